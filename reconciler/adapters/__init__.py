@@ -1,0 +1,1 @@
+"""The edges: each speaks to one thing outside, and translates it into the core's words."""

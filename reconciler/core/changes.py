@@ -1,0 +1,206 @@
+"""The calls that a plan is made of, each with its before and after, and what each does to a snapshot."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TypeAlias, assert_never
+
+from reconciler.core.names import AliasName, ModelName, Slot, Stage, Version
+from reconciler.core.snapshot import ModelSnapshot, OwnerRecord, Ownership, Placement, Provenance, VersionSnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class CreateModel:
+    """Make the registered model, without versions."""
+
+    model: ModelName
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Write our ownership record. `before` is what the record said, if there was one."""
+
+    model: ModelName
+    before: OwnerRecord | None
+    after: Ownership
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Remove our ownership record, and nothing else."""
+
+    model: ModelName
+    before: Ownership
+
+
+@dataclass(frozen=True, slots=True)
+class DescribeModel:
+    """Set the description of the registered model."""
+
+    model: ModelName
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class TagModel:
+    """Set a tag of the registered model. `before` is None where there was none."""
+
+    model: ModelName
+    key: str
+    before: str | None
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class DescribeVersion:
+    """Set the description of a version: the manifest's comment."""
+
+    model: ModelName
+    version: Version
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordProvenance:
+    """Write down where a version is about to be put, and why; the other slots' placements stay as `before` has them."""
+
+    model: ModelName
+    version: Version
+    before: Provenance
+    placements: tuple[Placement, ...]
+
+    @property
+    def after(self) -> Provenance:
+        return {**self.before, **{p.slot: p for p in self.placements}}
+
+
+@dataclass(frozen=True, slots=True)
+class TransitionStage:
+    """
+    Move a version to a stage. `exclusive` archives every other occupant in the same transaction
+    (`archive_existing_versions=True`): `archives` says which those are. `rollback` marks a return to a stage that the
+    version has held before.
+    """
+
+    model: ModelName
+    version: Version
+    before: Stage
+    after: Stage
+    exclusive: bool = False
+    archives: tuple[Version, ...] = ()
+    rollback: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SetAlias:
+    """Point an alias at a version, in one upsert."""
+
+    model: ModelName
+    alias: AliasName
+    before: Version | None
+    after: Version
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteAlias:
+    """Remove an alias."""
+
+    model: ModelName
+    alias: AliasName
+    before: Version
+
+
+Change: TypeAlias = (
+    CreateModel
+    | Claim
+    | Release
+    | DescribeModel
+    | TagModel
+    | DescribeVersion
+    | RecordProvenance
+    | TransitionStage
+    | SetAlias
+    | DeleteAlias
+)
+
+
+def is_bookkeeping(change: Change) -> bool:
+    """Whether the change only writes our own records."""
+    return isinstance(change, Claim | RecordProvenance)
+
+
+def simulate(live: ModelSnapshot | None, change: Change) -> ModelSnapshot:
+    """
+    The model after the call, as the registry would have it. What this says of MLflow is checked against a real server in
+    contract/test_registry.py. Raises ValueError for a call that the registry would refuse.
+    """
+    if isinstance(change, CreateModel):
+        if live is not None:
+            raise ValueError(f"{change.model} exists already")
+        return ModelSnapshot(change.model)
+    if live is None:
+        raise ValueError(f"{change.model} does not exist")
+    match change:
+        case Claim():
+            return replace(live, owner=change.after)
+        case Release():
+            return replace(live, owner=None)
+        case DescribeModel():
+            return replace(live, description=change.after)
+        case TagModel():
+            return replace(live, tags={**live.tags, change.key: change.after})
+        case DescribeVersion():
+            return _with_version(live, replace(_version(live, change.version), description=change.after))
+        case RecordProvenance():
+            return _with_version(live, replace(_version(live, change.version), provenance=change.after))
+        case TransitionStage():
+            return _transition(live, change)
+        case SetAlias():
+            _version(live, change.after)
+            return replace(live, aliases={**live.aliases, change.alias: change.after})
+        case DeleteAlias():
+            return replace(live, aliases={a: v for a, v in live.aliases.items() if a != change.alias})
+        case _:
+            assert_never(change)
+
+
+def simulate_all(live: ModelSnapshot | None, changes: Iterable[Change]) -> ModelSnapshot | None:
+    """The model after all of the calls."""
+    for change in changes:
+        live = simulate(live, change)
+    return live
+
+
+def slots_of(change: Change) -> tuple[Slot, ...]:
+    """The slots in which a version becomes visible, or from which one vanishes, by this call."""
+    match change:
+        case TransitionStage():
+            return (change.before, change.after)
+        case SetAlias() | DeleteAlias():
+            return (f"@{change.alias}",)
+        case _:
+            return ()
+
+
+def _transition(live: ModelSnapshot, change: TransitionStage) -> ModelSnapshot:
+    if change.exclusive and not change.after.active:
+        # The server answers such a call with a 500, which clients retry for minutes (seen in MLflow 3.17).
+        raise ValueError(f"archive_existing_versions is not for {change.after}")
+    versions = dict(live.versions)
+    versions[change.version] = replace(_version(live, change.version), stage=change.after)
+    if change.exclusive:
+        for other in live.occupants(change.after):
+            if other != change.version:
+                versions[other] = replace(versions[other], stage=Stage.ARCHIVED)
+    return replace(live, versions=versions)
+
+
+def _version(live: ModelSnapshot, version: Version) -> VersionSnapshot:
+    if version not in live.versions:
+        raise ValueError(f"{live.name} has no version {version}")
+    return live.versions[version]
+
+
+def _with_version(live: ModelSnapshot, version: VersionSnapshot) -> ModelSnapshot:
+    return replace(live, versions={**live.versions, version.version: version})

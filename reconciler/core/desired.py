@@ -1,0 +1,187 @@
+"""What git declares: fragments of models, each value with the place that declares it, and what they add up to."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from typing import Generic, TypeVar
+
+from reconciler.core.names import AliasName, Commit, ModelName, RepositoryId, Stage, Version, alias_slot
+from reconciler.errors import Location, Problem, Severity
+
+T = TypeVar("T")
+K = TypeVar("K")
+
+
+@dataclass(frozen=True, slots=True)
+class Declared(Generic[T]):
+    """A value and the place in a manifest that declares it."""
+
+    value: T
+    at: Location
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """
+    A reference to a model version that cannot come to mean another one: its number, the run it came from, or both, in
+    which case both must hold.
+    """
+
+    at: Location
+    version: Version | None = None
+    run_id: str | None = None
+    comment: str | None = None
+
+    def __str__(self) -> str:
+        return f"v{self.version}" if self.version is not None else f"the version from run {self.run_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The declaration of one registered model, or a part of it. `stages` may be empty, and a stage's pins too."""
+
+    model: Declared[ModelName]
+    description: Declared[str] | None = None
+    owners: Declared[tuple[str, ...]] | None = None
+    tags: Mapping[str, Declared[str]] = field(default_factory=dict[str, Declared[str]])
+    stages: Mapping[Stage, Declared[tuple[Pin, ...]]] = field(default_factory=dict[Stage, Declared[tuple[Pin, ...]]])
+    aliases: Mapping[AliasName, Declared[Pin | None]] = field(default_factory=dict[AliasName, Declared[Pin | None]])
+
+    @property
+    def name(self) -> ModelName:
+        return self.model.value
+
+    def pins(self) -> Iterable[Pin]:
+        """Every reference to a version, in the order of the manifest."""
+        yield from chain.from_iterable(declared.value for declared in self.stages.values())
+        yield from (declared.value for declared in self.aliases.values() if declared.value is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """
+    Where manifests were read: which repository and folder (together the owner's identity), which commit, and who wrote
+    it. `commit` is None for a work tree with changes that no commit holds.
+    """
+
+    repository: RepositoryId
+    commit: Commit | None = None
+    author: str = ""
+    subject: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredState:
+    """All manifests of one commit, or of the work tree, merged per model."""
+
+    revision: Revision
+    models: Mapping[ModelName, Manifest] = field(default_factory=dict[ModelName, Manifest])
+
+
+def resolve(fragments: Iterable[Manifest]) -> tuple[dict[ModelName, Manifest], tuple[Problem, ...]]:
+    """
+    Fragments merged per model, in the order of names, and everything that contradicts itself. The same key declared
+    twice keeps its first declaration and is a problem that names both places.
+    """
+    merged: dict[ModelName, Manifest] = {}
+    problems: list[Problem] = []
+    for fragment in fragments:
+        known = merged.get(fragment.name)
+        merged[fragment.name] = fragment if known is None else _merge(known, fragment, problems)
+    for manifest in merged.values():
+        problems.extend(_contradictions(manifest))
+    problems.extend(_look_alikes("model", ((str(m.name), m.model.at) for m in merged.values())))
+    return dict(sorted(merged.items())), tuple(sorted(problems))
+
+
+def _merge(first: Manifest, second: Manifest, problems: list[Problem]) -> Manifest:
+    def union(key: str, a: Mapping[K, Declared[T]], b: Mapping[K, Declared[T]]) -> dict[K, Declared[T]]:
+        for name in sorted(a.keys() & b.keys(), key=str):
+            problems.append(_declared_twice(first.name, f"{key}.{name}", a[name].at, b[name].at))
+        return {**b, **a}
+
+    def either(key: str, a: Declared[T] | None, b: Declared[T] | None) -> Declared[T] | None:
+        if a is not None and b is not None:
+            problems.append(_declared_twice(first.name, key, a.at, b.at))
+        return a or b
+
+    return replace(
+        first,
+        description=either("description", first.description, second.description),
+        owners=either("owners", first.owners, second.owners),
+        tags=union("tags", first.tags, second.tags),
+        stages=union("stages", first.stages, second.stages),
+        aliases=union("aliases", first.aliases, second.aliases),
+    )
+
+
+def _declared_twice(model: ModelName, key: str, first: Location, second: Location) -> Problem:
+    return Problem(
+        second,
+        "declared-twice",
+        f"`{key}` of {model} is already declared at {first}.",
+        "Keep one of the two.",
+    )
+
+
+def _contradictions(manifest: Manifest) -> Iterable[Problem]:
+    stage_of: dict[Version | str, tuple[Stage, Pin]] = {}
+    for stage, declared in manifest.stages.items():
+        for pin in declared.value:
+            key = pin.version if pin.version is not None else str(pin.run_id)
+            if key in stage_of:
+                other, first = stage_of[key]
+                yield Problem(
+                    pin.at,
+                    "version-in-two-stages" if other is not stage else "version-listed-twice",
+                    f"{pin} of {manifest.name} is already declared in {other} at {first.at}.",
+                    "A version is in one stage: keep one of the two.",
+                )
+            else:
+                stage_of[key] = (stage, pin)
+
+    by_version: dict[Version, Pin] = {}
+    for pin in manifest.pins():
+        if pin.version is None:
+            continue
+        known = by_version.get(pin.version)
+        if known is None:
+            by_version[pin.version] = pin
+            continue
+        if None not in (known.run_id, pin.run_id) and known.run_id != pin.run_id:
+            yield Problem(
+                pin.at,
+                "conflicting-run",
+                f"v{pin.version} of {manifest.name} is pinned to another run at {known.at}.",
+                "A version comes from one run: correct one of the two.",
+            )
+        if None not in (known.comment, pin.comment) and known.comment != pin.comment:
+            yield Problem(
+                pin.at,
+                "conflicting-comment",
+                f"v{pin.version} of {manifest.name} has another comment at {known.at}.",
+                "A version has one description: keep one of the two comments.",
+            )
+        by_version[pin.version] = replace(
+            known,
+            run_id=known.run_id or pin.run_id,
+            comment=known.comment if known.comment is not None else pin.comment,
+        )
+
+    yield from _look_alikes("alias", ((alias_slot(alias), d.at) for alias, d in manifest.aliases.items()))
+
+
+def _look_alikes(noun: str, names: Iterable[tuple[str, Location]]) -> Iterable[Problem]:
+    seen: dict[str, tuple[str, Location]] = {}
+    for name, at in sorted(names):
+        folded = name.casefold()
+        if folded in seen and seen[folded][0] != name:
+            other, place = seen[folded]
+            yield Problem(
+                at,
+                "differs-by-case-only",
+                f"The {noun} `{name}` and the {noun} `{other}` at {place} are two different ones to MLflow.",
+                "If one is meant, spell both alike.",
+                Severity.WARNING,
+            )
+        seen.setdefault(folded, (name, at))

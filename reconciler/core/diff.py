@@ -1,0 +1,559 @@
+"""Manifest × snapshot → the ordered calls of one model, or the reasons why there can be none."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from reconciler.core.changes import (
+    Change,
+    Claim,
+    CreateModel,
+    DeleteAlias,
+    DescribeModel,
+    DescribeVersion,
+    RecordProvenance,
+    Release,
+    SetAlias,
+    TagModel,
+    TransitionStage,
+    simulate_all,
+)
+from reconciler.core.desired import Manifest, Pin, Revision
+from reconciler.core.names import MAX_TAG_VALUE, AliasName, ModelName, Slot, Stage, Version, alias_slot
+from reconciler.core.snapshot import (
+    READY,
+    ModelSnapshot,
+    Ownership,
+    Placement,
+    UnreadableRecord,
+    VersionSnapshot,
+    encode_owner,
+    governed_stages,
+)
+from reconciler.errors import Location
+
+
+class Why(StrEnum):
+    """What asks for a change."""
+
+    DECLARED = "declared"
+    DISPLACED = "displaced"
+    UNDECLARED = "no longer declared"
+    GOVERNED = "governed"
+    RELEASED = "released"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """What asks for a change, and where; `by` are the versions that take its place."""
+
+    why: Why
+    at: Location | None = None
+    by: tuple[Version, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A call, and what asks for it. The versions that the same call archives are there because of `archives`."""
+
+    change: Change
+    because: Reason
+    archives_because: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Blocker:
+    """Why a model cannot be brought to what is declared. Codes are words that scripts may rely on."""
+
+    code: str
+    message: str
+    fix: str
+    at: Location | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which version a number means: a model that was deleted and registered again counts from 1 once more."""
+
+    version: Version
+    run_id: str
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPlan:
+    """The ordered calls for one model; a blocked model has none. `identities` are those of the versions they touch."""
+
+    model: ModelName
+    proposals: tuple[Proposal, ...] = ()
+    blockers: tuple[Blocker, ...] = ()
+    identities: tuple[Identity, ...] = ()
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        return tuple(proposal.change for proposal in self.proposals)
+
+    @property
+    def blocked(self) -> bool:
+        return bool(self.blockers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """Where a version or an alias is to end."""
+
+    because: Reason
+    stage: Stage = Stage.ARCHIVED
+
+
+@dataclass(slots=True)
+class _Bound:
+    """A manifest whose pins are bound to the version numbers that the registry has."""
+
+    stages: dict[Stage, dict[Version, Pin]] = field(default_factory=dict[Stage, dict[Version, Pin]])
+    aliases: dict[AliasName, tuple[Version | None, Location]] = field(
+        default_factory=dict[AliasName, tuple[Version | None, Location]]
+    )
+    comments: dict[Version, tuple[str, Location]] = field(default_factory=dict[Version, tuple[str, Location]])
+
+
+def diff(
+    manifest: Manifest | None, live: ModelSnapshot | None, revision: Revision, *, name: ModelName, adopt: bool = False
+) -> ModelPlan:
+    """
+    The calls that turn `live` into what `manifest` declares, in the order in which they are to be made: Production is
+    filled before anything leaves it, other active stages wherever the calls allow it, and our record of what we govern
+    is written before, and narrowed after, everything it speaks of, so that a crash between any two calls is mended by
+    planning again. `adopt` takes a model over from another repository's ownership record.
+    """
+    owned = live.owned_by(revision.repository) if live else None
+    if manifest is None:
+        if owned is None:
+            return ModelPlan(name)
+        return ModelPlan(name, (Proposal(Release(name, owned), Reason(Why.RELEASED)),))
+
+    blockers = list(_owner_blockers(manifest, live, revision, adopt=adopt))
+    bound = _bind(manifest, live, blockers)
+    targets = _targets(manifest, bound, live, owned, revision)
+    if live is not None:
+        blockers.extend(_production_blockers(manifest, bound, live, owned, targets))
+
+    final = Ownership(
+        revision.repository, governed_stages(manifest.stages), tuple(sorted(manifest.aliases)), revision.commit
+    )
+    widest = _union(final, owned)
+    if len(encode_owner(widest)) > MAX_TAG_VALUE:
+        blockers.append(
+            Blocker(
+                "record-too-large",
+                f"{name} declares {len(manifest.aliases)} aliases: the record of what we govern would not fit into "
+                f"{MAX_TAG_VALUE} characters, the most that a registered model's tag holds on every store.",
+                "Declare fewer aliases.",
+                manifest.model.at,
+            )
+        )
+    if blockers:
+        return ModelPlan(name, blockers=tuple(blockers))
+
+    before = live if live is not None else ModelSnapshot(name)
+    work = [
+        *_descriptions(manifest, bound, before),
+        *_Moves(manifest, bound, before, targets, revision).proposals(owned),
+    ]
+    if not work and owned is not None and owned.governs_like(final):
+        return ModelPlan(name)
+
+    governed = Reason(Why.GOVERNED, manifest.model.at)
+    proposals = [] if live is not None else [Proposal(CreateModel(name), Reason(Why.DECLARED, manifest.model.at))]
+    if before.owner != widest:
+        proposals.append(Proposal(Claim(name, before.owner, widest), governed))
+    proposals.extend(work)
+    if widest != final:
+        proposals.append(Proposal(Claim(name, widest, final), governed))
+    return ModelPlan(name, tuple(proposals), identities=tuple(_identities(work, before)))
+
+
+def _identities(work: Iterable[Proposal], live: ModelSnapshot) -> Iterator[Identity]:
+    touched: set[Version] = set()
+    for proposal in work:
+        match proposal.change:
+            case TransitionStage(version=version, archives=archives):
+                touched.update((version, *archives))
+            case SetAlias(after=version) | DescribeVersion(version=version):
+                touched.add(version)
+            case _:
+                pass
+    for number in sorted(touched):
+        version = live.versions[number]
+        yield Identity(number, version.run_id, version.created_at)
+
+
+def _union(final: Ownership, owned: Ownership | None) -> Ownership:
+    if owned is None:
+        return final
+    return replace(
+        final,
+        stages=governed_stages(dict.fromkeys([*final.stages, *owned.stages])),
+        aliases=tuple(sorted({*final.aliases, *owned.aliases})),
+    )
+
+
+def _owner_blockers(
+    manifest: Manifest, live: ModelSnapshot | None, revision: Revision, *, adopt: bool
+) -> Iterator[Blocker]:
+    at = manifest.model.at
+    if live is None:
+        return
+    if live.hidden_model:
+        yield Blocker(
+            "hidden-model",
+            f"{live.name} exists, but the registry leaves it out of its searches: it carries the tag "
+            "`mlflow.prompt.is_prompt`.",
+            "Remove that tag if it is a model, or this manifest if it is a prompt.",
+            at,
+        )
+    for version, stage in sorted(live.hidden.items()):
+        if stage.active and stage in manifest.stages:
+            yield _hidden_version(live.name, version, manifest.stages[stage].at)
+    if adopt:
+        return
+    match live.owner:
+        case Ownership(repository=other) if other != revision.repository:
+            yield Blocker(
+                "owned-by-another-repository",
+                f"{live.name} is governed by `{other}`; this is `{revision.repository}`.",
+                "Pass --adopt to take it over, or leave it to that repository.",
+                at,
+            )
+        case UnreadableRecord():
+            yield Blocker(
+                "unreadable-ownership-record",
+                f"The ownership record of {live.name} is damaged, or was written by a newer release.",
+                "Upgrade, or pass --adopt to write it anew.",
+                at,
+            )
+        case _:
+            pass
+
+
+def _hidden_version(name: ModelName, version: Version, at: Location) -> Blocker:
+    return Blocker(
+        "hidden-version",
+        f"v{version} of {name} exists, but the registry leaves it out of its searches: it carries the tag "
+        "`mlflow.prompt.is_prompt`.",
+        "Remove that tag from the version.",
+        at,
+    )
+
+
+def _bind(manifest: Manifest, live: ModelSnapshot | None, blockers: list[Blocker]) -> _Bound:
+    bound = _Bound()
+    versions = live.versions if live else dict[Version, VersionSnapshot]()
+
+    def bind(pin: Pin) -> Version | None:
+        version = _bound_version(manifest.name, pin, versions, live, blockers)
+        if version is not None and pin.comment is not None:
+            bound.comments[version] = (pin.comment, pin.at)
+        return version
+
+    placed: dict[Version, Stage] = {}
+    for stage, declared in manifest.stages.items():
+        bound.stages[stage] = {}
+        for pin in declared.value:
+            version = bind(pin)
+            if version is None:
+                continue
+            if version in placed:
+                blockers.append(
+                    Blocker(
+                        "version-in-two-stages",
+                        f"{pin} is v{version}, which {manifest.name} declares in {placed[version]} too.",
+                        "A version is in one stage: keep one of the two.",
+                        pin.at,
+                    )
+                )
+                continue
+            placed[version] = stage
+            bound.stages[stage][version] = pin
+    for alias, declared in manifest.aliases.items():
+        pin = declared.value
+        if pin is None:
+            bound.aliases[alias] = (None, declared.at)
+        elif (version := bind(pin)) is not None:
+            bound.aliases[alias] = (version, declared.at)
+    return bound
+
+
+def _bound_version(
+    name: ModelName,
+    pin: Pin,
+    versions: Mapping[Version, VersionSnapshot],
+    live: ModelSnapshot | None,
+    blockers: list[Blocker],
+) -> Version | None:
+    def block(code: str, message: str, fix: str) -> None:
+        blocker = Blocker(code, message, fix, pin.at)
+        if blocker not in blockers:
+            blockers.append(blocker)
+
+    if live is None:
+        block("unknown-model", f"The registry has no model {name}.", f"Register {pin} of {name} first.")
+        return None
+    version = pin.version
+    if version is None:
+        found = sorted(v.version for v in versions.values() if v.run_id == pin.run_id)
+        if not found:
+            block(
+                "unknown-run",
+                f"No version of {name} comes from run {pin.run_id}.",
+                "Register the run's model first, or correct the run.",
+            )
+            return None
+        if len(found) > 1:
+            block(
+                "ambiguous-run",
+                f"{len(found)} versions of {name} come from run {pin.run_id}: {_listed(found)}.",
+                "Name the version beside the run.",
+            )
+            return None
+        version = found[0]
+
+    if version in live.hidden:
+        blockers.append(_hidden_version(name, version, pin.at))
+        return None
+    if version not in versions:
+        known = f"it has: {_listed(versions)}" if versions else "it has none"
+        gone = "" if not versions or version > max(versions) else ", or no longer"
+        block(
+            "unknown-version",
+            f"{name} has no version {version}{gone} ({known}).",
+            "Register it first, or name one of these." if versions else "Register it first.",
+        )
+        return None
+    found_version = versions[version]
+    if found_version.status != READY:
+        block(
+            "version-not-ready",
+            f"v{version} of {name} is {found_version.status}, not {READY}.",
+            "Wait until its registration is complete, or register it again.",
+        )
+    if pin.run_id is not None and found_version.run_id != pin.run_id:
+        came = f"from run {found_version.run_id}" if found_version.run_id else "from no run"
+        block(
+            "wrong-run",
+            f"v{version} of {name} comes {came}, not from run {pin.run_id}.",
+            "Correct the version or the run: what was reviewed must be what is applied.",
+        )
+    return version
+
+
+def _listed(versions: Iterable[Version], most: int = 8) -> str:
+    numbers = sorted(versions)
+    shown = ", ".join(str(number) for number in numbers[-most:])
+    return shown if len(numbers) <= most else f"… {shown}"
+
+
+def _targets(
+    manifest: Manifest, bound: _Bound, live: ModelSnapshot | None, owned: Ownership | None, revision: Revision
+) -> dict[Version, _Target]:
+    """Where each version that must not stay as it is, or that is declared, is to end."""
+    targets = {
+        version: _Target(Reason(Why.DECLARED, pin.at), stage)
+        for stage, pins in bound.stages.items()
+        for version, pin in pins.items()
+    }
+    if live is None:
+        return targets
+    undeclared = set(owned.stages if owned else ()) - manifest.stages.keys()
+    for version, snapshot in sorted(live.versions.items()):
+        stage = snapshot.stage
+        if version in targets or not stage.active:
+            continue
+        if stage in manifest.stages:
+            declared = bound.stages[stage]
+            targets[version] = _Target(Reason(Why.DISPLACED, manifest.stages[stage].at, tuple(sorted(declared))))
+        elif stage in undeclared and snapshot.placed_by(revision.repository):
+            targets[version] = _Target(Reason(Why.UNDECLARED))
+    return targets
+
+
+def _production_blockers(
+    manifest: Manifest,
+    bound: _Bound,
+    live: ModelSnapshot,
+    owned: Ownership | None,
+    targets: Mapping[Version, _Target],
+) -> Iterator[Blocker]:
+    """Production is emptied only by a manifest that says so: `Production: []`."""
+    occupants = live.occupants(Stage.PRODUCTION)
+    declared = manifest.stages.get(Stage.PRODUCTION)
+    staying = [v for v in occupants if v not in targets or targets[v].stage is Stage.PRODUCTION]
+    if not occupants or staying or bound.stages.get(Stage.PRODUCTION) or (declared and not declared.value):
+        return
+    if declared is not None:
+        return  # its pins could not be bound, which is said already
+    moved = next(targets[v].because for v in occupants)
+    which = _listed(occupants)
+    if moved.why is Why.UNDECLARED:
+        message = f"No manifest declares Production of {live.name} any more, and v{which} is there because one did."
+    else:
+        message = (
+            f"v{which} would leave Production of {live.name}, which no manifest declares, and nothing would be left."
+        )
+    yield Blocker(
+        "production-would-be-empty",
+        message,
+        "Write `Production: []` if it is to be empty, or name the version that belongs there.",
+        moved.at or manifest.model.at,
+    )
+
+
+def _descriptions(manifest: Manifest, bound: _Bound, live: ModelSnapshot) -> Iterator[Proposal]:
+    described = manifest.description
+    if described is not None and described.value != live.description:
+        yield Proposal(DescribeModel(live.name, live.description, described.value), Reason(Why.DECLARED, described.at))
+    for key, declared in sorted(manifest.tags.items()):
+        if live.tags.get(key) != declared.value:
+            yield Proposal(
+                TagModel(live.name, key, live.tags.get(key), declared.value), Reason(Why.DECLARED, declared.at)
+            )
+    for version, (comment, at) in sorted(bound.comments.items()):
+        before = live.versions[version].description
+        if before != comment:
+            yield Proposal(DescribeVersion(live.name, version, before, comment), Reason(Why.DECLARED, at))
+
+
+class _Moves:
+    """The moves of one model in an order that keeps Production occupied; walks a private copy of the live stages."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        bound: _Bound,
+        live: ModelSnapshot,
+        targets: Mapping[Version, _Target],
+        revision: Revision,
+    ) -> None:
+        self.manifest = manifest
+        self.bound = bound
+        self.live = live
+        self.targets = targets
+        self.revision = revision
+        self.stage_now = {version: snapshot.stage for version, snapshot in live.versions.items()}
+        self.unrecorded = self._placements()
+        self.out: list[Proposal] = []
+
+    def proposals(self, owned: Ownership | None) -> list[Proposal]:
+        entering = self._entrants(Stage.STAGING)
+        # New blood enters Staging first, so that the version that leaves it for Production leaves it occupied. One that
+        # comes down from Production has to wait: a cycle is broken at Staging, never at Production.
+        for version in entering:
+            if self.live.versions[version].stage is not Stage.PRODUCTION:
+                self._move(version)
+        for version in self._entrants(Stage.PRODUCTION):
+            self._move(version)
+        for version in entering:
+            self._move(version)
+        for version in sorted(self.targets, key=lambda v: (self.targets[v].stage is not Stage.ARCHIVED, v)):
+            self._move(version)
+        self._set_aliases()
+        self._delete_aliases(owned)
+        return self.out
+
+    def _entrants(self, stage: Stage) -> list[Version]:
+        return [v for v, target in sorted(self.targets.items()) if target.stage is stage is not self.stage_now[v]]
+
+    def _move(self, version: Version) -> None:
+        before, target = self.stage_now[version], self.targets[version]
+        if before is target.stage:
+            return
+        others = tuple(v for v, stage in sorted(self.stage_now.items()) if stage is target.stage and v != version)
+        exclusive = self._exclusive(target.stage, others)
+        archives = others if exclusive else ()
+        for moved in (*archives, version):
+            self._record(moved)
+        transition = TransitionStage(
+            self.live.name,
+            version,
+            before,
+            target.stage,
+            exclusive,
+            archives,
+            rollback=self._returns(version, target.stage),
+        )
+        self.out.append(Proposal(transition, target.because, self.targets[archives[0]].because if archives else None))
+        self.stage_now[version] = target.stage
+        for archived in archives:
+            self.stage_now[archived] = Stage.ARCHIVED
+
+    def _exclusive(self, stage: Stage, others: tuple[Version, ...]) -> bool:
+        """
+        Whether the entry is MLflow's swap. Where Production is for one version, always: two are then never there, whatever
+        else goes wrong. Elsewhere only if all that it archives belongs into Archived, so that nothing that goes from
+        Staging to Production passes through Archived on the way.
+        """
+        if len(self.bound.stages.get(stage, ())) != 1 or not stage.active:
+            return False
+        return stage is Stage.PRODUCTION or all(
+            v in self.targets and self.targets[v].stage is Stage.ARCHIVED for v in others
+        )
+
+    def _returns(self, version: Version, stage: Stage) -> bool:
+        was = self.live.versions[version]
+        return stage.active and was.stage is not Stage.PRODUCTION and was.has_held(stage)
+
+    def _placements(self) -> dict[Version, list[Placement]]:
+        """What is to be recorded of each version that moves, or that an alias comes to name: written once, before it."""
+        repository, commit, author = self.revision.repository, self.revision.commit, self.revision.author
+        found: dict[Version, list[Placement]] = {}
+
+        def note(version: Version, slot: Slot, before: str) -> None:
+            found.setdefault(version, []).append(Placement(slot, repository, commit, before, author))
+
+        for version, target in sorted(self.targets.items()):
+            if self.stage_now[version] is not target.stage:
+                note(version, target.stage, self.stage_now[version])
+        for alias, (version, _) in sorted(self.bound.aliases.items()):
+            named = self.live.aliases.get(alias)
+            if version is not None and version != named:
+                note(version, alias_slot(alias), "" if named is None else f"v{named}")
+        return found
+
+    def _record(self, version: Version) -> None:
+        placements = self.unrecorded.pop(version, None)
+        if placements:
+            before = self.live.versions[version].provenance
+            self.out.append(
+                Proposal(
+                    RecordProvenance(self.live.name, version, before, tuple(placements)),
+                    Reason(Why.GOVERNED, self.manifest.model.at),
+                )
+            )
+
+    def _set_aliases(self) -> None:
+        for alias, (version, at) in sorted(self.bound.aliases.items()):
+            before = self.live.aliases.get(alias)
+            if version is not None and version != before:
+                self._record(version)
+                self.out.append(Proposal(SetAlias(self.live.name, alias, before, version), Reason(Why.DECLARED, at)))
+
+    def _delete_aliases(self, owned: Ownership | None) -> None:
+        for alias, before in sorted(self.live.aliases.items()):
+            if alias in self.bound.aliases:
+                version, at = self.bound.aliases[alias]
+                because = Reason(Why.DECLARED, at) if version is None else None
+            else:
+                because = Reason(Why.UNDECLARED) if owned and alias in owned.aliases else None
+            if because is not None:
+                self.out.append(Proposal(DeleteAlias(self.live.name, alias, before), because))
+
+
+def leftover(
+    manifest: Manifest | None,
+    live: ModelSnapshot | None,
+    revision: Revision,
+    changes: Iterable[Change],
+    name: ModelName,
+) -> tuple[Change, ...]:
+    """What would still be to do after the calls: empty, or the plan is wrong."""
+    return diff(manifest, simulate_all(live, changes), revision, name=name, adopt=True).changes

@@ -1,0 +1,98 @@
+"""The nouns: models, versions, stages, aliases, and the slots that consumers look a version up in."""
+
+import re
+import unicodedata
+from enum import StrEnum
+from typing import NewType, TypeAlias
+
+ModelName = NewType("ModelName", str)
+Version = NewType("Version", int)
+AliasName = NewType("AliasName", str)
+Commit = NewType("Commit", str)
+RepositoryId = NewType("RepositoryId", str)
+
+
+class Stage(StrEnum):
+    """MLflow's four stages, in the order in which a version usually goes through them."""
+
+    NONE = "None"
+    STAGING = "Staging"
+    PRODUCTION = "Production"
+    ARCHIVED = "Archived"
+
+    @property
+    def active(self) -> bool:
+        """Whether consumers are expected to load from this stage."""
+        return self in ACTIVE_STAGES
+
+
+ACTIVE_STAGES = (Stage.STAGING, Stage.PRODUCTION)
+
+Slot: TypeAlias = str
+"""A place where consumers look a version up: a stage's name, or an alias behind an `@`."""
+
+
+def alias_slot(alias: AliasName) -> Slot:
+    """The slot of an alias: `@champion`, as in `models:/RiskClassifier@champion`."""
+    return f"@{alias}"
+
+
+# The tightest limit of any store behind MLflow holds everywhere: PostgreSQL's columns are shorter than SQLite's, and a
+# manifest that is right on one must be right on the other.
+# See contract/test_limits.py::test_the_server_accepts_what_we_accept.
+MAX_MODEL_NAME = 256
+MAX_ALIAS = 255
+MAX_DESCRIPTION = 5000
+MAX_TAG_KEY = 250
+MAX_TAG_VALUE = 5000
+
+# Letters and digits of any script, `_` and `-`: the negation is one that ECMA and Python regular expressions read alike.
+ALIAS_PATTERN = r"^[^\s\x00-,./:-@\[-^`{-\x9f]{1,255}$"
+RESERVED_ALIAS = re.compile(r"(?i)latest|v[0-9]+")
+MODEL_NAME_PATTERN = r"^[^/:\x00-\x1f\x7f-\x9f]{1,256}$"
+TAG_KEY_PATTERN = r"^[A-Za-z0-9_\-. :/]{1,250}$"
+OUR_TAG_PREFIX = "reconciler."
+MLFLOW_TAG_PREFIX = "mlflow."
+
+
+def model_name_fault(name: str) -> str | None:
+    """Why MLflow or we would refuse this model name, or None. MLflow: `_validate_model_name`."""
+    if not name.strip() or name in {".", ".."}:
+        return "a model name cannot be blank, `.` or `..`"
+    if "/" in name or ":" in name:
+        return "a model name cannot contain `/` or `:`, which `models:/name/stage` needs"
+    if has_control_characters(name):
+        return "a model name cannot contain control or invisible formatting characters"
+    if len(name) > MAX_MODEL_NAME:
+        return f"a model name has at most {MAX_MODEL_NAME} characters, this one has {len(name)}"
+    return None
+
+
+def alias_fault(alias: str) -> str | None:
+    """Why MLflow or we would refuse this alias, or None. MLflow: `_validate_model_alias_name`."""
+    if RESERVED_ALIAS.fullmatch(alias):
+        return f"`{alias}` is reserved by MLflow: `latest` and `v` with a number already have a meaning"
+    if not alias or len(alias) > MAX_ALIAS:
+        return f"an alias has 1 to {MAX_ALIAS} characters, this one has {len(alias)}"
+    if not re.fullmatch(r"[\w-]+", alias):
+        return "an alias is made of letters, digits, `_` and `-`"
+    return None
+
+
+def tag_key_fault(key: str) -> str | None:
+    """Why MLflow or we would refuse this tag key, or None. MLflow: `_validate_tag_name`."""
+    if key.startswith((OUR_TAG_PREFIX, MLFLOW_TAG_PREFIX)):
+        return f"tags that begin with `{OUR_TAG_PREFIX}` or `{MLFLOW_TAG_PREFIX}` are written by the tools themselves"
+    if not re.fullmatch(TAG_KEY_PATTERN.strip("^$"), key):
+        return f"a tag key has 1 to {MAX_TAG_KEY} characters out of letters, digits, `_`, `-`, `.`, `:`, `/` and space"
+    if key.startswith("/") or "//" in key or ".." in key or key.endswith("/") or key == ".":
+        return "a tag key cannot look like a path"
+    return None
+
+
+def has_control_characters(text: str, allowed: str = "") -> bool:
+    """
+    Whether the text holds characters that a terminal or a reviewer would not see as they are: control codes, and format
+    characters such as bidirectional overrides (Unicode categories Cc and Cf, and line separators).
+    """
+    return any(c not in allowed and unicodedata.category(c) in {"Cc", "Cf", "Zl", "Zp"} for c in text)

@@ -1,0 +1,405 @@
+"""The plan: every model's calls, what is blocked, what the safeties say, and the proof that it does what it claims."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import assert_never
+
+from reconciler.core.changes import (
+    Change,
+    Claim,
+    CreateModel,
+    DeleteAlias,
+    DescribeModel,
+    DescribeVersion,
+    RecordProvenance,
+    Release,
+    SetAlias,
+    TagModel,
+    TransitionStage,
+    simulate,
+)
+from reconciler.core.desired import DesiredState, Manifest, Revision
+from reconciler.core.diff import Blocker, ModelPlan, Proposal, Reason, diff, leftover
+from reconciler.core.names import ModelName, Stage, Version
+from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot
+from reconciler.errors import BlockedError
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """
+    When a plan is too much to carry out without being asked twice: it moves the Production occupant of more than `share`
+    of the governed models, and of at least `models` of them. octoDNS calls its own MAX_SAFE_UPDATE_PCENT and
+    MIN_EXISTING_RECORDS.
+    """
+
+    share: float = 0.30
+    models: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class PlanOptions:
+    """What the person who asks for a plan may widen or narrow. `targets` empty means every model."""
+
+    targets: tuple[str, ...] = ()
+    adopt: bool = False
+    force: bool = False
+    allow_empty: bool = False
+    limits: Limits = Limits()
+
+
+class Verb(StrEnum):
+    """What a change means to the people who read it."""
+
+    CREATE = "create"
+    PROMOTE = "promote"
+    ROLL_BACK = "roll back"
+    DEMOTE = "demote"
+    ARCHIVE = "archive"
+    UNSTAGE = "unstage"
+    SET_ALIAS = "set alias"
+    MOVE_ALIAS = "move alias"
+    DELETE_ALIAS = "delete alias"
+    DESCRIBE = "describe"
+    TAG = "tag"
+    CLAIM = "claim"
+    ADOPT = "adopt"
+    RELEASE = "release"
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """
+    What a reader sees of a plan: one thing that is different afterwards. A version that passes through Archived inside
+    MLflow's swap is one effect, from where it was to where it ends, and `through` says so. `subject` is `v5`,
+    `@champion`, a tag's key or empty for the model itself; None means "not there". `change` is the call that does it.
+    """
+
+    model: ModelName
+    verb: Verb
+    subject: str
+    before: str | None
+    after: str | None
+    because: Reason
+    change: Change
+    through: Stage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The figures of the last line. Promotions, roll-backs and archivals count versions; the rest of a plan is `other`."""
+
+    promote: int = 0
+    archive: int = 0
+    roll_back: int = 0
+    aliases: int = 0
+    other: int = 0
+    unchanged: int = 0
+    blocked: int = 0
+
+
+class Status(StrEnum):
+    IN_SYNC = "in sync"
+    READY = "ready"
+    BLOCKED = "blocked"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """
+    What would be done, to which revision's end. `models` holds those with calls or blockers only; `safeties` are reasons
+    to refuse the plan as a whole.
+    """
+
+    revision: Revision
+    options: PlanOptions
+    models: tuple[ModelPlan, ...]
+    governed: int
+    safeties: tuple[Blocker, ...] = ()
+    fingerprint: str = ""
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        return tuple(change for model in self.models for change in model.changes)
+
+    @property
+    def blocked(self) -> bool:
+        return bool(self.safeties) or any(model.blocked for model in self.models)
+
+    @property
+    def status(self) -> Status:
+        if self.blocked:
+            return Status.BLOCKED
+        return Status.READY if self.changes else Status.IN_SYNC
+
+    @property
+    def digest(self) -> str:
+        """
+        What was reviewed, as one word: equal digests ask for the same calls on the same versions. The commit, the reasons and our records of
+        them are left out, so that a merge or a moved line does not make a plan another one.
+        """
+        return digest_of(self.models)
+
+    @property
+    def summary(self) -> Summary:
+        effects = [effect for model in self.models for effect in effects_of(model)]
+        count = {verb: sum(effect.verb is verb for effect in effects) for verb in Verb}
+        named = (Verb.PROMOTE, Verb.ARCHIVE, Verb.ROLL_BACK)
+        aliases = (Verb.SET_ALIAS, Verb.MOVE_ALIAS, Verb.DELETE_ALIAS)
+        return Summary(
+            promote=count[Verb.PROMOTE],
+            archive=count[Verb.ARCHIVE],
+            roll_back=count[Verb.ROLL_BACK],
+            aliases=sum(count[verb] for verb in aliases),
+            other=sum(number for verb, number in count.items() if verb not in (*named, *aliases)),
+            unchanged=self.governed - sum(model.model in self._governed_names() for model in self.models),
+            blocked=sum(model.blocked for model in self.models),
+        )
+
+    def _governed_names(self) -> set[ModelName]:
+        return {m.model for m in self.models if not any(isinstance(c, Release) for c in m.changes)}
+
+
+class UnsoundPlanError(BlockedError):
+    """The plan would break a promise of its own: a fault of ours, found before anything was written."""
+
+
+def build_plan(desired: DesiredState, snapshot: RegistrySnapshot, options: PlanOptions = PlanOptions()) -> Plan:
+    """
+    The one plan for this desired state and this snapshot, proven by replay. Raises BlockedError where nothing is declared
+    but the registry holds models of ours, and UnsoundPlanError where the proof fails.
+    """
+    repository = desired.revision.repository
+    orphans = {name for name, live in snapshot.models.items() if live.owned_by(repository)} - desired.models.keys()
+    if not desired.models and orphans and not options.allow_empty:
+        raise BlockedError(
+            f"No manifest declares anything, but the registry holds {len(orphans)} models that `{repository}` governs: "
+            f"{_some(orphans)}.",
+            "Is the manifest folder the right one? If they are all to be released, pass --allow-empty.",
+        )
+    names = sorted(name for name in desired.models.keys() | orphans if not options.targets or name in options.targets)
+    models: list[ModelPlan] = []
+    for name in names:
+        manifest, live = desired.models.get(name), snapshot.models.get(name)
+        model = diff(manifest, live, desired.revision, name=name, adopt=options.adopt)
+        prove(model, manifest, live, desired.revision)
+        if model.proposals or model.blocked:
+            models.append(model)
+    governed = sum(name in desired.models for name in names)
+    return Plan(
+        revision=desired.revision,
+        options=options,
+        models=tuple(models),
+        governed=governed,
+        safeties=tuple(_mass_change(models, governed, snapshot, options)),
+        fingerprint=fingerprint(snapshot.models.get(model.model) for model in models),
+    )
+
+
+def prove(model: ModelPlan, manifest: Manifest | None, live: ModelSnapshot | None, revision: Revision) -> None:
+    """
+    Replay the calls on the snapshot and check every prefix: Production is never found empty unless it was or is to be,
+    never holds two where one is declared, and nothing is left to do at the end. Raises UnsoundPlanError.
+    """
+    if not model.changes:
+        return
+    states = list(_prefixes(live, model.changes))
+    if broken := broken_promise(manifest, states):
+        raise UnsoundPlanError(f"The plan for {model.model} would break a promise: {broken}.", "Please report this.")
+    if rest := leftover(manifest, live, revision, model.changes, model.model):
+        raise UnsoundPlanError(
+            f"The plan for {model.model} would leave something to do: {rest[0]}.", "Please report this."
+        )
+
+
+def broken_promise(manifest: Manifest | None, states: list[ModelSnapshot]) -> str | None:
+    """The first promise about Production that a run through these states breaks, in words; None if it keeps them all."""
+    crowds = [state.occupants(Stage.PRODUCTION) for state in states]
+    declared = manifest.stages.get(Stage.PRODUCTION) if manifest else None
+    if crowds[0] and not all(crowds) and not (declared and not declared.value and not crowds[-1]):
+        return "Production is empty on the way"
+    if declared is not None and len(declared.value) == 1:
+        for before, after in zip(crowds, crowds[1:], strict=False):
+            if len(after) > max(1, len(before)):
+                return f"Production holds {len(after)} versions on the way where one is declared"
+    return None
+
+
+def _prefixes(live: ModelSnapshot | None, changes: Iterable[Change]) -> Iterable[ModelSnapshot]:
+    if live is not None:
+        yield live
+    for change in changes:
+        live = simulate(live, change)
+        yield live
+
+
+def _mass_change(
+    models: Iterable[ModelPlan], governed: int, snapshot: RegistrySnapshot, options: PlanOptions
+) -> Iterable[Blocker]:
+    moved = [m.model for m in models if _moves_production(m, snapshot.models.get(m.model))]
+    limit = options.limits
+    if options.force or len(moved) < limit.models or len(moved) <= limit.share * governed:
+        return
+    yield Blocker(
+        "mass-change",
+        f"This would change what {len(moved)} of {governed} governed models have in Production "
+        f"({len(moved) / governed:.0%}); the limit is {limit.share:.0%} from {limit.models} models on.",
+        "Pass --force if that is meant, or raise the limit with --max-change-percent (RECONCILER_MAX_CHANGE_PERCENT).",
+    )
+
+
+def _moves_production(model: ModelPlan, live: ModelSnapshot | None) -> bool:
+    if live is None or not live.occupants(Stage.PRODUCTION):
+        return False
+    after = live
+    for change in model.changes:
+        after = simulate(after, change)
+    return after.occupants(Stage.PRODUCTION) != live.occupants(Stage.PRODUCTION)
+
+
+def effects_of(model: ModelPlan) -> tuple[Effect, ...]:
+    """What a reader sees of one model's calls, in the order of the calls that bring it about."""
+    return tuple(effect for proposal in model.proposals for effect in _effects(proposal, model))
+
+
+def _effects(proposal: Proposal, model: ModelPlan) -> Iterable[Effect]:
+    change, because = proposal.change, proposal.because
+
+    def effect(verb: Verb, subject: str, before: str | None, after: str | None, why: Reason = because) -> Effect:
+        return Effect(model.model, verb, subject, before, after, why, change)
+
+    match change:
+        case CreateModel():
+            yield effect(Verb.CREATE, "", None, change.model)
+        case Release():
+            yield effect(Verb.RELEASE, "", change.before.repository, None)
+        case Claim():
+            yield from _claim_effects(change, effect(Verb.CLAIM, "", None, change.after.repository))
+        case DescribeModel():
+            yield effect(Verb.DESCRIBE, "", change.before, change.after)
+        case TagModel():
+            yield effect(Verb.TAG, change.key, change.before, change.after)
+        case DescribeVersion():
+            yield effect(Verb.DESCRIBE, f"v{change.version}", change.before, change.after)
+        case RecordProvenance():
+            pass
+        case TransitionStage():
+            yield from _stage_effects(proposal, change, model)
+        case SetAlias():
+            before = None if change.before is None else f"v{change.before}"
+            verb = Verb.SET_ALIAS if before is None else Verb.MOVE_ALIAS
+            yield effect(verb, f"@{change.alias}", before, f"v{change.after}")
+        case DeleteAlias():
+            yield effect(Verb.DELETE_ALIAS, f"@{change.alias}", f"v{change.before}", None)
+        case _:
+            assert_never(change)
+
+
+def _claim_effects(change: Claim, effect: Effect) -> Iterable[Effect]:
+    """A record that only follows its model's other changes says nothing new; one that takes over or widens does."""
+    before, after = change.before, change.after
+    if before is None:
+        yield effect
+    elif getattr(before, "repository", None) != after.repository:
+        owner = getattr(before, "repository", "an unreadable record")
+        yield Effect(effect.model, Verb.ADOPT, "", owner, after.repository, effect.because, change)
+
+
+def _stage_effects(proposal: Proposal, change: TransitionStage, model: ModelPlan) -> Iterable[Effect]:
+    moves = [c for c in model.changes if isinstance(c, TransitionStage)]
+    own = {c.version for c in moves}
+    swapped = next((c.after for c in moves[: moves.index(change)] if change.version in c.archives), None)
+    before = swapped or change.before
+    yield Effect(
+        model.model,
+        _stage_verb(before, change),
+        f"v{change.version}",
+        before,
+        change.after,
+        proposal.because,
+        change,
+        through=change.before if swapped else None,
+    )
+    for version in change.archives:
+        if version not in own:
+            because = proposal.archives_because or proposal.because
+            yield Effect(model.model, Verb.ARCHIVE, f"v{version}", change.after, Stage.ARCHIVED, because, change)
+
+
+def _stage_verb(before: Stage, change: TransitionStage) -> Verb:
+    match change.after:
+        case Stage.ARCHIVED:
+            return Verb.ARCHIVE
+        case Stage.NONE:
+            return Verb.UNSTAGE
+        case Stage.STAGING if before is Stage.PRODUCTION:
+            return Verb.DEMOTE
+        case _:
+            return Verb.ROLL_BACK if change.rollback else Verb.PROMOTE
+
+
+def digest_of(models: Iterable[ModelPlan]) -> str:
+    """The digest of some models' calls and blockers; see Plan.digest."""
+    told = [
+        [
+            model.model,
+            [_essence(c) for c in model.changes if _counts(c)],
+            sorted(b.code for b in model.blockers),
+            [asdict(identity) for identity in model.identities],
+        ]
+        for model in models
+    ]
+    return _sha256(told)
+
+
+def fingerprint(models: Iterable[ModelSnapshot | None]) -> str:
+    """What some models looked like, as one word: any difference that a plan could depend on makes it another one."""
+    return _sha256([None if model is None else _state(model) for model in models])
+
+
+def _counts(change: Change) -> bool:
+    if isinstance(change, RecordProvenance):
+        return False
+    if isinstance(change, Claim) and change.before is not None:
+        return not isinstance(change.before, type(change.after)) or not change.before.governs_like(change.after)
+    return True
+
+
+def _essence(change: Change) -> list[object]:
+    facts = asdict(change)
+    facts.pop("rollback", None)
+    for record in ("before", "after"):
+        if isinstance(facts.get(record), dict):
+            facts[record].pop("commit", None)
+    return [type(change).__name__, facts]
+
+
+def _state(model: ModelSnapshot) -> list[object]:
+    def version(number: Version) -> list[object]:
+        v = model.versions[number]
+        return [v.version, v.stage, v.status, v.run_id, v.description, v.created_at]
+
+    owner = model.owner and asdict(model.owner)
+    aliases = sorted(model.aliases.items())
+    return [
+        model.name,
+        model.description,
+        sorted(model.tags.items()),
+        aliases,
+        [version(v) for v in sorted(model.versions)],
+        owner,
+    ]
+
+
+def _sha256(value: object) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _some(names: Iterable[ModelName], most: int = 5) -> str:
+    listed = sorted(names)
+    more = f" and {len(listed) - most} more" if len(listed) > most else ""
+    return ", ".join(listed[:most]) + more

@@ -1,0 +1,222 @@
+"""What the registry held at one moment, and the two records of ours that it carries."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias, cast
+
+from reconciler.core.names import (
+    ACTIVE_STAGES,
+    AliasName,
+    Commit,
+    ModelName,
+    RepositoryId,
+    Slot,
+    Stage,
+    Version,
+)
+
+OWNER_TAG = "reconciler.owner"
+PROVENANCE_TAG = "reconciler.provenance"
+READY = "READY"
+
+
+@dataclass(frozen=True, slots=True)
+class Ownership:
+    """
+    Which stages and aliases of a model a repository governs, and the commit that was last applied to it: the registered
+    model's tag `reconciler.owner`.
+    """
+
+    repository: RepositoryId
+    stages: tuple[Stage, ...] = ()
+    aliases: tuple[AliasName, ...] = ()
+    commit: Commit | None = None
+
+    def governs_like(self, other: "Ownership") -> bool:
+        """Whether both name the same repository and slots, whatever the commit."""
+        return (self.repository, self.stages, self.aliases) == (other.repository, other.stages, other.aliases)
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableRecord:
+    """A `reconciler.owner` tag that this release cannot read: somebody else's until a person says otherwise."""
+
+    text: str
+
+
+OwnerRecord: TypeAlias = Ownership | UnreadableRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """
+    How a version came into a slot. `before` is where it was, for a stage, or what the alias named, for an alias.
+    `applied_at` is RFC 3339 in UTC; `plan` is the digest of the plan that was carried out.
+    """
+
+    slot: Slot
+    repository: RepositoryId
+    commit: Commit | None
+    before: str = ""
+    author: str = ""
+    applied_at: str = ""
+    plan: str = ""
+
+
+Provenance: TypeAlias = Mapping[Slot, Placement]
+"""The newest placement of a version in each slot: the model version's tag `reconciler.provenance`."""
+
+
+@dataclass(frozen=True, slots=True)
+class VersionSnapshot:
+    """One model version. `created_at` is in milliseconds since 1970: with the number, it identifies a version for ever."""
+
+    version: Version
+    stage: Stage = Stage.NONE
+    status: str = READY
+    run_id: str = ""
+    description: str = ""
+    created_at: int = 0
+    provenance: Provenance = field(default_factory=dict[Slot, Placement])
+
+    def placed_by(self, repository: RepositoryId) -> bool:
+        """Whether that repository put the version into the stage it is in."""
+        placement = self.provenance.get(self.stage)
+        return placement is not None and placement.repository == repository
+
+    def has_held(self, stage: Stage) -> bool:
+        """Whether our records show that the version was in the stage before."""
+        return stage in self.provenance or any(p.before == stage for p in self.provenance.values())
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSnapshot:
+    """
+    One registered model. `hidden` has the stages of versions that the registry has but does not list: MLflow leaves whatever is
+    tagged as a prompt out of its searches, and what cannot be seen cannot be reconciled.
+    """
+
+    name: ModelName
+    description: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
+    aliases: Mapping[AliasName, Version] = field(default_factory=dict[AliasName, Version])
+    versions: Mapping[Version, VersionSnapshot] = field(default_factory=dict[Version, VersionSnapshot])
+    owner: OwnerRecord | None = None
+    hidden: Mapping[Version, Stage] = field(default_factory=dict[Version, Stage])
+    hidden_model: bool = False
+
+    def occupants(self, stage: Stage) -> tuple[Version, ...]:
+        """The versions that are in the stage now, lowest first."""
+        return tuple(sorted(v.version for v in self.versions.values() if v.stage is stage))
+
+    def owned_by(self, repository: RepositoryId) -> Ownership | None:
+        """The ownership record, if it is that repository's."""
+        if isinstance(self.owner, Ownership) and self.owner.repository == repository:
+            return self.owner
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrySnapshot:
+    """The models that a plan needs to see: those declared, and those that carry our ownership record."""
+
+    models: Mapping[ModelName, ModelSnapshot] = field(default_factory=dict[ModelName, ModelSnapshot])
+
+
+def encode_owner(owner: Ownership) -> str:
+    """The value of the tag `reconciler.owner`."""
+    return _compact(
+        {
+            "format": 1,
+            "repository": owner.repository,
+            "stages": list(owner.stages),
+            "aliases": list(owner.aliases),
+            "commit": owner.commit,
+        }
+    )
+
+
+def decode_owner(text: str) -> OwnerRecord:
+    """The record in a tag `reconciler.owner`; what cannot be read is kept as it is, never guessed at."""
+    try:
+        record = _object(text)
+        if record["format"] != 1:
+            return UnreadableRecord(text)
+        commit = record["commit"]
+        return Ownership(
+            repository=RepositoryId(_text(record["repository"])),
+            stages=tuple(sorted((Stage(s) for s in record["stages"]), key=list(Stage).index)),
+            aliases=tuple(sorted(AliasName(_text(a)) for a in record["aliases"])),
+            commit=None if commit is None else Commit(_text(commit)),
+        )
+    except (ValueError, KeyError, TypeError):
+        return UnreadableRecord(text)
+
+
+def encode_provenance(provenance: Provenance) -> str:
+    """The value of the tag `reconciler.provenance`."""
+    return _compact(
+        {
+            "format": 1,
+            "slots": {
+                slot: {
+                    "commit": p.commit,
+                    "author": p.author,
+                    "applied_at": p.applied_at,
+                    "plan": p.plan,
+                    "repository": p.repository,
+                    "before": p.before,
+                }
+                for slot, p in sorted(provenance.items())
+            },
+        }
+    )
+
+
+def decode_provenance(text: str) -> Provenance:
+    """
+    The placements in a tag `reconciler.provenance`. One that cannot be read counts as none: it then proves nothing, so
+    nothing is archived because of it.
+    """
+    try:
+        record = _object(text)
+        if record["format"] != 1:
+            return {}
+        slots = cast("dict[str, dict[str, Any]]", record["slots"])
+        return {
+            slot: Placement(
+                slot=slot,
+                repository=RepositoryId(_text(p["repository"])),
+                commit=None if p["commit"] is None else Commit(_text(p["commit"])),
+                before=_text(p["before"]),
+                author=_text(p["author"]),
+                applied_at=_text(p["applied_at"]),
+                plan=_text(p["plan"]),
+            )
+            for slot, p in slots.items()
+        }
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def governed_stages(stages: Mapping[Stage, object]) -> tuple[Stage, ...]:
+    """The declared stages that ownership is about: `None` and `Archived` are where versions are put, not slots we own."""
+    return tuple(stage for stage in ACTIVE_STAGES if stage in stages)
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def _object(text: str) -> dict[str, Any]:
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise TypeError("not a JSON object")
+    return cast("dict[str, Any]", value)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("not a string")
+    return value

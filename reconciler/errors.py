@@ -1,0 +1,93 @@
+"""What can be wrong: problems in manifests, and the few exceptions that end a command."""
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+
+class ExitCode(IntEnum):
+    """What every command promises to scripts. The table in the README is the same one."""
+
+    OK = 0
+    ERROR = 1
+    CHANGES = 2
+    BLOCKED = 3
+    STALE = 4
+    INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Location:
+    """A place in a file; line and column count from 1, and 0 means "the file as a whole"."""
+
+    path: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}:{self.column}" if self.line else self.path
+
+
+class Severity(StrEnum):
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """
+    One thing wrong with the manifests. `code` is a word that scripts may rely on; `message` says what is wrong and what
+    was expected; `fix` says what to do about it.
+    """
+
+    location: Location
+    code: str
+    message: str
+    fix: str
+    severity: Severity = Severity.ERROR
+
+    def __str__(self) -> str:
+        mark = "" if self.severity is Severity.ERROR else "warning: "
+        return f"{self.location}: {mark}{self.code}: {self.message} {self.fix}".rstrip()
+
+
+class ReconcilerError(Exception):
+    """Ends the command: says what happened, what to do, and with which exit code."""
+
+    exit_code: ExitCode = ExitCode.ERROR
+
+    def __init__(self, message: str, fix: str = "") -> None:
+        super().__init__(f"{message} {fix}".rstrip())
+        self.message = message
+        self.fix = fix
+
+
+class ManifestError(ReconcilerError):
+    """The manifests are wrong; carries every problem of every file."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+class RegistryError(ReconcilerError):
+    """The registry said no, or did not answer. `code` is MLflow's error code, or our word where MLflow has none."""
+
+    def __init__(self, code: str, message: str, fix: str = "") -> None:
+        super().__init__(message, fix)
+        self.code = code
+
+
+class BlockedError(ReconcilerError):
+    """A safety refused; nothing was written."""
+
+    exit_code = ExitCode.BLOCKED
+
+
+class StaleError(ReconcilerError):
+    """The registry or the commit moved since the plan was made; nothing was written."""
+
+    exit_code = ExitCode.STALE
+
+
+class LockError(ReconcilerError):
+    """The lock was not to be had, or was lost."""

@@ -1,0 +1,466 @@
+"""The one way through: manifests and registry to a plan, and a plan to a receipt."""
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from threading import Event as Flag
+
+from reconciler.core.changes import Change, Claim, RecordProvenance
+from reconciler.core.desired import DesiredState, Manifest, resolve
+from reconciler.core.diff import Blocker, ModelPlan, Proposal, Reason, Why, diff
+from reconciler.core.names import Commit, ModelName, Version
+from reconciler.core.plan import Plan, PlanOptions, build_plan, digest_of, prove
+from reconciler.core.snapshot import ModelSnapshot, Ownership
+from reconciler.errors import (
+    BlockedError,
+    LockError,
+    ManifestError,
+    Problem,
+    ReconcilerError,
+    RegistryError,
+    Severity,
+    StaleError,
+)
+from reconciler.ports import (
+    ChangeMade,
+    Lease,
+    LockWaiting,
+    ModelFinished,
+    ModelStarted,
+    Noticed,
+    Outcome,
+    OutcomeStatus,
+    Planned,
+    Receipt,
+    Relation,
+    UNREACHABLE,
+    Report,
+    Wanted,
+    World,
+)
+
+# How often what the read-back finds is mended before we say that somebody else keeps undoing it.
+REPAIRS = 3
+
+
+class StalePlanError(StaleError):
+    """What would be done now is not what was reviewed; carries the plan as it is now."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__("The registry moved since the plan was made.", "Plan again, and review what is new.")
+        self.plan = plan
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """What a saved plan was: the commit it was made from, and its digest."""
+
+    commit: Commit | None
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyRequest:
+    """
+    What to apply and how. `confirm` is asked with the plan before anything is locked or written; what it agreed to is
+    then what is applied, or nothing. `stop` is set to finish the models in hand and skip the rest.
+    """
+
+    ref: str = "HEAD"
+    options: PlanOptions = PlanOptions()
+    reviewed: Reviewed | None = None
+    confirm: Callable[[Plan], bool] | None = None
+    allow_rewind: bool = False
+    parallelism: int = 8
+    lock_timeout: float = 60.0
+    stop: Flag = field(default_factory=Flag)
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """What git declares, the warnings about it, and the manifest files that differ from the commit."""
+
+    desired: DesiredState
+    warnings: tuple[Problem, ...] = ()
+    dirty: tuple[str, ...] = ()
+
+
+def declare(world: World, ref: str | None) -> Declaration:
+    """Read, parse and merge the manifests of a commit, or of the work tree. Raises ManifestError with every problem."""
+    checkout = world.source.read(ref)
+    fragments, unreadable = world.parse(checkout.files)
+    models, contradictions = resolve(fragments)
+    problems = tuple(sorted((*checkout.problems, *unreadable, *contradictions)))
+    if any(problem.severity is Severity.ERROR for problem in problems):
+        raise ManifestError(problems)
+    return Declaration(DesiredState(checkout.revision, models), problems, checkout.dirty)
+
+
+def make_plan(world: World, desired: DesiredState, options: PlanOptions) -> Plan:
+    """What it would take to bring the registry to the desired state. Reads the registry, writes nothing."""
+    chosen = {name: m for name, m in desired.models.items() if not options.targets or name in options.targets}
+    snapshot = world.registry.snapshot(Wanted(_versions(chosen.values()), desired.revision.repository))
+    return build_plan(desired, snapshot, options)
+
+
+def _versions(manifests: Iterable[Manifest]) -> dict[ModelName, frozenset[Version]]:
+    return {m.name: frozenset(pin.version for pin in m.pins() if pin.version is not None) for m in manifests}
+
+
+def apply(world: World, request: ApplyRequest, report: Report) -> Receipt:
+    """
+    Bring the registry to what a commit declares. Raises before the first write what refuses the whole: ManifestError,
+    BlockedError, StaleError, LockError. What goes wrong with one model later is in the receipt.
+    """
+    started_at = world.clock.now()
+    declaration = declare(world, request.ref)
+    desired = declaration.desired
+    commit = _committed(declaration)
+    for warning in declaration.warnings:
+        report(Noticed(str(warning)))
+    reviewed = request.reviewed
+    if reviewed is not None and reviewed.commit != commit:
+        raise StaleError(
+            f"The plan was made from commit {_short(reviewed.commit)}, and this is {_short(commit)}.",
+            "Plan again from this commit, or pass --ref to apply that one.",
+        )
+
+    shown = False
+    if request.confirm is not None and reviewed is None:
+        plan = make_plan(world, desired, request.options)
+        report(Planned(plan))
+        shown = True
+        _refuse_unsafe(plan)
+        if plan.changes and not request.confirm(plan):
+            raise ReconcilerError("Nothing was applied.")
+        reviewed = Reviewed(commit, plan.digest)
+
+    with _locked(world, request, report) as lease:
+        _refuse_rewind(world, commit, {} if lease is None else {lease.applied: "the registry"}, request)
+        plan = make_plan(world, desired, request.options)
+        if not shown:
+            report(Planned(plan))
+        if reviewed is not None and reviewed.digest != plan.digest:
+            raise StalePlanError(plan)
+        _refuse_unsafe(plan)
+        run = _Run(world, request, report, lease, desired, plan, commit)
+        _refuse_rewind(world, commit, run.applied_before(), request)
+        if lease is not None:
+            lease.mark(commit)
+        outcomes = tuple(run.outcomes())
+    return Receipt(
+        plan=plan,
+        registry=world.registry.uri,
+        started_at=started_at,
+        finished_at=world.clock.now(),
+        outcomes=outcomes,
+        interrupted=request.stop.is_set(),
+        locked=lease is not None,
+    )
+
+
+def _committed(declaration: Declaration) -> Commit:
+    if declaration.dirty:
+        raise ReconcilerError(
+            "These manifests differ from the commit: " + ", ".join(declaration.dirty) + ".",
+            "Commit or stash them: what is applied must be in git. (`--ref HEAD` applies the commit as it is.)",
+        )
+    commit = declaration.desired.revision.commit
+    if commit is None:
+        raise ReconcilerError("There is no commit to apply.", "Commit the manifests first.")
+    return commit
+
+
+def _refuse_unsafe(plan: Plan) -> None:
+    if plan.safeties:
+        raise BlockedError(
+            " ".join(safety.message for safety in plan.safeties), " ".join(safety.fix for safety in plan.safeties)
+        )
+
+
+def _refuse_rewind(world: World, commit: Commit, applied: Mapping[Commit | None, str], request: ApplyRequest) -> None:
+    """A commit that does not contain what was applied last would undo it unseen. A roll-back is a new commit."""
+    for before, where in applied.items():
+        if before is not None and not request.allow_rewind and (fault := _rewinds(world, commit, before)):
+            raise StaleError(f"{_short(before)} was the last commit applied to {where}. {fault}", _REWIND_FIX)
+
+
+_REWIND_FIX = "Pass --allow-rewind to apply it all the same."
+
+
+def _rewinds(world: World, commit: Commit, applied: Commit) -> str | None:
+    match world.source.relation(applied, commit):
+        case Relation.SAME | Relation.ANCESTOR:
+            return None
+        case Relation.DESCENDANT:
+            return f"{_short(commit)} is older: apply the newer one; to go back, `git revert` what is to be undone."
+        case Relation.UNRELATED:
+            return f"{_short(commit)} does not contain it: merge that commit first."
+        case Relation.UNKNOWN:
+            return "This clone does not have it: fetch the whole history (`git fetch --unshallow`, `fetch-depth: 0`)."
+
+
+@contextmanager
+def _locked(world: World, request: ApplyRequest, report: Report) -> Generator[Lease | None]:
+    if world.lock is None:
+        report(Noticed("Applying without a lock: nothing keeps a second apply from writing at the same time."))
+        yield None
+        return
+    lease = world.lock.acquire(request.lock_timeout, lambda holder, s: report(LockWaiting(holder, s)))
+    try:
+        if lease.note:
+            report(Noticed(lease.note))
+        yield lease
+    finally:
+        try:
+            lease.release()
+        except LockError as error:
+            report(Noticed(str(error)))
+
+
+_NOT_AS_DECLARED = (
+    "Every call succeeded, but the registry does not show what is declared: is something else writing to it?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """The calls of one model that were made, and what stopped the rest."""
+
+    plan: ModelPlan
+    made: tuple[Change, ...] = ()
+    error: str = ""
+
+
+@dataclass(slots=True)
+class _Run:
+    """
+    Carries out one plan, some models at a time: read them again, write each in its own thread, read them back. Reading by
+    the wave costs two requests a wave where a read of each model would cost more than its writes.
+    """
+
+    world: World
+    request: ApplyRequest
+    report: Report
+    lease: Lease | None
+    desired: DesiredState
+    plan: Plan
+    commit: Commit
+    lost: str = ""
+    """Why no further model is begun: the registry is gone, or the lock is."""
+
+    def applied_before(self) -> dict[Commit | None, str]:
+        """The commits that the models' own records name, for those models that this plan would write to."""
+        found: dict[Commit | None, str] = {}
+        for model in self.plan.models:
+            for change in model.changes:
+                before = change.before if isinstance(change, Claim) else None
+                if isinstance(before, Ownership) and before.repository == self.desired.revision.repository:
+                    found.setdefault(before.commit, model.model)
+        return found
+
+    def outcomes(self) -> Iterator[Outcome]:
+        for model in self.plan.models:
+            if model.blocked:
+                yield self._finished(Outcome(model.model, OutcomeStatus.BLOCKED, message=_told(model.blockers)))
+        pending = [model for model in self.plan.models if model.changes]
+        size = max(1, self.request.parallelism)
+        with ThreadPoolExecutor(size) as pool:
+            for start in range(0, len(pending), size):
+                for outcome in self._wave(pool, pending[start : start + size]):
+                    yield self._finished(outcome)
+
+    def _finished(self, outcome: Outcome) -> Outcome:
+        self.report(ModelFinished(outcome))
+        return outcome
+
+    def _wave(self, pool: ThreadPoolExecutor, planned: list[ModelPlan]) -> Iterator[Outcome]:
+        if why := self._halted():
+            yield from (Outcome(model.model, OutcomeStatus.SKIPPED, message=why) for model in planned)
+            return
+        try:
+            fresh = self._read(model.model for model in planned)
+        except RegistryError as error:
+            self._note(error)
+            yield from (Outcome(m.model, OutcomeStatus.FAILED, message=f"Not begun: {error}") for m in planned)
+            return
+        ready: list[ModelPlan] = []
+        for model in planned:
+            decided = self._decide(model, fresh.get(model.model))
+            if isinstance(decided, Outcome):
+                yield decided
+            else:
+                ready.append(decided)
+        tried = list(pool.map(self._make_calls, ready))
+        yield from self._settle_all(tried)
+
+    def _read(self, names: Iterable[ModelName]) -> Mapping[ModelName, ModelSnapshot]:
+        names = list(names)
+        if not names:
+            return {}
+        declared = _versions(self.desired.models[name] for name in names if name in self.desired.models)
+        return self.world.registry.snapshot(Wanted({name: declared.get(name, frozenset()) for name in names})).models
+
+    def _diff(self, name: ModelName, live: ModelSnapshot | None) -> ModelPlan:
+        return diff(
+            self.desired.models.get(name), live, self.desired.revision, name=name, adopt=self.plan.options.adopt
+        )
+
+    def _decide(self, planned: ModelPlan, live: ModelSnapshot | None) -> ModelPlan | Outcome:
+        """What to do with a model now that it was read again: as planned, planned anew, or nothing."""
+        name = planned.model
+        owner = live.owned_by(self.desired.revision.repository) if live else None
+        applied = owner.commit if owner and not self.request.allow_rewind else None
+        if applied is not None and (fault := _rewinds(self.world, self.commit, applied)):
+            return Outcome(name, OutcomeStatus.STALE, message=f"{_short(applied)} was applied to it. {fault}")
+        now = self._diff(name, live)
+        if digest_of([now]) == digest_of([planned]):
+            return now
+        if self.request.reviewed is not None or self.request.confirm is not None:
+            return Outcome(name, OutcomeStatus.STALE, message="It moved since the plan was made: plan again.")
+        if now.blocked:
+            return Outcome(name, OutcomeStatus.BLOCKED, message=_told(now.blockers))
+        if not now.changes:
+            return Outcome(name, OutcomeStatus.UNCHANGED, message="Somebody else brought it to what is declared.")
+        prove(now, self.desired.models.get(name), live, self.desired.revision)
+        self.report(Noticed(f"{name} moved since the plan was made; it was planned anew."))
+        return now
+
+    def _make_calls(self, model: ModelPlan) -> _Tried:
+        if why := self._halted():
+            return _Tried(model, error=why)
+        self.report(ModelStarted(model.model, len(model.changes)))
+        return self._execute(model)
+
+    def _execute(self, model: ModelPlan) -> _Tried:
+        made: list[Change] = []
+        for change in model.changes:
+            if why := self._lease_lost():
+                return _Tried(model, tuple(made), why)
+            try:
+                self.world.registry.execute(self._stamped(change))
+            except RegistryError as error:
+                self._note(error)
+                return _Tried(model, tuple(made), str(error))
+            made.append(change)
+            self.report(ChangeMade(change))
+        return _Tried(model, tuple(made))
+
+    def _stamped(self, change: Change) -> Change:
+        if not isinstance(change, RecordProvenance):
+            return change
+        now, digest = self.world.clock.now(), self.plan.digest
+        return replace(change, placements=tuple(replace(p, applied_at=now, plan=digest) for p in change.placements))
+
+    def _settle_all(self, tried: list[_Tried]) -> Iterator[Outcome]:
+        whole = [t for t in tried if not t.error]
+        try:
+            live = self._read(t.plan.model for t in whole)
+        except RegistryError as error:
+            self._note(error)
+            yield from (Outcome(t.plan.model, OutcomeStatus.FAILED, t.made, f"Not read back: {error}") for t in whole)
+            tried = [t for t in tried if t.error]
+            live = dict[ModelName, ModelSnapshot]()
+        for t in tried:
+            if not t.error:
+                yield self._settle(t, live.get(t.plan.model))
+            elif t.made or not self._halted():
+                yield Outcome(t.plan.model, OutcomeStatus.FAILED, t.made, t.error)
+            else:
+                yield Outcome(t.plan.model, OutcomeStatus.SKIPPED, message=t.error)
+
+    def _settle(self, tried: _Tried, live: ModelSnapshot | None) -> Outcome:
+        """
+        Compare what is there with what is declared. Two writers at once can leave two versions in Production, each call
+        having returned 200: of their commits the descendant mends that, and the other one leaves it alone.
+        """
+        name, made = tried.plan.model, tried.made
+        rest = self._unsettled(name, live, made)
+        repairs = 0
+        while rest.changes or rest.blocked:
+            if live is not None and self._superseded(name, live):
+                return Outcome(name, OutcomeStatus.STALE, made, "A newer commit was applied to it at the same time.")
+            if rest.blocked or repairs == REPAIRS:
+                return Outcome(name, OutcomeStatus.FAILED, made, f"{_NOT_AS_DECLARED} {_told(rest.blockers)}".rstrip())
+            repairs += 1
+            again = self._execute(rest)
+            made = (*made, *again.made)
+            if again.error:
+                return Outcome(name, OutcomeStatus.FAILED, made, again.error)
+            try:
+                live = self._read([name]).get(name)
+            except RegistryError as error:
+                self._note(error)
+                return Outcome(name, OutcomeStatus.FAILED, made, f"Not read back: {error}")
+            rest = self._unsettled(name, live, made)
+        return Outcome(name, OutcomeStatus.APPLIED, made, repaired=repairs > 0)
+
+    def _unsettled(self, name: ModelName, live: ModelSnapshot | None, made: Iterable[Change]) -> ModelPlan:
+        """What the read-back still lacks, our records included: the provenance written, the commit in the ownership."""
+        rest = self._diff(name, live)
+        if rest.blocked or rest.changes or live is None:
+            return rest
+        lacking = tuple(Proposal(change, Reason(Why.GOVERNED)) for change in _lacking_records(live, made))
+        return replace(rest, proposals=lacking)
+
+    def _superseded(self, name: ModelName, live: ModelSnapshot) -> bool:
+        """
+        Whether a commit that we must not undo has been applied meanwhile. Where neither of two contains the other, the
+        greater name wins: any rule will do that both sides come to alike.
+        """
+        if self.request.allow_rewind:
+            return False
+        repository = self.desired.revision.repository
+        owner = live.owned_by(repository)
+        others = {owner.commit} if owner else set[Commit | None]()
+        for stage in self.desired.models[name].stages if name in self.desired.models else ():
+            for occupant in map(live.versions.__getitem__, live.occupants(stage) if stage.active else ()):
+                if occupant.placed_by(repository):
+                    others.add(occupant.provenance[stage].commit)
+        return any(self._outranks(other) for other in others if other is not None)
+
+    def _outranks(self, other: Commit) -> bool:
+        match self.world.source.relation(other, self.commit):
+            case Relation.SAME | Relation.ANCESTOR:
+                return False
+            case Relation.DESCENDANT | Relation.UNKNOWN:
+                return True
+            case Relation.UNRELATED:
+                return other > self.commit
+
+    def _halted(self) -> str:
+        """Why no further model is begun, or nothing."""
+        if self.request.stop.is_set():
+            return "Not begun: interrupted."
+        return self.lost or self._lease_lost()
+
+    def _lease_lost(self) -> str:
+        if self.lease is not None and not self.lease.held():
+            self.lost = "Stopped: the lock was lost, so another apply may be writing."
+        return self.lost
+
+    def _note(self, error: RegistryError) -> None:
+        if error.code == UNREACHABLE:
+            self.lost = "Not begun: the registry does not answer."
+
+
+def _lacking_records(live: ModelSnapshot, made: Iterable[Change]) -> Iterator[Change]:
+    """Our records that were written and are not there: each as the call that writes it again."""
+    made = list(made)
+    for change in made:
+        if isinstance(change, RecordProvenance):
+            kept = live.versions[change.version].provenance
+            if any(p.slot not in kept or kept[p.slot].commit != p.commit for p in change.placements):
+                yield replace(change, before=kept)
+    claims = [change for change in made if isinstance(change, Claim)]
+    if claims and live.owner != claims[-1].after:
+        yield replace(claims[-1], before=live.owner)
+
+
+def _told(blockers: Iterable[Blocker]) -> str:
+    return " ".join(f"{b.message} {b.fix}" for b in blockers)
+
+
+def _short(commit: Commit | None) -> str:
+    return commit[:12] if commit else "an uncommitted work tree"

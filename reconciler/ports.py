@@ -1,0 +1,237 @@
+"""What the pipeline needs from outside, in the core's words."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol, TypeAlias
+
+from reconciler.core.changes import Change
+from reconciler.core.desired import Manifest, Revision
+from reconciler.core.names import Commit, ModelName, RepositoryId, Version
+from reconciler.core.plan import Plan
+from reconciler.core.snapshot import RegistrySnapshot
+from reconciler.errors import ExitCode, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A manifest file as it stands: its path as people name it, with `/`, and its bytes."""
+
+    path: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """The manifest files of one commit, or of the work tree, and the paths that differ from the commit."""
+
+    revision: Revision
+    files: tuple[SourceFile, ...]
+    problems: tuple[Problem, ...] = ()
+    dirty: tuple[str, ...] = ()
+
+
+class Relation(StrEnum):
+    """How one commit stands to another in history."""
+
+    SAME = "same"
+    ANCESTOR = "ancestor"
+    DESCENDANT = "descendant"
+    UNRELATED = "unrelated"
+    UNKNOWN = "unknown"
+
+
+class ManifestSource(Protocol):
+    """A git repository."""
+
+    def read(self, ref: str | None) -> Checkout:
+        """The manifests of a commit, or of the work tree when `ref` is None."""
+        ...
+
+    def relation(self, commit: Commit, other: Commit) -> Relation:
+        """How `commit` stands to `other`: ANCESTOR means that `other` contains it. UNKNOWN where git cannot tell."""
+        ...
+
+
+class ManifestParser(Protocol):
+    """YAML, or whatever manifests are written in."""
+
+    def __call__(self, files: Iterable[SourceFile]) -> tuple[tuple[Manifest, ...], tuple[Problem, ...]]:
+        """The fragments that could be read, and everything wrong with the rest."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a snapshot must show: these models, with these versions, and all that carry this repository's record."""
+
+    models: Mapping[ModelName, frozenset[Version]]
+    owned_by: RepositoryId | None = None
+
+
+UNREACHABLE = "unreachable"
+"""The code of a RegistryError after which it is of no use to go on."""
+
+
+class Registry(Protocol):
+    """A model registry. Both calls raise RegistryError."""
+
+    @property
+    def uri(self) -> str:
+        """Where it is, fit to be shown: without user name and password."""
+        ...
+
+    def snapshot(self, wanted: Wanted) -> RegistrySnapshot:
+        """What the registry holds now, read in bulk."""
+        ...
+
+    def execute(self, change: Change) -> None:
+        """Make one call. Repeating a call that was made already does no harm."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a lock: a person or job, since when (RFC 3339), and the page or process where it runs."""
+
+    who: str
+    since: str
+    run: str = ""
+
+
+class Lease(Protocol):
+    """A lock that is held. `applied` is the last commit that anyone applied under it."""
+
+    @property
+    def applied(self) -> Commit | None: ...
+
+    @property
+    def note(self) -> str:
+        """What the holder should be told about how it got the lock: a dead holder's that was taken over, say."""
+        ...
+
+    def held(self) -> bool:
+        """Whether it is certain that nobody else has the lock now."""
+        ...
+
+    def mark(self, commit: Commit) -> None:
+        """Remember that this commit is being applied: from now on it is the one that `applied` names."""
+        ...
+
+    def release(self) -> None: ...
+
+
+WaitReport: TypeAlias = Callable[[Holder, float], None]
+
+
+class Lock(Protocol):
+    """One writer at a time."""
+
+    def acquire(self, timeout: float, waiting: WaitReport) -> Lease:
+        """
+        Wait at most `timeout` seconds; `waiting` is told who holds it and for how many seconds we have waited. Raises
+        LockError, with the holder's name in it, when the time is over.
+        """
+        ...
+
+
+class Clock(Protocol):
+    def now(self) -> str:
+        """The time, RFC 3339 in UTC."""
+        ...
+
+
+class OutcomeStatus(StrEnum):
+    """How one model fared in an apply."""
+
+    APPLIED = "applied"
+    UNCHANGED = "unchanged"
+    BLOCKED = "blocked"
+    STALE = "stale"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one model fared: the calls that were made, in order, and why it is not as declared, if it is not."""
+
+    model: ModelName
+    status: OutcomeStatus
+    made: tuple[Change, ...] = ()
+    message: str = ""
+    repaired: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What one apply did. Times are RFC 3339 in UTC."""
+
+    plan: Plan
+    registry: str
+    started_at: str
+    finished_at: str = ""
+    outcomes: tuple[Outcome, ...] = ()
+    interrupted: bool = False
+    locked: bool = True
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The worst of what happened: interrupted, failed, stale, blocked, or fine."""
+        statuses = {outcome.status for outcome in self.outcomes}
+        if self.interrupted:
+            return ExitCode.INTERRUPTED
+        if statuses & {OutcomeStatus.FAILED, OutcomeStatus.SKIPPED}:
+            return ExitCode.ERROR
+        if OutcomeStatus.STALE in statuses:
+            return ExitCode.STALE
+        return ExitCode.BLOCKED if OutcomeStatus.BLOCKED in statuses else ExitCode.OK
+
+
+@dataclass(frozen=True, slots=True)
+class LockWaiting:
+    holder: Holder
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStarted:
+    model: ModelName
+    calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeMade:
+    change: Change
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFinished:
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Noticed:
+    """Something that a person should know, and that stops nothing."""
+
+    message: str
+
+
+Event: TypeAlias = LockWaiting | Planned | ModelStarted | ChangeMade | ModelFinished | Noticed
+Report: TypeAlias = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """All that is outside, handed to the pipeline. `lock` is None by the explicit choice of the user alone."""
+
+    source: ManifestSource
+    parse: ManifestParser
+    registry: Registry
+    clock: Clock
+    lock: Lock | None = None
