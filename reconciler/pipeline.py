@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from threading import Event as Flag
 
-from reconciler.core.changes import Change, Claim, RecordProvenance
+from reconciler.core.changes import Change, Claim, RecordProvenance, Release
 from reconciler.core.desired import DesiredState, Manifest, resolve
 from reconciler.core.diff import Blocker, ModelPlan, Proposal, Reason, Why, diff
 from reconciler.core.names import Commit, ModelName, Version
@@ -23,6 +23,7 @@ from reconciler.errors import (
     StaleError,
 )
 from reconciler.ports import (
+    UNREACHABLE,
     ChangeMade,
     Lease,
     LockWaiting,
@@ -34,7 +35,6 @@ from reconciler.ports import (
     Planned,
     Receipt,
     Relation,
-    UNREACHABLE,
     Report,
     Wanted,
     World,
@@ -63,11 +63,12 @@ class Reviewed:
 @dataclass(frozen=True, slots=True)
 class ApplyRequest:
     """
-    What to apply and how. `confirm` is asked with the plan before anything is locked or written; what it agreed to is
+    What to apply and how. Without a `ref` it is HEAD, and refused while manifests in the work tree differ from it.
+    `confirm` is asked with the plan before anything is locked or written; what it agreed to is
     then what is applied, or nothing. `stop` is set to finish the models in hand and skip the rest.
     """
 
-    ref: str = "HEAD"
+    ref: str | None = None
     options: PlanOptions = PlanOptions()
     reviewed: Reviewed | None = None
     confirm: Callable[[Plan], bool] | None = None
@@ -104,6 +105,28 @@ def make_plan(world: World, desired: DesiredState, options: PlanOptions) -> Plan
     return build_plan(desired, snapshot, options)
 
 
+def applied_before(plan: Plan) -> dict[Commit | None, str]:
+    """The commits that the models' own records name, for those models that the plan would write to."""
+    found: dict[Commit | None, str] = {}
+    for model in plan.models:
+        for change in model.changes:
+            before = change.before if isinstance(change, Claim | Release) else None
+            if isinstance(before, Ownership) and before.repository == plan.revision.repository:
+                found.setdefault(before.commit, model.model)
+    return found
+
+
+def rewind_fault(world: World, commit: Commit | None, applied: Mapping[Commit | None, str]) -> str | None:
+    """
+    Why a commit must not be applied over those that were applied before, each with what it was applied to: one that
+    does not contain them would undo them unseen. None if it may be applied.
+    """
+    for before, where in applied.items():
+        if commit is not None and before is not None and (fault := _rewinds(world, commit, before)):
+            return f"{_short(before)} was the last commit applied to {where}. {fault}"
+    return None
+
+
 def _versions(manifests: Iterable[Manifest]) -> dict[ModelName, frozenset[Version]]:
     return {m.name: frozenset(pin.version for pin in m.pins() if pin.version is not None) for m in manifests}
 
@@ -114,9 +137,9 @@ def apply(world: World, request: ApplyRequest, report: Report) -> Receipt:
     BlockedError, StaleError, LockError. What goes wrong with one model later is in the receipt.
     """
     started_at = world.clock.now()
-    declaration = declare(world, request.ref)
+    declaration = declare(world, request.ref or "HEAD")
     desired = declaration.desired
-    commit = _committed(declaration)
+    commit = _committed(declaration, request)
     for warning in declaration.warnings:
         report(Noticed(str(warning)))
     reviewed = request.reviewed
@@ -145,7 +168,7 @@ def apply(world: World, request: ApplyRequest, report: Report) -> Receipt:
             raise StalePlanError(plan)
         _refuse_unsafe(plan)
         run = _Run(world, request, report, lease, desired, plan, commit)
-        _refuse_rewind(world, commit, run.applied_before(), request)
+        _refuse_rewind(world, commit, applied_before(plan), request)
         if lease is not None:
             lease.mark(commit)
         outcomes = tuple(run.outcomes())
@@ -160,8 +183,8 @@ def apply(world: World, request: ApplyRequest, report: Report) -> Receipt:
     )
 
 
-def _committed(declaration: Declaration) -> Commit:
-    if declaration.dirty:
+def _committed(declaration: Declaration, request: ApplyRequest) -> Commit:
+    if declaration.dirty and request.ref is None:
         raise ReconcilerError(
             "These manifests differ from the commit: " + ", ".join(declaration.dirty) + ".",
             "Commit or stash them: what is applied must be in git. (`--ref HEAD` applies the commit as it is.)",
@@ -180,13 +203,8 @@ def _refuse_unsafe(plan: Plan) -> None:
 
 
 def _refuse_rewind(world: World, commit: Commit, applied: Mapping[Commit | None, str], request: ApplyRequest) -> None:
-    """A commit that does not contain what was applied last would undo it unseen. A roll-back is a new commit."""
-    for before, where in applied.items():
-        if before is not None and not request.allow_rewind and (fault := _rewinds(world, commit, before)):
-            raise StaleError(f"{_short(before)} was the last commit applied to {where}. {fault}", _REWIND_FIX)
-
-
-_REWIND_FIX = "Pass --allow-rewind to apply it all the same."
+    if not request.allow_rewind and (fault := rewind_fault(world, commit, applied)):
+        raise StaleError(fault, "Pass --allow-rewind to apply it all the same.")
 
 
 def _rewinds(world: World, commit: Commit, applied: Commit) -> str | None:
@@ -236,8 +254,8 @@ class _Tried:
 @dataclass(slots=True)
 class _Run:
     """
-    Carries out one plan, some models at a time: read them again, write each in its own thread, read them back. Reading by
-    the wave costs two requests a wave where a read of each model would cost more than its writes.
+    Carries out one plan, some models at a time: read them again, write each in its own thread, read them back. Reading
+    by the wave costs two requests a wave, where a read of each model would cost more than its writes.
     """
 
     world: World
@@ -249,16 +267,6 @@ class _Run:
     commit: Commit
     lost: str = ""
     """Why no further model is begun: the registry is gone, or the lock is."""
-
-    def applied_before(self) -> dict[Commit | None, str]:
-        """The commits that the models' own records name, for those models that this plan would write to."""
-        found: dict[Commit | None, str] = {}
-        for model in self.plan.models:
-            for change in model.changes:
-                before = change.before if isinstance(change, Claim) else None
-                if isinstance(before, Ownership) and before.repository == self.desired.revision.repository:
-                    found.setdefault(before.commit, model.model)
-        return found
 
     def outcomes(self) -> Iterator[Outcome]:
         for model in self.plan.models:

@@ -23,7 +23,7 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """The manifest files of one commit, or of the work tree, and the paths that differ from the commit."""
+    """The manifest files of one commit, or of the work tree; `dirty` ones differ between HEAD and the work tree."""
 
     revision: Revision
     files: tuple[SourceFile, ...]

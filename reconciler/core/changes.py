@@ -132,8 +132,8 @@ def is_bookkeeping(change: Change) -> bool:
 
 def simulate(live: ModelSnapshot | None, change: Change) -> ModelSnapshot:
     """
-    The model after the call, as the registry would have it. What this says of MLflow is checked against a real server in
-    contract/test_registry.py. Raises ValueError for a call that the registry would refuse.
+    The model after the call, as the registry would have it. What this says of MLflow is checked against a real server
+    in contract/test_registry.py. Raises ValueError for a call that the registry would refuse.
     """
     if isinstance(change, CreateModel):
         if live is not None:

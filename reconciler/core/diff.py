@@ -136,7 +136,7 @@ def diff(
     bound = _bind(manifest, live, blockers)
     targets = _targets(manifest, bound, live, owned, revision)
     if live is not None:
-        blockers.extend(_production_blockers(manifest, bound, live, owned, targets))
+        blockers.extend(_production_blockers(manifest, bound, live, targets))
 
     final = Ownership(
         revision.repository, governed_stages(manifest.stages), tuple(sorted(manifest.aliases)), revision.commit
@@ -381,7 +381,6 @@ def _production_blockers(
     manifest: Manifest,
     bound: _Bound,
     live: ModelSnapshot,
-    owned: Ownership | None,
     targets: Mapping[Version, _Target],
 ) -> Iterator[Blocker]:
     """Production is emptied only by a manifest that says so: `Production: []`."""
@@ -488,9 +487,9 @@ class _Moves:
 
     def _exclusive(self, stage: Stage, others: tuple[Version, ...]) -> bool:
         """
-        Whether the entry is MLflow's swap. Where Production is for one version, always: two are then never there, whatever
-        else goes wrong. Elsewhere only if all that it archives belongs into Archived, so that nothing that goes from
-        Staging to Production passes through Archived on the way.
+        Whether the entry is MLflow's swap. Where Production is for one version, always: two are then never there,
+        whatever else goes wrong. Elsewhere only if all that it archives belongs into Archived, so that nothing that
+        goes from Staging to Production passes through Archived on the way.
         """
         if len(self.bound.stages.get(stage, ())) != 1 or not stage.active:
             return False
@@ -503,7 +502,7 @@ class _Moves:
         return stage.active and was.stage is not Stage.PRODUCTION and was.has_held(stage)
 
     def _placements(self) -> dict[Version, list[Placement]]:
-        """What is to be recorded of each version that moves, or that an alias comes to name: written once, before it."""
+        """What is to be recorded of each version that moves or that an alias comes to name: once, before it does."""
         repository, commit, author = self.revision.repository, self.revision.commit, self.revision.author
         found: dict[Version, list[Placement]] = {}
 

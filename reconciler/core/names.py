@@ -46,7 +46,7 @@ MAX_DESCRIPTION = 5000
 MAX_TAG_KEY = 250
 MAX_TAG_VALUE = 5000
 
-# Letters and digits of any script, `_` and `-`: the negation is one that ECMA and Python regular expressions read alike.
+# Letters and digits of any script, `_` and `-`: ECMA and Python regular expressions read this negation alike.
 ALIAS_PATTERN = r"^[^\s\x00-,./:-@\[-^`{-\x9f]{1,255}$"
 RESERVED_ALIAS = re.compile(r"(?i)latest|v[0-9]+")
 MODEL_NAME_PATTERN = r"^[^/:\x00-\x1f\x7f-\x9f]{1,256}$"

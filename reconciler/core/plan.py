@@ -2,9 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import asdict, dataclass
+from difflib import get_close_matches
 from enum import StrEnum
+from itertools import pairwise
 from typing import assert_never
 
 from reconciler.core.changes import (
@@ -25,15 +27,15 @@ from reconciler.core.desired import DesiredState, Manifest, Revision
 from reconciler.core.diff import Blocker, ModelPlan, Proposal, Reason, diff, leftover
 from reconciler.core.names import ModelName, Stage, Version
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot
-from reconciler.errors import BlockedError
+from reconciler.errors import BlockedError, ReconcilerError
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """
-    When a plan is too much to carry out without being asked twice: it moves the Production occupant of more than `share`
-    of the governed models, and of at least `models` of them. octoDNS calls its own MAX_SAFE_UPDATE_PCENT and
-    MIN_EXISTING_RECORDS.
+    When a plan is too much to carry out without being asked twice: it moves the Production occupant of more than
+    `share` of the governed models, and of at least `models` of them. octoDNS has MAX_SAFE_UPDATE_PCENT and
+    MIN_EXISTING_RECORDS for this.
     """
 
     share: float = 0.30
@@ -90,7 +92,7 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The figures of the last line. Promotions, roll-backs and archivals count versions; the rest of a plan is `other`."""
+    """The figures of the last line. Promotions, archivals and roll-backs count versions; what is left is `other`."""
 
     promote: int = 0
     archive: int = 0
@@ -110,8 +112,8 @@ class Status(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Plan:
     """
-    What would be done, to which revision's end. `models` holds those with calls or blockers only; `safeties` are reasons
-    to refuse the plan as a whole.
+    What would be done, to which revision's end. `models` holds those with calls or blockers only; `safeties` are
+    reasons to refuse the plan as a whole.
     """
 
     revision: Revision
@@ -138,8 +140,8 @@ class Plan:
     @property
     def digest(self) -> str:
         """
-        What was reviewed, as one word: equal digests ask for the same calls on the same versions. The commit, the reasons and our records of
-        them are left out, so that a merge or a moved line does not make a plan another one.
+        What was reviewed, as one word: equal digests ask for the same calls on the same versions. The commit, the
+        reasons and our records of them are left out, so that a merge or a moved line does not make it another plan.
         """
         return digest_of(self.models)
 
@@ -169,8 +171,8 @@ class UnsoundPlanError(BlockedError):
 
 def build_plan(desired: DesiredState, snapshot: RegistrySnapshot, options: PlanOptions = PlanOptions()) -> Plan:
     """
-    The one plan for this desired state and this snapshot, proven by replay. Raises BlockedError where nothing is declared
-    but the registry holds models of ours, and UnsoundPlanError where the proof fails.
+    The one plan for this desired state and this snapshot, proven by replay. Raises BlockedError where nothing is
+    declared but the registry holds models of ours, and UnsoundPlanError where the proof fails.
     """
     repository = desired.revision.repository
     orphans = {name for name, live in snapshot.models.items() if live.owned_by(repository)} - desired.models.keys()
@@ -180,6 +182,7 @@ def build_plan(desired: DesiredState, snapshot: RegistrySnapshot, options: PlanO
             f"{_some(orphans)}.",
             "Is the manifest folder the right one? If they are all to be released, pass --allow-empty.",
         )
+    _refuse_unknown_targets(options.targets, desired.models.keys() | orphans)
     names = sorted(name for name in desired.models.keys() | orphans if not options.targets or name in options.targets)
     models: list[ModelPlan] = []
     for name in names:
@@ -199,6 +202,14 @@ def build_plan(desired: DesiredState, snapshot: RegistrySnapshot, options: PlanO
     )
 
 
+def _refuse_unknown_targets(targets: Iterable[str], known: Set[ModelName]) -> None:
+    for target in targets:
+        if target not in known:
+            near = get_close_matches(target, known, 1)
+            fix = f"Did you mean {near[0]}?" if near else "Correct the name, which counts upper and lower case."
+            raise ReconcilerError(f"No manifest declares {target}, and this repository does not own it.", fix)
+
+
 def prove(model: ModelPlan, manifest: Manifest | None, live: ModelSnapshot | None, revision: Revision) -> None:
     """
     Replay the calls on the snapshot and check every prefix: Production is never found empty unless it was or is to be,
@@ -216,13 +227,13 @@ def prove(model: ModelPlan, manifest: Manifest | None, live: ModelSnapshot | Non
 
 
 def broken_promise(manifest: Manifest | None, states: list[ModelSnapshot]) -> str | None:
-    """The first promise about Production that a run through these states breaks, in words; None if it keeps them all."""
+    """The first promise about Production that a run through these states breaks, in words, or None."""
     crowds = [state.occupants(Stage.PRODUCTION) for state in states]
     declared = manifest.stages.get(Stage.PRODUCTION) if manifest else None
     if crowds[0] and not all(crowds) and not (declared and not declared.value and not crowds[-1]):
         return "Production is empty on the way"
     if declared is not None and len(declared.value) == 1:
-        for before, after in zip(crowds, crowds[1:], strict=False):
+        for before, after in pairwise(crowds):
             if len(after) > max(1, len(before)):
                 return f"Production holds {len(after)} versions on the way where one is declared"
     return None

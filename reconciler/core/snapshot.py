@@ -70,7 +70,7 @@ Provenance: TypeAlias = Mapping[Slot, Placement]
 
 @dataclass(frozen=True, slots=True)
 class VersionSnapshot:
-    """One model version. `created_at` is in milliseconds since 1970: with the number, it identifies a version for ever."""
+    """One model version. `created_at`, in milliseconds since 1970, tells it from another one of the same number."""
 
     version: Version
     stage: Stage = Stage.NONE
@@ -93,8 +93,8 @@ class VersionSnapshot:
 @dataclass(frozen=True, slots=True)
 class ModelSnapshot:
     """
-    One registered model. `hidden` has the stages of versions that the registry has but does not list: MLflow leaves whatever is
-    tagged as a prompt out of its searches, and what cannot be seen cannot be reconciled.
+    One registered model. `hidden` has the stages of versions that the registry has but does not list: MLflow leaves
+    whatever is tagged as a prompt out of its searches, and what cannot be seen cannot be reconciled.
     """
 
     name: ModelName
@@ -201,7 +201,7 @@ def decode_provenance(text: str) -> Provenance:
 
 
 def governed_stages(stages: Mapping[Stage, object]) -> tuple[Stage, ...]:
-    """The declared stages that ownership is about: `None` and `Archived` are where versions are put, not slots we own."""
+    """The declared stages that ownership is about: `None` and `Archived` are where versions are put, not slots."""
     return tuple(stage for stage in ACTIVE_STAGES if stage in stages)
 
 

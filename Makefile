@@ -1,0 +1,51 @@
+# Everything runs in .venv, which is made from the lock file when it is missing or older.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check fmt bench schemas lock clean
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(READY) ## Train models, promote one by a commit, roll it back by a revert, on a real registry
+	@$(BIN)/python examples/demo/demo.py
+
+test: $(READY) ## Lint, types, import rules, schemas, and every test
+	@$(MAKE) --no-print-directory check
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/basedpyright --warnings
+	$(BIN)/lint-imports
+	$(BIN)/python -m reconciler.cli schema manifest | cmp - schemas/manifest.schema.json
+	$(BIN)/python -m reconciler.cli schema plan | cmp - schemas/plan.schema.json
+	$(BIN)/python -m reconciler.cli schema receipt | cmp - schemas/receipt.schema.json
+	$(BIN)/pytest -n 2
+
+fmt: $(READY) ## Format the code and mend what lint can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY) ## Measure plan and apply against a real server; writes docs/benchmarks.md
+	$(BIN)/python tests/bench/run.py
+
+schemas: $(READY) ## Write the JSON Schemas anew
+	for name in manifest plan receipt; do $(BIN)/reconciler schema $$name --output schemas/$$name.schema.json; done
+
+lock: $(READY) ## Resolve the dependencies anew into requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --group dev \
+		--custom-compile-command "make lock" pyproject.toml -o requirements.lock
+
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) .demo .hypothesis .pytest_cache .ruff_cache .import_linter_cache
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@

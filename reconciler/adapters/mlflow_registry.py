@@ -1,0 +1,418 @@
+"""
+An MLflow Model Registry: a server, or a database opened in place.
+
+It goes through the store under `MlflowClient`, which has the same authentication, TLS, workspace and retry code: the
+client itself reads the registered model before each write (to tell models from prompts) and warns that stages are
+deprecated, so it needs two requests where the store needs one. Seen in MLflow 3.17; contract/test_registry.py notices.
+"""
+
+import logging
+import os
+import re
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, NoReturn, Protocol, TypeVar, assert_never
+from urllib.parse import quote
+
+from reconciler.core.changes import (
+    Change,
+    Claim,
+    CreateModel,
+    DeleteAlias,
+    DescribeModel,
+    DescribeVersion,
+    RecordProvenance,
+    Release,
+    SetAlias,
+    TagModel,
+    TransitionStage,
+)
+from reconciler.core.names import AliasName, ModelName, RepositoryId, Stage, Version
+from reconciler.core.snapshot import (
+    OWNER_TAG,
+    PROVENANCE_TAG,
+    ModelSnapshot,
+    RegistrySnapshot,
+    VersionSnapshot,
+    decode_owner,
+    decode_provenance,
+    encode_owner,
+    encode_provenance,
+)
+from reconciler.errors import RegistryError
+from reconciler.ports import UNREACHABLE, Wanted
+
+# MLflow's own defaults keep trying a dead server for four minutes, and a hanging one for twenty. Every call we make may
+# be repeated without harm, so a few tries are right; whoever sets these variables knows better.
+HTTP_DEFAULTS: Final = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+}
+
+MODELS_PAGE = 500
+VERSIONS_PAGE = 2000
+# A filter that lists names travels in the URL, and proxies commonly take 8 KiB of it.
+MOST_NAMES = 200
+MOST_FILTER_CHARACTERS = 5000
+# From this many batches on it is worth a page to find out whether the registry holds hardly anything else.
+BATCHES_WORTH_A_PROBE = 3
+READERS = 3
+
+IS_PROMPT_TAG = "mlflow.prompt.is_prompt"
+BY_NAME = ["name ASC"]
+BY_NAME_AND_VERSION = ["name ASC", "version_number ASC"]
+
+T = TypeVar("T")
+Page = Callable[[str | None, str | None], Any]
+
+
+class _Store(Protocol):
+    """The part of MLflow's `AbstractStore` that is used here."""
+
+    def search_registered_models(
+        self, filter_string: str | None, max_results: int, order_by: list[str], page_token: str | None
+    ) -> Any: ...
+    def search_model_versions(
+        self, filter_string: str | None, max_results: int, order_by: list[str], page_token: str | None
+    ) -> Any: ...
+    def get_registered_model(self, name: str) -> Any: ...
+    def get_model_version(self, name: str, version: str) -> Any: ...
+    def create_registered_model(self, name: str) -> Any: ...
+    def update_registered_model(self, name: str, description: str) -> Any: ...
+    def update_model_version(self, name: str, version: str, description: str) -> Any: ...
+    def set_registered_model_tag(self, name: str, tag: Any) -> None: ...
+    def delete_registered_model_tag(self, name: str, key: str) -> None: ...
+    def set_model_version_tag(self, name: str, version: str, tag: Any) -> None: ...
+    def transition_model_version_stage(
+        self, name: str, version: str, stage: str, archive_existing_versions: bool
+    ) -> Any: ...
+    def set_registered_model_alias(self, name: str, alias: str, version: str) -> None: ...
+    def delete_registered_model_alias(self, name: str, alias: str) -> None: ...
+
+
+def without_credentials(text: str) -> str:
+    """The text with the user info of every URI in it left out."""
+    return re.sub(r"(?<=//)[^/\s@]*@", "", text)
+
+
+def sqlite_path(uri: str) -> Path | None:
+    """The file behind a `sqlite:///` URI; None for every other registry, and for a database in memory."""
+    match = re.match(r"sqlite(?:\+\w+)?:///([^?]+)", uri)
+    return Path(match[1]) if match and match[1] != ":memory:" else None
+
+
+def _refuse_missing_database(uri: str) -> None:
+    path = sqlite_path(uri)
+    if path is not None and not path.is_file():
+        raise RegistryError(
+            "no-such-database",
+            f"There is no SQLite database at {path}.",
+            "Correct the URI; MLflow would create an empty registry there.",
+        )
+
+
+@dataclass(frozen=True)
+class MlflowRegistry:
+    """
+    The registry port over one of MLflow's stores, which is opened when it is first needed: importing MLflow takes
+    seconds, and manifests may turn out to be wrong before.
+    """
+
+    registry_uri: str
+    tracking_uri: str
+
+    @property
+    def uri(self) -> str:
+        return without_credentials(self.registry_uri)
+
+    @cached_property
+    def store(self) -> _Store:
+        for variable, value in HTTP_DEFAULTS.items():
+            os.environ.setdefault(variable, value)
+        _refuse_missing_database(self.registry_uri)
+        import mlflow.tracking._model_registry.client as mlflow_client
+
+        logging.getLogger("mlflow").setLevel(logging.ERROR)
+        logging.getLogger("alembic").setLevel(logging.ERROR)
+        with _translated(self.uri):
+            client: Any = mlflow_client.ModelRegistryClient(self.registry_uri, self.tracking_uri)
+            return client.store
+
+    def snapshot(self, wanted: Wanted) -> RegistrySnapshot:
+        """Pages of models, for aliases and tags, beside pages of versions, for stages: either lacks the other's."""
+        _ = self.store  # opened before threads race for it
+        with _translated(self.uri), ThreadPoolExecutor(READERS) as pool:
+            models_read = pool.submit(self._models, wanted)
+            versions = self._versions(wanted.models, pool)
+            models = models_read.result()
+            found = {name: self._assembled(model, versions.get(name, {})) for name, model in models.items()}
+            missing = sorted(wanted.models.keys() - found.keys())
+            found.update((model.name, model) for model in pool.map(self._unlisted_model, missing) if model is not None)
+            doubtful = [found[name] for name in sorted(wanted.models) if name in found]
+            completed = pool.map(self._completed, doubtful, (wanted.models[model.name] for model in doubtful))
+            found.update((model.name, model) for model in completed)
+        return RegistrySnapshot(dict(sorted(found.items())))
+
+    def _models(self, wanted: Wanted) -> dict[ModelName, Any]:
+        """The models that carry our record, in one query, and whatever else is declared, by name."""
+        found: dict[ModelName, Any] = {}
+        if wanted.owned_by is not None:
+            pages = _all_pages(self._search_models, _owned_filter(wanted.owned_by))
+            found.update((m.name, m) for m in pages if _is_owned(m, wanted.owned_by) or m.name in wanted.models)
+        rest = sorted(wanted.models.keys() - found.keys())
+        for clause in _name_filters(rest):
+            found.update((m.name, m) for m in _all_pages(self._search_models, clause) if m.name in wanted.models)
+        return found
+
+    def _versions(
+        self, names: Iterable[ModelName], pool: ThreadPoolExecutor
+    ) -> dict[ModelName, dict[Version, VersionSnapshot]]:
+        """
+        The versions of these models, by whole pages as long as those hold hardly anything else, and by name otherwise.
+        A row costs the server the same either way (seen in MLflow 3.17): foreign rows are what a page wastes, requests
+        are what a list of names does.
+        """
+        remaining = set(names)
+        found: dict[ModelName, dict[Version, VersionSnapshot]] = {}
+
+        def take(rows: Iterable[Any]) -> int:
+            taken = 0
+            for row in rows:
+                if row.name in remaining:
+                    version = _version_snapshot(row)
+                    found.setdefault(row.name, {})[version.version] = version
+                    taken += 1
+            return taken
+
+        token: str | None = None
+        while len(list(_name_filters(sorted(remaining)))) >= BATCHES_WORTH_A_PROBE:
+            page = self._search_versions(None, token)
+            taken = take(page)
+            token = page.token or None
+            if token is None:
+                return found
+            # The page's last model may go on in the next page; the others are complete.
+            remaining -= {row.name for row in page} - {page[-1].name}
+            if taken < 0.9 * len(page):
+                break
+        for rows in pool.map(self._named_versions, _name_filters(sorted(remaining))):
+            take(rows)
+        return found
+
+    def _named_versions(self, clause: str) -> list[Any]:
+        return list(_all_pages(self._search_versions, clause))
+
+    def _search_models(self, clause: str | None, token: str | None) -> Any:
+        return self.store.search_registered_models(clause, MODELS_PAGE, BY_NAME, token)
+
+    def _search_versions(self, clause: str | None, token: str | None) -> Any:
+        return self.store.search_model_versions(clause, VERSIONS_PAGE, BY_NAME_AND_VERSION, token)
+
+    def _assembled(self, model: Any, versions: Mapping[Version, VersionSnapshot]) -> ModelSnapshot:
+        """One model, with the versions that its own entry shows in an active stage and the listing does not, if any."""
+        snapshot = _model_snapshot(model, versions)
+        unlisted = {
+            Version(int(v.version)): Stage(v.current_stage)
+            for v in model.latest_versions
+            if Stage(v.current_stage).active and int(v.version) not in versions
+        }
+        return replace(snapshot, hidden=unlisted) if unlisted else snapshot
+
+    def _unlisted_model(self, name: ModelName) -> ModelSnapshot | None:
+        model = _or_none(lambda: self.store.get_registered_model(name))
+        if model is None:
+            return None
+        if model.name != name:
+            _unexpected_answer(f"the model {name}", self.uri)
+        hidden = IS_PROMPT_TAG in model.tags
+        return replace(_model_snapshot(model, {}), hidden_model=hidden)
+
+    def _completed(self, model: ModelSnapshot, declared: frozenset[Version]) -> ModelSnapshot:
+        """Ask for the versions that ought to be there and are not listed: gone, hidden, or newer than the listing."""
+        if model.hidden_model:
+            return model
+        versions, hidden = dict(model.versions), dict[Version, Stage]()
+        for number in sorted({*declared, *model.hidden} - versions.keys()):
+            row = _or_none(lambda n=number: self.store.get_model_version(model.name, str(n)))
+            if row is None:
+                continue
+            if row.name != model.name:
+                _unexpected_answer(f"version {number} of {model.name}", self.uri)
+            if IS_PROMPT_TAG in row.tags:
+                hidden[number] = Stage(row.current_stage)
+            else:
+                versions[number] = _version_snapshot(row)
+        return replace(model, versions=versions, hidden=hidden)
+
+    def execute(self, change: Change) -> None:
+        """One request. Repeating it does no harm: each sets something to what it may be already."""
+        with _translated(self.uri):
+            self._execute(change)
+
+    def _execute(self, change: Change) -> None:
+        from mlflow.entities.model_registry import ModelVersionTag, RegisteredModelTag
+
+        store = self.store
+        match change:
+            case CreateModel():
+                self._create(change.model)
+            case Claim():
+                store.set_registered_model_tag(change.model, RegisteredModelTag(OWNER_TAG, encode_owner(change.after)))
+            case Release():
+                store.delete_registered_model_tag(change.model, OWNER_TAG)
+            case DescribeModel():
+                store.update_registered_model(change.model, change.after)
+            case TagModel():
+                store.set_registered_model_tag(change.model, RegisteredModelTag(change.key, change.after))
+            case DescribeVersion():
+                store.update_model_version(change.model, str(change.version), change.after)
+            case RecordProvenance():
+                tag = ModelVersionTag(PROVENANCE_TAG, encode_provenance(change.after))
+                store.set_model_version_tag(change.model, str(change.version), tag)
+            case TransitionStage():
+                self._transition(change)
+            case SetAlias():
+                store.set_registered_model_alias(change.model, change.alias, str(change.after))
+            case DeleteAlias():
+                store.delete_registered_model_alias(change.model, change.alias)
+            case _:
+                assert_never(change)
+
+    def _create(self, name: ModelName) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.store.create_registered_model(name)
+        except MlflowException as error:
+            # A retry of a request whose answer got lost finds what the first one made.
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+
+    def _transition(self, change: TransitionStage) -> None:
+        moved = self.store.transition_model_version_stage(
+            change.model, str(change.version), str(change.after), change.exclusive
+        )
+        if (moved.name, str(moved.version), moved.current_stage) != (change.model, str(change.version), change.after):
+            _unexpected_answer(f"the move of {change.model} v{change.version} to {change.after}", self.uri)
+
+
+def _all_pages(search: Page, clause: str | None) -> Iterator[Any]:
+    token: str | None = None
+    while True:
+        page = search(clause, token)
+        yield from page
+        token = page.token or None
+        if token is None:
+            return
+
+
+def _owned_filter(repository: RepositoryId) -> str:
+    """Narrowed to our own records where the repository's name can be quoted in a filter."""
+    plain = re.fullmatch(r"[\w./:#@+-]+", repository, re.ASCII)
+    return f"tags.`{OWNER_TAG}` LIKE '%{repository if plain else ''}%'"
+
+
+def _is_owned(model: Any, repository: RepositoryId) -> bool:
+    return getattr(decode_owner(model.tags.get(OWNER_TAG, "")), "repository", None) == repository
+
+
+def _name_filters(names: Iterable[ModelName]) -> Iterator[str]:
+    """
+    Filters that together find these models, and perhaps others: a name that cannot be quoted inside a filter is looked
+    for by a pattern with `_`, any one character, where the trouble is.
+    """
+    batch: list[str] = []
+    size = 0
+    for name in names:
+        if re.search(r"""['"`\\]""", name):
+            yield "name LIKE '" + re.sub(r"""['"`\\]""", "_", name) + "'"
+            continue
+        length = len(quote(f"'{name}',"))
+        if batch and (len(batch) >= MOST_NAMES or size + length > MOST_FILTER_CHARACTERS):
+            yield f"name IN ({','.join(batch)})"
+            batch, size = [], 0
+        batch.append(f"'{name}'")
+        size += length
+    if batch:
+        yield f"name IN ({','.join(batch)})"
+
+
+def _model_snapshot(model: Any, versions: Mapping[Version, VersionSnapshot]) -> ModelSnapshot:
+    tags = dict(model.tags)
+    record = tags.pop(OWNER_TAG, None)
+    return ModelSnapshot(
+        name=ModelName(model.name),
+        description=model.description or "",
+        tags=tags,
+        # REST gives numbers as text, a database in place gives them as numbers (seen in MLflow 3.17).
+        aliases={AliasName(alias): Version(int(version)) for alias, version in sorted(model.aliases.items())},
+        versions=dict(sorted(versions.items())),
+        owner=None if record is None else decode_owner(record),
+    )
+
+
+def _version_snapshot(row: Any) -> VersionSnapshot:
+    record = row.tags.get(PROVENANCE_TAG)
+    return VersionSnapshot(
+        version=Version(int(row.version)),
+        stage=Stage(row.current_stage),
+        status=row.status,
+        run_id=row.run_id or "",
+        description=row.description or "",
+        created_at=int(row.creation_timestamp or 0),
+        provenance={} if record is None else decode_provenance(record),
+    )
+
+
+def _or_none(get: Callable[[], T]) -> T | None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return get()
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
+
+
+def _unexpected_answer(asked: str, uri: str) -> NoReturn:
+    raise RegistryError(
+        "unexpected-answer",
+        f"{uri} answered with something else when asked for {asked}.",
+        "Is it an MLflow server, and is there a proxy in between that answers for it?",
+    )
+
+
+_WHAT_TO_DO: Final = {
+    "UNAUTHENTICATED": "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN.",
+    "PERMISSION_DENIED": "Give this user the permission; or, if the server speaks of its Host header, name this host "
+    "in its --allowed-hosts.",
+    "ENDPOINT_NOT_FOUND": "Is this the address of an MLflow server, with its path prefix if it has one?",
+    UNREACHABLE: "Check the address and the server's log. MLFLOW_HTTP_REQUEST_MAX_RETRIES and "
+    "MLFLOW_HTTP_REQUEST_TIMEOUT say how long to try.",
+}
+
+
+@contextmanager
+def _translated(uri: str) -> Generator[None]:
+    """MLflow's errors as ours: decided by their code, and told without credentials."""
+    import sqlalchemy.exc
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        # Refused, unresolved, timed out, 5xx to the last try: MLflow has one code for them all (seen in 3.17).
+        code = UNREACHABLE if error.error_code in {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"} else error.error_code
+        said = without_credentials(" ".join(str(error).split()))
+        raise RegistryError(code, f"{uri} said: {said[:600]}", _WHAT_TO_DO.get(code, "")) from error
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        said = without_credentials(" ".join(str(error).split()))
+        raise RegistryError(
+            UNREACHABLE, f"{uri} said: {said[:600]}", "Is it the database of an MLflow registry?"
+        ) from error

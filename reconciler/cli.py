@@ -1,0 +1,354 @@
+"""The commands."""
+
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from reconciler import __version__, console
+from reconciler.errors import ExitCode, ManifestError, Problem, ReconcilerError, Severity
+
+if TYPE_CHECKING:
+    from reconciler.core.plan import PlanOptions
+    from reconciler.ports import World
+    from reconciler.render.json import PlanDocument
+    from reconciler.wiring import LockKind
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def main() -> None:
+    """The entry point of the command `reconciler`."""
+    if not sys.warnoptions:
+        # Libraries warn their callers' authors; the user of a command is not one of them.
+        warnings.simplefilter("ignore")
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and say how it ended: every error becomes a message and an exit code, never a traceback."""
+    try:
+        result: object = cli.main(arguments, prog_name="reconciler", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return ExitCode.ERROR
+    except (KeyboardInterrupt, click.Abort):
+        console.say("Interrupted: nothing was written.")
+        return ExitCode.INTERRUPTED
+    except ManifestError as error:
+        console.show_problems(error.problems, err=True)
+        return error.exit_code
+    except ReconcilerError as error:
+        console.say_error(str(error))
+        return error.exit_code
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; Python would complain once more when it closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.ERROR
+    except Exception as error:
+        if os.environ.get("RECONCILER_DEBUG"):
+            raise
+        console.say_error(
+            f"{type(error).__name__}: {error}. This is a fault of reconciler's: please report it, with what "
+            "RECONCILER_DEBUG=1 shows."
+        )
+        return ExitCode.ERROR
+    return result if isinstance(result, int) else ExitCode.OK
+
+
+def _colour(context: click.Context, _parameter: click.Parameter, value: str) -> None:
+    if value == "auto" and os.environ.get("NO_COLOR"):
+        value = "never"
+    elif value == "auto" and os.environ.get("FORCE_COLOR"):
+        value = "always"
+    # Where this is None, Click decides by looking at the stream.
+    context.color = {"auto": None, "always": True, "never": False}[value]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, "-V", "--version", message="%(prog)s %(version)s")
+@click.option(
+    "--color",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    callback=_colour,
+    expose_value=False,
+    help="Colour the output. NO_COLOR and FORCE_COLOR are heeded too.",
+)
+def cli() -> None:
+    """
+    GitOps for the MLflow Model Registry: stages and aliases are declared in YAML files in git, `plan` shows what a
+    merge would do, `apply` does it, `git revert` undoes it.
+
+    Exit codes: 0 fine, 1 error, 2 changes pending (--detailed-exitcode), 3 blocked, 4 stale, 130 interrupted.
+    """
+
+
+def _registry_options(command: F) -> F:
+    options = [
+        click.option(
+            "--manifests",
+            type=click.Path(path_type=Path, file_okay=False),
+            default=Path("manifests"),
+            envvar="RECONCILER_MANIFESTS",
+            show_default=True,
+            show_envvar=True,
+            help="The folder of manifests.",
+        ),
+        click.option(
+            "--registry-uri",
+            metavar="URI",
+            help="The MLflow registry; else MLFLOW_REGISTRY_URI, else MLFLOW_TRACKING_URI.",
+        ),
+        click.option(
+            "--repository",
+            metavar="ID",
+            envvar="RECONCILER_REPOSITORY",
+            show_envvar=True,
+            help="The name under which this repository owns models; by default the remote's URL and the folder.",
+        ),
+        click.option(
+            "--remote",
+            default="origin",
+            envvar="RECONCILER_REMOTE",
+            show_default=True,
+            show_envvar=True,
+            help="The git remote that names this repository and keeps the lock.",
+        ),
+    ]
+    return _with(command, options)
+
+
+def _plan_options(command: F) -> F:
+    options = [
+        click.option("--target", "targets", metavar="MODEL", multiple=True, help="Only this model; may be repeated."),
+        click.option("--adopt", is_flag=True, help="Take over models that another repository governs."),
+        click.option("--force", is_flag=True, help="Go on although many models' Production would change at once."),
+        click.option("--allow-empty", is_flag=True, help="Release every model when no manifest is left."),
+        click.option(
+            "--max-change-percent",
+            type=click.FloatRange(0, 100),
+            default=30,
+            envvar="RECONCILER_MAX_CHANGE_PERCENT",
+            show_default=True,
+            show_envvar=True,
+            help="The share of governed models whose Production may change without --force (from 10 models on).",
+        ),
+    ]
+    return _with(command, options)
+
+
+def _with(command: F, options: Iterable[Callable[[F], F]]) -> F:
+    for option in reversed(list(options)):
+        command = option(command)
+    return command
+
+
+@cli.command()
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def validate(paths: tuple[Path, ...], form: str) -> int:
+    """
+    Check manifests, offline: PATHS are files or folders, `manifests` by default. Every problem is reported with its
+    place.
+    """
+    from reconciler.wiring import check_files
+
+    files, models, problems = check_files(list(paths) or [Path("manifests")])
+    errors = sum(problem.severity is Severity.ERROR for problem in problems)
+    if form == "json":
+        click.echo(json.dumps({"valid": not errors, "problems": [_problem(p) for p in problems]}, indent=2))
+    else:
+        console.show_problems(problems)
+        verdict = click.style(console.count(errors, "error"), fg="red") if errors else click.style("valid", fg="green")
+        click.echo(f"{console.count(files, 'file')}, {console.count(models, 'model')}: {verdict}.")
+    return ExitCode.ERROR if errors else ExitCode.OK
+
+
+def _problem(problem: Problem) -> dict[str, Any]:
+    at = problem.location
+    return {
+        "path": at.path,
+        "line": at.line,
+        "column": at.column,
+        "severity": problem.severity.value,
+        "code": problem.code,
+        "message": problem.message,
+        "fix": problem.fix,
+    }
+
+
+@cli.command()
+@click.argument("name", type=click.Choice(["manifest", "plan", "receipt"]), default="manifest")
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write it to this file.")
+def schema(name: str, output: Path | None) -> None:
+    """Print the JSON Schema (draft-07) of manifests, of `plan --format json`, or of receipts."""
+    from reconciler.wiring import schema_text
+
+    if output is None:
+        click.echo(schema_text(name), nl=False)
+    else:
+        console.write_file(output, schema_text(name))
+
+
+@cli.command()
+@_registry_options
+@click.option("--ref", metavar="REF", help="Plan this commit instead of the work tree.")
+@_plan_options
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Save the plan for `apply FILE`.")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when there is something to change.")
+def plan(ref: str | None, form: str, out: Path | None, detailed_exitcode: bool, **settings: Any) -> int:
+    """Show what an apply would do. Writes nothing to the registry."""
+    from reconciler.pipeline import applied_before, declare, make_plan, rewind_fault
+    from reconciler.render.json import plan_document
+    from reconciler.render.text import plan_lines
+    from reconciler.wiring import LockKind
+
+    console.refuse_unwritable(out)
+    world = _world(settings, LockKind.NONE)
+    declaration = declare(world, ref)
+    console.show_problems(declaration.warnings, err=True)
+    made = make_plan(world, declaration.desired, _options(settings))
+    text = json.dumps(plan_document(made, world.registry.uri), indent=2, ensure_ascii=False)
+    if form == "json":
+        click.echo(text)
+    else:
+        console.show(plan_lines(made, world.registry.uri))
+    if out is not None:
+        console.write_file(out, text + "\n")
+    if ref is None and declaration.dirty:
+        console.note(f"Not in any commit yet, so not to be applied as it is: {', '.join(declaration.dirty)}.")
+    if fault := rewind_fault(world, made.revision.commit, applied_before(made)):
+        console.note(f"An apply would be refused: {fault}")
+    if made.blocked:
+        return ExitCode.BLOCKED
+    return ExitCode.CHANGES if made.changes and detailed_exitcode else ExitCode.OK
+
+
+@cli.command()
+@click.argument("saved", metavar="[PLAN]", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@_registry_options
+@click.option("--ref", metavar="REF", help="Apply this commit instead of HEAD, whatever is in the work tree.")
+@_plan_options
+@click.option("--yes", is_flag=True, help="Do not ask. Needed where there is no terminal, unless PLAN is given.")
+@click.option("--allow-rewind", is_flag=True, help="Apply a commit that does not contain the one applied last.")
+@click.option("--parallelism", type=click.IntRange(1, 64), default=8, show_default=True, help="Models at a time.")
+@click.option(
+    "--lock",
+    type=click.Choice(["auto", "git", "file"]),
+    default="auto",
+    show_default=True,
+    help="Where the lock is: a ref on the git remote, or a file on this machine (auto: for sqlite:/// only).",
+)
+@click.option("--no-lock", is_flag=True, help="Apply without a lock, because you know that nobody else does.")
+@click.option(
+    "--lock-timeout",
+    type=click.FloatRange(0),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for the lock.",
+)
+@click.option("--receipt", type=click.Path(path_type=Path, dir_okay=False), help="Write what was done to this file.")
+@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.pass_context
+def apply(
+    context: click.Context,
+    saved: Path | None,
+    ref: str | None,
+    yes: bool,
+    allow_rewind: bool,
+    parallelism: int,
+    lock: str,
+    no_lock: bool,
+    lock_timeout: float,
+    receipt: Path | None,
+    log_format: str,
+    **settings: Any,
+) -> int:
+    """Bring the registry to what a commit declares: HEAD, --ref, or the commit of a saved PLAN."""
+    from reconciler.pipeline import ApplyRequest, StalePlanError
+    from reconciler.pipeline import apply as apply_commit
+    from reconciler.render.json import receipt_document
+    from reconciler.wiring import LockKind, options_of, read_plan, reviewed_of
+
+    console.refuse_unwritable(receipt)
+    document = read_plan(saved) if saved is not None else None
+    if document is not None:
+        _refuse_plan_options(context)
+    asking = document is None and not yes
+    if asking and not (sys.stdin.isatty() and sys.stdout.isatty() and log_format == "text"):
+        raise click.UsageError("There is no terminal to ask on: review a plan, then pass --yes or the saved plan.")
+    world = _world(settings, LockKind.NONE if no_lock else LockKind(lock))
+    if document is not None:
+        _refuse_other_place(document, world)
+    reporter = console.Reporter(log_format, world.registry.uri, world.clock.now)
+    request = ApplyRequest(
+        ref=ref,
+        options=_options(settings) if document is None else options_of(document),
+        reviewed=None if document is None else reviewed_of(document),
+        confirm=reporter.confirm if asking else None,
+        allow_rewind=allow_rewind,
+        parallelism=parallelism,
+        lock_timeout=lock_timeout,
+        stop=reporter.stop,
+    )
+    try:
+        with reporter:
+            done = apply_commit(world, request, reporter.report)
+    except StalePlanError as error:
+        if document is not None:
+            console.show_difference(document, error.plan, world.registry.uri)
+        raise
+    reporter.finish(done)
+    if receipt is not None:
+        console.write_file(receipt, json.dumps(receipt_document(done), indent=2, ensure_ascii=False) + "\n")
+    return done.exit_code
+
+
+def _world(settings: dict[str, Any], lock: "LockKind") -> "World":
+    from reconciler.wiring import Settings, open_world
+
+    return open_world(
+        Settings(settings["manifests"], settings["registry_uri"], settings["repository"], settings["remote"], lock),
+        os.environ,
+    )
+
+
+def _options(settings: dict[str, Any]) -> "PlanOptions":
+    from reconciler.core.plan import Limits, PlanOptions
+
+    return PlanOptions(
+        targets=tuple(sorted(set(settings["targets"]))),
+        adopt=settings["adopt"],
+        force=settings["force"],
+        allow_empty=settings["allow_empty"],
+        limits=Limits(share=settings["max_change_percent"] / 100),
+    )
+
+
+def _refuse_plan_options(context: click.Context) -> None:
+    from click.core import ParameterSource
+
+    given = [
+        f"--{name.replace('targets', 'target').replace('_', '-')}"
+        for name in ("targets", "adopt", "force", "allow_empty", "max_change_percent")
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise click.UsageError(f"A saved plan has its own options: give {', '.join(given)} to `plan` instead.")
+
+
+def _refuse_other_place(document: "PlanDocument", world: "World") -> None:
+    planned = document["base"]["registry"]
+    if planned != world.registry.uri:
+        raise ReconcilerError(
+            f"The plan is for the registry {planned}, and this is {world.registry.uri}.",
+            "Plan again for this registry, or name that one.",
+        )

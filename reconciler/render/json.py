@@ -1,0 +1,427 @@
+"""
+Plans, receipts and events as documents for programs: Terraform's shapes where they fit, so that policies written for
+`input.resource_changes[_].change.actions` work. A new field is a new minor `format_version`; a changed one a new major.
+"""
+
+from typing import Any, Literal, NotRequired, TypedDict, assert_never
+
+from reconciler import __version__
+from reconciler.core.changes import (
+    Change,
+    Claim,
+    CreateModel,
+    DeleteAlias,
+    DescribeModel,
+    DescribeVersion,
+    RecordProvenance,
+    Release,
+    SetAlias,
+    TagModel,
+    TransitionStage,
+)
+from reconciler.core.diff import Blocker
+from reconciler.core.names import ModelName
+from reconciler.core.plan import Effect, Plan, Verb, effects_of
+from reconciler.core.snapshot import OWNER_TAG, PROVENANCE_TAG
+from reconciler.errors import Location
+from reconciler.ports import (
+    ChangeMade,
+    Event,
+    LockWaiting,
+    ModelFinished,
+    ModelStarted,
+    Noticed,
+    OutcomeStatus,
+    Planned,
+    Receipt,
+)
+from reconciler.render import words
+
+FORMAT_VERSION = "1.0"
+
+Action = Literal["create", "update", "delete", "forget"]
+
+
+class Tool(TypedDict):
+    """Which program wrote the document."""
+
+    name: str
+    version: str
+
+
+class Place(TypedDict):
+    """A place in a manifest; line and column count from 1."""
+
+    path: str
+    line: int
+    column: int
+
+
+class Base(TypedDict):
+    """What the plan was computed from. `commit` is null for a work tree that no commit holds."""
+
+    repository: str
+    commit: str | None
+    author: str
+    registry: str
+    fingerprint: str
+
+
+class Options(TypedDict):
+    """What was widened or narrowed when the plan was made; applying the file does the same."""
+
+    targets: list[str]
+    adopt: bool
+    force: bool
+    allow_empty: bool
+    max_change_share: float
+    max_change_models: int
+
+
+class Figures(TypedDict):
+    """The figures of the plan's last line."""
+
+    promote: int
+    archive: int
+    roll_back: int
+    aliases: int
+    other: int
+    unchanged: int
+    blocked: int
+
+
+class ChangeDocument(TypedDict):
+    """`before` is null where nothing was there, `after` where nothing will be."""
+
+    actions: list[Action]
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+class ResourceChange(TypedDict):
+    """One thing that is different afterwards. `call` is the index, in `calls`, of the call that does it."""
+
+    address: str
+    type: str
+    name: str
+    change: ChangeDocument
+    verb: str
+    action_reason: str
+    sentence: str
+    manifest: Place | None
+    call: int
+
+
+class Call(TypedDict):
+    """One call, by the name it has in MLflow's client, in the order in which the calls of its model are made."""
+
+    model: str
+    method: str
+    arguments: dict[str, Any]
+
+
+class Block(TypedDict):
+    """Why a model, or with a null `model` the whole plan, cannot be carried out."""
+
+    model: str | None
+    code: str
+    message: str
+    fix: str
+    manifest: Place | None
+
+
+class PlanDocument(TypedDict):
+    """What an apply would do, and why."""
+
+    format_version: str
+    tool: Tool
+    base: Base
+    options: Options
+    status: Literal["in sync", "ready", "blocked"]
+    digest: str
+    summary: Figures
+    resource_changes: list[ResourceChange]
+    calls: list[Call]
+    blocked: list[Block]
+
+
+class OutcomeDocument(TypedDict):
+    """How one model fared, and the calls that were made."""
+
+    model: str
+    status: Literal["applied", "unchanged", "blocked", "stale", "failed", "skipped"]
+    message: str
+    repaired: bool
+    calls: list[Call]
+
+
+class ReceiptDocument(TypedDict):
+    """What one apply did. Times are RFC 3339 in UTC."""
+
+    format_version: str
+    tool: Tool
+    base: Base
+    plan_digest: str
+    started_at: str
+    finished_at: str
+    exit_code: int
+    interrupted: bool
+    locked: bool
+    models: list[OutcomeDocument]
+
+
+EventDocument = TypedDict(
+    "EventDocument",
+    {
+        "@level": Literal["info", "warn", "error"],
+        "@message": str,
+        "@timestamp": str,
+        "type": str,
+        "model": NotRequired[str],
+        "call": NotRequired[Call],
+        "calls": NotRequired[int],
+        "status": NotRequired[str],
+        "change": NotRequired[ResourceChange],
+        "changes": NotRequired[Figures],
+        "digest": NotRequired[str],
+        "holder": NotRequired[dict[str, str]],
+    },
+)
+"""One line of `--log-format json`, in the shape of Terraform's machine-readable output."""
+
+TOOL: Tool = {"name": "reconciler", "version": __version__}
+
+
+def plan_document(plan: Plan, registry: str) -> PlanDocument:
+    """The plan as a document: what `plan --format json` prints and `plan --out` saves."""
+    calls: list[Call] = []
+    changes: list[ResourceChange] = []
+    blocked = [_block(safety, None) for safety in plan.safeties]
+    for model in plan.models:
+        index = {id(change): len(calls) + i for i, change in enumerate(model.changes)}
+        changes.extend(_resource_change(effect, index[id(effect.change)]) for effect in effects_of(model))
+        calls.extend(call_document(change) for change in model.changes)
+        blocked.extend(_block(blocker, model.model) for blocker in model.blockers)
+    options = plan.options
+    return {
+        "format_version": FORMAT_VERSION,
+        "tool": TOOL,
+        "base": _base(plan, registry),
+        "options": {
+            "targets": list(options.targets),
+            "adopt": options.adopt,
+            "force": options.force,
+            "allow_empty": options.allow_empty,
+            "max_change_share": options.limits.share,
+            "max_change_models": options.limits.models,
+        },
+        "status": plan.status.value,
+        "digest": plan.digest,
+        "summary": _figures(plan),
+        "resource_changes": changes,
+        "calls": calls,
+        "blocked": blocked,
+    }
+
+
+def receipt_document(receipt: Receipt) -> ReceiptDocument:
+    """The receipt as a document: what `apply --receipt` writes."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "tool": TOOL,
+        "base": _base(receipt.plan, receipt.registry),
+        "plan_digest": receipt.plan.digest,
+        "started_at": receipt.started_at,
+        "finished_at": receipt.finished_at,
+        "exit_code": int(receipt.exit_code),
+        "interrupted": receipt.interrupted,
+        "locked": receipt.locked,
+        "models": [
+            {
+                "model": outcome.model,
+                "status": outcome.status.value,
+                "message": outcome.message,
+                "repaired": outcome.repaired,
+                "calls": [call_document(change) for change in outcome.made],
+            }
+            for outcome in receipt.outcomes
+        ],
+    }
+
+
+def event_documents(event: Event, now: str) -> list[EventDocument]:
+    """An event of an apply as lines for a log; `now` is RFC 3339 in UTC."""
+
+    def line(kind: str, message: str, level: Literal["info", "warn", "error"] = "info") -> EventDocument:
+        return {"@level": level, "@message": message, "@timestamp": now, "type": kind}
+
+    match event:
+        case LockWaiting(holder, seconds):
+            told = line("lock_waiting", f"Waiting {seconds:.0f} s for the lock, held by {words.holder(holder)}.")
+            return [{**told, "holder": {"who": holder.who, "since": holder.since, "run": holder.run}}]
+        case Planned(plan):
+            return [
+                *(
+                    {**line("planned_change", change["sentence"]), "change": change}
+                    for change in plan_document(plan, "")["resource_changes"]
+                ),
+                *(
+                    line("diagnostic", f"{model.model}: {words.blocker(blocker)}", "warn")
+                    for model in plan.models
+                    for blocker in model.blockers
+                ),
+                {
+                    **line("change_summary", words.summary_line(plan.summary)),
+                    "changes": _figures(plan),
+                    "digest": plan.digest,
+                },
+            ]
+        case ModelStarted(model, calls):
+            return [{**line("apply_start", f"{model}: {calls} calls"), "model": model, "calls": calls}]
+        case ChangeMade(change):
+            told = line("apply_progress", f"{change.model}: {words.call(change)}")
+            return [{**told, "model": change.model, "call": call_document(change)}]
+        case ModelFinished(outcome):
+            fine = outcome.status in {OutcomeStatus.APPLIED, OutcomeStatus.UNCHANGED}
+            told = line(
+                "apply_complete" if fine else "apply_errored",
+                f"{outcome.model}: {outcome.status}. {outcome.message}".rstrip(),
+                "info" if fine else "error",
+            )
+            return [{**told, "model": outcome.model, "status": outcome.status, "calls": len(outcome.made)}]
+        case Noticed(message):
+            return [line("diagnostic", message, "warn")]
+        case _:
+            assert_never(event)
+
+
+def call_document(change: Change) -> Call:
+    """The call as it is made, by its name in `MlflowClient`."""
+    method, arguments = _call(change)
+    return {"model": change.model, "method": method, "arguments": {"name": change.model, **arguments}}
+
+
+def _call(change: Change) -> tuple[str, dict[str, Any]]:
+    match change:
+        case CreateModel():
+            return "create_registered_model", {}
+        case Claim():
+            return "set_registered_model_tag", {"key": OWNER_TAG}
+        case Release():
+            return "delete_registered_model_tag", {"key": OWNER_TAG}
+        case DescribeModel():
+            return "update_registered_model", {"description": change.after}
+        case TagModel():
+            return "set_registered_model_tag", {"key": change.key, "value": change.after}
+        case DescribeVersion():
+            return "update_model_version", {"version": change.version, "description": change.after}
+        case RecordProvenance():
+            slots = [placement.slot for placement in change.placements]
+            return "set_model_version_tag", {"version": change.version, "key": PROVENANCE_TAG, "slots": slots}
+        case TransitionStage():
+            return "transition_model_version_stage", {
+                "version": change.version,
+                "stage": change.after.value,
+                "archive_existing_versions": change.exclusive,
+                "archives": list(change.archives),
+            }
+        case SetAlias():
+            return "set_registered_model_alias", {"alias": change.alias, "version": change.after}
+        case DeleteAlias():
+            return "delete_registered_model_alias", {"alias": change.alias}
+        case _:
+            assert_never(change)
+
+
+def _base(plan: Plan, registry: str) -> Base:
+    return {
+        "repository": plan.revision.repository,
+        "commit": plan.revision.commit,
+        "author": plan.revision.author,
+        "registry": registry,
+        "fingerprint": plan.fingerprint,
+    }
+
+
+def _figures(plan: Plan) -> Figures:
+    summary = plan.summary
+    return {
+        "promote": summary.promote,
+        "archive": summary.archive,
+        "roll_back": summary.roll_back,
+        "aliases": summary.aliases,
+        "other": summary.other,
+        "unchanged": summary.unchanged,
+        "blocked": summary.blocked,
+    }
+
+
+def _place(at: Location | None) -> Place | None:
+    return None if at is None else {"path": at.path, "line": at.line, "column": at.column}
+
+
+def _block(blocker: Blocker, model: ModelName | None) -> Block:
+    return {
+        "model": model,
+        "code": blocker.code,
+        "message": blocker.message,
+        "fix": blocker.fix,
+        "manifest": _place(blocker.at),
+    }
+
+
+def _resource_change(effect: Effect, call: int) -> ResourceChange:
+    kind, address, attribute = _resource(effect)
+    before, after = (_attributes(kind, attribute, value) for value in (effect.before, effect.after))
+    action: Action = "create" if before is None else "delete" if after is None else "update"
+    return {
+        "address": address,
+        "type": kind,
+        "name": effect.model,
+        "change": {"actions": ["forget" if effect.verb is Verb.RELEASE else action], "before": before, "after": after},
+        "verb": effect.verb.value,
+        "action_reason": words.reason(effect.because),
+        "sentence": words.sentence(effect),
+        "manifest": _place(effect.because.at),
+        "call": call,
+    }
+
+
+def _attributes(kind: str, attribute: dict[str, Any], value: str | None) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    return {**attribute, _VALUE[kind]: int(value[1:]) if kind == "mlflow_registered_model_alias" else value}
+
+
+_VALUE = {
+    "mlflow_registered_model": "name",
+    "mlflow_registered_model_owner": "repository",
+    "mlflow_registered_model_alias": "version",
+    "mlflow_registered_model_description": "description",
+    "mlflow_registered_model_tag": "value",
+    "mlflow_model_version_description": "description",
+    "mlflow_model_version_stage": "stage",
+}
+
+
+def _resource(effect: Effect) -> tuple[str, str, dict[str, Any]]:
+    """The type, the address, and what identifies the thing inside its model."""
+    model, subject = effect.model, effect.subject
+    match effect.verb:
+        case Verb.CREATE:
+            return "mlflow_registered_model", f"model[{model}]", {}
+        case Verb.CLAIM | Verb.ADOPT | Verb.RELEASE:
+            return "mlflow_registered_model_owner", f"model[{model}].owner", {}
+        case Verb.SET_ALIAS | Verb.MOVE_ALIAS | Verb.DELETE_ALIAS:
+            return "mlflow_registered_model_alias", f"model[{model}].alias[{subject[1:]}]", {"alias": subject[1:]}
+        case Verb.TAG:
+            return "mlflow_registered_model_tag", f"model[{model}].tag[{subject}]", {"key": subject}
+        case Verb.DESCRIBE if not subject:
+            return "mlflow_registered_model_description", f"model[{model}].description", {}
+        case Verb.DESCRIBE:
+            version = int(subject[1:])
+            address = f"model[{model}].version[{version}].description"
+            return "mlflow_model_version_description", address, {"version": version}
+        case _:
+            version = int(subject[1:])
+            return "mlflow_model_version_stage", f"model[{model}].version[{version}].stage", {"version": version}

@@ -1,0 +1,169 @@
+"""How things are said: the same in the terminal, in JSON, in a log, and wherever else people read of a change."""
+
+import unicodedata
+from collections.abc import Iterable
+from typing import assert_never
+
+from reconciler.core.changes import (
+    Change,
+    Claim,
+    CreateModel,
+    DeleteAlias,
+    DescribeModel,
+    DescribeVersion,
+    RecordProvenance,
+    Release,
+    SetAlias,
+    TagModel,
+    TransitionStage,
+)
+from reconciler.core.desired import Revision
+from reconciler.core.diff import Blocker, Reason, Why
+from reconciler.core.names import Version
+from reconciler.core.plan import Effect, Summary, Verb
+from reconciler.ports import Holder
+
+MOST_SHOWN = 60
+
+
+def clean(text: str) -> str:
+    """The text on one line, with everything that a terminal would obey or a reader would not see written out."""
+    return "".join(_visible(character) for character in text)
+
+
+def _visible(character: str) -> str:
+    if character == "\n":
+        return "\\n"
+    if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"}:
+        return character.encode("unicode_escape").decode("ascii")
+    return character
+
+
+def quoted(text: str) -> str:
+    """A value that people wrote: cleaned, cut where it is long, in quotes."""
+    shown = clean(text)
+    return f'"{shown if len(shown) <= MOST_SHOWN else shown[: MOST_SHOWN - 1] + "…"}"'
+
+
+def reason(because: Reason) -> str:
+    """What asks for a change: `declared in manifests/x.yaml:9`, `displaced by v4`, `no longer declared`."""
+    match because.why:
+        case Why.DECLARED:
+            return f"declared in {clean(_line(because))}"
+        case Why.DISPLACED if because.by:
+            return f"displaced by {versions(because.by)}"
+        case Why.DISPLACED:
+            return f"to be empty by {clean(_line(because))}"
+        case Why.UNDECLARED:
+            return "no longer declared"
+        case Why.GOVERNED:
+            return f"governed by {clean(_line(because))}"
+        case Why.RELEASED:
+            return "no manifest declares this model any more"
+
+
+def _line(because: Reason) -> str:
+    at = because.at
+    return "" if at is None else f"{at.path}:{at.line}" if at.line else at.path
+
+
+def versions(numbers: Iterable[Version]) -> str:
+    """`v4`, `v4 and v5`, `v3, v4 and v5`."""
+    words = [f"v{number}" for number in numbers]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def what_moves(effect: Effect) -> str:
+    """The part of an effect between its subject and its reason: `Staging -> Production`."""
+    before, after = effect.before, effect.after
+    match effect.verb:
+        case Verb.CREATE:
+            return "a registered model without versions"
+        case Verb.DESCRIBE:
+            return quoted(after or "")
+        case Verb.TAG:
+            return f"{'' if before is None else quoted(before) + ' -> '}{quoted(after or '')}"
+        case Verb.CLAIM:
+            return f"for {clean(after or '')}"
+        case Verb.ADOPT:
+            return f"{clean(before or '')} -> {clean(after or '')}"
+        case Verb.RELEASE:
+            return "stages, aliases and versions stay as they are"
+        case Verb.SET_ALIAS:
+            return f"-> {after}"
+        case Verb.DELETE_ALIAS:
+            return f"{before} ->"
+        case _:
+            through = f" (through {effect.through})" if effect.through else ""
+            return f"{before} -> {after}{through}"
+
+
+def sentence(effect: Effect) -> str:
+    """One effect in one line: `RiskClassifier: promote v5: Staging -> Production`."""
+    subject = f" {clean(effect.subject)}" if effect.subject else ""
+    return f"{clean(effect.model)}: {effect.verb}{subject}: {what_moves(effect)}"
+
+
+def call(change: Change) -> str:
+    """One call, as it is made: for progress and logs."""
+    match change:
+        case CreateModel():
+            return "create the registered model"
+        case Claim():
+            return "write the ownership record"
+        case Release():
+            return "remove the ownership record"
+        case DescribeModel():
+            return "describe the model"
+        case TagModel():
+            return f"tag {clean(change.key)}"
+        case DescribeVersion():
+            return f"describe v{change.version}"
+        case RecordProvenance():
+            return f"record provenance of v{change.version}"
+        case TransitionStage():
+            archived = f", archiving {versions(change.archives)}" if change.archives else ""
+            return f"move v{change.version}: {change.before} -> {change.after}{archived}"
+        case SetAlias():
+            before = "" if change.before is None else f"v{change.before} "
+            return f"set @{clean(change.alias)}: {before}-> v{change.after}"
+        case DeleteAlias():
+            return f"delete @{clean(change.alias)}: v{change.before} ->"
+        case _:
+            assert_never(change)
+
+
+def blocker(block: Blocker) -> str:
+    """Why a model is blocked, with the place that asks for what cannot be."""
+    at = f"{clean(str(block.at))}: " if block.at else ""
+    return f"{at}{block.code}: {clean(block.message)} {clean(block.fix)}".rstrip()
+
+
+def summary_line(summary: Summary) -> str:
+    """
+    The last line of a plan, which scripts may parse. The part about other changes is there only if there are some.
+    """
+    parts = [
+        f"{summary.promote} to promote",
+        f"{summary.archive} to archive",
+        f"{summary.roll_back} to roll back",
+        f"{summary.aliases} {'alias' if summary.aliases == 1 else 'aliases'} to move",
+        *([f"{summary.other} other {'change' if summary.other == 1 else 'changes'}"] if summary.other else []),
+        f"{summary.unchanged} unchanged",
+        f"{summary.blocked} blocked",
+    ]
+    return f"Plan: {', '.join(parts)}."
+
+
+def revision(of: Revision) -> str:
+    """What was planned for: a commit, with its subject, or the work tree."""
+    if of.commit is None:
+        return "the work tree"
+    subject = f" ({clean(of.subject)})" if of.subject else ""
+    return f"commit {of.commit[:12]}{subject}"
+
+
+def holder(of: Holder) -> str:
+    """Who holds a lock: `ci@runner pid 42 since 2026-05-01T10:00:00Z, run https://…`."""
+    run = f", run {clean(of.run)}" if of.run else ""
+    return f"{clean(of.who)} since {clean(of.since)}{run}"
