@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from reconciler.core.desired import Declared, DesiredState, Manifest, Pin, Revision
-from reconciler.core.names import AliasName, Commit, ModelName, RepositoryId, Stage, Version
+from reconciler.core.names import ACTIVE_STAGES, AliasName, Commit, ModelName, RepositoryId, Stage, Version
 from reconciler.core.snapshot import (
     ModelSnapshot,
     OwnerRecord,
@@ -94,7 +94,7 @@ def owns(*slots: Stage | str, by: RepositoryId = OURS, commit: Commit | None = F
     """Our record, with the stages and the aliases that it names."""
     return Ownership(
         by,
-        tuple(slot for slot in slots if isinstance(slot, Stage)),
+        tuple(stage for stage in ACTIVE_STAGES if stage in slots),
         tuple(sorted(AliasName(slot) for slot in slots if not isinstance(slot, Stage))),
         commit,
     )

@@ -63,7 +63,6 @@ MOST_FILTER_CHARACTERS = 5000
 BATCHES_WORTH_A_PROBE = 3
 READERS = 3
 
-IS_PROMPT_TAG = "mlflow.prompt.is_prompt"
 BY_NAME = ["name ASC"]
 BY_NAME_AND_VERSION = ["name ASC", "version_number ASC"]
 
@@ -229,25 +228,34 @@ class MlflowRegistry:
             return None
         if model.name != name:
             _unexpected_answer(f"the model {name}", self.uri)
-        hidden = IS_PROMPT_TAG in model.tags
-        return replace(_model_snapshot(model, {}), hidden_model=hidden)
+        # It is there and no search lists it: MLflow takes it for a prompt.
+        return replace(_model_snapshot(model, {}), hidden_model=True)
 
     def _completed(self, model: ModelSnapshot, declared: frozenset[Version]) -> ModelSnapshot:
-        """Ask for the versions that ought to be there and are not listed: gone, hidden, or newer than the listing."""
+        """
+        Ask for the versions that ought to be there and are not listed: gone, newer than the listing, or hidden, because
+        one version that is tagged as a prompt hides all versions of its model (seen in MLflow 3.17).
+        """
         if model.hidden_model:
             return model
-        versions, hidden = dict(model.versions), dict[Version, Stage]()
-        for number in sorted({*declared, *model.hidden} - versions.keys()):
-            row = _or_none(lambda n=number: self.store.get_model_version(model.name, str(n)))
-            if row is None:
-                continue
-            if row.name != model.name:
-                _unexpected_answer(f"version {number} of {model.name}", self.uri)
-            if IS_PROMPT_TAG in row.tags:
-                hidden[number] = Stage(row.current_stage)
-            else:
-                versions[number] = _version_snapshot(row)
-        return replace(model, versions=versions, hidden=hidden)
+        there = {
+            number: stage
+            for number in sorted({*declared, *model.hidden} - model.versions.keys())
+            if (stage := self._stage_of(model.name, number)) is not None
+        }
+        if not there:
+            return replace(model, hidden={})
+        rows = (row for clause in _name_filters([model.name]) for row in self._named_versions(clause))
+        versions = {v.version: v for v in (_version_snapshot(row) for row in rows if row.name == model.name)}
+        return replace(model, versions=versions, hidden={n: s for n, s in there.items() if n not in versions})
+
+    def _stage_of(self, name: ModelName, number: Version) -> Stage | None:
+        row = _or_none(lambda: self.store.get_model_version(name, str(number)))
+        if row is None:
+            return None
+        if row.name != name:
+            _unexpected_answer(f"version {number} of {name}", self.uri)
+        return Stage(row.current_stage)
 
     def execute(self, change: Change) -> None:
         """One request. Repeating it does no harm: each sets something to what it may be already."""

@@ -239,9 +239,9 @@ def _owner_blockers(
 def _hidden_version(name: ModelName, version: Version, at: Location) -> Blocker:
     return Blocker(
         "hidden-version",
-        f"v{version} of {name} exists, but the registry leaves it out of its searches: it carries the tag "
-        "`mlflow.prompt.is_prompt`.",
-        "Remove that tag from the version.",
+        f"v{version} of {name} exists, but the registry leaves it out of its searches: it, or another version of the "
+        "model, carries the tag `mlflow.prompt.is_prompt`.",
+        "Remove that tag.",
         at,
     )
 

@@ -1,6 +1,8 @@
 """What holds for every state and every wish."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
@@ -12,6 +14,9 @@ from reconciler.core.names import ACTIVE_STAGES, AliasName, Stage, Version
 from reconciler.core.plan import broken_promise
 from reconciler.core.snapshot import ModelSnapshot
 from tests.build import CHURN, NOW, THEIRS, P, S, have, owns, want
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 NUMBERS = st.integers(1, 6)
 ALIASES = st.sampled_from(["champion", "challenger", "shadow"])
@@ -51,6 +56,10 @@ def run(live: ModelSnapshot, plan: ModelPlan) -> list[ModelSnapshot]:
     return states
 
 
+def backwards(mapping: Mapping[K, V]) -> dict[K, V]:
+    return dict(reversed(list(mapping.items())))
+
+
 def slots(live: ModelSnapshot | None) -> object:
     """What consumers and reviewers see, without our records."""
     assert live is not None
@@ -75,7 +84,7 @@ def test_production_is_never_empty_and_never_double_on_the_way(live: ModelSnapsh
     assert broken_promise(manifest, states) is None
     occupied = [bool(state.occupants(P)) for state in states]
     assert all(occupied) or not (occupied[0] and occupied[-1])
-    if len(manifest.stages[P].value) == 1 if P in manifest.stages else False:
+    if P in manifest.stages and len(manifest.stages[P].value) == 1:
         assert all(len(state.occupants(P)) <= max(1, len(live.occupants(P))) for state in states)
 
 
@@ -169,13 +178,13 @@ def _kept(alias: AliasName, second: Manifest, there: ModelSnapshot, away: ModelS
 def test_the_order_in_which_things_are_listed_does_not_matter(live: ModelSnapshot, manifest: Manifest) -> None:
     shuffled = replace(
         live,
-        versions=dict(reversed(live.versions.items())),
-        aliases=dict(reversed(live.aliases.items())),
+        versions=backwards(live.versions),
+        aliases=backwards(live.aliases),
     )
     turned = replace(
         manifest,
-        stages=dict(reversed(manifest.stages.items())),
-        aliases=dict(reversed(manifest.aliases.items())),
+        stages=backwards(manifest.stages),
+        aliases=backwards(manifest.aliases),
     )
 
     assert planned(shuffled, turned).changes == planned(live, manifest).changes

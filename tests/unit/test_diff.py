@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.core.changes import Change, is_bookkeeping
+from reconciler.core.changes import Change, Claim, is_bookkeeping
 from reconciler.core.desired import Manifest, Pin
 from reconciler.core.diff import ModelPlan, diff
 from reconciler.core.names import AliasName, Stage, Version
@@ -251,7 +251,7 @@ def test_adopting_takes_over_and_leaves_what_we_do_not_declare() -> None:
     plan = planned(theirs, want({S: [2]}), adopt=True)
 
     assert calls(plan) == []
-    assert [getattr(change, "after", None) for change in plan.changes] == [Ownership(OURS, (S,), (), NOW.commit)]
+    assert plan.changes == (Claim(CHURN, theirs.owner, Ownership(OURS, (S,), (), NOW.commit)),)
 
 
 def test_the_record_is_widened_first_and_narrowed_last() -> None:
@@ -259,10 +259,9 @@ def test_the_record_is_widened_first_and_narrowed_last() -> None:
 
     plan = planned(live, want({P: [2]}, {"new": 2}))
 
-    claims = [
-        change.after for change in plan.changes if hasattr(change, "after") and isinstance(change.after, Ownership)
-    ]
-    assert isinstance(plan.changes[0], type(plan.changes[-1]))
+    claims = [change.after for change in plan.changes if isinstance(change, Claim)]
+    assert isinstance(plan.changes[0], Claim)
+    assert isinstance(plan.changes[-1], Claim)
     assert claims == [
         Ownership(OURS, (S, P), (AliasName("new"), AliasName("old")), NOW.commit),
         Ownership(OURS, (P,), (AliasName("new"),), NOW.commit),

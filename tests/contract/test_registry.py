@@ -1,0 +1,403 @@
+"""What a registry really does: the same tests for the one in memory, for SQLite opened in place, and for a server."""
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from reconciler.adapters import mlflow_registry
+from reconciler.adapters.memory import MemoryRegistry
+from reconciler.adapters.mlflow_registry import MlflowRegistry
+from reconciler.core.changes import (
+    Change,
+    Claim,
+    CreateModel,
+    DeleteAlias,
+    DescribeModel,
+    DescribeVersion,
+    RecordProvenance,
+    Release,
+    SetAlias,
+    TagModel,
+    TransitionStage,
+    simulate,
+    simulate_all,
+)
+from reconciler.core.desired import Manifest
+from reconciler.core.diff import diff
+from reconciler.core.names import AliasName, ModelName, RepositoryId, Stage, Version
+from reconciler.core.snapshot import (
+    OWNER_TAG,
+    PROVENANCE_TAG,
+    ModelSnapshot,
+    Ownership,
+    Placement,
+    encode_owner,
+    encode_provenance,
+)
+from reconciler.errors import RegistryError
+from reconciler.ports import Registry, Wanted
+from tests.build import FIRST, NOW, OURS, SECOND, A, N, P, S, have, owns
+from tests.properties.test_diff import manifests, models
+
+NUMBER = itertools.count()
+
+
+class Place(Protocol):
+    """A registry under test, and a way to bring it into a state without the code under test."""
+
+    @property
+    def registry(self) -> Registry: ...
+
+    def seed(self, model: ModelSnapshot) -> None: ...
+
+
+@dataclass
+class InMemory:
+    registry: MemoryRegistry
+
+    def seed(self, model: ModelSnapshot) -> None:
+        self.registry.models[model.name] = model
+
+
+@dataclass
+class InMlflow:
+    registry: MlflowRegistry
+
+    def seed(self, model: ModelSnapshot) -> None:
+        from mlflow.entities.model_registry import ModelVersionTag, RegisteredModelTag
+
+        store: Any = self.registry.store
+        tags = dict(model.tags)
+        if isinstance(model.owner, Ownership):
+            tags[OWNER_TAG] = encode_owner(model.owner)
+        store.create_registered_model(
+            model.name, [RegisteredModelTag(k, v) for k, v in tags.items()], model.description
+        )
+        for number in range(1, max(model.versions, default=0) + 1):
+            wanted = model.versions.get(Version(number))
+            run = wanted.run_id if wanted else ""
+            made = store.create_model_version(model.name, "s3://bucket/model", run_id=run)
+            assert int(made.version) == number
+            if wanted is None:
+                store.delete_model_version(model.name, str(number))
+                continue
+            if wanted.description:
+                store.update_model_version(model.name, str(number), wanted.description)
+            if wanted.provenance:
+                tag = ModelVersionTag(PROVENANCE_TAG, encode_provenance(wanted.provenance))
+                store.set_model_version_tag(model.name, str(number), tag)
+            if wanted.stage is not Stage.NONE:
+                store.transition_model_version_stage(model.name, str(number), str(wanted.stage), False)
+        for alias, number in model.aliases.items():
+            store.set_registered_model_alias(model.name, alias, str(number))
+
+
+@pytest.fixture(scope="session")
+def sqlite_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
+    from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
+
+    path = tmp_path_factory.mktemp("sqlite") / "registry.db"
+    SqlAlchemyStore(f"sqlite:///{path}")
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture(params=["memory", "sqlite", pytest.param("server", marks=pytest.mark.server)])
+def place(request: pytest.FixtureRequest) -> Place:
+    if request.param == "memory":
+        return InMemory(MemoryRegistry())
+    uri: str = request.getfixturevalue("sqlite_uri" if request.param == "sqlite" else "mlflow_server")
+    return InMlflow(MlflowRegistry(uri, uri))
+
+
+@pytest.fixture
+def name() -> ModelName:
+    """A name of its own for each test, so that all can share a registry."""
+    return ModelName(f"model-{next(NUMBER)}-{id(object()):x}")
+
+
+def read(place: Place, *names: str) -> dict[ModelName, ModelSnapshot]:
+    return dict(place.registry.snapshot(Wanted({ModelName(n): frozenset() for n in names})).models)
+
+
+def essence(model: ModelSnapshot | None) -> ModelSnapshot | None:
+    """The model without what a registry makes up itself."""
+    if model is None:
+        return None
+    return replace(model, versions={n: replace(v, created_at=0) for n, v in sorted(model.versions.items())})
+
+
+RICH = replace(
+    have(
+        {1: A, 2: P, 3: P, 4: S, 6: N},
+        {"champion": 3, "Champion": 2},
+        owner=owns(P, "champion"),
+        placed={3: ["Production"]},
+    ),
+    description="Scores loans; it's “good”.",
+    tags={"domain": "credit", "team.name": "risk, ml"},
+)
+
+
+def test_a_snapshot_reads_back_what_was_made(place: Place, name: ModelName) -> None:
+    model = replace(RICH, name=name)
+    place.seed(model)
+
+    assert essence(read(place, name)[name]) == essence(model)
+
+
+def test_a_model_that_is_not_there_is_not_in_the_snapshot(place: Place, name: ModelName) -> None:
+    assert read(place, name) == {}
+
+
+def test_models_that_carry_our_record_are_found_without_being_named(place: Place, name: ModelName) -> None:
+    ours = RepositoryId(f"github.com/acme/{name}#manifests")
+    place.seed(replace(have({1: N}, owner=owns(P, by=ours)), name=name))
+    place.seed(replace(have({1: N}, owner=owns(P)), name=ModelName(f"{name}-other")))
+
+    found = place.registry.snapshot(Wanted({}, ours)).models
+
+    assert list(found) == [name]
+    assert found[name].owner == owns(P, by=ours)
+
+
+@pytest.mark.parametrize("repository", ["it's#manifests", 'say "hello"#m', "100%_#m", "back\\slash#m", "ünïcode#m"])
+def test_records_are_found_whatever_the_repository_is_called(place: Place, name: ModelName, repository: str) -> None:
+    place.seed(replace(have({1: N}, owner=owns(P, by=RepositoryId(repository))), name=name))
+
+    found = place.registry.snapshot(Wanted({}, RepositoryId(repository))).models
+
+    assert name in found
+
+
+HOSTILE = [
+    "it's", 'say "hi"', "back\\slash", "per%cent", "under_score", "back`tick", " blanks around ", "comma, (paren)",
+    "@prod", "ünï-cödé 模型", "semi;colon -- comment", "a.b[c]{d}", "=or 1=1", "quote'\"both", "#hash?query&x=y",
+]  # fmt: skip
+
+
+def test_names_are_quoted_properly(place: Place, name: ModelName) -> None:
+    names = [ModelName(f"{name}{tail}") for tail in HOSTILE]
+    for n in names:
+        place.seed(replace(have({1: P, 2: S}, {"champion": 1}), name=n))
+
+    found = read(place, *names)
+
+    assert sorted(found) == sorted(names)
+    for n in names:
+        assert essence(found[n]) == essence(replace(have({1: P, 2: S}, {"champion": 1}), name=n))
+
+
+def test_names_that_differ_by_case_only_are_two_models(place: Place, name: ModelName) -> None:
+    place.seed(replace(have({1: P}), name=ModelName(name.upper())))
+    place.seed(replace(have({1: S}), name=name))
+
+    found = read(place, name)
+
+    assert list(found) == [name]
+    assert found[name].occupants(S) == (1,)
+
+
+LIVE = have({1: P, 2: P, 3: S, 4: N}, {"champion": 1}, owner=owns(P))
+NAME = LIVE.name
+CHANGES: dict[str, Change] = {
+    "claim": Claim(NAME, LIVE.owner, Ownership(OURS, (S, P), (AliasName("champion"),), SECOND)),
+    "release": Release(NAME, owns(P)),
+    "describe the model": DescribeModel(NAME, "", "Scores loans; it's “good”.\nVery."),
+    "describe the model with nothing": DescribeModel(NAME, "", ""),
+    "tag": TagModel(NAME, "team.name", None, "risk, ml"),
+    "describe a version": DescribeVersion(NAME, Version(4), "", "F1 +4.2 %"),
+    "record provenance": RecordProvenance(
+        NAME, Version(4), {}, (Placement("Production", OURS, FIRST, "Staging", "Ada <a@b.c>", "2026-01-01T00:00:00Z"),)
+    ),
+    "transition": TransitionStage(NAME, Version(4), N, S),
+    "transition to Archived": TransitionStage(NAME, Version(3), S, A),
+    "transition to None": TransitionStage(NAME, Version(3), S, N),
+    "the swap archives every other occupant": TransitionStage(NAME, Version(4), N, P, True, (Version(1), Version(2))),
+    "the swap of an occupant archives the others": TransitionStage(NAME, Version(2), P, P, True, (Version(1),)),
+    "the swap in Staging": TransitionStage(NAME, Version(4), N, S, True, (Version(3),)),
+    "entering without the swap": TransitionStage(NAME, Version(4), N, P),
+    "set an alias": SetAlias(NAME, AliasName("shadow"), None, Version(4)),
+    "move an alias": SetAlias(NAME, AliasName("champion"), Version(1), Version(2)),
+    "an alias of another case": SetAlias(NAME, AliasName("Champion"), None, Version(2)),
+    "delete an alias": DeleteAlias(NAME, AliasName("champion"), Version(1)),
+    "delete an alias that is not there": DeleteAlias(NAME, AliasName("nobody"), Version(1)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+@pytest.mark.parametrize("times", [1, 2], ids=["once", "twice"])
+def test_a_call_does_what_we_say_it_does_and_repeating_it_does_no_harm(
+    place: Place, name: ModelName, change: Change, times: int
+) -> None:
+    live = replace(LIVE, name=name)
+    change = replace(change, model=name)
+    place.seed(live)
+
+    for _ in range(times):
+        place.registry.execute(change)
+
+    assert essence(read(place, name)[name]) == essence(simulate(live, change))
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_making_a_model_twice_makes_one(place: Place, name: ModelName, times: int) -> None:
+    for _ in range(times):
+        place.registry.execute(CreateModel(name))
+
+    assert essence(read(place, name)[name]) == ModelSnapshot(name)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        TransitionStage(NAME, Version(9), N, P),
+        SetAlias(NAME, AliasName("champion"), None, Version(9)),
+        DescribeVersion(NAME, Version(9), "", "x"),
+        TransitionStage(NAME, Version(5), N, P),
+    ],
+    ids=["transition", "alias", "describe", "a deleted version"],
+)
+def test_a_version_that_is_not_there_is_refused_and_nothing_moves(
+    place: Place, name: ModelName, change: Change
+) -> None:
+    live = replace(have({1: P, 6: N}), name=name)
+    place.seed(live)
+
+    with pytest.raises(RegistryError) as refused:
+        place.registry.execute(replace(change, model=name))
+
+    assert refused.value.code == "RESOURCE_DOES_NOT_EXIST"
+    assert essence(read(place, name)[name]) == essence(live)
+
+
+def test_versions_come_back_as_numbers(place: Place, name: ModelName) -> None:
+    place.seed(replace(have({1: P, 2: N, 10: S}, {"champion": 10}), name=name))
+
+    model = read(place, name)[name]
+
+    assert sorted(model.versions) == [1, 2, 10]
+    assert model.aliases == {"champion": 10}
+    assert all(type(v.version) is int and type(v.created_at) is int for v in model.versions.values())
+
+
+@given(models(), manifests())
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_plan_does_in_mlflow_what_its_simulation_says(
+    sqlite_uri: str, live: ModelSnapshot, manifest: Manifest
+) -> None:
+    place = InMlflow(MlflowRegistry(sqlite_uri, sqlite_uri))
+    name = ModelName(f"random-{next(NUMBER)}-{id(live):x}")
+    live = replace(live, name=name)
+    plan = diff(manifest, live, NOW, name=name, adopt=True)
+    place.seed(live)
+
+    for change in plan.changes:
+        place.registry.execute(change)
+
+    assert essence(read(place, name)[name]) == essence(simulate_all(live, plan.changes))
+
+
+# What only MLflow can show.
+
+
+@pytest.fixture(params=["sqlite", pytest.param("server", marks=pytest.mark.server)])
+def mlflow_place(request: pytest.FixtureRequest) -> InMlflow:
+    uri: str = request.getfixturevalue("sqlite_uri" if request.param == "sqlite" else "mlflow_server")
+    return InMlflow(MlflowRegistry(uri, uri))
+
+
+@pytest.fixture
+def counted(mlflow_place: InMlflow, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The searches that were asked for."""
+    calls: list[str] = []
+
+    def wrap(method: str) -> Callable[..., Any]:
+        real = getattr(mlflow_place.registry.store, method)
+
+        def wrapped(*arguments: Any, **options: Any) -> Any:
+            calls.append(method)
+            return real(*arguments, **options)
+
+        return wrapped
+
+    for method in ("search_registered_models", "search_model_versions", "get_registered_model", "get_model_version"):
+        monkeypatch.setattr(mlflow_place.registry.store, method, wrap(method))
+    return calls
+
+
+@pytest.mark.parametrize("named", [3, 7, 20])
+def test_many_models_are_read_in_bulk_and_completely_whichever_way(
+    mlflow_place: InMlflow, name: ModelName, counted: list[str], monkeypatch: pytest.MonkeyPatch, named: int
+) -> None:
+    monkeypatch.setattr(mlflow_registry, "MOST_NAMES", 2)
+    monkeypatch.setattr(mlflow_registry, "MODELS_PAGE", 3)
+    monkeypatch.setattr(mlflow_registry, "VERSIONS_PAGE", 7)
+    wanted = [ModelName(f"{name}-{i:02}") for i in range(20)]
+    for model in wanted:
+        mlflow_place.seed(replace(have({1: P, 2: S, 3: N}, {"champion": 1}), name=model))
+
+    found = read(mlflow_place, *wanted[:named])
+
+    assert sorted(found) == wanted[:named]
+    assert all(
+        essence(m) == essence(replace(have({1: P, 2: S, 3: N}, {"champion": 1}), name=n)) for n, m in found.items()
+    )
+    assert "get_registered_model" not in counted
+    assert "get_model_version" not in counted
+
+
+def test_a_version_that_is_declared_and_not_there_is_asked_for_once(
+    mlflow_place: InMlflow, name: ModelName, counted: list[str]
+) -> None:
+    mlflow_place.seed(replace(have({1: P}), name=name))
+
+    found = mlflow_place.registry.snapshot(Wanted({name: frozenset({Version(1), Version(7)})})).models[name]
+
+    assert sorted(found.versions) == [1]
+    assert counted.count("get_model_version") == 1
+
+
+def test_a_version_tagged_as_a_prompt_is_hidden_not_gone(mlflow_place: InMlflow, name: ModelName) -> None:
+    from mlflow.entities.model_registry import ModelVersionTag
+
+    mlflow_place.seed(replace(have({1: P, 2: N, 3: N}), name=name))
+    store: Any = mlflow_place.registry.store
+    for number in ("1", "3"):
+        store.set_model_version_tag(name, number, ModelVersionTag("mlflow.prompt.is_prompt", "true"))
+
+    found = mlflow_place.registry.snapshot(Wanted({name: frozenset({Version(3)})})).models[name]
+
+    assert found.versions == {}
+    assert found.hidden == {1: Stage.PRODUCTION, 3: Stage.NONE}
+
+
+def test_a_model_tagged_as_a_prompt_is_hidden_not_gone(mlflow_place: InMlflow, name: ModelName) -> None:
+    from mlflow.entities.model_registry import RegisteredModelTag
+
+    mlflow_place.seed(replace(have({1: P}), name=name))
+    store: Any = mlflow_place.registry.store
+    store.set_registered_model_tag(name, RegisteredModelTag("mlflow.prompt.is_prompt", "true"))
+
+    assert read(mlflow_place, name)[name].hidden_model
+
+
+def test_a_sqlite_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/typo/registry.db"
+
+    with pytest.raises(RegistryError, match="no SQLite database"):
+        MlflowRegistry(uri, uri).snapshot(Wanted({}))
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_no_database_is_an_error_without_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "registry.db").write_text("not a database, though it is a file that is there")
+    uri = f"sqlite:///{tmp_path}/registry.db"
+
+    with pytest.raises(RegistryError):
+        MlflowRegistry(uri, uri).snapshot(Wanted({}))
