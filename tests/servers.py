@@ -1,0 +1,105 @@
+"""A real MLflow server, for the tests that need one: its own processes, database and port on the loopback interface."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+MLFLOW = Path(sys.executable).with_name("mlflow")
+
+QUIET = {
+    # Nothing of what the tests do leaves this machine.
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+}
+
+PATIENCE = 120.0
+"""Seconds after which a server is given up; a slow machine takes some twenty to start one."""
+
+
+def free_port() -> int:
+    """A port on the loopback interface that nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class MlflowServer:
+    """`mlflow server` on a SQLite database in a folder. It can be killed and started again on the same database."""
+
+    def __init__(self, folder: Path) -> None:
+        self.database = folder / "registry.db"
+        self.port = free_port()
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self._folder = folder
+        self._log = folder / "server.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and come back when it answers."""
+        # One worker: it starts in half the time, and its answers on a connection that is kept open do not wait 40 ms
+        # for a delayed acknowledgement, as they do with several (seen in MLflow 3.17). It still has many threads.
+        command = [
+            *(str(MLFLOW), "server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"),
+            *("--backend-store-uri", f"sqlite:///{self.database}"),
+            *("--artifacts-destination", str(self._folder / "artifacts")),
+        ]
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                cwd=self._folder,
+                env={**inherited, **QUIET},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            self._wait(self._process)
+        except BaseException:
+            self.kill()
+            raise
+
+    def _wait(self, process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not self.answers():
+            if process.poll() is not None or time.monotonic() > deadline:
+                said = self._log.read_text(errors="replace")[-3000:]
+                raise RuntimeError(f"mlflow server did not start:\n{said}")
+            time.sleep(0.1)
+
+    def answers(self) -> bool:
+        """Whether it is up."""
+        try:
+            with urllib.request.urlopen(f"{self.uri}/health", timeout=5) as answer:
+                return answer.status == 200
+        except OSError:
+            return False
+
+    def kill(self) -> None:
+        """End it and the workers that it started, at once and without a word."""
+        if self._process is None:
+            return
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._process = None
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URI of a server that the tests of a session share: each keeps to model names of its own."""
+    server = MlflowServer(tmp_path_factory.mktemp("mlflow"))
+    server.start()
+    yield server.uri
+    server.kill()
