@@ -1,0 +1,154 @@
+"""
+`reconciler` as people run it: a process of its own, with its own folder, environment, streams and signals, and without
+a terminal.
+
+Most of these processes are forked from one that has imported MLflow already: that import costs three seconds of
+computing, which would be nine tenths of what the stories take. `cold` runs the installed command instead.
+"""
+
+import multiprocessing
+import multiprocessing.forkserver
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from tests.servers import QUIET
+
+RECONCILER = Path(sys.executable).with_name("reconciler")
+
+PATIENCE = 150.0
+"""Seconds after which a command is taken to hang."""
+
+_FORKS = multiprocessing.get_context("forkserver")
+_IMPORTED_BEFOREHAND = [
+    "mlflow.tracking._model_registry.client",
+    "sqlalchemy",
+    "git",
+    "rich.progress",
+    "reconciler.wiring",
+    "reconciler.adapters.manifest_yaml",
+    "reconciler.adapters.mlflow_registry",
+]
+
+
+def import_beforehand() -> None:
+    """Start the process that the others are forked from."""
+    os.environ.update(QUIET)  # read by MLflow while it is imported
+    _FORKS.set_forkserver_preload(_IMPORTED_BEFOREHAND)
+    multiprocessing.forkserver.ensure_running()
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def said(self) -> str:
+        return self.out + self.err
+
+
+@dataclass
+class Running:
+    """A command that was started. `wait` for every one of them."""
+
+    process: "BaseProcess | subprocess.Popen[bytes]"
+    out: Path
+    err: Path
+
+    @property
+    def said(self) -> str:
+        """What it has said so far."""
+        return self.out.read_text() + self.err.read_text()
+
+    def interrupt(self, number: int) -> None:
+        os.kill(self.process.pid or 0, number)
+
+    @property
+    def ended(self) -> bool:
+        if isinstance(self.process, subprocess.Popen):
+            return self.process.poll() is not None
+        return not self.process.is_alive()
+
+    def until(self, happened: Callable[[], bool]) -> None:
+        """Come back when something has happened; it is an error if the command ends before, or if it takes too long."""
+        deadline = time.monotonic() + PATIENCE
+        while not happened():
+            if self.ended or time.monotonic() > deadline:
+                raise AssertionError(f"It did not come to that:\n{self.said}")
+            time.sleep(0.01)
+
+    def wait(self) -> Ended:
+        try:
+            code = self._code()
+        finally:
+            if not self.ended:
+                self.process.kill()
+        return Ended(code, self.out.read_text(), self.err.read_text())
+
+    def _code(self) -> int:
+        if isinstance(self.process, subprocess.Popen):
+            return self.process.wait(PATIENCE)
+        self.process.join(PATIENCE)
+        code = self.process.exitcode
+        if code is None:
+            raise AssertionError(f"It does not end:\n{self.said}")
+        return code
+
+
+@dataclass
+class Reconciler:
+    """The command, in one folder and with one environment."""
+
+    folder: Path
+    environment: Mapping[str, str]
+    logs: Path
+    _started: int = field(default=0, init=False)
+
+    def __call__(self, *arguments: str, cold: bool = False, **environment: str) -> Ended:
+        """Run it to its end."""
+        return self.start(*arguments, cold=cold, **environment).wait()
+
+    def start(self, *arguments: str, cold: bool = False, **environment: str) -> Running:
+        self._started += 1
+        out, err = (self.logs / f"{self._started}.{stream}" for stream in ("out", "err"))
+        out.touch()
+        err.touch()
+        variables = {**self.environment, **environment}
+        if cold:
+            with out.open("ab") as stdout, err.open("ab") as stderr:
+                process = subprocess.Popen(
+                    [RECONCILER, *arguments],
+                    cwd=self.folder,
+                    env=variables,
+                    stdin=subprocess.DEVNULL,
+                    stdout=stdout,
+                    stderr=stderr,
+                )
+            return Running(process, out, err)
+        fork = _FORKS.Process(target=_run, args=(arguments, self.folder, variables, out, err), daemon=True)
+        fork.start()
+        return Running(fork, out, err)
+
+
+def _run(arguments: tuple[str, ...], folder: Path, environment: Mapping[str, str], out: Path, err: Path) -> None:
+    for stream, path in ((0, os.devnull), (1, out), (2, err)):
+        opened = os.open(path, os.O_RDONLY if stream == 0 else os.O_WRONLY | os.O_APPEND)
+        os.dup2(opened, stream)
+        os.close(opened)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = ["reconciler", *arguments]
+
+    from reconciler.cli import main
+
+    main()

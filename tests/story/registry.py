@@ -1,0 +1,136 @@
+"""The registry as everybody else sees it: MLflow's REST API, without any code of ours."""
+
+import json
+import sqlite3
+import urllib.request
+from collections.abc import Callable, Generator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+from urllib.parse import urlencode
+
+
+@dataclass(frozen=True)
+class Registry:
+    """A data scientist's or a consumer's client."""
+
+    uri: str
+
+    def register(self, *models: str, versions: int) -> None:
+        """New models, each with versions 1 to `versions`, all of them in no stage."""
+        for model in models:
+            self._post("registered-models/create", name=model)
+            for number in range(1, versions + 1):
+                self._post("model-versions/create", name=model, source=f"s3://models/{model}/{number}")
+
+    def move(self, model: str, version: int, stage: str, *, archive: bool = False) -> None:
+        """What somebody does by hand."""
+        self._post(
+            "model-versions/transition-stage",
+            name=model,
+            version=str(version),
+            stage=stage,
+            archive_existing_versions=archive,
+        )
+
+    def set_alias(self, model: str, alias: str, version: int) -> None:
+        self._post("registered-models/alias", name=model, alias=alias, version=str(version))
+
+    def stages(self, model: str) -> dict[int, str]:
+        """Which stage each version is in; those in none are left out."""
+        answer = self._get("model-versions/search", filter=f"name = '{model}'")
+        rows = answer.get("model_versions", [])
+        return {int(row["version"]): row["current_stage"] for row in rows if row["current_stage"] != "None"}
+
+    def production(self, model: str) -> list[int]:
+        """What is in Production."""
+        return sorted(version for version, stage in self.stages(model).items() if stage == "Production")
+
+    def loads(self, model: str) -> list[int]:
+        """What a consumer would load as `models:/<model>/Production`."""
+        answer = self._post("registered-models/get-latest-versions", name=model, stages=["Production"])
+        return [int(row["version"]) for row in answer.get("model_versions", [])]
+
+    def aliases(self, model: str) -> dict[str, int]:
+        rows = self._model(model).get("aliases", [])
+        return {row["alias"]: int(row["version"]) for row in rows}
+
+    def tags(self, model: str) -> dict[str, str]:
+        return {tag["key"]: tag["value"] for tag in self._model(model).get("tags", [])}
+
+    def version_tags(self, model: str, version: int) -> dict[str, str]:
+        answer = self._get("model-versions/get", name=model, version=str(version))
+        return {tag["key"]: tag["value"] for tag in answer["model_version"].get("tags", [])}
+
+    def _model(self, model: str) -> dict[str, Any]:
+        return self._get("registered-models/get", name=model)["registered_model"]
+
+    def _get(self, path: str, **fields: str) -> dict[str, Any]:
+        return self._call(urllib.request.Request(f"{self._at(path)}?{urlencode(fields)}"))
+
+    def _post(self, path: str, **fields: Any) -> dict[str, Any]:
+        body = json.dumps(fields).encode()
+        return self._call(urllib.request.Request(self._at(path), body, {"Content-Type": "application/json"}))
+
+    def _at(self, path: str) -> str:
+        return f"{self.uri}/api/2.0/mlflow/{path}"
+
+    def _call(self, request: urllib.request.Request) -> dict[str, Any]:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
+
+
+def production_in(database: Path, model: str) -> list[int]:
+    """What is in Production by the server's own database, which can be asked while the server is dead."""
+    query = "SELECT version FROM model_versions WHERE name = ? AND current_stage = 'Production' ORDER BY version"
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=30)) as connection:
+        return [int(row[0]) for row in connection.execute(query, (model,))]
+
+
+@dataclass
+class Sightings:
+    """What somebody saw who kept looking. `all` has each look, `changes` leaves out what was seen just before."""
+
+    all: list[list[int]] = field(default_factory=list[list[int]])
+
+    @property
+    def changes(self) -> list[list[int]]:
+        return [seen for number, seen in enumerate(self.all) if number == 0 or seen != self.all[number - 1]]
+
+    @property
+    def never_other_than_one(self) -> bool:
+        return bool(self.all) and all(len(seen) == 1 for seen in self.all)
+
+
+@contextmanager
+def watched(*looks: Callable[[], list[int]]) -> Generator[list[Sightings]]:
+    """Keep looking in another thread, at least once before and once after what is done meanwhile."""
+    sightings = [Sightings() for _ in looks]
+    began, over = Event(), Event()
+    failures: list[Exception] = []
+
+    def keep_looking() -> None:
+        try:
+            while True:
+                last = over.is_set()
+                for look, seen in zip(looks, sightings, strict=True):
+                    seen.all.append(look())
+                began.set()
+                if last:
+                    return
+        except Exception as error:  # noqa: BLE001  # raised again below, where the test sees it
+            failures.append(error)
+            began.set()
+
+    thread = Thread(target=keep_looking)
+    thread.start()
+    began.wait()
+    try:
+        yield sightings
+    finally:
+        over.set()
+        thread.join()
+    if failures:
+        raise failures[0]

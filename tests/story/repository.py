@@ -1,0 +1,98 @@
+"""A git repository of manifests, and the remote that it is pushed to."""
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+WITHOUT_CONFIGURATION = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0"}
+
+AUTHOR = "Ada Lovelace"
+EMAIL = "ada@example.org"
+
+
+def git(where: Path, *arguments: str) -> str:
+    """Run git as it is out of the box, as Ada, and give what it said."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    names = {f"GIT_{role}_NAME": AUTHOR for role in ("AUTHOR", "COMMITTER")}
+    emails = {f"GIT_{role}_EMAIL": EMAIL for role in ("AUTHOR", "COMMITTER")}
+    done = subprocess.run(
+        ["git", *arguments],
+        cwd=where,
+        env={**inherited, **WITHOUT_CONFIGURATION, **names, **emails},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, f"git {' '.join(arguments)}: {done.stderr}"
+    return done.stdout.strip()
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A clone that Ada works in, and its remote."""
+
+    top: Path
+    remote: Path
+
+    @property
+    def head(self) -> str:
+        return git(self.top, "rev-parse", "HEAD")
+
+    def write(self, text: str, name: str = "models.yaml") -> None:
+        path = self.top / "manifests" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def delete(self, name: str = "models.yaml") -> None:
+        (self.top / "manifests" / name).unlink()
+
+    def commit(self, message: str = "Say what is wanted") -> str:
+        """Commit everything and push it, as a merge does."""
+        git(self.top, "add", "--all")
+        git(self.top, "commit", "--quiet", "--message", message)
+        git(self.top, "push", "--quiet", "origin", "HEAD:refs/heads/main")
+        return self.head
+
+    def merge(self, text: str, name: str = "models.yaml") -> str:
+        """Write a manifest, commit it and push it."""
+        self.write(text, name)
+        return self.commit()
+
+    def revert(self) -> str:
+        """Revert the newest commit, and push that."""
+        git(self.top, "revert", "--no-edit", "HEAD")
+        git(self.top, "push", "--quiet", "origin", "HEAD:refs/heads/main")
+        return self.head
+
+
+def new_repository(folder: Path, name: str = "models") -> Repository:
+    """An empty bare remote, and a clone of it with a first commit."""
+    remote, top = folder / f"{name}.git", folder / name
+    git(folder, "init", "--quiet", "--bare", "--initial-branch=main", str(remote))
+    git(folder, "init", "--quiet", "--initial-branch=main", str(top))
+    git(top, "remote", "add", "origin", str(remote))
+    repository = Repository(top, remote)
+    (top / "README.md").write_text("Models\n")
+    repository.commit("Begin")
+    return repository
+
+
+def manifest(
+    model: str,
+    *,
+    staging: int | list[int] | None = None,
+    production: int | list[int] | None = None,
+    **aliases: int | None,
+) -> str:
+    """A manifest as people write it; what is None is not mentioned."""
+    lines = ["---", f"model: {model}"]
+    stages = {"Staging": staging, "Production": production}
+    if any(declared is not None for declared in stages.values()):
+        lines.append("stages:")
+        lines.extend(f"  {stage}: {declared}" for stage, declared in stages.items() if declared is not None)
+    if aliases:
+        lines.append("aliases:")
+        lines.extend(f"  {alias}: {'null' if version is None else version}" for alias, version in aliases.items())
+    return "\n".join(lines) + "\n"
