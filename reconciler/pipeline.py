@@ -9,7 +9,7 @@ from threading import Event as Flag
 from reconciler.core.changes import Change, Claim, RecordProvenance, Release
 from reconciler.core.desired import DesiredState, Manifest, resolve
 from reconciler.core.diff import Blocker, ModelPlan, Proposal, Reason, Why, diff
-from reconciler.core.names import Commit, ModelName, Version
+from reconciler.core.names import Commit, ModelName, RepositoryId, Version
 from reconciler.core.plan import Plan, PlanOptions, build_plan, digest_of, prove
 from reconciler.core.snapshot import ModelSnapshot, Ownership
 from reconciler.errors import (
@@ -244,11 +244,15 @@ _NOT_AS_DECLARED = (
 
 @dataclass(frozen=True, slots=True)
 class _Tried:
-    """The calls of one model that were made, and what stopped the rest."""
+    """
+    The calls of one model that were made, and what stopped the rest. `known` are the commits that its records named
+    just before: another one that turns up later was applied at the same time.
+    """
 
     plan: ModelPlan
     made: tuple[Change, ...] = ()
     error: str = ""
+    known: frozenset[Commit] = frozenset()
 
 
 @dataclass(slots=True)
@@ -301,7 +305,9 @@ class _Run:
             else:
                 ready.append(decided)
         tried = list(pool.map(self._make_calls, ready))
-        yield from self._settle_all(tried)
+        repository = self.desired.revision.repository
+        known = {name: _commits_in(live, repository) for name, live in fresh.items()}
+        yield from self._settle_all([replace(t, known=known.get(t.plan.model, frozenset())) for t in tried])
 
     def _read(self, names: Iterable[ModelName]) -> Mapping[ModelName, ModelSnapshot]:
         names = list(names)
@@ -380,15 +386,22 @@ class _Run:
 
     def _settle(self, tried: _Tried, live: ModelSnapshot | None) -> Outcome:
         """
-        Compare what is there with what is declared. Two writers at once can leave two versions in Production, each call
-        having returned 200: of their commits the descendant mends that, and the other one leaves it alone.
+        Compare what is there with what is declared, and mend it. Two writers at once can leave two versions in
+        Production, or the older one's, each call having returned 200. Of two commits the descendant wins: whichever
+        writer sees both last brings the model to what that one declares, also if it came to apply the other.
         """
-        name, made = tried.plan.model, tried.made
-        rest = self._unsettled(name, live, made)
+        name, made, goal = tried.plan.model, tried.made, self.desired
         repairs = 0
-        while rest.changes or rest.blocked:
-            if live is not None and self._superseded(name, live):
-                return Outcome(name, OutcomeStatus.STALE, made, "A newer commit was applied to it at the same time.")
+        while True:
+            if live is not None and (newer := self._newer_commit(live, tried.known, goal.revision.commit)):
+                try:
+                    goal = declare(self.world, newer).desired
+                except ReconcilerError as error:
+                    why = f"{_short(newer)} was applied to it at the same time, and cannot be read here: {error}"
+                    return Outcome(name, OutcomeStatus.STALE, made, why)
+            rest = self._unsettled(goal, name, live, made)
+            if not rest.changes and not rest.blocked:
+                break
             if rest.blocked or repairs == REPAIRS:
                 return Outcome(name, OutcomeStatus.FAILED, made, f"{_NOT_AS_DECLARED} {_told(rest.blockers)}".rstrip())
             repairs += 1
@@ -401,41 +414,39 @@ class _Run:
             except RegistryError as error:
                 self._note(error)
                 return Outcome(name, OutcomeStatus.FAILED, made, f"Not read back: {error}")
-            rest = self._unsettled(name, live, made)
-        return Outcome(name, OutcomeStatus.APPLIED, made, repaired=repairs > 0)
+        if goal is self.desired:
+            return Outcome(name, OutcomeStatus.APPLIED, made, repaired=repairs > 0)
+        why = (
+            f"{_short(goal.revision.commit)}, which is newer, was applied at the same time: the model is as that says."
+        )
+        return Outcome(name, OutcomeStatus.STALE, made, why, repaired=repairs > 0)
 
-    def _unsettled(self, name: ModelName, live: ModelSnapshot | None, made: Iterable[Change]) -> ModelPlan:
+    def _unsettled(
+        self, goal: DesiredState, name: ModelName, live: ModelSnapshot | None, made: Iterable[Change]
+    ) -> ModelPlan:
         """What the read-back still lacks, our records included: the provenance written, the commit in the ownership."""
-        rest = self._diff(name, live)
+        rest = diff(goal.models.get(name), live, goal.revision, name=name, adopt=self.plan.options.adopt)
         if rest.blocked or rest.changes or live is None:
             return rest
-        lacking = tuple(Proposal(change, Reason(Why.GOVERNED)) for change in _lacking_records(live, made))
+        lacking = tuple(Proposal(c, Reason(Why.GOVERNED)) for c in _lacking_records(live, made, goal.revision.commit))
         return replace(rest, proposals=lacking)
 
-    def _superseded(self, name: ModelName, live: ModelSnapshot) -> bool:
-        """
-        Whether a commit that we must not undo has been applied meanwhile. Where neither of two contains the other, the
-        greater name wins: any rule will do that both sides come to alike.
-        """
-        if self.request.allow_rewind:
-            return False
-        repository = self.desired.revision.repository
-        owner = live.owned_by(repository)
-        others = {owner.commit} if owner else set[Commit | None]()
-        for stage in self.desired.models[name].stages if name in self.desired.models else ():
-            for occupant in map(live.versions.__getitem__, live.occupants(stage) if stage.active else ()):
-                if occupant.placed_by(repository):
-                    others.add(occupant.provenance[stage].commit)
-        return any(self._outranks(other) for other in others if other is not None)
+    def _newer_commit(self, live: ModelSnapshot, known: frozenset[Commit], commit: Commit | None) -> Commit | None:
+        """A commit that turned up in the model's records since we began and that `commit` must not undo."""
+        if self.request.allow_rewind or commit is None:
+            return None
+        appeared = _commits_in(live, self.desired.revision.repository) - known - {commit}
+        return next((other for other in sorted(appeared) if self._outranks(other, commit)), None)
 
-    def _outranks(self, other: Commit) -> bool:
-        match self.world.source.relation(other, self.commit):
+    def _outranks(self, other: Commit, commit: Commit) -> bool:
+        match self.world.source.relation(other, commit):
             case Relation.SAME | Relation.ANCESTOR:
                 return False
             case Relation.DESCENDANT | Relation.UNKNOWN:
                 return True
             case Relation.UNRELATED:
-                return other > self.commit
+                # Any rule will do that both sides come to alike.
+                return other > commit
 
     def _halted(self) -> str:
         """Why no further model is begun, or nothing."""
@@ -453,17 +464,27 @@ class _Run:
             self.lost = "Not begun: the registry does not answer."
 
 
-def _lacking_records(live: ModelSnapshot, made: Iterable[Change]) -> Iterator[Change]:
-    """Our records that were written and are not there: each as the call that writes it again."""
+def _commits_in(live: ModelSnapshot | None, repository: RepositoryId) -> frozenset[Commit]:
+    """The commits of a repository that a model's records name."""
+    if live is None:
+        return frozenset()
+    owner = live.owned_by(repository)
+    placements = (p for version in live.versions.values() for p in version.provenance.values())
+    named = {owner.commit if owner else None, *(p.commit for p in placements if p.repository == repository)}
+    return frozenset(commit for commit in named if commit is not None)
+
+
+def _lacking_records(live: ModelSnapshot, made: Iterable[Change], commit: Commit | None) -> Iterator[Change]:
+    """Our records that were written for this commit and are not there: each as the call that writes it again."""
     made = list(made)
     for change in made:
         if isinstance(change, RecordProvenance):
             kept = live.versions[change.version].provenance
-            if any(p.slot not in kept or kept[p.slot].commit != p.commit for p in change.placements):
+            ours = [placement for placement in change.placements if placement.commit == commit]
+            if any(p.slot not in kept or kept[p.slot].commit != commit for p in ours):
                 yield replace(change, before=kept)
-    claims = [change for change in made if isinstance(change, Claim)]
-    if claims and live.owner != claims[-1].after:
-        yield replace(claims[-1], before=live.owner)
+    if isinstance(live.owner, Ownership) and live.owner.commit != commit and any(isinstance(c, Claim) for c in made):
+        yield Claim(live.name, live.owner, replace(live.owner, commit=commit))
 
 
 def _told(blockers: Iterable[Blocker]) -> str:
