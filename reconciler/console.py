@@ -45,7 +45,7 @@ STYLES: dict[str, dict[str, Any]] = {
 
 def styled(line: Line) -> str:
     """A line with its styles as ANSI codes; `click.echo` leaves them out where they do not belong."""
-    return "".join(click.style(text, **STYLES[style]) if STYLES[style] else text for style, text in line)
+    return "".join(click.style(text, **STYLES[style]) if text and STYLES[style] else text for style, text in line)
 
 
 def show(lines: Iterable[Line]) -> None:

@@ -1,5 +1,16 @@
 """Fixtures for all kinds of tests."""
 
+import pytest
+
 from tests.servers import mlflow_server
 
 __all__ = ["mlflow_server"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write what people read anew")
+
+
+@pytest.fixture
+def update_golden(request: pytest.FixtureRequest) -> bool:
+    return bool(request.config.getoption("--update-golden"))

@@ -25,8 +25,8 @@ from reconciler.core.changes import (
 )
 from reconciler.core.desired import DesiredState, Manifest, Revision
 from reconciler.core.diff import Blocker, ModelPlan, Proposal, Reason, diff, leftover
-from reconciler.core.names import ModelName, Stage, Version
-from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot
+from reconciler.core.names import ModelName, Stage, Version, alias_slot
+from reconciler.core.snapshot import ModelSnapshot, Ownership, RegistrySnapshot, UnreadableRecord
 from reconciler.errors import BlockedError, ReconcilerError
 
 
@@ -288,7 +288,7 @@ def _effects(proposal: Proposal, model: ModelPlan) -> Iterable[Effect]:
         case Release():
             yield effect(Verb.RELEASE, "", change.before.repository, None)
         case Claim():
-            yield from _claim_effects(change, effect(Verb.CLAIM, "", None, change.after.repository))
+            yield from _claim_effects(change, because, model)
         case DescribeModel():
             yield effect(Verb.DESCRIBE, "", change.before, change.after)
         case TagModel():
@@ -309,14 +309,26 @@ def _effects(proposal: Proposal, model: ModelPlan) -> Iterable[Effect]:
             assert_never(change)
 
 
-def _claim_effects(change: Claim, effect: Effect) -> Iterable[Effect]:
-    """A record that only follows its model's other changes says nothing new; one that takes over or widens does."""
-    before, after = change.before, change.after
+def _claim_effects(change: Claim, because: Reason, model: ModelPlan) -> Iterable[Effect]:
+    """
+    What is governed before and after all of it, told once: a record that is widened first and narrowed last, or that
+    only follows its model's other changes, says nothing new in between.
+    """
+    claims = [c for c in model.changes if isinstance(c, Claim)]
+    if change is not claims[0]:
+        return
+    before, after = change.before, claims[-1].after
     if before is None:
-        yield effect
-    elif getattr(before, "repository", None) != after.repository:
-        owner = getattr(before, "repository", "an unreadable record")
-        yield Effect(effect.model, Verb.ADOPT, "", owner, after.repository, effect.because, change)
+        yield Effect(model.model, Verb.CLAIM, "", None, _governed(after), because, change)
+    elif isinstance(before, UnreadableRecord) or before.repository != after.repository:
+        owner = "an unreadable record" if isinstance(before, UnreadableRecord) else before.repository
+        yield Effect(model.model, Verb.ADOPT, "", owner, after.repository, because, change)
+    elif not before.governs_like(after):
+        yield Effect(model.model, Verb.CLAIM, "", _governed(before), _governed(after), because, change)
+
+
+def _governed(owner: Ownership) -> str:
+    return ", ".join([*owner.stages, *map(alias_slot, owner.aliases)]) or "no stage, no alias"
 
 
 def _stage_effects(proposal: Proposal, change: TransitionStage, model: ModelPlan) -> Iterable[Effect]:

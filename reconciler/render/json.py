@@ -3,7 +3,10 @@ Plans, receipts and events as documents for programs: Terraform's shapes where t
 `input.resource_changes[_].change.actions` work. A new field is a new minor `format_version`; a changed one a new major.
 """
 
-from typing import Any, Literal, NotRequired, TypedDict, assert_never
+from typing import Any, Literal, NotRequired, assert_never
+
+# On Python 3.11 pydantic, which reads these documents back, cannot look into those of `typing`.
+from typing_extensions import TypedDict
 
 from reconciler import __version__
 from reconciler.core.changes import (
@@ -395,6 +398,7 @@ def _attributes(kind: str, attribute: dict[str, Any], value: str | None) -> dict
 
 _VALUE = {
     "mlflow_registered_model": "name",
+    "mlflow_registered_model_governance": "slots",
     "mlflow_registered_model_owner": "repository",
     "mlflow_registered_model_alias": "version",
     "mlflow_registered_model_description": "description",
@@ -410,7 +414,9 @@ def _resource(effect: Effect) -> tuple[str, str, dict[str, Any]]:
     match effect.verb:
         case Verb.CREATE:
             return "mlflow_registered_model", f"model[{model}]", {}
-        case Verb.CLAIM | Verb.ADOPT | Verb.RELEASE:
+        case Verb.CLAIM:
+            return "mlflow_registered_model_governance", f"model[{model}].governed", {}
+        case Verb.ADOPT | Verb.RELEASE:
             return "mlflow_registered_model_owner", f"model[{model}].owner", {}
         case Verb.SET_ALIAS | Verb.MOVE_ALIAS | Verb.DELETE_ALIAS:
             return "mlflow_registered_model_alias", f"model[{model}].alias[{subject[1:]}]", {"alias": subject[1:]}

@@ -58,8 +58,6 @@ def plan_lines(plan: Plan, registry: str) -> Iterator[Line]:
         moves = max((min(len(words.what_moves(effect)), 40) for effect in effects), default=0)
         for effect in effects:
             yield _effect_line(effect, subjects, moves)
-        if model.changes and not effects:
-            yield (("faint", "  claim          what is governed has changed; nothing moves"),)
         for blocker in model.blockers:
             yield (("error", "  blocked        "), ("", words.blocker(blocker)))
         yield ()
@@ -94,7 +92,7 @@ def outcome_line(outcome: Outcome) -> Line:
 def receipt_line(receipt: Receipt) -> Line:
     """The last line of an apply."""
     count = Counter(outcome.status for outcome in receipt.outcomes)
-    parts = [f"{count[OutcomeStatus.APPLIED]} applied"]
+    parts = [f"{count[OutcomeStatus.APPLIED]} applied"] if receipt.outcomes else ["nothing to change"]
     parts.extend(f"{count[s]} {s}" for s in OutcomeStatus if s is not OutcomeStatus.APPLIED and count[s])
     lead = "Interrupted" if receipt.interrupted else "Apply complete" if receipt.exit_code == 0 else "Apply incomplete"
     again = "" if receipt.exit_code == 0 else " Run it again when the cause is gone: what is done stays done."

@@ -84,7 +84,7 @@ def what_moves(effect: Effect) -> str:
         case Verb.TAG:
             return f"{'' if before is None else quoted(before) + ' -> '}{quoted(after or '')}"
         case Verb.CLAIM:
-            return f"for {clean(after or '')}"
+            return f"{'' if before is None else clean(before) + ' -> '}{clean(after or '')}"
         case Verb.ADOPT:
             return f"{clean(before or '')} -> {clean(after or '')}"
         case Verb.RELEASE:
@@ -141,14 +141,15 @@ def blocker(block: Blocker) -> str:
 
 def summary_line(summary: Summary) -> str:
     """
-    The last line of a plan, which scripts may parse. The part about other changes is there only if there are some.
+    The last line of a plan, which scripts may parse: the words are the same for one and for many. The part about other
+    changes is there only if there are some.
     """
     parts = [
         f"{summary.promote} to promote",
         f"{summary.archive} to archive",
         f"{summary.roll_back} to roll back",
-        f"{summary.aliases} {'alias' if summary.aliases == 1 else 'aliases'} to move",
-        *([f"{summary.other} other {'change' if summary.other == 1 else 'changes'}"] if summary.other else []),
+        f"{summary.aliases} aliases to move",
+        *([f"{summary.other} other changes"] if summary.other else []),
         f"{summary.unchanged} unchanged",
         f"{summary.blocked} blocked",
     ]

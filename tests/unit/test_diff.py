@@ -307,6 +307,7 @@ def test_reasons_name_the_line_or_the_successor() -> None:
     plan = planned(have({3: P, 4: S}, {"old": 3}, owner=owns(P, "old")), want({P: [4]}))
 
     assert [words.reason(effect.because) for effect in effects_of(plan)] == [
+        "governed by manifests/churn.yaml:1",
         "declared in manifests/churn.yaml:1",
         "displaced by v4",
         "no longer declared",

@@ -1,0 +1,179 @@
+"""What people read, to the letter. `pytest --update-golden` writes it anew; then look at the difference."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from reconciler.core.desired import Declared, Manifest, Pin
+from reconciler.core.names import ModelName, RepositoryId, Version
+from reconciler.core.plan import Limits, Plan, PlanOptions, build_plan
+from reconciler.core.snapshot import ModelSnapshot
+from reconciler.errors import Location
+from reconciler.ports import (
+    ChangeMade,
+    Holder,
+    LockWaiting,
+    ModelFinished,
+    ModelStarted,
+    Noticed,
+    Outcome,
+    OutcomeStatus,
+    Planned,
+    Receipt,
+)
+from reconciler.render.json import event_documents, plan_document, receipt_document
+from reconciler.render.text import outcome_line, plain, plan_lines, receipt_line
+from tests.build import NOW, SOMEWHERE, THEIRS, A, N, P, S, desired, have, owns, registry, want
+
+HERE = Path(__file__).parent
+URI = "https://mlflow.acme.example"
+
+
+def scene(*pairs: tuple[Manifest | None, ModelSnapshot | None], options: PlanOptions = PlanOptions()) -> Plan:
+    manifests = [manifest for manifest, _ in pairs if manifest is not None]
+    return build_plan(desired(*manifests), registry(*(live for _, live in pairs if live is not None)), options)
+
+
+def in_step(count: int) -> list[tuple[Manifest | None, ModelSnapshot | None]]:
+    names = [f"in-step-{n}" for n in range(count)]
+    return [(want({P: [1]}, name=n), have({1: P}, owner=owns(P), name=n)) for n in names]
+
+
+NASTY = "nasty | <b>\x1b[31m\u202e@all"
+
+SCENES: dict[str, Plan] = {
+    "nothing to do": scene(*in_step(2)),
+    "a promotion": scene(
+        (
+            want({P: [Pin(SOMEWHERE, Version(5), comment="F1 improved 4.2% vs v4.")], S: [6]}, {"champion": 5}),
+            have({4: P, 5: S, 6: N}, {"champion": 4}, owner=owns(S, P, "champion")),
+        ),
+        *in_step(3),
+    ),
+    "a roll-back": scene(
+        (
+            want({P: [4]}, {"champion": 4}),
+            have({4: A, 5: P}, {"champion": 5}, owner=owns(P, "champion"), placed={4: ["Production", "Archived"]}),
+        )
+    ),
+    "trading places": scene((want({P: [4], S: [3]}), have({3: P, 4: S}, owner=owns(S, P)))),
+    "blocked, adopted, created and released": scene(
+        (want({P: [9]}, name="blocked"), have({1: P, 2: N}, name="blocked")),
+        (want({P: [2]}, name="adopted"), have({1: P, 2: N}, owner=owns(P, by=THEIRS), name="adopted")),
+        (want({}, name="created", description="New.\nTwo lines.", tags={"domain": "credit"}), None),
+        (None, have({1: P}, owner=owns(P), name="released")),
+        (
+            want({}, {"gone": None}, name="narrowed"),
+            have({1: N}, {"gone": 1, "old": 1}, owner=owns("old"), name="narrowed"),
+        ),
+        options=PlanOptions(adopt=True),
+    ),
+    "only the record changes": scene((want({P: [1], S: []}), have({1: P}, owner=owns(P)))),
+    "names that try to break out": scene(
+        (
+            replace(
+                want({P: [1]}, description=NASTY),
+                model=Declared(ModelName(NASTY), Location("manifests/\x1b[2J.yaml", 1, 8)),
+            ),
+            None,
+        ),
+        (want({P: [1]}, name=f"{NASTY}2", tags={"k": NASTY}), have({1: N}, name=f"{NASTY}2")),
+    ),
+    "too much at once": scene(
+        *((want({P: [2]}, name=f"model-{n:02}"), have({1: P, 2: N}, name=f"model-{n:02}")) for n in range(10)),
+        options=PlanOptions(limits=Limits(0.3, 10)),
+    ),
+}  # fmt: skip
+
+OUTCOMES = (
+    Outcome(ModelName("applied"), OutcomeStatus.APPLIED, SCENES["a promotion"].changes),
+    Outcome(ModelName("repaired"), OutcomeStatus.APPLIED, SCENES["a roll-back"].changes, repaired=True),
+    Outcome(ModelName("failed"), OutcomeStatus.FAILED, message="https://mlflow.acme.example said: Permission denied."),
+    Outcome(ModelName("skipped"), OutcomeStatus.SKIPPED, message="Not begun: interrupted."),
+    Outcome(ModelName(NASTY), OutcomeStatus.BLOCKED, message=NASTY),
+)
+RECEIPT = Receipt(SCENES["a promotion"], URI, "2026-05-01T10:00:00Z", "2026-05-01T10:00:07Z", OUTCOMES)
+
+
+def check(name: str, text: str, update: bool) -> None:
+    path = HERE / name
+    if update:
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8")
+
+
+def file_name(title: str, suffix: str) -> str:
+    return f"{title.replace(',', '').replace(' ', '-')}.{suffix}"
+
+
+@pytest.mark.parametrize("title", SCENES)
+def test_a_plan_as_text(title: str, update_golden: bool) -> None:
+    text = "\n".join(plain(line) for line in plan_lines(SCENES[title], URI)) + "\n"
+
+    check(file_name(title, "txt"), text, update_golden)
+    assert text.isprintable() or all(c.isprintable() or c == "\n" for c in text)
+
+
+@pytest.mark.parametrize("title", SCENES)
+def test_a_plan_as_json(title: str, update_golden: bool) -> None:
+    check(file_name(title, "json"), json.dumps(plan_document(SCENES[title], URI), indent=2) + "\n", update_golden)
+
+
+def test_an_apply_as_text(update_golden: bool) -> None:
+    lines = [plain(outcome_line(outcome)) for outcome in OUTCOMES]
+    ends = [
+        RECEIPT,
+        replace(RECEIPT, outcomes=OUTCOMES[:2]),
+        replace(RECEIPT, interrupted=True),
+        replace(RECEIPT, outcomes=()),
+    ]
+
+    check("apply.txt", "\n".join([*lines, *(plain(receipt_line(end)) for end in ends)]) + "\n", update_golden)
+
+
+def test_a_receipt(update_golden: bool) -> None:
+    check("receipt.json", json.dumps(receipt_document(RECEIPT), indent=2) + "\n", update_golden)
+
+
+def test_the_events_of_an_apply(update_golden: bool) -> None:
+    changes = SCENES["a promotion"].changes
+    events = [
+        LockWaiting(Holder("ci@runner pid 7", "2026-05-01T10:00:00Z", "https://ci.acme.example/1"), 5.0),
+        Planned(SCENES["a promotion"]),
+        Planned(SCENES["too much at once"]),
+        ModelStarted(ModelName("churn"), len(changes)),
+        *map(ChangeMade, changes),
+        *(ModelFinished(outcome) for outcome in OUTCOMES),
+        Noticed("Something that a person should know."),
+    ]  # fmt: skip
+
+    lines = [json.dumps(document) for event in events for document in event_documents(event, "2026-05-01T10:00:00Z")]
+
+    check("events.ndjson", "\n".join(lines) + "\n", update_golden)
+
+
+def test_a_summary_is_the_last_line() -> None:
+    for plan in SCENES.values():
+        assert plain(list(plan_lines(plan, URI))[-1]).startswith("Plan: ")
+
+
+def test_the_digest_is_about_what_is_changed_and_not_about_where_it_is_asked_for() -> None:
+    live = have({1: P, 2: N}, owner=owns(P))
+    here = scene((want({P: [2]}), live))
+    elsewhere = scene((replace(want({P: [2]}), model=Declared(ModelName("churn"), Location("other.yaml", 9, 9))), live))
+    other_commit = build_plan(desired(want({P: [2]}), revision=replace(NOW, commit=None)), registry(live))
+    another = scene((want({P: [2]}, {"champion": 2}), live))
+
+    assert here.digest == elsewhere.digest == other_commit.digest
+    assert here.digest != another.digest
+
+
+def test_a_change_of_owner_changes_the_digest() -> None:
+    live = have({1: P}, owner=owns(P, by=RepositoryId("x")))
+    adopt = PlanOptions(adopt=True)
+
+    narrow, wide = (scene((want(stages), live), options=adopt) for stages in ({P: [1]}, {P: [1], S: []}))
+
+    assert narrow.digest != wide.digest
