@@ -306,6 +306,11 @@ def apply(
         if document is not None:
             console.show_difference(document, error.plan, world.registry.uri)
         raise
+    except KeyboardInterrupt:
+        if not reporter.stop.is_set():
+            raise
+        console.say("Broken off: the models in hand may be half done. Run it again: what is done stays done.")
+        return ExitCode.INTERRUPTED
     reporter.finish(done)
     if receipt is not None:
         console.write_file(receipt, json.dumps(receipt_document(done), indent=2, ensure_ascii=False) + "\n")
