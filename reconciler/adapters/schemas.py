@@ -1,0 +1,57 @@
+"""The published JSON Schemas: for editors, which complete and check while people write, and for other programs."""
+
+import json
+from collections.abc import Callable
+from typing import Any, cast
+
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
+from reconciler.adapters.manifest_yaml import ManifestSpec
+
+DRAFT_7 = "http://json-schema.org/draft-07/schema#"
+
+
+def manifest_schema() -> dict[str, Any]:
+    """
+    What a manifest may hold, once YAML is read. It lets through all that `parse` accepts; what only `parse` can see
+    (how a number is spelled, a key that is there twice) it lets through too.
+    """
+    schema = ManifestSpec.model_json_schema(ref_template="#/definitions/{model}", schema_generator=_Generator)
+    definitions = schema.pop("$defs")
+    return {"$schema": DRAFT_7, **_draft_7(schema), "definitions": _draft_7(definitions)}
+
+
+SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {"manifest": manifest_schema}
+
+
+def schema_text(name: str) -> str:
+    """One of SCHEMAS, as it stands in `schemas/`."""
+    return json.dumps(SCHEMAS[name](), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+class _Generator(GenerateJsonSchema):
+    """A key that may be left away may not be null, and its description says more than a title made from its name."""
+
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+    def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002  # the signature is pydantic's
+        return False
+
+
+def _draft_7(schema: Any) -> Any:
+    """Draft 7 looks at nothing that stands beside a `$ref`; wrapped in `allOf`, it does. Docstrings become one line."""
+    if isinstance(schema, str):
+        return " ".join(schema.split("\n"))
+    if isinstance(schema, list):
+        return [_draft_7(item) for item in cast(list[Any], schema)]
+    if not isinstance(schema, dict):
+        return schema
+    mapped = {key: _draft_7(value) for key, value in cast(dict[str, Any], schema).items()}
+    if "$ref" in mapped and len(mapped) > 1:
+        return {"allOf": [{"$ref": mapped.pop("$ref")}], **mapped}
+    return mapped
