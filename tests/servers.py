@@ -22,8 +22,8 @@ QUIET = {
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
 }
 
-PATIENCE = 120.0
-"""Seconds after which a server is given up; a slow machine takes some twenty to start one."""
+PATIENCE = 240.0
+"""Seconds after which a server is given up; it takes some fifteen to start, and a busy machine a hundred."""
 
 
 def free_port() -> int:

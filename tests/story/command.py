@@ -3,7 +3,7 @@
 a terminal.
 
 Most of these processes are forked from one that has imported MLflow already: that import costs three seconds of
-computing, which would be nine tenths of what the stories take. `cold` runs the installed command instead.
+computing, which would be nine tenths of what the stories take. `reconciler.cold` is the installed command instead.
 """
 
 import multiprocessing
@@ -13,9 +13,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from uuid import uuid4
 
 from tests.servers import QUIET
 
@@ -104,26 +105,30 @@ class Running:
         return code
 
 
-@dataclass
+@dataclass(frozen=True)
 class Reconciler:
     """The command, in one folder and with one environment."""
 
     folder: Path
     environment: Mapping[str, str]
     logs: Path
-    _started: int = field(default=0, init=False)
+    forked: bool = True
 
-    def __call__(self, *arguments: str, cold: bool = False, **environment: str) -> Ended:
+    @property
+    def cold(self) -> "Reconciler":
+        """The same, as it is installed."""
+        return replace(self, forked=False)
+
+    def __call__(self, *arguments: str, **environment: str) -> Ended:
         """Run it to its end."""
-        return self.start(*arguments, cold=cold, **environment).wait()
+        return self.start(*arguments, **environment).wait()
 
-    def start(self, *arguments: str, cold: bool = False, **environment: str) -> Running:
-        self._started += 1
-        out, err = (self.logs / f"{self._started}.{stream}" for stream in ("out", "err"))
+    def start(self, *arguments: str, **environment: str) -> Running:
+        out, err = (self.logs / f"{uuid4().hex}.{stream}" for stream in ("out", "err"))
         out.touch()
         err.touch()
         variables = {**self.environment, **environment}
-        if cold:
+        if not self.forked:
             with out.open("ab") as stdout, err.open("ab") as stderr:
                 process = subprocess.Popen(
                     [RECONCILER, *arguments],

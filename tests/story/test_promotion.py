@@ -19,7 +19,7 @@ def test_a_commit_promotes_and_its_revert_rolls_back_while_consumers_always_find
         proposed = reconciler("plan")
         pending = reconciler("plan", "--detailed-exitcode")
         promotion = repository.commit("Promote v4")
-        applied = reconciler("apply", "--yes", "--receipt", "receipt.json", cold=True)
+        applied = reconciler.cold("apply", "--yes", "--receipt", "receipt.json")
         settled = reconciler("plan", "--detailed-exitcode")
         repository.revert()
         going_back = reconciler("plan")

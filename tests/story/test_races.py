@@ -1,0 +1,160 @@
+"""Two applies at once, with the lock and without it."""
+
+from collections.abc import Callable
+from threading import Barrier, BrokenBarrierError, Event
+
+import pytest
+
+from tests.story.command import Reconciler, Running
+from tests.story.proxy import Judge, Pass, Request, Verdict, passes, proxy
+from tests.story.registry import Registry
+from tests.story.repository import Repository, manifest
+
+
+def side_by_side() -> Judge:
+    """Of the moves to another stage each waits a moment for a second one, and then both go at once."""
+    barrier = Barrier(2)
+
+    def judge(request: Request) -> Verdict:
+        if request.moves:
+            try:
+                barrier.wait(0.5)
+            except BrokenBarrierError:
+                barrier.reset()
+        return Pass()
+
+    return judge
+
+
+@pytest.mark.parametrize(
+    ("judge", "rounds"),
+    [(lambda: passes, 4), (side_by_side, 6)],
+    ids=["as it happens", "their moves made to meet"],
+)
+def test_of_two_unlocked_applies_at_once_the_newer_commit_wins_and_one_version_is_in_production(
+    repository: Repository,
+    registry: Registry,
+    reconciler: Reconciler,
+    model: str,
+    judge: Callable[[], Judge],
+    rounds: int,
+) -> None:
+    registry.register(model, versions=2 * rounds + 1)
+    repository.merge(manifest(model, production=1))
+    assert reconciler("apply", "--yes").code == 0
+
+    for number in range(1, rounds + 1):
+        older = repository.merge(manifest(model, production=2 * number))
+        newer = repository.merge(manifest(model, production=2 * number + 1))
+        with proxy(registry.uri, judge()) as front:
+            both = [
+                reconciler.start("apply", "--yes", "--no-lock", "--ref", commit, MLFLOW_TRACKING_URI=front.uri)
+                for commit in ((older, newer) if number % 2 else (newer, older))
+            ]
+            first, second = (one.wait() for one in both)
+
+        of_older, of_newer = (first, second) if number % 2 else (second, first)
+        told = f"round {number}\nolder: {of_older}\nnewer: {of_newer}"
+        assert registry.production(model) == [2 * number + 1], told
+        assert of_newer.code == 0, told
+        assert of_older.code in {0, 4}, told
+        assert reconciler("plan", "--detailed-exitcode").code == 0
+
+
+def held_until(released: Event) -> Judge:
+    """Every write waits until it is released."""
+
+    def judge(request: Request) -> Verdict:
+        if request.writes:
+            released.wait()
+        return Pass()
+
+    return judge
+
+
+def waits_for(other: Running, running: Running) -> Callable[[], bool]:
+    return lambda: f"pid {other.process.pid} " in running.said
+
+
+def test_a_second_apply_waits_for_the_lock_and_says_who_has_it(
+    repository: Repository, registry: Registry, reconciler: Reconciler, model: str
+) -> None:
+    registry.register(model, versions=2)
+    older = repository.merge(manifest(model, production=1))
+    newer = repository.merge(manifest(model, production=2))
+    released, writing = Event(), Event()
+
+    def judge(request: Request) -> Verdict:
+        if request.writes:
+            writing.set()
+        return held_until(released)(request)
+
+    with proxy(registry.uri, judge) as front:
+        uri = {"MLFLOW_TRACKING_URI": front.uri}
+        first = reconciler.start("apply", "--yes", "--ref", older, **uri)
+        first.until(writing.is_set)
+        second = reconciler.start("apply", "--yes", "--ref", newer, **uri)
+        second.until(waits_for(first, second))
+        meanwhile = registry.stages(model)
+        released.set()
+        ended = [first.wait(), second.wait()]
+
+    assert [one.code for one in ended] == [0, 0]
+    assert "Waiting for the lock" in ended[1].err
+    assert "held by " in ended[1].err
+    assert meanwhile == {}
+    assert registry.stages(model) == {1: "Archived", 2: "Production"}
+
+
+def test_an_older_commit_that_waited_for_the_lock_is_refused(
+    repository: Repository, registry: Registry, reconciler: Reconciler, model: str
+) -> None:
+    registry.register(model, versions=2)
+    older = repository.merge(manifest(model, production=1))
+    newer = repository.merge(manifest(model, production=2))
+    released, writing = Event(), Event()
+
+    def judge(request: Request) -> Verdict:
+        if request.writes:
+            writing.set()
+        return held_until(released)(request)
+
+    with proxy(registry.uri, judge) as front:
+        uri = {"MLFLOW_TRACKING_URI": front.uri}
+        first = reconciler.start("apply", "--yes", "--ref", newer, **uri)
+        first.until(writing.is_set)
+        second = reconciler.start("apply", "--yes", "--ref", older, **uri)
+        second.until(waits_for(first, second))
+        released.set()
+        ended = [first.wait(), second.wait()]
+
+    assert [one.code for one in ended] == [0, 4]
+    assert registry.stages(model) == {2: "Production"}
+
+
+def test_who_cannot_have_the_lock_in_time_writes_nothing_and_says_who_has_it(
+    repository: Repository, registry: Registry, reconciler: Reconciler, model: str
+) -> None:
+    registry.register(model, versions=2)
+    older = repository.merge(manifest(model, production=1))
+    newer = repository.merge(manifest(model, production=2))
+    released, writing = Event(), Event()
+
+    def judge(request: Request) -> Verdict:
+        if request.writes:
+            writing.set()
+        return held_until(released)(request)
+
+    with proxy(registry.uri, judge) as front:
+        uri = {"MLFLOW_TRACKING_URI": front.uri}
+        first = reconciler.start("apply", "--yes", "--ref", older, **uri)
+        first.until(writing.is_set)
+        second = reconciler("apply", "--yes", "--ref", newer, "--lock-timeout", "0", **uri)
+        released.set()
+        of_first = first.wait()
+
+    assert second.code == 1
+    assert f"pid {first.process.pid}" in second.err
+    assert "--lock-timeout" in second.err
+    assert of_first.code == 0
+    assert registry.stages(model) == {1: "Production"}
