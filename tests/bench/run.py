@@ -1,0 +1,233 @@
+"""
+`make bench`: measure reconciler against a real MLflow server, side by side with what it is compared with, and write
+`docs/benchmarks.md`. `--quick` does the same with a small registry, to see that it still works.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tests.bench import fleet, page
+from tests.bench.measure import ROOT, Ran, fastest, fastest_whole, interleaved, probe, run
+from tests.bench.results import FAR, NEAR, Applying, Machine, Offline, Reading, Results
+from tests.bench.server import mlflow_server, slow_link
+from tests.bench.workshop import Sent, Workshop
+
+ROUND_TRIP = 0.020
+THREADS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How much is measured. `sizes` are numbers of model versions, each with how often it is measured."""
+
+    sizes: Mapping[int, int]
+    script_models: int
+    apply_at: int
+    apply_models: int
+    apply_repeats: int
+    offline_repeats: int
+    workers: int | None = None
+
+
+FULL = Scale({200: 4, 2_000: 4, 10_000: 3}, 80, 2_000, 50, 2, 10)
+QUICK = Scale({250: 1}, 5, 250, 4, 1, 1, workers=1)
+
+
+def measure(scale: Scale, folder: Path) -> Results:
+    before = os.getloadavg()[0]
+    workshop = Workshop(folder)
+    readings: list[Reading] = []
+    applying: Applying | None = None
+    offline: Offline | None = None
+    with (
+        mlflow_server(workshop.database, folder, scale.workers) as near,
+        slow_link(near, ROUND_TRIP, folder) as far,
+    ):
+        for versions, repeats in scale.sizes.items():
+            workshop.grow(versions // fleet.VERSIONS)
+            for way, uri in {NEAR: near, FAR: far}.items():
+                say(f"plan: {versions} versions, {way}")
+                readings.append(measure_reading(workshop, way, uri, repeats, scale.script_models))
+            if versions == scale.apply_at:
+                say(f"apply: {scale.apply_models} models")
+                applying = measure_applying(workshop, near, scale.apply_models, scale.apply_repeats)
+                say("offline commands")
+                offline = measure_offline(workshop, scale.offline_repeats)
+    assert applying is not None
+    assert offline is not None
+    return Results(machine(scale, before), offline, tuple(readings), applying)
+
+
+def measure_reading(workshop: Workshop, way: str, uri: str, repeats: int, script_models: int) -> Reading:
+    pages: list[Sent] = []
+
+    def plan() -> Ran:
+        ran = workshop.plan(uri)
+        pages[:] = ran.found["sent"]
+        return ran
+
+    ran = interleaved(repeats, plan=plan, bare=lambda: workshop.replay([pages]))
+
+    changed_models = max(1, workshop.models // 100)
+    workshop.declare(range(workshop.models - changed_models, workshop.models), fleet.PROMOTED)
+    changed = interleaved(max(1, repeats // 2), plan=lambda: workshop.plan(uri, promoted=changed_models))["plan"]
+    workshop.forget_last_commit()
+
+    every = -(-workshop.models // script_models)
+    script = workshop.script(uri, every)
+    asked = len(range(0, workshop.models, every))
+    scripted = script.work * workshop.models / asked
+    return Reading(
+        way=way,
+        models=workshop.models,
+        versions=workshop.models * fleet.VERSIONS,
+        repeats=repeats,
+        requests=len(pages),
+        size=sum(entry["bytes"] for entry in pages),
+        bare=fastest(ran["bare"]),
+        plan=fastest(ran["plan"]),
+        plan_whole=fastest_whole(ran["plan"]),
+        peak_kib=max(run.whole.peak_kib for run in ran["plan"]),
+        changed_models=changed_models,
+        changed=fastest(changed),
+        changed_whole=fastest_whole(changed),
+        changed_requests=len(changed[0].found["sent"]),
+        script_models=asked,
+        script_requests=round(script.found["requests"] * workshop.models / asked),
+        script=scripted,
+        script_whole=scripted + script.whole.seconds - script.work,
+    )
+
+
+def measure_applying(workshop: Workshop, uri: str, models: int, repeats: int) -> Applying:
+    """
+    Each time three blocks of models of one kind are promoted: one by apply, and the others by the same calls, made
+    bare. Their manifests follow, so that a last plan can tell whether all three came to the same.
+    """
+    applied: list[Ran] = []
+    in_turn: list[Ran] = []
+    in_threads: list[Ran] = []
+    reads: list[Ran] = []
+    for first in range(0, 3 * models * repeats, 3 * models):
+        block = range(first, first + models)
+        workshop.declare(block, fleet.PROMOTED)
+        applied.append(workshop.apply(uri, THREADS))
+        sent: list[Sent] = applied[-1].found["sent"]
+        reads.append(workshop.replay([[entry for entry in sent if entry["method"] == "GET"]]))
+        writes = [[entry for entry in sent if is_write_to(number, entry)] for number in block]
+        in_turn.append(workshop.replay(moved(writes, block, models)))
+        in_threads.append(workshop.replay(moved(writes, block, 2 * models), THREADS))
+        workshop.declare(range(first + models, first + 3 * models), fleet.PROMOTED)
+    workshop.plan(uri)
+    sent = applied[0].found["sent"]
+    writes_only = [entry for entry in sent if entry["method"] != "GET"]
+    return Applying(
+        models=models,
+        of_models=workshop.models,
+        repeats=repeats,
+        writes=len(writes_only),
+        reads=len(sent) - len(writes_only),
+        threads=THREADS,
+        apply=fastest(applied),
+        apply_whole=fastest_whole(applied),
+        writing=min(writing(run.found["sent"]) for run in applied),
+        bare_in_turn=fastest(in_turn),
+        bare_in_threads=fastest(in_threads),
+        bare_reads=fastest(reads),
+    )
+
+
+def is_write_to(number: int, entry: Sent) -> bool:
+    return entry["method"] != "GET" and fleet.model_name(number) in entry["body"]
+
+
+def moved(groups: Sequence[Sequence[Sent]], block: Iterable[int], by: int) -> list[list[dict[str, Any]]]:
+    """The same calls on other models."""
+    return [
+        [{**e, "body": e["body"].replace(fleet.model_name(n), fleet.model_name(n + by))} for e in group]
+        for n, group in zip(block, groups, strict=True)
+    ]
+
+
+def writing(sent: Sequence[Sent]) -> float:
+    """From the first write to the end of the last."""
+    writes = [entry for entry in sent if entry["method"] != "GET"]
+    return max(entry["ended"] for entry in writes) - min(entry["began"] for entry in writes)
+
+
+def measure_offline(workshop: Workshop, repeats: int) -> Offline:
+    reconciler = str(Path(sys.executable).with_name("reconciler"))
+    examples = ROOT / "manifests"
+    commands = {
+        "python": [sys.executable, "-c", "pass"],
+        "help": [reconciler, "--help"],
+        "few": [reconciler, "validate", str(examples)],
+        "many": [reconciler, "validate", str(workshop.manifests)],
+    }
+    fastest_of = dict.fromkeys(commands, float("inf"))
+    for _ in range(repeats + 1):
+        for name, command in commands.items():
+            fastest_of[name] = min(fastest_of[name], run(command, workshop.repository).seconds)
+    loaded = [
+        probe(workshop.repository, "offline", *arguments).found
+        for arguments in (("--help",), ("validate", str(workshop.manifests)), ("schema", "manifest"))
+    ]
+    return Offline(
+        repeats=repeats,
+        python=fastest_of["python"],
+        help=fastest_of["help"],
+        validate_few=fastest_of["few"],
+        few=len(list(examples.rglob("*.yaml"))),
+        validate_many=fastest_of["many"],
+        many=workshop.models,
+        without_mlflow=not any(found["mlflow"] for found in loaded),
+    )
+
+
+def machine(scale: Scale, load_before: float) -> Machine:
+    return Machine(
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        python=platform.python_version(),
+        mlflow=version("mlflow"),
+        reconciler=version("mlflow-reconciler"),
+        system=f"{platform.system()} {platform.machine()}",
+        date=datetime.now(UTC).date().isoformat(),  # noqa: TID251  # the day is said on the page
+        workers="MLflow's default number of" if scale.workers is None else str(scale.workers),
+        load_before=load_before,
+        load_after=os.getloadavg()[0],
+    )
+
+
+def say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a small registry, once; writes no page unless asked to")
+    parser.add_argument("--page", type=Path, help="where to write the page (docs/benchmarks.md)")
+    parser.add_argument("--results", type=Path, help="where to write the figures, as JSON")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="reconciler-bench-") as folder:
+        results = measure(QUICK if options.quick else FULL, Path(folder))
+    text = page.page(results)
+    where = options.page or (None if options.quick else ROOT / "docs/benchmarks.md")
+    if where is not None:
+        where.write_text(text, encoding="utf-8")
+    if options.results is not None:
+        options.results.write_text(json.dumps(asdict(results), indent=2), encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""A registry that grows, and the git repository whose manifests declare it."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from reconciler.core.names import Commit
+from tests.bench import fleet
+from tests.bench.measure import ROOT, Ran, probe, run
+
+Sent = Mapping[str, Any]
+
+
+class Workshop:
+    """Everything lies in one folder, which the caller removes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.repository = folder / "repository"
+        self.manifests = self.repository / "manifests"
+        self.database = f"sqlite:///{folder}/mlflow.db"
+        self.models = 0
+        run(["git", "init", "--quiet", "--bare", str(folder / "remote.git")], folder)
+        run(["git", "init", "--quiet", "--initial-branch=main", str(self.repository)], folder)
+        for key, value in {"user.name": "Ada Lovelace", "user.email": "ada@acme.example", "gc.auto": "0"}.items():
+            self.git("config", key, value)
+        self.git("remote", "add", "origin", str(folder / "remote.git"))
+
+    def git(self, *arguments: str) -> str:
+        command = ["git", "-C", str(self.repository), *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    def declare(self, numbers: Iterable[int], placed: fleet.Placed) -> Commit:
+        """Commit manifests that have these models so."""
+        fleet.write_manifests(self.manifests, numbers, placed)
+        self.git("add", "manifests")
+        self.git("commit", "--quiet", "--message", "Place models")
+        return Commit(self.git("rev-parse", "HEAD"))
+
+    def forget_last_commit(self) -> None:
+        self.git("reset", "--quiet", "--hard", "HEAD~1")
+
+    def grow(self, models: int) -> None:
+        """Declare more models, and register them as an apply of that commit would leave them."""
+        added = range(self.models, models)
+        rows = self.folder / "rows.json"
+        rows.write_text(json.dumps(fleet.rows(added, self.declare(added, fleet.Placed()))), encoding="utf-8")
+        run([sys.executable, str(ROOT / "tests/bench/populate.py"), self.database, str(rows)], self.folder)
+        self.models = models
+
+    def plan(self, uri: str, *, promoted: int = 0) -> Ran:
+        """One `reconciler plan`, which must find just what this registry was made for."""
+        saved = self.folder / "plan.json"
+        ran = self._reconciler("plan", uri, "--out", str(saved))
+        summary: dict[str, int] = json.loads(saved.read_text(encoding="utf-8"))["summary"]
+        expected = {
+            "promote": promoted,
+            "archive": promoted,
+            "roll_back": 0,
+            "aliases": promoted,
+            "other": 0,
+            "unchanged": self.models - promoted,
+            "blocked": 0,
+        }
+        if ran.found["code"] != 0 or summary != expected:
+            raise SystemExit(f"plan: exit code {ran.found['code']}, {summary} instead of {expected}")
+        return ran
+
+    def apply(self, uri: str, threads: int) -> Ran:
+        ran = self._reconciler("apply", uri, "--yes", "--lock", "file", "--parallelism", str(threads))
+        if ran.found["code"] != 0:
+            raise SystemExit(f"apply: exit code {ran.found['code']}")
+        return ran
+
+    def _reconciler(self, command: str, uri: str, *options: str) -> Ran:
+        named = ("--registry-uri", uri, "--repository", fleet.REPOSITORY)
+        return probe(self.repository, "reconciler", command, *named, *options)
+
+    def script(self, uri: str, every: int) -> Ran:
+        ran = probe(self.repository, "script", uri, str(self.manifests), str(every))
+        if ran.found["different"]:
+            raise SystemExit(f"The script found differences: {ran.found['different'][:3]}")
+        return ran
+
+    def replay(self, groups: Sequence[Sequence[Sent]], threads: int = 1) -> Ran:
+        """The same requests with nothing around them; each group in order, in one of several threads."""
+        file = self.folder / "requests.json"
+        file.write_text(json.dumps(groups), encoding="utf-8")
+        return probe(self.folder, "replay", str(file), str(threads))
