@@ -9,7 +9,7 @@ deprecated, so it needs two requests where the store needs one. Seen in MLflow 3
 import logging
 import os
 import re
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -59,6 +59,8 @@ VERSIONS_PAGE = 2000
 # A filter that lists names travels in the URL, and proxies commonly take 8 KiB of it.
 MOST_NAMES = 200
 MOST_FILTER_CHARACTERS = 5000
+# A registry that takes no lists of names is asked for each of this many, and read from end to end for more.
+FEW_NAMES = 16
 # From this many batches on it is worth a page to find out whether the registry holds hardly anything else.
 BATCHES_WORTH_A_PROBE = 3
 READERS = 3
@@ -115,15 +117,17 @@ def _refuse_missing_database(uri: str) -> None:
         )
 
 
-@dataclass(frozen=True)
+@dataclass
 class MlflowRegistry:
     """
     The registry port over one of MLflow's stores, which is opened when it is first needed: importing MLflow takes
-    seconds, and manifests may turn out to be wrong before.
+    seconds, and manifests may turn out to be wrong before. `takes_lists` is False once it has refused `name IN (…)`,
+    which servers before MLflow 3 do.
     """
 
     registry_uri: str
     tracking_uri: str
+    takes_lists: bool = True
 
     @property
     def uri(self) -> str:
@@ -144,8 +148,20 @@ class MlflowRegistry:
 
     def snapshot(self, wanted: Wanted) -> RegistrySnapshot:
         """Pages of models, for aliases and tags, beside pages of versions, for stages: either lacks the other's."""
+        from mlflow.exceptions import MlflowException
+
         _ = self.store  # opened before threads race for it
-        with _translated(self.uri), ThreadPoolExecutor(READERS) as pool:
+        with _translated(self.uri):
+            try:
+                return self._read(wanted)
+            except MlflowException as error:
+                if not self.takes_lists or error.error_code != "INVALID_PARAMETER_VALUE":
+                    raise
+            self.takes_lists = False
+            return self._read(wanted)
+
+    def _read(self, wanted: Wanted) -> RegistrySnapshot:
+        with ThreadPoolExecutor(READERS) as pool:
             models_read = pool.submit(self._models, wanted)
             versions = self._versions(wanted.models, pool)
             models = models_read.result()
@@ -164,7 +180,7 @@ class MlflowRegistry:
             pages = _all_pages(self._search_models, _owned_filter(wanted.owned_by))
             found.update((m.name, m) for m in pages if _is_owned(m, wanted.owned_by) or m.name in wanted.models)
         rest = sorted(wanted.models.keys() - found.keys())
-        for clause in _name_filters(rest):
+        for clause in self._filters(rest):
             found.update((m.name, m) for m in _all_pages(self._search_models, clause) if m.name in wanted.models)
         return found
 
@@ -189,7 +205,7 @@ class MlflowRegistry:
             return taken
 
         token: str | None = None
-        while len(list(_name_filters(sorted(remaining)))) >= BATCHES_WORTH_A_PROBE:
+        while len(self._filters(remaining)) >= BATCHES_WORTH_A_PROBE:
             page = self._search_versions(None, token)
             taken = take(page)
             token = page.token or None
@@ -199,11 +215,18 @@ class MlflowRegistry:
             remaining -= {row.name for row in page} - {page[-1].name}
             if taken < 0.9 * len(page):
                 break
-        for rows in pool.map(self._named_versions, _name_filters(sorted(remaining))):
+        for rows in pool.map(self._versions_where, self._filters(remaining)):
             take(rows)
         return found
 
-    def _named_versions(self, clause: str) -> list[Any]:
+    def _filters(self, names: Iterable[ModelName]) -> Sequence[str | None]:
+        """What to search for to find these models, and perhaps others; None searches through all there is."""
+        ordered = sorted(names)
+        if self.takes_lists:
+            return list(_name_filters(ordered))
+        return [_name_filter(name) for name in ordered] if len(ordered) <= FEW_NAMES else [None]
+
+    def _versions_where(self, clause: str | None) -> list[Any]:
         return list(_all_pages(self._search_versions, clause))
 
     def _search_models(self, clause: str | None, token: str | None) -> Any:
@@ -245,7 +268,7 @@ class MlflowRegistry:
         }
         if not there:
             return replace(model, hidden={})
-        rows = (row for clause in _name_filters([model.name]) for row in self._named_versions(clause))
+        rows = self._versions_where(_name_filter(model.name))
         versions = {v.version: v for v in (_version_snapshot(row) for row in rows if row.name == model.name)}
         return replace(model, versions=versions, hidden={n: s for n, s in there.items() if n not in versions})
 
@@ -329,16 +352,26 @@ def _is_owned(model: Any, repository: RepositoryId) -> bool:
     return getattr(decode_owner(model.tags.get(OWNER_TAG, "")), "repository", None) == repository
 
 
+UNQUOTABLE: Final = r"""['"`\\]"""
+
+
+def _name_filter(name: ModelName) -> str:
+    """
+    Finds one model, and perhaps others: a name that cannot be quoted inside a filter is looked for by a pattern with
+    `_`, any one character, where the trouble is.
+    """
+    if re.search(UNQUOTABLE, name):
+        return "name LIKE '" + re.sub(UNQUOTABLE, "_", name) + "'"
+    return f"name = '{name}'"
+
+
 def _name_filters(names: Iterable[ModelName]) -> Iterator[str]:
-    """
-    Filters that together find these models, and perhaps others: a name that cannot be quoted inside a filter is looked
-    for by a pattern with `_`, any one character, where the trouble is.
-    """
+    """Finds these models, many with one filter where that is possible."""
     batch: list[str] = []
     size = 0
     for name in names:
-        if re.search(r"""['"`\\]""", name):
-            yield "name LIKE '" + re.sub(r"""['"`\\]""", "_", name) + "'"
+        if re.search(UNQUOTABLE, name):
+            yield _name_filter(name)
             continue
         length = len(quote(f"'{name}',"))
         if batch and (len(batch) >= MOST_NAMES or size + length > MOST_FILTER_CHARACTERS):

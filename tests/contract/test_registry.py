@@ -351,6 +351,31 @@ def test_many_models_are_read_in_bulk_and_completely_whichever_way(
     assert "get_model_version" not in counted
 
 
+@pytest.mark.parametrize("named", [3, 20])
+def test_a_registry_that_takes_no_lists_of_names_is_read_in_another_way(
+    mlflow_place: InMlflow, name: ModelName, counted: list[str], monkeypatch: pytest.MonkeyPatch, named: int
+) -> None:
+    from mlflow.exceptions import INVALID_PARAMETER_VALUE, MlflowException
+
+    wanted = [ModelName(f"{name}-{i:02}") for i in range(20)]
+    for model in wanted:
+        mlflow_place.seed(replace(have({1: P, 2: S}), name=model))
+    real = mlflow_place.registry.store.search_model_versions
+
+    def refuse_lists(clause: str | None, *rest: Any) -> Any:
+        if clause is not None and " IN (" in clause:
+            raise MlflowException("Only the 'run_id' attribute supports a list.", INVALID_PARAMETER_VALUE)
+        return real(clause, *rest)
+
+    monkeypatch.setattr(mlflow_place.registry.store, "search_model_versions", refuse_lists)
+
+    found = read(mlflow_place, *wanted[:named])
+
+    assert sorted(found) == wanted[:named]
+    assert all(sorted(model.versions) == [1, 2] for model in found.values())
+    assert not mlflow_place.registry.takes_lists
+
+
 def test_a_version_that_is_declared_and_not_there_is_asked_for_once(
     mlflow_place: InMlflow, name: ModelName, counted: list[str]
 ) -> None:
@@ -362,6 +387,16 @@ def test_a_version_that_is_declared_and_not_there_is_asked_for_once(
     assert counted.count("get_model_version") == 1
 
 
+@pytest.fixture
+def prompts() -> None:
+    """Before 2.21, MLflow had no prompts, and hid nothing."""
+    from mlflow.entities.model_registry import ModelVersion
+
+    if not hasattr(ModelVersion, "_is_prompt"):
+        pytest.skip("this MLflow has no prompts")
+
+
+@pytest.mark.usefixtures("prompts")
 def test_a_version_tagged_as_a_prompt_is_hidden_not_gone(mlflow_place: InMlflow, name: ModelName) -> None:
     from mlflow.entities.model_registry import ModelVersionTag
 
@@ -376,6 +411,7 @@ def test_a_version_tagged_as_a_prompt_is_hidden_not_gone(mlflow_place: InMlflow,
     assert found.hidden == {1: Stage.PRODUCTION, 3: Stage.NONE}
 
 
+@pytest.mark.usefixtures("prompts")
 def test_a_model_tagged_as_a_prompt_is_hidden_not_gone(mlflow_place: InMlflow, name: ModelName) -> None:
     from mlflow.entities.model_registry import RegisteredModelTag
 
