@@ -4,10 +4,12 @@ import json
 from collections.abc import Callable
 from typing import Any, cast
 
+from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from reconciler.adapters.manifest_yaml import ManifestSpec
+from reconciler.render.json import PlanDocument, ReceiptDocument
 
 DRAFT_7 = "http://json-schema.org/draft-07/schema#"
 
@@ -17,12 +19,36 @@ def manifest_schema() -> dict[str, Any]:
     What a manifest may hold, once YAML is read. It lets through all that `parse` accepts; what only `parse` can see
     (how a number is spelled, a key that is there twice) it lets through too.
     """
-    schema = ManifestSpec.model_json_schema(ref_template="#/definitions/{model}", schema_generator=_Generator)
+    return _as_draft_7(
+        ManifestSpec.model_json_schema(ref_template="#/definitions/{model}", schema_generator=_Generator)
+    )
+
+
+def plan_schema() -> dict[str, Any]:
+    """What `plan --format json` prints. Minor releases add keys, so others than these are let through."""
+    return _document_schema(PlanDocument)
+
+
+def receipt_schema() -> dict[str, Any]:
+    """What `apply --receipt` writes. Minor releases add keys, so others than these are let through."""
+    return _document_schema(ReceiptDocument)
+
+
+def _document_schema(document: type[PlanDocument | ReceiptDocument]) -> dict[str, Any]:
+    adapter: TypeAdapter[Any] = TypeAdapter(document)
+    return _as_draft_7(adapter.json_schema(ref_template="#/definitions/{model}", schema_generator=_Untitled))
+
+
+def _as_draft_7(schema: dict[str, Any]) -> dict[str, Any]:
     definitions = schema.pop("$defs")
     return {"$schema": DRAFT_7, **_draft_7(schema), "definitions": _draft_7(definitions)}
 
 
-SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {"manifest": manifest_schema}
+SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
+    "manifest": manifest_schema,
+    "plan": plan_schema,
+    "receipt": receipt_schema,
+}
 
 
 def schema_text(name: str) -> str:
@@ -30,17 +56,21 @@ def schema_text(name: str) -> str:
     return json.dumps(SCHEMAS[name](), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-class _Generator(GenerateJsonSchema):
-    """A key that may be left away may not be null, and its description says more than a title made from its name."""
+class _Untitled(GenerateJsonSchema):
+    """A description says more than a title that is made from a name."""
+
+    def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002  # the signature is pydantic's
+        return False
+
+
+class _Generator(_Untitled):
+    """In a manifest, a key that may be left away may not be null."""
 
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
         return self.generate_inner(schema["schema"])
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
         return self.generate_inner(schema["schema"])
-
-    def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002  # the signature is pydantic's
-        return False
 
 
 def _draft_7(schema: Any) -> Any:

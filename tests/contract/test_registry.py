@@ -355,7 +355,8 @@ def test_many_models_are_read_in_bulk_and_completely_whichever_way(
 def test_a_registry_that_takes_no_lists_of_names_is_read_in_another_way(
     mlflow_place: InMlflow, name: ModelName, counted: list[str], monkeypatch: pytest.MonkeyPatch, named: int
 ) -> None:
-    from mlflow.exceptions import INVALID_PARAMETER_VALUE, MlflowException
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
     wanted = [ModelName(f"{name}-{i:02}") for i in range(20)]
     for model in wanted:
