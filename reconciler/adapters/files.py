@@ -24,7 +24,11 @@ def files_below(paths: Iterable[Path], root: Path) -> tuple[tuple[SourceFile, ..
             )
         for file in [path] if path.is_file() else _manifests_in(path):
             name = _named(file, root)
-            if not file.resolve().is_relative_to(root.resolve()):
+            if file.is_symlink() and file.is_dir():
+                problems.append(link_to_folder(name))
+                continue
+            # Unlike Path.resolve(), this does not raise for links that go round in circles.
+            if not Path(os.path.realpath(file)).is_relative_to(os.path.realpath(root)):
                 problems.append(leads_out(name))
                 continue
             try:
@@ -39,6 +43,7 @@ def files_below(paths: Iterable[Path], root: Path) -> tuple[tuple[SourceFile, ..
 def _manifests_in(folder: Path) -> Iterator[Path]:
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(f for f in folders if not f.startswith("."))
+        yield from (Path(parent) / f for f in folders if (Path(parent) / f).is_symlink())
         for name in sorted(names):
             if name.endswith(SUFFIXES) and not name.startswith("."):
                 yield Path(parent) / name
@@ -49,6 +54,15 @@ def _named(path: Path, root: Path) -> str:
     if absolute.is_relative_to(root):
         return absolute.relative_to(root).as_posix()
     return path.as_posix()
+
+
+def link_to_folder(name: str) -> Problem:
+    return Problem(
+        Location(name),
+        "link-to-folder",
+        "This is a link to a folder, and such links are not followed.",
+        "Put the folder itself here, or links to its files.",
+    )
 
 
 def leads_out(name: str) -> Problem:

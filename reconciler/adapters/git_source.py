@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from reconciler.adapters.files import SUFFIXES, files_below, leads_out
+from reconciler.adapters.files import SUFFIXES, files_below, leads_out, link_to_folder
 from reconciler.core.desired import Revision
 from reconciler.core.names import Commit, RepositoryId
 from reconciler.errors import Problem, ReconcilerError
@@ -133,28 +133,32 @@ class _TreeReader:
         problems: list[Problem] = []
         for entry in top.traverse() if top is not None and top.type == "tree" else ():
             path = PurePosixPath(str(entry.path))
-            if entry.type != "blob" or not path.name.endswith(SUFFIXES) or _is_hidden(path.relative_to(folder)):
+            if entry.type != "blob" or _is_hidden(path.relative_to(folder)):
                 continue
-            blob = self._followed(path, entry)
-            if blob is None:
-                problems.append(leads_out(str(path)))
-            else:
-                files.append(SourceFile(str(path), blob.data_stream.read()))
+            named = path.name.endswith(SUFFIXES)
+            if not named and stat.S_IFMT(entry.mode) != SYMLINK_MODE:
+                continue
+            found = self._followed(path, entry)
+            if found is not None and found.type == "tree":
+                problems.append(link_to_folder(str(path)))
+            elif found is None:
+                problems.extend([leads_out(str(path))] if named else [])
+            elif named:
+                files.append(SourceFile(str(path), found.data_stream.read()))
         return tuple(sorted(files, key=lambda file: file.path)), tuple(problems)
 
     def _followed(self, path: PurePosixPath, entry: Any) -> Any:
         for _ in range(MOST_SYMLINK_HOPS):
-            if stat.S_IFMT(entry.mode) != SYMLINK_MODE:
+            if entry.type == "tree" or stat.S_IFMT(entry.mode) != SYMLINK_MODE:
                 return entry
             target: str = entry.data_stream.read().decode("utf-8", "replace")
             inside = os.path.normpath(path.parent / target)
             if target.startswith("/") or inside.startswith(".."):
                 return None
             path = PurePosixPath(inside)
-            found = self._at(path)
-            if found is None or found.type != "blob":
+            entry = self._at(path)
+            if entry is None:
                 return None
-            entry = found
         return None
 
     def _at(self, path: PurePosixPath) -> Any:

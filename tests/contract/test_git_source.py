@@ -1,0 +1,245 @@
+"""What is read from a real git repository: commits, the work tree, links, names, and how commits are related."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from reconciler.adapters.files import files_below
+from reconciler.adapters.git_source import GitSource, normal_url, open_source
+from reconciler.core.names import Commit
+from reconciler.errors import ReconcilerError
+from reconciler.ports import Checkout, Relation
+from tests.story.repository import AUTHOR, EMAIL
+from tests.story.repository import git as run_git
+
+Git = Callable[..., str]
+
+
+@pytest.fixture
+def top(tmp_path: Path) -> Path:
+    path = tmp_path / "models"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def git(top: Path) -> Git:
+    def run(*arguments: str, at: Path = top) -> str:
+        return run_git(at, *arguments)
+
+    run("init", "--quiet", "--initial-branch=main")
+    return run
+
+
+def write(path: Path, text: str = "model: churn\n") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def commit(git: Git, subject: str = "Say so") -> Commit:
+    git("add", "--all")
+    git("commit", "--quiet", "--allow-empty", "--message", subject)
+    return Commit(git("rev-parse", "HEAD"))
+
+
+def source(top: Path, folder: str = "manifests") -> GitSource:
+    return open_source(top / folder)
+
+
+def paths(checkout: Checkout) -> list[str]:
+    return [file.path for file in checkout.files]
+
+
+def test_a_commit_and_a_clean_work_tree_hold_the_same_files(top: Path, git: Git) -> None:
+    for name in ("b.yaml", "a.yml", "deep/er/c.yaml"):
+        write(top / "manifests" / name)
+    for name in ("notes.txt", ".hidden.yaml", ".git-ish/d.yaml"):
+        write(top / "manifests" / name)
+    write(top / "elsewhere.yaml")
+    made = commit(git)
+
+    of_commit, of_tree = source(top).read("HEAD"), source(top).read(None)
+
+    assert paths(of_commit) == ["manifests/a.yml", "manifests/b.yaml", "manifests/deep/er/c.yaml"]
+    assert of_commit == of_tree
+    assert of_commit.revision.commit == made
+    assert of_commit.revision.author == f"{AUTHOR} <{EMAIL}>"
+    assert of_commit.revision.subject == "Say so"
+
+
+def test_a_commit_is_read_from_git_and_not_from_disk(top: Path, git: Git) -> None:
+    write(top / "manifests/a.yaml", "model: first\n")
+    first = commit(git)
+    write(top / "manifests/a.yaml", "model: second\n")
+    commit(git)
+    write(top / "manifests/a.yaml", "model: third\n")
+
+    assert source(top).read(first).files[0].data == b"model: first\n"
+    assert source(top).read("HEAD").files[0].data == b"model: second\n"
+    assert source(top).read(None).files[0].data == b"model: third\n"
+
+
+def test_what_no_commit_holds_is_named_and_has_no_commit(top: Path, git: Git) -> None:
+    for name in ("changed", "staged", "deleted", "kept"):
+        write(top / f"manifests/{name}.yaml")
+    commit(git)
+    write(top / "manifests/changed.yaml", "model: other\n")
+    write(top / "manifests/staged.yaml", "model: other\n")
+    git("add", "manifests/staged.yaml")
+    (top / "manifests/deleted.yaml").unlink()
+    write(top / "manifests/nëw file.yaml")
+    write(top / "manifests/.hidden.yaml")
+    write(top / "README.md", "outside")
+
+    checkout = source(top).read(None)
+
+    assert checkout.dirty == (
+        "manifests/changed.yaml",
+        "manifests/deleted.yaml",
+        "manifests/nëw file.yaml",
+        "manifests/staged.yaml",
+    )
+    assert checkout.revision.commit is None
+    assert source(top).read("HEAD").dirty == checkout.dirty
+
+
+def test_links_are_followed_inside_the_repository_and_not_out_of_it(top: Path, git: Git, tmp_path: Path) -> None:
+    write(tmp_path / "secret.yaml", "model: secret\n")
+    write(top / "shared/a.yaml", "model: shared\n")
+    (top / "manifests").mkdir()
+    (top / "manifests/inside.yaml").symlink_to("../shared/a.yaml")
+    (top / "manifests/outside.yaml").symlink_to("../../secret.yaml")
+    (top / "manifests/absolute.yaml").symlink_to(tmp_path / "secret.yaml")
+    commit(git)
+
+    for ref in ("HEAD", None):
+        checkout = source(top).read(ref)
+        assert [(f.path, f.data) for f in checkout.files] == [("manifests/inside.yaml", b"model: shared\n")]
+        assert [(str(p.location), p.code) for p in checkout.problems] == [
+            ("manifests/absolute.yaml", "link-out-of-repository"),
+            ("manifests/outside.yaml", "link-out-of-repository"),
+        ]
+
+
+def test_a_link_to_a_folder_is_told_and_not_passed_over(top: Path, git: Git) -> None:
+    write(top / "shared/a.yaml")
+    (top / "manifests").mkdir()
+    (top / "manifests/shared").symlink_to("../shared")
+    commit(git)
+
+    for ref in ("HEAD", None):
+        assert [(str(p.location), p.code) for p in source(top).read(ref).problems] == [
+            ("manifests/shared", "link-to-folder")
+        ]
+
+
+def test_links_that_go_round_in_circles_end(top: Path, git: Git) -> None:
+    (top / "manifests").mkdir()
+    (top / "manifests/a.yaml").symlink_to("b.yaml")
+    (top / "manifests/b.yaml").symlink_to("a.yaml")
+    commit(git)
+
+    for ref in ("HEAD", None):
+        assert source(top).read(ref).files == ()
+        assert len(source(top).read(ref).problems) == 2
+
+
+def test_a_folder_that_is_not_there_holds_nothing(top: Path, git: Git) -> None:
+    commit(git)
+
+    assert source(top).read("HEAD").files == ()
+    assert source(top).read(None).files == ()
+
+
+def test_the_repository_is_found_from_below(top: Path, git: Git) -> None:
+    write(top / "teams/risk/manifests/a.yaml")
+    commit(git)
+
+    found = source(top, "teams/risk/manifests")
+
+    assert paths(found.read("HEAD")) == ["teams/risk/manifests/a.yaml"]
+    assert found.identity.endswith("#teams/risk/manifests")
+
+
+def test_no_repository_is_an_error_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ReconcilerError, match="not in a git repository"):
+        open_source(tmp_path / "manifests")
+
+
+@pytest.mark.parametrize("ref", ["nowhere", "HEAD~9", "--upload-pack=x", "deadbeef", ""])
+def test_a_commit_that_is_not_there_is_an_error_with_what_to_do(top: Path, git: Git, ref: str) -> None:
+    commit(git)
+
+    with pytest.raises(ReconcilerError, match="no commit"):
+        source(top).read(ref)
+
+
+def test_how_commits_are_related(top: Path, git: Git) -> None:
+    first, second = commit(git, "first"), commit(git, "second")
+    git("checkout", "--quiet", "-b", "side", first)
+    side = commit(git, "side")
+    relation = source(top).relation
+
+    assert relation(first, first) is Relation.SAME
+    assert relation(first, second) is Relation.ANCESTOR
+    assert relation(second, first) is Relation.DESCENDANT
+    assert relation(side, second) is Relation.UNRELATED
+    assert relation(Commit("f" * 40), second) is Relation.UNKNOWN
+    assert relation(Commit("--help"), second) is Relation.UNKNOWN
+
+
+def test_a_newer_commit_is_fetched_to_be_judged(top: Path, git: Git, tmp_path: Path) -> None:
+    first = commit(git, "first")
+    git("clone", "--quiet", str(top), str(tmp_path / "clone"))
+    second = commit(git, "second")
+    clone = source(tmp_path / "clone")
+
+    assert clone.relation(second, first) is Relation.DESCENDANT
+    assert not (tmp_path / "clone/.git/FETCH_HEAD").exists()
+
+
+def test_a_shallow_clone_does_not_pretend_to_know(top: Path, git: Git, tmp_path: Path) -> None:
+    first, second = commit(git, "first"), commit(git, "second")
+    git("clone", "--quiet", "--depth=1", f"file://{top}", str(tmp_path / "clone"))
+    git("remote", "remove", "origin", at=tmp_path / "clone")
+
+    assert source(tmp_path / "clone").relation(first, second) is Relation.UNKNOWN
+
+
+def test_a_repository_without_a_remote_is_known_by_its_first_commit(top: Path, git: Git, tmp_path: Path) -> None:
+    commit(git, "first")
+    before = source(top).identity
+    commit(git, "second")
+
+    assert source(top).identity == before
+    assert before.startswith("git:")
+
+
+def test_an_empty_repository_has_no_name_yet(top: Path, git: Git) -> None:
+    with pytest.raises(ReconcilerError, match="no commit yet"):
+        source(top)
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://github.com/acme/models.git", "github.com/acme/models"),
+        ("https://user:secret@GitHub.com/acme/models", "github.com/acme/models"),
+        ("git@github.com:acme/models.git", "github.com/acme/models"),
+        ("ssh://git@github.com:22/acme/models.git/", "github.com/acme/models"),
+        ("/srv/git/models.git", "srv/git/models"),
+        ("file:///srv/git/models.git", "srv/git/models"),
+    ],
+)
+def test_one_repository_has_one_name_however_it_is_reached(url: str, name: str) -> None:
+    assert normal_url(url) == name
+
+
+def test_files_named_one_by_one_are_read_and_missing_ones_are_told(top: Path) -> None:
+    write(top / "a.yaml")
+
+    files, problems = files_below([top / "a.yaml", top / "missing.yaml"], top)
+
+    assert [file.path for file in files] == ["a.yaml"]
+    assert [problem.code for problem in problems] == ["no-such-path"]
