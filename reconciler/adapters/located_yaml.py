@@ -199,7 +199,8 @@ def _read_part(path: str, line: int, text: str, fast: type[yaml.CSafeLoader] | N
     try:
         yield from composer.documents(_events(loader))
     except yaml.MarkedYAMLError as error:
-        problem = _syntax_problem(path, line, text, error)
+        inside = composer.open[-1].value.at if composer.open else None
+        problem = _syntax_problem(path, line, text, error, inside)
     except _RefusedError as error:
         problem = error.problem
     except (ValueError, OverflowError):
@@ -220,16 +221,20 @@ def _events(loader: yaml.SafeLoader) -> Iterator[yaml.Event]:
         yield loader.get_event()  # pyright: ignore[reportUnknownMemberType]  # untyped upstream
 
 
-def _syntax_problem(path: str, line: int, text: str, error: yaml.MarkedYAMLError) -> Problem:
+def _syntax_problem(path: str, line: int, text: str, error: yaml.MarkedYAMLError, inside: Location | None) -> Problem:
+    """`inside` is where the list or mapping begins that was being read."""
     mark, opened = error.problem_mark, error.context_mark
     index = len(text) if mark is None else mark.index
     said = shown(error.problem or "it cannot be read", 200)
-    unfinished = not text[index:].strip() or (mark is not None and mark.column == 0 and text.startswith("...", index))
+    end = len(text.rstrip())
     # PyYAML says where it lost patience, which for what was never finished is of less use than where it began. Its
     # errors have no codes, so it takes their text (6.0.3) to find the better place, and the better advice below.
+    unfinished = index >= end or (mark is not None and mark.column == 0 and text.startswith("...", index))
     if opened is not None and (unfinished or said == "could not find expected ':'"):
         index = opened.index
-    at = _place_of(path, line, text, min(index, len(text)))
+    at = _place_of(path, line, text, min(index, max(end - 1, 0)))
+    if unfinished and index >= end and inside is not None:
+        at = inside
     if text.startswith("\t", index):
         return Problem(
             at,
@@ -248,6 +253,8 @@ def _syntax_fix(text: str, index: int, said: str) -> str:
         return "A text that contains `: ` needs quotes; otherwise check the indentation."
     if said == "could not find expected ':'":
         return "Write `key: value`."
+    if said.startswith("expected '<document start>'"):
+        return "Begin every document after the first with `---`."
     return "Check the indentation, brackets and quotes from here on."
 
 

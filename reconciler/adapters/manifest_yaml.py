@@ -4,7 +4,7 @@ JSON Schema is made from them too; what they accept becomes core types at once.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -91,7 +91,7 @@ MAX_VERSION = 2**31 - 1
 MAX_OWNER = 256
 
 # MLflow's `_RUN_ID_REGEX` (3.17) without the letters of other scripts that its `\w` lets through, and without the line
-# feed that its `$` does. See unit/test_manifest_yaml.py::test_mlflow_accepts_every_run_id_that_we_accept.
+# feed that its `$` does. See contract/test_run_ids.py::test_mlflow_accepts_every_run_id_that_we_accept.
 RUN_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,255}$"
 VERSION_PATTERN = r"^[1-9][0-9]{0,9}$"
 
@@ -115,7 +115,9 @@ def parse(files: "Iterable[SourceFile]") -> tuple[tuple[Manifest, ...], tuple[Pr
             problems.extend(faults)
             if manifest is not None and not document.problems:
                 manifests.append(manifest)
-    return tuple(manifests), tuple(sorted(set(problems)))
+    # What stands behind an anchor is judged wherever an alias puts it, and is wrong in one place.
+    distinct = {(problem.location, problem.code): problem for problem in sorted(problems, reverse=True)}
+    return tuple(manifests), tuple(sorted(distinct.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +151,7 @@ def _text(value: YamlValue, expected: str = "a text") -> str:
         case YamlScalar(kind=Kind.TEXT):
             return value.text
         case YamlScalar(kind=Kind.NULL):
-            raise _wrong_type(value, expected, 'Remove the key, or write `""` for an empty text.')
+            raise _wrong_type(value, expected, "Write a text, or remove it.")
         case YamlScalar():
             raise _wrong_type(value, expected, f'Quote it: `"{shown(value.text)}"`.')
         case _:
@@ -473,16 +475,17 @@ class StagesSpec(_Spec):
         None, alias="Archived", description="Versions that are out of use.", examples=[[2, 3]]
     )
 
-    def by_stage(self) -> Iterator[tuple[Stage, tuple[PinSpec, ...]]]:
-        """The stages that are declared."""
-        for stage, pins in (
-            (Stage.NONE, self.none),
-            (Stage.STAGING, self.staging),
-            (Stage.PRODUCTION, self.production),
-            (Stage.ARCHIVED, self.archived),
-        ):
-            if pins is not None:
-                yield stage, pins
+    def of(self, stage: Stage) -> tuple[PinSpec, ...] | None:
+        """The versions declared for a stage, if it is declared."""
+        match stage:
+            case Stage.NONE:
+                return self.none
+            case Stage.STAGING:
+                return self.staging
+            case Stage.PRODUCTION:
+                return self.production
+            case Stage.ARCHIVED:
+                return self.archived
 
 
 _ModelName = Annotated[ModelName, PlainValidator(_model_name), WithJsonSchema(_MODEL_NAME_JSON)]
@@ -508,9 +511,7 @@ _Aliases = Annotated[
 
 
 class ManifestSpec(_Spec):
-    """
-    The declaration of one registered model, or a part of it: it may be spread over several documents and files.
-    """
+    """The declaration of one registered model, or a part of it: several documents and files may add up to one."""
 
     model_config = ConfigDict(title="Manifest of a registered model")
 
@@ -559,9 +560,12 @@ def _manifest(root: YamlMap, spec: ManifestSpec) -> Manifest:
         named_by = "version" if spec.version is not None else "run_id"
         return Pin(_follow(root, (*where, named_by))[1], spec.version, spec.run_id, spec.comment)
 
+    # Fields are in the order of the model, and people read what they declared in the order of the document.
+    written = root.get("stages")
     stages = {
         stage: declared(tuple(pin(one, "stages", stage, i) for i, one in enumerate(pins)), "stages", stage)
-        for stage, pins in (() if spec.stages is None else spec.stages.by_stage())
+        for stage in (Stage(key) for key in (written if isinstance(written, YamlMap) else ()))
+        if spec.stages is not None and (pins := spec.stages.of(stage)) is not None
     }
     aliases = {
         alias: declared(None if one is None else pin(one, "aliases", alias), "aliases", alias)
@@ -654,5 +658,5 @@ def _nearest(key: str, known: list[str]) -> str | None:
     import difflib
 
     by_folded = {name.casefold(): name for name in known}
-    found = difflib.get_close_matches(key.casefold(), by_folded, n=1) if len(key) <= MAX_OWNER else []
+    found = difflib.get_close_matches(key.casefold(), by_folded, n=1, cutoff=0.55) if len(key) <= MAX_OWNER else []
     return by_folded[found[0]] if found else None
