@@ -1,0 +1,307 @@
+"""What manifests say, and everything that can be wrong with them, at the line where it is."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reconciler.adapters.located_yaml import MAX_BYTES
+from reconciler.adapters.manifest_yaml import CODES, MAX_VERSION, parse
+from reconciler.core.desired import Manifest
+from reconciler.core.names import MAX_DESCRIPTION, MAX_TAG_VALUE, Stage
+from reconciler.errors import Problem
+from reconciler.ports import SourceFile
+from tests import manifest_texts as texts
+
+Expectation: TypeAlias = list[tuple[int, str]]
+"""Lines and codes; line 0 is the file as a whole."""
+
+
+def problems_of(data: bytes | str, path: str = "churn.yaml") -> tuple[Problem, ...]:
+    return parse([SourceFile(path, data.encode() if isinstance(data, str) else data)])[1]
+
+
+def manifest_of(text: str) -> Manifest:
+    """The manifest of a text with nothing wrong in it."""
+    manifests, problems = parse([SourceFile("churn.yaml", text.encode())])
+    assert problems == ()
+    [manifest] = manifests
+    return manifest
+
+
+def found(data: bytes | str) -> Expectation:
+    return sorted((problem.location.line, str(problem.code)) for problem in problems_of(data))
+
+
+@pytest.mark.parametrize("path", texts.BAD, ids=lambda path: path.stem)
+def test_a_bad_manifest_has_the_problems_that_it_says_it_has(path: Path) -> None:
+    assert found(path.read_bytes()) == texts.expected(path)
+
+
+LAUGHS = "model: churn\n_0: &_0 [ha, ha, ha, ha, ha, ha, ha, ha, ha, ha]\n" + "".join(
+    f"_{i}: &_{i} [{', '.join([f'*_{i - 1}'] * 10)}]\n" for i in range(1, 30)
+)
+
+BYTES: dict[str, tuple[bytes | str, Expectation]] = {
+    "Latin-1": (b"model: churn\ndescription: caf\xe9\n", [(2, "not-utf-8")]),
+    "UTF-16": ("model: churn\n".encode("utf-16"), [(1, "not-utf-8")]),
+    "UTF-16 without a mark": (
+        "model: churn\n".encode("utf-16-le"),
+        [(1, "control-character"), (2, "control-character")],
+    ),
+    "a NUL": ("model: churn\ndescription: \0\n", [(2, "control-character")]),
+    "a carriage return within a line": ("model: churn # here\rstages: {}\n", [(1, "control-character")]),
+    "a line separator of Unicode": ("model: churn # here\u2028stages: {}\n", [(1, "control-character")]),
+    "a next line of Unicode": ("model: churn # here\x85stages: {}\n", [(1, "control-character")]),
+    "a comment that reads backwards": ("model: churn  # \u202ereviewed\u202c\n", [(1, "control-character")]),
+    "a second byte order mark": ("\ufeff\ufeffmodel: churn\n", [(1, "control-character")]),
+    "a control character in one document": (
+        "model: \x07\n---\nstages: {}\n",
+        [(1, "control-character"), (3, "missing-model")],
+    ),
+    "half a character": ('model: churn\ndescription: "\\ud83d"\n', [(2, "control-character")]),
+    "a file of more than 1 MiB": ("model: churn\n" + "#" * MAX_BYTES, [(0, "file-too-large")]),
+    "deep brackets": ("model: churn\ntags: " + "[" * 10_000, [(2, "too-deep")]),
+    "deep indentation": (
+        "model: churn\n" + "".join(f"{' ' * i}a:\n" for i in range(60)),
+        [(22, "too-deep")],
+    ),
+    "a billion laughs": (LAUGHS, [(5, "alias-explosion")]),
+    "a long description": (f"model: churn\ndescription: {'x' * (MAX_DESCRIPTION + 1)}\n", [(2, "invalid-text")]),
+    "a long tag": (f"model: churn\ntags:\n  a: {'x' * (MAX_TAG_VALUE + 1)}\n", [(3, "invalid-tag-value")]),
+    "a long alias": (f"model: churn\naliases:\n  {'x' * 256}: 4\n", [(3, "invalid-alias")]),
+    "a long model name": (f"model: {'x' * 257}\n", [(1, "invalid-model-name")]),
+    "a long run": (f"model: churn\naliases: {{champion: {{run_id: {'x' * 257}}}}}\n", [(2, "invalid-run-id")]),
+    "a number that no processor holds": (
+        f"model: churn\nstages:\n  Staging: {'9' * 100_000}\n",
+        [(3, "invalid-version")],
+    ),
+}
+
+
+@pytest.mark.parametrize(("data", "expectation"), BYTES.values(), ids=BYTES)
+def test_what_cannot_be_kept_in_a_text_file_is_found_too(data: bytes | str, expectation: Expectation) -> None:
+    assert found(data) == expectation
+
+
+def test_every_code_is_expected_somewhere() -> None:
+    in_files = {code for path in texts.BAD for _, code in texts.expected(path)}
+    in_bytes = {code for _, expectation in BYTES.values() for _, code in expectation}
+
+    assert in_files | in_bytes == CODES
+
+
+def test_every_code_is_words() -> None:
+    assert all(re.fullmatch("[a-z0-9]+(-[a-z0-9]+)*", code) for code in CODES)
+
+
+def test_the_first_bad_byte_is_found_to_the_column() -> None:
+    [problem] = problems_of("model: churn\ndescription: é".encode() + b"\xe9")
+
+    assert str(problem.location) == "churn.yaml:2:15"
+
+
+def test_all_problems_of_all_files_are_found_at_once_and_in_order() -> None:
+    _, problems = parse(
+        [
+            SourceFile("b.yaml", b"model: b\nstages: {QA: 1}\nmodle: b\n"),
+            SourceFile("c.yaml", b"\xff"),
+            SourceFile("a.yaml", b"model: a\n---\nmodel: [\n---\nmodel: a/b\naliases: {v4: 4}\n"),
+        ]
+    )
+
+    assert [f"{problem.location} {problem.code}" for problem in problems] == [
+        "a.yaml:3:8 yaml-syntax",
+        "a.yaml:5:8 invalid-model-name",
+        "a.yaml:6:11 invalid-alias",
+        "b.yaml:2:10 unknown-stage",
+        "b.yaml:3:1 unknown-key",
+        "c.yaml:1:1 not-utf-8",
+    ]
+
+
+def test_only_documents_without_problems_give_a_manifest() -> None:
+    manifests, _ = parse(
+        [SourceFile("a.yaml", b"model: a\n---\nmodel: b\nmodel: c\n---\nmodel: d\nx: 1\n---\nmodel: e\n")]
+    )
+
+    assert [manifest.name for manifest in manifests] == ["a", "e"]
+
+
+def test_a_mistake_that_an_alias_repeats_is_reported_once() -> None:
+    text = "model: churn\nstages:\n  Production: &x {version: 4, coment: a}\n  Staging: *x\n"
+
+    assert found(text) == [(3, "unknown-key")]
+
+
+WHOLE = """\
+model: churn
+description: >-
+  Two
+  lines.
+owners: ["@acme"]
+tags:
+  domain: credit
+  tier: 1
+stages:
+  Archived: [1, "2"]
+  Production:
+    comment: Better.
+    version: 4
+    run_id: 0123456789
+  Staging:
+    - 5
+    - run_id: 12e7
+  None:
+    version: 6
+aliases:
+  champion: 4
+  challenger: {run_id: abc}
+  retired: null
+  gone:
+"""
+
+
+def test_every_value_has_the_place_where_it_is_written() -> None:
+    manifest = manifest_of(WHOLE)
+
+    assert manifest.description is not None
+    assert manifest.owners is not None
+    declared = {
+        "model": manifest.model,
+        "description": manifest.description,
+        "owners": manifest.owners,
+        **manifest.tags,
+        **manifest.stages,
+        **manifest.aliases,
+    }
+    assert {key: f"{one.at.line}:{one.at.column}" for key, one in declared.items()} == {
+        "model": "1:8",
+        "description": "2:14",
+        "owners": "5:1",
+        "domain": "7:11",
+        "tier": "8:9",
+        "Archived": "10:3",
+        "Production": "11:3",
+        "Staging": "15:3",
+        "None": "18:3",
+        "champion": "21:13",
+        "challenger": "22:3",
+        "retired": "23:12",
+        "gone": "24:3",
+    }
+
+
+def test_every_version_has_the_place_where_its_number_or_run_is_written() -> None:
+    assert [(str(pin), f"{pin.at.line}:{pin.at.column}") for pin in manifest_of(WHOLE).pins()] == [
+        ("v1", "10:14"),
+        ("v2", "10:17"),
+        ("v4", "13:14"),
+        ("v5", "16:7"),
+        ("the version from run 12e7", "17:15"),
+        ("v6", "19:14"),
+        ("v4", "21:13"),
+        ("the version from run abc", "22:24"),
+    ]
+
+
+def test_stages_and_aliases_are_in_the_order_of_the_manifest() -> None:
+    manifest = manifest_of(WHOLE)
+
+    assert list(manifest.stages) == [Stage.ARCHIVED, Stage.PRODUCTION, Stage.STAGING, Stage.NONE]
+    assert list(manifest.aliases) == ["champion", "challenger", "retired", "gone"]
+
+
+@pytest.mark.parametrize(
+    "run_id", ["0123456789", "12345678901234567890123456789012", "00", "12e7", "1e400", "0x1F", "4"]
+)
+def test_a_run_of_digits_keeps_its_text(run_id: str) -> None:
+    [pin] = manifest_of(f"model: churn\naliases: {{champion: {{run_id: {run_id}}}}}\n").pins()
+
+    assert pin.run_id == run_id
+
+
+@pytest.mark.parametrize("written", ["04", "4.0", "1e3", "0x1F", "0o17", "+4", "1_0", "1:30", '"04"', "-0", "00"])
+def test_no_other_spelling_of_a_number_is_a_version(written: str) -> None:
+    assert found(f"model: churn\nstages:\n  Production: {written}\n") == [(3, "invalid-version")]
+
+
+@pytest.mark.parametrize("written", ["4", '"4"', "'4'", "{version: 4}", '[{version: "4"}]', "[4]", "!!str 4"])
+def test_a_version_can_be_written_in_several_ways(written: str) -> None:
+    [pin] = manifest_of(f"model: churn\nstages:\n  Production: {written}\n").pins()
+
+    assert pin.version == 4
+
+
+def test_the_largest_version_is_accepted() -> None:
+    [pin] = manifest_of(f"model: churn\naliases: {{champion: {MAX_VERSION}}}\n").pins()
+
+    assert pin.version == MAX_VERSION
+
+
+@pytest.mark.parametrize("written", ["5", "-5", "text", "yes", "2024-01-01", "1:30", '"1.5"', '""', "'true'", "a:b"])
+def test_a_tag_has_the_text_that_is_written(written: str) -> None:
+    assert manifest_of(f"model: churn\ntags: {{a: {written}}}\n").tags["a"].value == written.strip("\"'")
+
+
+def test_an_empty_list_empties_a_stage_and_a_null_deletes_an_alias() -> None:
+    manifest = manifest_of("model: churn\nstages: {Staging: [], Production: []}\naliases: {champion: null, b: ~}\n")
+
+    assert {stage: declared.value for stage, declared in manifest.stages.items()} == {
+        Stage.STAGING: (),
+        Stage.PRODUCTION: (),
+    }
+    assert {alias: declared.value for alias, declared in manifest.aliases.items()} == {"champion": None, "b": None}
+
+
+def test_several_documents_of_one_file_are_several_manifests() -> None:
+    manifests, problems = parse([SourceFile("a.yaml", b"---\nmodel: a\n---\n# nothing\n---\nmodel: b\n...\n")])
+
+    assert problems == ()
+    assert [(manifest.name, manifest.model.at.line) for manifest in manifests] == [("a", 2), ("b", 6)]
+
+
+def test_anchors_and_merges_are_followed() -> None:
+    manifest = manifest_of(
+        "model: churn\nstages:\n  Production: &now {version: 4, comment: Better.}\n  Staging: {<<: *now, version: 5}\n"
+        "aliases: {champion: *now}\n"
+    )
+
+    assert [(pin.version, pin.comment) for pin in manifest.pins()] == [(4, "Better."), (5, "Better."), (4, "Better.")]
+
+
+def test_emoji_and_joiners_may_be_in_prose() -> None:
+    manifest = manifest_of('model: churn\ndescription: "👩\u200d💻 می\u200cخواهم"\n')
+
+    assert manifest.description is not None
+    assert manifest.description.value == "👩\u200d💻 می\u200cخواهم"
+
+
+def test_reading_manifests_needs_neither_mlflow_nor_the_plan() -> None:
+    script = "import sys, reconciler.adapters.manifest_yaml; print(*sorted(sys.modules))"
+
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+
+    assert not {"mlflow", "reconciler.core.plan", "reconciler.ports"} & set(loaded)
+
+
+@settings(deadline=None)
+@given(texts.manifests, st.sampled_from([texts.flow, texts.block]))
+def test_what_is_written_is_what_is_read(data: texts.Data, write: Callable[[Any], str]) -> None:
+    assert texts.said(manifest_of(write(data))) == texts.meant(data)
+
+
+@settings(deadline=None)
+@given(st.one_of(st.binary(), st.text().map(str.encode)), st.booleans())
+def test_any_bytes_give_manifests_or_problems(data: bytes, below: bool) -> None:
+    prefix = b"model: churn\nstages:\n  Production: " if below else b""
+
+    for problem in problems_of(prefix + data):
+        assert problem.code in CODES
+        assert str(problem).isprintable()
