@@ -100,11 +100,11 @@ class Document:
 # pure one, so that problems and their places are the same on every machine.
 # See unit/test_located_yaml.py::test_both_parsers_read_alike.
 _READ_DIFFERENTLY = re.compile(r"[\t?!]|[|>][-+0-9]{0,2}#")
-FAST_LOADER: type[yaml.CSafeLoader] | None = getattr(yaml, "CSafeLoader", None)
+FAST_LOADER: "type[yaml.CSafeLoader] | None" = getattr(yaml, "CSafeLoader", None)
 """PyYAML's C parser, where it was built with one."""
 
 
-def read_documents(path: str, data: bytes, fast: type[yaml.CSafeLoader] | None = FAST_LOADER) -> Iterator[Document]:
+def read_documents(path: str, data: bytes, fast: "type[yaml.CSafeLoader] | None" = FAST_LOADER) -> Iterator[Document]:
     """The documents of a file, without the empty ones. One that is broken does not keep the others from being read."""
     if len(data) > MAX_BYTES:
         yield _refuse(
@@ -117,10 +117,11 @@ def read_documents(path: str, data: bytes, fast: type[yaml.CSafeLoader] | None =
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)):
         yield _refuse(Location(path, 1, 1), YamlCode.NOT_UTF_8, "The file is UTF-16 or UTF-32.", "Save it as UTF-8.")
         return
+    data = data.removeprefix(codecs.BOM_UTF8)
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode()
     except UnicodeDecodeError as error:
-        before = data[: error.start].decode("utf-8-sig")
+        before = data[: error.start].decode()
         yield _refuse(
             _place_of(path, 0, before, len(before)),
             YamlCode.NOT_UTF_8,
@@ -189,7 +190,7 @@ def _refuse(at: Location, code: YamlCode, message: str, fix: str) -> Document:
     return Document(None, (Problem(at, code, message, fix),))
 
 
-def _read_part(path: str, line: int, text: str, fast: type[yaml.CSafeLoader] | None) -> Iterator[Document]:
+def _read_part(path: str, line: int, text: str, fast: "type[yaml.CSafeLoader] | None") -> Iterator[Document]:
     if fast is not None and not _READ_DIFFERENTLY.search(text):
         with suppress(yaml.YAMLError, _RefusedError):
             yield from list(_Composer(path, line).documents(yaml.parse(text, fast)))

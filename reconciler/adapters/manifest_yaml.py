@@ -493,7 +493,7 @@ _Owner = Annotated[str, PlainValidator(_owner), WithJsonSchema(_OWNER_JSON)]
 _Owners = Annotated[tuple[_Owner, ...], BeforeValidator(_owners)]
 _Tags = Annotated[
     dict[
-        Annotated[str, PlainValidator(_tag_key)],
+        Annotated[str, BeforeValidator(_tag_key)],
         Annotated[str, PlainValidator(_tag_value), WithJsonSchema(_TAG_VALUE_JSON)],
     ],
     BeforeValidator(_mapping),
@@ -502,7 +502,7 @@ _Tags = Annotated[
 _Stages = Annotated[StagesSpec, BeforeValidator(_mapping)]
 _Aliases = Annotated[
     dict[
-        Annotated[AliasName, PlainValidator(_alias_name)],
+        Annotated[AliasName, BeforeValidator(_alias_name)],
         Annotated[PinSpec | None, BeforeValidator(_alias_target), _JsonShape(_json_of_alias)],
     ],
     BeforeValidator(_mapping),

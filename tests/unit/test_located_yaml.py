@@ -1,5 +1,7 @@
 """How YAML is read: what a scalar is taken for, where each value is, and what no text can make us do."""
 
+import subprocess
+import sys
 from typing import TypeAlias
 
 import pytest
@@ -259,6 +261,19 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
         assert 1 <= problem.location.line <= lines
         assert problem.location.column >= 1
         assert str(problem).isprintable()
+
+
+def test_a_yaml_without_the_c_parser_will_do() -> None:
+    script = (
+        "import yaml; del yaml.CSafeLoader\n"
+        "from reconciler.adapters.located_yaml import FAST_LOADER, read_documents\n"
+        "[document] = read_documents('a.yaml', b'a: 1')\n"
+        "print(FAST_LOADER, document.problems)\n"
+    )
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "None ()\n"
 
 
 @settings(deadline=None)

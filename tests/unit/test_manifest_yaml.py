@@ -101,10 +101,12 @@ def test_every_code_is_words() -> None:
     assert all(re.fullmatch("[a-z0-9]+(-[a-z0-9]+)*", code) for code in CODES)
 
 
-def test_the_first_bad_byte_is_found_to_the_column() -> None:
-    [problem] = problems_of("model: churn\ndescription: é".encode() + b"\xe9")
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_the_first_bad_byte_is_found_to_the_column(mark: bytes) -> None:
+    [problem] = problems_of(mark + "model: churn\ndescription: é".encode() + b"\xe9\xff")
 
     assert str(problem.location) == "churn.yaml:2:15"
+    assert "0xE9" in problem.message
 
 
 def test_all_problems_of_all_files_are_found_at_once_and_in_order() -> None:
