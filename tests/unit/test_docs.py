@@ -1,0 +1,63 @@
+"""The documentation names what there is, and no more."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from reconciler.adapters.manifest_yaml import CODES
+from reconciler.cli import cli
+from reconciler.core.plan import Verb
+from reconciler.errors import ExitCode
+from reconciler.render.text import STYLE_OF
+
+ROOT = Path(__file__).parents[2]
+SOURCES = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "reconciler").rglob("*.py"))]
+
+
+def words_in_tables(name: str) -> set[str]:
+    """The words in code style in the first column of the page's tables."""
+    rows = re.findall(r"^\| (`.*?) \|", (ROOT / "docs" / name).read_text(encoding="utf-8"), re.MULTILINE)
+    return {word for row in rows for word in re.findall(r"`([a-z0-9-]+)`", row)}
+
+
+def test_every_code_of_a_manifest_problem_is_explained() -> None:
+    assert set(CODES) <= words_in_tables("manifests.md")
+
+
+def test_every_code_that_is_explained_exists() -> None:
+    keys = {"model", "description", "owners", "tags", "stages", "aliases"}
+    for code in words_in_tables("manifests.md") - keys:
+        assert any(f'"{code}"' in source for source in SOURCES), code
+
+
+def test_every_blocker_is_explained() -> None:
+    source = (ROOT / "reconciler/core/diff.py").read_text(encoding="utf-8")
+    codes = set(re.findall(r'^ +"([a-z]+(?:-[a-z]+)+)",$', source, re.MULTILINE))
+    codes |= set(re.findall(r'block\(\s*"([a-z-]+)"', source))
+
+    assert codes
+    assert codes <= words_in_tables("plan.md")
+
+
+def test_every_command_and_exit_code_is_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+
+    assert all(f"`reconciler {name}" in readme for name in cli.commands)
+    assert all(f"| {code.value} |" in readme for code in ExitCode)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/manifests.md", "docs/plan.md", "docs/apply.md", "CONTRIBUTING.md"])
+def test_every_option_and_link_in_the_documentation_exists(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    options = {option for command in cli.commands.values() for p in command.params for option in p.opts}
+    others = {"--update-golden", "--unshallow", "--force-with-lease", "--set-upstream"}
+
+    for option in set(re.findall(r"(?<![-|\w])--[a-z][a-z-]+", text)) - others:
+        assert option in options | {"--help", "--color"}, option
+    for link in re.findall(r"\]\((?!https?:)([^)#]+)", text):
+        assert ((ROOT / page).parent / link).exists(), link
+
+
+def test_every_verb_has_a_style() -> None:
+    assert STYLE_OF.keys() == set(Verb)
