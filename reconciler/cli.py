@@ -276,6 +276,7 @@ def apply(
     from reconciler.pipeline import ApplyRequest, StalePlanError
     from reconciler.pipeline import apply as apply_commit
     from reconciler.render.json import receipt_document
+    from reconciler.reporter import Reporter, show_difference
     from reconciler.wiring import LockKind, options_of, read_plan, reviewed_of
 
     console.refuse_unwritable(receipt)
@@ -288,7 +289,7 @@ def apply(
     world = _world(settings, LockKind.NONE if no_lock else LockKind(lock))
     if document is not None:
         _refuse_other_place(document, world)
-    reporter = console.Reporter(log_format, world.registry.uri, world.clock.now)
+    reporter = Reporter(log_format, world.registry.uri, world.clock.now)
     request = ApplyRequest(
         ref=ref,
         options=_options(settings) if document is None else options_of(document),
@@ -304,7 +305,7 @@ def apply(
             done = apply_commit(world, request, reporter.report)
     except StalePlanError as error:
         if document is not None:
-            console.show_difference(document, error.plan, world.registry.uri)
+            show_difference(document, error.plan, world.registry.uri)
         raise
     except KeyboardInterrupt:
         if not reporter.stop.is_set():

@@ -1,35 +1,17 @@
-"""What the commands print, and how an apply speaks while it runs."""
+"""What the commands print."""
 
-import json
 import os
-import signal
-import sys
-from collections.abc import Callable, Iterable
-from difflib import unified_diff
+from collections.abc import Iterable
 from pathlib import Path
-from threading import Event as Flag
-from threading import Lock
-from types import FrameType, TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconciler.core.plan import Plan
 from reconciler.errors import Problem, ReconcilerError, Severity
-from reconciler.ports import (
-    ChangeMade,
-    Event,
-    LockWaiting,
-    ModelFinished,
-    ModelStarted,
-    Noticed,
-    OutcomeStatus,
-    Planned,
-    Receipt,
-)
-from reconciler.render import words
-from reconciler.render.json import PlanDocument, event_documents, plan_document
-from reconciler.render.text import Line, outcome_line, plan_lines, receipt_line
+from reconciler.render.clean import clean
+
+if TYPE_CHECKING:
+    from reconciler.render.text import Line
 
 STYLES: dict[str, dict[str, Any]] = {
     "": {},
@@ -43,12 +25,12 @@ STYLES: dict[str, dict[str, Any]] = {
 }
 
 
-def styled(line: Line) -> str:
+def styled(line: "Line") -> str:
     """A line with its styles as ANSI codes; `click.echo` leaves them out where they do not belong."""
     return "".join(click.style(text, **STYLES[style]) if text and STYLES[style] else text for style, text in line)
 
 
-def show(lines: Iterable[Line]) -> None:
+def show(lines: "Iterable[Line]") -> None:
     for line in lines:
         click.echo(styled(line))
 
@@ -59,20 +41,20 @@ def say(message: str) -> None:
 
 
 def say_error(message: str) -> None:
-    say(f"{click.style('Error:', **STYLES['error'])} {words.clean(message)}")
+    say(f"{click.style('Error:', **STYLES['error'])} {clean(message)}")
 
 
 def note(message: str) -> None:
-    say(f"{click.style('Note:', **STYLES['warn'])} {words.clean(message)}")
+    say(f"{click.style('Note:', **STYLES['warn'])} {clean(message)}")
 
 
 def show_problems(problems: Iterable[Problem], *, err: bool = False) -> None:
     for problem in problems:
         style = STYLES["error" if problem.severity is Severity.ERROR else "warn"]
-        place = click.style(words.clean(f"{problem.location}: "), **STYLES["name"])
+        place = click.style(clean(f"{problem.location}: "), **STYLES["name"])
         kind = "" if problem.severity is Severity.ERROR else "warning: "
         code = click.style(f"{kind}{problem.code}: ", **style)
-        click.echo(f"{place}{code}{words.clean(f'{problem.message} {problem.fix}'.rstrip())}", err=err)
+        click.echo(f"{place}{code}{clean(f'{problem.message} {problem.fix}'.rstrip())}", err=err)
 
 
 def count(number: int, noun: str) -> str:
@@ -97,115 +79,3 @@ def write_file(path: Path, text: str) -> None:
         raise ReconcilerError(
             f"{path} could not be written: {error.strerror}.", "Name a file in a folder that is writable."
         ) from error
-
-
-def show_difference(reviewed: PlanDocument, now: Plan, registry: str) -> None:
-    """What was reviewed beside what would be done now, on standard error."""
-
-    def told(document: PlanDocument) -> list[str]:
-        changes = [words.clean(change["sentence"]) for change in document["resource_changes"]]
-        return [*changes, *(f"{block['model']}: blocked: {block['code']}" for block in document["blocked"])]
-
-    lines = list(unified_diff(told(reviewed), told(plan_document(now, registry)), "reviewed", "now", lineterm="", n=0))
-    if not lines:
-        lines = ["The same calls as were reviewed, but on other versions that have the same numbers."]
-    for line in lines:
-        if not line.startswith("@@"):
-            say(click.style(line, fg={"+": "green", "-": "red"}.get(line[0])))
-
-
-class Reporter:
-    """
-    Tells what an apply does: a bar on a terminal, a line a model elsewhere, a JSON document a line on request. As a
-    context manager it turns the first Ctrl-C (or SIGTERM, which CI sends) into a request to stop, once calls are made.
-    """
-
-    def __init__(self, log_format: str, registry: str, now: Callable[[], str]) -> None:
-        self.stop = Flag()
-        self._as_json = log_format == "json"
-        self._registry = registry
-        self._now = now
-        self._printing = Lock()
-        self._writing = False
-        self._bar: Any = None
-        self._task: Any = None
-        self._handlers: dict[int, Any] = {}
-
-    def __enter__(self) -> "Reporter":
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._handlers[number] = signal.signal(number, self._interrupted)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-        if self._bar is not None:
-            self._bar.stop()
-
-    def _interrupted(self, _number: int, _frame: FrameType | None) -> None:
-        if not self._writing or self.stop.is_set():
-            raise KeyboardInterrupt
-        self.stop.set()
-        # From a signal handler, so nothing that takes a lock.
-        os.write(2, b"\nInterrupted: finishing the models in hand, skipping the rest. Once more to break off.\n")
-
-    def confirm(self, _plan: Plan) -> bool:
-        """Ask as Terraform does: only `yes` will do."""
-        question = f"\nApply this to {self._registry}? Only `yes` is accepted"
-        return click.prompt(question, default="", show_default=False).strip() == "yes"
-
-    def report(self, event: Event) -> None:
-        """One event, from whichever thread."""
-        if isinstance(event, ModelStarted):
-            self._writing = True
-        with self._printing:
-            if self._as_json:
-                for document in event_documents(event, self._now()):
-                    click.echo(json.dumps(document, ensure_ascii=False))
-                sys.stdout.flush()
-            else:
-                self._tell(event)
-
-    def _tell(self, event: Event) -> None:
-        match event:
-            case Planned(plan):
-                show(plan_lines(plan, self._registry))
-                self._calls = len(plan.changes)
-            case LockWaiting(holder, seconds):
-                say(f"Waiting for the lock ({seconds:.0f} s): held by {words.holder(holder)}.")
-            case Noticed(message):
-                note(message)
-            case ModelStarted():
-                self._advance(0)
-            case ChangeMade():
-                self._advance(1)
-            case ModelFinished(outcome):
-                if self._bar is None:
-                    click.echo(styled(outcome_line(outcome)))
-                elif outcome.status is not OutcomeStatus.APPLIED or outcome.repaired:
-                    self._bar.console.print(words.clean("".join(text for _, text in outcome_line(outcome))))
-
-    def _advance(self, calls: int) -> None:
-        if self._bar is None and sys.stdout.isatty():
-            self._bar, self._task = _progress_bar(self._calls)
-        if self._bar is not None:
-            self._bar.advance(self._task, calls)
-
-    def finish(self, receipt: Receipt) -> None:
-        """The last line, and a line for each model that is not as it was declared."""
-        if self._as_json:
-            message = "".join(text for _, text in receipt_line(receipt))
-            told = {"@level": "info" if receipt.exit_code == 0 else "error", "@message": message}
-            click.echo(json.dumps({**told, "@timestamp": self._now(), "type": "apply_summary"}, ensure_ascii=False))
-        else:
-            click.echo(styled(receipt_line(receipt)))
-
-
-def _progress_bar(calls: int) -> tuple[Any, Any]:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    bar = Progress(TextColumn("Applying"), BarColumn(), MofNCompleteColumn(), TextColumn("calls"), TimeElapsedColumn())
-    bar.start()
-    return bar, bar.add_task("", total=calls)

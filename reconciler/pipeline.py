@@ -22,10 +22,8 @@ from reconciler.errors import (
     Severity,
     StaleError,
 )
-from reconciler.ports import (
-    UNREACHABLE,
+from reconciler.events import (
     ChangeMade,
-    Lease,
     LockWaiting,
     ModelFinished,
     ModelStarted,
@@ -34,11 +32,9 @@ from reconciler.ports import (
     OutcomeStatus,
     Planned,
     Receipt,
-    Relation,
     Report,
-    Wanted,
-    World,
 )
+from reconciler.ports import UNREACHABLE, Lease, Relation, Wanted, World
 
 # How often what the read-back finds is mended before we say that somebody else keeps undoing it.
 REPAIRS = 3

@@ -3,14 +3,16 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from reconciler.core.changes import Change
-from reconciler.core.desired import Manifest, Revision
 from reconciler.core.names import Commit, ModelName, RepositoryId, Version
-from reconciler.core.plan import Plan
-from reconciler.core.snapshot import RegistrySnapshot
-from reconciler.errors import ExitCode, Problem
+from reconciler.errors import Problem
+
+if TYPE_CHECKING:
+    # Not at run time: reading and checking manifests has no use for the rest of the core, and starts faster without.
+    from reconciler.core.changes import Change
+    from reconciler.core.desired import Manifest, Revision
+    from reconciler.core.snapshot import RegistrySnapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class SourceFile:
 class Checkout:
     """The manifest files of one commit, or of the work tree; `dirty` ones differ between HEAD and the work tree."""
 
-    revision: Revision
+    revision: "Revision"
     files: tuple[SourceFile, ...]
     problems: tuple[Problem, ...] = ()
     dirty: tuple[str, ...] = ()
@@ -56,7 +58,7 @@ class ManifestSource(Protocol):
 class ManifestParser(Protocol):
     """YAML, or whatever manifests are written in."""
 
-    def __call__(self, files: Iterable[SourceFile]) -> tuple[tuple[Manifest, ...], tuple[Problem, ...]]:
+    def __call__(self, files: Iterable[SourceFile]) -> "tuple[tuple[Manifest, ...], tuple[Problem, ...]]":
         """The fragments that could be read, and everything wrong with the rest."""
         ...
 
@@ -81,11 +83,11 @@ class Registry(Protocol):
         """Where it is, fit to be shown: without user name and password."""
         ...
 
-    def snapshot(self, wanted: Wanted) -> RegistrySnapshot:
+    def snapshot(self, wanted: Wanted) -> "RegistrySnapshot":
         """What the registry holds now, read in bulk."""
         ...
 
-    def execute(self, change: Change) -> None:
+    def execute(self, change: "Change") -> None:
         """Make one call. Repeating a call that was made already does no harm."""
         ...
 
@@ -139,91 +141,6 @@ class Clock(Protocol):
     def now(self) -> str:
         """The time, RFC 3339 in UTC."""
         ...
-
-
-class OutcomeStatus(StrEnum):
-    """How one model fared in an apply."""
-
-    APPLIED = "applied"
-    UNCHANGED = "unchanged"
-    BLOCKED = "blocked"
-    STALE = "stale"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How one model fared: the calls that were made, in order, and why it is not as declared, if it is not."""
-
-    model: ModelName
-    status: OutcomeStatus
-    made: tuple[Change, ...] = ()
-    message: str = ""
-    repaired: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What one apply did. Times are RFC 3339 in UTC."""
-
-    plan: Plan
-    registry: str
-    started_at: str
-    finished_at: str = ""
-    outcomes: tuple[Outcome, ...] = ()
-    interrupted: bool = False
-    locked: bool = True
-
-    @property
-    def exit_code(self) -> ExitCode:
-        """The worst of what happened: interrupted, failed, stale, blocked, or fine."""
-        statuses = {outcome.status for outcome in self.outcomes}
-        if self.interrupted:
-            return ExitCode.INTERRUPTED
-        if statuses & {OutcomeStatus.FAILED, OutcomeStatus.SKIPPED}:
-            return ExitCode.ERROR
-        if OutcomeStatus.STALE in statuses:
-            return ExitCode.STALE
-        return ExitCode.BLOCKED if OutcomeStatus.BLOCKED in statuses else ExitCode.OK
-
-
-@dataclass(frozen=True, slots=True)
-class LockWaiting:
-    holder: Holder
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    plan: Plan
-
-
-@dataclass(frozen=True, slots=True)
-class ModelStarted:
-    model: ModelName
-    calls: int
-
-
-@dataclass(frozen=True, slots=True)
-class ChangeMade:
-    change: Change
-
-
-@dataclass(frozen=True, slots=True)
-class ModelFinished:
-    outcome: Outcome
-
-
-@dataclass(frozen=True, slots=True)
-class Noticed:
-    """Something that a person should know, and that stops nothing."""
-
-    message: str
-
-
-Event: TypeAlias = LockWaiting | Planned | ModelStarted | ChangeMade | ModelFinished | Noticed
-Report: TypeAlias = Callable[[Event], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.core.names import Commit
-from reconciler.core.plan import Limits, PlanOptions
 from reconciler.errors import Problem, ReconcilerError
-from reconciler.pipeline import Reviewed
 from reconciler.ports import Clock, Lock, World
-from reconciler.render.json import PlanDocument
 
 if TYPE_CHECKING:
     from reconciler.adapters.git_source import GitSource
+    from reconciler.core.plan import PlanOptions
+    from reconciler.pipeline import Reviewed
+    from reconciler.render.json import PlanDocument
 
 
 class LockKind(StrEnum):
@@ -133,21 +133,25 @@ def schema_text(name: str) -> str:
     return schemas.schema_text(name)
 
 
-def read_plan(path: Path) -> PlanDocument:
+def read_plan(path: Path) -> "PlanDocument":
     """A plan that `plan --out` saved. Raises ReconcilerError for anything else."""
     from reconciler.adapters.plan_file import read
 
     return read(path)
 
 
-def reviewed_of(document: PlanDocument) -> Reviewed:
+def reviewed_of(document: "PlanDocument") -> "Reviewed":
     """What of a saved plan must still hold when it is applied."""
+    from reconciler.pipeline import Reviewed
+
     commit = document["base"]["commit"]
     return Reviewed(None if commit is None else Commit(commit), document["digest"])
 
 
-def options_of(document: PlanDocument) -> PlanOptions:
+def options_of(document: "PlanDocument") -> "PlanOptions":
     """The options that a saved plan was made with."""
+    from reconciler.core.plan import Limits, PlanOptions
+
     options = document["options"]
     return PlanOptions(
         targets=tuple(options["targets"]),

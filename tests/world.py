@@ -9,7 +9,8 @@ from reconciler.core.desired import Manifest, Revision
 from reconciler.core.names import Commit, ModelName
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot
 from reconciler.errors import Problem, RegistryError
-from reconciler.ports import UNREACHABLE, Checkout, Event, Holder, Relation, SourceFile, WaitReport, Wanted, World
+from reconciler.events import Event
+from reconciler.ports import UNREACHABLE, Checkout, Holder, Relation, SourceFile, WaitReport, Wanted, World
 from tests.build import OURS
 
 

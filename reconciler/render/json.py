@@ -27,7 +27,7 @@ from reconciler.core.names import ModelName
 from reconciler.core.plan import Effect, Plan, Verb, effects_of
 from reconciler.core.snapshot import OWNER_TAG, PROVENANCE_TAG
 from reconciler.errors import Location
-from reconciler.ports import (
+from reconciler.events import (
     ChangeMade,
     Event,
     LockWaiting,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import TypeAlias
 
 from reconciler.core.plan import Effect, Plan, Verb, effects_of
-from reconciler.ports import Outcome, OutcomeStatus, Receipt
+from reconciler.events import Outcome, OutcomeStatus, Receipt
 from reconciler.render import words
 
 Piece: TypeAlias = tuple[str, str]

@@ -1,6 +1,5 @@
 """How things are said: the same in the terminal, in JSON, in a log, and wherever else people read of a change."""
 
-import unicodedata
 from collections.abc import Iterable
 from typing import assert_never
 
@@ -22,27 +21,7 @@ from reconciler.core.diff import Blocker, Reason, Why
 from reconciler.core.names import Version
 from reconciler.core.plan import Effect, Summary, Verb
 from reconciler.ports import Holder
-
-MOST_SHOWN = 60
-
-
-def clean(text: str) -> str:
-    """The text on one line, with everything that a terminal would obey or a reader would not see written out."""
-    return "".join(_visible(character) for character in text)
-
-
-def _visible(character: str) -> str:
-    if character == "\n":
-        return "\\n"
-    if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"}:
-        return character.encode("unicode_escape").decode("ascii")
-    return character
-
-
-def quoted(text: str) -> str:
-    """A value that people wrote: cleaned, cut where it is long, in quotes."""
-    shown = clean(text)
-    return f'"{shown if len(shown) <= MOST_SHOWN else shown[: MOST_SHOWN - 1] + "…"}"'
+from reconciler.render.clean import clean, quoted
 
 
 def reason(because: Reason) -> str:

@@ -11,9 +11,8 @@ from reconciler.core.names import ModelName, RepositoryId, Version
 from reconciler.core.plan import Limits, Plan, PlanOptions, build_plan
 from reconciler.core.snapshot import ModelSnapshot
 from reconciler.errors import Location
-from reconciler.ports import (
+from reconciler.events import (
     ChangeMade,
-    Holder,
     LockWaiting,
     ModelFinished,
     ModelStarted,
@@ -23,6 +22,7 @@ from reconciler.ports import (
     Planned,
     Receipt,
 )
+from reconciler.ports import Holder
 from reconciler.render.json import event_documents, plan_document, receipt_document
 from reconciler.render.text import outcome_line, plain, plan_lines, receipt_line
 from tests.build import NOW, SOMEWHERE, THEIRS, A, N, P, S, desired, have, owns, registry, want

@@ -11,8 +11,9 @@ from reconciler.core.desired import Manifest
 from reconciler.core.names import Commit, Version
 from reconciler.core.plan import Plan, PlanOptions
 from reconciler.errors import BlockedError, ExitCode, ReconcilerError, StaleError
+from reconciler.events import Event, LockWaiting, Noticed, Outcome, OutcomeStatus, Planned, Receipt
 from reconciler.pipeline import ApplyRequest, Reviewed, StalePlanError, apply, declare, make_plan
-from reconciler.ports import Event, LockWaiting, Noticed, Outcome, OutcomeStatus, Planned, Receipt, Relation
+from reconciler.ports import Relation
 from tests.build import CHURN, FIRST, SECOND, THIRD, A, N, P, S, have, owns, want, with_version
 from tests.world import FakeLease, FakeLock, Stage, is_transition, refuse, stage, unreachable
 
