@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TypeAlias, assert_never
 
-from reconciler.core.names import AliasName, ModelName, Slot, Stage, Version
+from reconciler.core.names import AliasName, ModelName, Stage, Version
 from reconciler.core.snapshot import ModelSnapshot, OwnerRecord, Ownership, Placement, Provenance, VersionSnapshot
 
 
@@ -125,11 +125,6 @@ Change: TypeAlias = (
 )
 
 
-def is_bookkeeping(change: Change) -> bool:
-    """Whether the change only writes our own records."""
-    return isinstance(change, Claim | RecordProvenance)
-
-
 def simulate(live: ModelSnapshot | None, change: Change) -> ModelSnapshot:
     """
     The model after the call, as the registry would have it. What this says of MLflow is checked against a real server
@@ -170,17 +165,6 @@ def simulate_all(live: ModelSnapshot | None, changes: Iterable[Change]) -> Model
     for change in changes:
         live = simulate(live, change)
     return live
-
-
-def slots_of(change: Change) -> tuple[Slot, ...]:
-    """The slots in which a version becomes visible, or from which one vanishes, by this call."""
-    match change:
-        case TransitionStage():
-            return (change.before, change.after)
-        case SetAlias() | DeleteAlias():
-            return (f"@{change.alias}",)
-        case _:
-            return ()
 
 
 def _transition(live: ModelSnapshot, change: TransitionStage) -> ModelSnapshot:

@@ -212,9 +212,13 @@ def _owner_blockers(
             "Remove that tag if it is a model, or this manifest if it is a prompt.",
             at,
         )
+    owned = live.owned_by(revision.repository)
     for version, stage in sorted(live.hidden.items()):
         if stage.active and stage in manifest.stages:
             yield _hidden_version(live.name, version, manifest.stages[stage].at)
+        elif owned and stage in owned.stages:
+            # Whether we put it there, and have to take it back, is in its provenance, which is hidden too.
+            yield _hidden_version(live.name, version, at)
     if adopt:
         return
     match live.owner:

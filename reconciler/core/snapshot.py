@@ -86,8 +86,13 @@ class VersionSnapshot:
         return placement is not None and placement.repository == repository
 
     def has_held(self, stage: Stage) -> bool:
-        """Whether our records show that the version was in the stage before."""
-        return stage in self.provenance or any(p.before == stage for p in self.provenance.values())
+        """
+        Whether our records show that the version was in the stage before. A placement that begins where the version is
+        still was written down and not made: something broke off in between.
+        """
+        placement = self.provenance.get(stage)
+        made = placement is not None and placement.before != self.stage
+        return made or any(p.before == stage for p in self.provenance.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +155,7 @@ def decode_owner(text: str) -> OwnerRecord:
             aliases=tuple(sorted(AliasName(_text(a)) for a in record["aliases"])),
             commit=None if commit is None else Commit(_text(commit)),
         )
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return UnreadableRecord(text)
 
 
@@ -196,7 +201,7 @@ def decode_provenance(text: str) -> Provenance:
             )
             for slot, p in slots.items()
         }
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
 
 

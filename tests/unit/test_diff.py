@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.core.changes import Change, Claim, is_bookkeeping
+from reconciler.core.changes import Change, Claim, RecordProvenance, simulate
 from reconciler.core.desired import Manifest, Pin
 from reconciler.core.diff import ModelPlan, diff
 from reconciler.core.names import AliasName, Stage, Version
@@ -33,8 +33,8 @@ def planned(live: ModelSnapshot | None, manifest: Manifest | None, *, adopt: boo
 
 
 def calls(plan: ModelPlan) -> list[str]:
-    """The calls that are not bookkeeping, as they are said."""
-    return [words.call(change) for change in plan.changes if not is_bookkeeping(change)]
+    """The calls that do more than write our own records, as they are said."""
+    return [words.call(change) for change in plan.changes if not isinstance(change, Claim | RecordProvenance)]
 
 
 CASES: dict[str, tuple[ModelSnapshot | None, Manifest | None, list[str]]] = {
@@ -215,6 +215,11 @@ BLOCKED: dict[str, tuple[ModelSnapshot | None, Manifest, str]] = {
         want({P: [1]}),
         "hidden-version",
     ),
+    "a hidden occupant of a stage that was ours and is not declared any more": (
+        replace(have({1: N}, owner=owns(S)), hidden={Version(2): Stage.STAGING}),
+        want({}),
+        "hidden-version",
+    ),
     "a hidden version": (
         replace(have({1: N}), hidden={Version(2): Stage.NONE}),
         want({P: [2]}),
@@ -292,6 +297,17 @@ def test_a_return_to_a_stage_is_a_rollback() -> None:
         "churn: roll back v3: Archived -> Production",
         "churn: archive v4: Production -> Archived",
     ]
+
+
+def test_a_promotion_that_broke_off_after_its_record_is_still_a_promotion() -> None:
+    live = have({3: P, 4: S}, owner=owns(P))
+    record = next(
+        c for c in planned(live, want({P: [4]})).changes if isinstance(c, RecordProvenance) and c.version == 4
+    )
+
+    plan = planned(simulate(live, record), want({P: [4]}))
+
+    assert "churn: promote v4: Staging -> Production" in [words.sentence(effect) for effect in effects_of(plan)]
 
 
 def test_trading_places_reads_as_one_move_each() -> None:
