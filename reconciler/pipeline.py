@@ -351,7 +351,7 @@ class _Run:
             try:
                 self.world.registry.execute(self._stamped(change))
             except RegistryError as error:
-                self._note(error)
+                # A call that fails like a dead server's may be one model's trouble: the next read tells which it is.
                 return _Tried(model, tuple(made), str(error))
             made.append(change)
             self.report(ChangeMade(change))
@@ -474,7 +474,8 @@ def _lacking_records(live: ModelSnapshot, made: Iterable[Change], commit: Commit
     """Our records that were written for this commit and are not there: each as the call that writes it again."""
     made = list(made)
     for change in made:
-        if isinstance(change, RecordProvenance):
+        # A version that is gone by now needs no record.
+        if isinstance(change, RecordProvenance) and change.version in live.versions:
             kept = live.versions[change.version].provenance
             ours = [placement for placement in change.placements if placement.commit == commit]
             if any(p.slot not in kept or kept[p.slot].commit != commit for p in ours):

@@ -114,6 +114,20 @@ def test_one_models_failure_leaves_the_others_going() -> None:
     assert "Permission denied" in receipt.outcomes[1].message
 
 
+def test_one_model_for_which_the_registry_breaks_leaves_the_others_going() -> None:
+    place = promotion(3)
+
+    def before_call(_number: int, change: Change) -> None:
+        if change.model == "model-1":
+            unreachable()
+
+    place.registry.before_call = before_call
+
+    receipt = applied(place)
+
+    assert list(statuses(receipt).values()) == [OutcomeStatus.APPLIED, OutcomeStatus.FAILED, OutcomeStatus.APPLIED]
+
+
 @pytest.mark.parametrize("fatal", range(5))
 def test_whichever_call_fails_running_it_again_finishes_the_job(fatal: int) -> None:
     place = promotion()
@@ -402,6 +416,22 @@ def test_a_record_that_was_not_kept_is_written_again() -> None:
 
     assert only(receipt).repaired
     assert all(v.provenance for v in place.registry.model("model-0").versions.values())
+
+
+def test_a_version_that_was_deleted_meanwhile_needs_no_record() -> None:
+    place = promotion(2)
+
+    def incumbent_is_deleted(number: int) -> None:
+        if number == 3:
+            model = place.registry.model("model-0")
+            kept = {n: v for n, v in model.versions.items() if n != 1}
+            place.registry.write(replace(model, versions=kept))
+
+    place.registry.before_read = incumbent_is_deleted
+
+    receipt = applied(place)
+
+    assert set(statuses(receipt).values()) == {OutcomeStatus.APPLIED}
 
 
 def test_a_double_that_a_hand_made_meanwhile_is_repaired() -> None:
