@@ -1,6 +1,7 @@
 """Two applies at once, with the lock and without it."""
 
 from collections.abc import Callable
+from itertools import count
 from threading import Barrier, BrokenBarrierError, Event
 
 import pytest
@@ -61,15 +62,53 @@ def test_of_two_unlocked_applies_at_once_the_newer_commit_wins_and_one_version_i
         assert reconciler("plan", "--detailed-exitcode").code == 0
 
 
-def held_until(released: Event) -> Judge:
-    """Every write waits until it is released."""
+def held_at_write(number: int, held: Event, released: Event) -> Judge:
+    """The write of that number, counted from 1, and all that come after it wait until they are released."""
+    writes = count(1)
 
     def judge(request: Request) -> Verdict:
-        if request.writes:
+        if request.writes and next(writes) >= number:
+            held.set()
             released.wait()
         return Pass()
 
     return judge
+
+
+@pytest.mark.parametrize("late", ["older", "newer"])
+def test_whichever_write_one_of_two_unlocked_applies_is_late_with_the_newer_commit_wins(
+    repository: Repository, registry: Registry, reconciler: Reconciler, model: str, late: str
+) -> None:
+    registry.register(model, versions=40)
+    repository.merge(manifest(model, production=1, champion=1))
+    assert reconciler("apply", "--yes").code == 0
+
+    for number in range(1, 20):
+        commits = {
+            "older": repository.merge(manifest(model, production=2 * number, champion=2 * number)),
+            "newer": repository.merge(manifest(model, production=2 * number + 1, champion=2 * number + 1)),
+        }
+        held, released = Event(), Event()
+        options = ["apply", "--yes", "--no-lock", "--ref"]
+        with proxy(registry.uri, held_at_write(number, held, released)) as front:
+            slow = reconciler.start(*options, commits.pop(late), MLFLOW_TRACKING_URI=front.uri)
+            slow.until(lambda now=slow, held=held: held.is_set() or now.ended)
+            met = held.is_set()
+            (other,) = commits.values()
+            fast = reconciler(*options, other)
+            released.set()
+            ended = {late: slow.wait(), "older" if late == "newer" else "newer": fast}
+
+        told = f"late with write {number}: {ended}"
+        assert registry.production(model) == [2 * number + 1], told
+        assert registry.aliases(model) == {"champion": 2 * number + 1}, told
+        assert ended["newer"].code == 0, told
+        assert ended["older"].code in {0, 4}, told
+        assert reconciler("plan", "--detailed-exitcode").code == 0, told
+        if not met:
+            break
+    else:
+        pytest.fail("There are more writes than that.")
 
 
 def waits_for(other: Running, running: Running) -> Callable[[], bool]:
@@ -82,14 +121,9 @@ def test_a_second_apply_waits_for_the_lock_and_says_who_has_it(
     registry.register(model, versions=2)
     older = repository.merge(manifest(model, production=1))
     newer = repository.merge(manifest(model, production=2))
-    released, writing = Event(), Event()
+    writing, released = Event(), Event()
 
-    def judge(request: Request) -> Verdict:
-        if request.writes:
-            writing.set()
-        return held_until(released)(request)
-
-    with proxy(registry.uri, judge) as front:
+    with proxy(registry.uri, held_at_write(1, writing, released)) as front:
         uri = {"MLFLOW_TRACKING_URI": front.uri}
         first = reconciler.start("apply", "--yes", "--ref", older, **uri)
         first.until(writing.is_set)
@@ -112,14 +146,9 @@ def test_an_older_commit_that_waited_for_the_lock_is_refused(
     registry.register(model, versions=2)
     older = repository.merge(manifest(model, production=1))
     newer = repository.merge(manifest(model, production=2))
-    released, writing = Event(), Event()
+    writing, released = Event(), Event()
 
-    def judge(request: Request) -> Verdict:
-        if request.writes:
-            writing.set()
-        return held_until(released)(request)
-
-    with proxy(registry.uri, judge) as front:
+    with proxy(registry.uri, held_at_write(1, writing, released)) as front:
         uri = {"MLFLOW_TRACKING_URI": front.uri}
         first = reconciler.start("apply", "--yes", "--ref", newer, **uri)
         first.until(writing.is_set)
@@ -138,14 +167,9 @@ def test_who_cannot_have_the_lock_in_time_writes_nothing_and_says_who_has_it(
     registry.register(model, versions=2)
     older = repository.merge(manifest(model, production=1))
     newer = repository.merge(manifest(model, production=2))
-    released, writing = Event(), Event()
+    writing, released = Event(), Event()
 
-    def judge(request: Request) -> Verdict:
-        if request.writes:
-            writing.set()
-        return held_until(released)(request)
-
-    with proxy(registry.uri, judge) as front:
+    with proxy(registry.uri, held_at_write(1, writing, released)) as front:
         uri = {"MLFLOW_TRACKING_URI": front.uri}
         first = reconciler.start("apply", "--yes", "--ref", older, **uri)
         first.until(writing.is_set)
