@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn, Protocol, TypeVar, assert_never
 from urllib.parse import quote
 
+from reconciler.adapters.holders import without_user_info
 from reconciler.core.changes import (
     Change,
     Claim,
@@ -97,8 +98,8 @@ class _Store(Protocol):
 
 
 def without_credentials(text: str) -> str:
-    """The text with the user info of every URI in it left out."""
-    return re.sub(r"(?<=//)[^/\s@]*@", "", text)
+    """The text with the user info of every URI in it left out, and the passwords that databases take in the query."""
+    return re.sub(r"(?i)([?&][^=&\s]*(?:passw|secret|token)[^=&\s]*=)[^&\s]*", r"\1…", without_user_info(text))
 
 
 def sqlite_path(uri: str) -> Path | None:
@@ -131,7 +132,8 @@ class MlflowRegistry:
 
     @property
     def uri(self) -> str:
-        return without_credentials(self.registry_uri)
+        # A path may hold an `@`, and has no user info before it.
+        return self.registry_uri if sqlite_path(self.registry_uri) else without_credentials(self.registry_uri)
 
     @cached_property
     def store(self) -> _Store:
@@ -443,6 +445,7 @@ _WHAT_TO_DO: Final = {
 def _translated(uri: str) -> Generator[None]:
     """MLflow's errors as ours: decided by their code, and told without credentials."""
     import sqlalchemy.exc
+    from google.protobuf.json_format import ParseError
     from mlflow.exceptions import MlflowException
 
     try:
@@ -456,4 +459,15 @@ def _translated(uri: str) -> Generator[None]:
         said = without_credentials(" ".join(str(error).split()))
         raise RegistryError(
             UNREACHABLE, f"{uri} said: {said[:600]}", "Is it the database of an MLflow registry?"
+        ) from error
+    except (ParseError, ValueError) as error:
+        # JSON of another shape, a stage that is none, a version that is no number.
+        raise RegistryError(
+            "unexpected-answer",
+            f"{uri} answered with something else than MLflow does ({without_credentials(str(error))[:600]}).",
+            "Is it an MLflow server, of a release that has stages?",
+        ) from error
+    except ModuleNotFoundError as error:
+        raise RegistryError(
+            "no-driver", f"{uri} needs the Python module {error.name}.", "Install the driver of that database."
         ) from error
