@@ -87,7 +87,7 @@ class GitSource:
 
         try:
             commit = self.repo.commit(ref)
-        except (git.BadName, git.BadObject, ValueError, IndexError) as error:
+        except (git.BadName, git.BadObject, ValueError, IndexError, NotImplementedError) as error:
             raise ReconcilerError(
                 f"This repository has no commit `{ref}`.", "Correct the name, or fetch it first."
             ) from error
@@ -107,14 +107,22 @@ class GitSource:
         return self.repo.head.is_valid() and self.repo.head.commit == commit
 
     def _dirty(self) -> tuple[str, ...]:
-        """The manifest files that are changed, staged, deleted or untracked."""
+        """The manifest files that are changed, staged, deleted, untracked, or ignored by git and read all the same."""
         if self.repo.bare:
             return ()
         listing: str = self.repo.git.status(
-            "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames", "--", f":(top){self.folder}"
+            "--porcelain=v1",
+            "-z",
+            "--untracked-files=all",
+            "--ignored",
+            "--no-renames",
+            "--",
+            # Git finds nothing at all by a path of one dot (seen in 2.39).
+            f":(top,literal){'' if self.folder == PurePosixPath() else self.folder}",
         )
-        names = {entry[3:] for entry in listing.split("\0") if entry}
-        return tuple(sorted(n for n in names if n.endswith(SUFFIXES) and not _is_hidden(PurePosixPath(n))))
+        names = {PurePosixPath(entry[3:]) for entry in listing.split("\0") if entry}
+        manifests = (n for n in names if n.name.endswith(SUFFIXES) and not _is_hidden(n.relative_to(self.folder)))
+        return tuple(sorted(map(str, manifests)))
 
 
 def _is_hidden(path: PurePosixPath) -> bool:
@@ -186,7 +194,17 @@ def open_source(folder: Path, identity: str | None = None, remote: str = "origin
             f"{absolute} is not in a git repository.", "Run this inside one, or name it with --manifests."
         ) from error
     top = Path(repo.working_tree_dir or repo.git_dir)
+    status, _, said = repo.git.rev_parse("--git-dir", with_extended_output=True, with_exceptions=False)
+    if status != 0:
+        raise ReconcilerError(
+            f"git refuses to work in {top}: {' '.join(said.split())}",
+            "Where the folder belongs to another user, `git config --global --add safe.directory <folder>` allows it.",
+        )
     below = Path(os.path.realpath(start)) / absolute.relative_to(start)
+    if not below.is_relative_to(os.path.realpath(top)):
+        raise ReconcilerError(
+            f"{absolute} is a link that leads out of the repository {top}.", "Name the folder itself with --manifests."
+        )
     inside = PurePosixPath(below.relative_to(os.path.realpath(top)).as_posix())
     known = remote if remote in [r.name for r in repo.remotes] else None
     name = identity or _identity(repo, known, inside)

@@ -1,7 +1,7 @@
 """What is read from a real git repository: commits, the work tree, links, names, and how commits are related."""
 
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
@@ -104,6 +104,53 @@ def test_what_no_commit_holds_is_named_and_has_no_commit(top: Path, git: Git) ->
     assert source(top).read("HEAD").dirty == checkout.dirty
 
 
+def test_a_manifest_that_git_ignores_is_in_no_commit(top: Path, git: Git) -> None:
+    write(top / "manifests/a.yaml")
+    write(top / ".gitignore", "local.yaml\n")
+    commit(git)
+    write(top / "manifests/deep/local.yaml")
+
+    checkout = source(top).read(None)
+
+    assert "manifests/deep/local.yaml" in paths(checkout)
+    assert checkout.dirty == ("manifests/deep/local.yaml",)
+    assert checkout.revision.commit is None
+
+
+@pytest.mark.parametrize("folder", [".", ".mlflow/manifests", "odd [*] name"])
+def test_what_differs_from_the_commit_is_found_wherever_manifests_are(top: Path, git: Git, folder: str) -> None:
+    write(top / folder / "a.yaml")
+    commit(git)
+    clean = source(top, folder).read(None).dirty
+    write(top / folder / "a.yaml", "model: other\n")
+
+    dirty = source(top, folder).read(None).dirty
+
+    assert (clean, dirty) == ((), (str(PurePosixPath(folder) / "a.yaml"),))
+
+
+def test_a_folder_of_manifests_that_is_a_link_out_of_the_repository_is_an_error(
+    top: Path, git: Git, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (top / "manifests").symlink_to(tmp_path / "elsewhere")
+    commit(git)
+
+    with pytest.raises(ReconcilerError, match="out of the repository"):
+        source(top)
+
+
+def test_a_repository_of_another_user_is_an_error_in_the_words_of_git(
+    top: Path, git: Git, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(top / "manifests/a.yaml")
+    commit(git)
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+
+    with pytest.raises(ReconcilerError, match=r"dubious ownership.* safe\.directory"):
+        source(top)
+
+
 def test_links_are_followed_inside_the_repository_and_not_out_of_it(top: Path, git: Git, tmp_path: Path) -> None:
     write(tmp_path / "secret.yaml", "model: secret\n")
     write(top / "shared/a.yaml", "model: shared\n")
@@ -167,7 +214,7 @@ def test_no_repository_is_an_error_with_what_to_do(tmp_path: Path) -> None:
         open_source(tmp_path / "manifests")
 
 
-@pytest.mark.parametrize("ref", ["nowhere", "HEAD~9", "--upload-pack=x", "deadbeef", ""])
+@pytest.mark.parametrize("ref", ["nowhere", "HEAD~9", "--upload-pack=x", "deadbeef", "", "@{yesterday}"])
 def test_a_commit_that_is_not_there_is_an_error_with_what_to_do(top: Path, git: Git, ref: str) -> None:
     commit(git)
 

@@ -31,7 +31,7 @@ def server(answers: Mapping[str, Any]) -> Generator[str]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_: Any) -> None:
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # as http.server has it
             pass
 
     httpd = HTTPServer(("127.0.0.1", 0), Handler)
