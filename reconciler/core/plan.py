@@ -213,7 +213,8 @@ def _refuse_unknown_targets(targets: Iterable[str], known: Set[ModelName]) -> No
 def prove(model: ModelPlan, manifest: Manifest | None, live: ModelSnapshot | None, revision: Revision) -> None:
     """
     Replay the calls on the snapshot and check every prefix: Production is never found empty unless it was or is to be,
-    never holds two where one is declared, and nothing is left to do at the end. Raises UnsoundPlanError.
+    never holds two where one is declared, Staging and aliases do not vanish on the way, and nothing is left to do at
+    the end. Raises UnsoundPlanError.
     """
     if not model.changes:
         return
@@ -227,7 +228,8 @@ def prove(model: ModelPlan, manifest: Manifest | None, live: ModelSnapshot | Non
 
 
 def broken_promise(manifest: Manifest | None, states: list[ModelSnapshot]) -> str | None:
-    """The first promise about Production that a run through these states breaks, in words, or None."""
+    """The first promise that a run through these states breaks, in words, or None."""
+    first, last = states[0], states[-1]
     crowds = [state.occupants(Stage.PRODUCTION) for state in states]
     declared = manifest.stages.get(Stage.PRODUCTION) if manifest else None
     if crowds[0] and not all(crowds) and not (declared and not declared.value and not crowds[-1]):
@@ -236,6 +238,15 @@ def broken_promise(manifest: Manifest | None, states: list[ModelSnapshot]) -> st
         for before, after in pairwise(crowds):
             if len(after) > max(1, len(before)):
                 return f"Production holds {len(after)} versions on the way where one is declared"
+    staged = [state.occupants(Stage.STAGING) for state in states]
+    entering = set(staged[-1]) - set(staged[0])
+    # One that comes down from Production has to wait there until it is relieved.
+    trading = bool(entering) and entering <= set(crowds[0])
+    if staged[0] and staged[-1] and not all(staged) and not trading:
+        return "Staging is empty on the way"
+    for alias in sorted(first.aliases.keys() & last.aliases.keys()):
+        if not all(alias in state.aliases for state in states):
+            return f"@{alias} is missing on the way"
     return None
 
 
