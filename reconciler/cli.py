@@ -5,6 +5,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,6 +28,10 @@ def main() -> None:
     if not sys.warnoptions:
         # Libraries warn their callers' authors; the user of a command is not one of them.
         warnings.simplefilter("ignore")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # A letter that the terminal's encoding lacks is no reason to break off.
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
 
 
@@ -47,8 +52,8 @@ def run(arguments: list[str]) -> int:
         console.say_error(str(error))
         return error.exit_code
     except BrokenPipeError:
-        # Whoever read our output has seen enough; Python would complain once more when it closes the stream.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read our output has seen enough.
+        console.deafen()
         return ExitCode.ERROR
     except Exception as error:
         if os.environ.get("RECONCILER_DEBUG"):
@@ -308,7 +313,7 @@ def apply(
             show_difference(document, error.plan, world.registry.uri)
         raise
     except KeyboardInterrupt:
-        if not reporter.stop.is_set():
+        if not reporter.writing:
             raise
         console.say("Broken off: the models in hand may be half done. Run it again: what is done stays done.")
         return ExitCode.INTERRUPTED

@@ -1,6 +1,7 @@
 """What the commands print."""
 
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,20 +63,33 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def deafen() -> None:
+    """Print into the void from now on. Python would otherwise complain once more when it closes the stream."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _in_place(path: Path) -> bool:
+    """Whether a path is to be written to and not replaced: `/dev/stdout`, a pipe, a link."""
+    return path.is_symlink() or (path.exists() and not path.is_file())
+
+
 def refuse_unwritable(path: Path | None) -> None:
     """Find out before the work, not after it, that its result cannot be written."""
-    if path is not None and not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
+    if path is not None and not os.access(path if _in_place(path) else path.absolute().parent, os.W_OK):
         raise ReconcilerError(f"{path} cannot be written.", "Name a file in a folder that exists and is writable.")
 
 
 def write_file(path: Path, text: str) -> None:
     """The whole file or the one that was there before."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft = path if _in_place(path) else path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
+        # Names of files may hold bytes that are no text; in JSON they are then written as escapes.
+        draft.write_text(text, encoding="utf-8", errors="backslashreplace")
+        if draft != path:
+            draft.replace(path)
     except OSError as error:
-        draft.unlink(missing_ok=True)
+        if draft != path:
+            draft.unlink(missing_ok=True)
         raise ReconcilerError(
             f"{path} could not be written: {error.strerror}.", "Name a file in a folder that is writable."
         ) from error

@@ -4,7 +4,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from difflib import unified_diff
 from threading import Event as Flag
 from threading import Lock
@@ -37,11 +38,11 @@ def show_difference(reviewed: PlanDocument, now: Plan, registry: str) -> None:
 
     def told(document: PlanDocument) -> list[str]:
         changes = [clean(change["sentence"]) for change in document["resource_changes"]]
-        return [*changes, *(f"{block['model']}: blocked: {block['code']}" for block in document["blocked"])]
+        return [*changes, *(clean(f"{block['model']}: blocked: {block['code']}") for block in document["blocked"])]
 
     lines = list(unified_diff(told(reviewed), told(plan_document(now, registry)), "reviewed", "now", lineterm="", n=0))
     if not lines:
-        lines = ["The same calls as were reviewed, but on other versions that have the same numbers."]
+        lines = ["The same changes as were reviewed, but what they replace is another text or another version."]
     for line in lines:
         if not line.startswith("@@"):
             console.say(click.style(line, fg={"+": "green", "-": "red"}.get(line[0])))
@@ -59,7 +60,7 @@ class Reporter:
         self._registry = registry
         self._now = now
         self._printing = Lock()
-        self._writing = False
+        self.writing = False
         self._bar: Any = None
         self._task: Any = None
         self._handlers: dict[int, Any] = {}
@@ -78,7 +79,7 @@ class Reporter:
             self._bar.stop()
 
     def _interrupted(self, _number: int, _frame: FrameType | None) -> None:
-        if not self._writing or self.stop.is_set():
+        if not self.writing or self.stop.is_set():
             raise KeyboardInterrupt
         self.stop.set()
         # From a signal handler, so nothing that takes a lock.
@@ -92,8 +93,8 @@ class Reporter:
     def report(self, event: Event) -> None:
         """One event, from whichever thread."""
         if isinstance(event, ModelStarted):
-            self._writing = True
-        with self._printing:
+            self.writing = True
+        with self._printing, _to_nobody_if_need_be():
             if self._as_json:
                 for document in event_documents(event, self._now()):
                     click.echo(json.dumps(document, ensure_ascii=False))
@@ -127,13 +128,23 @@ class Reporter:
             self._bar.advance(self._task, calls)
 
     def finish(self, receipt: Receipt) -> None:
-        """The last line, and a line for each model that is not as it was declared."""
-        if self._as_json:
+        """The last line, which sums up."""
+        with _to_nobody_if_need_be():
+            if not self._as_json:
+                click.echo(console.styled(receipt_line(receipt)))
+                return
             message = "".join(text for _, text in receipt_line(receipt))
             told = {"@level": "info" if receipt.exit_code == 0 else "error", "@message": message}
             click.echo(json.dumps({**told, "@timestamp": self._now(), "type": "apply_summary"}, ensure_ascii=False))
-        else:
-            click.echo(console.styled(receipt_line(receipt)))
+
+
+@contextmanager
+def _to_nobody_if_need_be() -> Generator[None]:
+    """An apply goes on when nobody listens any more: it has models to finish, and a receipt to write."""
+    try:
+        yield
+    except BrokenPipeError:
+        console.deafen()
 
 
 def _progress_bar(calls: int) -> tuple[Any, Any]:
