@@ -71,7 +71,8 @@ class Running:
         return self.out.read_text() + self.err.read_text()
 
     def interrupt(self, number: int) -> None:
-        os.kill(self.process.pid or 0, number)
+        """Send a signal to it and to what it has started, as a terminal does when Ctrl-C is pressed."""
+        os.killpg(self.process.pid or 0, number)
 
     @property
     def ended(self) -> bool:
@@ -137,6 +138,7 @@ class Reconciler:
                     stdin=subprocess.DEVNULL,
                     stdout=stdout,
                     stderr=stderr,
+                    process_group=0,
                 )
             return Running(process, out, err)
         fork = _FORKS.Process(target=_run, args=(arguments, self.folder, variables, out, err), daemon=True)
@@ -145,6 +147,7 @@ class Reconciler:
 
 
 def _run(arguments: tuple[str, ...], folder: Path, environment: Mapping[str, str], out: Path, err: Path) -> None:
+    os.setpgid(0, 0)
     for stream, path in ((0, os.devnull), (1, out), (2, err)):
         opened = os.open(path, os.O_RDONLY if stream == 0 else os.O_WRONLY | os.O_APPEND)
         os.dup2(opened, stream)

@@ -26,7 +26,7 @@ def test_plans_and_receipts_are_what_the_published_schemas_say(
         + f"---\nmodel: {three}\ndescription: To come.\n"
     )
 
-    planned = reconciler.cold("plan", "--format", "json", "--out", "plan.json")
+    planned = reconciler("plan", "--format", "json", "--out", "plan.json")
     applied = reconciler.cold("apply", "--yes", "--receipt", "receipt.json", "--log-format", "json")
 
     assert (planned.code, applied.code) == (3, 3)

@@ -19,6 +19,7 @@ def test_an_interrupted_apply_finishes_the_models_in_hand_and_skips_the_rest(
     models = [f"{model}-{letter}" for letter in "abcdef"]
     registry.register(*models, versions=1)
     repository.merge("".join(manifest(name, production=1, champion=1) for name in models))
+    started = reconciler.cold if number == signal.SIGINT else reconciler
     writing, released = Event(), Event()
 
     def judge(request: Request) -> Verdict:
@@ -28,7 +29,7 @@ def test_an_interrupted_apply_finishes_the_models_in_hand_and_skips_the_rest(
         return Pass()
 
     with proxy(registry.uri, judge) as front:
-        running = reconciler.cold.start(
+        running = started.start(
             *("apply", "--yes", "--parallelism", "2", "--receipt", "receipt.json"),
             MLFLOW_TRACKING_URI=front.uri,
         )
@@ -67,7 +68,7 @@ def test_an_apply_that_is_interrupted_before_its_first_write_writes_nothing(
         return Pass()
 
     with proxy(registry.uri, judge) as front:
-        running = reconciler.cold.start("apply", "--yes", MLFLOW_TRACKING_URI=front.uri)
+        running = reconciler.start("apply", "--yes", MLFLOW_TRACKING_URI=front.uri)
         running.until(reading.is_set)
         running.interrupt(signal.SIGINT)
         released.set()
@@ -96,7 +97,7 @@ def test_a_second_ctrl_c_does_not_claim_that_nothing_was_written(
         return Pass()
 
     with proxy(registry.uri, judge) as front:
-        running = reconciler.cold.start("apply", "--yes", MLFLOW_TRACKING_URI=front.uri)
+        running = reconciler.start("apply", "--yes", MLFLOW_TRACKING_URI=front.uri)
         running.until(writing.is_set)
         running.interrupt(signal.SIGINT)
         running.until(lambda: "Interrupted: finishing" in running.said)

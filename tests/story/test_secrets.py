@@ -23,12 +23,11 @@ def test_a_password_in_the_address_of_the_registry_is_nowhere_to_be_found(
     uri = with_password(registry.uri)
 
     ended = [
-        reconciler.cold(*arguments, MLFLOW_TRACKING_URI=uri)
-        for arguments in (
-            ["plan", "--out", "plan.json"],
-            ["plan", "--format", "json"],
-            ["apply", "plan.json", "--receipt", "receipt.json", "--log-format", "json"],
-        )
+        reconciler("plan", "--out", "plan.json", MLFLOW_TRACKING_URI=uri),
+        reconciler("plan", "--format", "json", MLFLOW_TRACKING_URI=uri),
+        reconciler.cold(
+            *("apply", "plan.json", "--receipt", "receipt.json", "--log-format", "json"), MLFLOW_TRACKING_URI=uri
+        ),
     ]
 
     assert [one.code for one in ended] == [3, 3, 3]
