@@ -553,8 +553,8 @@ def _translated(uri: str) -> Generator[None]:
         raise RegistryError(
             UNREACHABLE, f"{uri} said: {said[:600]}", "Is it the database of an MLflow registry?"
         ) from error
-    except (ParseError, ValueError) as error:
-        # JSON of another shape, a stage that is none, a version that is no number.
+    except (ParseError, ValueError, TypeError) as error:
+        # JSON of another shape, a stage that is none, a version that is no number or null.
         raise RegistryError(
             "unexpected-answer",
             f"{uri} answered with something else than MLflow does ({without_credentials(str(error))[:600]}).",

@@ -58,6 +58,8 @@ ODD: dict[str, dict[str, Any]] = {
     "a stage that MLflow does not have": listing({"version": "1", "current_stage": "Canary"}),
     "no stages, as Unity Catalog": listing({"version": "1"}),
     "a version that is no number": listing({"version": "one", "current_stage": "None"}),
+    "a version that is null": listing({"version": None, "current_stage": "None"}),
+    "a list where an object belongs": {"registered-models": {"registered_models": [["churn"]]}},
     "an alias of no number": {
         "registered-models": {"registered_models": [{"name": CHURN, "aliases": [{"alias": "a", "version": "x"}]}]}
     },
