@@ -277,7 +277,7 @@ def apply(
     log_format: str,
     **settings: Any,
 ) -> int:
-    """Bring the registry to what a commit declares: HEAD, --ref, or the commit of a saved PLAN."""
+    """Bring the registry to what a commit declares: HEAD, or --ref; with a saved PLAN, only if it still holds."""
     from reconciler.pipeline import ApplyRequest, StalePlanError
     from reconciler.pipeline import apply as apply_commit
     from reconciler.render.json import receipt_document

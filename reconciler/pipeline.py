@@ -10,7 +10,7 @@ from reconciler.core.changes import Change, Claim, RecordProvenance, Release
 from reconciler.core.desired import DesiredState, Manifest, resolve
 from reconciler.core.diff import Blocker, ModelPlan, Proposal, Reason, Why, diff
 from reconciler.core.names import Commit, ModelName, RepositoryId, Version
-from reconciler.core.plan import Plan, PlanOptions, build_plan, digest_of, prove
+from reconciler.core.plan import Plan, PlanOptions, UnsoundPlanError, build_plan, digest_of, prove
 from reconciler.core.snapshot import ModelSnapshot, Ownership
 from reconciler.errors import (
     BlockedError,
@@ -333,7 +333,10 @@ class _Run:
             return Outcome(name, OutcomeStatus.BLOCKED, message=_told(now.blockers))
         if not now.changes:
             return Outcome(name, OutcomeStatus.UNCHANGED, message="Somebody else brought it to what is declared.")
-        prove(now, self.desired.models.get(name), live, self.desired.revision)
+        try:
+            prove(now, self.desired.models.get(name), live, self.desired.revision)
+        except UnsoundPlanError as error:
+            return Outcome(name, OutcomeStatus.FAILED, message=str(error))
         self.report(Noticed(f"{name} moved since the plan was made; it was planned anew."))
         return now
 

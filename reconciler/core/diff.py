@@ -256,8 +256,18 @@ def _bind(manifest: Manifest, live: ModelSnapshot | None, blockers: list[Blocker
 
     def bind(pin: Pin) -> Version | None:
         version = _bound_version(manifest.name, pin, versions, live, blockers)
-        if version is not None and pin.comment is not None:
-            bound.comments[version] = (pin.comment, pin.at)
+        if version is None or pin.comment is None:
+            return version
+        comment, at = bound.comments.setdefault(version, (pin.comment, pin.at))
+        if comment != pin.comment:
+            blockers.append(
+                Blocker(
+                    "conflicting-comment",
+                    f"{pin} is v{version} of {manifest.name}, which has another comment at {at}.",
+                    "A version has one description: keep one of the two comments.",
+                    pin.at,
+                )
+            )
         return version
 
     placed: dict[Version, Stage] = {}

@@ -190,6 +190,14 @@ BLOCKED: dict[str, tuple[ModelSnapshot | None, Manifest, str]] = {
         want({P: [1], S: ["run-1"]}),
         "version-in-two-stages",
     ),
+    "two comments for one version, once by number and once by run": (
+        have({1: N}),
+        want(
+            {P: [Pin(SOMEWHERE, Version(1), comment="good")]},
+            {"champion": Pin(SOMEWHERE, run_id="run-1", comment="bad")},
+        ),
+        "conflicting-comment",
+    ),
     "another repository's model": (
         have({1: N}, owner=owns(P, by=THEIRS)),
         want({P: [1]}),
