@@ -7,6 +7,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -218,6 +219,8 @@ def main() -> None:
     parser.add_argument("--page", type=Path, help="where to write the page (docs/benchmarks.md)")
     parser.add_argument("--results", type=Path, help="where to write the figures, as JSON")
     options = parser.parse_args()
+    # Whoever ends us ends the server too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("Ended."))
     with tempfile.TemporaryDirectory(prefix="reconciler-bench-") as folder:
         results = measure(QUICK if options.quick else FULL, Path(folder))
     text = page.page(results)
