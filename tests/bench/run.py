@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from tests.bench import fleet, page
@@ -213,6 +214,10 @@ def say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
+def _end(_signal: int, _frame: FrameType | None) -> None:
+    sys.exit("Ended.")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a small registry, once; writes no page unless asked to")
@@ -220,7 +225,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, help="where to write the figures, as JSON")
     options = parser.parse_args()
     # Whoever ends us ends the server too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("Ended."))
+    signal.signal(signal.SIGTERM, _end)
     with tempfile.TemporaryDirectory(prefix="reconciler-bench-") as folder:
         results = measure(QUICK if options.quick else FULL, Path(folder))
     text = page.page(results)
