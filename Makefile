@@ -21,9 +21,7 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/basedpyright --warnings
 	$(BIN)/lint-imports
-	$(BIN)/python -m reconciler.cli schema manifest | cmp - schemas/manifest.schema.json
-	$(BIN)/python -m reconciler.cli schema plan | cmp - schemas/plan.schema.json
-	$(BIN)/python -m reconciler.cli schema receipt | cmp - schemas/receipt.schema.json
+	for name in manifest plan receipt; do $(BIN)/reconciler schema $$name | cmp - schemas/$$name.schema.json || exit 1; done
 	$(BIN)/pytest -n 2
 
 fmt: $(READY) ## Format the code and mend what lint can mend
