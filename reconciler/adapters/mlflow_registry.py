@@ -58,8 +58,8 @@ HTTP_DEFAULTS: Final = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
 }
 
-MODELS_PAGE = 500
-VERSIONS_PAGE = 2000
+MODELS_PAGE = 250
+VERSIONS_PAGE = 1000
 # A filter that lists names travels in the URL, and proxies commonly take 8 KiB of it.
 MOST_NAMES = 200
 MOST_FILTER_CHARACTERS = 5000
