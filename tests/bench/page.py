@@ -51,9 +51,9 @@ def _head(results: Results) -> str:
 
         Measured on {machine.date}: {machine.cores} cores ({machine.system}), Python {machine.python}, MLflow
         {machine.mlflow}, reconciler {machine.reconciler}; `mlflow server` on SQLite with {machine.workers} workers, on
-        the same cores as the client. The load of the machine was {machine.load_before:.1f} before and
-        {machine.load_after:.1f} at the end, which is more than an idle machine with this bench on it has. **Read the
-        ratios**: what is compared ran in turns, and of each the fastest run counts.
+        the same cores as the client. The load average was {machine.load_before:.1f} before and
+        {machine.load_after:.1f} at the end; the bench itself makes for about two. **Read the ratios**: what is compared
+        ran in turns, and of each the fastest run counts.
         """
     )
 
@@ -107,8 +107,8 @@ def _reading(results: Results) -> Iterator[str]:
         just that is checked.
 
         *Bare* are the very requests that `plan` made, sent again with `requests.Session`, one after the other, reading
-        each body and looking for the page token, and nothing more. *Work* is from MLflow being imported to the plan
-        being printed: git, YAML, the snapshot, the diff, its proof. *Process* is all of the command, with the
+        each body and looking for the page token, and nothing more. *Work* is all that `plan` does once everything is
+        imported: git, YAML, the snapshot, the diff, its proof, the printing. *Process* is the whole command, with the
         interpreter and the seconds that `import mlflow` takes. `plan` reads models and versions side by side, so where
         the server has a processor to spare it may take less time than the bare requests one after the other.
         """
