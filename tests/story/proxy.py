@@ -16,6 +16,8 @@ class Request:
 
     method: str
     path: str
+    query: str = ""
+    body: bytes = b""
 
     @property
     def writes(self) -> bool:
@@ -106,7 +108,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _handle(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        match self.proxy.judge(Request(self.command, urlsplit(self.path).path)):
+        asked = urlsplit(self.path)
+        match self.proxy.judge(Request(self.command, asked.path, asked.query, body)):
             case Answer(status, text, kind):
                 self._answer(status, text.encode(), kind)
             case Hang():
