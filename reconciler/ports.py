@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     # Not at run time: reading and checking manifests has no use for the rest of the core, and starts faster without.
     from reconciler.core.changes import Change
     from reconciler.core.desired import Manifest, Revision
+    from reconciler.core.evidence import VersionFacts
     from reconciler.core.snapshot import RegistrySnapshot
 
 
@@ -93,6 +94,26 @@ class Registry(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """A version that evidence is asked for; `brief` asks for its metrics alone."""
+
+    model: ModelName
+    version: Version
+    brief: bool = False
+
+
+class EvidenceSource(Protocol):
+    """What is known of model versions: runs, logged models, and the files that describe a model."""
+
+    def gather(self, asked: Iterable[Asked]) -> "Mapping[Asked, VersionFacts]":
+        """
+        The facts of all that is asked for, read at the same time. What there is not, or cannot be read, is named in
+        the facts' `missing`; nothing is raised for it. Raises RegistryError where nothing at all can be read.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Holder:
     """Who holds a lock: a person or job, since when (RFC 3339), and the page or process where it runs."""
 
@@ -137,6 +158,37 @@ class Lock(Protocol):
         ...
 
 
+class Forge(Protocol):
+    """
+    Where changes are reviewed, as a job of its CI sees it: GitHub, GitLab. What it is told comes from the job's own
+    environment. All calls raise ReconcilerError, with a remedy.
+    """
+
+    @property
+    def comment_limit(self) -> int:
+        """How many characters a comment may have."""
+        ...
+
+    def comment(self, body: str, key: str) -> str | None:
+        """
+        Show this under the change request that the job runs for, in the one comment of ours that begins with a marker
+        with this key: made, or brought up to date in place. The comment's address, or None where the job runs for no
+        change request.
+        """
+        ...
+
+    def reviewed(self, commit: Commit, key: str) -> str | None:
+        """
+        The body of that comment under the change request by which `commit` came to be, or None: a commit that was
+        pushed without one, or a request that was never commented on.
+        """
+        ...
+
+    def tell(self, outputs: Mapping[str, str], summary: str) -> None:
+        """Hand values to the steps or jobs that come after, and show the summary, Markdown, on the job's page."""
+        ...
+
+
 class Clock(Protocol):
     def now(self) -> str:
         """The time, RFC 3339 in UTC."""
@@ -152,3 +204,4 @@ class World:
     registry: Registry
     clock: Clock
     lock: Lock | None = None
+    evidence: EvidenceSource | None = None
