@@ -1,4 +1,4 @@
-"""The one way through: manifests and registry to a plan, and a plan to a receipt."""
+"""From a plan to a receipt: the one way in which anything is written to a registry."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -6,20 +6,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from threading import Event as Flag
 
-from reconciler.core.changes import Change, Claim, RecordProvenance, Release
-from reconciler.core.desired import DesiredState, Manifest, resolve
+from reconciler.core.changes import Change, Claim, RecordProvenance
+from reconciler.core.desired import DesiredState
 from reconciler.core.diff import Blocker, ModelPlan, Proposal, Reason, Why, diff
-from reconciler.core.names import Commit, ModelName, RepositoryId, Version
-from reconciler.core.plan import Plan, PlanOptions, UnsoundPlanError, build_plan, digest_of, prove
+from reconciler.core.names import Commit, ModelName, RepositoryId
+from reconciler.core.plan import Plan, PlanOptions, UnsoundPlanError, digest_of, prove
 from reconciler.core.snapshot import ModelSnapshot, Ownership
 from reconciler.errors import (
     BlockedError,
     LockError,
-    ManifestError,
-    Problem,
     ReconcilerError,
     RegistryError,
-    Severity,
     StaleError,
 )
 from reconciler.events import (
@@ -33,6 +30,16 @@ from reconciler.events import (
     Planned,
     Receipt,
     Report,
+)
+from reconciler.planning import (
+    Declaration,
+    applied_before,
+    declare,
+    make_plan,
+    rewind_fault,
+    rewinds,
+    short,
+    versions_named,
 )
 from reconciler.ports import UNREACHABLE, Lease, Relation, Wanted, World
 
@@ -50,10 +57,14 @@ class StalePlanError(StaleError):
 
 @dataclass(frozen=True, slots=True)
 class Reviewed:
-    """What a saved plan was: the commit it was made from, and its digest."""
+    """
+    What was reviewed: the digest of a plan and, for a saved one, the commit it was made from. A digest alone stands for
+    the same changes from whatever commit, as a merge makes another commit out of what was reviewed.
+    """
 
-    commit: Commit | None
     digest: str
+    commit: Commit | None = None
+    any_commit: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,59 +85,6 @@ class ApplyRequest:
     stop: Flag = field(default_factory=Flag)
 
 
-@dataclass(frozen=True, slots=True)
-class Declaration:
-    """What git declares, the warnings about it, and the manifest files that differ from the commit."""
-
-    desired: DesiredState
-    warnings: tuple[Problem, ...] = ()
-    dirty: tuple[str, ...] = ()
-
-
-def declare(world: World, ref: str | None) -> Declaration:
-    """Read, parse and merge the manifests of a commit, or of the work tree. Raises ManifestError with every problem."""
-    checkout = world.source.read(ref)
-    fragments, unreadable = world.parse(checkout.files)
-    models, contradictions = resolve(fragments)
-    problems = tuple(sorted((*checkout.problems, *unreadable, *contradictions)))
-    if any(problem.severity is Severity.ERROR for problem in problems):
-        raise ManifestError(problems)
-    return Declaration(DesiredState(checkout.revision, models), problems, checkout.dirty)
-
-
-def make_plan(world: World, desired: DesiredState, options: PlanOptions) -> Plan:
-    """What it would take to bring the registry to the desired state. Reads the registry, writes nothing."""
-    chosen = {name: m for name, m in desired.models.items() if not options.targets or name in options.targets}
-    snapshot = world.registry.snapshot(Wanted(_versions(chosen.values()), desired.revision.repository))
-    return build_plan(desired, snapshot, options)
-
-
-def applied_before(plan: Plan) -> dict[Commit | None, str]:
-    """The commits that the models' own records name, for those models that the plan would write to."""
-    found: dict[Commit | None, str] = {}
-    for model in plan.models:
-        for change in model.changes:
-            before = change.before if isinstance(change, Claim | Release) else None
-            if isinstance(before, Ownership) and before.repository == plan.revision.repository:
-                found.setdefault(before.commit, model.model)
-    return found
-
-
-def rewind_fault(world: World, commit: Commit | None, applied: Mapping[Commit | None, str]) -> str | None:
-    """
-    Why a commit must not be applied over those that were applied before, each with what it was applied to: one that
-    does not contain them would undo them unseen. None if it may be applied.
-    """
-    for before, where in applied.items():
-        if commit is not None and before is not None and (fault := _rewinds(world, commit, before)):
-            return f"{_short(before)} was the last commit applied to {where}. {fault}"
-    return None
-
-
-def _versions(manifests: Iterable[Manifest]) -> dict[ModelName, frozenset[Version]]:
-    return {m.name: frozenset(pin.version for pin in m.pins() if pin.version is not None) for m in manifests}
-
-
 def apply(world: World, request: ApplyRequest, report: Report) -> Receipt:
     """
     Bring the registry to what a commit declares. Raises before the first write what refuses the whole: ManifestError,
@@ -139,9 +97,9 @@ def apply(world: World, request: ApplyRequest, report: Report) -> Receipt:
     for warning in declaration.warnings:
         report(Noticed(str(warning)))
     reviewed = request.reviewed
-    if reviewed is not None and reviewed.commit != commit:
+    if reviewed is not None and not reviewed.any_commit and reviewed.commit != commit:
         raise StaleError(
-            f"The plan was made from commit {_short(reviewed.commit)}, and this is {_short(commit)}.",
+            f"The plan was made from commit {short(reviewed.commit)}, and this is {short(commit)}.",
             "Plan again from this commit, or pass --ref to apply that one.",
         )
 
@@ -153,7 +111,7 @@ def apply(world: World, request: ApplyRequest, report: Report) -> Receipt:
         _refuse_unsafe(plan)
         if plan.changes and not request.confirm(plan):
             raise ReconcilerError("Nothing was applied.")
-        reviewed = Reviewed(commit, plan.digest)
+        reviewed = Reviewed(plan.digest, commit)
 
     with _locked(world, request, report) as lease:
         _refuse_rewind(world, commit, {} if lease is None else {lease.applied: "the registry"}, request)
@@ -201,18 +159,6 @@ def _refuse_unsafe(plan: Plan) -> None:
 def _refuse_rewind(world: World, commit: Commit, applied: Mapping[Commit | None, str], request: ApplyRequest) -> None:
     if not request.allow_rewind and (fault := rewind_fault(world, commit, applied)):
         raise StaleError(fault, "Pass --allow-rewind to apply it all the same.")
-
-
-def _rewinds(world: World, commit: Commit, applied: Commit) -> str | None:
-    match world.source.relation(applied, commit):
-        case Relation.SAME | Relation.ANCESTOR:
-            return None
-        case Relation.DESCENDANT:
-            return f"{_short(commit)} is older: apply the newer one; to go back, `git revert` what is to be undone."
-        case Relation.UNRELATED:
-            return f"{_short(commit)} does not contain it: merge that commit first."
-        case Relation.UNKNOWN:
-            return "This clone does not have it: fetch the whole history (`git fetch --unshallow`, `fetch-depth: 0`)."
 
 
 @contextmanager
@@ -309,7 +255,7 @@ class _Run:
         names = list(names)
         if not names:
             return {}
-        declared = _versions(self.desired.models[name] for name in names if name in self.desired.models)
+        declared = versions_named(self.desired.models[name] for name in names if name in self.desired.models)
         return self.world.registry.snapshot(Wanted({name: declared.get(name, frozenset()) for name in names})).models
 
     def _diff(self, name: ModelName, live: ModelSnapshot | None) -> ModelPlan:
@@ -322,8 +268,8 @@ class _Run:
         name = planned.model
         owner = live.owned_by(self.desired.revision.repository) if live else None
         applied = owner.commit if owner and not self.request.allow_rewind else None
-        if applied is not None and (fault := _rewinds(self.world, self.commit, applied)):
-            return Outcome(name, OutcomeStatus.STALE, message=f"{_short(applied)} was applied to it. {fault}")
+        if applied is not None and (fault := rewinds(self.world, self.commit, applied)):
+            return Outcome(name, OutcomeStatus.STALE, message=f"{short(applied)} was applied to it. {fault}")
         now = self._diff(name, live)
         if digest_of([now]) == digest_of([planned]):
             return now
@@ -396,7 +342,7 @@ class _Run:
                 try:
                     goal = declare(self.world, newer).desired
                 except ReconcilerError as error:
-                    why = f"{_short(newer)} was applied to it at the same time, and cannot be read here: {error}"
+                    why = f"{short(newer)} was applied to it at the same time, and cannot be read here: {error}"
                     return Outcome(name, OutcomeStatus.STALE, made, why)
             rest = self._unsettled(goal, name, live, made)
             if not rest.changes and not rest.blocked:
@@ -415,9 +361,7 @@ class _Run:
                 return Outcome(name, OutcomeStatus.FAILED, made, f"Not read back: {error}")
         if goal is self.desired:
             return Outcome(name, OutcomeStatus.APPLIED, made, repaired=repairs > 0)
-        why = (
-            f"{_short(goal.revision.commit)}, which is newer, was applied at the same time: the model is as that says."
-        )
+        why = f"{short(goal.revision.commit)}, which is newer, was applied at the same time: the model is as that says."
         return Outcome(name, OutcomeStatus.STALE, made, why, repaired=repairs > 0)
 
     def _unsettled(
@@ -489,7 +433,3 @@ def _lacking_records(live: ModelSnapshot, made: Iterable[Change], commit: Commit
 
 def _told(blockers: Iterable[Blocker]) -> str:
     return " ".join(f"{b.message} {b.fix}" for b in blockers)
-
-
-def _short(commit: Commit | None) -> str:
-    return commit[:12] if commit else "an uncommitted work tree"

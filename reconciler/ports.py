@@ -44,11 +44,26 @@ class Relation(StrEnum):
     UNKNOWN = "unknown"
 
 
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """The newest commit that two histories share, and how many commits the base has that the other does not."""
+
+    commit: Commit
+    behind: int
+
+
 class ManifestSource(Protocol):
     """A git repository."""
 
     def read(self, ref: str | None) -> Checkout:
         """The manifests of a commit, or of the work tree when `ref` is None."""
+        ...
+
+    def fork(self, base: str, ref: str | None) -> Fork:
+        """
+        Where a commit, or HEAD, left the history of `base`. Raises ReconcilerError where they have none in common, or
+        the clone is too shallow to tell.
+        """
         ...
 
     def relation(self, commit: Commit, other: Commit) -> Relation:

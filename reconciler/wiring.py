@@ -145,7 +145,7 @@ def reviewed_of(document: "PlanDocument") -> "Reviewed":
     from reconciler.pipeline import Reviewed
 
     commit = document["base"]["commit"]
-    return Reviewed(None if commit is None else Commit(commit), document["digest"])
+    return Reviewed(document["digest"], None if commit is None else Commit(commit))
 
 
 def options_of(document: "PlanDocument") -> "PlanOptions":

@@ -10,7 +10,7 @@ from reconciler.core.names import Commit, ModelName
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot
 from reconciler.errors import Problem, RegistryError
 from reconciler.events import Event
-from reconciler.ports import UNREACHABLE, Checkout, Holder, Relation, SourceFile, WaitReport, Wanted, World
+from reconciler.ports import UNREACHABLE, Checkout, Fork, Holder, Relation, SourceFile, WaitReport, Wanted, World
 from tests.build import OURS
 
 
@@ -31,6 +31,11 @@ class History:
     def parse(self, files: Iterable[SourceFile]) -> tuple[tuple[Manifest, ...], tuple[Problem, ...]]:
         (file,) = files
         return self.commits[Commit(file.path)], ()
+
+    def fork(self, base: str, ref: str | None) -> Fork:
+        line = list(self.commits)
+        ours, theirs = line.index(Commit(ref or self.head)), line.index(Commit(base))
+        return Fork(line[min(ours, theirs)], max(0, theirs - ours))
 
     def relation(self, commit: Commit, other: Commit) -> Relation:
         if commit in self.strangers:

@@ -12,7 +12,7 @@ from reconciler.adapters.files import SUFFIXES, files_below, leads_out, link_to_
 from reconciler.core.desired import Revision
 from reconciler.core.names import Commit, RepositoryId
 from reconciler.errors import Problem, ReconcilerError
-from reconciler.ports import Checkout, Relation, SourceFile
+from reconciler.ports import Checkout, Fork, Relation, SourceFile
 
 if TYPE_CHECKING:
     import git
@@ -51,6 +51,16 @@ class GitSource:
         shallow = self.repo.git.rev_parse("--is-shallow-repository") == "true"
         return Relation.UNKNOWN if shallow else Relation.UNRELATED
 
+    def fork(self, base: str, ref: str | None) -> Fork:
+        ours, theirs = self._named(ref or "HEAD"), self._named(base)
+        status, found, _ = self.repo.git.merge_base(ours, theirs, with_extended_output=True, with_exceptions=False)
+        if status != 0:
+            raise ReconcilerError(
+                f"`{ref or 'HEAD'}` and `{base}` have no commit in common, as far as this clone goes back.",
+                "Fetch the whole history of both (`git fetch --unshallow`, `fetch-depth: 0`, `GIT_DEPTH: 0`).",
+            )
+        return Fork(Commit(found), int(self.repo.git.rev_list("--count", f"{found}..{theirs}")))
+
     def _contains(self, ancestor: Commit, commit: Commit) -> bool:
         status, _, _ = self.repo.git.merge_base(
             "--is-ancestor", ancestor, commit, with_extended_output=True, with_exceptions=False
@@ -82,15 +92,18 @@ class GitSource:
         author = f"{commit.author.name} <{commit.author.email}>"
         return Revision(self.identity, Commit(commit.hexsha), author, str(commit.summary))
 
-    def _commit(self, ref: str) -> Checkout:
+    def _named(self, ref: str) -> "git.Commit":
         import git
 
         try:
-            commit = self.repo.commit(ref)
+            return self.repo.commit(ref)
         except (git.BadName, git.BadObject, ValueError, IndexError, NotImplementedError) as error:
             raise ReconcilerError(
                 f"This repository has no commit `{ref}`.", "Correct the name, or fetch it first."
             ) from error
+
+    def _commit(self, ref: str) -> Checkout:
+        commit = self._named(ref)
         files, problems = _TreeReader(commit.tree).manifests(self.folder)
         dirty = self._dirty() if self._is_head(commit) else ()
         return Checkout(self._revision(commit), files, problems, dirty)

@@ -107,9 +107,3 @@ def _moves(model: ModelPlan, live: ModelSnapshot) -> Iterable[tuple[Version, Slo
 
 def _highest(live: ModelSnapshot, stage: Stage, candidate: Version) -> Version | None:
     return max((version for version in live.occupants(stage) if version != candidate), default=None)
-
-
-def slots_told(entrance: Entrance) -> str:
-    """`Production and @champion`."""
-    slots = entrance.slots
-    return slots[0] if len(slots) == 1 else f"{', '.join(slots[:-1])} and {slots[-1]}"

@@ -12,7 +12,8 @@ from reconciler.core.names import Commit, Version
 from reconciler.core.plan import Plan, PlanOptions
 from reconciler.errors import BlockedError, ExitCode, ReconcilerError, StaleError
 from reconciler.events import Event, LockWaiting, Noticed, Outcome, OutcomeStatus, Planned, Receipt
-from reconciler.pipeline import ApplyRequest, Reviewed, StalePlanError, apply, declare, make_plan
+from reconciler.pipeline import ApplyRequest, Reviewed, StalePlanError, apply
+from reconciler.planning import declare, make_plan
 from reconciler.ports import Relation
 from tests.build import CHURN, FIRST, SECOND, THIRD, A, N, P, S, have, owns, want, with_version
 from tests.world import FakeLease, FakeLock, Stage, is_transition, refuse, stage, unreachable
@@ -190,14 +191,14 @@ def test_a_named_commit_is_applied_whatever_is_in_the_work_tree() -> None:
 def test_a_saved_plan_is_applied_if_nothing_moved() -> None:
     place = promotion()
 
-    receipt = applied(place, ApplyRequest(reviewed=Reviewed(SECOND, plan_of(place).digest)))
+    receipt = applied(place, ApplyRequest(reviewed=Reviewed(plan_of(place).digest, SECOND)))
 
     assert receipt.exit_code == ExitCode.OK
 
 
 def test_a_saved_plan_is_refused_when_the_registry_moved() -> None:
     place = promotion()
-    reviewed = Reviewed(SECOND, plan_of(place).digest)
+    reviewed = Reviewed(plan_of(place).digest, SECOND)
     place.registry.write(have({1: P, 2: A, 3: P}, {"champion": 1}, owner=owns(P, "champion"), name="model-0"))
 
     with pytest.raises(StalePlanError) as stale:
@@ -210,7 +211,7 @@ def test_a_saved_plan_is_refused_when_the_registry_moved() -> None:
 
 def test_a_saved_plan_is_refused_when_a_version_is_another_one_of_the_same_number() -> None:
     place = promotion()
-    reviewed = Reviewed(SECOND, plan_of(place).digest)
+    reviewed = Reviewed(plan_of(place).digest, SECOND)
     place.registry.write(with_version(place.registry.model("model-0"), 2, created_at=9999))
 
     with pytest.raises(StalePlanError):
@@ -221,7 +222,7 @@ def test_a_saved_plan_of_another_commit_is_refused() -> None:
     place = promotion()
 
     with pytest.raises(StaleError, match="aaaaaaaaaaaa"):
-        applied(place, ApplyRequest(reviewed=Reviewed(FIRST, plan_of(place).digest)))
+        applied(place, ApplyRequest(reviewed=Reviewed(plan_of(place).digest, FIRST)))
 
 
 def moved_before_the_writes(place: Stage, *, to: int) -> None:
@@ -251,7 +252,7 @@ def test_a_model_that_moved_since_it_was_reviewed_is_stale() -> None:
     digest = plan_of(place).digest
     moved_before_the_writes(place, to=3)
 
-    receipt = applied(place, ApplyRequest(reviewed=Reviewed(SECOND, digest)))
+    receipt = applied(place, ApplyRequest(reviewed=Reviewed(digest, SECOND)))
 
     assert only(receipt).status is OutcomeStatus.STALE
     assert receipt.exit_code == ExitCode.STALE

@@ -1,0 +1,234 @@
+"""From manifests and registry to a plan, to its review, and to what has drifted. Reads everything, writes nothing."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from reconciler.core.changes import Claim, Release
+from reconciler.core.desired import DesiredState, Manifest, resolve
+from reconciler.core.diff import diff
+from reconciler.core.drift import Drift, ModelDrift, judge_drift
+from reconciler.core.evidence import Entrance, Evidence, Exhibit, VersionFacts
+from reconciler.core.names import Commit, ModelName, Version
+from reconciler.core.plan import Plan, PlanOptions, build_plan
+from reconciler.core.review import Base, Review, Scope, base_of, entrances
+from reconciler.core.snapshot import Ownership, RegistrySnapshot
+from reconciler.errors import ManifestError, Problem, ReconcilerError, RegistryError, Severity
+from reconciler.ports import Asked, Relation, Wanted, World
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """What git declares, the warnings about it, and the manifest files that differ from the commit."""
+
+    desired: DesiredState
+    warnings: tuple[Problem, ...] = ()
+    dirty: tuple[str, ...] = ()
+
+
+def declare(world: World, ref: str | None) -> Declaration:
+    """Read, parse and merge the manifests of a commit, or of the work tree. Raises ManifestError with every problem."""
+    checkout = world.source.read(ref)
+    fragments, unreadable = world.parse(checkout.files)
+    models, contradictions = resolve(fragments)
+    problems = tuple(sorted((*checkout.problems, *unreadable, *contradictions)))
+    if any(problem.severity is Severity.ERROR for problem in problems):
+        raise ManifestError(problems)
+    return Declaration(DesiredState(checkout.revision, models), problems, checkout.dirty)
+
+
+def make_plan(world: World, desired: DesiredState, options: PlanOptions) -> Plan:
+    """What it would take to bring the registry to the desired state. Reads the registry, writes nothing."""
+    return build_plan(desired, _snapshot(world, options, desired), options)
+
+
+def make_review(
+    world: World, declaration: Declaration, options: PlanOptions, *, scope: Scope, base: str | None, ref: str | None
+) -> Review:
+    """
+    The plan with what a reviewer needs beside it: evidence for what it moves in, and what of it is none of the change's
+    doing. Reads the registry once for all of it, and the evidence of moving versions alone.
+    """
+    desired = declaration.desired
+    notes: list[str] = []
+    before = None if base is None else _before(world, base, ref, notes)
+    states = [desired] if before is None else [desired, before]
+    snapshot = _snapshot(world, options, *states)
+    plan = build_plan(desired, snapshot, options)
+    if fault := rewind_fault(world, plan.revision.commit, applied_before(plan)):
+        notes.append(f"An apply would be refused: {fault}")
+    return Review(
+        plan=plan,
+        registry=world.registry.uri,
+        evidence=gather(world, entrances(plan, snapshot, scope), snapshot) if scope is not Scope.NONE else None,
+        base=None if base is None or before is None else _pending(base, before, snapshot, options),
+        notes=tuple(notes),
+    )
+
+
+def _before(world: World, base: str, ref: str | None, notes: list[str]) -> DesiredState | None:
+    """What was declared where the change left its base; None, with a note, where that cannot be read."""
+    fork = world.source.fork(base, ref)
+    if fork.behind:
+        notes.append(
+            f"{base} has {fork.behind} newer {'commit' if fork.behind == 1 else 'commits'}: a merge may do something "
+            f"else than is shown here. Merge {base} into this first, or plan the merge commit."
+        )
+    try:
+        return declare(world, fork.commit).desired
+    except ManifestError as error:
+        notes.append(
+            f"The manifests of {short(fork.commit)} on {base} cannot be read, so drift is not told apart from this "
+            f"change: {error.problems[0]}"
+        )
+        return None
+
+
+def _pending(base: str, before: DesiredState, snapshot: RegistrySnapshot, options: PlanOptions) -> Base:
+    """What would be done without the change under review, within the same targets, whatever the safeties say to it."""
+    targets = options.targets
+    chosen = {name: m for name, m in before.models.items() if not targets or name in targets}
+    plan = build_plan(
+        replace(before, models=chosen), snapshot, replace(options, targets=(), force=True, allow_empty=True)
+    )
+    kept = tuple(model for model in plan.models if not targets or model.model in targets)
+    return base_of(base, replace(plan, models=kept))
+
+
+LAST_VERSIONS = 8
+"""How many of a model's versions the course of its metrics is shown over."""
+
+MOST_COURSES = 25
+"""From this many entrances on, only the two versions themselves are looked at: nobody reads so many courses."""
+
+
+def gather(world: World, moving: Iterable[Entrance], snapshot: RegistrySnapshot) -> Evidence:
+    """The evidence for some entrances. That there is none keeps no plan from being made."""
+    moving = tuple(moving)
+    read_at = world.clock.now()
+    if not moving:
+        return Evidence(read_at)
+    if world.evidence is None:
+        return Evidence(read_at, trouble="This registry has no evidence to show.")
+    courses = {e: _course(e, snapshot) if len(moving) < MOST_COURSES else () for e in moving}
+    whole = {(e.model, v) for e in moving for v in (e.candidate, e.incumbent) if v is not None}
+    brief = {(e.model, v) for e, versions in courses.items() for v in versions} - whole
+    asked = [*(Asked(*key) for key in sorted(whole)), *(Asked(*key, brief=True) for key in sorted(brief))]
+    try:
+        found = world.evidence.gather(asked)
+    except RegistryError as error:
+        return Evidence(read_at, trouble=str(error))
+    facts = {(a.model, a.version): f for a, f in found.items()}
+
+    def of(model: ModelName, version: Version) -> VersionFacts:
+        return facts.get((model, version)) or VersionFacts(model, version)
+
+    return Evidence(
+        read_at,
+        tuple(
+            Exhibit(
+                entrance,
+                of(entrance.model, entrance.candidate),
+                None if entrance.incumbent is None else of(entrance.model, entrance.incumbent),
+                tuple(of(entrance.model, version) for version in versions),
+            )
+            for entrance, versions in courses.items()
+        ),
+    )
+
+
+def _course(entrance: Entrance, snapshot: RegistrySnapshot) -> tuple[Version, ...]:
+    """The last versions of the model, and the two that matter whatever their age, oldest first."""
+    live = snapshot.models.get(entrance.model)
+    last = sorted(live.versions)[-LAST_VERSIONS:] if live else []
+    return tuple(sorted({*last, entrance.candidate, *([entrance.incumbent] if entrance.incumbent else [])}))
+
+
+def find_drift(world: World, ref: str) -> Drift:
+    """
+    Where the registry differs from the commit that was last applied to it. What a newer commit asks for and nobody has
+    applied yet is told apart. A model that holds what `ref` declares has not drifted.
+    """
+    desired = declare(world, ref).desired
+    snapshot = _snapshot(world, PlanOptions(), desired)
+    repository = desired.revision.repository
+    applied: dict[Commit, DesiredState | str] = {}
+    models: list[ModelDrift] = []
+    for name in sorted(desired.models.keys() | {n for n, live in snapshot.models.items() if live.owned_by(repository)}):
+        live = snapshot.models.get(name)
+        now = diff(desired.models.get(name), live, desired.revision, name=name)
+        if not now.proposals and not now.blocked:
+            models.append(ModelDrift(name))
+            continue
+        owned = live.owned_by(repository) if live else None
+        last = None if owned is None or owned.commit is None else _applied(world, owned.commit, desired, applied)
+        models.append(judge_drift(now, last, live))
+    return Drift(desired.revision, world.registry.uri, tuple(models))
+
+
+def _applied(
+    world: World, commit: Commit, head: DesiredState, known: dict[Commit, DesiredState | str]
+) -> DesiredState | str:
+    """What a commit declares that was applied before, or why it cannot be read."""
+    if commit == head.revision.commit:
+        return head
+    if commit not in known:
+        try:
+            if head.revision.commit is not None:
+                # Looks for it on the remote too.
+                world.source.relation(commit, head.revision.commit)
+            known[commit] = declare(world, commit).desired
+        except ReconcilerError as error:
+            known[commit] = str(error)
+    return known[commit]
+
+
+def _snapshot(world: World, options: PlanOptions, *states: DesiredState) -> RegistrySnapshot:
+    """All that plans for these desired states need to see."""
+    versions: dict[ModelName, frozenset[Version]] = {}
+    for state in states:
+        chosen = (m for name, m in state.models.items() if not options.targets or name in options.targets)
+        for name, wanted in versions_named(chosen).items():
+            versions[name] = versions.get(name, frozenset()) | wanted
+    return world.registry.snapshot(Wanted(versions, states[0].revision.repository))
+
+
+def applied_before(plan: Plan) -> dict[Commit | None, str]:
+    """The commits that the models' own records name, for those models that the plan would write to."""
+    found: dict[Commit | None, str] = {}
+    for model in plan.models:
+        for change in model.changes:
+            before = change.before if isinstance(change, Claim | Release) else None
+            if isinstance(before, Ownership) and before.repository == plan.revision.repository:
+                found.setdefault(before.commit, model.model)
+    return found
+
+
+def rewind_fault(world: World, commit: Commit | None, applied: Mapping[Commit | None, str]) -> str | None:
+    """
+    Why a commit must not be applied over those that were applied before, each with what it was applied to: one that
+    does not contain them would undo them unseen. None if it may be applied.
+    """
+    for before, where in applied.items():
+        if commit is not None and before is not None and (fault := rewinds(world, commit, before)):
+            return f"{short(before)} was the last commit applied to {where}. {fault}"
+    return None
+
+
+def versions_named(manifests: Iterable[Manifest]) -> dict[ModelName, frozenset[Version]]:
+    return {m.name: frozenset(pin.version for pin in m.pins() if pin.version is not None) for m in manifests}
+
+
+def rewinds(world: World, commit: Commit, applied: Commit) -> str | None:
+    match world.source.relation(applied, commit):
+        case Relation.SAME | Relation.ANCESTOR:
+            return None
+        case Relation.DESCENDANT:
+            return f"{short(commit)} is older: apply the newer one; to go back, `git revert` what is to be undone."
+        case Relation.UNRELATED:
+            return f"{short(commit)} does not contain it: merge that commit first."
+        case Relation.UNKNOWN:
+            return "This clone does not have it: fetch the whole history (`git fetch --unshallow`, `fetch-depth: 0`)."
+
+
+def short(commit: Commit | None) -> str:
+    return commit[:12] if commit else "an uncommitted work tree"
