@@ -173,7 +173,7 @@ def _told(facts: VersionFacts, now: str) -> dict[str, str]:
     age, staged = figures.between(facts.created_at, now), figures.between(facts.staged_at, facts.staged_until or now)
     told = {
         **(run_facts(facts.run) if facts.run else {}),
-        "registered": facts.created_at and f"{facts.created_at}{_ago(age)}",
+        "registered": facts.created_at and f"{figures.moment(facts.created_at)}{_ago(age)}",
         "in Staging": _staged(facts, staged),
         "size": "" if facts.size is None else figures.size(facts.size),
         "Python": facts.python,
@@ -193,7 +193,7 @@ def run_facts(run: RunFacts) -> dict[str, str]:
         "git commit": run.git_commit,
         "source": run.source,
         "trained by": run.user,
-        "trained": run.started_at,
+        "trained": run.started_at and figures.moment(run.started_at),
         "took": "" if took is None else figures.duration(took),
     }
 
@@ -202,8 +202,8 @@ def _staged(facts: VersionFacts, seconds: float | None) -> str:
     if not facts.staged_at:
         return ""
     span = "" if seconds is None else f"{figures.duration(seconds)}, "
-    until = f"until {facts.staged_until}" if facts.staged_until else "still there"
-    return f"{span}since {facts.staged_at}, {until}"
+    until = f"until {figures.moment(facts.staged_until)}" if facts.staged_until else "still there"
+    return f"{span}since {figures.moment(facts.staged_at)}, {until}"
 
 
 def _ago(seconds: float | None) -> str:

@@ -23,8 +23,10 @@ from reconciler.core.changes import (
     TransitionStage,
 )
 from reconciler.core.diff import Blocker
+from reconciler.core.drift import Drift, DriftStatus
 from reconciler.core.names import ModelName
 from reconciler.core.plan import Effect, Plan, Verb, effects_of
+from reconciler.core.review import Origin, Review
 from reconciler.core.snapshot import OWNER_TAG, PROVENANCE_TAG
 from reconciler.errors import Location
 from reconciler.events import (
@@ -39,8 +41,9 @@ from reconciler.events import (
     Receipt,
 )
 from reconciler.render import words
+from reconciler.render.evidence_json import EvidenceDocument, evidence_document
 
-FORMAT_VERSION = "1.0"
+FORMAT_VERSION = "1.1"
 
 Action = Literal["create", "update", "delete", "forget"]
 
@@ -58,6 +61,13 @@ class Place(TypedDict):
     path: str
     line: int
     column: int
+
+
+class Against(TypedDict):
+    """The commit before the change under review, where its history leaves that of `ref`."""
+
+    ref: str
+    commit: str | None
 
 
 class Base(TypedDict):
@@ -101,18 +111,38 @@ class ChangeDocument(TypedDict):
     after: dict[str, Any] | None
 
 
-class ResourceChange(TypedDict):
-    """One thing that is different afterwards. `call` is the index, in `calls`, of the call that does it."""
+class Thing(TypedDict):
+    """One thing that is, or is to be, different."""
 
     address: str
     type: str
     name: str
     change: ChangeDocument
+    sentence: str
+
+
+class ResourceChange(Thing):
+    """
+    One thing that is different afterwards. `call` is the index, in `calls`, of the call that does it; `origin` says,
+    where a base was given, whether the change under review asks for it.
+    """
+
     verb: str
     action_reason: str
-    sentence: str
     manifest: Place | None
     call: int
+    origin: NotRequired[Literal["change", "drift"]]
+
+
+class Pending(Thing):
+    """
+    One thing that would be different without the change under review too: the registry is not as the commit before it
+    declares. `settled` where the change makes it needless.
+    """
+
+    verb: str
+    action_reason: str
+    settled: bool
 
 
 class Call(TypedDict):
@@ -146,6 +176,10 @@ class PlanDocument(TypedDict):
     resource_changes: list[ResourceChange]
     calls: list[Call]
     blocked: list[Block]
+    against: NotRequired[Against | None]
+    resource_drift: NotRequired[list[Pending]]
+    evidence: NotRequired[EvidenceDocument | None]
+    notes: NotRequired[list[str]]
 
 
 class OutcomeDocument(TypedDict):
@@ -196,7 +230,7 @@ TOOL: Tool = {"name": "reconciler", "version": __version__}
 
 
 def plan_document(plan: Plan, registry: str) -> PlanDocument:
-    """The plan as a document: what `plan --format json` prints and `plan --out` saves."""
+    """A plan as a document, without what a review adds."""
     calls: list[Call] = []
     changes: list[ResourceChange] = []
     blocked = [_block(safety, None) for safety in plan.safeties]
@@ -224,6 +258,84 @@ def plan_document(plan: Plan, registry: str) -> PlanDocument:
         "resource_changes": changes,
         "calls": calls,
         "blocked": blocked,
+    }
+
+
+def review_document(review: Review) -> PlanDocument:
+    """The review of a plan as a document: what `plan --format json` prints and `plan --out` saves."""
+    document = plan_document(review.plan, review.registry)
+    document["evidence"] = None if review.evidence is None else evidence_document(review.evidence)
+    document["notes"] = list(review.notes)
+    if review.base is None:
+        return document
+    document["against"] = {"ref": review.base.ref, "commit": review.base.commit}
+    document["resource_drift"] = [_pending(effect, effect in review.settled) for effect in review.base.pending]
+    effects = [effect for model in review.plan.models for effect in effects_of(model)]
+    for effect, change in zip(effects, document["resource_changes"], strict=True):
+        change["origin"] = "drift" if review.origin(effect) is Origin.DRIFT else "change"
+    return document
+
+
+class ModelDriftDocument(TypedDict):
+    """One model that is not in sync. `applied` is the commit that was applied last."""
+
+    model: str
+    status: Literal["in sync", "pending", "drifted", "unknown"]
+    applied: str | None
+    drifted: list[Thing]
+    pending: list[Thing]
+    blocked: list[Block]
+    why: str
+
+
+class DriftFigures(TypedDict):
+    """The figures of the last line: models."""
+
+    drifted: int
+    unknown: int
+    pending: int
+    in_sync: int
+
+
+class DriftDocument(TypedDict):
+    """Where the registry differs from the commit that was last applied to it."""
+
+    format_version: str
+    tool: Tool
+    repository: str
+    commit: str | None
+    registry: str
+    summary: DriftFigures
+    models: list[ModelDriftDocument]
+
+
+def drift_document(drift: Drift) -> DriftDocument:
+    """Drift as a document: what `drift --format json` prints."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "tool": TOOL,
+        "repository": drift.revision.repository,
+        "commit": drift.revision.commit,
+        "registry": drift.registry,
+        "summary": {
+            "drifted": drift.count(DriftStatus.DRIFTED),
+            "unknown": drift.count(DriftStatus.UNKNOWN),
+            "pending": drift.count(DriftStatus.PENDING),
+            "in_sync": drift.count(DriftStatus.IN_SYNC),
+        },
+        "models": [
+            {
+                "model": model.model,
+                "status": model.status.value,
+                "applied": model.applied,
+                "drifted": [_thing(effect, words.drift_sentence(effect)) for effect in model.drifted],
+                "pending": [_thing(effect, words.sentence(effect)) for effect in model.pending],
+                "blocked": [_block(blocker, model.model) for blocker in model.blockers],
+                "why": model.why,
+            }
+            for model in drift.models
+            if model.status is not DriftStatus.IN_SYNC
+        ],
     }
 
 
@@ -374,6 +486,25 @@ def _block(blocker: Blocker, model: ModelName | None) -> Block:
 
 
 def _resource_change(effect: Effect, call: int) -> ResourceChange:
+    return {
+        **_thing(effect, words.sentence(effect)),
+        "verb": effect.verb.value,
+        "action_reason": words.reason(effect.because),
+        "manifest": _place(effect.because.at),
+        "call": call,
+    }
+
+
+def _pending(effect: Effect, settled: bool) -> Pending:
+    return {
+        **_thing(effect, words.sentence(effect)),
+        "verb": effect.verb.value,
+        "action_reason": words.reason(effect.because),
+        "settled": settled,
+    }
+
+
+def _thing(effect: Effect, sentence: str) -> Thing:
     kind, address, attribute = _resource(effect)
     before, after = (_attributes(kind, attribute, value) for value in (effect.before, effect.after))
     action: Action = "create" if before is None else "delete" if after is None else "update"
@@ -382,11 +513,7 @@ def _resource_change(effect: Effect, call: int) -> ResourceChange:
         "type": kind,
         "name": effect.model,
         "change": {"actions": ["forget" if effect.verb is Verb.RELEASE else action], "before": before, "after": after},
-        "verb": effect.verb.value,
-        "action_reason": words.reason(effect.because),
-        "sentence": words.sentence(effect),
-        "manifest": _place(effect.because.at),
-        "call": call,
+        "sentence": sentence,
     }
 
 

@@ -1,12 +1,18 @@
 """A plan and a receipt for the terminal: lines of styled pieces, so that whoever prints them decides about colour."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
+from reconciler.core.diff import ModelPlan
+from reconciler.core.drift import Drift, DriftStatus
+from reconciler.core.evidence import Exhibit, Trend
 from reconciler.core.plan import Effect, Plan, Verb, effects_of
+from reconciler.core.review import Origin, Review
+from reconciler.core.signature import Compatibility
 from reconciler.events import Outcome, OutcomeStatus, Receipt
 from reconciler.render import words
+from reconciler.render.findings import Findings, findings
 
 Piece: TypeAlias = tuple[str, str]
 """A style (`add`, `remove`, `change`, `warn`, `error`, `name`, `faint` or empty) and the text that has it."""
@@ -46,25 +52,130 @@ def plain(line: Line) -> str:
 
 def plan_lines(plan: Plan, registry: str) -> Iterator[Line]:
     """The plan, a paragraph a model; the last line is the one that scripts may parse."""
-    yield (("", f"Plan for {words.revision(plan.revision)} on {words.clean(registry)}"),)
+    return review_lines(Review(plan, registry))
+
+
+def review_lines(review: Review) -> Iterator[Line]:
+    """The plan, and with it what the evidence shows and what was pending before the change under review."""
+    plan = review.plan
+    yield (("", f"Plan for {words.revision(plan.revision)} on {words.clean(review.registry)}"),)
     yield ()
     if not plan.models:
         yield (("", "No changes: the registry holds what is declared."),)
         yield ()
     for model in plan.models:
-        yield (("name", words.clean(model.model)),)
-        effects = effects_of(model)
-        subjects = max((len(words.clean(effect.subject)) for effect in effects), default=0)
-        moves = max((min(len(words.what_moves(effect)), 40) for effect in effects), default=0)
-        for effect in effects:
-            yield _effect_line(effect, subjects, moves)
-        for blocker in model.blockers:
-            yield (("error", "  blocked        "), ("", words.blocker(blocker)))
+        yield from _model_lines(review, model)
+        yield ()
+    if review.settled:
+        yield (("warn", "No longer pending once this is merged:"),)
+        for effect in review.settled:
+            yield (("", f"  {words.sentence(effect)}"),)
+        yield ()
+    if review.evidence is not None and review.evidence.trouble:
+        yield (("warn", "No evidence: "), ("", words.clean(review.evidence.trouble)))
         yield ()
     for safety in plan.safeties:
         yield (("error", "Refused: "), ("", words.blocker(safety)))
         yield ()
+    if pending := words.pending_line(review):
+        yield (("warn", pending),)
     yield (("name", words.summary_line(plan.summary)),)
+
+
+def _model_lines(review: Review, model: ModelPlan) -> Iterator[Line]:
+    yield (("name", words.clean(model.model)),)
+    effects = effects_of(model)
+    subjects = max((len(words.clean(effect.subject)) for effect in effects), default=0)
+    moves = max((min(len(words.what_moves(effect)), 40) for effect in effects), default=0)
+    ours = [effect for effect in effects if review.origin(effect) is not Origin.DRIFT]
+    for effect in ours:
+        yield _effect_line(effect, subjects, moves)
+    if len(ours) < len(effects):
+        yield (("warn", "  pending already, without this change:"),)
+    for effect in effects:
+        if effect not in ours:
+            yield _effect_line(effect, subjects, moves)
+    for blocker in model.blockers:
+        yield (("error", "  blocked        "), ("", words.blocker(blocker)))
+    if review.evidence is not None:
+        for exhibit in review.evidence.of(model.model):
+            yield from _exhibit_lines(findings(exhibit, review.evidence.read_at), exhibit)
+
+
+TREND_STYLE: dict[Trend, str] = {Trend.BETTER: "add", Trend.WORSE: "remove", Trend.NOT_COMPARABLE: "warn"}
+
+COMPATIBILITY_STYLE: dict[Compatibility, str] = {
+    Compatibility.IDENTICAL: "add",
+    Compatibility.COMPATIBLE: "add",
+    Compatibility.BREAKING: "error",
+    Compatibility.UNKNOWN: "warn",
+}
+
+WIDEST = 48
+"""Cells are cut to this many characters on a terminal; the other renderings show them whole."""
+
+
+def _exhibit_lines(found: Findings, exhibit: Exhibit) -> Iterator[Line]:
+    new, old = f"v{exhibit.entrance.candidate}", f"v{exhibit.entrance.incumbent}" if exhibit.incumbent else ""
+    yield (("faint", f"  evidence for {words.clean(found.title)}"),)
+    if found.metrics:
+        table = [
+            ("metric", new, old, "change", ""),
+            *((m.name, m.candidate, m.incumbent, m.change, m.verdict) for m in found.metrics),
+        ]
+        styles = ["faint", *(TREND_STYLE.get(m.trend, "") for m in found.metrics)]
+        yield from _table(table, styles)
+    yield (
+        (COMPATIBILITY_STYLE[found.compatibility] if exhibit.incumbent else "faint", "    signature  "),
+        ("", words.clean(found.signature)),
+    )
+    for d in found.signature_rows:
+        shown = words.clean(f"{d.where} {d.name}: {d.before or 'not there'} -> {d.after or 'not there'}: {d.why}")
+        yield (("remove" if d.breaking else "faint", "      - " if d.breaking else "      + "), ("", shown))
+    differing = [row for row in (*found.lineage, *found.params, *found.packages, *found.tags) if not row.same]
+    if differing:
+        yield from _table(
+            [("", new, old), *((row.label, row.candidate, row.incumbent) for row in differing)],
+            ["faint", *("" for _ in differing)],
+        )
+    for missing in found.missing:
+        yield (("warn", "    missing  "), ("", words.clean(missing)))
+
+
+def _table(rows: Sequence[tuple[str, ...]], styles: Sequence[str]) -> Iterator[Line]:
+    cut = [tuple(_cut(words.clean(cell)) for cell in row) for row in rows]
+    widths = [max(len(row[column]) for row in cut) for column in range(len(cut[0]))]
+    for row, style in zip(cut, styles, strict=True):
+        text = "  ".join(cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False))
+        yield ((style if style == "faint" else "", f"    {text}"), (style, f"  {row[-1]}"))
+
+
+def _cut(cell: str) -> str:
+    return cell if len(cell) <= WIDEST else f"{cell[: WIDEST - 1]}…"
+
+
+def drift_lines(drift: Drift) -> Iterator[Line]:
+    """What drifted and what waits, a paragraph a model; the last line is the one that scripts may parse."""
+    yield (("", f"Drift on {words.clean(drift.registry)}, as seen from {words.revision(drift.revision)}"),)
+    yield ()
+    for model in drift.models:
+        if model.status is DriftStatus.IN_SYNC:
+            continue
+        since = f"  since {model.applied[:12]} was applied" if model.applied else ""
+        yield (("name", words.clean(model.model)), ("faint", since if model.status is DriftStatus.DRIFTED else ""))
+        for effect in model.drifted:
+            yield (("remove", "  drifted   "), ("", words.drift_sentence(effect)))
+        for effect in model.pending:
+            yield (
+                ("faint", f"  pending   {effect.verb} {words.clean(effect.subject)}".rstrip()),
+                ("", f"  {words.what_moves(effect)}"),
+            )
+        for blocker in model.blockers:
+            yield (("error", "  blocked   "), ("", words.blocker(blocker)))
+        if model.why:
+            yield (("warn", "  unknown   "), ("", words.clean(model.why)))
+        yield ()
+    yield (("name", words.drift_line(drift)),)
 
 
 def _effect_line(effect: Effect, subjects: int, moves: int) -> Line:

@@ -18,8 +18,10 @@ from reconciler.core.changes import (
 )
 from reconciler.core.desired import Revision
 from reconciler.core.diff import Blocker, Reason, Why
+from reconciler.core.drift import Drift, DriftStatus
 from reconciler.core.names import Version
-from reconciler.core.plan import Effect, Summary, Verb
+from reconciler.core.plan import Effect, Summary, Verb, effects_of
+from reconciler.core.review import Origin, Review
 from reconciler.ports import Holder
 from reconciler.render.clean import clean, quoted
 
@@ -133,6 +135,51 @@ def summary_line(summary: Summary) -> str:
         f"{summary.blocked} blocked",
     ]
     return f"Plan: {', '.join(parts)}."
+
+
+def pending_line(review: Review) -> str:
+    """How much of a plan was pending before the change under review; nothing where nothing was asked or was."""
+    if review.base is None:
+        return ""
+    count = sum(review.origin(effect) is Origin.DRIFT for model in review.plan.models for effect in effects_of(model))
+    settled = len(review.settled)
+    told = [
+        *([f"{changes(count)} pending on {clean(review.base.ref)} already, without this change"] if count else []),
+        *([f"{changes(settled)} pending there and no longer once this is merged"] if settled else []),
+    ]
+    return f"{'; '.join(told)}." if told else ""
+
+
+def changes(count: int) -> str:
+    """`1 change`, `2 changes`."""
+    return f"{count} {'change' if count == 1 else 'changes'}"
+
+
+def drift_sentence(effect: Effect) -> str:
+    """What was found where something else was applied: `v4 is in Archived, Production was applied`."""
+    found, applied = effect.before, effect.after
+    match effect.verb:
+        case Verb.SET_ALIAS | Verb.MOVE_ALIAS | Verb.DELETE_ALIAS:
+            return f"{clean(effect.subject)} names {found or 'nothing'}, {applied or 'no alias'} was applied"
+        case Verb.TAG:
+            return f"tag {clean(effect.subject)} is {quoted(found or '')}, {quoted(applied or '')} was applied"
+        case Verb.DESCRIBE:
+            whose = clean(effect.subject) or "the model"
+            return f"the description of {whose} is {quoted(found or '')}, {quoted(applied or '')} was applied"
+        case Verb.CREATE:
+            return "the registered model is gone"
+        case Verb.CLAIM | Verb.ADOPT | Verb.RELEASE:
+            return f"our ownership record says {clean(found or 'nothing')}, {clean(applied or 'none')} was applied"
+        case _:
+            return f"{clean(effect.subject)} is in {found}, {applied} was applied"
+
+
+def drift_line(drift: Drift) -> str:
+    """The last line of `drift`, which scripts may parse."""
+    return (
+        f"Drift: {drift.count(DriftStatus.DRIFTED)} drifted, {drift.count(DriftStatus.UNKNOWN)} unknown, "
+        f"{drift.count(DriftStatus.PENDING)} waiting for an apply, {drift.count(DriftStatus.IN_SYNC)} in sync."
+    )
 
 
 def revision(of: Revision) -> str:

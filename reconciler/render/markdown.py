@@ -1,0 +1,318 @@
+"""
+A review for a comment under a change request. All that comes from outside stands in code spans, where neither Markdown
+nor HTML, mentions, issue references or a forge's slash commands are obeyed.
+"""
+
+import html
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from reconciler.core.drift import Drift, DriftStatus, ModelDrift
+from reconciler.core.evidence import Exhibit, VersionFacts
+from reconciler.core.plan import Effect, Plan, Status, Verb, effects_of
+from reconciler.core.review import Origin, Review
+from reconciler.render import words
+from reconciler.render.clean import clean
+from reconciler.render.findings import Findings, Row, findings
+from reconciler.render.marker import Marker
+
+LONGEST_CELL = 200
+"""A cell is cut here: a description may have thousands of characters, and the page shows it whole."""
+
+
+def markdown(review: Review, key: str, limit: int | None = None) -> str:
+    """
+    The comment. `key` tells the comments of several registries apart. Where it would have more than `limit` characters
+    (counted as UTF-16 does, the strictest way of counting), whole models are left out: first the largest evidence, then
+    the largest changes, blocked models last; and the comment says how many.
+    """
+    sections = [_section(review, model.model, index) for index, model in enumerate(review.plan.models)]
+    whole = _assembled(review, key, sections)
+    if limit is None or length(whole) <= limit:
+        return whole
+    # Replace the largest part by nothing until the rest fits; the parts are measured once, and the notes about what is
+    # left out are short and of nearly constant length.
+    excess = length(whole) - limit + SLACK
+    by_evidence = sorted(sections, key=lambda s: (-length(s.evidence), s.index))
+    by_changes = sorted(sections, key=lambda s: (s.blocked, -length(s.changes), s.index))
+    kept = {section.index: section for section in sections}
+    for section in by_evidence:
+        if excess > 0 and section.evidence:
+            excess -= length(section.evidence)
+            kept[section.index] = replace(section, evidence="", short=True)
+    for section in by_changes:
+        if excess > 0:
+            excess -= length(section.changes)
+            kept[section.index] = replace(kept[section.index], changes="", evidence="")
+    return _assembled(review, key, [kept[index] for index in sorted(kept)])
+
+
+SLACK = 400
+"""Characters kept free for the notes about what was left out."""
+
+
+def length(text: str) -> int:
+    """The length of a text in UTF-16 code units."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Section:
+    """One model: its rows in the table of changes, and its evidence, either of which may be left out."""
+
+    index: int
+    changes: str
+    evidence: str
+    blocked: bool
+    short: bool = False
+
+
+def _assembled(review: Review, key: str, sections: Iterable[_Section]) -> str:
+    sections = list(sections)
+    plan = review.plan
+    changes = [section.changes for section in sections if section.changes]
+    hidden = sum(not section.changes for section in sections)
+    short = sum(section.short and bool(section.changes) for section in sections)
+    parts = [
+        f"{Marker(key, plan.digest, plan.revision.commit or '')}\n### {_heading(review)}",
+        f"{_status(plan)} {_where(review)}",
+        *_alerts(review),
+        *(["| | model | | change | why |\n| --- | --- | --- | --- | --- |\n" + "".join(changes)] if changes else []),
+        *(
+            [f"**{_models(hidden)} left out here**, because the comment would be too long: see the whole plan."]
+            if hidden
+            else []
+        ),
+        *([f"Evidence of {_models(short)} left out here, because the comment would be too long."] if short else []),
+        *_settled(review),
+        *(section.evidence for section in sections if section.evidence),
+        _footer(review),
+    ]
+    return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
+
+
+def _models(count: int) -> str:
+    return "1 model is" if count == 1 else f"{count} models are"
+
+
+def _heading(review: Review) -> str:
+    return words.summary_line(review.plan.summary)
+
+
+STATUS = {
+    Status.IN_SYNC: "**No changes.** The registry holds what is declared.",
+    Status.READY: "**Ready.**",
+    Status.BLOCKED: "**Blocked.** What is blocked is not applied.",
+}
+
+
+def _status(plan: Plan) -> str:
+    return STATUS[plan.status]
+
+
+def _where(review: Review) -> str:
+    commit = review.plan.revision.commit
+    told = f"commit {code(commit[:12])}" if commit else "the work tree"
+    return f"For {told} on {code(review.registry)}."
+
+
+def _alerts(review: Review) -> Iterator[str]:
+    for safety in review.plan.safeties:
+        yield _quote(f"**Refused:** {code(words.blocker(safety))}")
+    for model in review.plan.models:
+        for blocker in model.blockers:
+            yield _quote(f"**Blocked:** {code(model.model)}: {code(words.blocker(blocker))}")
+    for note in review.notes:
+        yield _quote(f"**Note:** {code(note)}")
+    if review.evidence is not None and review.evidence.trouble:
+        yield _quote(f"**No evidence:** {code(review.evidence.trouble)}")
+    if pending := words.pending_line(review):
+        yield _quote(f"**Drift:** {code(pending)}")
+
+
+def _quote(text: str) -> str:
+    return f"> {text}"
+
+
+SIGN = {
+    Verb.CREATE: "+",
+    Verb.PROMOTE: "↑",
+    Verb.ROLL_BACK: "↺",
+    Verb.DEMOTE: "↓",
+    Verb.ARCHIVE: "↓",
+    Verb.UNSTAGE: "↓",
+    Verb.SET_ALIAS: "→",
+    Verb.MOVE_ALIAS: "→",
+    Verb.DELETE_ALIAS: "-",
+    Verb.DESCRIBE: "~",
+    Verb.TAG: "~",
+    Verb.CLAIM: "·",
+    Verb.ADOPT: "!",
+    Verb.RELEASE: "-",
+}
+"""What stands at the beginning of a row, beside the word: colour and emoji do not survive everywhere."""
+
+
+def _section(review: Review, name: str, index: int) -> _Section:
+    model = review.plan.models[index]
+    rows = "".join(_change_row(review, effect) for effect in effects_of(model))
+    if model.blocked:
+        rows += f"| ✕ | {cell(name)} | **blocked** | | {cell(', '.join(b.code for b in model.blockers))} |\n"
+    exhibits = review.evidence.of(model.model) if review.evidence is not None else ()
+    read_at = review.evidence.read_at if review.evidence is not None else ""
+    evidence = "\n\n".join(_exhibit(name, exhibit, findings(exhibit, read_at)) for exhibit in exhibits)
+    return _Section(index, rows, evidence, model.blocked)
+
+
+def _change_row(review: Review, effect: Effect) -> str:
+    subject = f" {cell(effect.subject)}" if effect.subject else ""
+    drift = " (pending already, without this change)" if review.origin(effect) is Origin.DRIFT else ""
+    important = effect.verb in {Verb.PROMOTE, Verb.ROLL_BACK, Verb.ADOPT, Verb.RELEASE}
+    verb = f"**{effect.verb}**" if important else str(effect.verb)
+    return (
+        f"| {SIGN[effect.verb]} | {cell(effect.model)} | {verb}{subject} | {cell(words.what_moves(effect))} "
+        f"| {cell(words.reason(effect.because))}{drift} |\n"
+    )
+
+
+def _settled(review: Review) -> Iterator[str]:
+    if review.settled:
+        yield "**No longer pending once this is merged:**\n\n" + "\n".join(
+            f"- {code(words.sentence(effect))}" for effect in review.settled
+        )
+
+
+def _exhibit(name: str, exhibit: Exhibit, found: Findings) -> str:
+    new = f"v{exhibit.entrance.candidate}"
+    old = f"v{exhibit.entrance.incumbent}" if exhibit.entrance.incumbent is not None else "–"
+    blocks = [
+        *([_metrics(found, new, old)] if found.metrics else []),
+        f"**Signature:** {code(found.signature)}",
+        *([_signature(found)] if found.signature_rows else []),
+        *_rows("Parameters that differ", found.params, new, old),
+        *_rows("Lineage", found.lineage, new, old),
+        *_rows("Libraries that differ", found.packages, new, old),
+        *_rows("Tags that differ", found.tags, new, old),
+        *(["**Missing:**\n\n" + "\n".join(f"- {code(missing)}" for missing in found.missing)] if found.missing else []),
+        *_links(exhibit),
+    ]
+    summary = f"<summary><code>{_raw(f'{name}: {found.title}')}</code>{_verdict(found)}</summary>"
+    return "\n\n".join([f"<details>{summary}", *blocks, "</details>"])
+
+
+def _verdict(found: Findings) -> str:
+    """What a reader who opens nothing should know."""
+    count = {trend: sum(row.trend.value == trend for row in found.metrics) for trend in ("better", "worse")}
+    told = [
+        *([f"{count['better']} better, {count['worse']} worse"] if found.metrics else ["no metrics"]),
+        f"signature {found.compatibility}",
+        *([f"{len(found.missing)} missing"] if found.missing else []),
+    ]
+    return f": {', '.join(told)}"
+
+
+def _metrics(found: Findings, new: str, old: str) -> str:
+    lines = [f"| metric | {new} | {old} | change | |", "| --- | ---: | ---: | ---: | --- |"]
+    for row in found.metrics:
+        said = f"**{row.verdict}**" if row.verdict == "worse" else row.verdict
+        told = said if row.verdict.isalpha() or row.verdict == "worse" else cell(row.verdict) if row.verdict else ""
+        lines.append(f"| {cell(row.name)} | {row.candidate} | {row.incumbent} | {row.change} | {told} |")
+    return "\n".join(lines)
+
+
+def _signature(found: Findings) -> str:
+    lines = ["| | | before | after | |", "| --- | --- | --- | --- | --- |"]
+    for d in found.signature_rows:
+        weight = "**breaking**" if d.breaking else "compatible"
+        lines.append(
+            f"| {d.where} | {cell(d.name)} | {cell(d.before or 'not there')} | {cell(d.after or 'not there')} "
+            f"| {weight}: {d.why if '`' not in d.why else cell(d.why)} |"
+        )
+    return "\n".join(lines)
+
+
+def _rows(title: str, rows: tuple[Row, ...], new: str, old: str) -> Iterator[str]:
+    if rows:
+        lines = [f"| {title} | {new} | {old} |", "| --- | --- | --- |"]
+        lines.extend(f"| {cell(row.label)} | {cell(row.candidate)} | {cell(row.incumbent)} |" for row in rows)
+        yield "\n".join(lines)
+
+
+def _links(exhibit: Exhibit) -> Iterator[str]:
+    links = [link for facts in (exhibit.candidate, exhibit.incumbent) if facts is not None for link in _of(facts)]
+    if links:
+        yield " · ".join(links)
+
+
+def _of(facts: VersionFacts) -> Iterator[str]:
+    if link := _link(f"v{facts.version}", facts.url):
+        yield link
+    if facts.run is not None and (link := _link(f"run of v{facts.version}", facts.run.url)):
+        yield link
+
+
+def _link(text: str, url: str) -> str:
+    """A link with a text of ours; nothing where the address could be more than an address."""
+    return f"[{text}](<{url}>)" if re.fullmatch(r"https?://[A-Za-z0-9._~:/?#@!$&'()*+,;=%\[\]-]+", url) else ""
+
+
+def _footer(review: Review) -> str:
+    plan = review.plan
+    lines = [f"Digest {code(plan.digest)}"]
+    if plan.changes:
+        apply = f"reconciler apply --yes --expect-digest {plan.digest}"
+        lines.append(
+            f"Merging applies this; by hand: {code(apply)}. To roll back, {code('git revert')} it and merge that."
+        )
+    return f"---\n<sub>{'<br>'.join(lines)}</sub>"
+
+
+def drift_markdown(drift: Drift) -> str:
+    """What drifted, for the page of a job."""
+    parts = [f"### {words.drift_line(drift)}", f"On {code(drift.registry)}."]
+    rows = "".join(_drift_rows(model) for model in drift.models if model.status is not DriftStatus.IN_SYNC)
+    if rows:
+        parts.append(f"| model | | found |\n| --- | --- | --- |\n{rows}")
+    return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
+
+
+def _drift_rows(model: ModelDrift) -> str:
+    told = [
+        *(("**drifted**", words.drift_sentence(effect)) for effect in model.drifted),
+        *(("pending", words.sentence(effect)) for effect in model.pending),
+        *(("**blocked**", words.blocker(blocker)) for blocker in model.blockers),
+        *([("**unknown**", model.why)] if model.why else []),
+    ]
+    return "".join(f"| {cell(model.model)} | {label} | {cell(text)} |\n" for label, text in told)
+
+
+def code(text: str, longest: int = 2000) -> str:
+    """A code span that holds this text: its fence is longer than any run of backticks in it (CommonMark 6.1)."""
+    shown = _cut(text, longest)
+    if not shown:
+        return "`–`"
+    fence = "`" * (max((len(run) for run in re.findall(r"`+", shown)), default=0) + 1)
+    pad = " " if shown.startswith("`") or shown.endswith("`") else ""
+    return f"{fence}{pad}{shown}{pad}{fence}"
+
+
+def cell(text: str) -> str:
+    """
+    The same for a cell of a table. Renderers disagree about what a pipe behind backslashes means there, even in a code
+    span, so a text with a pipe is written as HTML, with everything in it that could mean something as a number.
+    """
+    shown = _cut(text, LONGEST_CELL)
+    if "|" not in shown:
+        return code(shown)
+    return f"<code>{''.join(c if c.isalnum() or c == ' ' else f'&#{ord(c)};' for c in shown)}</code>"
+
+
+def _cut(text: str, longest: int) -> str:
+    shown = clean(text).strip()
+    return shown if len(shown) <= longest else f"{shown[: longest - 1]}…"
+
+
+def _raw(text: str) -> str:
+    """Text inside a block of HTML, in which Markdown is not obeyed."""
+    return html.escape(clean(text))
