@@ -1,0 +1,366 @@
+"""GitHub: the comment under a pull request, what of it was reviewed, and the files by which a job tells of itself."""
+
+import json
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from reconciler.adapters.holders import plain
+from reconciler.errors import ReconcilerError, StaleError
+from reconciler.render.marker import read_marker
+
+if TYPE_CHECKING:
+    from github import Github
+    from github.GithubException import GithubException
+    from github.IssueComment import IssueComment
+    from github.PullRequest import PullRequest
+    from github.Repository import Repository
+
+T = TypeVar("T")
+
+COMMENT_LIMIT = 65_536
+"""
+GitHub's message speaks of 65,536 characters. What is refused was measured by others as 65,536 code points for a pull
+request's text, and 262,144 bytes of UTF-8 for a comment: as many code points of four bytes each are within both.
+"""
+
+SUMMARY_LIMIT = 1024 * 1024
+"""Bytes in the file of a step's summary; a larger one is not shown at all."""
+
+ACTIONS = "github-actions[bot]"
+"""Who comments with the token of a GitHub Actions job."""
+
+MOST_WAITED = 60.0
+"""Seconds that a call waits in all before it gives up: a job that stands still costs money, and is better run again."""
+
+_PAUSES = (1.0, 2.0, 4.0)
+"""Seconds between attempts where GitHub did not answer, or with a fault of its own."""
+
+_CUT = "The rest is left out: GitHub shows 1024 KiB of a summary. The whole plan is in the files of this run."
+
+_WRITE = (
+    "Give the job `permissions: pull-requests: write`. The token of a pull request from a fork, or by Dependabot, may "
+    "only read, whatever is declared: run `reconciler validate` there, which needs none."
+)
+_READ = "Give the job `permissions: pull-requests: read`, and check that the token is one for this repository."
+
+
+class GithubForge:
+    """
+    The port `Forge` for a job of GitHub Actions, or whatever has the same environment variables. Nothing is asked of
+    GitHub before it is needed.
+    """
+
+    def __init__(
+        self, environment: Mapping[str, str], *, timeout: int = 15, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._environment = environment
+        self._api = (environment.get("GITHUB_API_URL") or "https://api.github.com").rstrip("/")
+        self._timeout = timeout
+        self._sleep = sleep
+        self._connection: Github | None = None
+        self._author: str | None = None
+
+    @property
+    def comment_limit(self) -> int:
+        return COMMENT_LIMIT
+
+    def comment(self, body: str, key: str) -> str | None:
+        number = self._pull_request()
+        if number is None:
+            return None
+        place = f"commenting on {self._repository_name}#{number}"
+        return self._patiently(place, _WRITE, lambda: self._put_up(number, body, key))
+
+    def reviewed(self, commit: str, key: str) -> str | None:
+        place = f"looking up how {commit[:12]} came into {self._repository_name}"
+        return self._patiently(place, _READ, lambda: self._look_up(commit, key))
+
+    def tell(self, outputs: Mapping[str, str], summary: str) -> None:
+        text = "".join(_heredoc(name, value) for name, value in outputs.items())
+        if text and (path := self._environment.get("GITHUB_OUTPUT")):
+            _append(Path(path), text)
+        if summary and (path := self._environment.get("GITHUB_STEP_SUMMARY")):
+            _append(Path(path), fitting(summary, SUMMARY_LIMIT - _size(Path(path))))
+
+    def _put_up(self, number: int, body: str, key: str) -> str:
+        issue = self._repository().get_issue(number)
+        ours = self._ours(issue.get_comments(), key)
+        if not ours:
+            return issue.create_comment(body).html_url
+        first, *others = sorted(ours, key=lambda comment: comment.id)
+        if _lines(first.body) != _lines(body):
+            first.edit(body)
+        for other in others:
+            # Two jobs that found none at the same time made one each.
+            with suppress(_not_found()):
+                other.delete()
+        return first.html_url
+
+    def _look_up(self, commit: str, key: str) -> str | None:
+        repository = self._repository()
+        merged = [pull for pull in repository.get_commit(commit).get_pulls() if pull.merged_at is not None]
+        # A commit in the middle of a rebased branch belongs to its request as well, without being its merge commit.
+        pull = min(merged, key=lambda pull: (pull.merge_commit_sha != commit, pull.number), default=None)
+        if pull is None:
+            return None
+        ours = self._ours(repository.get_issue(pull.number).get_comments(), key)
+        if not ours:
+            return None
+        last = max(ours, key=lambda comment: (comment.updated_at, comment.id))
+        _refuse_late(last, pull)
+        return last.body
+
+    def _ours(self, comments: "Iterable[IssueComment]", key: str) -> "list[IssueComment]":
+        """The comments with our marker and this key, as far as they are by the author whom we expect."""
+        marked = [c for c in comments if (marker := read_marker(c.body or "")) is not None and marker.key == key]
+        return [comment for comment in marked if self._by_us(comment)]
+
+    def _by_us(self, comment: "IssueComment") -> bool:
+        user = cast("Any", comment.user)  # null where the account is gone
+        author = self._expected_author().casefold()
+        return (
+            user is not None
+            and user.login.casefold() == author
+            and (not author.endswith("[bot]") or user.type == "Bot")
+        )
+
+    def _expected_author(self) -> str:
+        if self._author is None:
+            self._author = self._environment.get("RECONCILER_COMMENT_AUTHOR") or self._viewer()
+        return self._author
+
+    def _viewer(self) -> str:
+        """
+        Whose the token is. `GET /user` answers this for people only; GraphQL's `viewer` also for the token of a job and
+        of any other app, whose name nothing else in a job tells.
+        """
+        from github.GithubException import GithubException
+
+        try:
+            _, answer = self._github().requester.graphql_query("query { viewer { login } }", {})
+        except GithubException as error:
+            if error.status == 401 or error.status >= 500 or _wait_told(error) is not None:
+                raise
+            return ACTIONS
+        login: object = cast("Any", answer.get("data") or {}).get("viewer", {}).get("login")
+        return login if isinstance(login, str) and login else ACTIONS
+
+    @property
+    def _repository_name(self) -> str:
+        return self._environment.get("GITHUB_REPOSITORY", "")
+
+    def _repository(self) -> "Repository":
+        return self._github().get_repo(self._repository_name)
+
+    def _github(self) -> "Github":
+        if self._connection is None:
+            from github import Auth, Github
+
+            token = self._environment.get("GITHUB_TOKEN") or self._environment.get("GH_TOKEN")
+            if not token:
+                raise ReconcilerError(
+                    "There is no token for GitHub.", "Set GITHUB_TOKEN in the step: `${{ github.token }}` is the job's."
+                )
+            if "/" not in self._repository_name:
+                raise ReconcilerError(
+                    "GITHUB_REPOSITORY does not name a repository.",
+                    "It is set by GitHub Actions; elsewhere, set it to `owner/name`.",
+                )
+            self._connection = Github(
+                auth=Auth.Token(token),
+                base_url=self._api,
+                timeout=self._timeout,
+                per_page=100,
+                retry=None,  # we try again ourselves, and look first whether the comment got there
+                seconds_between_requests=None,
+                seconds_between_writes=None,
+                lazy=True,
+            )
+        return self._connection
+
+    def _pull_request(self) -> int | None:
+        """The number of the pull request that the job runs for; pushes, merge queues and schedules have none."""
+        path = self._environment.get("GITHUB_EVENT_PATH")
+        if not path:
+            found = re.fullmatch(r"refs/pull/(\d+)/(?:merge|head)", self._environment.get("GITHUB_REF", ""))
+            return int(found[1]) if found else None
+        event = _read_event(Path(path))
+        request, issue = _part(event, "pull_request"), _part(event, "issue")
+        number: object = request.get("number") or (issue.get("number") if issue.get("pull_request") else None)
+        return number if isinstance(number, int) else None
+
+    def _patiently(self, place: str, permission: str, attempt: Callable[[], T]) -> T:
+        """
+        Try, and try again where that may help: as a whole, so that what did get there is seen before it is written
+        again. Everything that goes wrong becomes a ReconcilerError; none of them can hold the token.
+        """
+        from github.GithubException import BadAttributeException, GithubException
+        from requests import RequestException
+
+        waited, pauses = 0.0, iter(_PAUSES)
+        while True:
+            try:
+                return attempt()
+            except GithubException as error:
+                told = _wait_told(error)
+                pause = told if told is not None else next(pauses, None) if error.status >= 500 else None
+                if pause is None or waited + pause > MOST_WAITED:
+                    raise self._refused(place, permission, error, told) from None
+            except RequestException as error:
+                pause = next(pauses, None)
+                if pause is None or waited + pause > MOST_WAITED:
+                    raise ReconcilerError(
+                        f"{self._api} did not answer while {place} ({type(error).__name__}).",
+                        "Run the job again; where it keeps failing, check GITHUB_API_URL and the proxy.",
+                    ) from None
+            except (BadAttributeException, AssertionError, RuntimeError, ValueError, TypeError) as error:
+                # PyGithub 2.10 says so in its own words where an answer, or a redirection, is not one of GitHub's.
+                raise ReconcilerError(
+                    f"{self._api} does not answer as GitHub does while {place} ({type(error).__name__}).",
+                    "Check GITHUB_API_URL, and whether a proxy answers instead.",
+                ) from None
+            self._sleep(pause)
+            waited += pause
+
+    def _refused(self, place: str, permission: str, error: "GithubException", wait: float | None) -> ReconcilerError:
+        said = _said(error)
+        if wait is not None:
+            return ReconcilerError(
+                f"GitHub's rate limit was reached while {place}; it asks to wait for {wait:.0f} s.",
+                "Run the job again after that. What was planned or applied stands.",
+            )
+        match error.status:
+            case 401:
+                fix = "Set GITHUB_TOKEN to a token that is valid: `${{ github.token }}` is the job's."
+            case 403:
+                fix = permission
+            case 404 | 410:
+                fix = f"Check GITHUB_REPOSITORY, and that the token may see it. {permission}"
+            case 422:
+                fix = "The text may be too long, the conversation locked, or the commit not pushed yet."
+            case status if status >= 500:
+                fix = "The fault is GitHub's: run the job again, and see https://www.githubstatus.com."
+            case _:
+                fix = "Check GITHUB_API_URL and GITHUB_REPOSITORY."
+        return ReconcilerError(f"GitHub answered {error.status}{said} while {place}.", fix)
+
+
+def fitting(text: str, limit: int) -> str:
+    """
+    The text, or as many of its paragraphs as fit into this many bytes with a word about the rest. It is cut only where
+    no fence and no `<details>` is open, which would swallow what follows.
+    """
+    text = text.encode(errors="backslashreplace").decode().rstrip("\n") + "\n"
+    if len(text.encode()) <= limit:
+        return text
+    note = f"\n{_CUT}\n"
+    left = limit - len(note.encode())
+    kept, whole, depth, fenced = 0, 0, 0, False
+    for paragraph in re.split(r"(?<=\n)(?=\n)", text):
+        kept += len(paragraph.encode())
+        if kept > left:
+            break
+        depth += paragraph.count("<details") - paragraph.count("</details>")
+        fenced ^= len(re.findall(r"^ {0,3}```", paragraph, re.MULTILINE)) % 2 == 1
+        if depth <= 0 and not fenced:
+            whole = kept
+    return text.encode()[:whole].decode() + note if left >= 0 else ""
+
+
+def _refuse_late(comment: "IssueComment", pull: "PullRequest") -> None:
+    if pull.merged_at is not None and comment.updated_at > pull.merged_at:
+        raise StaleError(
+            f"The plan under #{pull.number} was written after the merge, so nobody can have reviewed it: "
+            f"{comment.html_url}.",
+            "Look at what would be done now, with `reconciler plan`, and apply that without --expect-reviewed.",
+        )
+
+
+def _wait_told(error: "GithubException") -> float | None:
+    """
+    The seconds that a rate limit asks to wait, or None where the error is not one. The time that is left is counted
+    from GitHub's clock, not from ours.
+    """
+    from github.GithubException import RateLimitExceededException
+
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    if error.status not in {403, 429}:
+        return None
+    told = headers.get("retry-after", "")
+    if told.isdigit():
+        return float(told)
+    if headers.get("x-ratelimit-remaining") == "0":
+        with suppress(ValueError):
+            reset = float(headers.get("x-ratelimit-reset", ""))
+            return max(0.0, reset - parsedate_to_datetime(headers.get("date", "")).timestamp()) + 1
+        return MOST_WAITED
+    # The secondary limits come without a header at times; then GitHub's documentation asks for a minute.
+    return MOST_WAITED if error.status == 429 or isinstance(error, RateLimitExceededException) else None
+
+
+def _said(error: "GithubException") -> str:
+    data: Any = error.data
+    if not isinstance(data, dict):
+        return ""
+    answer = cast("dict[str, Any]", data)
+    details = answer.get("errors")
+    reasons: list[object] = [answer.get("message")]
+    for detail in cast("list[Any]", details) if isinstance(details, list) else []:
+        reasons.append(cast("dict[str, Any]", detail).get("message") if isinstance(detail, dict) else detail)
+    said = "; ".join(reason for reason in reasons if isinstance(reason, str) and reason)
+    return f" ({plain(said, 200)})" if said else ""
+
+
+def _not_found() -> "type[GithubException]":
+    from github.GithubException import UnknownObjectException
+
+    return UnknownObjectException
+
+
+def _lines(body: str | None) -> str:
+    """A body to compare: GitHub's editor ends lines with a carriage return."""
+    return (body or "").replace("\r\n", "\n").strip()
+
+
+def _heredoc(name: str, value: str) -> str:
+    delimiter = f"end-{secrets.token_hex(16)}"
+    while delimiter in value:
+        delimiter = f"end-{secrets.token_hex(16)}"
+    return f"{name}<<{delimiter}\n{value}\n{delimiter}\n"
+
+
+def _read_event(path: Path) -> dict[str, Any]:
+    try:
+        event: object = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ReconcilerError(
+            f"The event of this job cannot be read from {path} ({type(error).__name__}).",
+            "GitHub Actions writes it; unset GITHUB_EVENT_PATH where there is none.",
+        ) from error
+    return cast("dict[str, Any]", event) if isinstance(event, dict) else {}
+
+
+def _part(event: dict[str, Any], name: str) -> dict[str, Any]:
+    part = event.get(name)
+    return cast("dict[str, Any]", part) if isinstance(part, dict) else {}
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _append(path: Path, text: str) -> None:
+    try:
+        with path.open("a", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+            file.write(text)
+    except OSError as error:
+        raise ReconcilerError(
+            f"{path} cannot be written to ({error.strerror}).",
+            "GitHub Actions names it in GITHUB_OUTPUT or GITHUB_STEP_SUMMARY; unset the variable elsewhere.",
+        ) from error

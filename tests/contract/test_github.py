@@ -1,0 +1,609 @@
+"""What the adapter for GitHub does, against a server on this machine that answers as GitHub's REST API does."""
+
+import json
+import re
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from reconciler.adapters.github import COMMENT_LIMIT, SUMMARY_LIMIT, GithubForge
+from reconciler.core.names import Commit
+from reconciler.errors import ReconcilerError, StaleError
+from reconciler.ports import Forge
+from reconciler.render.marker import Marker
+
+TOKEN = "ghs_NeverToBeSeen"
+REPOSITORY = "acme/models"
+KEY = "a1"
+MARKER = Marker(KEY, "d" * 64, "c" * 40)
+BODY = f"{MARKER}\n## Plan\n\n`RiskClassifier`: promote v5\n"
+NEWER = BODY.replace("v5", "v6")
+MERGED = Commit("ab" * 20)
+
+BOT = {"login": "github-actions[bot]", "type": "Bot"}
+PERSON = {"login": "mallory", "type": "User"}
+SOMEBODY_NAMED_LIKE_THE_BOT = {"login": "github-actions[bot]", "type": "User"}
+
+
+@dataclass
+class Fault:
+    """What the server does instead of answering; `applied` carries the request out all the same."""
+
+    status: int = 0
+    body: dict[str, Any] = field(default_factory=dict[str, Any])
+    headers: dict[str, str] = field(default_factory=dict[str, str])
+    method: str = ""
+    hang: bool = False
+    applied: bool = False
+
+
+@dataclass
+class Hub:
+    """The state of a GitHub with one repository: comments, pull requests, and whose the token is."""
+
+    viewer: dict[str, str] = field(default_factory=lambda: dict(BOT))
+    comments: dict[int, list[dict[str, Any]]] = field(default_factory=dict[int, list[dict[str, Any]]])
+    pulls: dict[str, list[dict[str, Any]]] = field(default_factory=dict[str, list[dict[str, Any]]])
+    faults: list[Fault] = field(default_factory=list[Fault])
+    requests: list[str] = field(default_factory=list[str])
+    page: int = 100
+    url: str = ""
+    ids: Iterator[int] = field(default_factory=lambda: count(1))
+    closing: Event = field(default_factory=Event)
+
+    def add(self, body: str, user: dict[str, str] | None, *, pull: int = 7, updated: str = "10:00:00") -> None:
+        number = next(self.ids)
+        comment = {
+            "id": number,
+            "url": f"{self.url}/repos/{REPOSITORY}/issues/comments/{number}",
+            "html_url": f"https://github.example/{REPOSITORY}/pull/{pull}#issuecomment-{number}",
+            "body": body,
+            "user": user and {**user, "url": f"{self.url}/users/{user['login']}"},
+            "created_at": f"2026-05-01T{updated}Z",
+            "updated_at": f"2026-05-01T{updated}Z",
+        }
+        self.comments.setdefault(pull, []).append(comment)
+
+    def bodies(self, pull: int = 7) -> list[str]:
+        return [comment["body"] for comment in self.comments.get(pull, [])]
+
+    def merged(self, number: int, merge_commit: str = MERGED, at: str | None = "12:00:00") -> dict[str, Any]:
+        return {
+            "number": number,
+            "url": f"{self.url}/repos/{REPOSITORY}/pulls/{number}",
+            "merge_commit_sha": merge_commit,
+            "merged_at": at and f"2026-05-01T{at}Z",
+        }
+
+    def writes(self) -> list[str]:
+        return [request for request in self.requests if not request.startswith("GET") and "graphql" not in request]
+
+    def answer(self, method: str, target: str, data: dict[str, Any]) -> tuple[int, Any, dict[str, str]]:
+        parts = urlsplit(target)
+        path = parts.path.removeprefix(f"/repos/{REPOSITORY}")
+        if path == "/graphql":
+            return 200, {"data": {"viewer": {"login": self.viewer["login"]}}}, {}
+        if found := re.fullmatch(r"/issues/(\d+)/comments", path):
+            number = int(found[1])
+            if method == "POST":
+                self.add(data["body"], self.viewer, pull=number)
+                return 201, self.comments[number][-1], {}
+            return self._paged(self.comments.get(number, []), parts.path, parts.query)
+        if found := re.fullmatch(r"/issues/comments/(\d+)", path):
+            return self._one(method, int(found[1]), data)
+        if found := re.fullmatch(r"/commits/(\w+)/pulls", path):
+            return self._paged(self.pulls.get(found[1], []), parts.path, parts.query)
+        return 404, {"message": "Not Found", "documentation_url": "https://docs.github.com/rest"}, {}
+
+    def _one(self, method: str, number: int, data: dict[str, Any]) -> tuple[int, Any, dict[str, str]]:
+        for comments in self.comments.values():
+            for comment in comments:
+                if comment["id"] == number and method == "DELETE":
+                    comments.remove(comment)
+                    return 204, None, {}
+                if comment["id"] == number and method == "PATCH":
+                    comment["body"] = data["body"]
+                    return 200, comment, {}
+        return 404, {"message": "Not Found"}, {}
+
+    def _paged(self, items: list[dict[str, Any]], path: str, query: str) -> tuple[int, Any, dict[str, str]]:
+        asked = parse_qs(query)
+        page, size = int(asked.get("page", ["1"])[0]), min(int(asked.get("per_page", ["30"])[0]), self.page)
+        last = max(1, -(-len(items) // size))
+        links = [f'<{self.url}{path}?per_page={size}&page={last}>; rel="last"']
+        if page < last:
+            links.insert(0, f'<{self.url}{path}?per_page={size}&page={page + 1}>; rel="next"')
+        return 200, items[(page - 1) * size : page * size], {"Link": ", ".join(links)} if last > 1 else {}
+
+
+@contextmanager
+def serving(hub: Hub) -> Generator[Hub]:
+    class Handler(BaseHTTPRequestHandler):
+        def handle_any(self) -> None:
+            data = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
+            hub.requests.append(f"{self.command} {self.path}")
+            assert self.headers["Authorization"] == f"token {TOKEN}"
+            fault = next((f for f in hub.faults if f.method in {"", self.command}), None)
+            if fault is not None:
+                hub.faults.remove(fault)
+                if fault.applied:
+                    hub.answer(self.command, self.path, data)
+                if fault.hang:
+                    hub.closing.wait(30)
+                else:
+                    self.say(fault.status, fault.body, fault.headers)
+            else:
+                self.say(*hub.answer(self.command, self.path, data))
+
+        def say(self, status: int, body: Any, headers: dict[str, str]) -> None:
+            raw = b"" if body is None else json.dumps(body).encode()
+            self.send_response(status)
+            for name, value in {"Content-Type": "application/json", **headers}.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(raw)))
+            self.end_headers()
+            self.wfile.write(raw)
+
+        do_GET = do_POST = do_PATCH = do_DELETE = handle_any  # noqa: N815  # as http.server has it
+
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return "Fri, 01 May 2026 10:00:00 GMT"
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # as http.server has it
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    hub.url = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield hub
+    finally:
+        hub.closing.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with serving(Hub()) as hub:
+        yield hub
+
+
+class Job:
+    """The environment of a job, and the seconds that it slept."""
+
+    def __init__(self, hub: Hub, folder: Path, event: dict[str, Any]) -> None:
+        self.folder = folder
+        self.slept: list[float] = []
+        (folder / "event.json").write_text(json.dumps(event))
+        self.environment = {
+            "GITHUB_API_URL": hub.url,
+            "GITHUB_REPOSITORY": REPOSITORY,
+            "GITHUB_EVENT_PATH": str(folder / "event.json"),
+            "GITHUB_TOKEN": TOKEN,
+            "GITHUB_OUTPUT": str(folder / "output"),
+            "GITHUB_STEP_SUMMARY": str(folder / "summary.md"),
+        }
+
+    def forge(self, **environment: str) -> GithubForge:
+        return GithubForge({**self.environment, **environment}, timeout=1, sleep=self.slept.append)
+
+
+PULL_REQUEST = {"action": "synchronize", "number": 7, "pull_request": {"number": 7}}
+COMMENT_ON_A_PULL_REQUEST = {"issue": {"number": 7, "pull_request": {"url": "…"}}, "comment": {}}
+COMMENT_ON_AN_ISSUE = {"issue": {"number": 7}, "comment": {}}
+MERGE_GROUP = {"merge_group": {"head_sha": "…", "base_sha": "…"}}
+PUSH = {"ref": "refs/heads/main", "before": "…", "after": "…"}
+
+
+@pytest.fixture
+def job(hub: Hub, tmp_path: Path) -> Job:
+    return Job(hub, tmp_path, PULL_REQUEST)
+
+
+def test_it_is_a_forge(job: Job) -> None:
+    forge: Forge = job.forge()
+
+    assert forge.comment_limit == COMMENT_LIMIT
+
+
+@pytest.mark.parametrize("event", [PULL_REQUEST, COMMENT_ON_A_PULL_REQUEST], ids=["pull request", "comment on one"])
+def test_a_first_comment_is_made_and_its_address_returned(hub: Hub, tmp_path: Path, event: dict[str, Any]) -> None:
+    address = Job(hub, tmp_path, event).forge().comment(BODY, KEY)
+
+    assert hub.bodies() == [BODY]
+    assert address == hub.comments[7][0]["html_url"]
+
+
+@pytest.mark.parametrize("event", [PUSH, MERGE_GROUP, COMMENT_ON_AN_ISSUE], ids=["push", "merge group", "issue"])
+def test_a_job_for_no_pull_request_asks_nothing(hub: Hub, tmp_path: Path, event: dict[str, Any]) -> None:
+    assert Job(hub, tmp_path, event).forge(GITHUB_TOKEN="").comment(BODY, KEY) is None
+    assert hub.requests == []
+
+
+def test_without_an_event_the_ref_tells_the_pull_request(hub: Hub, job: Job) -> None:
+    job.forge(GITHUB_EVENT_PATH="", GITHUB_REF="refs/pull/7/merge").comment(BODY, KEY)
+
+    assert hub.bodies() == [BODY]
+
+
+def test_twice_the_same_is_one_comment_and_no_edit(hub: Hub, job: Job) -> None:
+    first = job.forge().comment(BODY, KEY)
+    second = job.forge().comment(BODY, KEY)
+
+    assert first == second
+    assert len(hub.writes()) == 1
+
+
+def test_what_an_editor_did_to_the_ends_of_lines_is_no_difference(hub: Hub, job: Job) -> None:
+    hub.add(BODY.replace("\n", "\r\n").strip(), BOT)
+
+    job.forge().comment(BODY, KEY)
+
+    assert hub.writes() == []
+
+
+def test_a_comment_is_brought_up_to_date_in_place(hub: Hub, job: Job) -> None:
+    hub.add("Nice change!", PERSON)
+    hub.add(BODY, BOT)
+
+    job.forge().comment(NEWER, KEY)
+
+    assert hub.bodies() == ["Nice change!", NEWER]
+
+
+def test_ours_is_found_on_a_later_page(hub: Hub, job: Job) -> None:
+    hub.page = 3
+    for number in range(10):
+        hub.add(f"Comment {number}", PERSON)
+    hub.add(BODY, BOT)
+
+    job.forge().comment(NEWER, KEY)
+
+    assert hub.bodies().count(NEWER) == 1
+    assert BODY not in hub.bodies()
+
+
+FORGERIES = {"a person": PERSON, "a person named like the bot": SOMEBODY_NAMED_LIKE_THE_BOT, "a deleted account": None}
+
+
+@pytest.mark.parametrize("user", FORGERIES.values(), ids=FORGERIES.keys())
+def test_a_comment_with_our_marker_by_another_author_is_left_alone(
+    hub: Hub, job: Job, user: dict[str, str] | None
+) -> None:
+    hub.add(BODY, user)
+
+    job.forge().comment(NEWER, KEY)
+
+    assert hub.bodies() == [BODY, NEWER]
+
+
+OTHERS = {
+    "another key": BODY.replace("key=a1", "key=b2"),
+    "the marker further down": f"> quoted\n{BODY}",
+    "no marker": "## Plan",
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("body", OTHERS.values(), ids=OTHERS.keys())
+def test_another_comment_by_the_same_author_is_left_alone(hub: Hub, job: Job, body: str) -> None:
+    hub.add(body, BOT)
+
+    job.forge().comment(NEWER, KEY)
+
+    assert hub.bodies() == [body, NEWER]
+
+
+def test_of_two_of_ours_the_oldest_is_kept(hub: Hub, job: Job) -> None:
+    hub.add(BODY, BOT)
+    hub.add("And?", PERSON)
+    hub.add(BODY, BOT)
+
+    address = job.forge().comment(NEWER, KEY)
+
+    assert hub.bodies() == [NEWER, "And?"]
+    assert address == hub.comments[7][0]["html_url"]
+
+
+def test_one_that_another_job_took_away_first_is_no_error(hub: Hub, job: Job) -> None:
+    hub.add(BODY, BOT)
+    hub.add(BODY, BOT)
+    hub.faults.append(Fault(404, {"message": "Not Found"}, method="DELETE"))
+
+    assert job.forge().comment(BODY, KEY)
+
+
+AUTHORS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
+    "the token's owner": ({"login": "Model-Robot", "type": "User"}, {}),
+    "an app's token": ({"login": "acme-models[bot]", "type": "Bot"}, {}),
+    "the author who is named": (PERSON, {"RECONCILER_COMMENT_AUTHOR": "MALLORY"}),
+}
+
+
+@pytest.mark.parametrize(("author", "environment"), AUTHORS.values(), ids=AUTHORS.keys())
+def test_the_author_is_who_we_are(hub: Hub, job: Job, author: dict[str, str], environment: dict[str, str]) -> None:
+    hub.viewer = author if not environment else dict(BOT)
+    hub.add(BODY, {**author, "login": author["login"].lower()})
+
+    job.forge(**environment).comment(NEWER, KEY)
+
+    assert hub.bodies() == [NEWER]
+
+
+def test_where_nothing_tells_who_we_are_it_is_the_bot_of_actions(hub: Hub, job: Job) -> None:
+    hub.add(BODY, BOT)
+    hub.faults.append(Fault(403, {"message": "Resource not accessible by integration"}, method="POST"))
+
+    job.forge().comment(NEWER, KEY)
+
+    assert hub.bodies() == [NEWER]
+
+
+# What goes wrong.
+
+SECONDARY = {"message": "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."}
+PRIMARY = {"message": "API rate limit exceeded for installation ID 1."}
+RESET_IN_20 = {"X-RateLimit-Remaining": "0", "X-RateLimit-Limit": "1000", "X-RateLimit-Reset": "1777629620"}
+
+REFUSED: dict[str, tuple[Fault, list[str]]] = {
+    "a wrong token": (Fault(401, {"message": "Bad credentials"}), ["401", "GITHUB_TOKEN"]),
+    "no permission": (
+        Fault(403, {"message": "Resource not accessible by integration"}),
+        ["403", "pull-requests: write", "fork", "validate"],
+    ),
+    "no such repository": (Fault(404, {"message": "Not Found"}), ["404", "GITHUB_REPOSITORY"]),
+    "too long": (
+        Fault(422, {"message": "Validation Failed", "errors": [{"message": "Body is too long"}, "odd"]}, method="POST"),
+        ["422", "Body is too long"],
+    ),
+    "a redirection elsewhere": (
+        Fault(301, {}, {"Location": "https://elsewhere.example/x"}),
+        ["does not answer as GitHub", "GITHUB_API_URL"],
+    ),
+    "a list of what are no comments": (
+        Fault(200, {"message": "hello"}),
+        ["does not answer as GitHub", "GITHUB_API_URL"],
+    ),
+    "a limit for an hour": (
+        Fault(403, PRIMARY, {**RESET_IN_20, "X-RateLimit-Reset": "1777633200"}),
+        ["rate limit", "3601 s"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("fault", "said"), REFUSED.values(), ids=REFUSED.keys())
+def test_a_refusal_names_the_place_and_what_to_do(hub: Hub, job: Job, fault: Fault, said: list[str]) -> None:
+    hub.faults.append(fault)
+
+    with pytest.raises(ReconcilerError) as refused:
+        job.forge().comment(BODY, KEY)
+
+    assert all(word in str(refused.value) for word in ["acme/models#7", *said]), str(refused.value)
+    assert TOKEN not in str(refused.value)
+    assert job.slept == []
+
+
+PASSING: dict[str, tuple[Fault, list[float]]] = {
+    "a fault of GitHub's": (Fault(502, {"message": "Server Error"}), [1]),
+    "a hang": (Fault(hang=True), [1]),
+    "a secondary limit that says how long": (Fault(403, SECONDARY, {"Retry-After": "7"}), [7]),
+    "a secondary limit that does not": (Fault(403, SECONDARY), [60]),
+    "a secondary limit by its own status": (Fault(429, SECONDARY, {"Retry-After": "5"}), [5]),
+    "a primary limit": (Fault(403, PRIMARY, RESET_IN_20), [21]),
+}
+
+
+@pytest.mark.parametrize(("fault", "slept"), PASSING.values(), ids=PASSING.keys())
+def test_what_passes_is_waited_for(hub: Hub, job: Job, fault: Fault, slept: list[float]) -> None:
+    hub.faults.append(fault)
+
+    job.forge().comment(BODY, KEY)
+
+    assert hub.bodies() == [BODY]
+    assert job.slept == slept
+
+
+def test_a_comment_that_got_there_although_the_answer_did_not_is_not_made_again(hub: Hub, job: Job) -> None:
+    hub.faults.append(Fault(504, {}, method="POST", applied=True))
+
+    job.forge().comment(BODY, KEY)
+
+    assert hub.bodies() == [BODY]
+
+
+ENDLESS = {
+    "faults of GitHub's": (Fault(503, {"message": "Unavailable"}), "503", [1, 2, 4]),
+    "limits that are told anew": (Fault(429, SECONDARY, {"Retry-After": "25"}), "rate limit", [25, 25]),
+}
+
+
+@pytest.mark.parametrize(("fault", "said", "slept"), ENDLESS.values(), ids=ENDLESS.keys())
+def test_what_does_not_pass_is_given_up(hub: Hub, job: Job, fault: Fault, said: str, slept: list[float]) -> None:
+    hub.faults.extend([fault] * 9)
+
+    with pytest.raises(ReconcilerError, match=said):
+        job.forge().comment(BODY, KEY)
+
+    assert job.slept == slept
+
+
+def test_nobody_there_is_an_error_with_the_address(job: Job) -> None:
+    with pytest.raises(ReconcilerError, match=r"http://127\.0\.0\.1:1 did not answer"):
+        job.forge(GITHUB_API_URL="http://127.0.0.1:1").comment(BODY, KEY)
+
+
+MISSING = {"GITHUB_TOKEN": "token", "GITHUB_REPOSITORY": "owner/name"}
+
+
+@pytest.mark.parametrize(("variable", "said"), MISSING.items())
+def test_a_variable_that_is_missing_is_named(job: Job, variable: str, said: str) -> None:
+    with pytest.raises(ReconcilerError, match=variable) as refused:
+        job.forge(**{variable: ""}).comment(BODY, KEY)
+
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["gone.json", "cut-off.json"])
+def test_an_event_that_cannot_be_read_is_an_error(job: Job, name: str) -> None:
+    (job.folder / "cut-off.json").write_text("{")
+
+    with pytest.raises(ReconcilerError, match="event of this job"):
+        job.forge(GITHUB_EVENT_PATH=str(job.folder / name)).comment(BODY, KEY)
+
+
+# What was reviewed.
+
+
+def test_the_plan_that_was_reviewed_is_found_from_the_merge_commit(hub: Hub, job: Job) -> None:
+    hub.pulls[MERGED] = [hub.merged(7)]
+    hub.add(BODY, BOT)
+
+    assert job.forge().reviewed(MERGED, KEY) == BODY
+
+
+def test_a_commit_within_a_rebased_branch_belongs_to_its_request(hub: Hub, job: Job) -> None:
+    hub.pulls[MERGED] = [hub.merged(7, merge_commit="f" * 40)]
+    hub.add(BODY, BOT)
+
+    assert job.forge().reviewed(MERGED, KEY) == BODY
+
+
+def test_of_several_requests_the_one_that_the_commit_merged_counts(hub: Hub, job: Job) -> None:
+    hub.pulls[MERGED] = [hub.merged(3, merge_commit="f" * 40), hub.merged(5, at=None), hub.merged(7)]
+    for pull in (3, 5):
+        hub.add(BODY, BOT, pull=pull)
+    hub.add(NEWER, BOT, pull=7)
+
+    assert job.forge().reviewed(MERGED, KEY) == NEWER
+
+
+def test_a_request_that_is_open_or_closed_without_a_merge_does_not_count(hub: Hub, job: Job) -> None:
+    hub.pulls[MERGED] = [hub.merged(7, at=None)]
+    hub.add(BODY, BOT)
+
+    assert job.forge().reviewed(MERGED, KEY) is None
+
+
+def test_a_commit_without_a_request_was_not_reviewed(hub: Hub, job: Job) -> None:
+    assert job.forge().reviewed(MERGED, KEY) is None
+
+
+@pytest.mark.parametrize("user", FORGERIES.values(), ids=FORGERIES.keys())
+def test_a_plan_that_somebody_else_wrote_was_not_reviewed(hub: Hub, job: Job, user: dict[str, str] | None) -> None:
+    hub.pulls[MERGED] = [hub.merged(7)]
+    hub.add(BODY, user)
+
+    assert job.forge().reviewed(MERGED, KEY) is None
+
+
+def test_of_two_of_ours_the_one_written_last_is_what_was_reviewed(hub: Hub, job: Job) -> None:
+    hub.pulls[MERGED] = [hub.merged(7)]
+    hub.add(NEWER, BOT, updated="11:00:00")
+    hub.add(BODY, BOT, updated="10:00:00")
+
+    assert job.forge().reviewed(MERGED, KEY) == NEWER
+
+
+def test_a_plan_that_was_written_after_the_merge_was_reviewed_by_nobody(hub: Hub, job: Job) -> None:
+    hub.pulls[MERGED] = [hub.merged(7)]
+    hub.add(BODY, BOT, updated="12:00:01")
+
+    with pytest.raises(StaleError, match=r"#7 was written after the merge"):
+        job.forge().reviewed(MERGED, KEY)
+
+
+def test_looking_up_a_review_needs_to_read_only(hub: Hub, job: Job) -> None:
+    hub.faults.append(Fault(403, {"message": "Resource not accessible by integration"}))
+
+    with pytest.raises(ReconcilerError, match="pull-requests: read"):
+        job.forge().reviewed(MERGED, KEY)
+
+
+# What the job tells.
+
+
+def read_outputs(text: str) -> dict[str, str]:
+    """The outputs as the runner reads them from the file."""
+    found: dict[str, str] = {}
+    lines = iter(text.split("\n"))
+    for line in lines:
+        if not line:
+            continue
+        name, delimiter = line.split("<<")
+        value: list[str] = []
+        while (line := next(lines)) != delimiter:
+            value.append(line)
+        found[name] = "\n".join(value)
+    return found
+
+
+def test_outputs_come_back_as_they_were(job: Job) -> None:
+    outputs = {"changes": "true", "plan": "a\nchanges=false\nx<<EOF\nEOF\n", "empty": "", "text": "ä\r\n%0A::error::"}
+
+    job.forge().tell({"first": "1"}, "")
+    job.forge().tell(outputs, "")
+
+    assert read_outputs((job.folder / "output").read_bytes().decode()) == {"first": "1", **outputs}
+    assert not (job.folder / "summary.md").exists()
+
+
+def test_summaries_stand_below_each_other(job: Job) -> None:
+    job.forge().tell({}, "# One")
+    job.forge().tell({}, "# Two\n")
+
+    assert (job.folder / "summary.md").read_text() == "# One\n# Two\n"
+
+
+def test_a_summary_that_is_too_long_is_cut_between_paragraphs(job: Job) -> None:
+    paragraphs = [f"{number}: {'ä' * 1000}" for number in range(1000)]
+
+    job.forge().tell({}, "\n\n".join(paragraphs))
+
+    written = (job.folder / "summary.md").read_bytes()
+    *kept, last = written.decode().rstrip("\n").split("\n\n")
+    assert SUMMARY_LIMIT - 3000 < len(written) <= SUMMARY_LIMIT
+    assert kept == paragraphs[: len(kept)]
+    assert last.startswith("The rest is left out")
+
+
+@pytest.mark.parametrize(("begin", "end"), [("<details>", "</details>"), ("```diff", "```")], ids=["details", "fence"])
+def test_a_summary_is_not_cut_where_the_rest_would_be_swallowed(job: Job, begin: str, end: str) -> None:
+    job.forge().tell({}, f"# Plan\n\n{begin}\n\n" + "- line\n\n" * 200_000 + f"{end}\n")
+
+    summary = (job.folder / "summary.md").read_text()
+    assert summary.startswith("# Plan\n\nThe rest is left out")
+
+
+def test_what_other_steps_wrote_counts_as_well(job: Job) -> None:
+    (job.folder / "summary.md").write_text("x" * (SUMMARY_LIMIT - 300))
+
+    job.forge().tell({}, "paragraph\n\n" * 1000)
+
+    assert SUMMARY_LIMIT - 300 < (job.folder / "summary.md").stat().st_size <= SUMMARY_LIMIT
+
+
+def test_outside_of_a_job_nothing_is_told() -> None:
+    GithubForge({}).tell({"changes": "true"}, "# Plan")
+
+
+def test_a_file_that_cannot_be_written_is_an_error(job: Job) -> None:
+    with pytest.raises(ReconcilerError, match="GITHUB_OUTPUT"):
+        job.forge(GITHUB_OUTPUT=str(job.folder)).tell({"changes": "true"}, "")
+
+
+def test_nothing_of_the_token_is_in_what_a_forge_shows_of_itself(hub: Hub, job: Job) -> None:
+    forge = job.forge()
+    forge.comment(BODY, KEY)
+
+    assert TOKEN not in repr(forge)
