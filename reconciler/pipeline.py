@@ -58,13 +58,22 @@ class StalePlanError(StaleError):
 @dataclass(frozen=True, slots=True)
 class Reviewed:
     """
-    What was reviewed: the digest of a plan and, for a saved one, the commit it was made from. A digest alone stands for
-    the same changes from whatever commit, as a merge makes another commit out of what was reviewed.
+    What was reviewed: the digest of a plan, those of its models one by one where they are known, and, for a saved plan,
+    the commit it was made from. Digests alone stand for the same changes from whatever commit, as a merge makes another
+    commit out of what was reviewed.
     """
 
     digest: str
     commit: Commit | None = None
     any_commit: bool = False
+    models: frozenset[str] = frozenset()
+
+    def covers(self, plan: Plan) -> bool:
+        """
+        Whether all that the plan would do was reviewed. What was reviewed and is done already, by an apply that ended
+        half-way, say, is no reason to refuse the rest.
+        """
+        return plan.digest == self.digest or plan.model_digests <= self.models
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +81,24 @@ class ApplyRequest:
     """
     What to apply and how. Without a `ref` it is HEAD, and refused while manifests in the work tree differ from it.
     `confirm` is asked with the plan before anything is locked or written; what it agreed to is
-    then what is applied, or nothing. `stop` is set to finish the models in hand and skip the rest.
+    then what is applied, or nothing. `look_up` finds what was reviewed for a commit, if anything was: then nothing is
+    applied that was not. `stop` is set to finish the models in hand and skip the rest.
     """
 
     ref: str | None = None
     options: PlanOptions = PlanOptions()
     reviewed: Reviewed | None = None
     confirm: Callable[[Plan], bool] | None = None
+    look_up: Callable[[Commit], Reviewed | None] | None = None
     allow_rewind: bool = False
     parallelism: int = 8
     lock_timeout: float = 60.0
     stop: Flag = field(default_factory=Flag)
+
+    @property
+    def asks_for_review(self) -> bool:
+        """Whether somebody agreed to the plan, and to nothing else."""
+        return self.reviewed is not None or self.confirm is not None or self.look_up is not None
 
 
 def apply(world: World, request: ApplyRequest, report: Report) -> Receipt:
@@ -118,8 +134,10 @@ def apply(world: World, request: ApplyRequest, report: Report) -> Receipt:
         plan = make_plan(world, desired, request.options)
         if not shown:
             report(Planned(plan))
-        if reviewed is not None and reviewed.digest != plan.digest:
+        if reviewed is not None and not reviewed.covers(plan):
             raise StalePlanError(plan)
+        if request.look_up is not None:
+            _refuse_unreviewed(world, request.look_up, plan, commit)
         _refuse_unsafe(plan)
         run = _Run(world, request, report, lease, desired, plan, commit)
         _refuse_rewind(world, commit, applied_before(plan), request)
@@ -159,6 +177,34 @@ def _refuse_unsafe(plan: Plan) -> None:
 def _refuse_rewind(world: World, commit: Commit, applied: Mapping[Commit | None, str], request: ApplyRequest) -> None:
     if not request.allow_rewind and (fault := rewind_fault(world, commit, applied)):
         raise StaleError(fault, "Pass --allow-rewind to apply it all the same.")
+
+
+LOOK_BACK = 30
+"""How many merges back what was reviewed is looked for, when several are applied at once."""
+
+
+def _refuse_unreviewed(world: World, look_up: Callable[[Commit], Reviewed | None], plan: Plan, commit: Commit) -> None:
+    """
+    Several merges may be waiting for one apply: a queue of jobs keeps the newest only. So what the last one's review
+    does not show may be in the review of one before it.
+    """
+    unreviewed, found = plan.model_digests, False
+    applied = frozenset(before for before in applied_before(plan) if before is not None)
+    for merged in world.source.line(commit, applied, LOOK_BACK):
+        if not unreviewed:
+            return
+        reviewed = look_up(merged)
+        if reviewed is not None:
+            found = True
+            unreviewed = frozenset[str]() if reviewed.covers(plan) else unreviewed - reviewed.models
+    if not unreviewed:
+        return
+    if found:
+        raise StalePlanError(plan)
+    raise BlockedError(
+        f"Nothing was reviewed for commit {short(commit)}: no comment of ours under a change request shows its plan.",
+        "Bring it in by a change request, or apply it without --expect-reviewed.",
+    )
 
 
 @contextmanager
@@ -273,7 +319,7 @@ class _Run:
         now = self._diff(name, live)
         if digest_of([now]) == digest_of([planned]):
             return now
-        if self.request.reviewed is not None or self.request.confirm is not None:
+        if self.request.asks_for_review:
             return Outcome(name, OutcomeStatus.STALE, message="It moved since the plan was made: plan again.")
         if now.blocked:
             return Outcome(name, OutcomeStatus.BLOCKED, message=_told(now.blockers))

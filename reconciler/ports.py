@@ -66,6 +66,13 @@ class ManifestSource(Protocol):
         """
         ...
 
+    def line(self, commit: Commit, known: Iterable[Commit], most: int) -> Iterable[Commit]:
+        """
+        The commit, and those before it as its branch saw them (first parents), newest first, without what `known`
+        commits contain; at most so many.
+        """
+        ...
+
     def relation(self, commit: Commit, other: Commit) -> Relation:
         """How `commit` stands to `other`: ANCESTOR means that `other` contains it. UNKNOWN where git cannot tell."""
         ...

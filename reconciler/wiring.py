@@ -145,7 +145,8 @@ def reviewed_of(document: "PlanDocument") -> "Reviewed":
     from reconciler.pipeline import Reviewed
 
     commit = document["base"]["commit"]
-    return Reviewed(document["digest"], None if commit is None else Commit(commit))
+    models = frozenset(document.get("model_digests", []))
+    return Reviewed(document["digest"], None if commit is None else Commit(commit), models=models)
 
 
 def options_of(document: "PlanDocument") -> "PlanOptions":

@@ -37,6 +37,11 @@ class History:
         ours, theirs = line.index(Commit(ref or self.head)), line.index(Commit(base))
         return Fork(line[min(ours, theirs)], max(0, theirs - ours))
 
+    def line(self, commit: Commit, known: Iterable[Commit], most: int) -> tuple[Commit, ...]:
+        line = list(self.commits)
+        since = max((line.index(one) for one in known if one in line), default=-1)
+        return tuple(reversed(line[since + 1 : line.index(commit) + 1]))[:most]
+
     def relation(self, commit: Commit, other: Commit) -> Relation:
         if commit in self.strangers:
             return self.strangers[commit]

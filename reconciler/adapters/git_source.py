@@ -3,6 +3,7 @@
 import os
 import re
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,11 @@ class GitSource:
                 "Fetch the whole history of both (`git fetch --unshallow`, `fetch-depth: 0`, `GIT_DEPTH: 0`).",
             )
         return Fork(Commit(found), int(self.repo.git.rev_list("--count", f"{found}..{theirs}")))
+
+    def line(self, commit: Commit, known: Iterable[Commit], most: int) -> tuple[Commit, ...]:
+        without = [f"^{one}" for one in known if self._has(one)]
+        listed: str = self.repo.git.rev_list("--first-parent", f"--max-count={most}", commit, *without)
+        return tuple(Commit(line) for line in listed.split())
 
     def _contains(self, ancestor: Commit, commit: Commit) -> bool:
         status, _, _ = self.repo.git.merge_base(

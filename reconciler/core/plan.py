@@ -103,6 +103,10 @@ class Summary:
     blocked: int = 0
 
 
+MODEL_DIGEST = 20
+"""Hexadecimal digits of a model's own digest: 80 bits."""
+
+
 class Status(StrEnum):
     IN_SYNC = "in sync"
     READY = "ready"
@@ -144,6 +148,11 @@ class Plan:
         reasons and our records of them are left out, so that a merge or a moved line does not make it another plan.
         """
         return digest_of(self.models)
+
+    @property
+    def model_digests(self) -> frozenset[str]:
+        """The digests of the models that have calls, each by itself and cut to what still tells them apart."""
+        return frozenset(digest_of([model])[:MODEL_DIGEST] for model in self.models if model.changes)
 
     @property
     def summary(self) -> Summary:

@@ -180,6 +180,7 @@ class PlanDocument(TypedDict):
     resource_drift: NotRequired[list[Pending]]
     evidence: NotRequired[EvidenceDocument | None]
     notes: NotRequired[list[str]]
+    model_digests: NotRequired[list[str]]
 
 
 class OutcomeDocument(TypedDict):
@@ -254,6 +255,7 @@ def plan_document(plan: Plan, registry: str) -> PlanDocument:
         },
         "status": plan.status.value,
         "digest": plan.digest,
+        "model_digests": sorted(plan.model_digests),
         "summary": _figures(plan),
         "resource_changes": changes,
         "calls": calls,

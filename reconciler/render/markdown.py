@@ -75,7 +75,7 @@ def _assembled(review: Review, key: str, sections: Iterable[_Section]) -> str:
     hidden = sum(not section.changes for section in sections)
     short = sum(section.short and bool(section.changes) for section in sections)
     parts = [
-        f"{Marker(key, plan.digest, plan.revision.commit or '')}\n### {_heading(review)}",
+        f"{_marker(plan, key)}\n### {words.summary_line(plan.summary)}",
         f"{_status(plan)} {_where(review)}",
         *_alerts(review),
         *(["| | model | | change | why |\n| --- | --- | --- | --- | --- |\n" + "".join(changes)] if changes else []),
@@ -96,8 +96,15 @@ def _models(count: int) -> str:
     return "1 model is" if count == 1 else f"{count} models are"
 
 
-def _heading(review: Review) -> str:
-    return words.summary_line(review.plan.summary)
+MOST_DIGESTS = 500
+"""A plan of more models is known by its digest alone: their digests would take a fifth of the comment."""
+
+
+def _marker(plan: Plan, key: str) -> Marker:
+    models = plan.model_digests
+    return Marker(
+        key, plan.digest, plan.revision.commit or "", models if len(models) <= MOST_DIGESTS else frozenset[str]()
+    )
 
 
 STATUS = {

@@ -7,23 +7,30 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Marker:
     """
-    `key` tells the comments of several registries or manifest folders apart; `digest` is the plan's. Anyone can write
-    this line into a comment of their own, so it is to be believed in a comment by the author whom we expect, and there
-    alone.
+    `key` tells the comments of several registries or manifest folders apart; `digest` is the plan's, and `models` has
+    those of the models that it changes, one by one. Anyone can write this line into a comment of their own, so it is to
+    be believed in a comment by the author whom we expect, and there alone.
     """
 
     key: str
     digest: str
     commit: str = ""
+    models: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
-        return f"<!-- reconciler:plan key={self.key} digest={self.digest} commit={self.commit or 'none'} -->"
+        models = f" models={','.join(sorted(self.models))}" if self.models else ""
+        return f"<!-- reconciler:plan key={self.key} digest={self.digest} commit={self.commit or 'none'}{models} -->"
 
 
-_MARKER = re.compile(r"<!-- reconciler:plan key=([0-9a-f]+) digest=([0-9a-f]{64}) commit=([0-9a-f]+|none) -->")
+_MARKER = re.compile(
+    r"<!-- reconciler:plan key=([0-9a-f]+) digest=([0-9a-f]{64}) commit=([0-9a-f]+|none)(?: models=([0-9a-f,]+))? -->"
+)
 
 
 def read_marker(body: str) -> Marker | None:
     """The marker that a comment begins with."""
     found = _MARKER.match(body)
-    return found and Marker(found[1], found[2], "" if found[3] == "none" else found[3])
+    if found is None:
+        return None
+    models = frozenset(found[4].split(",")) if found[4] else frozenset[str]()
+    return Marker(found[1], found[2], "" if found[3] == "none" else found[3], models)
