@@ -1,0 +1,318 @@
+"""GitLab, as a job of its CI sees it: the notes of merge requests through its REST API, and reports for other jobs."""
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from reconciler.adapters.holders import without_user_info
+from reconciler.core.names import Commit
+from reconciler.errors import ReconcilerError
+from reconciler.render.clean import clean
+from reconciler.render.marker import read_marker
+
+if TYPE_CHECKING:
+    import gitlab
+    import requests
+
+# GitLab refuses notes beyond a million characters; a hundred are kept for what we have to escape.
+COMMENT_LIMIT = 1_000_000 - 100
+
+TOKENS = ("RECONCILER_GITLAB_TOKEN", "GITLAB_TOKEN")
+"""The variables that may hold the token, the one for us alone first."""
+
+PATIENCE = 60.0
+"""Seconds that one call spends on a server that is busy or fails for a while."""
+
+_ATTEMPTS = 4
+_FIRST_PAUSE = 1.0
+_REQUEST_TIMEOUT = 20.0
+_CONFLICT, _TOO_MANY = 409, 429
+
+# A line that begins with a slash and a word is a command to GitLab, given with the rights of the token's user.
+_QUICK_ACTION = re.compile(r"(?m)((?:^|\r)[ \t>]*)/(?=[A-Za-z_])")
+
+_ADVICE = (
+    "Make a project access token with the role Reporter and the scope `api`, and set it as the masked CI/CD variable "
+    "GITLAB_TOKEN. The job's own CI_JOB_TOKEN cannot write notes."
+)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    """A note of a merge request, as far as it concerns us."""
+
+    number: int
+    body: str
+    author: tuple[int, str]
+    system: bool
+
+
+class _BusyError(Exception):
+    """The server did not do it, and may if it is asked again. `pause` is how long it wants to be left alone."""
+
+    def __init__(self, error: ReconcilerError, pause: float | None = None) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.pause = pause
+
+
+class GitlabForge:
+    """
+    GitLab for the job whose environment this is. Nothing is asked of the server, and no token is missed, before there
+    is something to say to it. `folder` is where the dotenv report goes.
+    """
+
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        folder: Path = Path(),
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._environment = environment
+        self._folder = folder
+        self._sleep = sleep
+        self._monotonic = monotonic
+
+    @property
+    def comment_limit(self) -> int:
+        return COMMENT_LIMIT
+
+    def comment(self, body: str, key: str) -> str | None:
+        number = self._environment.get("CI_MERGE_REQUEST_IID", "")
+        if not number:
+            return None
+        # The pipeline of a fork runs in the fork's project; the merge request belongs to the one that it asks.
+        project = self._environment.get("CI_MERGE_REQUEST_PROJECT_ID") or self._needed("CI_PROJECT_ID")
+        page = self._environment.get("CI_MERGE_REQUEST_PROJECT_URL") or self._needed("CI_PROJECT_URL")
+        note = self._persist(lambda server: self._put_up(server, project, number, _harmless(body), key))
+        return f"{page}/-/merge_requests/{number}#note_{note}"
+
+    def reviewed(self, commit: Commit, key: str) -> str | None:
+        project = self._needed("CI_PROJECT_ID")
+        return self._persist(lambda server: self._reviewed(server, project, commit, key))
+
+    def tell(self, outputs: Mapping[str, str], summary: str) -> None:  # noqa: ARG002  # GitLab has no place for it
+        """
+        The values as a dotenv report, each as the variable RECONCILER_OUTPUT_… of the jobs that come after. GitLab has
+        no page for a job's summary: the note and the artifacts are it.
+        """
+        path = self._folder / (self._environment.get("RECONCILER_DOTENV") or "reconciler.env")
+        text = "".join(f"{_variable(name)}={clean(value)}\n" for name, value in sorted(outputs.items()))
+        # Written anew, beside and then in its place: what a checkout may have put there is neither kept nor followed.
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            draft.write_text(text, encoding="utf-8", errors="backslashreplace")
+            draft.replace(path)
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            raise ReconcilerError(
+                f"{path} could not be written: {error.strerror}.", "Name another file with RECONCILER_DOTENV."
+            ) from error
+
+    def _put_up(self, server: "gitlab.Gitlab", project: str, number: str, body: str, key: str) -> int:
+        notes = _notes_of(server, project, number)
+        ours = next(self._ours(server, notes.list(iterator=True, per_page=100), key), None)
+        if ours is None:
+            return _read_note(notes.create({"body": body})).number
+        if ours.body != body:
+            notes.update(ours.number, {"body": body})
+        return ours.number
+
+    def _reviewed(self, server: "gitlab.Gitlab", project: str, commit: Commit, key: str) -> str | None:
+        lazy = server.projects.get(project, lazy=True)
+        requests_of_commit = lazy.commits.get(commit, lazy=True).merge_requests(get_all=True)
+        for number in sorted(_merged_as(requests_of_commit, commit, self._environment.get("CI_COMMIT_BRANCH"))):
+            notes = _notes_of(server, project, str(number)).list(iterator=True, per_page=100)
+            if ours := next(self._ours(server, notes, key), None):
+                return ours.body
+        return None
+
+    def _ours(self, server: "gitlab.Gitlab", notes: Any, key: str) -> Iterator[_Note]:
+        """Those by the author whom we trust that begin with our marker, the oldest first: of several, it is kept."""
+        author = self._environment.get("RECONCILER_COMMENT_AUTHOR", "").removeprefix("@")
+        marked = [
+            note
+            for note in map(_read_note, notes)
+            if not note.system and (marker := read_marker(note.body)) and marker.key == key
+        ]
+        user = None if author or not marked else _answer(server.http_get("/user")).get("id")
+        for note in sorted(marked, key=lambda note: note.number):
+            number, name = note.author
+            if name == author if author else number == user:
+                yield note
+
+    def _persist(self, ask: "Callable[[gitlab.Gitlab], T]") -> T:
+        """
+        Ask until there is an answer, for as long as PATIENCE lasts. It is the whole question that is asked again, not
+        its last request: a note that was made by a request whose answer was lost is found then, and not made twice.
+        """
+        server = self._connect()
+        deadline = self._monotonic() + PATIENCE
+        pause = _FIRST_PAUSE
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                return self._ask(server, ask)
+            except _BusyError as busy:
+                wait = pause if busy.pause is None else busy.pause
+                if attempt == _ATTEMPTS or self._monotonic() + wait > deadline:
+                    raise busy.error from busy.__cause__
+                self._sleep(wait)
+                pause *= 2
+        raise AssertionError("the last attempt returns or raises")
+
+    def _ask(self, server: "gitlab.Gitlab", ask: "Callable[[gitlab.Gitlab], T]") -> T:
+        import gitlab
+        import requests
+
+        try:
+            return ask(server)
+        except gitlab.GitlabParsingError as error:
+            raise _odd(server.url) from error
+        except gitlab.GitlabError as error:
+            raise self._refused(error, server.url) from error
+        except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
+            kind = "did not answer in time" if isinstance(error, requests.Timeout) else "cannot be reached"
+            raise _BusyError(
+                ReconcilerError(f"{server.url} {kind}.", "Check CI_SERVER_URL and the network, and run the job again.")
+            ) from error
+        except requests.RequestException as error:
+            raise _odd(server.url) from error
+
+    def _refused(self, error: "gitlab.GitlabError", url: str) -> ReconcilerError:
+        """What a status code means to the person who set the job up."""
+        status = error.response_code
+        if status == 401:
+            return ReconcilerError(f"{url} does not accept the token (401): it expired or was revoked.", _ADVICE)
+        if status == 403:
+            return ReconcilerError(f"{url} does not let the token do this (403).", _ADVICE)
+        if status == 404:
+            return ReconcilerError(
+                f"{url} has no such project, commit or merge request (404), or hides it from the token's user.",
+                _ADVICE,
+            )
+        if status is None:
+            return _odd(url)
+        said = clean(str(error.error_message))[:200]
+        return ReconcilerError(f"{url} refused ({status}): {self._without_token(said)}.", "Is it GitLab 15 or newer?")
+
+    def _without_token(self, text: str) -> str:
+        for name in TOKENS:
+            if secret := self._environment.get(name, "").strip():
+                text = text.replace(secret, "[masked]")
+        return text
+
+    def _connect(self) -> "gitlab.Gitlab":
+        import gitlab
+        import requests
+
+        token = next((t for name in TOKENS if (t := self._environment.get(name, "").strip())), "")
+        if not token:
+            raise ReconcilerError(f"There is no token for GitLab: neither {' nor '.join(TOKENS)} is set.", _ADVICE)
+        if not re.fullmatch(r"[\x21-\x7e]+", token):
+            raise ReconcilerError(
+                "The token for GitLab holds spaces or other characters that no token has.", "Set the variable anew."
+            )
+        address = self._environment.get("CI_API_V4_URL", "").rstrip("/").removesuffix("/api/v4")
+        session = requests.Session()
+        session.hooks["response"].append(_refuse_to_wait)
+        # Requests (2.32) would send the token along to wherever it is sent on.
+        session.max_redirects = 0
+        return gitlab.Gitlab(
+            address or self._needed("CI_SERVER_URL"),
+            private_token=token,
+            timeout=_REQUEST_TIMEOUT,
+            session=session,
+            # The token goes to the address that was named, wherever the links to further pages lead.
+            keep_base_url=True,
+            ssl_verify=self._environment.get("CI_SERVER_TLS_CA_FILE") or True,
+        )
+
+    def _needed(self, name: str) -> str:
+        if value := self._environment.get(name):
+            return value
+        raise ReconcilerError(
+            f"{name} is not set, as it is in every job of GitLab CI.", "Run this in a job, or set it."
+        )
+
+
+def _refuse_to_wait(answer: "requests.Response", *_: object, **__: object) -> None:
+    """
+    Whether and how long to wait is for us to say: python-gitlab (8.6) sleeps for as long as a server asks for, and
+    falls over a date. See contract/test_gitlab.py::test_nobody_waits_for_an_hour.
+    """
+    status = answer.status_code
+    if status != _TOO_MANY and status != _CONFLICT and status < 500:
+        return
+    asked = answer.headers.get("Retry-After", "")
+    pause = float(asked) if re.fullmatch(r"[0-9]{1,9}", asked) else None
+    wanted = "" if pause is None else f" and asks to be left alone for {pause:.0f} s"
+    what = "gets too many requests" if status == _TOO_MANY else "failed"
+    url = without_user_info(answer.url.partition("/api/v4")[0])
+    raise _BusyError(ReconcilerError(f"{url} {what} ({status}){wanted}.", "Run the job again later."), pause)
+
+
+def _notes_of(server: "gitlab.Gitlab", project: str, number: str) -> Any:
+    return server.projects.get(project, lazy=True).mergerequests.get(number, lazy=True).notes
+
+
+def _merged_as(found: Any, commit: Commit, branch: str | None) -> Iterator[int]:
+    """
+    The merge requests that ended in this very commit, on this branch: as a merge, squashed, or fast-forward. That a
+    request merely contains the commit does not say that it was reviewed as what is there now.
+    """
+    for request in map(_answer, found):
+        ends = [request.get("merge_commit_sha"), request.get("squash_commit_sha")]
+        if not any(ends):
+            ends = [request.get("sha")]
+        elsewhere = branch and request.get("target_branch") != branch
+        if request.get("state") == "merged" and commit in ends and not elsewhere:
+            yield int(request["iid"])
+
+
+def _answer(value: Any) -> dict[str, Any]:
+    import gitlab
+
+    if isinstance(value, dict):
+        return value  # pyright: ignore[reportUnknownVariableType]  # JSON
+    raise gitlab.GitlabParsingError("not an object")
+
+
+def _read_note(note: Any) -> _Note:
+    """A note as the API gives it, or the error that python-gitlab raises for what it cannot read itself."""
+    import gitlab
+
+    try:
+        fields: dict[str, Any] = note.attributes
+        author: dict[str, Any] = fields.get("author") or {}
+        return _Note(
+            int(fields["id"]),
+            str(fields.get("body") or ""),
+            (int(author.get("id") or 0), str(author.get("username") or "")),
+            bool(fields.get("system")),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise gitlab.GitlabParsingError("not a note") from error
+
+
+def _odd(url: str) -> ReconcilerError:
+    return ReconcilerError(
+        f"What {url} answers is not what GitLab's API answers.",
+        "Check CI_SERVER_URL, and whether a proxy or a login page stands in between.",
+    )
+
+
+def _harmless(body: str) -> str:
+    """The text without quick actions: GitLab would carry out `/merge` at the beginning of a line."""
+    return _QUICK_ACTION.sub(r"\1\\/", body)
+
+
+def _variable(name: str) -> str:
+    return "RECONCILER_OUTPUT_" + re.sub(r"[^A-Z0-9_]", "_", name.upper())

@@ -1,0 +1,334 @@
+"""Notes on merge requests, against a server that behaves like GitLab's REST API."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from reconciler.adapters.gitlab import COMMENT_LIMIT, GitlabForge
+from reconciler.core.names import Commit
+from reconciler.errors import ReconcilerError
+from reconciler.render.marker import Marker
+from tests.gitlab_server import THEIRS, TOKEN, Fault, Gitlab, gitlab_server
+
+KEY = "0a1b"
+PASS = Fault(0)
+COMMIT = Commit("c" * 40)
+BODY = f"{Marker(KEY, 'd' * 64)}\nWhat would change"
+EARLIER = f"{Marker(KEY, 'e' * 64)}\nWhat would have changed"
+
+
+@pytest.fixture
+def gitlab() -> Iterator[Gitlab]:
+    with gitlab_server() as state:
+        yield state
+
+
+@dataclass
+class Time:
+    """A clock that only sleeping moves."""
+
+    now: float = 0.0
+    slept: list[float] = field(default_factory=list[float])
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def forge(gitlab: Gitlab, time: Time, tmp_path: Path) -> Callable[..., GitlabForge]:
+    """Makes the forge of a job; variables are set or, with None, unset."""
+
+    def make(**variables: str | None) -> GitlabForge:
+        environment = {name: value for name, value in {**gitlab.job, **variables}.items() if value is not None}
+        return GitlabForge(environment, tmp_path, sleep=time.sleep, monotonic=lambda: time.now)
+
+    return make
+
+
+Make = Callable[..., GitlabForge]
+
+
+def test_a_note_is_made(gitlab: Gitlab, forge: Make) -> None:
+    url = forge().comment(BODY, KEY)
+
+    assert gitlab.bodies() == [BODY]
+    assert url == f"{gitlab.url}/acme/models/-/merge_requests/3#note_100"
+
+
+def test_a_note_is_edited_in_place(gitlab: Gitlab, forge: Make) -> None:
+    gitlab.note("Looks good to me", THEIRS)
+    number = gitlab.note(EARLIER)
+
+    url = forge().comment(BODY, KEY)
+
+    assert gitlab.bodies() == ["Looks good to me", BODY]
+    assert url is not None
+    assert url.endswith(f"#note_{number}")
+
+
+def test_a_note_that_is_as_it_should_be_is_left_alone(gitlab: Gitlab, forge: Make) -> None:
+    gitlab.note(BODY)
+
+    forge().comment(BODY, KEY)
+
+    assert {line.split()[0] for line in gitlab.asked} == {"GET"}
+
+
+def test_a_note_of_another_registry_is_another_note(gitlab: Gitlab, forge: Make) -> None:
+    other = f"{Marker('ffff', 'd' * 64)}\nAnother registry"
+    gitlab.note(other)
+
+    forge().comment(BODY, KEY)
+
+    assert gitlab.bodies() == [other, BODY]
+
+
+def test_somebody_elses_note_with_our_marker_is_not_ours(gitlab: Gitlab, forge: Make) -> None:
+    gitlab.note(EARLIER, THEIRS)
+
+    forge().comment(BODY, KEY)
+
+    assert gitlab.bodies() == [EARLIER, BODY]
+
+
+def test_a_system_note_is_not_ours(gitlab: Gitlab, forge: Make) -> None:
+    gitlab.note(EARLIER, system=True)
+
+    forge().comment(BODY, KEY)
+
+    assert gitlab.bodies() == [EARLIER, BODY]
+
+
+def test_of_two_notes_of_ours_the_oldest_is_kept_up(gitlab: Gitlab, forge: Make) -> None:
+    gitlab.note(EARLIER)
+    gitlab.note(EARLIER)
+
+    forge().comment(BODY, KEY)
+
+    assert gitlab.bodies() == [BODY, EARLIER]
+
+
+def test_our_note_is_found_on_the_last_page(gitlab: Gitlab, forge: Make) -> None:
+    gitlab.note(EARLIER)
+    for number in range(250):
+        gitlab.note(f"Remark {number}", THEIRS)
+
+    forge().comment(BODY, KEY)
+
+    assert gitlab.bodies()[0] == BODY
+    assert len(gitlab.notes) == 251
+
+
+def test_the_author_may_be_named(gitlab: Gitlab, forge: Make) -> None:
+    gitlab.note(EARLIER, {"id": 9, "username": "plan-bot"})
+
+    forge(RECONCILER_COMMENT_AUTHOR="@plan-bot").comment(BODY, KEY)
+
+    assert gitlab.bodies() == [BODY]
+
+
+def test_the_note_of_a_fork_goes_to_the_project_that_is_asked(gitlab: Gitlab, forge: Make) -> None:
+    forge(CI_PROJECT_ID="99").comment(BODY, KEY)
+
+    assert gitlab.bodies() == [BODY]
+
+
+def test_without_a_merge_request_there_is_no_note_and_no_token_needed(gitlab: Gitlab, forge: Make) -> None:
+    url = forge(CI_MERGE_REQUEST_IID=None, GITLAB_TOKEN=None).comment(BODY, KEY)
+
+    assert url is None
+    assert gitlab.asked == []
+
+
+def test_no_text_becomes_a_command(gitlab: Gitlab, forge: Make) -> None:
+    text = f"{BODY}\n/merge\n  /close\n> /approve\nand/or\n"
+
+    forge().comment(text, KEY)
+    forge().comment(text, KEY)
+
+    assert gitlab.commands == []
+    assert gitlab.bodies() == [f"{BODY}\n\\/merge\n  \\/close\n> \\/approve\nand/or\n"]
+
+
+def test_the_limit_is_gitlabs() -> None:
+    assert GitlabForge({}).comment_limit == COMMENT_LIMIT == 999_900
+
+
+def merged(**fields: object) -> dict[str, object]:
+    return {"iid": 3, "state": "merged", "target_branch": "main", "merge_commit_sha": COMMIT, **fields}
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        merged(),
+        merged(merge_commit_sha="a" * 40, squash_commit_sha=COMMIT),
+        merged(merge_commit_sha=None, squash_commit_sha=None, sha=COMMIT),
+    ],
+    ids=["merged", "squashed", "fast-forward"],
+)
+def test_what_was_reviewed_is_found_by_the_commit(gitlab: Gitlab, forge: Make, request_: dict[str, object]) -> None:
+    gitlab.merge_requests = [merged(iid=2, merge_commit_sha="b" * 40), request_]
+    gitlab.note(EARLIER, request=2)
+    gitlab.note(BODY)
+
+    body = forge(CI_COMMIT_BRANCH="main", CI_MERGE_REQUEST_IID=None).reviewed(COMMIT, KEY)
+
+    assert body == BODY
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        merged(state="opened"),
+        merged(merge_commit_sha="a" * 40),
+        merged(merge_commit_sha="a" * 40, sha=COMMIT),
+        merged(target_branch="playground"),
+    ],
+    ids=["not merged", "part of another merge", "the head of what was merged", "another branch"],
+)
+def test_what_did_not_end_in_the_commit_was_not_reviewed_for_it(
+    gitlab: Gitlab, forge: Make, request_: dict[str, object]
+) -> None:
+    gitlab.merge_requests = [request_]
+    gitlab.note(BODY)
+
+    assert forge(CI_COMMIT_BRANCH="main").reviewed(COMMIT, KEY) is None
+
+
+def test_a_commit_without_merge_request_was_not_reviewed(gitlab: Gitlab, forge: Make) -> None:
+    assert forge().reviewed(COMMIT, KEY) is None
+
+
+def test_an_approval_cannot_be_forged_by_a_note(gitlab: Gitlab, forge: Make) -> None:
+    gitlab.merge_requests = [merged()]
+    gitlab.note(BODY, THEIRS)
+
+    assert forge().reviewed(COMMIT, KEY) is None
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (Fault(401), "does not accept the token"),
+        (Fault(403), "does not let the token do this"),
+        (Fault(404), "no such project"),
+        (Fault(400, body=f'{{"message": "bad {TOKEN}"}}'), "refused (400): bad [masked]"),
+        (Fault(200, body="<html>Sign in</html>", kind="text/html"), "not what GitLab's API answers"),
+        (Fault(200, body='[{"id": "x"}]'), "not what GitLab's API answers"),
+        (Fault(200, body="{"), "not what GitLab's API answers"),
+        (Fault(302, {"Location": "/users/sign_in"}, kind="text/html"), "not what GitLab's API answers"),
+    ],
+)
+def test_an_error_says_what_to_do_and_no_token(gitlab: Gitlab, forge: Make, fault: Fault, said: str) -> None:
+    gitlab.faults = [fault]
+
+    with pytest.raises(ReconcilerError) as raised:
+        forge().comment(BODY, KEY)
+
+    assert said in str(raised.value)
+    assert raised.value.fix
+    assert TOKEN not in str(raised.value)
+
+
+def test_a_job_without_token_is_told_why_its_own_does_not_do(forge: Make) -> None:
+    with pytest.raises(ReconcilerError, match="CI_JOB_TOKEN cannot write notes"):
+        forge(GITLAB_TOKEN=None, CI_JOB_TOKEN="job").comment(BODY, KEY)
+
+
+def test_a_job_outside_gitlab_is_told_what_is_missing(forge: Make) -> None:
+    with pytest.raises(ReconcilerError, match="CI_SERVER_URL is not set"):
+        forge(CI_API_V4_URL=None, CI_SERVER_URL=None).comment(BODY, KEY)
+
+
+def test_a_server_that_fails_for_a_while_is_asked_again(gitlab: Gitlab, forge: Make, time: Time) -> None:
+    gitlab.faults = [Fault(502), Fault(503, {"Retry-After": "7"}), Fault(500)]
+
+    forge().comment(BODY, KEY)
+
+    assert gitlab.bodies() == [BODY]
+    assert time.slept == [1, 7, 4]
+
+
+def test_a_server_that_goes_on_failing_is_given_up(gitlab: Gitlab, forge: Make) -> None:
+    gitlab.faults = [Fault(502)] * 9
+
+    with pytest.raises(ReconcilerError, match="failed \\(502\\)"):
+        forge().comment(BODY, KEY)
+
+    assert len(gitlab.asked) == 4
+
+
+def test_a_note_whose_answer_was_lost_is_not_made_twice(gitlab: Gitlab, forge: Make) -> None:
+    gitlab.faults = [PASS, Fault(504, done=True)]
+
+    forge().comment(BODY, KEY)
+
+    assert gitlab.bodies() == [BODY]
+
+
+def test_a_server_with_too_many_requests_is_left_alone_for_as_long_as_it_asks(
+    gitlab: Gitlab, forge: Make, time: Time
+) -> None:
+    gitlab.faults = [Fault(429, {"Retry-After": "30"})]
+
+    forge().comment(BODY, KEY)
+
+    assert time.slept == [30]
+
+
+@pytest.mark.parametrize("asked", ["3600", "999999999"])
+def test_nobody_waits_for_an_hour(gitlab: Gitlab, forge: Make, time: Time, asked: str) -> None:
+    gitlab.faults = [Fault(429, {"Retry-After": asked})]
+
+    with pytest.raises(ReconcilerError, match=f"left alone for {asked} s"):
+        forge().comment(BODY, KEY)
+
+    assert time.slept == []
+
+
+def test_a_date_in_place_of_seconds_is_no_reason_to_fall_over(gitlab: Gitlab, forge: Make, time: Time) -> None:
+    gitlab.faults = [Fault(429, {"Retry-After": "Fri, 31 Dec 2027 23:59:59 GMT"})]
+
+    forge().comment(BODY, KEY)
+
+    assert time.slept == [1]
+
+
+def test_a_server_that_is_not_there_is_an_error(forge: Make, time: Time) -> None:
+    with pytest.raises(ReconcilerError, match="cannot be reached"):
+        forge(CI_API_V4_URL="http://127.0.0.1:9/api/v4").comment(BODY, KEY)
+
+    assert len(time.slept) == 3
+
+
+def test_outputs_are_a_dotenv_report_of_one_line_each(forge: Make, tmp_path: Path) -> None:
+    forge().tell({"digest": "d" * 64, "to-add": "1", "said": "two\nlines"}, "A *summary*")
+
+    assert (tmp_path / "reconciler.env").read_text() == (
+        f"RECONCILER_OUTPUT_DIGEST={'d' * 64}\nRECONCILER_OUTPUT_SAID=two\\nlines\nRECONCILER_OUTPUT_TO_ADD=1\n"
+    )
+
+
+def test_a_dotenv_file_of_the_checkout_is_replaced_and_no_link_followed(forge: Make, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    (tmp_path / "out.env").symlink_to(victim)
+
+    forge(RECONCILER_DOTENV="out.env").tell({"digest": "d"}, "")
+
+    assert victim.read_text() == "mine"
+    assert (tmp_path / "out.env").read_text() == "RECONCILER_OUTPUT_DIGEST=d\n"
+
+
+def test_a_dotenv_report_that_cannot_be_written_is_an_error(forge: Make) -> None:
+    with pytest.raises(ReconcilerError, match="RECONCILER_DOTENV"):
+        forge(RECONCILER_DOTENV="no/such/folder.env").tell({}, "")
