@@ -1,0 +1,129 @@
+"""What is wrong, and what goes to Production, as GitHub shows it beside the lines of a manifest: workflow commands."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from reconciler.core.diff import Blocker
+from reconciler.core.evidence import Exhibit, compare
+from reconciler.core.names import Stage
+from reconciler.core.plan import Effect, Verb, effects_of
+from reconciler.core.review import Review
+from reconciler.core.signature import Compatibility
+from reconciler.errors import Location, Problem, Severity
+from reconciler.render import words
+from reconciler.render.clean import clean
+from reconciler.render.findings import signature_sentence, title
+
+MOST = 10
+"""How many of each level GitHub shows of a step; it drops the rest without a word."""
+
+
+class Level(StrEnum):
+    """The commands that make an annotation, the gravest first."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTICE = "notice"
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """One remark, beside a line or on its own."""
+
+    level: Level
+    title: str
+    message: str
+    at: Location | None = None
+
+    def __str__(self) -> str:
+        at = self.at or Location("")
+        properties = {"file": at.path, "line": at.line, "col": at.column, "title": clean(self.title)}
+        told = ",".join(f"{name}={_property(str(value))}" for name, value in properties.items() if value)
+        return f"::{self.level} {told}::{_data(clean(self.message))}"
+
+
+def problem_annotations(problems: Iterable[Problem]) -> str:
+    """What is wrong with the manifests."""
+    return _lines(
+        Annotation(
+            Level.ERROR if problem.severity is Severity.ERROR else Level.WARNING,
+            problem.code,
+            f"{problem.message} {problem.fix}".rstrip(),
+            problem.location,
+        )
+        for problem in problems
+    )
+
+
+def plan_annotations(review: Review) -> str:
+    """What blocks, what a reviewer should be warned of, and what enters Production."""
+    return _lines(_of_plan(review))
+
+
+def _of_plan(review: Review) -> Iterator[Annotation]:
+    plan = review.plan
+    for safety in plan.safeties:
+        yield _blocked("The plan", safety)
+    for model in plan.models:
+        for blocker in model.blockers:
+            yield _blocked(model.model, blocker)
+    for note in review.notes:
+        yield Annotation(Level.WARNING, "Note", note)
+    effects = [effect for model in plan.models for effect in effects_of(model)]
+    if review.evidence is not None:
+        if review.evidence.trouble:
+            yield Annotation(Level.WARNING, "Evidence", review.evidence.trouble)
+        for exhibit in review.evidence.exhibits:
+            yield from _signature(exhibit, effects)
+    for effect in effects:
+        if effect.verb in {Verb.PROMOTE, Verb.ROLL_BACK} and effect.after == Stage.PRODUCTION:
+            yield Annotation(Level.NOTICE, "Production", words.sentence(effect), effect.because.at)
+
+
+def _blocked(what: str, blocker: Blocker) -> Annotation:
+    message = f"{what} is blocked: {blocker.message} {blocker.fix}".rstrip()
+    return Annotation(Level.ERROR, blocker.code, message, blocker.at)
+
+
+def _signature(exhibit: Exhibit, effects: Iterable[Effect]) -> Iterator[Annotation]:
+    comparison = compare(exhibit.candidate, exhibit.incumbent)
+    if exhibit.incumbent is None or comparison.signature.compatibility is not Compatibility.BREAKING:
+        return
+    entrance = exhibit.entrance
+    version = f"v{entrance.candidate}"
+    places = [e.because.at for e in effects if e.model == entrance.model and version in {e.subject, e.after}]
+    yield Annotation(
+        Level.WARNING,
+        "Signature",
+        f"{entrance.model} {title(exhibit)}: {signature_sentence(exhibit, comparison)}",
+        next((place for place in places if place is not None), None),
+    )
+
+
+def _lines(annotations: Iterable[Annotation]) -> str:
+    by_level: dict[Level, list[Annotation]] = {level: [] for level in Level}
+    for annotation in annotations:
+        by_level[annotation.level].append(annotation)
+    lines = [str(annotation) for found in by_level.values() for annotation in found[:MOST]]
+    more = [_counted(level, len(found) - MOST) for level, found in by_level.items() if len(found) > MOST]
+    if more:
+        lines.append(f"Not shown beside the lines, since GitHub shows {MOST} of each kind: {', '.join(more)}.")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _counted(level: Level, count: int) -> str:
+    return f"{count} {level}{'' if count == 1 else 's'}"
+
+
+def _data(text: str) -> str:
+    """
+    The message of a command. The runner ends a line at a carriage return, too, and undoes these three (its
+    ActionCommand.cs, in 2026).
+    """
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    """A value before the message: a colon or a comma would end it."""
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
