@@ -111,7 +111,8 @@ def sqlite_path(uri: str) -> Path | None:
     return Path(match[1]) if match and match[1] != ":memory:" else None
 
 
-def _refuse_missing_database(uri: str) -> None:
+def refuse_missing_database(uri: str) -> None:
+    """Raise RegistryError rather than have MLflow make an empty database where there is none."""
     path = sqlite_path(uri)
     if path is not None and not path.is_file():
         raise RegistryError(
@@ -142,13 +143,13 @@ class MlflowRegistry:
     def store(self) -> _Store:
         for variable, value in HTTP_DEFAULTS.items():
             os.environ.setdefault(variable, value)
-        _refuse_missing_database(self.registry_uri)
+        refuse_missing_database(self.registry_uri)
         with _collector_off():
             import mlflow.tracking._model_registry.client as mlflow_client
 
         logging.getLogger("mlflow").setLevel(logging.ERROR)
         logging.getLogger("alembic").setLevel(logging.ERROR)
-        with _translated(self.uri):
+        with translated(self.uri):
             client: Any = mlflow_client.ModelRegistryClient(self.registry_uri, self.tracking_uri)
             return _swift(client.store)
 
@@ -157,7 +158,7 @@ class MlflowRegistry:
         from mlflow.exceptions import MlflowException
 
         _ = self.store  # opened before threads race for it
-        with _translated(self.uri):
+        with translated(self.uri):
             try:
                 return self._read(wanted)
             except MlflowException as error:
@@ -288,7 +289,7 @@ class MlflowRegistry:
 
     def execute(self, change: Change) -> None:
         """One request. Repeating it does no harm: each sets something to what it may be already."""
-        with _translated(self.uri):
+        with translated(self.uri):
             self._execute(change)
 
     def _execute(self, change: Change) -> None:
@@ -535,7 +536,7 @@ _WHAT_TO_DO: Final = {
 
 
 @contextmanager
-def _translated(uri: str) -> Generator[None]:
+def translated(uri: str) -> Generator[None]:
     """MLflow's errors as ours: decided by their code, and told without credentials."""
     import sqlalchemy.exc
     from google.protobuf.json_format import ParseError
