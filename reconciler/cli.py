@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable
@@ -17,6 +18,7 @@ from reconciler.errors import ExitCode, ManifestError, Problem, ReconcilerError,
 if TYPE_CHECKING:
     from reconciler.core.plan import PlanOptions
     from reconciler.ports import World
+    from reconciler.publishing import Publication
     from reconciler.render.json import PlanDocument
     from reconciler.wiring import LockKind
 
@@ -156,7 +158,14 @@ def _with(command: F, options: Iterable[Callable[[F], F]]) -> F:
 
 @cli.command()
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "github", "code-quality"]),
+    default="text",
+    show_default=True,
+    help="`github` annotates the lines of a pull request, `code-quality` is GitLab's report.",
+)
 def validate(paths: tuple[Path, ...], form: str) -> int:
     """
     Check manifests, offline: PATHS are files or folders, `manifests` by default. Every problem is reported with its
@@ -168,6 +177,14 @@ def validate(paths: tuple[Path, ...], form: str) -> int:
     errors = sum(problem.severity is Severity.ERROR for problem in problems)
     if form == "json":
         click.echo(json.dumps({"valid": not errors, "problems": [_problem(p) for p in problems]}, indent=2))
+    elif form == "github":
+        from reconciler.render.annotations import problem_annotations
+
+        click.echo(problem_annotations(problems), nl=False)
+    elif form == "code-quality":
+        from reconciler.render.gitlab import code_quality
+
+        click.echo(code_quality(problems, None), nl=False)
     else:
         console.show_problems(problems)
         verdict = click.style(console.count(errors, "error"), fg="red") if errors else click.style("valid", fg="green")
@@ -189,10 +206,10 @@ def _problem(problem: Problem) -> dict[str, Any]:
 
 
 @cli.command()
-@click.argument("name", type=click.Choice(["manifest", "plan", "receipt"]), default="manifest")
+@click.argument("name", type=click.Choice(["manifest", "plan", "receipt", "drift"]), default="manifest")
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write it to this file.")
 def schema(name: str, output: Path | None) -> None:
-    """Print the JSON Schema (draft-07) of manifests, of `plan --format json`, or of receipts."""
+    """Print the JSON Schema (draft-07) of manifests, of `plan --format json`, of receipts, or of drift."""
     from reconciler.wiring import schema_text
 
     if output is None:
@@ -201,39 +218,152 @@ def schema(name: str, output: Path | None) -> None:
         console.write_file(output, schema_text(name))
 
 
+FORMATS = ("text", "json", "markdown", "html", "github", "gitlab-terraform", "code-quality")
+
+
+def _reports(
+    _context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]
+) -> tuple[tuple[str, Path], ...]:
+    pairs: list[tuple[str, Path]] = []
+    for value in values:
+        form, _, path = value.partition("=")
+        if not path or form not in FORMATS:
+            raise click.BadParameter(f"`{value}` is not FORMAT=FILE with one of {', '.join(FORMATS)}.")
+        pairs.append((form, Path(path)))
+    return tuple(pairs)
+
+
+def _publish_option(command: F) -> F:
+    return click.option(
+        "--publish",
+        type=click.Choice(["none", "auto", "github", "gitlab"]),
+        default="none",
+        envvar="RECONCILER_PUBLISH",
+        show_default=True,
+        show_envvar=True,
+        help="Show the result in the forge whose CI job this is: as a comment, a job summary, and outputs.",
+    )(command)
+
+
 @cli.command()
 @_registry_options
 @click.option("--ref", metavar="REF", help="Plan this commit instead of the work tree.")
+@click.option(
+    "--base",
+    metavar="REF",
+    envvar="RECONCILER_BASE",
+    show_envvar=True,
+    help="Tell what the change makes, since it left this branch, from what is pending without it.",
+)
 @_plan_options
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--evidence",
+    type=click.Choice(["none", "production", "stages", "all"]),
+    default="production",
+    envvar="RECONCILER_EVIDENCE",
+    show_default=True,
+    show_envvar=True,
+    help="Which versions that move in are shown beside those they replace; `all` includes aliases.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "markdown", "html"]),
+    default="text",
+    show_default=True,
+)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Save the plan for `apply FILE`.")
+@click.option(
+    "--report",
+    "reports",
+    callback=_reports,
+    metavar="FORMAT=FILE",
+    multiple=True,
+    help=f"Write the same plan to a file too; may be repeated. FORMAT is one of {', '.join(FORMATS)}.",
+)
+@_publish_option
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when there is something to change.")
-def plan(ref: str | None, form: str, out: Path | None, detailed_exitcode: bool, **settings: Any) -> int:
-    """Show what an apply would do. Writes nothing to the registry."""
-    from reconciler.pipeline import applied_before, declare, make_plan, rewind_fault
-    from reconciler.render.json import plan_document
-    from reconciler.render.text import plan_lines
+def plan(
+    ref: str | None,
+    base: str | None,
+    evidence: str,
+    form: str,
+    out: Path | None,
+    reports: tuple[tuple[str, Path], ...],
+    publish: str,
+    detailed_exitcode: bool,
+    **settings: Any,
+) -> int:
+    """Show what an apply would do, and the evidence for it. Writes nothing to the registry."""
+    from reconciler.core.review import Scope
+    from reconciler.planning import declare, make_review
+    from reconciler.publishing import rendered
+    from reconciler.render.text import review_lines
     from reconciler.wiring import LockKind
 
-    console.refuse_unwritable(out)
+    for path in (out, *(path for _, path in reports)):
+        console.refuse_unwritable(path)
     world = _world(settings, LockKind.NONE)
-    declaration = declare(world, ref)
-    console.show_problems(declaration.warnings, err=True)
-    made = make_plan(world, declaration.desired, _options(settings))
-    text = json.dumps(plan_document(made, world.registry.uri), indent=2, ensure_ascii=False)
-    if form == "json":
-        click.echo(text)
+    publication = _publication(publish, world, reports)
+    try:
+        declaration = declare(world, ref)
+        console.show_problems(declaration.warnings, err=True)
+        review = make_review(world, declaration, _options(settings), scope=Scope(evidence), base=base, ref=ref)
+    except ReconcilerError as error:
+        publication.no_plan(error)
+        raise
+    if form == "text":
+        console.show(review_lines(review))
     else:
-        console.show(plan_lines(made, world.registry.uri))
+        click.echo(rendered(review, form, publication.key), nl=False)
     if out is not None:
-        console.write_file(out, text + "\n")
+        console.write_file(out, rendered(review, "json", publication.key))
     if ref is None and declaration.dirty:
         console.note(f"Not in any commit yet, so not to be applied as it is: {', '.join(declaration.dirty)}.")
-    if fault := rewind_fault(world, made.revision.commit, applied_before(made)):
-        console.note(f"An apply would be refused: {fault}")
-    if made.blocked:
+    for note in review.notes:
+        console.note(note)
+    publication.review(review, out)
+    if review.plan.blocked:
         return ExitCode.BLOCKED
-    return ExitCode.CHANGES if made.changes and detailed_exitcode else ExitCode.OK
+    return ExitCode.CHANGES if review.plan.changes and detailed_exitcode else ExitCode.OK
+
+
+def _publication(publish: str, world: "World", reports: tuple[tuple[str, Path], ...] = ()) -> "Publication":
+    from reconciler.publishing import Publication
+    from reconciler.wiring import ForgeKind, comment_key, open_forge
+
+    forge = open_forge(ForgeKind(publish), os.environ)
+    return Publication(forge, comment_key(world.source.identity, world.registry.uri), reports)
+
+
+@cli.command()
+@_registry_options
+@click.option("--ref", metavar="REF", default="HEAD", show_default=True, help="The commit that should be applied.")
+@click.option("--format", "form", type=click.Choice(["text", "json", "markdown"]), default="text", show_default=True)
+@_publish_option
+def drift(ref: str, form: str, publish: str, **settings: Any) -> int:
+    """
+    Show where the registry differs from the commit that was last applied to it: what was moved by hand. Exits with 2
+    if it does. Writes nothing.
+    """
+    from reconciler.planning import find_drift
+    from reconciler.publishing import drift_rendered
+    from reconciler.render.text import drift_lines
+    from reconciler.wiring import LockKind
+
+    world = _world(settings, LockKind.NONE)
+    publication = _publication(publish, world)
+    try:
+        found = find_drift(world, ref)
+    except ReconcilerError as error:
+        publication.refused(error)
+        raise
+    if form == "text":
+        console.show(drift_lines(found))
+    else:
+        click.echo(drift_rendered(found, form), nl=False)
+    publication.drift(found)
+    return ExitCode.CHANGES if found.drifted else ExitCode.OK
 
 
 @cli.command()
@@ -243,6 +373,12 @@ def plan(ref: str | None, form: str, out: Path | None, detailed_exitcode: bool, 
 @_plan_options
 @click.option("--yes", is_flag=True, help="Do not ask. Needed where there is no terminal, unless PLAN is given.")
 @click.option("--allow-rewind", is_flag=True, help="Apply a commit that does not contain the one applied last.")
+@click.option("--expect-digest", metavar="DIGEST", help="Apply only what has this digest: the one that was reviewed.")
+@click.option(
+    "--expect-reviewed",
+    is_flag=True,
+    help="Apply only what our comment shows under the change request that the commit came from. Needs --publish.",
+)
 @click.option("--parallelism", type=click.IntRange(1, 64), default=8, show_default=True, help="Models at a time.")
 @click.option(
     "--lock",
@@ -262,6 +398,7 @@ def plan(ref: str | None, form: str, out: Path | None, detailed_exitcode: bool, 
 )
 @click.option("--receipt", type=click.Path(path_type=Path, dir_okay=False), help="Write what was done to this file.")
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@_publish_option
 @click.pass_context
 def apply(
     context: click.Context,
@@ -269,37 +406,51 @@ def apply(
     ref: str | None,
     yes: bool,
     allow_rewind: bool,
+    expect_digest: str | None,
+    expect_reviewed: bool,
     parallelism: int,
     lock: str,
     no_lock: bool,
     lock_timeout: float,
     receipt: Path | None,
     log_format: str,
+    publish: str,
     **settings: Any,
 ) -> int:
     """Bring the registry to what a commit declares: HEAD, or --ref; with a saved PLAN, only if it still holds."""
-    from reconciler.pipeline import ApplyRequest, StalePlanError
+    from reconciler.pipeline import ApplyRequest, Reviewed, StalePlanError
     from reconciler.pipeline import apply as apply_commit
     from reconciler.render.json import receipt_document
     from reconciler.reporter import Reporter, show_difference
-    from reconciler.wiring import LockKind, options_of, read_plan, reviewed_of
+    from reconciler.wiring import LockKind, options_of, read_plan, reviewed_of, what_was_reviewed
 
     console.refuse_unwritable(receipt)
     document = read_plan(saved) if saved is not None else None
     if document is not None:
         _refuse_plan_options(context)
+    _refuse_two_expectations(document is not None, expect_digest, expect_reviewed)
     asking = document is None and not yes
     if asking and not (sys.stdin.isatty() and sys.stdout.isatty() and log_format == "text"):
         raise click.UsageError("There is no terminal to ask on: review a plan, then pass --yes or the saved plan.")
     world = _world(settings, LockKind.NONE if no_lock else LockKind(lock))
     if document is not None:
         _refuse_other_place(document, world)
+    publication = _publication(publish, world)
+    forge = publication.forge
+    if expect_reviewed and forge is None:
+        raise click.UsageError("--expect-reviewed needs --publish, to know where the review was.")
+    reviewed = None if document is None else reviewed_of(document)
+    if expect_digest is not None:
+        reviewed = Reviewed(expect_digest, any_commit=True)
     reporter = Reporter(log_format, world.registry.uri, world.clock.now)
     request = ApplyRequest(
         ref=ref,
         options=_options(settings) if document is None else options_of(document),
-        reviewed=None if document is None else reviewed_of(document),
+        reviewed=reviewed,
         confirm=reporter.confirm if asking else None,
+        look_up=None
+        if forge is None or not expect_reviewed
+        else lambda commit: what_was_reviewed(forge, publication.key, commit),
         allow_rewind=allow_rewind,
         parallelism=parallelism,
         lock_timeout=lock_timeout,
@@ -311,6 +462,10 @@ def apply(
     except StalePlanError as error:
         if document is not None:
             show_difference(document, error.plan, world.registry.uri)
+        publication.refused(error)
+        raise
+    except ReconcilerError as error:
+        publication.refused(error)
         raise
     except KeyboardInterrupt:
         if not reporter.writing:
@@ -318,6 +473,7 @@ def apply(
         console.say("Broken off: the models in hand may be half done. Run it again: what is done stays done.")
         return ExitCode.INTERRUPTED
     reporter.finish(done)
+    publication.receipt(done)
     if receipt is not None:
         console.write_file(receipt, json.dumps(receipt_document(done), indent=2, ensure_ascii=False) + "\n")
     return done.exit_code
@@ -354,6 +510,22 @@ def _refuse_plan_options(context: click.Context) -> None:
     ]
     if given:
         raise click.UsageError(f"A saved plan has its own options: give {', '.join(given)} to `plan` instead.")
+
+
+def _refuse_two_expectations(saved: bool, digest: str | None, reviewed: bool) -> None:
+    given = [
+        name
+        for name, is_given in (
+            ("a saved plan", saved),
+            ("--expect-digest", digest is not None),
+            ("--expect-reviewed", reviewed),
+        )
+        if is_given
+    ]
+    if len(given) > 1:
+        raise click.UsageError(f"Give only one of {' and '.join(given)}: each says what was reviewed.")
+    if digest is not None and not re.fullmatch(r"[0-9a-f]{64}", digest):
+        raise click.UsageError(f"`{digest}` is not the digest of a plan, which has 64 hexadecimal digits.")
 
 
 def _refuse_other_place(document: "PlanDocument", world: "World") -> None:

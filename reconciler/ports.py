@@ -55,6 +55,11 @@ class Fork:
 class ManifestSource(Protocol):
     """A git repository."""
 
+    @property
+    def identity(self) -> RepositoryId:
+        """The name under which it owns models: the repository's, and the folder's."""
+        ...
+
     def read(self, ref: str | None) -> Checkout:
         """The manifests of a commit, or of the work tree when `ref` is None."""
         ...

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.names import Commit
 from reconciler.errors import Problem, ReconcilerError
-from reconciler.ports import Clock, Lock, World
+from reconciler.ports import Clock, Forge, Lock, World
 
 if TYPE_CHECKING:
     from reconciler.adapters.git_source import GitSource
@@ -41,6 +41,15 @@ class Settings:
     lock: LockKind = LockKind.AUTO
 
 
+class ForgeKind(StrEnum):
+    """Where a command's result is published, besides the terminal."""
+
+    NONE = "none"
+    AUTO = "auto"
+    GITHUB = "github"
+    GITLAB = "gitlab"
+
+
 class SystemClock:
     """The time of this machine."""
 
@@ -55,14 +64,50 @@ def open_world(settings: Settings, environment: Mapping[str, str]) -> World:
     """
     from reconciler.adapters.git_source import open_source
     from reconciler.adapters.manifest_yaml import parse
+    from reconciler.adapters.mlflow_evidence import MlflowEvidence
     from reconciler.adapters.mlflow_registry import MlflowRegistry
 
     source = open_source(settings.manifests, settings.repository, settings.remote)
     uri = registry_uri(settings, environment)
-    registry = MlflowRegistry(uri, environment.get("MLFLOW_TRACKING_URI") or uri)
+    tracking = environment.get("MLFLOW_TRACKING_URI") or uri
+    registry = MlflowRegistry(uri, tracking)
     clock = SystemClock()
     lock = _lock(settings, uri, source, clock, environment)
-    return World(source, parse, registry, clock, lock)
+    return World(source, parse, registry, clock, lock, MlflowEvidence(uri, tracking))
+
+
+def open_forge(kind: ForgeKind, environment: Mapping[str, str]) -> Forge | None:
+    """The forge whose job this is, or None where nothing is to be published. Raises ReconcilerError outside of one."""
+    on_github, on_gitlab = environment.get("GITHUB_ACTIONS") == "true", environment.get("GITLAB_CI") == "true"
+    if kind is ForgeKind.NONE:
+        return None
+    if kind is ForgeKind.GITHUB or (kind is ForgeKind.AUTO and on_github):
+        from reconciler.adapters.github import GithubForge
+
+        return GithubForge(environment)
+    if kind is ForgeKind.GITLAB or (kind is ForgeKind.AUTO and on_gitlab):
+        from reconciler.adapters.gitlab import GitlabForge
+
+        return GitlabForge(environment)
+    raise ReconcilerError(
+        "This is no job of GitHub Actions or GitLab CI, so there is nowhere to publish.",
+        "Leave --publish away, or name the forge.",
+    )
+
+
+def comment_key(repository: str, registry: str) -> str:
+    """What tells our comments apart under one change request: a folder of manifests and a registry, as one word."""
+    return hashlib.sha256(f"{repository}\n{registry}".encode()).hexdigest()[:12]
+
+
+def what_was_reviewed(forge: Forge, key: str, commit: Commit) -> "Reviewed | None":
+    """What our comment says under the change request that a commit came from."""
+    from reconciler.pipeline import Reviewed
+    from reconciler.render.marker import read_marker
+
+    body = forge.reviewed(commit, key)
+    marker = None if body is None else read_marker(body)
+    return marker and Reviewed(marker.digest, any_commit=True, models=marker.models)
 
 
 def registry_uri(settings: Settings, environment: Mapping[str, str]) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from reconciler.adapters.memory import MemoryRegistry
 from reconciler.core.changes import Change, TransitionStage
 from reconciler.core.desired import Manifest, Revision
-from reconciler.core.names import Commit, ModelName
+from reconciler.core.names import Commit, ModelName, RepositoryId
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot
 from reconciler.errors import Problem, RegistryError
 from reconciler.events import Event
@@ -21,6 +21,7 @@ class History:
     commits: dict[Commit, tuple[Manifest, ...]]
     head: Commit
     dirty: tuple[str, ...] = ()
+    identity: RepositoryId = OURS
     strangers: dict[Commit, Relation] = field(default_factory=dict[Commit, Relation])
 
     def read(self, ref: str | None) -> Checkout:

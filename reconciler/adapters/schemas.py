@@ -9,7 +9,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from reconciler.adapters.manifest_yaml import ManifestSpec
-from reconciler.render.json import PlanDocument, ReceiptDocument
+from reconciler.render.json import DriftDocument, PlanDocument, ReceiptDocument
 
 DRAFT_7 = "http://json-schema.org/draft-07/schema#"
 
@@ -34,7 +34,12 @@ def receipt_schema() -> dict[str, Any]:
     return _document_schema(ReceiptDocument)
 
 
-def _document_schema(document: type[PlanDocument | ReceiptDocument]) -> dict[str, Any]:
+def drift_schema() -> dict[str, Any]:
+    """What `drift --format json` prints. Minor releases add keys, so others than these are let through."""
+    return _document_schema(DriftDocument)
+
+
+def _document_schema(document: type[PlanDocument | ReceiptDocument | DriftDocument]) -> dict[str, Any]:
     adapter: TypeAdapter[Any] = TypeAdapter(document)
     return _as_draft_7(adapter.json_schema(ref_template="#/definitions/{model}", schema_generator=_Untitled))
 
@@ -48,6 +53,7 @@ SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "manifest": manifest_schema,
     "plan": plan_schema,
     "receipt": receipt_schema,
+    "drift": drift_schema,
 }
 
 

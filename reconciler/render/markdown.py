@@ -12,6 +12,8 @@ from reconciler.core.drift import Drift, DriftStatus, ModelDrift
 from reconciler.core.evidence import Exhibit, VersionFacts
 from reconciler.core.plan import Effect, Plan, Status, Verb, effects_of
 from reconciler.core.review import Origin, Review
+from reconciler.errors import Problem
+from reconciler.events import Receipt
 from reconciler.render import words
 from reconciler.render.clean import clean
 from reconciler.render.findings import Findings, Row, findings
@@ -273,6 +275,41 @@ def _footer(review: Review) -> str:
             f"Merging applies this; by hand: {code(apply)}. To roll back, {code('git revert')} it and merge that."
         )
     return f"---\n<sub>{'<br>'.join(lines)}</sub>"
+
+
+def no_plan_markdown(key: str, message: str, problems: Iterable[Problem] = ()) -> str:
+    """What stands in the place of a plan that could not be made. Its digest is that of nothing."""
+    problems = tuple(problems)
+    lines = [f"- {code(str(problem))}" for problem in problems[:MOST_PROBLEMS]]
+    if len(problems) > MOST_PROBLEMS:
+        lines.append(f"- and {len(problems) - MOST_PROBLEMS} more")
+    told = "\n".join(lines) if lines else code(message)
+    return f"{Marker(key, '0' * 64)}\n### No plan\n\nWhat a merge would do is not known.\n\n{told}\n"
+
+
+def refusal_markdown(message: str) -> str:
+    """Why a command did nothing, for the page of a job."""
+    return f"### Nothing done\n\n{code(message)}\n"
+
+
+MOST_PROBLEMS = 20
+
+
+def receipt_markdown(receipt: Receipt) -> str:
+    """What an apply did, for the page of a job."""
+    rows = "".join(
+        f"| {cell(outcome.model)} | {outcome.status} | {len(outcome.made)} "
+        f"| {cell(outcome.message) if outcome.message else ''} |\n"
+        for outcome in receipt.outcomes
+    )
+    commit = code((receipt.plan.revision.commit or "none")[:12])
+    parts = [
+        f"### {words.receipt_sentence(receipt)}",
+        f"Commit {commit} on {code(receipt.registry)}, {receipt.started_at} to {receipt.finished_at}.",
+        *([f"| model | | calls | |\n| --- | --- | ---: | --- |\n{rows}"] if rows else []),
+        f"<sub>Digest {code(receipt.plan.digest)}</sub>",
+    ]
+    return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 
 
 def drift_markdown(drift: Drift) -> str:

@@ -1,6 +1,5 @@
 """A plan and a receipt for the terminal: lines of styled pieces, so that whoever prints them decides about colour."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
@@ -202,9 +201,5 @@ def outcome_line(outcome: Outcome) -> Line:
 
 def receipt_line(receipt: Receipt) -> Line:
     """The last line of an apply."""
-    count = Counter(outcome.status for outcome in receipt.outcomes)
-    parts = [f"{count[OutcomeStatus.APPLIED]} applied"] if receipt.outcomes else ["nothing to change"]
-    parts.extend(f"{count[s]} {s}" for s in OutcomeStatus if s is not OutcomeStatus.APPLIED and count[s])
-    lead = "Interrupted" if receipt.interrupted else "Apply complete" if receipt.exit_code == 0 else "Apply incomplete"
     again = "" if receipt.exit_code == 0 else " Run it again when the cause is gone: what is done stays done."
-    return (("name", f"{lead}: {', '.join(parts)}."), ("", again))
+    return (("name", words.receipt_sentence(receipt)), ("", again))

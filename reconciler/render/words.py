@@ -1,5 +1,6 @@
 """How things are said: the same in the terminal, in JSON, in a log, and wherever else people read of a change."""
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import assert_never
 
@@ -22,6 +23,7 @@ from reconciler.core.drift import Drift, DriftStatus
 from reconciler.core.names import Version
 from reconciler.core.plan import Effect, Summary, Verb, effects_of
 from reconciler.core.review import Origin, Review
+from reconciler.events import OutcomeStatus, Receipt
 from reconciler.ports import Holder
 from reconciler.render.clean import clean, quoted
 
@@ -194,3 +196,12 @@ def holder(of: Holder) -> str:
     """Who holds a lock: `ci@runner pid 42 since 2026-05-01T10:00:00Z, run https://…`."""
     run = f", run {clean(of.run)}" if of.run else ""
     return f"{clean(of.who)} since {clean(of.since)}{run}"
+
+
+def receipt_sentence(receipt: Receipt) -> str:
+    """How an apply ended: `Apply complete: 3 applied.`"""
+    count = Counter(outcome.status for outcome in receipt.outcomes)
+    parts = [f"{count[OutcomeStatus.APPLIED]} applied"] if receipt.outcomes else ["nothing to change"]
+    parts.extend(f"{count[s]} {s}" for s in OutcomeStatus if s is not OutcomeStatus.APPLIED and count[s])
+    lead = "Interrupted" if receipt.interrupted else "Apply complete" if receipt.exit_code == 0 else "Apply incomplete"
+    return f"{lead}: {', '.join(parts)}."
