@@ -56,6 +56,7 @@ class Gitlab:
     def note(self, body: str, author: Mapping[str, Any] = OURS, *, system: bool = False, request: int = 3) -> int:
         number = 100 + len(self.notes)
         self.notes.append({"id": number, "body": body, "author": author, "system": system, "noteable_iid": request})
+        self.notes[-1]["updated_at"] = "2026-05-01T10:00:00.000Z"
         return number
 
     def bodies(self) -> list[str]:

@@ -5,12 +5,13 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from reconciler.adapters.holders import without_user_info
 from reconciler.core.names import Commit
-from reconciler.errors import ReconcilerError
+from reconciler.errors import ReconcilerError, StaleError
 from reconciler.render.clean import clean
 from reconciler.render.marker import read_marker
 
@@ -51,6 +52,7 @@ class _Note:
     body: str
     author: tuple[int, str]
     system: bool
+    edited_at: str
 
 
 class _BusyError(Exception):
@@ -122,16 +124,19 @@ class GitlabForge:
         ours = next(self._ours(server, notes.list(iterator=True, per_page=100), key), None)
         if ours is None:
             return _read_note(notes.create({"body": body})).number
-        if ours.body != body:
+        if _lines(ours.body) != _lines(body):
             notes.update(ours.number, {"body": body})
         return ours.number
 
     def _reviewed(self, server: "gitlab.Gitlab", project: str, commit: Commit, key: str) -> str | None:
         lazy = server.projects.get(project, lazy=True)
         requests_of_commit = lazy.commits.get(commit, lazy=True).merge_requests(get_all=True)
-        for number in sorted(_merged_as(requests_of_commit, commit, self._environment.get("CI_COMMIT_BRANCH"))):
+        for number, merged_at in sorted(
+            _merged_as(requests_of_commit, commit, self._environment.get("CI_COMMIT_BRANCH"))
+        ):
             notes = _notes_of(server, project, str(number)).list(iterator=True, per_page=100)
             if ours := next(self._ours(server, notes, key), None):
+                _refuse_late(ours, number, merged_at)
                 return ours.body
         return None
 
@@ -263,7 +268,7 @@ def _notes_of(server: "gitlab.Gitlab", project: str, number: str) -> Any:
     return server.projects.get(project, lazy=True).mergerequests.get(number, lazy=True).notes
 
 
-def _merged_as(found: Any, commit: Commit, branch: str | None) -> Iterator[int]:
+def _merged_as(found: Any, commit: Commit, branch: str | None) -> Iterator[tuple[int, str]]:
     """
     The merge requests that ended in this very commit, on this branch: as a merge, squashed, or fast-forward. That a
     request merely contains the commit does not say that it was reviewed as what is there now.
@@ -273,8 +278,31 @@ def _merged_as(found: Any, commit: Commit, branch: str | None) -> Iterator[int]:
         if not any(ends):
             ends = [request.get("sha")]
         elsewhere = branch and request.get("target_branch") != branch
-        if request.get("state") == "merged" and commit in ends and not elsewhere:
-            yield int(request["iid"])
+        number = request.get("iid")
+        if isinstance(number, int) and request.get("state") == "merged" and commit in ends and not elsewhere:
+            yield number, str(request.get("merged_at") or "")
+
+
+def _refuse_late(note: _Note, number: int, merged_at: str) -> None:
+    edited, merged = _moment(note.edited_at), _moment(merged_at)
+    if edited is None or merged is None or edited > merged:
+        raise StaleError(
+            f"The plan under !{number} was written after the merge, so nobody can have reviewed it.",
+            "Look at what would be done now, with `reconciler plan`, and apply that without --expect-reviewed.",
+        )
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
+
+
+def _lines(body: str) -> str:
+    """A body to compare: an editor in the browser ends lines with a carriage return."""
+    return body.replace("\r\n", "\n").strip()
 
 
 def _answer(value: Any) -> dict[str, Any]:
@@ -297,6 +325,7 @@ def _read_note(note: Any) -> _Note:
             str(fields.get("body") or ""),
             (int(author.get("id") or 0), str(author.get("username") or "")),
             bool(fields.get("system")),
+            str(fields.get("updated_at") or ""),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise gitlab.GitlabParsingError("not a note") from error

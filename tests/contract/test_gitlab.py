@@ -8,12 +8,13 @@ import pytest
 
 from reconciler.adapters.gitlab import COMMENT_LIMIT, GitlabForge
 from reconciler.core.names import Commit
-from reconciler.errors import ReconcilerError
+from reconciler.errors import ReconcilerError, StaleError
 from reconciler.render.marker import Marker
 from tests.gitlab_server import THEIRS, TOKEN, Fault, Gitlab, gitlab_server
 
 KEY = "0a1b"
 PASS = Fault(0)
+LATER = "2026-05-01T12:00:00.000+02:00"
 COMMIT = Commit("c" * 40)
 BODY = f"{Marker(KEY, 'd' * 64)}\nWhat would change"
 EARLIER = f"{Marker(KEY, 'e' * 64)}\nWhat would have changed"
@@ -163,7 +164,8 @@ def test_the_limit_is_gitlabs() -> None:
 
 
 def merged(**fields: object) -> dict[str, object]:
-    return {"iid": 3, "state": "merged", "target_branch": "main", "merge_commit_sha": COMMIT, **fields}
+    usual = {"iid": 3, "state": "merged", "target_branch": "main", "merge_commit_sha": COMMIT, "merged_at": LATER}
+    return {**usual, **fields}
 
 
 @pytest.mark.parametrize(
@@ -202,6 +204,17 @@ def test_what_did_not_end_in_the_commit_was_not_reviewed_for_it(
     gitlab.note(BODY)
 
     assert forge(CI_COMMIT_BRANCH="main").reviewed(COMMIT, KEY) is None
+
+
+@pytest.mark.parametrize("merged_at", ["2026-05-01T09:59:59.999Z", None])
+def test_a_plan_that_was_written_after_the_merge_was_not_reviewed(
+    gitlab: Gitlab, forge: Make, merged_at: str | None
+) -> None:
+    gitlab.merge_requests = [merged(merged_at=merged_at)]
+    gitlab.note(BODY)
+
+    with pytest.raises(StaleError, match="!3 was written after the merge"):
+        forge().reviewed(COMMIT, KEY)
 
 
 def test_a_commit_without_merge_request_was_not_reviewed(gitlab: Gitlab, forge: Make) -> None:
