@@ -1,0 +1,141 @@
+"""The files for GitLab CI: what `init` writes, the same as an example, and the components."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from reconciler import __version__
+
+ROOT = Path(__file__).parents[2]
+SCAFFOLD = ROOT / "reconciler" / "scaffold" / "gitlab"
+EXAMPLE = ROOT / "examples" / "gitlab"
+COMPONENTS = sorted((ROOT / "templates").glob("*/template.yml"))
+INPUT = re.compile(r"\$\[\[ inputs\.([a-z-]+) \]\]")
+
+
+def text_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def jobs_of(text: str) -> dict[str, dict[str, Any]]:
+    """The jobs, with what they extend, by their names without prefix."""
+    content = yaml.safe_load(text)
+    hidden = content.pop(".reconciler", {})
+    return {name.rpartition(":")[2]: {**hidden, **job} for name, job in content.items()}
+
+
+def component(path: Path) -> tuple[dict[str, Any], str]:
+    """The inputs, and the rest with the defaults filled in, as GitLab does: as values, not as text."""
+    header, rest = text_of(path).split("\n---\n")
+    inputs: dict[str, Any] = yaml.safe_load(header)["spec"]["inputs"]
+
+    def filled(value: Any) -> Any:
+        if isinstance(value, str):
+            return INPUT.sub(lambda found: str(inputs[found[1]]["default"]), value)
+        if isinstance(value, list):
+            return [filled(item) for item in value]  # pyright: ignore[reportUnknownVariableType]  # YAML
+        if isinstance(value, dict):
+            return {filled(k): filled(v) for k, v in value.items()}  # pyright: ignore[reportUnknownVariableType]  # YAML
+        return value
+
+    return inputs, yaml.safe_dump(filled(yaml.safe_load(rest)))
+
+
+SHIPPED = jobs_of(text_of(SCAFFOLD / "reconciler.gitlab-ci.yml"))
+
+
+@pytest.mark.parametrize("name", ["reconciler.gitlab-ci.yml", "gitlab-ci.yml"])
+def test_the_example_is_what_init_writes(name: str) -> None:
+    written = EXAMPLE / (".gitlab-ci.yml" if name == "gitlab-ci.yml" else f".gitlab/{name}")
+
+    assert text_of(written) == text_of(SCAFFOLD / name).replace("@VERSION@", __version__)
+
+
+@pytest.mark.parametrize("path", [*SCAFFOLD.iterdir(), *COMPONENTS], ids=lambda p: f"{p.parent.name}/{p.name}")
+def test_gitlabs_schema_accepts_it(path: Path, tmp_path: Path) -> None:
+    copy = tmp_path / ".gitlab-ci.yml"
+    copy.write_text(component(path)[1] if path in COMPONENTS else text_of(path), encoding="utf-8")
+
+    done = subprocess.run(
+        [Path(sys.executable).with_name("check-jsonschema"), "--builtin-schema", "vendor.gitlab-ci", copy],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_there_is_a_component_for_each_command_in_ci() -> None:
+    assert [path.parent.name for path in COMPONENTS] == ["apply", "drift", "plan"]
+
+
+@pytest.mark.parametrize("path", COMPONENTS, ids=lambda p: p.parent.name)
+def test_a_component_uses_the_inputs_that_it_declares_and_says_what_they_are(path: Path) -> None:
+    inputs, _ = component(path)
+
+    assert set(INPUT.findall(text_of(path))) == inputs.keys()
+    assert all(given["description"] and "default" in given for given in inputs.values())
+    assert inputs["version"]["default"] == __version__
+
+
+@pytest.mark.parametrize("path", COMPONENTS, ids=lambda p: p.parent.name)
+def test_an_input_reaches_a_script_as_a_variable_only(path: Path) -> None:
+    for job in jobs_of(text_of(path).split("\n---\n")[1]).values():
+        assert not INPUT.search("\n".join([*job["before_script"], *job["script"]]))
+
+
+@pytest.mark.parametrize("path", COMPONENTS, ids=lambda p: p.parent.name)
+def test_a_component_does_what_the_job_of_that_name_does(path: Path) -> None:
+    for name, job in jobs_of(component(path)[1]).items():
+        shipped = SHIPPED[name]
+        script = [line.replace('"$RECONCILER_EVIDENCE"', "production") for line in job["script"]]
+
+        assert script == shipped["script"]
+        for key in ("before_script", "rules", "artifacts", "interruptible", "needs", "environment", "resource_group"):
+            assert job.get(key) == shipped.get(key), key
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_script_is_one_for_any_shell(name: str) -> None:
+    script = "\n".join([*SHIPPED[name]["before_script"], *SHIPPED[name]["script"]])
+
+    done = subprocess.run(["sh", "-n"], input=script, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_what_a_job_hands_over_is_what_it_writes(name: str) -> None:
+    artifacts = SHIPPED[name]["artifacts"]
+    files = {*artifacts.get("paths", []), *artifacts["reports"].values()} - {"reconciler.env"}
+
+    script = "\n".join(SHIPPED[name]["script"])
+
+    assert all(file in script for file in files)
+    assert artifacts["when"] == "always"
+
+
+@pytest.mark.parametrize("name", ["plan", "apply", "drift"])
+def test_a_job_that_asks_which_commit_is_the_later_one_has_all_of_history(name: str) -> None:
+    assert SHIPPED[name]["variables"]["GIT_DEPTH"] == "0"
+
+
+def test_forks_are_validated_and_not_planned() -> None:
+    never = {"if": "$CI_MERGE_REQUEST_SOURCE_PROJECT_ID != $CI_MERGE_REQUEST_PROJECT_ID", "when": "never"}
+
+    assert SHIPPED["plan"]["rules"][0] == never
+    assert never not in SHIPPED["validate"]["rules"]
+
+
+def test_an_apply_is_alone_and_not_broken_off() -> None:
+    apply = SHIPPED["apply"]
+
+    assert apply["resource_group"]
+    assert apply["interruptible"] is False
+    assert apply["rules"][-1] == {"if": "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH"}
