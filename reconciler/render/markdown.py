@@ -30,7 +30,8 @@ def markdown(review: Review, key: str, limit: int | None = None) -> str:
     the largest changes, blocked models last; and the comment says how many.
     """
     sections = [_section(review, model.model, index) for index, model in enumerate(review.plan.models)]
-    whole = _assembled(review, key, sections)
+    marker = _marker(review.plan, key, limit)
+    whole = _assembled(review, marker, sections)
     if limit is None or length(whole) <= limit:
         return whole
     # Replace the largest part by nothing until the rest fits; the parts are measured once, and the notes about what is
@@ -47,7 +48,7 @@ def markdown(review: Review, key: str, limit: int | None = None) -> str:
         if excess > 0:
             excess -= length(section.changes)
             kept[section.index] = replace(kept[section.index], changes="", evidence="")
-    return _assembled(review, key, [kept[index] for index in sorted(kept)])
+    return _assembled(review, marker, [kept[index] for index in sorted(kept)])
 
 
 SLACK = 400
@@ -70,14 +71,14 @@ class _Section:
     short: bool = False
 
 
-def _assembled(review: Review, key: str, sections: Iterable[_Section]) -> str:
+def _assembled(review: Review, marker: Marker, sections: Iterable[_Section]) -> str:
     sections = list(sections)
     plan = review.plan
     changes = [section.changes for section in sections if section.changes]
     hidden = sum(not section.changes for section in sections)
     short = sum(section.short and bool(section.changes) for section in sections)
     parts = [
-        f"{_marker(plan, key)}\n### {words.summary_line(plan.summary)}",
+        f"{marker}\n### {words.summary_line(plan.summary)}",
         f"{_status(plan)} {_where(review)}",
         *_alerts(review),
         *(["| | model | | change | why |\n| --- | --- | --- | --- | --- |\n" + "".join(changes)] if changes else []),
@@ -102,11 +103,9 @@ MOST_DIGESTS = 500
 """A plan of more models is known by its digest alone: their digests would take a fifth of the comment."""
 
 
-def _marker(plan: Plan, key: str) -> Marker:
-    models = plan.model_digests
-    return Marker(
-        key, plan.digest, plan.revision.commit or "", models if len(models) <= MOST_DIGESTS else frozenset[str]()
-    )
+def _marker(plan: Plan, key: str, limit: int | None) -> Marker:
+    models, most = plan.model_digests, MOST_DIGESTS if limit is None else min(MOST_DIGESTS, limit // 100)
+    return Marker(key, plan.digest, plan.revision.commit or "", models if len(models) <= most else frozenset[str]())
 
 
 STATUS = {
@@ -127,21 +126,25 @@ def _where(review: Review) -> str:
 
 
 def _alerts(review: Review) -> Iterator[str]:
-    for safety in review.plan.safeties:
-        yield _quote(f"**Refused:** {code(words.blocker(safety))}")
-    for model in review.plan.models:
-        for blocker in model.blockers:
-            yield _quote(f"**Blocked:** {code(model.model)}: {code(words.blocker(blocker))}")
-    for note in review.notes:
-        yield _quote(f"**Note:** {code(note)}")
-    if review.evidence is not None and review.evidence.trouble:
-        yield _quote(f"**No evidence:** {code(review.evidence.trouble)}")
-    if pending := words.pending_line(review):
-        yield _quote(f"**Drift:** {code(pending)}")
+    """What a reader must not miss. A long list of it is cut: every blocked model is in the table too."""
+    alerts = [
+        *(("Refused", words.blocker(safety)) for safety in review.plan.safeties),
+        *(("Note", note) for note in review.notes),
+        *([("No evidence", trouble)] if (trouble := review.evidence.trouble if review.evidence else "") else []),
+        *([("Drift", pending)] if (pending := words.pending_line(review)) else []),
+        *(
+            ("Blocked", f"{clean(model.model)}: {words.blocker(blocker)}")
+            for model in review.plan.models
+            for blocker in model.blockers
+        ),
+    ]
+    for kind, told in alerts[:MOST_ALERTS]:
+        yield f"> **{kind}:** {code(told, 600)}"
+    if len(alerts) > MOST_ALERTS:
+        yield f"> and {len(alerts) - MOST_ALERTS} more"
 
 
-def _quote(text: str) -> str:
-    return f"> {text}"
+MOST_ALERTS = 20
 
 
 SIGN = {
@@ -187,9 +190,10 @@ def _change_row(review: Review, effect: Effect) -> str:
 
 def _settled(review: Review) -> Iterator[str]:
     if review.settled:
-        yield "**No longer pending once this is merged:**\n\n" + "\n".join(
-            f"- {code(words.sentence(effect))}" for effect in review.settled
-        )
+        lines = [f"- {code(words.sentence(effect), 300)}" for effect in review.settled[:MOST_ALERTS]]
+        more = len(review.settled) - MOST_ALERTS
+        lines.extend([f"- and {more} more"] if more > 0 else [])
+        yield "**No longer pending once this is merged:**\n\n" + "\n".join(lines)
 
 
 def _exhibit(name: str, exhibit: Exhibit, found: Findings) -> str:
@@ -200,7 +204,7 @@ def _exhibit(name: str, exhibit: Exhibit, found: Findings) -> str:
         f"**Signature:** {code(found.signature)}",
         *([_signature(found)] if found.signature_rows else []),
         *_rows("Parameters that differ", found.params, new, old),
-        *_rows("Lineage", found.lineage, new, old),
+        *_rows("Lineage", found.lineage, new, old, ours=True),
         *_rows("Libraries that differ", found.packages, new, old),
         *_rows("Tags that differ", found.tags, new, old),
         *(["**Missing:**\n\n" + "\n".join(f"- {code(missing)}" for missing in found.missing)] if found.missing else []),
@@ -241,10 +245,13 @@ def _signature(found: Findings) -> str:
     return "\n".join(lines)
 
 
-def _rows(title: str, rows: tuple[Row, ...], new: str, old: str) -> Iterator[str]:
+def _rows(title: str, rows: tuple[Row, ...], new: str, old: str, *, ours: bool = False) -> Iterator[str]:
+    """A table of rows; `ours` are those whose labels we gave."""
     if rows:
         lines = [f"| {title} | {new} | {old} |", "| --- | --- | --- |"]
-        lines.extend(f"| {cell(row.label)} | {cell(row.candidate)} | {cell(row.incumbent)} |" for row in rows)
+        for row in rows:
+            label = row.label if ours else cell(row.label)
+            lines.append(f"| {label} | {cell(row.candidate)} | {cell(row.incumbent)} |")
         yield "\n".join(lines)
 
 

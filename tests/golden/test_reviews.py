@@ -1,0 +1,86 @@
+"""What reviewers read, to the letter: the plan with its evidence, as text, Markdown and JSON, and what has drifted."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from reconciler.core.diff import diff
+from reconciler.core.drift import Drift, DriftStatus, ModelDrift, judge_drift
+from reconciler.core.review import Review
+from reconciler.publishing import drift_rendered, rendered
+from reconciler.render.markdown import no_plan_markdown, receipt_markdown
+from tests import exhibits
+from tests.build import CHURN, FIRST, NOW, A, P, S, desired, have, owns, want
+from tests.golden.test_golden import RECEIPT, check, file_name
+
+KEY = "0123456789ab"
+
+REVIEWS: dict[str, Callable[[], Review]] = {
+    "a better version": exhibits.better,
+    "a breaking signature": exhibits.breaking_signature,
+    "missing evidence": exhibits.missing_evidence,
+    "no evidence at all": exhibits.no_evidence_at_all,
+    "different datasets": exhibits.different_datasets,
+    "no incumbent": exhibits.no_incumbent,
+    "a blocked plan": exhibits.blocked,
+    "hostile evidence": exhibits.hostile,
+}
+
+
+@pytest.mark.parametrize("title", REVIEWS)
+@pytest.mark.parametrize(("form", "suffix"), [("text", "txt"), ("markdown", "md"), ("json", "json")])
+def test_a_review(title: str, form: str, suffix: str, update_golden: bool) -> None:
+    text = rendered(REVIEWS[title](), form, KEY)
+
+    check(f"review-{file_name(title, suffix)}", text, update_golden)
+    assert form == "json" or all(c.isprintable() or c == "\n" for c in text)
+
+
+def drifted() -> Drift:
+    """One that a hand moved, one that a merge has not reached, one of which nobody knows, and one in sync."""
+    revision = NOW
+    live = have({1: A, 2: S, 3: P}, {"champion": 3}, owner=owns(P, "champion"))
+    declared = want({P: [2]}, {"champion": 2})
+    newer = want({P: [2]}, {"champion": 1})
+    now = diff(newer, live, revision, name=CHURN)
+    waiting = have({1: P, 2: S}, owner=owns(P), name="waiting")
+    return Drift(
+        revision,
+        exhibits.URI,
+        (
+            judge_drift(now, desired(declared), live),
+            ModelDrift(CHURN, DriftStatus.UNKNOWN, FIRST, why="This clone does not have commit aaaaaaaaaaaa."),
+            judge_drift(
+                diff(want({P: [2]}, name="waiting"), waiting, revision, name=waiting.name),
+                desired(want({P: [1]}, name="waiting")),
+                waiting,
+            ),
+            ModelDrift(CHURN),
+        ),
+    )
+
+
+@pytest.mark.parametrize(("form", "suffix"), [("text", "txt"), ("markdown", "md"), ("json", "json")])
+def test_drift(form: str, suffix: str, update_golden: bool) -> None:
+    check(f"drift.{suffix}", drift_rendered(drifted(), form), update_golden)
+
+
+def test_a_receipt_as_markdown(update_golden: bool) -> None:
+    check("receipt.md", receipt_markdown(RECEIPT), update_golden)
+
+
+def test_a_comment_without_a_plan(update_golden: bool) -> None:
+    check(
+        "no-plan.md",
+        no_plan_markdown(KEY, f"https://mlflow.acme.example did not answer. {exhibits.NASTY}"),
+        update_golden,
+    )
+
+
+def test_a_document_is_strict_json() -> None:
+    def refuse(word: str) -> None:
+        raise AssertionError(word)
+
+    for review in REVIEWS.values():
+        json.loads(rendered(review(), "json", KEY), parse_constant=refuse)

@@ -1,0 +1,159 @@
+"""What stands in a comment is read by a forge, which obeys more than Markdown: nothing from outside may be obeyed."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from reconciler.core.evidence import Evidence
+from reconciler.core.review import Review
+from reconciler.errors import Location, Problem
+from reconciler.render.clean import clean
+from reconciler.render.markdown import cell, code, length, markdown, no_plan_markdown
+from reconciler.render.marker import read_marker
+from tests import exhibits
+from tests.build import A, P, S, have, owns, want
+
+KEY = "0123456789ab"
+GFM = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+
+EVIL = st.text(
+    st.sampled_from("`|\\<>&@#*_~[]()!/:.- \n\t\u202eevil\x1b0") | st.characters(max_codepoint=0x2FF),
+    min_size=1,
+    max_size=40,
+)
+
+
+def words_outside_of_code(body: str) -> Iterator[str]:
+    """What a forge would look at for mentions, links and commands: everything that stands in no code."""
+    inside = 0
+    for token in flat(GFM.parse(body)):
+        if token.type in {"html_inline", "html_block"}:
+            for tag, text in re.findall(r"(<[^>]*>)|([^<]+)", token.content):
+                inside += (tag == "<code>") - (tag == "</code>")
+                if text and not inside:
+                    yield text
+        elif token.type == "text" and not inside:
+            yield token.content
+
+
+def flat(tokens: list[Token]) -> Iterator[Token]:
+    for token in tokens:
+        yield token
+        yield from flat(token.children or [])
+
+
+def tags(body: str) -> set[str]:
+    """Every element of HTML that a reader's browser is given, other than what Markdown's own syntax makes."""
+    raw = "".join(t.content for t in flat(GFM.parse(body)) if t.type in {"html_inline", "html_block"})
+    return set(re.findall(r"</?([a-zA-Z][^\s>/]*)", raw))
+
+
+@given(EVIL)
+def test_a_code_span_shows_its_text_and_nothing_else(text: str) -> None:
+    (paragraph,) = [token for token in GFM.parse(f"x {code(text)} y") if token.type == "inline"]
+
+    kinds = [token.type for token in paragraph.children or []]
+    assert kinds == ["text", "code_inline", "text"]
+    assert (paragraph.children or [])[1].content.strip() == (clean(text).strip() or "–")
+
+
+@given(st.lists(EVIL, min_size=2, max_size=2))
+def test_a_cell_stays_in_its_column(texts: list[str]) -> None:
+    body = f"| a | b |\n| --- | --- |\n| {cell(texts[0])} | {cell(texts[1])} |\n\nafter"
+
+    rendered = GFM.render(body)
+    assert len(re.findall("<td", rendered)) == 2
+    assert rendered.count("<code>") == 2
+    assert rendered.rstrip().endswith("<p>after</p>")
+    shown = [t.content for t in flat(GFM.parse(body)) if t.type in {"text", "code_inline"}]
+    assert "".join(shown).replace(" ", "") == "".join(
+        ["a", "b", *(clean(t).strip() or "–" for t in texts), "after"]
+    ).replace(" ", "")
+
+
+def test_nothing_hostile_stands_outside_of_code() -> None:
+    body = markdown(exhibits.hostile(), KEY)
+
+    outside = "\n".join(words_outside_of_code(body))
+    for word in ("nasty", "alert", "@all", "evil", "heading", "7*7"):
+        assert word in body
+        assert word not in outside
+    assert tags(body) <= {"details", "summary", "code", "sub", "br"}
+    assert "javascript:" not in GFM.render(body).replace("&lt;", "").split("href=")[
+        -1
+    ] or 'href="javascript' not in GFM.render(body)
+
+
+@given(name=EVIL, path=EVIL)
+def test_a_comment_holds_no_mention_link_or_command_from_outside(name: str, path: str) -> None:
+    review = exhibits.better()
+    change = replace(review.plan.models[0], model=f"evil{name}")
+    body = markdown(replace(review, plan=replace(review.plan, models=(change,)), notes=(path,), registry=path), KEY)
+
+    outside = "\n".join(words_outside_of_code(body))
+    assert "evil" not in outside
+    assert "@" not in outside
+    assert not re.search(r"(?m)^\s*(/[a-z]|::|##\[)", body)
+    assert tags(body) <= {"details", "summary", "code", "sub", "br"}
+    marker = read_marker(body)
+    assert marker is not None
+    assert marker.digest == replace(review.plan, models=(change,)).digest
+
+
+@given(EVIL)
+def test_a_comment_without_a_plan_holds_no_mention_link_or_command(message: str) -> None:
+    problem = Problem(Location(f"{message}.yaml", 1, 1), "unknown-key", message, message)
+
+    for body in (no_plan_markdown(KEY, message), no_plan_markdown(KEY, message, [problem] * 30)):
+        assert "@" not in "\n".join(words_outside_of_code(body))
+        assert tags(body) == set()
+
+
+@pytest.fixture(scope="module")
+def fleet() -> Review:
+    return exhibits.fleet(300)
+
+
+@pytest.mark.parametrize("limit", [65_536, 40_000, 20_000, 5_000])
+def test_a_comment_fits_and_says_what_it_leaves_out(fleet: Review, limit: int) -> None:
+    body = markdown(fleet, KEY, limit)
+
+    shown = body.count("| **promote**")
+    assert length(body) <= limit
+    assert len(body) > limit * 0.7
+    hidden = re.search(r"\*\*(\d+) models are left out here", body)
+    assert (int(hidden[1]) if hidden else 0) == 300 - shown
+    short = re.search(r"Evidence of (\d+) models? (?:is|are) left out", body)
+    assert (int(short[1]) if short else 0) == shown - body.count("<details>")
+
+
+def test_the_largest_evidence_goes_first() -> None:
+    review = exhibits.fleet(3)
+    assert review.evidence is not None
+    first, second, third = review.evidence.exhibits
+    long = replace(second, candidate=replace(second.candidate, params={f"p{n}": "x" * 50 for n in range(200)}))
+    review = replace(review, evidence=Evidence(exhibits.NOW, (first, long, third)))
+
+    body = markdown(review, KEY, 9_000)
+
+    assert re.findall(r"<summary><code>(model-\d+)", body) == ["model-000", "model-002"]
+    assert "Evidence of 1 model is left out" in body
+    assert body.count("| **promote**") == 3
+
+
+def test_blocked_models_are_left_out_last() -> None:
+    pairs = [(want({P: [2]}, name=f"m{n}"), have({1: P, 2: S}, owner=owns(P), name=f"m{n}")) for n in range(60)]
+    broken = (want({P: [9]}, name="zz-broken"), have({1: P, 2: A}, owner=owns(P), name="zz-broken"))
+    review = Review(exhibits.plan_of(*pairs, broken), exhibits.URI)
+
+    body = markdown(review, KEY, 6_000)
+
+    assert length(body) <= 6_000
+    assert "models are left out" in body
+    assert "zz-broken" in body
