@@ -223,6 +223,18 @@ def better() -> Review:
     )
 
 
+def one_promotion() -> Review:
+    """Of `better`, the model that the change is about: what the pictures of the documentation show."""
+    review = better()
+    models = tuple(model for model in review.plan.models if model.model == "risk-classifier")
+    return replace(
+        review,
+        plan=replace(review.plan, models=models, governed=review.plan.governed - 2),
+        base=review.base and replace(review.base, pending=()),
+        notes=(),
+    )
+
+
 def breaking_signature() -> Review:
     """A promotion that today's callers would notice: an input more, another type, another output."""
     old, new = HISTORY[3], HISTORY[4]

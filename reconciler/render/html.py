@@ -1,0 +1,348 @@
+"""
+A review as one page, for a browser: it fetches nothing and runs nothing. How it looks is in page.html.jinja; here is
+what it is made of. Every text that the template puts out is escaped, and what a reader would not see is written out.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import cast
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
+
+from reconciler import __version__
+from reconciler.core.diff import Blocker, ModelPlan
+from reconciler.core.evidence import Comparison, Dataset, Exhibit, MetricDelta, Trend, VersionFacts, compare
+from reconciler.core.names import ModelName
+from reconciler.core.plan import Effect, Plan, Status, Verb, effects_of
+from reconciler.core.review import Origin, Review
+from reconciler.core.signature import Compatibility
+from reconciler.render import charts, figures, words
+from reconciler.render.clean import clean
+from reconciler.render.findings import Findings, findings, verdict
+from reconciler.render.text import STYLE_OF
+
+FEW = 5
+"""Up to so many models are shown opened up, and without a table of contents."""
+
+GLYPH = {
+    Trend.BETTER: "▲",
+    Trend.WORSE: "▼",
+    Trend.SAME: "=",
+    Trend.DIFFERENT: "≠",
+    Trend.ADDED: "+",
+    Trend.GONE: "–",
+    Trend.NOT_COMPARABLE: "?",
+}
+IN_WORDS = (Verb.CREATE, Verb.RELEASE)
+"""What is said of these is a sentence, and not where something was and will be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One line of the changes of a model: either `said`, or from `before` to `after`."""
+
+    model: str
+    verb: str
+    tone: str
+    subject: str
+    said: str
+    before: str
+    after: str
+    note: str
+    reason: str
+    prose: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Changes of one origin."""
+
+    title: str
+    moves: tuple[Move, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A short fact at a glance, and the tone it is said in."""
+
+    label: str
+    text: str
+    tone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """One exhibit: the candidate, and the incumbent if there is one."""
+
+    anchor: str
+    exhibit: Exhibit
+    comparison: Comparison
+    found: Findings
+    glance: tuple[Said, ...]
+    dataset: str
+    bars: charts.Bars | None
+    lines: tuple[charts.Line, ...]
+    links: Mapping[str, tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One model: what is to happen to it, or why nothing can, and the evidence."""
+
+    anchor: str
+    model: ModelName
+    blockers: tuple[Blocker, ...]
+    groups: tuple[Group, ...]
+    beside: tuple[Beside, ...]
+    marks: tuple[Said, ...]
+    gist: str
+
+
+def html_page(review: Review) -> str:
+    """The whole page, to be written to a file as UTF-8."""
+    plan = review.plan
+    sections = tuple(_section(f"m{position}", model, review) for position, model in enumerate(plan.models, 1))
+    return _template().render(
+        review=review,
+        plan=plan,
+        status=status(plan),
+        tiles=_tiles(plan),
+        widened=_widened(plan),
+        sections=sections,
+        settled=tuple(map(_move, review.settled)),
+        few=len(sections) <= FEW,
+        version=__version__,
+    )
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("reconciler.render", ""),
+        autoescape=True,
+        finalize=_shown,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    # jinja2 types its table of filters by those that it brings along.
+    table = cast("dict[str, Callable[..., object]]", environment.filters)
+    table |= FILTERS
+    return environment.get_template("page.html.jinja")
+
+
+def _tone(trend: Trend) -> str:
+    return trend.replace(" ", "-")
+
+
+def _shown(value: object) -> object:
+    """What jinja2 is to escape for an expression: every text goes through here, except markup of the template's own."""
+    return clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def link(url: str) -> str:
+    """The address, if it is one that may be followed; otherwise nothing."""
+    return url if re.fullmatch(r"https?://[A-Za-z0-9._~:/?#\[\]@!$&()*+,;=%-]+", url) else ""
+
+
+def dataset_told(dataset: Dataset) -> str:
+    """`holdout-2026-04 (9f2c7a1b)`."""
+    return f"{dataset.name} ({dataset.digest[:8]})"
+
+
+def judged(delta: MetricDelta) -> tuple[str, str]:
+    """What a difference means in a word or three, and why, where that needs saying."""
+    told, _, why = verdict(delta).partition(": ")
+    return told or delta.trend, why
+
+
+def status(plan: Plan) -> Said:
+    """The verdict on the plan as a whole, in a word and in a sentence."""
+    changes = sum(len(effects_of(model)) for model in plan.models)
+    moving = sum(not model.blocked for model in plan.models)
+    stuck = len(plan.models) - moving
+    todo = f"{_count(changes, 'change')} to {_count(moving, 'model')}"
+    match plan.status:
+        case Status.IN_SYNC:
+            return Said("In sync", "The registry holds what is declared. There is nothing to apply.", "calm")
+        case Status.READY:
+            return Said("Ready", f"{todo}. Nothing stands in the way.", "good")
+        case Status.BLOCKED if plan.safeties:
+            return Said("Blocked", f"{todo}, refused as a whole.", "bad")
+        case Status.BLOCKED:
+            others = f" {todo} can be applied." if changes else ""
+            return Said("Blocked", f"{_count(stuck, 'model')} cannot be brought to what is declared.{others}", "bad")
+
+
+def _tiles(plan: Plan) -> tuple[Said, ...]:
+    summary = plan.summary
+    told = {
+        "to promote": (summary.promote, "add"),
+        "to archive": (summary.archive, "remove"),
+        "to roll back": (summary.roll_back, "warn"),
+        "aliases to move": (summary.aliases, "change"),
+        "other changes": (summary.other, ""),
+        "unchanged": (summary.unchanged, ""),
+        "blocked": (summary.blocked, "error"),
+    }
+    return tuple(Said(label, str(count), tone if count else "none") for label, (count, tone) in told.items())
+
+
+def _widened(plan: Plan) -> tuple[str, ...]:
+    """The options that make the plan another one than usual."""
+    options = plan.options
+    flags = {"--adopt": options.adopt, "--force": options.force, "--allow-empty": options.allow_empty}
+    return (*(f"--target {name}" for name in options.targets), *(flag for flag, given in flags.items() if given))
+
+
+def _section(anchor: str, model: ModelPlan, review: Review) -> Section:
+    effects = effects_of(model)
+    evidence = review.evidence
+    exhibits = evidence.of(model.model) if evidence else ()
+    beside = tuple(
+        _beside(f"{anchor}e{position}", exhibit, evidence.read_at if evidence else "")
+        for position, exhibit in enumerate(exhibits, 1)
+    )
+    verbs = Counter(effect.verb for effect in effects)
+    return Section(
+        anchor=anchor,
+        model=model.model,
+        blockers=model.blockers,
+        groups=tuple(_groups(effects, review)),
+        beside=beside,
+        marks=tuple(_marks(model, beside)),
+        gist=", ".join(f"{verb} {count}" if count > 1 else verb for verb, count in verbs.items()),
+    )
+
+
+def _groups(effects: Iterable[Effect], review: Review) -> Iterable[Group]:
+    origins: dict[Origin | None, list[Move]] = {}
+    for effect in effects:
+        origins.setdefault(review.origin(effect), []).append(_move(effect))
+    titles = {
+        None: "Changes",
+        Origin.CHANGE: "This change",
+        Origin.DRIFT: "Pending already, without it (drift)",
+    }
+    for origin, title in titles.items():
+        if origin in origins:
+            yield Group(title, tuple(origins[origin]))
+
+
+def _move(effect: Effect) -> Move:
+    prose = effect.verb in {Verb.DESCRIBE, Verb.TAG}
+    return Move(
+        model=effect.model,
+        verb=effect.verb,
+        tone=STYLE_OF[effect.verb],
+        subject=effect.subject,
+        said=words.what_moves(effect) if effect.verb in IN_WORDS else "",
+        before=effect.before or "",
+        after=effect.after or "",
+        note=f"through {effect.through}" if effect.through else "",
+        reason=words.reason(effect.because),
+        prose=prose,
+    )
+
+
+def _marks(model: ModelPlan, beside: Iterable[Beside]) -> Iterable[Said]:
+    """What a reviewer must not miss of a model, whether or not its section is open."""
+    if model.blocked:
+        yield Said("", "blocked", "bad")
+    for one in beside:
+        if one.comparison.signature.compatibility is Compatibility.BREAKING:
+            yield Said("", f"v{one.exhibit.candidate.version}: breaking signature", "bad")
+        if worse := sum(delta.trend is Trend.WORSE for delta in one.comparison.metrics):
+            yield Said("", f"v{one.exhibit.candidate.version}: {_count(worse, 'metric')} worse", "warn")
+        if one.exhibit.candidate.missing:
+            yield Said("", f"v{one.exhibit.candidate.version}: evidence missing", "warn")
+
+
+def _beside(anchor: str, exhibit: Exhibit, read_at: str) -> Beside:
+    comparison = compare(exhibit.candidate, exhibit.incumbent)
+    return Beside(
+        anchor=anchor,
+        exhibit=exhibit,
+        comparison=comparison,
+        found=findings(exhibit, read_at),
+        glance=tuple(_glance(exhibit, comparison, read_at)),
+        dataset=_only_dataset(comparison.metrics),
+        bars=charts.bars(comparison),
+        lines=charts.lines(exhibit, comparison),
+        links={"run": (_run_url(exhibit.candidate), _run_url(exhibit.incumbent))},
+    )
+
+
+def _run_url(facts: VersionFacts | None) -> str:
+    return facts.run.url if facts and facts.run else ""
+
+
+def _only_dataset(deltas: Iterable[MetricDelta]) -> str:
+    """The dataset that everything was measured on, where that is one."""
+    datasets = {metric.dataset for d in deltas for metric in (d.candidate, d.incumbent) if metric is not None}
+    only = datasets.pop() if len(datasets) == 1 else None
+    return "" if only is None else dataset_told(only)
+
+
+def _glance(exhibit: Exhibit, comparison: Comparison, read_at: str) -> Iterable[Said]:
+    candidate, incumbent = exhibit.candidate, exhibit.incumbent
+    if comparison.metrics and incumbent is not None:
+        trends = {delta.trend for delta in comparison.metrics}
+        counts = Counter(judged(delta)[0] for delta in sorted(comparison.metrics, key=_rank))
+        doubtful = trends & {Trend.WORSE, Trend.NOT_COMPARABLE}
+        tone = "warn" if doubtful else "good" if Trend.BETTER in trends else ""
+        yield Said("Metrics", ", ".join(f"{count} {told}" for told, count in counts.items()), tone)
+    else:
+        yield Said("Metrics", f"{len(comparison.metrics)} measured" if comparison.metrics else "none known")
+    compatibility = comparison.signature.compatibility
+    if incumbent is not None:
+        tones = {Compatibility.BREAKING: "bad", Compatibility.UNKNOWN: "warn"}
+        yield Said("Signature", compatibility, tones.get(compatibility, "good"))
+    yield Said("Size", _size(candidate.size, incumbent and incumbent.size))
+    yield Said("Registered", _ago(figures.between(candidate.created_at, read_at)))
+    yield Said("In Staging", _staged(candidate, read_at))
+
+
+def _rank(delta: MetricDelta) -> int:
+    return list(Trend).index(delta.trend)
+
+
+def _size(size: int | None, before: int | None) -> str:
+    if size is None or before is None:
+        return "not known" if size is None else figures.size(size)
+    difference = size - before
+    return f"{figures.size(size)} ({'+' if difference > 0 else ''}{figures.size(difference) if difference else 'same'})"
+
+
+def _ago(seconds: float | None) -> str:
+    return "not known" if seconds is None else f"{figures.duration(max(seconds, 0))} ago"
+
+
+def _staged(facts: VersionFacts, read_at: str) -> str:
+    seconds = figures.between(facts.staged_at, facts.staged_until or read_at)
+    if seconds is None:
+        return "no record of it"
+    return f"{figures.duration(max(seconds, 0))}{', until it left' if facts.staged_until else ', still there'}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+FILTERS: dict[str, Callable[..., object]] = {
+    "moment": figures.moment,
+    "number": figures.number,
+    "signed": figures.signed,
+    "percent": figures.percent,
+    "revision": words.revision,
+    "link": link,
+    "dataset": dataset_told,
+    "verdict": judged,
+    "glyph": GLYPH.__getitem__,
+    "tone": _tone,
+}
