@@ -1,8 +1,6 @@
 """Annotations are read here as GitHub's runner reads them: what comes out must be what was said, and nothing more."""
 
-import re
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
@@ -19,36 +17,12 @@ from reconciler.render.clean import clean
 from tests import exhibits
 from tests.build import NOW, A, P, S, at, have, owns, want
 from tests.exhibits import plan_of
-
-
-@dataclass(frozen=True)
-class Command:
-    name: str
-    properties: dict[str, str]
-    data: str
-
-
-def read(line: str) -> Command | None:
-    """A line as the runner takes it: ActionCommand.TryParseV2, and TryParse, which looks anywhere in the line."""
-    text = line.lstrip()
-    if text.startswith("::") and (end := text.find("::", 2)) >= 0:
-        name, _, rest = text[2:end].partition(" ")
-        pairs = [pair.split("=", 1) for pair in rest.strip().split(",") if pair]
-        properties = {pair[0]: undone(pair[1], "%0D %0A %3A %2C %25") for pair in pairs if len(pair) == 2}
-        return Command(name, properties, undone(text[end + 2 :], "%0D %0A %25"))
-    found = re.search(r"##\[([^ \]]*)[^\]]*\](.*)", line)
-    return found and Command(found[1], {}, found[2])
-
-
-def undone(text: str, escapes: str) -> str:
-    for escape in escapes.split():
-        text = text.replace(escape, bytes.fromhex(escape[1:]).decode())
-    return text
+from tests.runner import Command, lines, read
 
 
 def commands(text: str) -> list[Command | None]:
-    """What the runner makes of a step's output: it ends lines at `\\n`, `\\r` and `\\r\\n`."""
-    return [read(line) for line in re.split(r"\r\n|\r|\n", text) if line]
+    """What the runner makes of it, line by line."""
+    return [read(line) for line in lines(text)]
 
 
 def problem(message: str = "Wrong.", *, path: str = "manifests/churn.yaml", code: str = "unknown-key") -> Problem:

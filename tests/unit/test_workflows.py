@@ -1,0 +1,454 @@
+"""The workflows and the action for GitHub: what is in them, and what their scripts do, run as a runner runs them."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from reconciler import __version__
+from reconciler.cli import cli
+from tests.runner import Command, heeded
+
+ROOT = Path(__file__).parents[2]
+SCAFFOLD = sorted((ROOT / "reconciler" / "scaffold" / "github").glob("*.yml"))
+WORKFLOWS = sorted((ROOT / "examples" / "github").glob("*.yml"))
+ACTION = ROOT / "action.yml"
+FILES = [*WORKFLOWS, ACTION]
+BIN = Path(sys.executable).parent
+
+
+def content(path: Path) -> dict[str, Any]:
+    return yaml.load(path.read_text(encoding="utf-8"), yaml.BaseLoader)  # noqa: S506  # BaseLoader: `on` stays a word
+
+
+def jobs(path: Path) -> dict[str, dict[str, Any]]:
+    return content(path).get("jobs", {})
+
+
+def steps(path: Path) -> Iterator[dict[str, Any]]:
+    for job in jobs(path).values():
+        yield from job["steps"]
+    yield from content(path).get("runs", {}).get("steps", [])
+
+
+def step(name: str, path: Path) -> dict[str, Any]:
+    return next(step for step in steps(path) if step["name"] == name)
+
+
+def workflow(name: str) -> Path:
+    return next(path for path in WORKFLOWS if path.stem == f"reconciler-{name}")
+
+
+# What is in them.
+
+
+def test_the_examples_are_what_is_shipped() -> None:
+    assert [path.name for path in WORKFLOWS] == [path.name for path in SCAFFOLD]
+    for shipped, example in zip(SCAFFOLD, WORKFLOWS, strict=True):
+        assert example.read_bytes() == shipped.read_bytes().replace(b"@VERSION@", __version__.encode()), shipped.name
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_githubs_schema_accepts_it(path: Path) -> None:
+    kind = "actions" if path == ACTION else "workflows"
+    command = [BIN / "check-jsonschema", "--builtin-schema", f"vendor.github-{kind}", path]
+
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_zizmor_finds_nothing_even_when_it_is_told_to_suspect_everything() -> None:
+    command = [BIN / "zizmor", "--offline", "--persona", "auditor", "--no-ignores", "--no-progress", "--color", "never"]
+
+    checked = subprocess.run([*command, *FILES], capture_output=True, text=True, check=False)
+
+    assert checked.returncode == 0, checked.stdout
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_what_others_wrote_is_pinned_to_a_commit(path: Path) -> None:
+    used = re.findall(r"uses: (.*)", path.read_text(encoding="utf-8"))
+
+    assert used
+    for action in used:
+        assert re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), action
+
+
+def test_one_action_has_one_version() -> None:
+    used = {line for path in FILES for line in re.findall(r"uses: (.*)", path.read_text(encoding="utf-8"))}
+
+    assert len(used) == len({line.partition("@")[0] for line in used})
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_a_workflow_has_no_permissions_but_those_of_its_jobs(path: Path) -> None:
+    assert content(path)["permissions"] == {}
+    assert all(job["permissions"]["contents"] for job in jobs(path).values())
+    assert all(int(job["timeout-minutes"]) <= 60 for job in jobs(path).values())
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_nothing_is_pasted_into_a_script(path: Path) -> None:
+    scripts = [step["run"] for step in steps(path) if "run" in step]
+
+    assert scripts
+    assert not [script for script in scripts if "${{" in script]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_no_checkout_leaves_its_token_behind(path: Path) -> None:
+    checkouts = [step for step in steps(path) if step.get("uses", "").startswith("actions/checkout@")]
+
+    assert checkouts
+    assert all(step["with"]["persist-credentials"] == "false" for step in checkouts)
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_secrets_come_from_an_environment_only(path: Path) -> None:
+    for job in jobs(path).values():
+        assert ("secrets." in json.dumps(job)) == ("environment" in job)
+
+
+def test_a_fork_gets_validation_and_no_more() -> None:
+    plan = jobs(workflow("plan"))
+
+    assert "if" not in plan["validate"]
+    assert plan["validate"]["permissions"] == {"contents": "read"}
+    assert "github.event.pull_request.head.repo.full_name == github.repository" in plan["plan"]["if"]
+    assert "pull_request_target" not in content(workflow("plan"))["on"]
+
+
+def test_applies_wait_for_each_other_and_none_is_broken_off() -> None:
+    apply = content(workflow("apply"))
+
+    assert apply["concurrency"]["cancel-in-progress"] == "false"
+    assert "${{" not in apply["concurrency"]["group"]
+
+
+@pytest.mark.parametrize("path", [*FILES, ROOT / "action" / "run.sh"], ids=lambda path: path.name)
+def test_every_option_in_a_script_is_one_of_its_command(path: Path) -> None:
+    options = {option for command in cli.commands.values() for p in command.params for option in p.opts}
+    text = "\n".join(line for line in path.read_text(encoding="utf-8").splitlines() if " pip " not in line)
+
+    used = set(re.findall(r"(?<![-\w])--[a-z][a-z-]+", text)) - {"--version"}
+
+    assert used <= options
+
+
+@pytest.mark.parametrize("name", ["install.sh", "run.sh"])
+def test_the_scripts_of_the_action_can_be_run(name: str) -> None:
+    script = ROOT / "action" / name
+
+    assert os.access(script, os.X_OK)
+    assert subprocess.run(["bash", "-n", script], check=False).returncode == 0
+
+
+def test_the_action_installs_what_is_tested() -> None:
+    def pins(path: Path) -> set[str]:
+        return set(re.findall(r"^[a-z0-9._-]+==\S+", path.read_text(encoding="utf-8"), re.MULTILINE))
+
+    installed = pins(ROOT / "action" / "requirements.lock")
+
+    assert {pin.partition("==")[0] for pin in installed} >= {"mlflow", "pygithub", "click", "pydantic"}
+    assert installed <= pins(ROOT / "requirements.lock")
+
+
+def test_the_action_promises_the_outputs_that_it_has() -> None:
+    action = content(ACTION)
+    told = set(
+        re.findall(r'tell ([a-z-]+)|print\("([a-z]+)=', (ROOT / "action" / "run.sh").read_text(encoding="utf-8"))
+    )
+
+    assert {first or second for first, second in told} == action["outputs"].keys()
+    assert all(output["value"] == f"${{{{ steps.run.outputs.{name} }}}}" for name, output in action["outputs"].items())
+
+
+# What their scripts do.
+
+HOSTILE = "::error::from a model's name\nx ##[add-mask]secret\n::set-output name=changes::false\r::add-path::/evil"
+STUB = """#!/usr/bin/env bash
+printf '%s\\n' "$@" > "$STUB_ARGUMENTS.$1"
+if [ "$1" = validate ] && [ "${*: -1}" = github ]; then
+  printf '::warning title=odd::Odd.\\n'
+  exit 1
+fi
+printf '%s' "$STUB_SAYS"
+printf '%s' "$STUB_SAYS" >&2
+previous=""
+for argument; do
+  case $argument in github=*) printf '::notice title=Production::promote v5\\n' > "${argument#github=}" ;; esac
+  case $previous in
+    --out) printf '{"status": "ready", "digest": "d1", "calls": [1]}' > "$argument" ;;
+    --receipt) printf '{}' > "$argument" ;;
+  esac
+  previous=$argument
+done
+if [ -n "$STUB_TELLS" ]; then printf 'failure-reason<<end\\n%s\\nend\\n' "$STUB_TELLS" >> "$GITHUB_OUTPUT"; fi
+exit "$STUB_STATUS"
+"""
+
+
+class Runner:
+    """Runs scripts with a `reconciler` that notes how it was called, and says what it is told to."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "bin").mkdir()
+        (folder / "temp").mkdir()
+        (folder / "output").touch()
+        stub = folder / "bin" / "reconciler"
+        stub.write_text(STUB)
+        stub.chmod(0o755)
+        (folder / "bin" / "python").symlink_to(sys.executable)
+        self.printed = ""
+        self.status = 0
+
+    def run(self, script: str, environment: Mapping[str, str], *, status: int = 0, tells: str = "") -> None:
+        """As `shell: bash` does it; the shell that is the default differs by `pipefail` alone."""
+        done = subprocess.run(
+            ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script],
+            env={
+                "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}",
+                "RUNNER_TEMP": str(self.folder / "temp"),
+                "GITHUB_ACTION_PATH": str(ROOT),
+                "GITHUB_OUTPUT": str(self.folder / "output"),
+                "STUB_ARGUMENTS": str(self.folder / "arguments"),
+                "STUB_SAYS": HOSTILE,
+                "STUB_STATUS": str(status),
+                "STUB_TELLS": tells,
+                **environment,
+            },
+            cwd=self.folder,
+            capture_output=True,
+            check=False,
+        )
+        assert done.stderr == b"", done.stderr
+        self.printed = done.stdout.decode()
+        self.status = done.returncode
+
+    def arguments(self, command: str) -> list[str]:
+        said = (self.folder / f"arguments.{command}").read_text().splitlines()
+        return [re.sub(r"/\S*/", "…/", argument) for argument in said]
+
+    def heeded(self) -> list[Command]:
+        return list(heeded(self.printed))
+
+    def outputs(self) -> dict[str, str]:
+        text = (self.folder / "output").read_text()
+        simple = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+        told = dict(re.findall(r"^(\S+)<<end\n(.*)\nend$", text, re.MULTILINE))
+        return {name: re.sub(r"^/\S*/", "…/", value) for name, value in {**simple, **told}.items()}
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> Runner:
+    return Runner(tmp_path)
+
+
+def test_the_runner_would_heed_what_these_names_say() -> None:
+    assert [command.name for command in heeded(HOSTILE)] == ["error", "add-mask", "set-output", "add-path"]
+
+
+def test_the_plan_of_a_pull_request_keeps_its_exit_code_and_heeds_no_name(runner: Runner) -> None:
+    runner.run(step("Plan", workflow("plan"))["run"], {"BASE": "HEAD^1"}, status=3)
+
+    assert runner.status == 3
+    assert [command.name for command in runner.heeded()] == ["notice"]
+    assert runner.arguments("plan")[:5] == ["plan", "--ref", "HEAD", "--base", "HEAD^1"]
+    assert "--detailed-exitcode" not in runner.arguments("plan")
+
+
+def test_an_apply_compares_with_the_review_unless_it_is_told_not_to(runner: Runner) -> None:
+    script = step("Apply", workflow("apply"))["run"]
+
+    runner.run(script, {"COMPARE": "true"})
+    compared = runner.arguments("apply")
+    runner.run(script, {"COMPARE": "false"})
+
+    assert compared == [*runner.arguments("apply"), "--expect-reviewed"]
+    assert runner.heeded() == []
+    assert (runner.status, (runner.folder / "temp/apply/receipt.json").exists()) == (0, True)
+
+
+def test_an_apply_that_is_stale_says_what_to_do(runner: Runner) -> None:
+    runner.run(step("Apply", workflow("apply"))["run"], {"COMPARE": "true"}, status=4)
+
+    (error,) = runner.heeded()
+    assert (runner.status, error.name, error.properties["title"]) == (4, "error", "Not applied")
+
+
+def test_drift_is_an_error_with_the_exit_code_of_drift(runner: Runner) -> None:
+    runner.run(step("Look for drift", workflow("drift"))["run"], {}, status=2)
+
+    (error,) = runner.heeded()
+    assert (runner.status, error.name, error.properties["title"]) == (2, "error", "Drift")
+
+
+@pytest.mark.parametrize("path", [workflow("apply"), ACTION], ids=["workflow", "action"])
+def test_git_gets_the_token_of_the_step_that_pushes(path: Path, tmp_path: Path) -> None:
+    name = "Run reconciler" if path == ACTION else "Apply"
+    settings = {key: value for key, value in step(name, path)["env"].items() if key.startswith("GIT_CONFIG_")}
+    settings = {key: value.replace("${{ github.server_url }}", "https://github.com") for key, value in settings.items()}
+
+    def asked(host: str) -> str:
+        filled = subprocess.run(
+            ["git", "credential", "fill"],
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(tmp_path),
+                "GIT_TERMINAL_PROMPT": "0",
+                "GIT_CONFIG_NOSYSTEM": "1",
+                "GITHUB_TOKEN": "ghs_x;$(true)",
+                **settings,
+            },
+            input=f"protocol=https\nhost={host}\n\n",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return filled.stdout
+
+    assert "username=x-access-token\npassword=ghs_x;$(true)\n" in asked("github.com")
+    assert "ghs_x" not in asked("elsewhere.example")
+
+
+# The action.
+
+INPUTS = {
+    "COMMAND": "plan",
+    "REGISTRY_URI": "",
+    "MANIFESTS": "manifests",
+    "BASE": "",
+    "EVIDENCE": "",
+    "COMMENT": "true",
+    "EXPECT_REVIEWED": "true",
+    "ARGS": "",
+}
+
+
+def act(runner: Runner, inputs: Mapping[str, str], *, status: int = 0, tells: str = "") -> None:
+    script = step("Run reconciler", ACTION)["run"]
+    assert INPUTS.keys() | {"VENV", "GITHUB_TOKEN"} == {
+        name for name in step("Run reconciler", ACTION)["env"] if not name.startswith("GIT_")
+    }
+    runner.run(script, {"VENV": str(runner.folder), **INPUTS, **inputs}, status=status, tells=tells)
+
+
+PLAN = (
+    "plan --manifests manifests --ref HEAD --out …/plan.json --report html=…/plan.html --report markdown=…/plan.md "
+    "--report github=…/annotations"
+)
+ALL = {
+    "REGISTRY_URI": "https://m.example",
+    "BASE": "HEAD^1",
+    "EVIDENCE": "all",
+    "COMMENT": "false",
+    "ARGS": "--target\nA B; $(touch x)\n\n",
+}
+CALLS: dict[str, tuple[dict[str, str], str]] = {
+    "plan": ({}, f"{PLAN} --publish github"),
+    "plan with all inputs": (
+        ALL,
+        f"{PLAN} --base HEAD^1 --evidence all --publish none --registry-uri https:…/m.example --target|A B; $(touch x)",
+    ),
+    "apply": (
+        {"COMMAND": "apply"},
+        "apply --manifests manifests --yes --publish auto --receipt …/receipt.json --expect-reviewed",
+    ),
+    "apply without a comparison": (
+        {"COMMAND": "apply", "EXPECT_REVIEWED": "false"},
+        "apply --manifests manifests --yes --publish auto --receipt …/receipt.json",
+    ),
+    "drift": ({"COMMAND": "drift"}, "drift --manifests manifests --publish auto"),
+}
+
+
+@pytest.mark.parametrize(("inputs", "call"), CALLS.values(), ids=CALLS.keys())
+def test_the_inputs_become_options(runner: Runner, inputs: dict[str, str], call: str) -> None:
+    act(runner, inputs)
+
+    head, _, last = call.partition("|")
+    assert runner.arguments(call.split(maxsplit=1)[0]) == [*head.split(), *([last] if last else [])]
+    assert {command.name for command in runner.heeded()} <= {"notice"}
+
+
+PLANNED = {"plan-path": "…/plan.json", "changes": "true", "blocked": "false", "digest": "d1"}
+APPLIED = {"receipt-path": "…/receipt.json"}
+ENDS: dict[str, tuple[str, int, str, dict[str, str]]] = {
+    # the command, its exit code, what it told itself → the outputs
+    "a plan": ("plan", 0, "", {**PLANNED, "failure-reason": ""}),
+    "a plan with changes": ("plan", 2, "", {**PLANNED, "failure-reason": "changes"}),
+    "an apply": ("apply", 0, "", {**APPLIED, "failure-reason": ""}),
+    "an apply that failed": ("apply", 1, "", {**APPLIED, "failure-reason": "error"}),
+    "an apply that found the lock held": ("apply", 1, "locked", {**APPLIED, "failure-reason": "locked"}),
+    "a blocked apply": ("apply", 3, "", {**APPLIED, "failure-reason": "blocked"}),
+    "a stale apply": ("apply", 4, "", {**APPLIED, "failure-reason": "plan-changed"}),
+    "an apply that was broken off": ("apply", 130, "", {**APPLIED, "failure-reason": "interrupted"}),
+    "drift": ("drift", 2, "", {"failure-reason": "drift"}),
+    "wrong manifests": ("validate", 1, "", {"failure-reason": "error"}),
+}
+
+
+@pytest.mark.parametrize(("command", "status", "tells", "outputs"), ENDS.values(), ids=ENDS.keys())
+def test_the_outputs_say_how_it_ended(
+    runner: Runner, command: str, status: int, tells: str, outputs: dict[str, str]
+) -> None:
+    act(runner, {"COMMAND": command}, status=status, tells=tells)
+
+    assert runner.status == status
+    assert runner.outputs() == outputs
+
+
+def test_a_validation_is_annotated(runner: Runner) -> None:
+    act(runner, {"COMMAND": "validate", "MANIFESTS": "models"})
+
+    assert [command.name for command in runner.heeded()] == ["warning"]
+    assert runner.arguments("validate")[:2] == ["validate", "models"]
+
+
+@pytest.mark.parametrize("wrong", [{"COMMAND": "destroy"}, {"COMMENT": "yes"}, {"EXPECT_REVIEWED": ""}])
+def test_an_input_that_means_nothing_is_refused(runner: Runner, wrong: dict[str, str]) -> None:
+    act(runner, wrong)
+
+    assert runner.status == 1
+    assert [command.name for command in runner.heeded()] == ["error"]
+    assert runner.outputs() == {"failure-reason": "error"}
+    assert not list(runner.folder.glob("arguments.*"))
+
+
+def test_the_action_runs_the_commit_that_is_named_and_not_what_the_repository_holds(tmp_path: Path) -> None:
+    product = tmp_path / "an action" / "v1"
+    (product / "action").mkdir(parents=True)
+    (product / "action" / "requirements.lock").write_text("")
+    (product / "reconciler").mkdir()
+    (product / "reconciler" / "__init__.py").write_text("")
+    (product / "reconciler" / "cli.py").write_text("def main():\n    print('ours')\n")
+    work = tmp_path / "work"
+    (work / "reconciler").mkdir(parents=True)
+    (work / "reconciler" / "cli.py").write_text("def main():\n    print('theirs')\n")
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHON": sys.executable,
+        "PYTHONPATH": str(work),
+        "PIP_NO_INDEX": "1",
+        "RUNNER_TEMP": str(tmp_path),
+        "GITHUB_ACTION_PATH": str(product),
+        "GITHUB_OUTPUT": str(tmp_path / "output"),
+    }
+
+    for _ in range(2):
+        done = subprocess.run(
+            [ROOT / "action" / "install.sh"], env=environment, cwd=work, capture_output=True, text=True, check=True
+        )
+        assert done.stdout == "ours\n"
+
+    (venv,) = set((tmp_path / "output").read_text().splitlines())
+    assert Path(venv.removeprefix("venv="), "bin", "reconciler").exists()
