@@ -47,7 +47,10 @@ def test_every_command_and_exit_code_is_in_the_readme() -> None:
     assert all(f"| {code.value} |" in readme for code in ExitCode)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/manifests.md", "docs/plan.md", "docs/apply.md", "CONTRIBUTING.md"])
+PAGES = ["README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_every_option_and_link_in_the_documentation_exists(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     options = {option for command in cli.commands.values() for p in command.params for option in p.opts}
