@@ -1,13 +1,18 @@
-"""A registry in memory: the reference for what the calls do, for tests and for plans without a server."""
+"""
+A registry in memory, and what is known of its versions: the reference for what the calls do, for tests and for plans
+without a server.
+"""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from threading import Lock
 
 from reconciler.core.changes import Change, CreateModel, simulate
-from reconciler.core.names import ModelName
+from reconciler.core.evidence import Missing, VersionFacts
+from reconciler.core.names import ModelName, Version
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot
 from reconciler.errors import RegistryError
-from reconciler.ports import Wanted
+from reconciler.ports import Asked, Wanted
 
 
 @dataclass(slots=True)
@@ -38,3 +43,25 @@ class MemoryRegistry:
                 self.models[change.model] = simulate(live, change)
             except ValueError as error:
                 raise RegistryError("RESOURCE_DOES_NOT_EXIST", f"{error}.") from error
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryEvidence:
+    """What there is to know, written down beforehand."""
+
+    versions: Mapping[tuple[ModelName, Version], VersionFacts] = field(
+        default_factory=dict[tuple[ModelName, Version], VersionFacts]
+    )
+
+    def gather(self, asked: Iterable[Asked]) -> Mapping[Asked, VersionFacts]:
+        return {one: self._facts(one) for one in asked}
+
+    def _facts(self, one: Asked) -> VersionFacts:
+        facts = self.versions.get((one.model, one.version))
+        if facts is None:
+            why = f"the registry has no version {one.version} of {one.model}"
+            return VersionFacts(one.model, one.version, missing=(Missing("version", why),))
+        if one.brief:
+            told = tuple(gap for gap in facts.missing if gap.what in {"version", "run", "metrics", "model"})
+            return VersionFacts(one.model, one.version, metrics=facts.metrics, missing=told)
+        return facts

@@ -7,6 +7,7 @@ when the patience is over is named as missing. MLflow 2.9 has no logged models a
 installation lacks is found out by looking, not by its version.
 """
 
+import math
 import os
 import re
 import tempfile
@@ -323,10 +324,11 @@ class _Reading:
     def _registered_output(self, row: Any, model_ids: Iterable[str]) -> Any:
         """The logged model that was registered, out of those that the run has logged; None where none can be told."""
         source = str(row.source or "").rstrip("/")
+        place = self._place(row).rstrip("/")
         by_name: list[Any] = []
         for model_id in model_ids:
             logged = self._logged_model(model_id)
-            if source == str(logged.artifact_location).rstrip("/"):
+            if str(logged.artifact_location).rstrip("/") in {source, place}:
                 return logged
             if source.rsplit("/", 1)[-1] == logged.name:
                 by_name.append(logged)
@@ -539,18 +541,16 @@ def _missing_files(answers: Mapping[_Part, _Answer]) -> Iterator[Missing]:
     if isinstance(listing, _Lacks):
         yield from (Missing(what, listing.why) for what in (*_FROM_MODEL_FILE, "requirements", "size"))
         return
-    nothing = _Lacks("its source holds no files")
-    beside = _Lacks("there is no such file beside the model") if listing.value.sizes else nothing
-    file = answers.get(
-        _Part.MODEL_FILE, _Lacks("there is no MLmodel file beside it") if listing.value.sizes else nothing
-    )
+    beside = "there is no such file beside the model" if listing.value.sizes else "its source holds no files"
+    file = answers.get(_Part.MODEL_FILE, _Lacks(beside.replace("such", "MLmodel")))
     if isinstance(file, _Lacks):
         yield from (Missing(what, file.why) for what in _FROM_MODEL_FILE)
     else:
         yield from _missing_in(file.value, answers.get(_Part.PYTHON))
-    for what, part in (("requirements", _Part.REQUIREMENTS), ("size", _Part.SIZE)):
-        lack = answers.get(part, beside)
-        if isinstance(lack, _Lacks) and not (what == "size" and isinstance(file, _Got) and file.value.size is not None):
+    # Where nobody had to add up the files, it is the MLmodel file that says, or would have said, how large they are.
+    size = answers.get(_Part.SIZE, file)
+    for what, lack in (("requirements", answers.get(_Part.REQUIREMENTS, _Lacks(beside))), ("size", size)):
+        if isinstance(lack, _Lacks):
             yield Missing(what, lack.why)
 
 
@@ -571,27 +571,35 @@ def _value(answers: Mapping[_Part, _Answer], part: _Part) -> Any:
 def _metrics(run: Any, logged: Any) -> Iterator[Metric]:
     """
     The last value of each metric, on each dataset. What the logged model says counts before what the run says: of a run
-    that has trained several models, the run has only the value that was logged last.
+    that has trained several models, the run has only the value that was logged last, and it may be another model's.
     """
     last: dict[tuple[str, Dataset | None], tuple[tuple[int, int], float]] = {}
     of_model: set[str] = set()
+    of_run = _run_metrics(run)
+    # A NaN that was logged for a model comes back as 0 from the model, and as NaN from the run (seen in MLflow 3.17).
+    # See contract/test_evidence.py::test_a_metric_that_is_no_number_stays_none.
+    no_numbers = {_moment(entry) for entry in of_run if math.isnan(entry.value)}
     for entry in getattr(logged, "metrics", None) or ():
         of_model.add(entry.key)
-        _keep_last(last, entry)
-    for entry in _run_metrics(run):
-        another = getattr(entry, "model_id", None)
-        if entry.key not in of_model and (logged is None or another in {None, "", logged.model_id}):
-            _keep_last(last, entry)
+        _keep_last(last, entry, math.nan if _moment(entry) in no_numbers else entry.value)
+    several = len(_output_ids(run)) > 1
+    for entry in of_run:
+        if entry.key not in of_model and not (of_model and several):
+            _keep_last(last, entry, entry.value)
     for (name, dataset), (_, value) in sorted(last.items(), key=lambda kv: (kv[0][0], str(kv[0][1] or ""))):
         yield Metric(name, value, dataset)
 
 
-def _keep_last(last: dict[tuple[str, Dataset | None], tuple[tuple[int, int], float]], entry: Any) -> None:
+def _moment(entry: Any) -> tuple[str, int, int]:
+    return str(entry.key), int(entry.step or 0), int(entry.timestamp or 0)
+
+
+def _keep_last(last: dict[tuple[str, Dataset | None], tuple[tuple[int, int], float]], entry: Any, value: float) -> None:
     name, digest = getattr(entry, "dataset_name", None), getattr(entry, "dataset_digest", None)
     key = str(entry.key), Dataset(str(name), str(digest)) if name and digest else None
     when = int(entry.step or 0), int(entry.timestamp or 0)
     if key not in last or when >= last[key][0]:
-        last[key] = when, float(entry.value)
+        last[key] = when, float(value)
 
 
 def _run_metrics(run: Any) -> list[Any]:

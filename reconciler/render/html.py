@@ -75,6 +75,15 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
+class Judged:
+    """A metric, what its difference means in a word or three, and why, where that needs saying."""
+
+    delta: MetricDelta
+    told: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Beside:
     """One exhibit: the candidate, and the incumbent if there is one."""
 
@@ -82,6 +91,8 @@ class Beside:
     exhibit: Exhibit
     comparison: Comparison
     found: Findings
+    metrics: tuple[Judged, ...]
+    params_unknown: str
     glance: tuple[Said, ...]
     dataset: str
     bars: charts.Bars | None
@@ -155,10 +166,18 @@ def dataset_told(dataset: Dataset) -> str:
     return f"{dataset.name} ({dataset.digest[:8]})"
 
 
-def judged(delta: MetricDelta) -> tuple[str, str]:
-    """What a difference means in a word or three, and why, where that needs saying."""
+def judged(delta: MetricDelta, exhibit: Exhibit) -> Judged:
+    """A metric that only one version has is new, or gone, if it is known that the other has none."""
+    for trend, facts in ((Trend.GONE, exhibit.candidate), (Trend.ADDED, exhibit.incumbent)):
+        if delta.trend is trend and facts and not facts.metrics and _lack(facts, "version", "run", "metrics"):
+            return Judged(delta, f"not known of v{facts.version}")
     told, _, why = verdict(delta).partition(": ")
-    return told or delta.trend, why
+    return Judged(delta, told or delta.trend, why)
+
+
+def _lack(facts: VersionFacts | None, *whats: str) -> str:
+    """Why there is no such evidence, of several sorts the first that is missing."""
+    return next((why for what in whats if facts and (why := facts.why_missing(what))), "")
 
 
 def status(plan: Plan) -> Said:
@@ -265,12 +284,16 @@ def _marks(model: ModelPlan, beside: Iterable[Beside]) -> Iterable[Said]:
 
 def _beside(anchor: str, exhibit: Exhibit, read_at: str) -> Beside:
     comparison = compare(exhibit.candidate, exhibit.incumbent)
+    metrics = tuple(judged(delta, exhibit) for delta in comparison.metrics)
+    lacks = [_lack(facts, "version", "run") for facts in (exhibit.candidate, exhibit.incumbent) if facts]
     return Beside(
         anchor=anchor,
         exhibit=exhibit,
         comparison=comparison,
         found=findings(exhibit, read_at),
-        glance=tuple(_glance(exhibit, comparison, read_at)),
+        metrics=metrics,
+        params_unknown=next(filter(None, lacks), ""),
+        glance=tuple(_glance(exhibit, metrics, comparison.signature.compatibility, read_at)),
         dataset=_only_dataset(comparison.metrics),
         bars=charts.bars(comparison),
         lines=charts.lines(exhibit, comparison),
@@ -289,17 +312,18 @@ def _only_dataset(deltas: Iterable[MetricDelta]) -> str:
     return "" if only is None else dataset_told(only)
 
 
-def _glance(exhibit: Exhibit, comparison: Comparison, read_at: str) -> Iterable[Said]:
+def _glance(
+    exhibit: Exhibit, metrics: tuple[Judged, ...], compatibility: Compatibility, read_at: str
+) -> Iterable[Said]:
     candidate, incumbent = exhibit.candidate, exhibit.incumbent
-    if comparison.metrics and incumbent is not None:
-        trends = {delta.trend for delta in comparison.metrics}
-        counts = Counter(judged(delta)[0] for delta in sorted(comparison.metrics, key=_rank))
+    if metrics and incumbent is not None:
+        trends = {metric.delta.trend for metric in metrics}
+        counts = Counter(metric.told for metric in sorted(metrics, key=_rank))
         doubtful = trends & {Trend.WORSE, Trend.NOT_COMPARABLE}
         tone = "warn" if doubtful else "good" if Trend.BETTER in trends else ""
         yield Said("Metrics", ", ".join(f"{count} {told}" for told, count in counts.items()), tone)
     else:
-        yield Said("Metrics", f"{len(comparison.metrics)} measured" if comparison.metrics else "none known")
-    compatibility = comparison.signature.compatibility
+        yield Said("Metrics", f"{len(metrics)} measured" if metrics else "none known")
     if incumbent is not None:
         tones = {Compatibility.BREAKING: "bad", Compatibility.UNKNOWN: "warn"}
         yield Said("Signature", compatibility, tones.get(compatibility, "good"))
@@ -308,8 +332,8 @@ def _glance(exhibit: Exhibit, comparison: Comparison, read_at: str) -> Iterable[
     yield Said("In Staging", _staged(candidate, read_at))
 
 
-def _rank(delta: MetricDelta) -> int:
-    return list(Trend).index(delta.trend)
+def _rank(metric: Judged) -> int:
+    return list(Trend).index(metric.delta.trend)
 
 
 def _size(size: int | None, before: int | None) -> str:
@@ -342,7 +366,6 @@ FILTERS: dict[str, Callable[..., object]] = {
     "revision": words.revision,
     "link": link,
     "dataset": dataset_told,
-    "verdict": judged,
     "glyph": GLYPH.__getitem__,
     "tone": _tone,
 }

@@ -115,7 +115,8 @@ def test_every_number_can_be_told(value: float) -> None:
     told = number(value)
 
     assert len(told) <= 20
-    if math.isfinite(value) and value:
+    # The largest numbers are rounded to more than there is.
+    if abs(value) < 1e308 and value:
         assert float(told.replace(",", "")) == pytest.approx(value, rel=1e-3)
 
 
