@@ -1,0 +1,342 @@
+"""From an empty repository to a promotion: the jobs that `init` writes, run by their own scripts."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from reconciler.scaffold import First, ForgeKind, scaffold
+from tests.contract.test_github import PULL_REQUEST, PUSH, REPOSITORY, Hub, serving
+from tests.contract.test_github import TOKEN as GITHUB_TOKEN
+from tests.gitlab_server import Gitlab, gitlab_server
+from tests.servers import QUIET
+from tests.story.conftest import INHERITED
+from tests.story.registry import Registry
+from tests.story.repository import WITHOUT_CONFIGURATION, Repository, git
+
+BIN = Path(sys.executable).parent
+OWNER = "@acme/risk-ml"
+
+
+@dataclass
+class Runner:
+    """Clones as a runner does, for each job anew, and runs a job's scripts in one shell after the other."""
+
+    repository: Repository
+    registry: Registry
+    folder: Path
+    jobs: int = 0
+    printed: str = ""
+    at: Path = field(default_factory=Path)
+
+    def check_out(self, ref: str) -> None:
+        """A clone of its own, at a ref of the remote."""
+        self.jobs += 1
+        self.at = self.folder / f"job-{self.jobs}"
+        git(self.folder, "clone", "--quiet", str(self.repository.remote), str(self.at))
+        git(self.at, "checkout", "--quiet", "--detach", ref)
+
+    def run(self, script: str, environment: Mapping[str, str]) -> int:
+        done = subprocess.run(
+            ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script],
+            cwd=self.at,
+            env={
+                **{name: os.environ[name] for name in INHERITED if name in os.environ},
+                **WITHOUT_CONFIGURATION,
+                **QUIET,
+                "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+                "MLFLOW_TRACKING_URI": self.registry.uri,
+                **environment,
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=150,
+        )
+        self.printed = done.stdout + done.stderr
+        return done.returncode
+
+    def branch(self, name: str) -> None:
+        """Ada begins a change, from where the default branch is now."""
+        git(self.repository.top, "fetch", "--quiet", "origin")
+        git(self.repository.top, "checkout", "--quiet", "-B", name, "origin/main")
+
+    def push(self, name: str) -> None:
+        git(self.repository.top, "add", "--all")
+        git(self.repository.top, "commit", "--quiet", "--message", f"Do {name}")
+        git(self.repository.top, "push", "--quiet", "--force", "origin", f"HEAD:refs/heads/{name}")
+
+    def merge(self, name: str) -> str:
+        """The merge button: the commit that the default branch is then at."""
+        top = self.repository.top
+        git(top, "fetch", "--quiet", "origin")
+        git(top, "checkout", "--quiet", "-B", "main", "origin/main")
+        git(top, "merge", "--quiet", "--no-ff", "--message", f"Merge {name}", f"origin/{name}")
+        git(top, "push", "--quiet", "origin", "main")
+        return self.repository.head
+
+
+@pytest.fixture
+def runner(repository: Repository, registry: Registry, tmp_path: Path) -> Runner:
+    folder = tmp_path / "runner"
+    folder.mkdir()
+    return Runner(repository, registry, folder)
+
+
+def promote(repository: Repository, model: str, version: int) -> None:
+    (path,) = (repository.top / "manifests").glob(f"{model}/production.yaml")
+    text = path.read_text(encoding="utf-8")
+    path.write_text(re.sub(r"(?m)Production: \d+$", f"Production: {version}", text), encoding="utf-8")
+
+
+# GitLab
+
+
+@dataclass
+class GitlabCi:
+    """The pipelines of merge request 3, and of the default branch."""
+
+    runner: Runner
+    gitlab: Gitlab
+
+    def job(self, name: str, variables: Mapping[str, str]) -> int:
+        """Run the scripts of a job, except for what installs the command, which is installed."""
+        content = yaml.safe_load((self.runner.at / ".gitlab/reconciler.gitlab-ci.yml").read_text(encoding="utf-8"))
+        job = {**content[".reconciler"], **content[f"reconciler:{name}"]}
+        assert all("pip install" in line for line in job["before_script"])
+        of_the_server = {
+            key: value for key, value in self.gitlab.job.items() if not key.startswith("CI_MERGE_REQUEST_")
+        }
+        environment = {**job["variables"], "GITLAB_CI": "true", "CI_DEFAULT_BRANCH": "main", **of_the_server}
+        return self.runner.run("\n".join(job["script"]), {**environment, **variables})
+
+    def on_merge_request(self, branch: str, *names: str) -> list[int]:
+        """The jobs of a pipeline for a merge request: GitLab checks out the source branch."""
+        self.runner.check_out(f"origin/{branch}")
+        of_the_request = {key: value for key, value in self.gitlab.job.items() if key.startswith("CI_MERGE_REQUEST_")}
+        target = {"CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main", "CI_PIPELINE_SOURCE": "merge_request_event"}
+        return [self.job(name, {**of_the_request, **target}) for name in names]
+
+    def on_default_branch(self, name: str) -> int:
+        self.runner.check_out("origin/main")
+        return self.job(name, {"CI_COMMIT_BRANCH": "main", "CI_COMMIT_SHA": git(self.runner.at, "rev-parse", "HEAD")})
+
+    def merge(self, branch: str) -> None:
+        commit = self.runner.merge(branch)
+        self.gitlab.merge_requests = [
+            {
+                "iid": 3,
+                "state": "merged",
+                "target_branch": "main",
+                "merge_commit_sha": commit,
+                "merged_at": "2026-05-01T12:00:00.000Z",
+            }
+        ]
+
+    def report(self, name: str) -> Any:
+        return json.loads((self.runner.at / name).read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def gitlab_ci(runner: Runner) -> Iterator[GitlabCi]:
+    with gitlab_server() as gitlab:
+        yield GitlabCi(runner, gitlab)
+
+
+def test_gitlab_reviews_and_applies_the_first_manifests_and_a_promotion(
+    gitlab_ci: GitlabCi, runner: Runner, repository: Repository, registry: Registry, model: str
+) -> None:
+    registry.register(model, versions=2)
+    registry.move(model, 1, "Production")
+
+    # The repository is laid out, with what is in Production now.
+    runner.branch("begin")
+    scaffold(repository.top, First(model, 1, OWNER), ForgeKind.GITLAB)
+    runner.push("begin")
+    assert gitlab_ci.on_merge_request("begin", "validate", "plan") == [0, 0], runner.printed
+    assert gitlab_ci.report("reconciler-problems.json") == []
+    gitlab_ci.merge("begin")
+    assert gitlab_ci.on_default_branch("apply") == 0, runner.printed
+    assert registry.stages(model) == {1: "Production"}
+
+    # A version is promoted, while somebody else changes the default branch.
+    runner.branch("promote")
+    promote(repository, model, 2)
+    runner.push("promote")
+    runner.branch("elsewhere")
+    (repository.top / "notes.md").write_text("Notes\n")
+    runner.push("elsewhere")
+    runner.merge("elsewhere")
+    assert gitlab_ci.on_merge_request("promote", "validate", "plan") == [0, 0], runner.printed
+    assert (runner.at / "notes.md").exists()
+    assert len(gitlab_ci.gitlab.notes) == 1
+    assert "v2" in gitlab_ci.gitlab.bodies()[0]
+    assert gitlab_ci.report("reconciler-figures.json")["update"] == 2
+    assert gitlab_ci.report("reconciler-blocked.json") == []
+    assert "RECONCILER_OUTPUT_CHANGES=true" in (runner.at / "reconciler.env").read_text()
+    assert registry.production(model) == [1]
+    gitlab_ci.merge("promote")
+    assert gitlab_ci.on_default_branch("apply") == 0, runner.printed
+
+    assert registry.production(model) == [2]
+    assert gitlab_ci.report("reconciler-receipt.json")["exit_code"] == 0
+    assert gitlab_ci.on_default_branch("drift") == 0, runner.printed
+
+    # Somebody moves a version by hand.
+    registry.move(model, 1, "Production", archive=True)
+    assert gitlab_ci.on_default_branch("drift") == 2, runner.printed
+
+
+def test_gitlab_applies_nothing_that_was_not_reviewed(
+    gitlab_ci: GitlabCi, runner: Runner, repository: Repository, registry: Registry, model: str
+) -> None:
+    registry.register(model, versions=2)
+    registry.move(model, 1, "Production")
+    scaffold(repository.top, First(model, 2, OWNER), ForgeKind.GITLAB)
+    repository.commit("Promote without a merge request")
+
+    code = gitlab_ci.on_default_branch("apply")
+
+    assert code == 3, runner.printed
+    assert registry.production(model) == [1]
+
+
+def test_gitlab_says_why_there_is_no_plan_of_what_cannot_be_merged(
+    gitlab_ci: GitlabCi, runner: Runner, repository: Repository, model: str
+) -> None:
+    scaffold(repository.top, First(model, 1, OWNER), ForgeKind.GITLAB)
+    repository.commit("Begin")
+    for name, version in (("ours", 2), ("theirs", 3)):
+        runner.branch(name)
+        promote(repository, model, version)
+        runner.push(name)
+    runner.merge("theirs")
+
+    codes = gitlab_ci.on_merge_request("ours", "validate", "plan")
+
+    assert codes == [0, 1]
+    assert "this conflicts with main" in runner.printed
+    assert gitlab_ci.gitlab.notes == []
+
+
+def test_a_fresh_example_is_a_valid_and_empty_plan(gitlab_ci: GitlabCi, runner: Runner, repository: Repository) -> None:
+    runner.branch("begin")
+    scaffold(repository.top, forge=ForgeKind.GITLAB)
+    runner.push("begin")
+
+    assert gitlab_ci.on_merge_request("begin", "validate", "plan") == [0, 0], runner.printed
+    assert gitlab_ci.report("reconciler-figures.json") == {"create": 0, "update": 0, "delete": 0}
+
+
+# GitHub
+
+
+@dataclass
+class Actions:
+    """The workflows of pull request 7, and of the default branch."""
+
+    runner: Runner
+    hub: Hub
+
+    def job(self, workflow: str, job: str, event: Mapping[str, Any], *, name: str = "") -> int:
+        """Run the steps of a job that are scripts, except for what installs the command, which is installed."""
+        path = self.runner.at / f".github/workflows/reconciler-{workflow}.yml"
+        temp = self.runner.at.with_name(f"{self.runner.at.name}-{job}")
+        temp.mkdir()
+        (temp / "event.json").write_text(json.dumps(event))
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        for step in content["jobs"][job]["steps"]:
+            if "run" not in step or "pip install" in step["run"]:
+                continue
+            environment = {key: self._evaluated(str(value)) for key, value in step.get("env", {}).items()}
+            code = self.runner.run(
+                step["run"],
+                {
+                    "CI": "true",
+                    "GITHUB_ACTIONS": "true",
+                    "GITHUB_API_URL": self.hub.url,
+                    "GITHUB_SERVER_URL": "https://github.com",
+                    "GITHUB_REPOSITORY": REPOSITORY,
+                    "GITHUB_RUN_ID": "1",
+                    "GITHUB_EVENT_NAME": name,
+                    "GITHUB_EVENT_PATH": str(temp / "event.json"),
+                    "GITHUB_OUTPUT": str(temp / "output"),
+                    "GITHUB_STEP_SUMMARY": str(temp / "summary.md"),
+                    "RUNNER_TEMP": str(temp),
+                    **environment,
+                },
+            )
+            if code:
+                return code
+        return 0
+
+    def _evaluated(self, text: str) -> str:
+        values = {
+            "github.token": GITHUB_TOKEN,
+            "github.server_url": "https://github.com",
+            "github.event.merge_group.base_sha || 'HEAD^1'": "HEAD^1",
+            "github.event_name == 'push' || inputs.compare": "true",
+            "vars.MLFLOW_TRACKING_URI": self.runner.registry.uri,
+            "secrets.MLFLOW_TRACKING_USERNAME": "",
+            "secrets.MLFLOW_TRACKING_PASSWORD": "",
+        }
+        return re.sub(r"\$\{\{ (.*?) \}\}", lambda found: values[found[1]], text)
+
+    def on_pull_request(self, branch: str, *jobs: str) -> list[int]:
+        """GitHub checks out the merge of the branch into the default branch, which is its first parent."""
+        self.runner.check_out("origin/main")
+        git(self.runner.at, "merge", "--quiet", "--no-ff", "--message", "Merge", f"origin/{branch}")
+        return [self.job("plan", job, PULL_REQUEST, name="pull_request") for job in jobs]
+
+    def on_push(self, workflow: str) -> int:
+        self.runner.check_out("origin/main")
+        return self.job(workflow, workflow, PUSH, name="push")
+
+    def merge(self, branch: str) -> None:
+        commit = self.runner.merge(branch)
+        self.hub.pulls[commit] = [self.hub.merged(7, commit)]
+
+
+@pytest.fixture
+def actions(runner: Runner) -> Iterator[Actions]:
+    with serving(Hub()) as hub:
+        yield Actions(runner, hub)
+
+
+def test_github_reviews_and_applies_the_first_manifests_and_a_promotion(
+    actions: Actions, runner: Runner, repository: Repository, registry: Registry, model: str
+) -> None:
+    registry.register(model, versions=2)
+    registry.move(model, 1, "Production")
+
+    runner.branch("begin")
+    scaffold(repository.top, First(model, 1, OWNER), ForgeKind.GITHUB)
+    runner.push("begin")
+    assert actions.on_pull_request("begin", "validate", "plan") == [0, 0], runner.printed
+    actions.merge("begin")
+    assert actions.on_push("apply") == 0, runner.printed
+    assert registry.stages(model) == {1: "Production"}
+
+    runner.branch("promote")
+    promote(repository, model, 2)
+    runner.push("promote")
+    assert actions.on_pull_request("promote", "validate", "plan") == [0, 0], runner.printed
+    assert len(actions.hub.bodies()) == 1
+    assert "v2" in actions.hub.bodies()[0]
+    assert registry.production(model) == [1]
+    actions.merge("promote")
+    assert actions.on_push("apply") == 0, runner.printed
+
+    assert registry.production(model) == [2]
+    assert actions.on_push("drift") == 0, runner.printed
+
+    registry.move(model, 1, "Production", archive=True)
+    assert actions.on_push("drift") == 2, runner.printed
