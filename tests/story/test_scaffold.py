@@ -125,9 +125,10 @@ class GitlabCi:
         target = {"CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main", "CI_PIPELINE_SOURCE": "merge_request_event"}
         return [self.job(name, {**of_the_request, **target}) for name in names]
 
-    def on_default_branch(self, name: str) -> int:
+    def on_default_branch(self, name: str, **variables: str) -> int:
         self.runner.check_out("origin/main")
-        return self.job(name, {"CI_COMMIT_BRANCH": "main", "CI_COMMIT_SHA": git(self.runner.at, "rev-parse", "HEAD")})
+        commit = git(self.runner.at, "rev-parse", "HEAD")
+        return self.job(name, {"CI_COMMIT_BRANCH": "main", "CI_COMMIT_SHA": commit, **variables})
 
     def merge(self, branch: str) -> None:
         commit = self.runner.merge(branch)
@@ -206,6 +207,19 @@ def test_gitlab_applies_nothing_that_was_not_reviewed(
     code = gitlab_ci.on_default_branch("apply")
 
     assert code == 3, runner.printed
+    assert registry.production(model) == [1]
+
+
+def test_gitlab_applies_what_was_not_reviewed_when_somebody_says_so(
+    gitlab_ci: GitlabCi, runner: Runner, repository: Repository, registry: Registry, model: str
+) -> None:
+    registry.register(model, versions=1)
+    scaffold(repository.top, First(model, 1, OWNER), ForgeKind.GITLAB)
+    repository.commit("Promote without a merge request")
+
+    code = gitlab_ci.on_default_branch("apply", RECONCILER_COMPARE="false")
+
+    assert code == 0, runner.printed
     assert registry.production(model) == [1]
 
 
