@@ -226,6 +226,7 @@ class GitlabForge:
                 "The token for GitLab holds spaces or other characters that no token has.", "Set the variable anew."
             )
         address = self._environment.get("CI_API_V4_URL", "").rstrip("/").removesuffix("/api/v4")
+        authorities = self._environment.get("CI_SERVER_TLS_CA_FILE", "")
         session = requests.Session()
         session.hooks["response"].append(_refuse_to_wait)
         # Requests (2.32) would send the token along to wherever it is sent on.
@@ -237,7 +238,7 @@ class GitlabForge:
             session=session,
             # The token goes to the address that was named, wherever the links to further pages lead.
             keep_base_url=True,
-            ssl_verify=self._environment.get("CI_SERVER_TLS_CA_FILE") or True,
+            ssl_verify=authorities if Path(authorities).is_file() else True,
         )
 
     def _needed(self, name: str) -> str:

@@ -316,6 +316,12 @@ def test_a_date_in_place_of_seconds_is_no_reason_to_fall_over(gitlab: Gitlab, fo
     assert time.slept == [1]
 
 
+def test_a_file_of_authorities_that_is_not_there_is_no_obstacle(gitlab: Gitlab, forge: Make) -> None:
+    forge(CI_SERVER_TLS_CA_FILE="/no/such/file").comment(BODY, KEY)
+
+    assert gitlab.bodies() == [BODY]
+
+
 def test_a_server_that_is_not_there_is_an_error(forge: Make, time: Time) -> None:
     with pytest.raises(ReconcilerError, match="cannot be reached"):
         forge(CI_API_V4_URL="http://127.0.0.1:9/api/v4").comment(BODY, KEY)

@@ -1,5 +1,6 @@
 """The files for GitLab CI: what `init` writes, the same as an example, and the components."""
 
+import os
 import re
 import subprocess
 import sys
@@ -139,3 +140,39 @@ def test_an_apply_is_alone_and_not_broken_off() -> None:
     assert apply["resource_group"]
     assert apply["interruptible"] is False
     assert apply["rules"][-1] == {"if": "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH"}
+
+
+def test_git_gets_the_token_that_may_push_and_no_file_does(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    subprocess.run(
+        ["git", "remote", "add", "origin", "https://ci:job@gitlab.example/a/b.git"], cwd=tmp_path, check=True
+    )
+    setting = next(line for line in SHIPPED["apply"]["script"] if "GIT_CONFIG" in line)
+    asking = (
+        "git remote get-url --push origin; printf 'protocol=https\\nhost=%s\\n\\n' $HOST | git credential fill || true"
+    )
+
+    def said(host: str) -> str:
+        done = subprocess.run(
+            ["sh", "-c", f"{setting}\n{asking}"],
+            cwd=tmp_path,
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(tmp_path),
+                "GIT_CONFIG_NOSYSTEM": "1",
+                "GIT_TERMINAL_PROMPT": "0",
+                "CI_PROJECT_URL": "https://gitlab.example/a/b",
+                "CI_SERVER_URL": "https://gitlab.example",
+                "RECONCILER_PUSH_TOKEN": "glpat-x;$(true)",
+                "HOST": host,
+            },
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout
+
+    assert said("gitlab.example").splitlines()[0] == "https://gitlab.example/a/b.git"
+    assert "username=reconciler\npassword=glpat-x;$(true)\n" in said("gitlab.example")
+    assert "glpat-x" not in said("elsewhere.example")
+    assert "glpat-x" not in (tmp_path / ".git/config").read_text()
