@@ -18,7 +18,7 @@ from reconciler.core.evidence import (
 )
 from reconciler.core.names import Commit, ModelName, RepositoryId, Version
 from reconciler.core.plan import Limits, Plan, PlanOptions, build_plan, effects_of
-from reconciler.core.review import Base, Review
+from reconciler.core.review import Review, pending_on
 from reconciler.core.signature import Array, Column, Parameter, Scalar, Signature, Tensor
 from reconciler.core.snapshot import ModelSnapshot
 from reconciler.errors import Location
@@ -218,7 +218,7 @@ def better() -> Review:
                 exhibit(new, old, "Production", "@champion", history=(*HISTORY[:3], old, new)),
             ),
         ),
-        base=Base("origin/main", Commit("7d41e09c33ab" + "0" * 28), (*effects_of(drift), *effects_of(gone))),
+        base=pending_on("origin/main", Commit("7d41e09c33ab" + "0" * 28), (*effects_of(drift), *effects_of(gone))),
         notes=("The base is 2 commits ahead of the point where this change left it.",),
     )
 
@@ -374,7 +374,7 @@ def hostile() -> Review:
 
     old, new = facts(1, "javascript:alert(5)"), facts(2, 'https://x.example/"><script>alert(6)</script>')
     found = plan.models[0]
-    base = Base(NASTY, None, effects_of(ModelPlan(found.model, found.proposals[:1])))
+    base = pending_on(NASTY, None, effects_of(ModelPlan(found.model, found.proposals[:1])))
     return Review(
         replace(plan, revision=Revision(RepositoryId(NASTY), Commit("f" * 40), NASTY, NASTY)),
         f"{URI}/{NASTY}",

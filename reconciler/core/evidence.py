@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from reconciler.core.names import ModelName, Slot, Version
@@ -129,6 +129,7 @@ class Trend(StrEnum):
     ADDED = "added"
     GONE = "gone"
     NOT_COMPARABLE = "not comparable"
+    UNKNOWN = "not known"
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,18 +188,38 @@ def higher_is_better(metric: str) -> bool | None:
 
 
 def compare(candidate: VersionFacts, incumbent: VersionFacts | None) -> Comparison:
-    """The candidate beside the incumbent; with no incumbent, everything is new."""
+    """
+    The candidate beside the incumbent; with no incumbent, everything is new. What is missing of one of them is not
+    known, and so neither gone nor different.
+    """
     beside = incumbent or VersionFacts(candidate.model, candidate.version)
+
+    def known(values: tuple[ValueDelta, ...], *whats: str) -> tuple[ValueDelta, ...]:
+        return () if _lacks(candidate, *whats) or _lacks(beside, *whats) else values
+
+    deltas = compare_metrics(candidate.metrics, beside.metrics)
     return Comparison(
-        metrics=tuple(compare_metrics(candidate.metrics, beside.metrics)),
-        params=_values(candidate.params, beside.params),
-        tags=_values(candidate.tags, beside.tags),
-        flavors=_values(candidate.flavors, beside.flavors),
+        metrics=tuple(_as_far_as_known(delta, candidate, beside) for delta in deltas),
+        params=known(_values(candidate.params, beside.params), "version", "run"),
+        tags=known(_values(candidate.tags, beside.tags), "version"),
+        flavors=known(_values(candidate.flavors, beside.flavors), "version", "model", "flavors"),
         requirements=_values(_pins(candidate.requirements), _pins(beside.requirements))
         if candidate.requirements is not None and beside.requirements is not None
         else (),
         signature=judge_signature(candidate.signature, beside.signature),
     )
+
+
+def _lacks(facts: VersionFacts, *whats: str) -> bool:
+    return any(facts.why_missing(what) for what in whats)
+
+
+def _as_far_as_known(delta: MetricDelta, candidate: VersionFacts, incumbent: VersionFacts) -> MetricDelta:
+    """A metric that only one version has is new, or gone, if it is known that the other has none."""
+    for trend, facts in ((Trend.GONE, candidate), (Trend.ADDED, incumbent)):
+        if delta.trend is trend and not facts.metrics and _lacks(facts, "version", "run", "metrics"):
+            return replace(delta, trend=Trend.UNKNOWN, why=f"not known of v{facts.version}")
+    return delta
 
 
 def compare_metrics(candidate: Iterable[Metric], incumbent: Iterable[Metric]) -> Iterator[MetricDelta]:

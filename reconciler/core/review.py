@@ -36,6 +36,7 @@ class Base:
     ref: str
     commit: Commit | None
     pending: tuple[Effect, ...] = ()
+    keys: frozenset["EffectKey"] = frozenset()
 
 
 EffectKey: TypeAlias = tuple[ModelName, str, str, str | None, str | None]
@@ -58,7 +59,7 @@ class Review:
         """Where an effect comes from; None where there is no base to tell."""
         if self.base is None:
             return None
-        return Origin.DRIFT if effect_key(effect) in {effect_key(e) for e in self.base.pending} else Origin.CHANGE
+        return Origin.DRIFT if effect_key(effect) in self.base.keys else Origin.CHANGE
 
     @property
     def settled(self) -> tuple[Effect, ...]:
@@ -76,7 +77,13 @@ def effect_key(effect: Effect) -> EffectKey:
 
 def base_of(ref: str, plan: Plan) -> Base:
     """The plan of the commit before the change, as what the change is compared with."""
-    return Base(ref, plan.revision.commit, tuple(effect for model in plan.models for effect in effects_of(model)))
+    return pending_on(ref, plan.revision.commit, (effect for model in plan.models for effect in effects_of(model)))
+
+
+def pending_on(ref: str, commit: Commit | None, effects: Iterable[Effect]) -> Base:
+    """A base with these effects pending."""
+    pending = tuple(effects)
+    return Base(ref, commit, pending, frozenset(map(effect_key, pending)))
 
 
 def entrances(plan: Plan, snapshot: RegistrySnapshot, scope: Scope) -> tuple[Entrance, ...]:

@@ -87,7 +87,7 @@ class MetricDeltaDocument(TypedDict):
     name: str
     candidate: MetricDocument | None
     incumbent: MetricDocument | None
-    trend: Literal["better", "worse", "same", "different", "added", "gone", "not comparable"]
+    trend: Literal["better", "worse", "same", "different", "added", "gone", "not comparable", "not known"]
     delta: float | None
     relative: float | None
     why: str

@@ -86,7 +86,8 @@ def title(exhibit: Exhibit) -> str:
     entrance = exhibit.entrance
     slots = list(entrance.slots)
     told = slots[0] if len(slots) == 1 else f"{', '.join(slots[:-1])} and {slots[-1]}"
-    beside = "which is empty now" if entrance.incumbent is None else f"beside v{entrance.incumbent}"
+    empty = "which is empty now" if len(slots) == 1 else "which are empty now"
+    beside = empty if entrance.incumbent is None else f"beside v{entrance.incumbent}"
     return f"v{entrance.candidate} for {told}, {beside}"
 
 
@@ -130,6 +131,8 @@ def verdict(delta: MetricDelta) -> str:
             return "new"
         case Trend.GONE:
             return "no longer measured"
+        case Trend.UNKNOWN:
+            return delta.why
         case Trend.NOT_COMPARABLE:
             datasets = " and ".join(_dataset(m.dataset) for m in (delta.candidate, delta.incumbent) if m and m.dataset)
             return f"not comparable: {delta.why}{f' ({datasets})' if datasets else ''}"
@@ -162,7 +165,8 @@ def _rows(deltas: tuple[ValueDelta, ...]) -> tuple[Row, ...]:
 
 def _lineage(candidate: VersionFacts, incumbent: VersionFacts | None, now: str) -> Iterator[Row]:
     sides = (_told(candidate, now), _told(incumbent, now) if incumbent else {})
-    for label in sides[0] | sides[1]:
+    # In the order of the version that more is known of: the other's labels are among them.
+    for label in max(sides, key=len) | sides[0] | sides[1]:
         new, old = sides[0].get(label, NOTHING), sides[1].get(label, NOTHING)
         if not new == old == NOTHING:
             yield Row(label, new, old, same=new == old)

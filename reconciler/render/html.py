@@ -36,6 +36,7 @@ GLYPH = {
     Trend.ADDED: "+",
     Trend.GONE: "–",
     Trend.NOT_COMPARABLE: "?",
+    Trend.UNKNOWN: "?",
 }
 IN_WORDS = (Verb.CREATE, Verb.RELEASE)
 """What is said of these is a sentence, and not where something was and will be."""
@@ -166,11 +167,8 @@ def dataset_told(dataset: Dataset) -> str:
     return f"{dataset.name} ({dataset.digest[:8]})"
 
 
-def judged(delta: MetricDelta, exhibit: Exhibit) -> Judged:
-    """A metric that only one version has is new, or gone, if it is known that the other has none."""
-    for trend, facts in ((Trend.GONE, exhibit.candidate), (Trend.ADDED, exhibit.incumbent)):
-        if delta.trend is trend and facts and not facts.metrics and _lack(facts, "version", "run", "metrics"):
-            return Judged(delta, f"not known of v{facts.version}")
+def judged(delta: MetricDelta) -> Judged:
+    """What a metric's difference means, and why, apart."""
     told, _, why = verdict(delta).partition(": ")
     return Judged(delta, told or delta.trend, why)
 
@@ -284,7 +282,7 @@ def _marks(model: ModelPlan, beside: Iterable[Beside]) -> Iterable[Said]:
 
 def _beside(anchor: str, exhibit: Exhibit, read_at: str) -> Beside:
     comparison = compare(exhibit.candidate, exhibit.incumbent)
-    metrics = tuple(judged(delta, exhibit) for delta in comparison.metrics)
+    metrics = tuple(judged(delta) for delta in comparison.metrics)
     lacks = [_lack(facts, "version", "run") for facts in (exhibit.candidate, exhibit.incumbent) if facts]
     return Beside(
         anchor=anchor,

@@ -1,0 +1,312 @@
+"""Gates: who may enter a slot. A gate is told the facts it asks for, and answers with one plain sentence."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Generic, Protocol, TypeVar, cast
+
+from reconciler.core.evidence import VersionFacts
+from reconciler.core.names import Commit, ModelName, Slot, Version
+from reconciler.errors import Location
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """
+    A version about to become visible in a slot: what gates judge. `incumbent` is the one that consumers find there now,
+    or None. `rollback` where our records show that the version has held the slot before.
+    """
+
+    model: ModelName
+    candidate: Version
+    slot: Slot
+    incumbent: Version | None = None
+    rollback: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.model} v{self.candidate} into {self.slot}"
+
+
+@dataclass(frozen=True, slots=True)
+class FactKey(Generic[T]):
+    """The name of something that may be known of an admission; `argument` tells facts of one kind apart."""
+
+    name: str
+    argument: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.argument}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """The registered model. `owners` are those that the trusted side declares, not the change under review."""
+
+    name: ModelName
+    description: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
+    owners: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeFacts:
+    """The change under review. `authors` wrote its commits, as `Name <email>` and as the forge's logins where known."""
+
+    commit: Commit | None
+    authors: tuple[str, ...] = ()
+    subject: str = ""
+    base: Commit | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """
+    Somebody's yes to exactly what is to be applied. `who` is an email address or a forge's `@login`; `how` says what
+    proves it: `signed commit 1a2b3c4d`, `review on GitHub`.
+    """
+
+    who: str
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """How long a version has been in a stage without a break: since when (RFC 3339 in UTC). None: it is not there."""
+
+    since: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """Whether the model's files are there and, where it was tried, whether it can be loaded."""
+
+    present: bool
+    loaded: bool | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRecord:
+    """
+    What a named check found on one version: the digest of the model's files that it ran on, when it ended (RFC 3339 in
+    UTC), and whether a signature that we trust is on it.
+    """
+
+    check: str
+    passed: bool
+    digest: str
+    ended_at: str
+    signed: bool = False
+    metrics: Mapping[str, float] = field(default_factory=dict[str, float])
+    log: str = ""
+    ran: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckFacts:
+    """The digest of the candidate's files now, and the records of checks on it."""
+
+    digest: str
+    records: tuple[CheckRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Nobody:
+    """There is no incumbent: known, and not a missing fact."""
+
+
+NOBODY = Nobody()
+
+CANDIDATE: FactKey[VersionFacts] = FactKey("candidate")
+INCUMBENT: FactKey[VersionFacts | Nobody] = FactKey("incumbent")
+MODEL: FactKey[ModelFacts] = FactKey("model")
+NOW: FactKey[str] = FactKey("now")
+CHANGE: FactKey[ChangeFacts] = FactKey("change")
+APPROVALS: FactKey[tuple[Approval, ...]] = FactKey("approvals")
+CHECKS: FactKey[CheckFacts] = FactKey("checks")
+PRESENT: FactKey[Loading] = FactKey("artifact")
+LOADABLE: FactKey[Loading] = FactKey("artifact", "loaded")
+
+
+def stay(stage: str) -> FactKey[Stay]:
+    """How long the candidate has been in that stage."""
+    return FactKey("stay", stage)
+
+
+def contained(branch: str) -> FactKey[bool]:
+    """Whether the commit that the candidate was trained from is in that branch."""
+    return FactKey("contained", branch)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of one admission. What was asked for and is not known is in `unknown`, with the reason."""
+
+    known: Mapping[FactKey[Any], object] = field(default_factory=dict[FactKey[Any], object])
+    unknown: Mapping[FactKey[Any], str] = field(default_factory=dict[FactKey[Any], str])
+
+    def __getitem__(self, key: FactKey[T]) -> T:
+        return cast(T, self.known[key])
+
+    def why_unknown(self, key: FactKey[Any]) -> str | None:
+        """Why a fact is not known, or None if it is."""
+        return None if key in self.known else self.unknown.get(key) or "nobody looked it up"
+
+
+class Ruling(StrEnum):
+    """PASS and the two that were let through lead in; FAIL and UNKNOWN do not."""
+
+    PASS = "pass"  # noqa: S105
+    FAIL = "fail"
+    UNKNOWN = "unknown"
+    WAIVED = "waived"
+    OVERRIDDEN = "overridden"
+
+    @property
+    def blocks(self) -> bool:
+        return self in {Ruling.FAIL, Ruling.UNKNOWN}
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What one gate says: PASS, FAIL or UNKNOWN, and why in one sentence."""
+
+    ruling: Ruling
+    sentence: str
+
+
+def passed(sentence: str) -> Judgement:
+    return Judgement(Ruling.PASS, sentence)
+
+
+def failed(sentence: str) -> Judgement:
+    return Judgement(Ruling.FAIL, sentence)
+
+
+def unknown(sentence: str) -> Judgement:
+    return Judgement(Ruling.UNKNOWN, sentence)
+
+
+class Gate(Protocol):
+    """
+    A judge. Pure: it takes no clock and asks nobody. Gates of other packages come by the entry point group
+    `reconciler.gates`.
+    """
+
+    def needs(self, admission: Admission) -> Iterable[FactKey[Any]]:
+        """What it must be told. Where one of these is not known, it is not asked, and the answer is UNKNOWN."""
+        ...
+
+    def judge(self, admission: Admission, facts: Facts) -> Judgement: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Quorum:
+    """
+    So many distinct approvers out of a group of the policy, or `owners`, those of the model. The authors of the change
+    never count.
+    """
+
+    count: int
+    group: str = "owners"
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """
+    A gate as a policy places it. `name` is what reports and overrides call it. `override` says whose approval lets a
+    version in against its no; without it nobody's does.
+    """
+
+    name: str
+    gate: Gate
+    at: Location
+    waive_on_rollback: bool = False
+    override: Quorum | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """A manifest's request to let a version in against one gate's no, until a date (RFC 3339), with the reason."""
+
+    gate: str
+    reason: str
+    until: str
+    at: Location
+    slot: Slot = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """
+    What was decided at one gate. `sentence` is the gate's own; `note` says why it was let through all the same, and on
+    whose word, or why a request to do so was refused.
+    """
+
+    admission: Admission
+    gate: str
+    ruling: Ruling
+    sentence: str
+    at: Location
+    note: str = ""
+
+    @property
+    def blocks(self) -> bool:
+        return self.ruling.blocks
+
+
+def judge_guard(
+    guard: Guard,
+    admission: Admission,
+    facts: Facts,
+    override: Override | None = None,
+    approvers: Iterable[str] | None = None,
+) -> Verdict:
+    """
+    One gate's verdict on one admission. A fact that is missing never passes. Then, and only against a no: a roll-back
+    waives the gates that the policy says it waives, and an override counts if the policy allows one, it has not
+    expired, and its quorum is reached; `approvers` are those whose word counts for it, None where that is not known.
+    """
+    gaps = [(key, why) for key in guard.gate.needs(admission) if (why := facts.why_unknown(key)) is not None]
+    if gaps:
+        told = "; ".join(f"the {key} is not known: {why}" for key, why in sorted(gaps, key=str))
+        judgement = unknown(told)
+    else:
+        judgement = guard.gate.judge(admission, facts)
+    verdict = Verdict(admission, guard.name, judgement.ruling, judgement.sentence, guard.at)
+    if not verdict.blocks:
+        return verdict
+    if admission.rollback and guard.waive_on_rollback:
+        note = f"v{admission.candidate} has held {admission.slot} before: the policy waives this gate for a roll-back"
+        return _let_in(verdict, Ruling.WAIVED, note)
+    if override is None:
+        return verdict
+    return _overridden(verdict, guard, override, facts, approvers)
+
+
+def _overridden(
+    verdict: Verdict, guard: Guard, override: Override, facts: Facts, approvers: Iterable[str] | None
+) -> Verdict:
+    def refused(why: str) -> Verdict:
+        return Verdict(
+            verdict.admission, verdict.gate, verdict.ruling, verdict.sentence, verdict.at, f"override refused: {why}"
+        )
+
+    if guard.override is None:
+        return refused("the policy lets nobody override this gate")
+    if facts.why_unknown(NOW) is not None or override.until <= facts[NOW]:
+        return refused(f"it expired on {override.until}")
+    if approvers is None:
+        return refused("it is not known who approved it")
+    distinct = sorted(set(approvers))
+    if len(distinct) < guard.override.count:
+        found = f"only {', '.join(distinct)}" if distinct else "nobody"
+        return refused(f"it needs {guard.override.count} of {guard.override.group}, and {found} approved")
+    note = f"overridden until {override.until} by {', '.join(distinct)} ({override.at}): {override.reason}"
+    return _let_in(verdict, Ruling.OVERRIDDEN, note)
+
+
+def _let_in(verdict: Verdict, ruling: Ruling, note: str) -> Verdict:
+    return Verdict(verdict.admission, verdict.gate, ruling, verdict.sentence, verdict.at, note)

@@ -1,0 +1,109 @@
+"""The policy: which gates guard which slots, and what else a repository's owners lay down."""
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from reconciler.core.gate import Guard
+from reconciler.core.names import Commit, ModelName, Slot
+from reconciler.errors import Location
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """
+    Some gates before some slots. A slot is a stage or `@alias`; slots and models may be patterns (`@champion*`), of
+    which one must match. Every tag selector must match the registered model's tags as they are in the registry.
+    """
+
+    slots: tuple[str, ...]
+    guards: tuple[Guard, ...]
+    at: Location
+    models: tuple[str, ...] = ("*",)
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def guards_slot(self, slot: Slot) -> bool:
+        return any(matches(pattern, slot) for pattern in self.slots)
+
+    def applies_to(self, model: ModelName, tags: Mapping[str, str]) -> bool:
+        """
+        Whether a model is one that the rule is about. A tag that is not there matches nothing; a name matches however
+        it is spelled, since a rule that is evaded by a letter guards nothing.
+        """
+        named = any(matches(pattern, model) for pattern in self.models)
+        return named and all(matches(value, tags[key]) if key in tags else False for key, value in self.tags.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """
+    Something to run on a version, out of the trusted policy alone: exactly one of a command, a pytest folder, a
+    notebook, or `evaluate`, whose thresholds are by metric. `timeout` is in seconds.
+    """
+
+    name: str
+    at: Location
+    command: tuple[str, ...] = ()
+    pytest: str = ""
+    notebook: str = ""
+    evaluate: Mapping[str, object] = field(default_factory=dict[str, object])
+    timeout: float = 600.0
+    environment: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySettings:
+    """Defaults for options of the same meaning; None leaves the command's own."""
+
+    registry: str | None = None
+    manifests: str | None = None
+    max_change_percent: float | None = None
+    max_change_models: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """
+    A policy file, as of one commit (None: there is none). `groups` are people by their email addresses and `@logins`;
+    `signers` is the text of an SSH allowed-signers file, and `trusted_keys` says whose check records count as signed.
+    """
+
+    rules: tuple[Rule, ...] = ()
+    settings: PolicySettings = PolicySettings()
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    checks: Mapping[str, Check] = field(default_factory=dict[str, Check])
+    signers: str = ""
+    path: str = "reconciler.yaml"
+    commit: Commit | None = None
+    text: str = ""
+
+    def guards(self, model: ModelName, slot: Slot, tags: Mapping[str, str]) -> tuple[Guard, ...]:
+        """Every gate before that slot for that model, in the order of the file."""
+        return tuple(
+            guard
+            for rule in self.rules
+            if rule.guards_slot(slot) and rule.applies_to(model, tags)
+            for guard in rule.guards
+        )
+
+    def members(self, group: str, owners: tuple[str, ...]) -> tuple[str, ...]:
+        """
+        The people of a group. `owners` are the model's; an owner that is a group (`@acme/risk-ml`) stands for its
+        members, and for nobody where the policy does not list them.
+        """
+        names = owners if group == "owners" else (group,)
+        people: list[str] = []
+        for name in names:
+            people.extend(self.groups.get(name, (name,) if group == "owners" and "/" not in name else ()))
+        return tuple(dict.fromkeys(people))
+
+
+def matches(pattern: str, text: str) -> bool:
+    """Whether a pattern (`*`, `?`, `[…]`) matches, whatever the case and the compatibility form of the letters."""
+    return fnmatchcase(folded(text), folded(pattern))
+
+
+def folded(text: str) -> str:
+    """A text as it is compared where a difference that nobody sees must make none."""
+    return unicodedata.normalize("NFKC", text).casefold()
