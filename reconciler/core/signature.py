@@ -2,8 +2,14 @@
 What a model takes and gives, and whether one version can stand in for another: today's callers go on sending what the
 incumbent took and reading what it gave.
 
-The rules are those of MLflow's schema enforcement (`mlflow.models.utils._enforce_schema`): columns that are not in the
-schema are ignored, optional ones may be left away, and a type takes what can be widened to it without loss.
+The rules of what is taken are those of MLflow's schema enforcement (`mlflow.models.utils._enforce_schema`, seen in
+3.17): columns that are not in the schema are ignored, properties of objects that are not are refused, optional ones may
+be left away, and a type takes what can be widened to it without loss, inside arrays, maps and objects too. What MLflow
+would accept and a caller would be surprised by is called breaking all the same: text where bytes belong, columns known
+by their position that move, parameters that are ignored.
+
+It is about data frames and arrays, and about callers who send nothing that the incumbent ignores. A mapping that a
+Python program hands to `predict` itself is read in another way, as one row, once a schema has an array or an object.
 See contract/test_signatures.py::test_what_we_call_compatible_mlflow_accepts.
 """
 
@@ -15,7 +21,10 @@ from typing import TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """One of MLflow's data types: `boolean`, `integer`, `long`, `float`, `double`, `string`, `binary`, `datetime`."""
+    """
+    One of MLflow's data types: `boolean`, `integer`, `long`, `float`, `double`, `string`, `binary`, `datetime`; `any`,
+    which is not checked at all; or one that we do not know, which fits itself alone.
+    """
 
     name: str
 
@@ -140,6 +149,13 @@ WIDENS: Mapping[str, frozenset[str]] = {
     "float": frozenset({"double"}),
 }
 
+PARAMS_WIDEN: Mapping[str, frozenset[str]] = {
+    # The same for parameters, which are Python's own numbers.
+    "integer": frozenset({"long", "float", "double"}),
+    "long": frozenset({"float", "double"}),
+    "float": frozenset({"double"}),
+}
+
 
 def judge_signature(candidate: Signature | None, incumbent: Signature | None) -> SignatureVerdict:
     """Whether whoever calls the incumbent can call the candidate instead, unchanged."""
@@ -166,7 +182,7 @@ def judge_signature(candidate: Signature | None, incumbent: Signature | None) ->
 
 def _inputs(candidate: Schema, incumbent: Schema) -> Iterator[SignatureDifference]:
     new, old = _by_name(candidate), _by_name(incumbent)
-    positional = bool(candidate and incumbent) and not (candidate[0].name and incumbent[0].name)
+    positional = _by_position(candidate, incumbent)
     for name in _names(new, old):
         after, before = new.get(name), old.get(name)
         if before is not None and after is None:
@@ -189,6 +205,7 @@ def _inputs(candidate: Schema, incumbent: Schema) -> Iterator[SignatureDifferenc
 
 def _outputs(candidate: Schema, incumbent: Schema) -> Iterator[SignatureDifference]:
     new, old = _by_name(candidate), _by_name(incumbent)
+    positional = _by_position(candidate, incumbent)
     for name in _names(new, old):
         after, before = new.get(name), old.get(name)
         if before is not None and after is None:
@@ -196,12 +213,12 @@ def _outputs(candidate: Schema, incumbent: Schema) -> Iterator[SignatureDifferen
         elif after is None:
             continue
         elif before is None:
-            yield _difference("output", name, None, after, False, "callers do not read it yet")
+            why = "the columns have no names: callers read one more" if positional else "callers do not read it yet"
+            yield _difference("output", name, None, after, positional, why)
         elif before.required and not after.required:
             yield _difference("output", name, before, after, True, "callers may find it missing")
         elif after != before:
-            lossless = not _refuses(before.type, after.type) and not isinstance(after.type, Scalar)
-            breaking = after.type != before.type and not lossless
+            breaking = not _reads(before.type, after.type)
             why = "callers read another type" if breaking else "all that callers read is there"
             yield _difference("output", name, before, after, breaking, why)
 
@@ -216,7 +233,7 @@ def _params(candidate: tuple[Parameter, ...], incumbent: tuple[Parameter, ...]) 
         elif before is None:
             yield SignatureDifference("param", name, *told, False, "it has a default")
         elif (after.type, after.shape) != (before.type, before.shape):
-            widened = after.shape == before.shape and after.type in WIDENS.get(before.type, ())
+            widened = after.shape == before.shape and after.type in PARAMS_WIDEN.get(before.type, ())
             why = "takes all that callers pass" if widened else "callers pass another type"
             yield SignatureDifference("param", name, *told, not widened, why)
         elif after != before:
@@ -226,43 +243,73 @@ def _params(candidate: tuple[Parameter, ...], incumbent: tuple[Parameter, ...]) 
 def _refuses(takes: ColumnType, given: ColumnType) -> str:
     """Why values of the second type are not all taken where the first is asked for; empty if they are."""
     match takes, given:
+        case Scalar("any"), _:
+            return ""
         case Scalar(wants), Scalar(has):
             return "" if wants == has or wants in WIDENS.get(has, ()) else "callers send another type"
         case Tensor(), Tensor():
-            if takes.dtype != given.dtype:
-                return "callers send another type"
-            if len(takes.shape) != len(given.shape):
-                return "callers send another number of dimensions"
-            fits = all(t in {-1, g} for t, g in zip(takes.shape, given.shape, strict=True))
-            return "" if fits else "callers may send another shape"
+            return _refuses_tensor(takes, given)
         case Array(), Array():
-            return _nested(takes.items, given.items)
+            return _refuses(takes.items, given.items)
         case MapOf(), MapOf():
-            return _nested(takes.values, given.values)
+            return _refuses(takes.values, given.values)
         case Struct(), Struct():
-            new, old = _by_name(takes.fields), _by_name(given.fields)
-            for name in _names(new, old):
-                after, before = new.get(name), old.get(name)
-                if after is None:
-                    # Unlike columns, properties that the schema does not know are refused.
-                    return f"callers send `{name}`, which is no longer taken"
-                if before is None:
-                    if after.required:
-                        return f"callers do not send `{name}`"
-                elif after.required and not before.required:
-                    return f"callers may leave `{name}` away"
-                elif why := _nested(after.type, before.type):
-                    return why
-            return ""
+            return _refuses_struct(takes, given)
         case _:
             return "callers send another type"
 
 
-def _nested(takes: ColumnType, given: ColumnType) -> str:
-    # Inside arrays, maps and objects MLflow widens nothing.
-    if isinstance(takes, Scalar) and isinstance(given, Scalar):
-        return "" if takes == given else "callers send another type"
-    return _refuses(takes, given)
+def _refuses_tensor(takes: Tensor, given: Tensor) -> str:
+    if takes.dtype != given.dtype:
+        return "callers send another type"
+    if len(takes.shape) != len(given.shape):
+        return "callers send another number of dimensions"
+    if not all(t in {-1, g} for t, g in zip(takes.shape, given.shape, strict=True)):
+        return "callers may send another shape"
+    # A data frame has as many rows as it likes, and becomes an array of otherwise fixed lengths only.
+    of_frames = given.shape[:1] == (-1,) and -1 not in given.shape[1:]
+    return "callers may send a data frame, which needs fixed lengths" if of_frames and takes != given else ""
+
+
+def _refuses_struct(takes: Struct, given: Struct) -> str:
+    new, old = _by_name(takes.fields), _by_name(given.fields)
+    for name in _names(new, old):
+        after, before = new.get(name), old.get(name)
+        if after is None:
+            # Unlike columns, properties that the schema does not know are refused.
+            return f"callers send `{name}`, which is no longer taken"
+        if before is None:
+            if after.required:
+                return f"callers do not send `{name}`"
+        elif after.required and not before.required:
+            return f"callers may leave `{name}` away"
+        elif why := _refuses(after.type, before.type):
+            return why
+    return ""
+
+
+def _reads(knows: ColumnType, given: ColumnType) -> bool:
+    """Whether who can read the first type finds all of it in the second; they look at nothing else."""
+    match knows, given:
+        case Scalar("any"), _:
+            return True
+        case Tensor(), Tensor():
+            same_rank = knows.dtype == given.dtype and len(knows.shape) == len(given.shape)
+            return same_rank and all(k in {-1, g} for k, g in zip(knows.shape, given.shape, strict=True))
+        case Array(), Array():
+            return _reads(knows.items, given.items)
+        case MapOf(), MapOf():
+            return _reads(knows.values, given.values)
+        case Struct(), Struct():
+            there = _by_name(given.fields)
+            return all(
+                (field := there.get(name)) is not None
+                and (field.required or not known.required)
+                and _reads(known.type, field.type)
+                for name, known in _by_name(knows.fields).items()
+            )
+        case _:
+            return knows == given
 
 
 def _difference(
@@ -272,6 +319,11 @@ def _difference(
         return None if column is None else f"{column.type}{'' if column.required else ' (optional)'}"
 
     return SignatureDifference(where, name, told(before), told(after), breaking, why)
+
+
+def _by_position(candidate: Schema, incumbent: Schema) -> bool:
+    """Whether one of the two has no names to know its columns by."""
+    return bool(candidate and incumbent) and not (candidate[0].name and incumbent[0].name)
 
 
 def _by_name(schema: Iterable[Column]) -> dict[str, Column]:

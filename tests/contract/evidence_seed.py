@@ -11,7 +11,6 @@ import mlflow
 import numpy as np
 import pandas as pd
 from mlflow import MlflowClient
-from mlflow.models import infer_signature
 from sklearn.linear_model import LogisticRegression
 
 CHURN, PLAIN, HOSTILE, STAGED = sys.argv[1:]
@@ -32,18 +31,19 @@ scoring @ git+https://t0ken@github.com/acme/scoring.git@v1
 mlflow_: Any = mlflow
 client: Any = MlflowClient()
 mlflow_.set_experiment("evidence <b>")
-rows = pd.DataFrame({"age": [20.0, 30.0, 40.0, 50.0], "visits": [1, 0, 1, 0]})
+rows: Any = pd.DataFrame({"age": [20.0, 30.0, 40.0, 50.0], "visits": [1, 0, 1, 0]})
 churned = np.array([0, 1, 0, 1])
 held_out = mlflow_.data.from_pandas(rows.assign(churned=churned), name="held-out", targets="churned")
 last_year = mlflow_.data.from_pandas(rows.assign(churned=1 - churned), name="last year", targets="churned")
 
 
 def log_model(**options: Any) -> Any:
-    model = LogisticRegression().fit(rows, churned)
+    model: Any = LogisticRegression()
+    model.fit(rows, churned)
     return mlflow_.sklearn.log_model(
         model,
         name="model",
-        signature=infer_signature(rows, model.predict(rows), params={"threshold": 0.5}),
+        signature=mlflow_.models.infer_signature(rows, model.predict(rows), params={"threshold": 0.5}),
         pip_requirements=["scikit-learn==1.9.1"],
         **options,
     )
