@@ -122,6 +122,8 @@ NOBODY = Nobody()
 CANDIDATE: FactKey[VersionFacts] = FactKey("candidate")
 INCUMBENT: FactKey[VersionFacts | Nobody] = FactKey("incumbent")
 MODEL: FactKey[ModelFacts] = FactKey("model")
+STAGE: FactKey[str] = FactKey("stage")
+"""The stage that the candidate is in now."""
 NOW: FactKey[str] = FactKey("now")
 CHANGE: FactKey[ChangeFacts] = FactKey("change")
 APPROVALS: FactKey[tuple[Approval, ...]] = FactKey("approvals")
