@@ -206,6 +206,35 @@ def _problem(problem: Problem) -> dict[str, Any]:
 
 
 @cli.command()
+@click.option("--model", metavar="NAME", help="Declare this registered model, as the first.")
+@click.option("--version", type=click.IntRange(1), metavar="N", help="The version of it that is in Production.")
+@click.option("--owner", metavar="@TEAM", help="Who must review what enters Production.")
+@click.option(
+    "--forge",
+    type=click.Choice(["github", "gitlab", "none"]),
+    help="Whose workflows to write; else the forge that the remote's address tells.",
+)
+@click.option("--remote", default="origin", envvar="RECONCILER_REMOTE", show_default=True, show_envvar=True)
+def init(model: str | None, version: int | None, owner: str | None, forge: str | None, remote: str) -> None:
+    """
+    Make this git repository ready: a first manifest, its JSON Schema, workflows, CODEOWNERS and a pre-commit hook. No
+    file that is there is touched.
+    """
+    from reconciler.scaffold import First, ForgeKind, scaffold
+
+    done = scaffold(Path.cwd(), First(model, version, owner), None if forge is None else ForgeKind(forge), remote)
+    for laid in done.laid:
+        style, word = ("warn", "kept") if laid.kept else ("add", "wrote")
+        click.echo(console.styled(((style, f"{word:<6}"), ("", str(laid.path)))))
+        for line in laid.by_hand.splitlines():
+            click.echo(console.styled((("faint", f"      {line}"),)))
+    if done.next_steps:
+        click.echo(console.styled((("name", "Next:"),)))
+    for number, step in enumerate(done.next_steps, 1):
+        click.echo(f"  {number}. {step}")
+
+
+@cli.command()
 @click.argument("name", type=click.Choice(["manifest", "plan", "receipt", "drift"]), default="manifest")
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write it to this file.")
 def schema(name: str, output: Path | None) -> None:
