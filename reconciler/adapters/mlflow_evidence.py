@@ -691,8 +691,14 @@ def _said(error: Exception) -> str:
     """The failure as a short sentence, without line breaks and credentials."""
     if isinstance(error, ModuleNotFoundError):
         return f"the Python module {error.name} is needed to read it"
-    if _code(error) in {"PERMISSION_DENIED", "UNAUTHENTICATED", "401", "403"}:
+    code = _code(error)
+    if code in {"PERMISSION_DENIED", "UNAUTHENTICATED", "401", "403"}:
         return "the server does not let us read it"
+    if code in {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"} or re.fullmatch("5[0-9][0-9]", code):
+        # Refused, timed out, 5xx: MLflow has one code for them all, and tells what it did at length (seen in 3.17).
+        return "the server did not answer, or only with an error"
+    if isinstance(error, AttributeError | KeyError | TypeError):
+        return "the server answered with something else than MLflow does"
     said = error.message if isinstance(error, RegistryError) else str(error)
     told = plain(without_credentials(said), 200) or type(error).__name__
     return told if type(error) is ValueError else f"cannot be read: {told}"

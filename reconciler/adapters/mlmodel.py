@@ -45,6 +45,8 @@ class ModelFile:
 def read_mlmodel(data: bytes) -> ModelFile:
     """What the file says; what it says of the signature may be wrong by itself. Raises ValueError."""
     told = _mapping(_yaml(data))
+    if not told:
+        raise ValueError("says nothing of a model")
     flavors = {name: _mapping(conf) for name, conf in sorted(_mapping(told.get("flavors")).items())}
     size = str(told.get("model_size_bytes", ""))
     signature, fault = _signature_or_fault(told.get("signature"))
