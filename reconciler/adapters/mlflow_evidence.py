@@ -366,9 +366,10 @@ class _Reading:
         password or token to whatever host a version names as its source (seen in 3.17).
         See contract/test_evidence.py::test_a_source_on_another_server_is_not_asked.
         """
-        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
+        stores: Any = import_module("mlflow.store.artifact.artifact_repository_registry")
         place = urlsplit(uri)
+        if place.scheme not in stores.get_registered_artifact_repositories():
+            raise ValueError(f"MLflow knows no store of the kind {plain(place.scheme, 30)}")
         if place.scheme == "mlflow-artifacts":
             if urlsplit(self._uris.tracking_uri).scheme not in {"http", "https"}:
                 raise ValueError("its files are kept by a tracking server, and the tracking URI names none")
@@ -378,7 +379,7 @@ class _Reading:
         ours = {_host(self._uris.tracking_uri), _host(self._uris.registry_uri)}
         if place.scheme in {"http", "https"} and _host(uri) not in ours:
             raise ValueError("its files are on another server, which is not asked")
-        return get_artifact_repository(uri)
+        return stores.get_artifact_repository(uri)
 
     def _after_listing(self, found: _Found, folder: "_Folder") -> None:
         if MLMODEL in folder.sizes:
