@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Generic, TypeVar
 
-from reconciler.core.names import AliasName, Commit, ModelName, RepositoryId, Stage, Version, alias_slot
+from reconciler.core.gate import Guard, Override
+from reconciler.core.names import AliasName, Commit, ModelName, RepositoryId, Slot, Stage, Version, alias_slot
 from reconciler.errors import Location, Problem, Severity
 
 T = TypeVar("T")
@@ -38,7 +39,10 @@ class Pin:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The declaration of one registered model, or a part of it. `stages` may be empty, and a stage's pins too."""
+    """
+    The declaration of one registered model, or a part of it. `stages` may be empty, and a stage's pins too. `gates` are
+    judged besides those of the policy: a manifest may tighten for its model, never loosen.
+    """
 
     model: Declared[ModelName]
     description: Declared[str] | None = None
@@ -46,6 +50,8 @@ class Manifest:
     tags: Mapping[str, Declared[str]] = field(default_factory=dict[str, Declared[str]])
     stages: Mapping[Stage, Declared[tuple[Pin, ...]]] = field(default_factory=dict[Stage, Declared[tuple[Pin, ...]]])
     aliases: Mapping[AliasName, Declared[Pin | None]] = field(default_factory=dict[AliasName, Declared[Pin | None]])
+    gates: Mapping[Slot, Declared[tuple[Guard, ...]]] = field(default_factory=dict[Slot, Declared[tuple[Guard, ...]]])
+    overrides: tuple[Override, ...] = ()
 
     @property
     def name(self) -> ModelName:
@@ -112,6 +118,8 @@ def _merge(first: Manifest, second: Manifest, problems: list[Problem]) -> Manife
         tags=union("tags", first.tags, second.tags),
         stages=union("stages", first.stages, second.stages),
         aliases=union("aliases", first.aliases, second.aliases),
+        gates=union("gates", first.gates, second.gates),
+        overrides=first.overrides + second.overrides,
     )
 
 
@@ -121,6 +129,23 @@ def _declared_twice(model: ModelName, key: str, first: Location, second: Locatio
         "declared-twice",
         f"`{key}` of {model} is already declared at {first}.",
         "Keep one of the two.",
+    )
+
+
+def expired(manifests: Iterable[Manifest], now: str) -> tuple[Problem, ...]:
+    """Every override whose time is over at `now` (RFC 3339 in UTC), in the order of places."""
+    return tuple(
+        sorted(
+            Problem(
+                override.at,
+                "expired-override",
+                f"The override of {override.gate} for {manifest.name} ended on {override.until}, and it is {now}.",
+                "Remove it; if it is needed still, have a later date approved.",
+            )
+            for manifest in manifests
+            for override in manifest.overrides
+            if override.until <= now
+        )
     )
 
 
@@ -167,6 +192,12 @@ def _contradictions(manifest: Manifest) -> Iterable[Problem]:
             run_id=known.run_id or pin.run_id,
             comment=known.comment if known.comment is not None else pin.comment,
         )
+
+    overridden: dict[tuple[str, Slot], Override] = {}
+    for override in manifest.overrides:
+        known_override = overridden.setdefault((override.gate, override.slot), override)
+        if known_override is not override:
+            yield _declared_twice(manifest.name, f"overrides: {override.gate}", known_override.at, override.at)
 
     yield from _look_alikes("alias", ((alias_slot(alias), d.at) for alias, d in manifest.aliases.items()))
 
