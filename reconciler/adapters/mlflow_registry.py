@@ -420,6 +420,7 @@ def _version_row(told: Mapping[str, Any]) -> SimpleNamespace:
         run_id=told.get("run_id"),
         description=told.get("description"),
         creation_timestamp=told.get("creation_timestamp"),
+        last_updated_timestamp=told.get("last_updated_timestamp"),
         tags=_tags(told),
     )
 
@@ -502,6 +503,7 @@ def _version_snapshot(row: Any) -> VersionSnapshot:
         run_id=row.run_id or "",
         description=row.description or "",
         created_at=int(row.creation_timestamp or 0),
+        updated_at=int(row.last_updated_timestamp or 0),
         provenance={} if record is None else decode_provenance(record),
     )
 

@@ -70,7 +70,10 @@ Provenance: TypeAlias = Mapping[Slot, Placement]
 
 @dataclass(frozen=True, slots=True)
 class VersionSnapshot:
-    """One model version. `created_at`, in milliseconds since 1970, tells it from another one of the same number."""
+    """
+    One model version. `created_at`, in milliseconds since 1970, tells it from another one of the same number.
+    `updated_at` moves with every change of the version, ours too, so it is no part of what is compared.
+    """
 
     version: Version
     stage: Stage = Stage.NONE
@@ -79,6 +82,7 @@ class VersionSnapshot:
     description: str = ""
     created_at: int = 0
     provenance: Provenance = field(default_factory=dict[Slot, Placement])
+    updated_at: int = field(default=0, compare=False)
 
     def placed_by(self, repository: RepositoryId) -> bool:
         """Whether that repository put the version into the stage it is in."""

@@ -285,6 +285,28 @@ def test_versions_come_back_as_numbers(place: Place, name: ModelName) -> None:
     assert all(type(v.version) is int and type(v.created_at) is int for v in model.versions.values())
 
 
+def test_the_time_of_the_last_change_moves_with_a_stage_and_not_with_our_record(
+    sqlite_uri: str, name: ModelName
+) -> None:
+    place = InMlflow(MlflowRegistry(sqlite_uri, sqlite_uri))
+    place.seed(replace(have({1: N}), name=name))
+    one = Version(1)
+
+    def touched() -> int:
+        return read(place, name)[name].versions[one].updated_at
+
+    place.registry.execute(TransitionStage(name, one, N, S))
+    entered = touched()
+    place.registry.execute(RecordProvenance(name, one, {}, (Placement(S, OURS, FIRST, N),)))
+    recorded = touched()
+    place.registry.execute(TransitionStage(name, one, S, N))
+    place.registry.execute(TransitionStage(name, one, N, S))
+    back = touched()
+
+    assert entered == recorded
+    assert back > entered > 0
+
+
 @given(models(), manifests())
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_plan_does_in_mlflow_what_its_simulation_says(

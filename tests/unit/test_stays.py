@@ -1,0 +1,71 @@
+"""Since when a version is in a stage, by our record and by the time of its last change."""
+
+from dataclasses import replace
+from datetime import datetime
+
+import pytest
+
+from reconciler.core.gate import Stay
+from reconciler.core.names import Slot, Stage, Version
+from reconciler.core.snapshot import Placement, VersionSnapshot
+from reconciler.core.stays import stay_in
+from tests.build import FIRST, OURS, P, S
+
+
+def milliseconds(time: str) -> int:
+    return int(datetime.fromisoformat(time).timestamp() * 1000)
+
+
+def placed(slot: Slot, applied_at: str, *, stage: Stage = S, touched: str = "") -> VersionSnapshot:
+    """Version 5, which our record shows to have been put into a slot."""
+    placement = Placement(slot, OURS, FIRST, "None", applied_at=applied_at)
+    updated_at = milliseconds(touched) if touched else 0
+    return VersionSnapshot(Version(5), stage, provenance={slot: placement}, updated_at=updated_at)
+
+
+PLACED = "2026-05-01T10:00:00Z"
+
+KNOWN: dict[str, tuple[VersionSnapshot, str | None]] = {
+    "it is not there": (placed(S, PLACED, stage=P), None),
+    "it was never there": (VersionSnapshot(Version(5)), None),
+    "our move is the last change": (placed(S, PLACED, touched="2026-05-01T10:00:02Z"), PLACED),
+    "the other clock is behind": (placed(S, PLACED, touched="2026-05-01T09:58:00Z"), PLACED),
+    "other calls of the same apply": (placed(S, PLACED, touched="2026-05-01T10:05:00Z"), PLACED),
+    "changed later": (placed(S, PLACED, touched="2026-05-08T12:30:00Z"), "2026-05-08T12:30:00Z"),
+    "a registry that gives no times": (placed(S, PLACED), PLACED),
+    "another zone": (placed(S, "2026-05-01T12:00:00+02:00"), PLACED),
+    "fractions of seconds": (placed(S, "2026-05-01T10:00:00.250Z"), PLACED),
+}
+
+
+@pytest.mark.parametrize(("version", "since"), KNOWN.values(), ids=KNOWN.keys())
+def test_a_stay_counts_from_our_move_or_from_any_later_change(version: VersionSnapshot, since: str | None) -> None:
+    assert stay_in(S, version) == Stay(since)
+
+
+NOT_KNOWN: dict[str, tuple[VersionSnapshot, str]] = {
+    "moved by hand": (VersionSnapshot(Version(5), S), "nobody recorded when v5 entered Staging"),
+    "a record of another slot": (placed("@champion", PLACED), "nobody recorded when v5 entered Staging"),
+    "no time": (placed(S, ""), "cannot be read: ``"),
+    "no time zone": (placed(S, "2026-05-01T10:00:00"), "cannot be read: `2026-05-01T10:00:00`"),
+    "not a time": (placed(S, "last week"), "cannot be read: `last week`"),
+    "a time that no calendar has in UTC": (placed(S, "0001-01-01T00:00:00+10:00"), "cannot be read"),
+    "a last change beyond all calendars": (
+        replace(placed(S, PLACED), updated_at=10**18),
+        "the registry gives no time at which v5 can have been changed",
+    ),
+}
+
+
+@pytest.mark.parametrize(("version", "why"), NOT_KNOWN.values(), ids=NOT_KNOWN.keys())
+def test_a_stay_that_is_not_known_says_why(version: VersionSnapshot, why: str) -> None:
+    stay = stay_in(S, version)
+
+    assert isinstance(stay, str)
+    assert why in stay
+
+
+def test_the_time_of_the_last_change_makes_no_version_another_one() -> None:
+    version = placed(S, PLACED)
+
+    assert replace(version, updated_at=1) == version
