@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from reconciler.adapters.holders import plain
+from reconciler.core.names import plain
 from reconciler.errors import ReconcilerError, StaleError
 from reconciler.render.marker import read_marker
 

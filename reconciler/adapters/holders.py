@@ -6,6 +6,7 @@ import re
 import socket
 from collections.abc import Callable, Mapping
 
+from reconciler.core.names import plain
 from reconciler.errors import LockError
 from reconciler.ports import Holder, WaitReport
 
@@ -43,12 +44,6 @@ def _run(environment: Mapping[str, str]) -> str:
         server, repository, run = github
         return f"{server}/{repository}/actions/runs/{run}"
     return environment.get("CI_JOB_URL") or environment.get("BUILD_URL") or ""
-
-
-def plain(text: str, limit: int = 300) -> str:
-    """Text from outside on one line, without the control characters that a terminal would obey, and not too long."""
-    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def without_user_info(text: str) -> str:

@@ -24,11 +24,10 @@ from threading import Condition, Lock, Thread
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 from urllib.parse import quote, urlsplit
 
-from reconciler.adapters.holders import plain
 from reconciler.adapters.mlflow_registry import MlflowRegistry, refuse_missing_database, translated, without_credentials
 from reconciler.adapters.mlmodel import MAX_BYTES, ModelFile, read_mlmodel, read_python_env, read_requirements
 from reconciler.core.evidence import Dataset, Metric, Missing, RunFacts, VersionFacts
-from reconciler.core.names import MLFLOW_TAG_PREFIX, OUR_TAG_PREFIX, ModelName, Stage, Version
+from reconciler.core.names import MLFLOW_TAG_PREFIX, OUR_TAG_PREFIX, ModelName, Stage, Version, plain
 from reconciler.core.snapshot import PROVENANCE_TAG, decode_provenance
 from reconciler.errors import RegistryError
 from reconciler.ports import UNREACHABLE, Asked

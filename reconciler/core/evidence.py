@@ -78,9 +78,9 @@ class VersionFacts:
     staged_until: str = ""
     missing: tuple[Missing, ...] = ()
 
-    def why_missing(self, what: str) -> str:
-        """Why there is no such evidence, or nothing where there is."""
-        return next((gap.why for gap in self.missing if gap.what == what), "")
+    def why_missing(self, *whats: str) -> str:
+        """Why there is no such evidence, the first that there is none of, or nothing where there is all."""
+        return next((gap.why for what in whats for gap in self.missing if gap.what == what), "")
 
 
 @dataclass(frozen=True, slots=True)

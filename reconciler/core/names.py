@@ -96,3 +96,9 @@ def has_control_characters(text: str, allowed: str = "") -> bool:
     characters such as bidirectional overrides (Unicode categories Cc and Cf, and line separators).
     """
     return any(c not in allowed and unicodedata.category(c) in {"Cc", "Cf", "Zl", "Zp"} for c in text)
+
+
+def plain(text: str, limit: int = 300) -> str:
+    """Text from outside on one line, without the control characters that a terminal would obey, and not too long."""
+    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return text if len(text) <= limit else text[: limit - 1] + "…"

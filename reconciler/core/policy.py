@@ -87,17 +87,6 @@ class Policy:
             for guard in rule.guards
         )
 
-    def members(self, group: str, owners: tuple[str, ...]) -> tuple[str, ...]:
-        """
-        The people of a group. `owners` are the model's; an owner that is a group (`@acme/risk-ml`) stands for its
-        members, and for nobody where the policy does not list them.
-        """
-        names = owners if group == "owners" else (group,)
-        people: list[str] = []
-        for name in names:
-            people.extend(self.groups.get(name, (name,) if group == "owners" and "/" not in name else ()))
-        return tuple(dict.fromkeys(people))
-
 
 def matches(pattern: str, text: str) -> bool:
     """Whether a pattern (`*`, `?`, `[…]`) matches, whatever the case and the compatibility form of the letters."""

@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from reconciler.core import figures
 from reconciler.core.evidence import Comparison, Exhibit, Metric, MetricDelta, Trend, VersionFacts, higher_is_better
-from reconciler.render import figures
 
 JUDGED = (Trend.BETTER, Trend.WORSE, Trend.SAME)
 MOST_BARS = 12

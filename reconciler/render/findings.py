@@ -6,6 +6,7 @@ whoever shows it escapes it.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from reconciler.core import figures
 from reconciler.core.evidence import (
     Comparison,
     Dataset,
@@ -20,7 +21,6 @@ from reconciler.core.evidence import (
 )
 from reconciler.core.names import Version
 from reconciler.core.signature import Compatibility, SignatureDifference
-from reconciler.render import figures
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from reconciler import __version__
+from reconciler.core import figures
 from reconciler.core.diff import Blocker, ModelPlan
 from reconciler.core.evidence import Comparison, Dataset, Exhibit, MetricDelta, Trend, VersionFacts, compare
 from reconciler.core.names import ModelName
 from reconciler.core.plan import Effect, Plan, Status, Verb, effects_of
 from reconciler.core.review import Origin, Review
 from reconciler.core.signature import Compatibility
-from reconciler.render import charts, figures, words
+from reconciler.render import charts, words
 from reconciler.render.clean import clean
 from reconciler.render.findings import Findings, findings, verdict
 from reconciler.render.text import STYLE_OF

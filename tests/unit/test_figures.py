@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.render.figures import between, duration, moment, number, percent, signed, size
+from reconciler.core.figures import between, duration, moment, number, percent, signed, size
 
 
 @pytest.mark.parametrize(

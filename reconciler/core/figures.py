@@ -1,4 +1,4 @@
-"""How numbers, sizes and times are written: the same in every rendering."""
+"""How numbers, sizes and times are written: the same by every gate and in every rendering."""
 
 import math
 from datetime import UTC, datetime
@@ -41,6 +41,12 @@ def percent(relative: float) -> str:
     return f"{signed(float(f'{value:.1e}'))} %"
 
 
+def apart(value: float, other: float) -> tuple[str, str]:
+    """Two numbers that are compared: with every digit where they would look the same and are not."""
+    short = number(value), number(other)
+    return (repr(value), repr(other)) if short[0] == short[1] and value != other else short
+
+
 def size(count: float) -> str:
     """A number of bytes, in binary units: `12.3 MiB`."""
     units = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -68,19 +74,26 @@ def duration(seconds: float) -> str:
     return f"{round(seconds / 86400)} days"
 
 
+def asked_for(seconds: float) -> str:
+    """A stretch of time that a rule asks for, at the end of a sentence: `3 days are asked for`."""
+    text = duration(seconds)
+    return f"{text} {'is' if text.startswith('1 ') and text.count(' ') == 1 else 'are'} asked for"
+
+
 def between(start: str, end: str) -> float | None:
     """The seconds from one RFC 3339 time to another; None where one of them is not a time."""
-    first, last = _moment(start), _moment(end)
+    first, last = parsed(start), parsed(end)
     return None if first is None or last is None else (last - first).total_seconds()
 
 
 def moment(text: str) -> str:
     """An RFC 3339 time to the minute, in UTC: `2026-05-01 10:00 UTC`; what is not a time stays as it is."""
-    when = _moment(text)
+    when = parsed(text)
     return text if when is None else f"{when:%Y-%m-%d %H:%M} UTC"
 
 
-def _moment(text: str) -> datetime | None:
+def parsed(text: str) -> datetime | None:
+    """An RFC 3339 time, in UTC; None where it is not one."""
     try:
         when = datetime.fromisoformat(text)
         return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)

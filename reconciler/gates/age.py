@@ -1,0 +1,38 @@
+"""How old a version may be."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from reconciler.core.figures import between, duration, moment
+from reconciler.core.gate import CANDIDATE, NOW, Admission, FactKey, Facts, Judgement, failed, passed, unknown
+from reconciler.core.names import plain
+
+
+@dataclass(frozen=True, slots=True)
+class Age:
+    """The seconds since a version was registered are within bounds; None is no bound."""
+
+    minimum: float | None
+    maximum: float | None
+
+    def needs(self, admission: Admission) -> Iterable[FactKey[Any]]:
+        return (CANDIDATE, NOW)
+
+    def judge(self, admission: Admission, facts: Facts) -> Judgement:
+        candidate, version = facts[CANDIDATE], f"v{admission.candidate}"
+        age = between(candidate.created_at, facts[NOW])
+        if age is None or candidate.why_missing("version", "created_at"):
+            why = candidate.why_missing("version", "created_at") or "the registry does not say when it was made"
+            return unknown(f"the age of {version} is not known: {plain(why)}")
+        if age < 0:
+            return failed(f"{version} was registered at {moment(candidate.created_at)}, after now: a clock is wrong")
+        told = f"{version} was registered {duration(age)} ago"
+        if self.minimum is not None and not age >= self.minimum:
+            lacking = f", {duration(self.minimum - age)} to go" if duration(self.minimum) == duration(age) else ""
+            return failed(f"{told}, the least is {duration(self.minimum)}{lacking}")
+        if self.maximum is not None and not age <= self.maximum:
+            over = f", {duration(age - self.maximum)} over" if duration(self.maximum) == duration(age) else ""
+            return failed(f"{told}, the most is {duration(self.maximum)}{over}")
+        bounds = (("the least is", self.minimum), ("the most is", self.maximum))
+        return passed(", ".join([told, *(f"{word} {duration(bound)}" for word, bound in bounds if bound is not None)]))

@@ -1,0 +1,68 @@
+"""Which checks must have been run on a version, and what they must have found."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from reconciler.core.figures import between, duration, moment
+from reconciler.core.gate import (
+    CHECKS,
+    NOW,
+    Admission,
+    CheckRecord,
+    FactKey,
+    Facts,
+    Judgement,
+    failed,
+    passed,
+    unknown,
+)
+from reconciler.core.names import plain
+
+
+@dataclass(frozen=True, slots=True)
+class CheckGate:
+    """
+    The newest record of a check on exactly these files says that it passed; it is at most `max_age` seconds old and, if
+    `signed`, by a key that we trust.
+    """
+
+    check: str
+    max_age: float | None = None
+    signed: bool = False
+
+    def needs(self, admission: Admission) -> Iterable[FactKey[Any]]:
+        return (CHECKS, NOW)
+
+    def judge(self, admission: Admission, facts: Facts) -> Judgement:
+        checks, now = facts[CHECKS], facts[NOW]
+        name, version = f"the check {plain(self.check, 80)}", f"v{admission.candidate}"
+        if not checks.digest:
+            return unknown(f"whether {name} ran on {version} cannot be told: the digest of its files is not known")
+        of_name = [record for record in checks.records if record.check == self.check]
+        on_these = [record for record in of_name if record.digest == checks.digest]
+        if not of_name:
+            return failed(f"{name} has never been run on {version}")
+        if not on_these:
+            return failed(f"{name} ran on other files than those that {version} has now")
+        timeless = [record for record in on_these if between(record.ended_at, now) is None]
+        if timeless:
+            return unknown(
+                f"when {name} ran on {version} cannot be told: {plain(timeless[0].ended_at, 40)!r} is no time"
+            )
+        # Of two that ended in the same moment, the one that failed; of those, the one that nobody signed.
+        record = min(on_these, key=lambda r: (between(r.ended_at, now) or 0.0, r.passed, r.signed))
+        return self._of(record, between(record.ended_at, now) or 0.0, name, version)
+
+    def _of(self, record: CheckRecord, age: float, name: str, version: str) -> Judgement:
+        if age < 0:
+            return failed(f"{name} on {version} ended at {moment(record.ended_at)}, after now: a clock is wrong")
+        told = f"{duration(age)} ago"
+        if not record.passed:
+            return failed(f"{name} failed on {version}, {told}")
+        if self.signed and not record.signed:
+            return failed(f"{name} passed on {version}, {told}, but no key that we trust has signed that")
+        if self.max_age is not None and not age <= self.max_age:
+            over = f", {duration(age - self.max_age)} over" if duration(age) == duration(self.max_age) else ""
+            return failed(f"{name} passed on {version}, but {told}, the most is {duration(self.max_age)}{over}")
+        return passed(f"{name} passed on {version}, {told}{', signed' if record.signed else ''}")

@@ -1,0 +1,137 @@
+"""When versions may be let in, by the calendar."""
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import islice
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from croniter import croniter
+
+from reconciler.core.figures import duration, parsed
+from reconciler.core.gate import NOW, Admission, FactKey, Facts, Judgement, failed, passed, unknown
+from reconciler.core.names import plain
+
+# Clocks have been put back by more than this only where a country changed sides of the date line.
+_PUT_BACK = timedelta(hours=3)
+_MOST_ON_END = 400
+_LONGEST = 3650 * 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """
+    A stretch of time that begins whenever a cron expression says so, by the clocks of a time zone, and lasts so many
+    seconds, over a change of the clocks as well. A beginning that the clocks jump over is when they have jumped; of one
+    that they show twice, the first counts.
+    """
+
+    start: str
+    seconds: float
+    timezone: str = "UTC"
+
+    def fault(self) -> str | None:
+        """What is wrong with it, or None."""
+        if not (math.isfinite(self.seconds) and 0 < self.seconds <= _LONGEST):
+            return "a window lasts longer than no time, and at most ten years"
+        try:
+            _zone(self.timezone)
+        except (ValueError, KeyError, OSError):
+            return f"there is no time zone {plain(self.timezone, 60)}; they are called UTC or like Europe/Berlin"
+        # croniter takes more than cron does: seconds and years, and `H` and `R`, which stand for what it draws by lot.
+        if len(self.start.split()) != 5 or re.search(r"(?<![a-z])[hr](?![a-z])", self.start, re.IGNORECASE):
+            return f"{plain(self.start, 60)} is no cron expression of five fields"
+        try:
+            next(_walls(self.start, datetime(2026, 1, 1), back=False))  # noqa: DTZ001  # what clocks show, anywhere
+        except (ValueError, KeyError, TypeError, StopIteration) as error:
+            return f"the cron expression {plain(self.start, 60)} cannot be read: {plain(str(error), 120)}"
+        return None
+
+    def around(self, now: datetime) -> tuple[datetime | None, datetime | None]:
+        """When the one that is open now ends, those that follow without a break with it, or when the next one opens."""
+        zone, lasts = _zone(self.timezone), timedelta(seconds=self.seconds)
+        wall = now.astimezone(zone).replace(tzinfo=None)
+        latest = next((b for b in self._starts(zone, wall + _PUT_BACK, back=True) if b <= now), None)
+        later = (b for b in self._starts(zone, wall - _PUT_BACK, back=False) if b > now)
+        if latest is None or latest + lasts <= now:
+            return None, next(later, None)
+        end = latest + lasts
+        for begins in islice(later, _MOST_ON_END):
+            if begins > end:
+                break
+            end = begins + lasts
+        return end, None
+
+    def _starts(self, zone: tzinfo, wall: datetime, *, back: bool) -> Iterator[datetime]:
+        return (_instant(begins, zone) for begins in _walls(self.start, wall, back=back))
+
+    def __str__(self) -> str:
+        return f"`{plain(self.start, 60)}` in {plain(self.timezone, 60)}, for {duration(self.seconds)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """Nothing is let in inside any of the windows or, if `allow`, outside of all."""
+
+    windows: tuple[Window, ...]
+    allow: bool = False
+
+    def needs(self, admission: Admission) -> Iterable[FactKey[Any]]:
+        return (NOW,)
+
+    def judge(self, admission: Admission, facts: Facts) -> Judgement:
+        now = parsed(facts[NOW])
+        if now is None:
+            return unknown(f"the time is not known: {plain(facts[NOW], 40)} is none")
+        for window in self.windows:
+            if fault := window.fault():
+                return unknown(f"a window cannot be read: {fault}")
+        try:
+            around = [(window, *window.around(now)) for window in self.windows]
+        except (ValueError, OverflowError):
+            return unknown(f"no calendar goes as far as {plain(facts[NOW], 40)}")
+        inside = [(end, window) for window, end, _ in around if end is not None]
+        ahead = [(begins, window) for window, _, begins in around if begins is not None]
+        if inside:
+            end, window = max(inside, key=lambda pair: pair[0])
+            until = f"until {_told(end)}, by the window {window}"
+            return passed(f"open {until}") if self.allow else failed(f"frozen {until}")
+        begins, window = min(ahead, key=lambda pair: pair[0], default=(None, None))
+        following = f"the next begins {_told(begins)}: {window}" if begins else "none is to come"
+        if self.allow:
+            return failed(f"outside of the windows that are open, {following}")
+        return passed(f"no freeze now, {following}")
+
+
+def _zone(name: str) -> tzinfo:
+    """Raises ValueError, KeyError or OSError where there is no such time zone."""
+    if name == "UTC":
+        return UTC
+    if name in {"localtime", "posixrules", "Factory"} or name.startswith(("posix/", "right/")):
+        raise ValueError(name)
+    return ZoneInfo(name)
+
+
+def _walls(start: str, wall: datetime, *, back: bool) -> Iterator[datetime]:
+    """What clocks show whenever a window begins: from the first after that time on, or from the last before it back."""
+    # By the clocks alone: over their changes, croniter (7.0) goes from one to the next in ways of its own.
+    cron: Any = croniter(start, wall)
+    step: Any = cron.get_prev if back else cron.get_next
+    while True:
+        yield step(datetime)
+
+
+def _instant(wall: datetime, zone: tzinfo) -> datetime:
+    """When clocks first show that time, or have jumped over it."""
+    while True:
+        instant = wall.replace(tzinfo=zone).astimezone(UTC)
+        if instant.astimezone(zone).replace(tzinfo=None) == wall:
+            return instant
+        wall += timedelta(minutes=1)
+
+
+def _told(when: datetime) -> str:
+    return f"{when:%Y-%m-%d %H:%M} UTC"

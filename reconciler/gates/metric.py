@@ -1,0 +1,194 @@
+"""How good a version must be, by itself and beside the one that it replaces."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from reconciler.core.evidence import Metric as Measured
+from reconciler.core.evidence import VersionFacts
+from reconciler.core.figures import apart, number, percent
+from reconciler.core.gate import (
+    CANDIDATE,
+    INCUMBENT,
+    Admission,
+    FactKey,
+    Facts,
+    Judgement,
+    Nobody,
+    Ruling,
+    failed,
+    passed,
+    unknown,
+)
+from reconciler.core.names import plain
+
+_Pair: TypeAlias = tuple[Measured, Measured]
+
+_LEAST = 1e-10
+"""What an improvement on 0 must come to, since there is no part of 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """
+    A threshold, and improvements on the incumbent; all that are given must hold.
+
+    As `mlflow.models.MetricThreshold` has it (MLflow 3.17; see contract/test_metric_gate.py): the threshold and both
+    changes hold when they are met exactly; where lower is better, an improvement goes down; a relative change is a part
+    of the size of the incumbent's value, whatever its sign, and where that is 0, any improvement by 1e-10 will do. A
+    candidate that is equal to the incumbent has improved by nothing.
+
+    What MLflow does not do: figures on different datasets are not compared, what is no finite number is not known, and
+    where there is no incumbent the changes hold. `dataset` is the name or the digest of the one to look at; without it,
+    it is the only one on which there are figures of all versions that are asked about.
+    """
+
+    name: str
+    threshold: float | None = None
+    min_absolute_change: float | None = None
+    min_relative_change: float | None = None
+    greater_is_better: bool = True
+    dataset: str = ""
+
+    @property
+    def compares(self) -> bool:
+        return self.min_absolute_change is not None or self.min_relative_change is not None
+
+    def needs(self, admission: Admission) -> Iterable[FactKey[Any]]:
+        return (CANDIDATE, INCUMBENT) if self.compares else (CANDIDATE,)
+
+    def judge(self, admission: Admission, facts: Facts) -> Judgement:
+        candidate = facts[CANDIDATE]
+        incumbent = facts[INCUMBENT] if self.compares else Nobody()
+        if isinstance(incumbent, Nobody):
+            measured = self._one(candidate, self._of(candidate))
+            if isinstance(measured, Judgement):
+                return measured
+            return _together((*self._alone(measured), *self._without_incumbent()))
+        pair = self._pair(candidate, incumbent)
+        if isinstance(pair, Judgement):
+            # A figure that is below the threshold is below it, whatever it is compared with.
+            alone = self._one(candidate, self._of(candidate))
+            told = () if isinstance(alone, Judgement) else tuple(self._alone(alone))
+            return _together((*told, pair))
+        after, before = pair
+        return _together((*self._alone(after), *self._beside(after.value, before.value, incumbent)))
+
+    def _of(self, facts: VersionFacts) -> list[Measured]:
+        """The figures of a version that come into question."""
+        of_name = (m for m in facts.metrics if m.name == self.name)
+        if not self.dataset:
+            return list(of_name)
+        return [m for m in of_name if m.dataset is not None and self.dataset in {m.dataset.name, m.dataset.digest}]
+
+    def _one(self, facts: VersionFacts, found: list[Measured]) -> Measured | Judgement:
+        """The one figure there is of a version."""
+        metric = plain(self.name, 80)
+        if not found:
+            where = f" on {plain(self.dataset, 80)}" if self.dataset else ""
+            logged = "it was not logged" if facts.metrics else "none were logged"
+            why = facts.why_missing("version", "metrics", "run", "model") or logged
+            return unknown(f"{metric} of v{facts.version}{where} is not known: {plain(why)}")
+        if len(found) > 1:
+            names = ", ".join(sorted({_named(m) for m in found}))
+            return unknown(
+                f"{metric} of v{facts.version} is of several datasets: {plain(names)}; the gate must name one"
+            )
+        if not math.isfinite(found[0].value):
+            return unknown(f"{metric} of v{facts.version} is {number(found[0].value)}, which is no finite number")
+        return found[0]
+
+    def _pair(self, candidate: VersionFacts, incumbent: VersionFacts) -> _Pair | Judgement:
+        """The two figures to compare: those on the same data."""
+        after, before = self._of(candidate), self._of(incumbent)
+        common = {_digest(m) for m in after} & {_digest(m) for m in before}
+        if after and before and not common:
+            return unknown(
+                f"{plain(self.name, 80)} cannot be compared: v{candidate.version} was measured on "
+                f"{plain(_data(after))}, v{incumbent.version} on {plain(_data(before))}"
+            )
+        sides = [
+            self._one(facts, [m for m in found if _digest(m) in common])
+            for facts, found in ((candidate, after), (incumbent, before))
+        ]
+        match sides:
+            case [Measured() as new, Measured() as old]:
+                return new, old
+            case _:
+                return next(side for side in sides if isinstance(side, Judgement))
+
+    def _alone(self, measured: Measured) -> Iterator[Judgement]:
+        value, on = measured.value, "" if measured.dataset is None else f" on {plain(measured.dataset.name, 80)}"
+        told = f"{plain(self.name, 80)}{on} is "
+        if self.threshold is None:
+            yield passed(told + number(value))
+            return
+        met = value >= self.threshold if self.greater_is_better else value <= self.threshold
+        shown, threshold = apart(value, self.threshold)
+        better, worse = ("above", "below") if self.greater_is_better else ("below", "above")
+        place = worse if not met else "exactly" if value == self.threshold else better
+        yield (passed if met else failed)(f"{told}{shown}, {place} the threshold {threshold}")
+
+    def _without_incumbent(self) -> Iterator[Judgement]:
+        if self.compares:
+            yield passed("there is no incumbent to improve on")
+
+    def _beside(self, after: float, before: float, incumbent: VersionFacts) -> Iterator[Judgement]:
+        shown, old = apart(after, before)
+        how = "as good as" if after == before else "better than" if self._improves(after, before) else "worse than"
+        beside = f"{shown} is {how} the {old} of v{incumbent.version}"
+        if self.min_absolute_change is not None:
+            asked = before + self.min_absolute_change if self.greater_is_better else before - self.min_absolute_change
+            met = after >= asked if self.greater_is_better else after <= asked
+            by, least = apart(abs(after - before), self.min_absolute_change)
+            yield _ruled(met, f"{beside}{_by(after, before, by)}, an improvement by {least} is asked for")
+        if self.min_relative_change is not None:
+            gain = after - before if self.greater_is_better else before - after
+            if before == 0:
+                asked = _LEAST if self.greater_is_better else -_LEAST
+                met = after >= asked if self.greater_is_better else after <= asked
+                yield _ruled(met, f"{beside}, an improvement is asked for, and there is no part of 0")
+            else:
+                part = gain / abs(before)
+                by, least = _parts(abs(part), self.min_relative_change)
+                met = part >= self.min_relative_change
+                yield _ruled(met, f"{beside}{_by(after, before, by)}, an improvement by {least} is asked for")
+
+    def _improves(self, after: float, before: float) -> bool:
+        return after > before if self.greater_is_better else after < before
+
+
+def _ruled(met: bool, sentence: str) -> Judgement:
+    return passed(sentence) if met else failed(sentence)
+
+
+def _by(after: float, before: float, difference: str) -> str:
+    return "" if after == before else f" by {difference}"
+
+
+def _parts(part: float, least: float) -> tuple[str, str]:
+    write: Callable[[float], str] = lambda value: percent(value).removeprefix("+")  # noqa: E731
+    shown = write(part), write(least)
+    return (f"{part * 100!r} %", f"{least * 100!r} %") if shown[0] == shown[1] and part != least else shown
+
+
+def _together(judgements: Iterable[Judgement]) -> Judgement:
+    """One no is a no, and what is not known is no yes; of several of a kind, each is told."""
+    told = tuple(judgements)
+    for ruling in (Ruling.FAIL, Ruling.UNKNOWN):
+        if found := [j.sentence for j in told if j.ruling is ruling]:
+            return Judgement(ruling, "; ".join(found))
+    return passed("; ".join(j.sentence for j in told))
+
+
+def _digest(measured: Measured) -> str:
+    return measured.dataset.digest if measured.dataset else ""
+
+
+def _named(measured: Measured) -> str:
+    return f"{measured.dataset.name} ({measured.dataset.digest})" if measured.dataset else "one that is not known"
+
+
+def _data(found: Iterable[Measured]) -> str:
+    return ", ".join(sorted({_named(m) for m in found}))

@@ -1,0 +1,122 @@
+"""What a version is made of: its flavours, and the packages that it asks for."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from reconciler.core.gate import CANDIDATE, Admission, FactKey, Facts, Judgement, failed, passed, unknown
+from reconciler.core.names import plain
+
+PYFUNC = "python_function"
+_MOST = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Flavors:
+    """
+    Every flavour matches one of the patterns. `python_function` comes with nearly all of them and is not looked at; a
+    model that has no other is code of its own, and must be allowed as such.
+    """
+
+    allowed: tuple[str, ...]
+
+    def needs(self, admission: Admission) -> Iterable[FactKey[Any]]:
+        return (CANDIDATE,)
+
+    def judge(self, admission: Admission, facts: Facts) -> Judgement:
+        candidate, version = facts[CANDIDATE], f"v{admission.candidate}"
+        why = candidate.why_missing("version", "flavors")
+        if why or not candidate.flavors:
+            return unknown(f"the flavours of {version} are not known: {plain(why or 'none are named')}")
+        found = sorted(candidate.flavors.keys() - {PYFUNC}) or [PYFUNC]
+        wrong = [flavor for flavor in found if not any(fnmatchcase(flavor, p) for p in self.allowed)]
+        if wrong:
+            allowed = plain(", ".join(self.allowed)) or "nothing"
+            return failed(f"{version} is made with {_listed(wrong)}, allowed {_is(self.allowed)} {allowed}")
+        return passed(f"{version} is made with {_listed(found)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Requirements:
+    """
+    What `requirements.txt` asks for: each package pinned, with `==` or as an address with a hash or a commit, and none
+    by a forbidden name. Names may be patterns and are compared as PEP 503 has it: `Foo_Bar` is `foo-bar`.
+    """
+
+    pinned: bool
+    forbidden: tuple[str, ...] = ()
+
+    def needs(self, admission: Admission) -> Iterable[FactKey[Any]]:
+        return (CANDIDATE,)
+
+    def judge(self, admission: Admission, facts: Facts) -> Judgement:
+        candidate, version = facts[CANDIDATE], f"v{admission.candidate}"
+        why = candidate.why_missing("version", "requirements")
+        if why or candidate.requirements is None:
+            return unknown(f"what {version} requires is not known: {plain(why or 'it was not read')}")
+        asked = [line for line in candidate.requirements if line.strip() and not _OPTION.match(line)]
+        faults: list[str] = []
+        if forbidden := [line for line in asked if self._forbids(line)]:
+            faults.append(f"{version} requires {_listed(forbidden)}, which the policy forbids")
+        if self.pinned and (loose := [line for line in asked if not _is_pinned(line)]):
+            faults.append(f"{version} requires {_listed(loose)}, not pinned to one version")
+        if faults:
+            return failed("; ".join(faults))
+        if self.forbidden and (nameless := [line for line in asked if not _name(line)]):
+            return unknown(f"which packages {_listed(nameless)} stands for is not known")
+        count = f"{len(asked)} {'package' if len(asked) == 1 else 'packages'}" if asked else "no packages"
+        return passed(f"{version} requires {count}{', all pinned' if self.pinned and asked else ''}")
+
+    def _forbids(self, line: str) -> bool:
+        name = _name(line)
+        return bool(name) and any(fnmatchcase(name, _normal(pattern)) for pattern in self.forbidden)
+
+
+# Where packages come from, and how they are installed; `-r` and `-e` ask for some, and are not among these.
+_OPTION = re.compile(
+    r"\s*(-i|-f|-c|--(index-url|extra-index-url|no-index|find-links|constraint|trusted-host|pre|prefer-binary"
+    r"|no-binary|only-binary|require-hashes|use-feature))(?![\w-])"
+)
+_NAMED = re.compile(
+    r"\s*(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(?:\[[^\[\]]*\])?\s*(?P<rest>(?:[(<>=!~;@ ].*)?)",
+    re.ASCII | re.DOTALL,
+)
+_EXACTLY = re.compile(r"\(?\s*===?\s*[A-Za-z0-9][A-Za-z0-9.!+_-]*\s*\)?\s*(?:(?:;|\s--hash=).*)?", re.ASCII | re.DOTALL)
+_ADDRESS = re.compile(r"\s*(?:[a-z]+\+)?(?:https?|ssh|git|file)://\S+", re.ASCII)
+_FIXED = re.compile(
+    r"@[0-9a-f]{40}(?:[0-9a-f]{24})?(?=[#;\s]|$)|[#&]sha(?:256=[0-9a-f]{64}|512=[0-9a-f]{128})(?=[&;\s]|$)"
+)
+
+
+def _name(line: str) -> str:
+    """The normal name of the package that a line asks for; empty where the line does not tell."""
+    matched = None if _ADDRESS.match(line) else _NAMED.fullmatch(line)
+    return _normal(matched["name"]) if matched else ""
+
+
+def _is_pinned(line: str) -> bool:
+    if address := _ADDRESS.match(line):
+        return bool(_FIXED.search(address[0]))
+    matched = _NAMED.fullmatch(line)
+    if matched is None:
+        return False
+    rest = matched["rest"].strip()
+    if rest.startswith("@"):
+        address = _ADDRESS.match(rest[1:])
+        return address is not None and bool(_FIXED.search(address[0]))
+    return _EXACTLY.fullmatch(rest) is not None
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _listed(items: list[str]) -> str:
+    told = [plain(item, 80) for item in items[:_MOST]]
+    return ", ".join(told) + (f" and {len(items) - _MOST} more" if len(items) > _MOST else "")
+
+
+def _is(items: tuple[str, ...]) -> str:
+    return "are" if len(items) > 1 else "is"

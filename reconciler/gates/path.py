@@ -1,0 +1,28 @@
+"""Where a version must come from."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from reconciler.core.gate import STAGE, Admission, FactKey, Facts, Judgement, failed, passed
+from reconciler.core.names import plain
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """
+    The candidate is in one of these stages now. A version that is already in the stage that a slot belongs to, as for
+    `@champion` beside Production, comes from there only if that stage is listed.
+    """
+
+    stages: tuple[str, ...]
+
+    def needs(self, admission: Admission) -> Iterable[FactKey[Any]]:
+        return (STAGE,)
+
+    def judge(self, admission: Admission, facts: Facts) -> Judgement:
+        stage = facts[STAGE]
+        here = f"v{admission.candidate} is in the stage {plain(stage, 40)}"
+        if stage in self.stages:
+            return passed(here)
+        return failed(f"{here}, it must come from {' or '.join(self.stages) or 'nowhere: the policy lists no stage'}")

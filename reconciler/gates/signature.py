@@ -1,0 +1,73 @@
+"""Whether today's callers can go on calling."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from reconciler.core.gate import (
+    CANDIDATE,
+    INCUMBENT,
+    Admission,
+    FactKey,
+    Facts,
+    Judgement,
+    Nobody,
+    failed,
+    passed,
+    unknown,
+)
+from reconciler.core.names import plain
+from reconciler.core.signature import Compatibility, SignatureVerdict, judge_signature
+
+_MOST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureGate:
+    """
+    The candidate's signature stands to the incumbent's as one of these. With no incumbent it is enough to have one.
+    What cannot be compared is let in only where UNKNOWN is listed.
+    """
+
+    allow: frozenset[Compatibility]
+
+    def needs(self, admission: Admission) -> Iterable[FactKey[Any]]:
+        return (CANDIDATE, INCUMBENT)
+
+    def judge(self, admission: Admission, facts: Facts) -> Judgement:
+        candidate, incumbent = facts[CANDIDATE], facts[INCUMBENT]
+        unseen = [f for f in (candidate, incumbent) if not isinstance(f, Nobody) and f.why_missing("version")]
+        for version in unseen:
+            why = plain(version.why_missing("version"))
+            return unknown(f"the signature of v{version.version} is not known: {why}")
+        if isinstance(incumbent, Nobody):
+            if candidate.signature is not None:
+                return passed(f"v{candidate.version} has a signature, and there is no incumbent to compare it with")
+            return self._unknown(f"v{candidate.version} has no signature{_because(candidate.why_missing('signature'))}")
+        verdict = judge_signature(candidate.signature, incumbent.signature)
+        if verdict.compatibility is Compatibility.UNKNOWN:
+            reasons = [f.why_missing("signature") for f in (candidate, incumbent) if f.signature is None]
+            because = _because(next(filter(None, reasons), ""))
+            return self._unknown(f"the signatures cannot be compared: {verdict.why}{because}")
+        kind = verdict.compatibility.value
+        told = f"the signature is {kind} for those who call v{incumbent.version}{_differences(verdict)}"
+        if verdict.compatibility is Compatibility.IDENTICAL:
+            told = f"the signature is the one of v{incumbent.version}"
+        return passed(told) if verdict.compatibility in self.allow else failed(told)
+
+    def _unknown(self, sentence: str) -> Judgement:
+        if Compatibility.UNKNOWN in self.allow:
+            return passed(f"{sentence}; the policy lets that in")
+        return unknown(sentence)
+
+
+def _because(why: str) -> str:
+    return f" ({plain(why)})" if why else ""
+
+
+def _differences(verdict: SignatureVerdict) -> str:
+    breaking = verdict.compatibility is Compatibility.BREAKING
+    found = [d for d in verdict.differences if d.breaking == breaking]
+    told = [f"{d.where} {plain(d.name, 80)} ({plain(d.why, 120)})" for d in found[:_MOST]]
+    more = [f"and {len(found) - _MOST} more"] if len(found) > _MOST else []
+    return f": {', '.join(told + more)}" if told else ""

@@ -1,0 +1,35 @@
+"""How long a version must have been tried."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from reconciler.core.figures import asked_for, between, duration, moment
+from reconciler.core.gate import NOW, Admission, FactKey, Facts, Judgement, failed, passed, stay, unknown
+from reconciler.core.names import plain
+
+
+@dataclass(frozen=True, slots=True)
+class Soak:
+    """The candidate is in a stage now, and has been for so many seconds without a break."""
+
+    stage: str
+    seconds: float
+
+    def needs(self, admission: Admission) -> Iterable[FactKey[Any]]:
+        return (stay(self.stage), NOW)
+
+    def judge(self, admission: Admission, facts: Facts) -> Judgement:
+        version, since = f"v{admission.candidate}", facts[stay(self.stage)].since
+        if since is None:
+            return failed(f"{version} is not in {self.stage} now, {asked_for(self.seconds)} there")
+        held = between(since, facts[NOW])
+        if held is None:
+            return unknown(f"since when {version} is in {self.stage} cannot be told: {plain(since, 40)} is no time")
+        if held < 0:
+            return failed(f"{version} is in {self.stage} since {moment(since)}, which is after now: a clock is wrong")
+        told = f"{version} has been in {self.stage} for {duration(held)}"
+        if held >= self.seconds:
+            return passed(f"{told}, {asked_for(self.seconds)}")
+        lacking = f": {duration(self.seconds - held)} to go" if duration(held) == duration(self.seconds) else ""
+        return failed(f"{told}, {asked_for(self.seconds)}{lacking}")

@@ -1,0 +1,46 @@
+"""Which tags a version, or its model, must carry."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from reconciler.core.gate import CANDIDATE, MODEL, Admission, FactKey, Facts, Judgement, failed, passed, unknown
+from reconciler.core.names import plain
+
+
+@dataclass(frozen=True, slots=True)
+class Tags:
+    """
+    Tags with their values, of the `version` or of the `model`. A value may be a pattern (`*`, `?`, `[…]`) and is
+    matched letter by letter; a blank one is no value, so that `*` asks for any.
+    """
+
+    required: Mapping[str, str]
+    of: str = "version"
+
+    def needs(self, admission: Admission) -> Iterable[FactKey[Any]]:
+        return (MODEL,) if self.of == "model" else (CANDIDATE,)
+
+    def judge(self, admission: Admission, facts: Facts) -> Judgement:
+        if self.of == "model":
+            who, tags = "the model", facts[MODEL].tags
+        else:
+            who, tags = f"v{admission.candidate}", facts[CANDIDATE].tags
+            if why := facts[CANDIDATE].why_missing("version", "tags"):
+                return unknown(f"the tags of {who} are not known: {plain(why)}")
+        faults = [fault for key in sorted(self.required) if (fault := self._fault(key, tags))]
+        if faults:
+            return failed(f"{who} {'; '.join(faults)}")
+        carried = ", ".join(f"{plain(key, 80)} = {plain(tags[key], 80)}" for key in sorted(self.required))
+        return passed(f"{who} carries {carried}" if carried else "no tags are asked for")
+
+    def _fault(self, key: str, tags: Mapping[str, str]) -> str:
+        value, pattern, name = tags.get(key), self.required[key], plain(key, 80)
+        if value is None:
+            return f"has no tag {name}"
+        if not value.strip():
+            return f"has a blank tag {name}"
+        if not fnmatchcase(value, pattern):
+            return f"has {name} = {plain(value, 80)}, {plain(pattern, 80)} is asked for"
+        return ""
