@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 SYMLINK_MODE = 0o120000
 MOST_SYMLINK_HOPS = 8
 
+_FULL_NAME = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+
 
 @dataclass(frozen=True, slots=True)
 class GitSource:
@@ -49,8 +51,7 @@ class GitSource:
             return Relation.ANCESTOR
         if self._contains(other, commit):
             return Relation.DESCENDANT
-        shallow = self.repo.git.rev_parse("--is-shallow-repository") == "true"
-        return Relation.UNKNOWN if shallow else Relation.UNRELATED
+        return Relation.UNKNOWN if self._shallow() else Relation.UNRELATED
 
     def fork(self, base: str, ref: str | None) -> Fork:
         ours, theirs = self._named(ref or "HEAD"), self._named(base)
@@ -61,6 +62,43 @@ class GitSource:
                 "Fetch the whole history of both (`git fetch --unshallow`, `fetch-depth: 0`, `GIT_DEPTH: 0`).",
             )
         return Fork(Commit(found), int(self.repo.git.rev_list("--count", f"{found}..{theirs}")))
+
+    def contains_commit(self, commit: str, branch: str) -> bool | None:
+        """The branch is the remote's, as far as it was fetched, or else the local one. None: git cannot tell."""
+        name = commit.strip().lower()
+        tip = self._tip(branch) if _FULL_NAME.fullmatch(name) and branch.isprintable() else None
+        if tip is None:
+            return None
+        named = Commit(name)
+        if not self._has(named):
+            self._fetch(named)
+        if not self._has(named):
+            return None
+        status, _, _ = self.repo.git.merge_base(
+            "--is-ancestor",
+            named,
+            tip,
+            with_extended_output=True,
+            with_exceptions=False,
+            env={"GIT_NO_REPLACE_OBJECTS": "1"},
+        )
+        if status == 1:
+            return None if self._shallow() else False
+        return True if status == 0 else None
+
+    def _tip(self, branch: str) -> Commit | None:
+        """The newest commit of a branch. Its name is taken for a name alone: no option, expression or pattern."""
+        places = [f"refs/remotes/{self.remote}"] if self.remote is not None else []
+        for place in (*places, "refs/heads"):
+            status, found, _ = self.repo.git.show_ref(
+                "--verify", "--hash", "--", f"{place}/{branch}", with_extended_output=True, with_exceptions=False
+            )
+            if status == 0 and _FULL_NAME.fullmatch(found):
+                return Commit(found)
+        return None
+
+    def _shallow(self) -> bool:
+        return self.repo.git.rev_parse("--is-shallow-repository") == "true"
 
     def line(self, commit: Commit, known: Iterable[Commit], most: int) -> tuple[Commit, ...]:
         without = [f"^{one}" for one in known if self._has(one)]
@@ -81,7 +119,7 @@ class GitSource:
 
     def _fetch(self, commit: Commit) -> None:
         """Another apply's commit may be newer than this clone; where it cannot be had, it stays unknown."""
-        if self.remote is not None and re.fullmatch(r"[0-9a-f]{40,64}", commit):
+        if self.remote is not None and _FULL_NAME.fullmatch(commit):
             self.repo.git.fetch(
                 "--no-tags",
                 "--no-write-fetch-head",

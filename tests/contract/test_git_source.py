@@ -254,6 +254,92 @@ def test_a_shallow_clone_does_not_pretend_to_know(top: Path, git: Git, tmp_path:
     assert source(tmp_path / "clone").relation(first, second) is Relation.UNKNOWN
 
 
+def test_whether_a_branch_contains_a_commit(top: Path, git: Git) -> None:
+    first, second = commit(git, "first"), commit(git, "second")
+    git("checkout", "--quiet", "-b", "team/side", first)
+    side = commit(git, "side")
+    contains = source(top).contains_commit
+
+    assert contains(first, "main") is True
+    assert contains(second, "main") is True
+    assert contains(f" {second.upper()}\n", "main") is True
+    assert contains(side, "main") is False
+    assert contains(side, "team/side") is True
+
+
+def test_the_remotes_branch_goes_before_the_local_one(top: Path, git: Git, tmp_path: Path) -> None:
+    merged = commit(git, "merged")
+    clone = tmp_path / "clone"
+    git("clone", "--quiet", str(top), str(clone))
+    git("commit", "--quiet", "--allow-empty", "--message", "mine alone", at=clone)
+    mine = git("rev-parse", "HEAD", at=clone)
+
+    assert source(clone).contains_commit(merged, "main") is True
+    assert source(clone).contains_commit(mine, "main") is False
+
+
+def test_a_commit_that_the_clone_lacks_is_fetched(top: Path, git: Git, tmp_path: Path) -> None:
+    first = commit(git, "first")
+    git("clone", "--quiet", "--single-branch", str(top), str(tmp_path / "clone"))
+    git("checkout", "--quiet", "-b", "side")
+    side = commit(git, "side")
+
+    assert source(tmp_path / "clone").contains_commit(side, "main") is False
+    assert source(tmp_path / "clone").contains_commit(first, "side") is None
+
+
+NO_COMMITS = ["", "HEAD", "main", "--all", "-h", "HEAD~1", ":/first", "@{-1}", "abc1234", "f" * 41, "main^{commit}"]
+
+
+@pytest.mark.parametrize("text", NO_COMMITS)
+def test_what_is_no_commit_in_full_is_never_looked_up(top: Path, git: Git, text: str) -> None:
+    commit(git, "first")
+    commit(git, "second")
+
+    assert source(top).contains_commit(text, "main") is None
+
+
+@pytest.mark.parametrize("branch", ["", "gone", "--help", "main^", "main~0", "*", "../heads/main", "ma\0in", "HEAD"])
+def test_a_branch_that_is_not_there_tells_nothing(top: Path, git: Git, branch: str) -> None:
+    first = commit(git, "first")
+
+    assert source(top).contains_commit(first, branch) is None
+
+
+def test_nothing_is_told_of_a_commit_that_nobody_has(top: Path, git: Git) -> None:
+    commit(git, "first")
+
+    assert source(top).contains_commit("f" * 40, "main") is None
+    assert source(top).contains_commit("f" * 64, "main") is None
+
+
+def test_a_tree_or_a_blob_is_no_commit(top: Path, git: Git) -> None:
+    write(top / "manifests/a.yaml")
+    commit(git, "first")
+
+    assert source(top).contains_commit(git("rev-parse", "HEAD^{tree}"), "main") is None
+
+
+def test_a_shallow_clone_tells_what_it_has_and_denies_nothing(top: Path, git: Git, tmp_path: Path) -> None:
+    first, second = commit(git, "first"), commit(git, "second")
+    clone = tmp_path / "clone"
+    git("clone", "--quiet", "--depth=1", f"file://{top}", str(clone))
+
+    assert source(clone).contains_commit(second, "main") is True
+    assert source(clone).contains_commit(first, "main") is None
+
+
+def test_a_replaced_commit_is_judged_as_it_was_made(top: Path, git: Git) -> None:
+    first = commit(git, "first")
+    git("checkout", "--quiet", "-b", "side")
+    side = commit(git, "side")
+    git("checkout", "--quiet", "main")
+    tip = commit(git, "second")
+    git("replace", "--graft", tip, first, side)
+
+    assert source(top).contains_commit(side, "main") is False
+
+
 def test_a_repository_without_a_remote_is_known_by_its_first_commit(top: Path, git: Git, tmp_path: Path) -> None:
     commit(git, "first")
     before = source(top).identity
