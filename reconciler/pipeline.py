@@ -8,7 +8,7 @@ from threading import Event as Flag
 
 from reconciler.core.changes import Change, Claim, RecordProvenance
 from reconciler.core.desired import DesiredState
-from reconciler.core.diff import Blocker, ModelPlan, Proposal, Reason, Why, diff
+from reconciler.core.diff import ModelPlan, Proposal, Reason, Why, diff
 from reconciler.core.names import Commit, ModelName, RepositoryId
 from reconciler.core.plan import Plan, PlanOptions, UnsoundPlanError, digest_of, prove
 from reconciler.core.snapshot import ModelSnapshot, Ownership
@@ -31,6 +31,7 @@ from reconciler.events import (
     Receipt,
     Report,
 )
+from reconciler.judging import NO_RULES, Rules
 from reconciler.planning import (
     Declaration,
     applied_before,
@@ -82,7 +83,8 @@ class ApplyRequest:
     What to apply and how. Without a `ref` it is HEAD, and refused while manifests in the work tree differ from it.
     `confirm` is asked with the plan before anything is locked or written; what it agreed to is
     then what is applied, or nothing. `look_up` finds what was reviewed for a commit, if anything was: then nothing is
-    applied that was not. `stop` is set to finish the models in hand and skip the rest.
+    applied that was not. `rules` are judged anew, by what is known now. `stop` is set to finish the models in hand and
+    skip the rest.
     """
 
     ref: str | None = None
@@ -90,6 +92,7 @@ class ApplyRequest:
     reviewed: Reviewed | None = None
     confirm: Callable[[Plan], bool] | None = None
     look_up: Callable[[Commit], Reviewed | None] | None = None
+    rules: Rules = NO_RULES
     allow_rewind: bool = False
     parallelism: int = 8
     lock_timeout: float = 60.0
@@ -121,7 +124,7 @@ def apply(world: World, request: ApplyRequest, report: Report) -> Receipt:
 
     shown = False
     if request.confirm is not None and reviewed is None:
-        plan = make_plan(world, desired, request.options)
+        plan = make_plan(world, desired, request.options, request.rules)
         report(Planned(plan))
         shown = True
         _refuse_unsafe(plan)
@@ -131,7 +134,7 @@ def apply(world: World, request: ApplyRequest, report: Report) -> Receipt:
 
     with _locked(world, request, report) as lease:
         _refuse_rewind(world, commit, {} if lease is None else {lease.applied: "the registry"}, request)
-        plan = make_plan(world, desired, request.options)
+        plan = make_plan(world, desired, request.options, request.rules)
         if not shown:
             report(Planned(plan))
         if reviewed is not None and not reviewed.covers(plan):
@@ -263,8 +266,8 @@ class _Run:
     def outcomes(self) -> Iterator[Outcome]:
         for model in self.plan.models:
             if model.blocked:
-                yield self._finished(Outcome(model.model, OutcomeStatus.BLOCKED, message=_told(model.blockers)))
-        pending = [model for model in self.plan.models if model.changes]
+                yield self._finished(Outcome(model.model, OutcomeStatus.BLOCKED, message=_told(model)))
+        pending = [model for model in self.plan.models if model.changes and not model.blocked]
         size = max(1, self.request.parallelism)
         with ThreadPoolExecutor(size) as pool:
             for start in range(0, len(pending), size):
@@ -319,10 +322,10 @@ class _Run:
         now = self._diff(name, live)
         if digest_of([now]) == digest_of([planned]):
             return now
-        if self.request.asks_for_review:
+        if self.request.asks_for_review or planned.verdicts:
             return Outcome(name, OutcomeStatus.STALE, message="It moved since the plan was made: plan again.")
         if now.blocked:
-            return Outcome(name, OutcomeStatus.BLOCKED, message=_told(now.blockers))
+            return Outcome(name, OutcomeStatus.BLOCKED, message=_told(now))
         if not now.changes:
             return Outcome(name, OutcomeStatus.UNCHANGED, message="Somebody else brought it to what is declared.")
         try:
@@ -394,7 +397,7 @@ class _Run:
             if not rest.changes and not rest.blocked:
                 break
             if rest.blocked or repairs == REPAIRS:
-                return Outcome(name, OutcomeStatus.FAILED, made, f"{_NOT_AS_DECLARED} {_told(rest.blockers)}".rstrip())
+                return Outcome(name, OutcomeStatus.FAILED, made, f"{_NOT_AS_DECLARED} {_told(rest)}".rstrip())
             repairs += 1
             again = self._execute(rest)
             made = (*made, *again.made)
@@ -477,5 +480,7 @@ def _lacking_records(live: ModelSnapshot, made: Iterable[Change], commit: Commit
         yield Claim(live.name, live.owner, replace(live.owner, commit=commit))
 
 
-def _told(blockers: Iterable[Blocker]) -> str:
-    return " ".join(f"{b.message} {b.fix}" for b in blockers)
+def _told(model: ModelPlan) -> str:
+    """Why a model is blocked."""
+    noes = [f"{v.admission.slot}: {v.gate}: {v.sentence}." for v in model.verdicts if v.blocks]
+    return " ".join([*(f"{b.message} {b.fix}" for b in model.blockers), *noes])

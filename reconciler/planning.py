@@ -2,17 +2,20 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from difflib import unified_diff
 
 from reconciler.core.changes import Claim, Release
 from reconciler.core.desired import DesiredState, Manifest, resolve
 from reconciler.core.diff import diff
 from reconciler.core.drift import Drift, ModelDrift, judge_drift
 from reconciler.core.evidence import Entrance, Evidence, Exhibit, VersionFacts
+from reconciler.core.gate import Verdict
 from reconciler.core.names import Commit, ModelName, Version
 from reconciler.core.plan import Plan, PlanOptions, build_plan
-from reconciler.core.review import Base, Review, Scope, base_of, entrances
+from reconciler.core.review import Base, PolicyNote, Review, Scope, base_of, entrances
 from reconciler.core.snapshot import Ownership, RegistrySnapshot
 from reconciler.errors import ManifestError, Problem, ReconcilerError, RegistryError, Severity
+from reconciler.judging import NO_RULES, Rules, judge, judge_one, judge_proposed, unguarded
 from reconciler.ports import Asked, Relation, Wanted, World
 
 
@@ -36,13 +39,21 @@ def declare(world: World, ref: str | None) -> Declaration:
     return Declaration(DesiredState(checkout.revision, models), problems, checkout.dirty)
 
 
-def make_plan(world: World, desired: DesiredState, options: PlanOptions) -> Plan:
-    """What it would take to bring the registry to the desired state. Reads the registry, writes nothing."""
-    return build_plan(desired, _snapshot(world, options, desired), options)
+def make_plan(world: World, desired: DesiredState, options: PlanOptions, rules: Rules = NO_RULES) -> Plan:
+    """What it would take to bring the registry to the desired state, and what the rules say. Writes nothing."""
+    snapshot = _snapshot(world, options, desired)
+    return judge(world, build_plan(desired, snapshot, options), snapshot, desired, rules)
 
 
 def make_review(
-    world: World, declaration: Declaration, options: PlanOptions, *, scope: Scope, base: str | None, ref: str | None
+    world: World,
+    declaration: Declaration,
+    options: PlanOptions,
+    *,
+    scope: Scope,
+    base: str | None,
+    ref: str | None,
+    rules: Rules = NO_RULES,
 ) -> Review:
     """
     The plan with what a reviewer needs beside it: evidence for what it moves in, and what of it is none of the change's
@@ -53,7 +64,7 @@ def make_review(
     before = None if base is None else _before(world, base, ref, notes)
     states = [desired] if before is None else [desired, before]
     snapshot = _snapshot(world, options, *states)
-    plan = build_plan(desired, snapshot, options)
+    plan = judge(world, build_plan(desired, snapshot, options), snapshot, desired, rules)
     if fault := rewind_fault(world, plan.revision.commit, applied_before(plan)):
         notes.append(f"An apply would be refused: {fault}")
     return Review(
@@ -61,8 +72,21 @@ def make_review(
         registry=world.registry.uri,
         evidence=gather(world, entrances(plan, snapshot, scope), snapshot) if scope is not Scope.NONE else None,
         base=None if base is None or before is None else _pending(base, before, snapshot, options),
-        notes=tuple(notes),
+        notes=(*notes, *unguarded(plan, snapshot, rules)),
+        policy=_policy_told(rules, judge_proposed(world, plan, snapshot, desired, rules)),
     )
+
+
+def _policy_told(rules: Rules, proposed: tuple[Verdict, ...]) -> PolicyNote | None:
+    """Which rules judged, and what would be different under those that the change proposes."""
+    standing = rules.policy
+    if rules.proposed is None and not standing.rules:
+        return None
+    difference: list[str] = []
+    if rules.proposed is not None:
+        lines = (standing.text.splitlines(), rules.proposed.text.splitlines())
+        difference = list(unified_diff(*lines, f"standing {standing.path}", "proposed", lineterm="", n=1))
+    return PolicyNote(standing.path, standing.commit, tuple(difference), proposed)
 
 
 def _before(world: World, base: str, ref: str | None, notes: list[str]) -> DesiredState | None:
@@ -141,6 +165,24 @@ def _course(entrance: Entrance, snapshot: RegistrySnapshot) -> tuple[Version, ..
     live = snapshot.models.get(entrance.model)
     last = sorted(live.versions)[-LAST_VERSIONS:] if live else []
     return tuple(sorted({*last, entrance.candidate, *([entrance.incumbent] if entrance.incumbent else [])}))
+
+
+def judge_version(
+    world: World, desired: DesiredState, model: ModelName, version: Version | None, rules: Rules
+) -> tuple[Version, tuple[Verdict, ...]]:
+    """
+    Which version was asked about (the newest, if none was named), and what the gates before every slot of its model
+    say to it. Raises ReconcilerError for a model or a version that is not there.
+    """
+    wanted = frozenset({version} if version is not None else set[Version]())
+    live = world.registry.snapshot(Wanted({model: wanted})).models.get(model)
+    if live is None or not live.versions:
+        raise ReconcilerError(f"The registry has no versions of {model}.", "Correct the name, or register one first.")
+    newest = max(live.versions)
+    if version is not None and version not in live.versions:
+        raise ReconcilerError(f"{model} has no version {version}; the newest is {newest}.", "Name one that it has.")
+    chosen = newest if version is None else version
+    return chosen, judge_one(world, live, chosen, desired, rules)
 
 
 def find_drift(world: World, ref: str) -> Drift:

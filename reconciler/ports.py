@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from reconciler.core.changes import Change
     from reconciler.core.desired import Manifest, Revision
     from reconciler.core.evidence import VersionFacts
+    from reconciler.core.gate import Approval, CheckFacts, Loading
     from reconciler.core.snapshot import RegistrySnapshot
 
 
@@ -68,6 +69,16 @@ class ManifestSource(Protocol):
         """
         Where a commit, or HEAD, left the history of `base`. Raises ReconcilerError where they have none in common, or
         the clone is too shallow to tell.
+        """
+        ...
+
+    def file(self, ref: str, path: str) -> SourceFile | None:
+        """A file of a commit, by its path from the top of the repository, or None; links are not followed."""
+        ...
+
+    def contains_commit(self, commit: str, branch: str) -> bool | None:
+        """
+        Whether a branch contains a commit that somebody names; the text may be anything. None where git cannot tell.
         """
         ...
 
@@ -137,6 +148,41 @@ class EvidenceSource(Protocol):
         The facts of all that is asked for, read at the same time. What there is not, or cannot be read, is named in
         the facts' `missing`; nothing is raised for it. Raises RegistryError where nothing at all can be read.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reviews:
+    """Who approved a change, with what proves it, and who made it: `Name <email>` and forges' `@logins`."""
+
+    approvals: "tuple[Approval, ...]" = ()
+    authors: tuple[str, ...] = ()
+
+
+class Reviewers(Protocol):
+    """Where approvals are kept: signed commits, the reviews of a forge."""
+
+    def find(self, base: Commit | None, head: Commit, model: ModelName, signers: str) -> Reviews:
+        """
+        Who approved what `head` declares of a model, since `base`. `signers` is the text of an allowed-signers file.
+        Raises ReconcilerError where that cannot be known.
+        """
+        ...
+
+
+class Checks(Protocol):
+    """What was recorded of a version by checks, and whether its files are there. All raise ReconcilerError."""
+
+    def facts(self, model: ModelName, version: Version, signers: str) -> "CheckFacts":
+        """The digest of the version's files now, and the records on it; `signers` says whose signatures count."""
+        ...
+
+    def present(self, model: ModelName, version: Version) -> "Loading":
+        """Whether the model's files are there. Nothing of the model is downloaded."""
+        ...
+
+    def loads(self, model: ModelName, version: Version) -> "Loading":
+        """Whether the model can be loaded, tried in a process of its own that has no credentials."""
         ...
 
 
@@ -232,3 +278,5 @@ class World:
     clock: Clock
     lock: Lock | None = None
     evidence: EvidenceSource | None = None
+    reviews: Reviewers | None = None
+    checks: Checks | None = None

@@ -16,12 +16,13 @@ from reconciler.render.annotations import plan_annotations, problem_annotations
 from reconciler.render.gitlab import code_quality, terraform_report
 from reconciler.render.json import drift_document, review_document
 from reconciler.render.markdown import drift_markdown, markdown, no_plan_markdown, receipt_markdown, refusal_markdown
+from reconciler.render.verdicts import junit, sarif
 
 
 def rendered(review: Review, form: str, key: str) -> str:
     """
     A review as `text` (without colours), `json`, `markdown`, `html`, or for a forge to read: `github` (annotations),
-    `gitlab-terraform`, `code-quality`.
+    `gitlab-terraform`, `code-quality`, `junit`, `sarif`.
     """
     match form:
         case "json":
@@ -36,6 +37,10 @@ def rendered(review: Review, form: str, key: str) -> str:
             return plan_annotations(review)
         case "gitlab-terraform":
             return terraform_report(review.plan)
+        case "junit":
+            return junit(review)
+        case "sarif":
+            return sarif(review)
         case "code-quality":
             return code_quality((), review)
         case _:

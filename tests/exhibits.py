@@ -16,9 +16,10 @@ from reconciler.core.evidence import (
     RunFacts,
     VersionFacts,
 )
+from reconciler.core.gate import Admission, Ruling, Verdict
 from reconciler.core.names import Commit, ModelName, RepositoryId, Version
 from reconciler.core.plan import Limits, Plan, PlanOptions, build_plan, effects_of
-from reconciler.core.review import Review, pending_on
+from reconciler.core.review import PolicyNote, Review, pending_on
 from reconciler.core.signature import Array, Column, Parameter, Scalar, Signature, Tensor
 from reconciler.core.snapshot import ModelSnapshot
 from reconciler.errors import Location
@@ -399,3 +400,37 @@ def fleet(count: int = 300) -> Review:
         for n, name in enumerate(names)
     )
     return Review(plan, URI, Evidence(NOW, exhibits))
+
+
+POLICY = Location("reconciler.yaml", 12, 9)
+
+
+def verdict(gate: str, ruling: Ruling, sentence: str, *, slot: str = "Production", note: str = "") -> Verdict:
+    """A verdict on v5 of risk-classifier."""
+    admission = Admission(ModelName("risk-classifier"), Version(5), slot, Version(4))
+    return Verdict(admission, gate, ruling, sentence, POLICY, note)
+
+
+def gated() -> Review:
+    """The promotion of `one_promotion`, refused by two gates, and a change that would edit the policy as well."""
+    review = one_promotion()
+    verdicts = (
+        verdict("path", Ruling.PASS, "v5 is in Staging"),
+        verdict("soak", Ruling.FAIL, "v5 has been in Staging for 19 h 30 min, 3 days are asked for"),
+        verdict("bias", Ruling.UNKNOWN, "not known: checks (the artifact store did not answer)"),
+        verdict(
+            "latency",
+            Ruling.OVERRIDDEN,
+            "latency_ms is 21.6, above 20",
+            note="overridden until 2026-06-01 by grace@acme.example (manifests/risk-classifier.yaml:14): new hardware",
+        ),
+        verdict("approvals", Ruling.WAIVED, "nobody approved", slot="@champion", note="v5 has held @champion before"),
+    )
+    (model,) = review.plan.models
+    difference = ("--- standing reconciler.yaml", "+++ proposed", "@@ -3 +3 @@", "-  for: 3d", "+  for: 1h ```")
+    proposed = (verdict("bias", Ruling.UNKNOWN, "not known: checks (the artifact store did not answer)"),)
+    return replace(
+        review,
+        plan=replace(review.plan, models=(replace(model, verdicts=verdicts),)),
+        policy=PolicyNote("reconciler.yaml", Commit("7d41e09c33ab" + "0" * 28), difference, proposed),
+    )

@@ -63,6 +63,15 @@ class GitSource:
             )
         return Fork(Commit(found), int(self.repo.git.rev_list("--count", f"{found}..{theirs}")))
 
+    def file(self, ref: str, path: str) -> SourceFile | None:
+        try:
+            entry: Any = self._named(ref).tree / path
+        except KeyError:
+            return None
+        if entry.type != "blob" or stat.S_IFMT(entry.mode) == SYMLINK_MODE:
+            return None
+        return SourceFile(path, entry.data_stream.read())
+
     def contains_commit(self, commit: str, branch: str) -> bool | None:
         """The branch is the remote's, as far as it was fetched, or else the local one. None: git cannot tell."""
         name = commit.strip().lower()

@@ -19,6 +19,7 @@ from reconciler.core.changes import (
     simulate_all,
 )
 from reconciler.core.desired import Manifest, Pin, Revision
+from reconciler.core.gate import Verdict
 from reconciler.core.names import MAX_TAG_VALUE, AliasName, ModelName, Slot, Stage, Version, alias_slot
 from reconciler.core.snapshot import (
     READY,
@@ -82,12 +83,16 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class ModelPlan:
-    """The ordered calls for one model; a blocked model has none. `identities` are those of the versions they touch."""
+    """
+    The ordered calls for one model; where it cannot be brought to what is declared, there are none. `identities` are
+    those of the versions they touch. `verdicts` are what the gates said; one that blocks keeps the model as it is.
+    """
 
     model: ModelName
     proposals: tuple[Proposal, ...] = ()
     blockers: tuple[Blocker, ...] = ()
     identities: tuple[Identity, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -95,7 +100,7 @@ class ModelPlan:
 
     @property
     def blocked(self) -> bool:
-        return bool(self.blockers)
+        return bool(self.blockers) or any(verdict.blocks for verdict in self.verdicts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -202,7 +202,7 @@ def compare(candidate: VersionFacts, incumbent: VersionFacts | None) -> Comparis
         metrics=tuple(_as_far_as_known(delta, candidate, beside) for delta in deltas),
         params=known(_values(candidate.params, beside.params), "version", "run"),
         tags=known(_values(candidate.tags, beside.tags), "version"),
-        flavors=known(_values(candidate.flavors, beside.flavors), "version", "model", "flavors"),
+        flavors=known(_values(candidate.flavors, beside.flavors), "version", "flavors"),
         requirements=_values(_pins(candidate.requirements), _pins(beside.requirements))
         if candidate.requirements is not None and beside.requirements is not None
         else (),
@@ -217,7 +217,8 @@ def _lacks(facts: VersionFacts, *whats: str) -> bool:
 def _as_far_as_known(delta: MetricDelta, candidate: VersionFacts, incumbent: VersionFacts) -> MetricDelta:
     """A metric that only one version has is new, or gone, if it is known that the other has none."""
     for trend, facts in ((Trend.GONE, candidate), (Trend.ADDED, incumbent)):
-        if delta.trend is trend and not facts.metrics and _lacks(facts, "version", "run", "metrics"):
+        lost = _lacks(facts, "version", "run") or (not facts.metrics and _lacks(facts, "metrics"))
+        if delta.trend is trend and lost:
             return replace(delta, trend=Trend.UNKNOWN, why=f"not known of v{facts.version}")
     return delta
 

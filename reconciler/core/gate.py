@@ -273,8 +273,7 @@ def judge_guard(
     """
     gaps = [(key, why) for key in guard.gate.needs(admission) if (why := facts.why_unknown(key)) is not None]
     if gaps:
-        told = "; ".join(f"the {key} is not known: {why}" for key, why in sorted(gaps, key=str))
-        judgement = unknown(told)
+        judgement = unknown("not known: " + "; ".join(f"{key} ({why})" for key, why in sorted(gaps, key=str)))
     else:
         judgement = guard.gate.judge(admission, facts)
     verdict = Verdict(admission, guard.name, judgement.ruling, judgement.sentence, guard.at)

@@ -129,7 +129,8 @@ class Plan:
 
     @property
     def changes(self) -> tuple[Change, ...]:
-        return tuple(change for model in self.models for change in model.changes)
+        """The calls of the models that nothing blocks: what an apply makes."""
+        return tuple(change for model in self.models if not model.blocked for change in model.changes)
 
     @property
     def blocked(self) -> bool:
@@ -156,7 +157,7 @@ class Plan:
 
     @property
     def summary(self) -> Summary:
-        effects = [effect for model in self.models for effect in effects_of(model)]
+        effects = [effect for model in self.models if not model.blocked for effect in effects_of(model)]
         count = {verb: sum(effect.verb is verb for effect in effects) for verb in Verb}
         named = (Verb.PROMOTE, Verb.ARCHIVE, Verb.ROLL_BACK)
         aliases = (Verb.SET_ALIAS, Verb.MOVE_ALIAS, Verb.DELETE_ALIAS)

@@ -8,6 +8,7 @@ from typing import TypeAlias
 from reconciler.core.changes import SetAlias, TransitionStage
 from reconciler.core.diff import ModelPlan
 from reconciler.core.evidence import Entrance, Evidence
+from reconciler.core.gate import Verdict
 from reconciler.core.names import Commit, ModelName, Slot, Stage, Version, alias_slot
 from reconciler.core.plan import Effect, Plan, effects_of
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot
@@ -43,10 +44,23 @@ EffectKey: TypeAlias = tuple[ModelName, str, str, str | None, str | None]
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyNote:
+    """
+    The policy that judged, of which commit. Where the change proposes another one: the difference, as the lines of a
+    unified diff, and the verdicts that the proposed rules would give; they decide nothing yet.
+    """
+
+    path: str
+    commit: Commit | None
+    difference: tuple[str, ...] = ()
+    proposed: tuple[Verdict, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Review:
     """
     All that renderings are made of. `base` is None where nothing was asked of it; so is `evidence`. `notes` are what
-    the reader should know of how the plan was made.
+    the reader should know of how the plan was made. `policy` says which rules judged, where there are any.
     """
 
     plan: Plan
@@ -54,6 +68,7 @@ class Review:
     evidence: Evidence | None = None
     base: Base | None = None
     notes: tuple[str, ...] = ()
+    policy: PolicyNote | None = None
 
     def origin(self, effect: Effect) -> Origin | None:
         """Where an effect comes from; None where there is no base to tell."""
@@ -107,10 +122,10 @@ def _entrances(model: ModelPlan, live: ModelSnapshot | None, scope: Scope) -> It
 def _moves(model: ModelPlan, live: ModelSnapshot) -> Iterable[tuple[Version, Slot, Version | None]]:
     for change in model.changes:
         if isinstance(change, TransitionStage) and change.after.active:
-            yield change.version, change.after.value, _highest(live, change.after, change.version)
+            yield change.version, change.after.value, highest_occupant(live, change.after, change.version)
         elif isinstance(change, SetAlias):
             yield change.after, alias_slot(change.alias), change.before
 
 
-def _highest(live: ModelSnapshot, stage: Stage, candidate: Version) -> Version | None:
+def highest_occupant(live: ModelSnapshot, stage: Stage, candidate: Version) -> Version | None:
     return max((version for version in live.occupants(stage) if version != candidate), default=None)

@@ -17,6 +17,7 @@ from reconciler import __version__
 from reconciler.core import figures
 from reconciler.core.diff import Blocker, ModelPlan
 from reconciler.core.evidence import Comparison, Dataset, Exhibit, MetricDelta, Trend, VersionFacts, compare
+from reconciler.core.gate import Ruling, Verdict
 from reconciler.core.names import ModelName
 from reconciler.core.plan import Effect, Plan, Status, Verb, effects_of
 from reconciler.core.review import Origin, Review
@@ -113,6 +114,28 @@ class Section:
     beside: tuple[Beside, ...]
     marks: tuple[Said, ...]
     gist: str
+    verdicts: tuple[Verdict, ...] = ()
+
+    @property
+    def refused(self) -> bool:
+        """Whether a gate keeps the model as it is."""
+        return any(verdict.blocks for verdict in self.verdicts)
+
+    @property
+    def rulings(self) -> str:
+        """`1 fail, 4 pass`."""
+        count = Counter(verdict.ruling for verdict in self.verdicts)
+        return ", ".join(f"{count[ruling]} {ruling}" for ruling in Ruling if count[ruling])
+
+
+RULED: dict[Ruling, str] = {
+    Ruling.PASS: "good",
+    Ruling.FAIL: "bad",
+    Ruling.UNKNOWN: "warn",
+    Ruling.WAIVED: "change",
+    Ruling.OVERRIDDEN: "change",
+}
+"""The tone of a ruling's badge; the word itself is in it."""
 
 
 def html_page(review: Review) -> str:
@@ -126,6 +149,7 @@ def html_page(review: Review) -> str:
         tiles=_tiles(plan),
         widened=_widened(plan),
         sections=sections,
+        refusals=tuple(section for section in sections if section.refused),
         settled=tuple(map(_move, review.settled)),
         few=len(sections) <= FEW,
         version=__version__,
@@ -181,7 +205,7 @@ def _lack(facts: VersionFacts | None, *whats: str) -> str:
 
 def status(plan: Plan) -> Said:
     """The verdict on the plan as a whole, in a word and in a sentence."""
-    changes = sum(len(effects_of(model)) for model in plan.models)
+    changes = sum(len(effects_of(model)) for model in plan.models if not model.blocked)
     moving = sum(not model.blocked for model in plan.models)
     stuck = len(plan.models) - moving
     todo = f"{_count(changes, 'change')} to {_count(moving, 'model')}"
@@ -235,6 +259,7 @@ def _section(anchor: str, model: ModelPlan, review: Review) -> Section:
         beside=beside,
         marks=tuple(_marks(model, beside)),
         gist=", ".join(f"{verb} {count}" if count > 1 else verb for verb, count in verbs.items()),
+        verdicts=tuple(sorted(model.verdicts, key=lambda verdict: not verdict.blocks)),
     )
 
 
@@ -366,5 +391,8 @@ FILTERS: dict[str, Callable[..., object]] = {
     "link": link,
     "dataset": dataset_told,
     "glyph": GLYPH.__getitem__,
+    "ruled": RULED.__getitem__,
+    "told": words.verdict,
+    "policy": words.policy_line,
     "tone": _tone,
 }

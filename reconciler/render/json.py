@@ -24,9 +24,10 @@ from reconciler.core.changes import (
 )
 from reconciler.core.diff import Blocker
 from reconciler.core.drift import Drift, DriftStatus
+from reconciler.core.gate import Verdict
 from reconciler.core.names import ModelName
 from reconciler.core.plan import Effect, Plan, Verb, effects_of
-from reconciler.core.review import Origin, Review
+from reconciler.core.review import Origin, PolicyNote, Review
 from reconciler.core.snapshot import OWNER_TAG, PROVENANCE_TAG
 from reconciler.errors import Location
 from reconciler.events import (
@@ -163,6 +164,36 @@ class Block(TypedDict):
     manifest: Place | None
 
 
+class VerdictDocument(TypedDict):
+    """
+    What one gate said to one version that is to enter a slot. `fail` and `unknown` keep the whole model as it is;
+    `note` says why a no was waived or overridden, and on whose word.
+    """
+
+    model: str
+    version: int
+    slot: str
+    incumbent: int | None
+    rollback: bool
+    gate: str
+    ruling: Literal["pass", "fail", "unknown", "waived", "overridden"]
+    sentence: str
+    note: str
+    policy: Place | None
+
+
+class PolicyDocument(TypedDict):
+    """
+    The rules that judged, of which commit. Where the change proposes others: the difference, as lines of a unified
+    diff, and what the proposed rules would say; they decide nothing yet.
+    """
+
+    path: str
+    commit: str | None
+    difference: list[str]
+    proposed: list[VerdictDocument]
+
+
 class PlanDocument(TypedDict):
     """What an apply would do, and why."""
 
@@ -181,6 +212,8 @@ class PlanDocument(TypedDict):
     evidence: NotRequired[EvidenceDocument | None]
     notes: NotRequired[list[str]]
     model_digests: NotRequired[list[str]]
+    verdicts: NotRequired[list[VerdictDocument]]
+    policy: NotRequired[PolicyDocument | None]
 
 
 class OutcomeDocument(TypedDict):
@@ -206,6 +239,7 @@ class ReceiptDocument(TypedDict):
     interrupted: bool
     locked: bool
     models: list[OutcomeDocument]
+    verdicts: NotRequired[list[VerdictDocument]]
 
 
 EventDocument = TypedDict(
@@ -260,6 +294,33 @@ def plan_document(plan: Plan, registry: str) -> PlanDocument:
         "resource_changes": changes,
         "calls": calls,
         "blocked": blocked,
+        "verdicts": [verdict_document(verdict) for model in plan.models for verdict in model.verdicts],
+    }
+
+
+def verdict_document(verdict: Verdict) -> VerdictDocument:
+    """A verdict as a document."""
+    admission = verdict.admission
+    return {
+        "model": admission.model,
+        "version": admission.candidate,
+        "slot": admission.slot,
+        "incumbent": admission.incumbent,
+        "rollback": admission.rollback,
+        "gate": verdict.gate,
+        "ruling": verdict.ruling.value,
+        "sentence": verdict.sentence,
+        "note": verdict.note,
+        "policy": _place(verdict.at),
+    }
+
+
+def _policy(note: PolicyNote) -> PolicyDocument:
+    return {
+        "path": note.path,
+        "commit": note.commit,
+        "difference": list(note.difference),
+        "proposed": [verdict_document(verdict) for verdict in note.proposed],
     }
 
 
@@ -268,6 +329,7 @@ def review_document(review: Review) -> PlanDocument:
     document = plan_document(review.plan, review.registry)
     document["evidence"] = None if review.evidence is None else evidence_document(review.evidence)
     document["notes"] = list(review.notes)
+    document["policy"] = None if review.policy is None else _policy(review.policy)
     if review.base is None:
         return document
     document["against"] = {"ref": review.base.ref, "commit": review.base.commit}
@@ -363,6 +425,7 @@ def receipt_document(receipt: Receipt) -> ReceiptDocument:
             }
             for outcome in receipt.outcomes
         ],
+        "verdicts": [verdict_document(verdict) for model in receipt.plan.models for verdict in model.verdicts],
     }
 
 

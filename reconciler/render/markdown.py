@@ -5,11 +5,14 @@ nor HTML, mentions, issue references or a forge's slash commands are obeyed.
 
 import html
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from reconciler.core.diff import ModelPlan
 from reconciler.core.drift import Drift, DriftStatus, ModelDrift
 from reconciler.core.evidence import Exhibit, VersionFacts
+from reconciler.core.gate import Ruling, Verdict
 from reconciler.core.plan import Effect, Plan, Status, Verb, effects_of
 from reconciler.core.review import Origin, Review
 from reconciler.errors import Problem
@@ -89,6 +92,7 @@ def _assembled(review: Review, marker: Marker, sections: Iterable[_Section]) -> 
         ),
         *([f"Evidence of {_models(short)} left out here, because the comment would be too long."] if short else []),
         *_settled(review),
+        *_policy(review),
         *(section.evidence for section in sections if section.evidence),
         _footer(review),
     ]
@@ -132,11 +136,19 @@ def _alerts(review: Review) -> Iterator[str]:
         *(("Note", note) for note in review.notes),
         *([("No evidence", trouble)] if (trouble := review.evidence.trouble if review.evidence else "") else []),
         *([("Drift", pending)] if (pending := words.pending_line(review)) else []),
+        *([("Policy", words.policy_line(policy))] if (policy := review.policy) and policy.difference else []),
+        *(
+            ("Overridden", _told(model, v))
+            for model in review.plan.models
+            for v in model.verdicts
+            if v.note and not v.blocks
+        ),
         *(
             ("Blocked", f"{clean(model.model)}: {words.blocker(blocker)}")
             for model in review.plan.models
             for blocker in model.blockers
         ),
+        *(("Refused", _told(model, v)) for model in review.plan.models for v in model.verdicts if v.blocks),
     ]
     for kind, told in alerts[:MOST_ALERTS]:
         yield f"> **{kind}:** {code(told, 600)}"
@@ -145,6 +157,50 @@ def _alerts(review: Review) -> Iterator[str]:
 
 
 MOST_ALERTS = 20
+
+
+def _told(model: ModelPlan, verdict: Verdict) -> str:
+    return f"{clean(model.model)}: {words.verdict(verdict)}"
+
+
+def _verdicts(model: ModelPlan) -> str:
+    """Every gate of a model; what is refused is among the alerts too."""
+    if not model.verdicts:
+        return ""
+    count = Counter(verdict.ruling for verdict in model.verdicts)
+    told = ", ".join(f"{count[ruling]} {ruling}" for ruling in Ruling if count[ruling])
+    lines = ["| gate | slot | | |", "| --- | --- | --- | --- |"]
+    for verdict in sorted(model.verdicts, key=lambda v: not v.blocks):
+        ruling = f"**{verdict.ruling}**" if verdict.ruling is not Ruling.PASS else "pass"
+        note = f" {cell(verdict.note)}" if verdict.note else ""
+        lines.append(
+            f"| {cell(verdict.gate)} | {cell(verdict.admission.slot)} | {ruling} | {cell(verdict.sentence)}{note} |"
+        )
+    summary = f"<summary><code>{_raw(model.model)}</code> gates: {told}</summary>"
+    return "\n\n".join([f"<details>{summary}", "\n".join(lines), "</details>"])
+
+
+def _policy(review: Review) -> Iterator[str]:
+    """What a change of the policy would change, and whom the proposed rules would refuse."""
+    note = review.policy
+    if note is None or not note.difference:
+        return
+    lines = [clean(line)[:LONGEST_CELL] for line in note.difference[:MOST_LINES]]
+    more = len(note.difference) - MOST_LINES
+    fence = "`" * max(3, 1 + max((len(run) for line in lines for run in re.findall(r"`+", line)), default=0))
+    body = "\n".join([*lines, *([f"… and {more} more lines"] if more > 0 else [])])
+    noes = [f"- {code(words.verdict(verdict), 300)}" for verdict in note.proposed if verdict.blocks][:MOST_ALERTS]
+    told = (
+        ["The proposed rules would refuse:\n\n" + "\n".join(noes)]
+        if noes
+        else ["The proposed rules would refuse nothing."]
+    )
+    yield "\n\n".join(
+        ["<details><summary>The change of the policy</summary>", f"{fence}diff\n{body}\n{fence}", *told, "</details>"]
+    )
+
+
+MOST_LINES = 60
 
 
 SIGN = {
@@ -168,18 +224,20 @@ SIGN = {
 
 def _section(review: Review, name: str, index: int) -> _Section:
     model = review.plan.models[index]
-    rows = "".join(_change_row(review, effect) for effect in effects_of(model))
-    if model.blocked:
+    rows = "".join(_change_row(review, effect, refused=model.blocked) for effect in effects_of(model))
+    if model.blockers:
         rows += f"| ✕ | {cell(name)} | **blocked** | | {cell(', '.join(b.code for b in model.blockers))} |\n"
     exhibits = review.evidence.of(model.model) if review.evidence is not None else ()
     read_at = review.evidence.read_at if review.evidence is not None else ""
-    evidence = "\n\n".join(_exhibit(name, exhibit, findings(exhibit, read_at)) for exhibit in exhibits)
+    shown = [_verdicts(model), *(_exhibit(name, exhibit, findings(exhibit, read_at)) for exhibit in exhibits)]
+    evidence = "\n\n".join(part for part in shown if part)
     return _Section(index, rows, evidence, model.blocked)
 
 
-def _change_row(review: Review, effect: Effect) -> str:
+def _change_row(review: Review, effect: Effect, *, refused: bool) -> str:
     subject = f" {cell(effect.subject)}" if effect.subject else ""
     drift = " (pending already, without this change)" if review.origin(effect) is Origin.DRIFT else ""
+    drift = f"{drift} **refused by a gate**" if refused else drift
     important = effect.verb in {Verb.PROMOTE, Verb.ROLL_BACK, Verb.ADOPT, Verb.RELEASE}
     verb = f"**{effect.verb}**" if important else str(effect.verb)
     return (

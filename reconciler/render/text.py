@@ -1,11 +1,12 @@
 """A plan and a receipt for the terminal: lines of styled pieces, so that whoever prints them decides about colour."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 from reconciler.core.diff import ModelPlan
 from reconciler.core.drift import Drift, DriftStatus
 from reconciler.core.evidence import Exhibit, Trend
+from reconciler.core.gate import Ruling, Verdict
 from reconciler.core.plan import Effect, Plan, Verb, effects_of
 from reconciler.core.review import Origin, Review
 from reconciler.core.signature import Compatibility
@@ -76,6 +77,12 @@ def review_lines(review: Review) -> Iterator[Line]:
     for safety in plan.safeties:
         yield (("error", "Refused: "), ("", words.blocker(safety)))
         yield ()
+    if review.policy is not None:
+        for line in review.policy.difference:
+            yield (({"+": "add", "-": "remove"}.get(line[:1], "faint"), f"  {words.clean(line)}"),)
+        yield (("warn" if review.policy.difference else "faint", words.policy_line(review.policy)),)
+        yield from verdict_lines(verdict for verdict in review.policy.proposed if verdict.blocks)
+        yield ()
     if pending := words.pending_line(review):
         yield (("warn", pending),)
     yield (("name", words.summary_line(plan.summary)),)
@@ -96,9 +103,25 @@ def _model_lines(review: Review, model: ModelPlan) -> Iterator[Line]:
             yield _effect_line(effect, subjects, moves)
     for blocker in model.blockers:
         yield (("error", "  blocked        "), ("", words.blocker(blocker)))
+    yield from verdict_lines(model.verdicts)
     if review.evidence is not None:
         for exhibit in review.evidence.of(model.model):
             yield from _exhibit_lines(findings(exhibit, review.evidence.read_at), exhibit)
+
+
+RULING_STYLE: dict[Ruling, str] = {
+    Ruling.PASS: "add",
+    Ruling.FAIL: "error",
+    Ruling.UNKNOWN: "warn",
+    Ruling.WAIVED: "change",
+    Ruling.OVERRIDDEN: "change",
+}
+
+
+def verdict_lines(verdicts: Iterable[Verdict]) -> Iterator[Line]:
+    """What the gates said, those that refuse first: a line each."""
+    for verdict in sorted(verdicts, key=lambda v: not v.blocks):
+        yield ((RULING_STYLE[verdict.ruling], f"  {verdict.ruling.ljust(13)}  "), ("", words.verdict(verdict)))
 
 
 TREND_STYLE: dict[Trend, str] = {Trend.BETTER: "add", Trend.WORSE: "remove", Trend.NOT_COMPARABLE: "warn"}

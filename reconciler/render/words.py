@@ -20,9 +20,10 @@ from reconciler.core.changes import (
 from reconciler.core.desired import Revision
 from reconciler.core.diff import Blocker, Reason, Why
 from reconciler.core.drift import Drift, DriftStatus
+from reconciler.core.gate import Verdict
 from reconciler.core.names import Version
 from reconciler.core.plan import Effect, Summary, Verb, effects_of
-from reconciler.core.review import Origin, Review
+from reconciler.core.review import Origin, PolicyNote, Review
 from reconciler.events import OutcomeStatus, Receipt
 from reconciler.ports import Holder
 from reconciler.render.clean import clean, quoted
@@ -120,6 +121,23 @@ def blocker(block: Blocker) -> str:
     """Why a model is blocked, with the place that asks for what cannot be."""
     at = f"{clean(str(block.at))}: " if block.at else ""
     return f"{at}{block.code}: {clean(block.message)} {clean(block.fix)}".rstrip()
+
+
+def verdict(of: Verdict) -> str:
+    """What a gate said: `soak before Production: v5 has been in Staging for 2 h, 3 days are asked for`."""
+    note = f" ({clean(of.note)})" if of.note else ""
+    return f"{clean(of.gate)} before {clean(of.admission.slot)}: {clean(of.sentence)}{note}"
+
+
+def policy_line(note: PolicyNote) -> str:
+    """Which rules judged."""
+    commit = f"commit {note.commit[:12]}" if note.commit else "no commit: there are none yet"
+    if not note.difference:
+        return f"Judged by {clean(note.path)} of {commit}."
+    noes = sum(verdict.blocks for verdict in note.proposed)
+    would = f"would refuse {noes} of {len(note.proposed)}" if noes else "would refuse nothing"
+    stand = f"This change edits {clean(note.path)}. It is judged by the rules that stand, of {commit}"
+    return f"{stand}; the proposed ones {would}."
 
 
 def summary_line(summary: Summary) -> str:

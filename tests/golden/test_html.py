@@ -26,6 +26,7 @@ SCENES: dict[str, Callable[[], Review]] = {
     "a-blocked-plan": exhibits.blocked,
     "in-sync": exhibits.in_sync,
     "hostile-evidence": exhibits.hostile,
+    "refused-by-gates": exhibits.gated,
 }
 
 

@@ -25,6 +25,7 @@ REVIEWS: dict[str, Callable[[], Review]] = {
     "no incumbent": exhibits.no_incumbent,
     "a blocked plan": exhibits.blocked,
     "hostile evidence": exhibits.hostile,
+    "refused by gates": exhibits.gated,
 }
 
 
@@ -35,6 +36,12 @@ def test_a_review(title: str, form: str, suffix: str, update_golden: bool) -> No
 
     check(f"review-{file_name(title, suffix)}", text, update_golden)
     assert form == "json" or all(c.isprintable() or c == "\n" for c in text)
+
+
+@pytest.mark.parametrize("title", ["a better version", "a blocked plan", "hostile evidence", "refused by gates"])
+@pytest.mark.parametrize(("form", "suffix"), [("junit", "junit.xml"), ("sarif", "sarif")])
+def test_verdicts_for_other_programs(title: str, form: str, suffix: str, update_golden: bool) -> None:
+    check(f"review-{file_name(title, suffix)}", rendered(REVIEWS[title](), form, KEY), update_golden)
 
 
 def drifted() -> Drift:

@@ -1,0 +1,351 @@
+"""What the rules that stand say of a plan: every version that it moves into a guarded slot is put before its gates."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from reconciler.core.approval import counted, eligible
+from reconciler.core.changes import SetAlias, TransitionStage
+from reconciler.core.desired import DesiredState, Manifest
+from reconciler.core.diff import ModelPlan
+from reconciler.core.evidence import VersionFacts
+from reconciler.core.gate import (
+    APPROVALS,
+    CANDIDATE,
+    CHANGE,
+    CHECKS,
+    INCUMBENT,
+    LOADABLE,
+    MODEL,
+    NOBODY,
+    NOW,
+    PRESENT,
+    STAGE,
+    Admission,
+    ChangeFacts,
+    FactKey,
+    Facts,
+    Guard,
+    ModelFacts,
+    Override,
+    Verdict,
+    judge_guard,
+)
+from reconciler.core.names import OUR_TAG_PREFIX, Commit, ModelName, Stage, Version, alias_slot
+from reconciler.core.plan import Plan
+from reconciler.core.policy import Policy
+from reconciler.core.review import highest_occupant
+from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot
+from reconciler.core.stays import stay_in
+from reconciler.errors import ReconcilerError, RegistryError
+from reconciler.ports import Asked, Reviews, World
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """
+    What the trusted side lays down: the policy of the commit before the change under review, and the owners whom the
+    manifests of that commit name. `proposed` is the policy as the change would have it, where that is another one.
+    """
+
+    policy: Policy = Policy()
+    proposed: Policy | None = None
+    base: Commit | None = None
+    owners: Mapping[ModelName, tuple[str, ...]] = field(default_factory=dict[ModelName, tuple[str, ...]])
+
+
+NO_RULES = Rules()
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One admission, the gates before it, and the overrides that the manifest asks for."""
+
+    admission: Admission
+    guards: tuple[Guard, ...]
+    overrides: tuple[Override, ...]
+
+
+def judge(world: World, plan: Plan, snapshot: RegistrySnapshot, desired: DesiredState, rules: Rules) -> Plan:
+    """The plan with the verdicts of the policy that stands, which block a model as a whole. Reads, writes nothing."""
+    return _judged(world, plan, snapshot, desired, rules, rules.policy)
+
+
+def judge_proposed(
+    world: World, plan: Plan, snapshot: RegistrySnapshot, desired: DesiredState, rules: Rules
+) -> tuple[Verdict, ...]:
+    """What the policy would say that the change under review proposes; it decides nothing yet."""
+    if rules.proposed is None:
+        return ()
+    judged = _judged(world, plan, snapshot, desired, rules, rules.proposed)
+    return tuple(verdict for model in judged.models for verdict in model.verdicts)
+
+
+def _judged(
+    world: World, plan: Plan, snapshot: RegistrySnapshot, desired: DesiredState, rules: Rules, policy: Policy
+) -> Plan:
+    cases = {
+        model.model: tuple(_cases(model, snapshot.models.get(model.model), desired.models.get(model.model), policy))
+        for model in plan.models
+        if not model.blocked
+    }
+    facts = _Gathering(world, snapshot, desired, rules, policy).gather([c for group in cases.values() for c in group])
+    models = tuple(
+        replace(model, verdicts=tuple(facts.verdicts(cases[model.model]))) if cases.get(model.model) else model
+        for model in plan.models
+    )
+    return replace(plan, models=models)
+
+
+def judge_one(
+    world: World, live: ModelSnapshot, version: Version, desired: DesiredState, rules: Rules
+) -> tuple[Verdict, ...]:
+    """What every guarded slot of a model would say to one version of it: why it can, or cannot, be promoted."""
+    manifest = desired.models.get(live.name)
+    slots = _guarded_slots(rules.policy, live, manifest)
+    cases = [
+        _Case(admission, guards, _overrides(manifest, slot))
+        for slot in slots
+        if (guards := _guards(rules.policy, live, manifest, slot))
+        for admission in [_admission(live, version, slot)]
+    ]
+    snapshot = RegistrySnapshot({live.name: live})
+    return tuple(_Gathering(world, snapshot, desired, rules, rules.policy).gather(cases).verdicts(cases))
+
+
+def unguarded(plan: Plan, snapshot: RegistrySnapshot, rules: Rules) -> tuple[str, ...]:
+    """Aliases that move to other versions, of models whose Production is guarded, with no gate before them."""
+    told: list[str] = []
+    for model in plan.models:
+        live = snapshot.models.get(model.model)
+        if live is None or not rules.policy.guards(live.name, Stage.PRODUCTION, live.tags):
+            continue
+        for change in model.changes:
+            if not isinstance(change, SetAlias):
+                continue
+            slot = alias_slot(change.alias)
+            if not rules.policy.guards(live.name, slot, live.tags):
+                told.append(f"{slot} of {model.model} is moved, and no gate guards it as gates guard its Production.")
+    return tuple(told)
+
+
+def _guarded_slots(policy: Policy, live: ModelSnapshot, manifest: Manifest | None) -> list[str]:
+    aliases = {*live.aliases, *(manifest.aliases if manifest else ())}
+    named = {slot for rule in policy.rules for slot in rule.slots if not set(slot) & set("*?[")}
+    slots = {*(stage.value for stage in Stage if stage.active), *map(alias_slot, aliases), *named}
+    return sorted(slots, key=lambda slot: (slot.startswith("@"), slot))
+
+
+def _cases(model: ModelPlan, live: ModelSnapshot | None, manifest: Manifest | None, policy: Policy) -> Iterable[_Case]:
+    if live is None:
+        return
+    for change in model.changes:
+        if isinstance(change, TransitionStage) and change.after.active:
+            slot, version = change.after.value, change.version
+        elif isinstance(change, SetAlias):
+            slot, version = alias_slot(change.alias), change.after
+        else:
+            continue
+        if guards := _guards(policy, live, manifest, slot):
+            yield _Case(_admission(live, version, slot), guards, _overrides(manifest, slot))
+
+
+def _guards(policy: Policy, live: ModelSnapshot, manifest: Manifest | None, slot: str) -> tuple[Guard, ...]:
+    """Those of the policy, then those by which the manifest tightens it for its model."""
+    own = manifest.gates.get(slot) if manifest else None
+    return (*policy.guards(live.name, slot, live.tags), *(own.value if own else ()))
+
+
+def _overrides(manifest: Manifest | None, slot: str) -> tuple[Override, ...]:
+    return tuple(o for o in (manifest.overrides if manifest else ()) if o.slot in {"", slot})
+
+
+def _admission(live: ModelSnapshot, version: Version, slot: str) -> Admission:
+    known = live.versions.get(version)
+    if slot.startswith("@"):
+        incumbent = next((v for alias, v in live.aliases.items() if alias_slot(alias) == slot), None)
+        held = known is not None and slot in known.provenance and incumbent != version
+    else:
+        stage = Stage(slot)
+        incumbent = highest_occupant(live, stage, version)
+        held = known is not None and known.has_held(stage)
+    return Admission(live.name, version, slot, incumbent, rollback=held)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The facts of some cases, and who approved."""
+
+    rules: Rules
+    policy: Policy
+    facts: Mapping[Admission, Facts]
+
+    def verdicts(self, cases: Iterable[_Case]) -> Iterable[Verdict]:
+        for case in cases:
+            facts = self.facts[case.admission]
+            for guard in case.guards:
+                override = next((o for o in case.overrides if o.gate == guard.name), None)
+                yield judge_guard(guard, case.admission, facts, override, self._approvers(guard, case, facts))
+
+    def _approvers(self, guard: Guard, case: _Case, facts: Facts) -> tuple[str, ...] | None:
+        if guard.override is None or facts.why_unknown(APPROVALS) or facts.why_unknown(CHANGE):
+            return None
+        people = eligible(guard.override, self.rules.owners.get(case.admission.model, ()), self.policy.groups)
+        return counted(facts[APPROVALS], people, facts[CHANGE].authors)
+
+
+@dataclass(frozen=True, slots=True)
+class _Gathering:
+    """Finds out what gates ask for: what several of them need is looked up once, and what none needs is not."""
+
+    world: World
+    snapshot: RegistrySnapshot
+    desired: DesiredState
+    rules: Rules
+    policy: Policy
+
+    def gather(self, cases: Iterable[_Case]) -> _Known:
+        wanted: dict[Admission, set[FactKey[Any]]] = {}
+        for case in cases:
+            needs = wanted.setdefault(case.admission, set())
+            for guard in case.guards:
+                needs.update(guard.gate.needs(case.admission))
+            if case.overrides:
+                needs.update((NOW, APPROVALS, CHANGE))
+        versions = self._versions(wanted)
+        reviewed = self._reviewed(wanted)
+        now = self.world.clock.now() if wanted else ""
+        return _Known(
+            self.rules,
+            self.policy,
+            {admission: self._facts(admission, needs, versions, reviewed, now) for admission, needs in wanted.items()},
+        )
+
+    def _versions(self, wanted: Mapping[Admission, set[FactKey[Any]]]) -> Mapping[Asked, VersionFacts] | str:
+        asked = {
+            Asked(admission.model, version)
+            for admission, needs in wanted.items()
+            for key, version in ((CANDIDATE, admission.candidate), (INCUMBENT, admission.incumbent))
+            if version is not None and (key in needs or any(need.name == "contained" for need in needs))
+        }
+        if not asked:
+            return {}
+        if self.world.evidence is None:
+            return "this registry has no evidence to show"
+        try:
+            return self.world.evidence.gather(sorted(asked, key=lambda a: (a.model, a.version)))
+        except RegistryError as error:
+            return str(error)
+
+    def _reviewed(self, wanted: Mapping[Admission, set[FactKey[Any]]]) -> Callable[[ModelName], Reviews | str]:
+        """Who approved what is declared of a model, looked up for those models where a gate asks."""
+        asking = {admission.model for admission, needs in wanted.items() if {APPROVALS, CHANGE} & needs}
+        found = {model: self._reviews_of(model) for model in sorted(asking)}
+        return lambda model: found.get(model, "nobody asked")
+
+    def _reviews_of(self, model: ModelName) -> Reviews | str:
+        head = self.desired.revision.commit
+        if head is None:
+            return "what is in no commit yet can have been approved by nobody"
+        if self.world.reviews is None:
+            return "this command does not look for approvals"
+        try:
+            return self.world.reviews.find(self.rules.base, head, model, self.policy.signers)
+        except ReconcilerError as error:
+            return str(error)
+
+    def _facts(
+        self,
+        admission: Admission,
+        needs: set[FactKey[Any]],
+        versions: Mapping[Asked, VersionFacts] | str,
+        reviewed: Callable[[ModelName], Reviews | str],
+        now: str,
+    ) -> Facts:
+        known: dict[FactKey[Any], object] = {}
+        unknown: dict[FactKey[Any], str] = {}
+        for key in sorted(needs, key=str):
+            value = self._fact(key, admission, versions, reviewed, now)
+            if isinstance(value, _Unknown):
+                unknown[key] = value.why
+            else:
+                known[key] = value
+        return Facts(known, unknown)
+
+    def _fact(
+        self,
+        key: FactKey[Any],
+        admission: Admission,
+        versions: Mapping[Asked, VersionFacts] | str,
+        reviewed: Callable[[ModelName], Reviews | str],
+        now: str,
+    ) -> object:
+        live = self.snapshot.models[admission.model]
+        candidate = live.versions.get(admission.candidate)
+        if key == NOW:
+            return now
+        if key == MODEL:
+            tags = {k: v for k, v in live.tags.items() if not k.startswith(OUR_TAG_PREFIX)}
+            return ModelFacts(live.name, live.description, tags, self.rules.owners.get(live.name, ()))
+        if key == CANDIDATE:
+            return _facts_of(versions, admission.model, admission.candidate)
+        if key == INCUMBENT:
+            return NOBODY if admission.incumbent is None else _facts_of(versions, admission.model, admission.incumbent)
+        if key in {CHANGE, APPROVALS}:
+            return self._review_fact(key, reviewed(admission.model))
+        if key in {CHECKS, PRESENT, LOADABLE}:
+            return self._check_fact(key, admission)
+        if candidate is None:
+            return _Unknown(f"the registry does not show v{admission.candidate}")
+        if key == STAGE:
+            return candidate.stage.value
+        if key.name == "stay":
+            stay = stay_in(Stage(key.argument), candidate)
+            return _Unknown(stay) if isinstance(stay, str) else stay
+        if key.name == "contained":
+            return self._contained(key.argument, _facts_of(versions, admission.model, admission.candidate))
+        return _Unknown("this release cannot look it up")
+
+    def _review_fact(self, key: FactKey[Any], found: Reviews | str) -> object:
+        if isinstance(found, str):
+            return _Unknown(found)
+        if key == APPROVALS:
+            return found.approvals
+        revision = self.desired.revision
+        authors = {*found.authors, *([revision.author] if revision.author else [])}
+        return ChangeFacts(revision.commit, tuple(sorted(authors)), revision.subject, self.rules.base)
+
+    def _check_fact(self, key: FactKey[Any], admission: Admission) -> object:
+        checks = self.world.checks
+        if checks is None:
+            return _Unknown("this registry has no model files to look at")
+        try:
+            if key == CHECKS:
+                return checks.facts(admission.model, admission.candidate, self.policy.signers)
+            if key == PRESENT:
+                return checks.present(admission.model, admission.candidate)
+            return checks.loads(admission.model, admission.candidate)
+        except ReconcilerError as error:
+            return _Unknown(str(error))
+
+    def _contained(self, branch: str, candidate: "VersionFacts | _Unknown") -> object:
+        if isinstance(candidate, _Unknown):
+            return candidate
+        commit = candidate.run.git_commit if candidate.run else ""
+        if not commit:
+            return _Unknown(f"it is not known from which commit v{candidate.version} was trained")
+        found = self.world.source.contains_commit(commit, branch)
+        return _Unknown(f"git cannot tell whether {commit[:12]} is in {branch}") if found is None else found
+
+
+@dataclass(frozen=True, slots=True)
+class _Unknown:
+    why: str
+
+
+def _facts_of(
+    versions: Mapping[Asked, VersionFacts] | str, model: ModelName, version: Version
+) -> VersionFacts | _Unknown:
+    if isinstance(versions, str):
+        return _Unknown(versions)
+    return versions.get(Asked(model, version)) or _Unknown(f"nothing is known of v{version}")
