@@ -1,6 +1,7 @@
 """What the pipeline needs from outside, in the core's words."""
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TypeAlias
@@ -11,9 +12,11 @@ from reconciler.errors import Problem
 if TYPE_CHECKING:
     # Not at run time: reading and checking manifests has no use for the rest of the core, and starts faster without.
     from reconciler.core.changes import Change
+    from reconciler.core.check_record import Ran, Recorded
     from reconciler.core.desired import Manifest, Revision
     from reconciler.core.evidence import VersionFacts
     from reconciler.core.gate import Approval, CheckFacts, Loading
+    from reconciler.core.policy import Check
     from reconciler.core.snapshot import RegistrySnapshot
 
 
@@ -183,6 +186,35 @@ class Checks(Protocol):
 
     def loads(self, model: ModelName, version: Version) -> "Loading":
         """Whether the model can be loaded, tried in a process of its own that has no credentials."""
+        ...
+
+
+class Bench(Protocol):
+    """One version's files and the trusted ones, at hand as long as the block lasts."""
+
+    @property
+    def digest(self) -> str:
+        """Of the version's files, as they are checked."""
+        ...
+
+    def run(self, check: "Check") -> "Ran":
+        """Run one check. What goes wrong with it is its outcome. Raises ReconcilerError where the files moved."""
+        ...
+
+    def keep(self, check: str, ran: "Ran", at: str) -> tuple[str, tuple[str, ...]]:
+        """Keep what it has left for people to read: where, and what there is to know about that."""
+        ...
+
+
+class Benches(Protocol):
+    """Where checks are run, and their records written. All calls raise ReconcilerError."""
+
+    def bench(self, model: ModelName, version: Version, tree: str) -> AbstractContextManager[Bench]:
+        """A place to run checks on a version. `tree` is the folder with the files of the trusted commit."""
+        ...
+
+    def record(self, model: ModelName, version: Version, record: "Recorded") -> None:
+        """Write down what a check found, over what it found before, and read it back."""
         ...
 
 

@@ -1,0 +1,343 @@
+"""
+Runs the checks of a policy. What a check is comes from the trusted policy, and the files that it names from the tree of
+the same commit, `trusted_tree.exported`: a change under review cannot rewrite the check that it has to pass. Each check
+gets fresh copies of that tree and of the model, so that none finds what another one has left.
+"""
+
+import json
+import math
+import os
+import re
+import secrets
+import shlex
+import shutil
+import stat
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path, PurePosixPath
+from typing import Any, Final, cast
+
+from reconciler.adapters.holders import plain
+from reconciler.adapters.sandbox import (
+    MOST_OUTPUT,
+    Finished,
+    Subject,
+    Surroundings,
+    chown,
+    run,
+    surroundings,
+    without_secrets,
+)
+from reconciler.core.check_record import CheckOutcome, Ran
+from reconciler.core.gate import Loading
+from reconciler.core.policy import Check
+
+INSIDE: Final = Path(__file__).with_name("inside.py")
+MOST_RESULT = 1024 * 1024
+MOST_NOTEBOOK = 20 * 1024 * 1024
+MOST_METRICS = 1000
+TABLES = (".csv", ".parquet", ".pq")
+
+_EVALUATE_KEYS = {"data", "targets", "model_type", "thresholds"}
+_THRESHOLD_KEYS = {"threshold", "greater_is_better"}
+
+
+class _CannotRun(Exception):  # noqa: N818  # no fault of anybody's: it is answered with an outcome
+    """Why a check cannot be begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Bench:
+    """Where one check runs: copies of the trusted files and of the model, a home, a place for what is to be kept."""
+
+    tree: Path
+    subject: Subject
+    home: Path
+    kept: Path
+    result: Path
+    log: Path
+
+
+@dataclass(frozen=True, slots=True)
+class _Command:
+    """What is run, how a person would say it, and how its end is understood."""
+
+    words: tuple[str, ...]
+    ran: str
+    understood: Callable[[Finished], tuple[CheckOutcome, str, Mapping[str, float]]]
+
+
+def run_check(
+    check: Check,
+    tree: Path,
+    subject: Subject,
+    workspace: Path,
+    environment: Mapping[str, str],
+    *,
+    most_output: int = MOST_OUTPUT,
+    user: str = "",
+) -> Ran:
+    """
+    Run one check on one version. `tree` has the files of the trusted commit; `workspace` is an empty folder that the
+    caller keeps as long as the result's files are needed. Whatever goes wrong with the check is its outcome; nothing is
+    raised for it.
+    """
+    bench = _prepared(tree, subject, workspace)
+    around = surroundings(environment, check.environment, bench.subject, bench.home, bench.result)
+    notes = tuple(f"{name} is never handed to a check" for name in around.refused)
+    try:
+        command = _command(check, bench)
+    except _CannotRun as error:
+        return Ran(CheckOutcome.ERROR, _said_to_run(check), f"could not run: {error}", notes=notes)
+    for folder in (bench.tree, bench.subject.files, bench.home, bench.kept):
+        chown(folder, user)
+    finished = run(command.words, bench.tree, around, check.timeout, bench.log, most_output, user)
+    if finished.left:
+        notes = (*notes, f"{finished.left} processes that it left behind were killed")
+    outcome, sentence, metrics = _outcome(command, finished, check.timeout)
+    files = tuple(str(path) for path in _kept(bench, around))
+    return Ran(outcome, command.ran, sentence, dict(sorted(metrics.items())), files, notes)
+
+
+def load(
+    subject: Subject,
+    workspace: Path,
+    environment: Mapping[str, str],
+    timeout: float,
+    user: str = "",
+) -> Loading:
+    """Whether `mlflow.pyfunc.load_model` loads the model, with the libraries that are installed here."""
+    bench = _prepared(None, subject, workspace)
+    around = surroundings(environment, (), bench.subject, bench.home, bench.result)
+    for folder in (bench.tree, bench.subject.files, bench.home, bench.kept):
+        chown(folder, user)
+    word = secrets.token_hex(16)
+    command = (sys.executable, "-I", str(INSIDE), "load", word)
+    finished = run(command, bench.tree, around, timeout, bench.log, user=user)
+    if finished.timed_out:
+        return Loading(True, False, f"it did not load within {timeout:g} s")
+    if finished.exit_code is None:
+        return Loading(True, None, f"it could not be tried: {plain(finished.trouble, 200)}")
+    if finished.exit_code == 0 and _result(bench).get("word") == word:
+        return Loading(True, True)
+    return Loading(True, False, _last_line(bench.log) or f"loading ended with {_ended(finished.exit_code)}")
+
+
+def _prepared(tree: Path | None, subject: Subject, workspace: Path) -> _Bench:
+    copies, home, kept = workspace / "tree", workspace / "home", workspace / "kept"
+    if tree is None:
+        copies.mkdir()
+    else:
+        shutil.copytree(tree, copies, symlinks=True)
+    model = workspace / "model"
+    shutil.copytree(subject.files, model, symlinks=True)
+    home.mkdir()
+    kept.mkdir()
+    # A user that it may run as has to get there, and need not look around.
+    workspace.chmod(0o711)
+    return _Bench(copies, replace(subject, files=model), home, kept, home / "result.json", workspace / "log.txt")
+
+
+def _command(check: Check, bench: _Bench) -> _Command:
+    told = _said_to_run(check)
+    if check.command:
+        return _Command(check.command, told, lambda end: _by_exit_code(end, bench))
+    if check.pytest:
+        return _pytest(check, bench, told)
+    if check.notebook:
+        return _notebook(check, bench, told)
+    if check.evaluate:
+        return _evaluate(check, bench, told)
+    raise _CannotRun("the policy says nothing to run")
+
+
+def _said_to_run(check: Check) -> str:
+    if check.command:
+        return f"command: {plain(shlex.join(check.command))}"
+    if check.pytest:
+        return f"pytest: {plain(check.pytest)}"
+    if check.notebook:
+        return f"notebook: {plain(check.notebook)}"
+    return f"evaluate: {plain(str(check.evaluate.get('data', '')))}"
+
+
+def _pytest(check: Check, bench: _Bench, told: str) -> _Command:
+    if find_spec("pytest") is None:
+        raise _CannotRun("pytest is not installed here: `pip install pytest`")
+    place = _inside(bench.tree, check.pytest)
+    report = bench.kept / "junit.xml"
+    words = (sys.executable, "-m", "pytest", str(place), f"--junitxml={report}", "-p", "no:cacheprovider")
+
+    def understood(end: Finished) -> tuple[CheckOutcome, str, Mapping[str, float]]:
+        counts = _junit(report)
+        if counts is None:
+            return CheckOutcome.ERROR, f"pytest wrote no report, and ended with {_ended(end.exit_code)}", {}
+        metrics = {**counts, **_metrics(_result(bench))}
+        bad = counts["failures"] + counts["errors"]
+        ran = counts["tests"] - counts["skipped"]
+        if end.exit_code == 0 and not bad and ran > 0:
+            return CheckOutcome.PASSED, f"{ran:g} tests passed", metrics
+        if ran <= 0:
+            return CheckOutcome.ERROR, "no test was run", metrics
+        if bad:
+            return CheckOutcome.FAILED, f"{bad:g} of {ran:g} tests failed", metrics
+        return CheckOutcome.ERROR, f"pytest ended with {_ended(end.exit_code)}", metrics
+
+    return _Command(words, told, understood)
+
+
+def _notebook(check: Check, bench: _Bench, told: str) -> _Command:
+    missing = [name for name in ("papermill", "ipykernel") if find_spec(name) is None]
+    if missing:
+        raise _CannotRun(f"{missing[0]} is not installed here: `pip install 'mlflow-reconciler[notebook]'`")
+    place = _inside(bench.tree, check.notebook)
+    subject = bench.subject
+    parameters = {
+        "model_uri": f"models:/{subject.model}/{subject.version}",
+        "model_name": subject.model,
+        "model_version": str(subject.version),
+        "model_path": str(subject.files),
+    }
+    raw = [word for name, value in parameters.items() for word in ("-r", name, value)]
+    executed = str(bench.kept / "executed.ipynb")
+    fixed = ("-k", "python3", "--cwd", str(bench.tree), "--no-progress-bar", "--log-output")
+    words = (sys.executable, "-m", "papermill", str(place), executed, *raw, *fixed)
+    return _Command(words, told, lambda end: _by_exit_code(end, bench))
+
+
+def _evaluate(check: Check, bench: _Bench, told: str) -> _Command:
+    asked = _evaluation(check.evaluate)
+    data = _inside(bench.tree, asked["data"])
+    if data.suffix.lower() not in TABLES:
+        raise _CannotRun(f"{asked['data']} is neither CSV nor Parquet")
+    word = secrets.token_hex(16)
+    words = (sys.executable, "-I", str(INSIDE), "evaluate", word, json.dumps({**asked, "data": str(data)}))
+
+    def understood(end: Finished) -> tuple[CheckOutcome, str, Mapping[str, float]]:
+        result = _result(bench)
+        if result.get("word") != word or end.exit_code not in {0, 1}:
+            return CheckOutcome.ERROR, _last_line(bench.log) or f"it ended with {_ended(end.exit_code)}", {}
+        faults = [plain(str(fault)) for fault in cast("list[object]", result.get("faults") or [])]
+        if faults or end.exit_code != 0:
+            return CheckOutcome.FAILED, "; ".join(faults), _metrics(result)
+        count = len(asked["thresholds"])
+        return CheckOutcome.PASSED, f"all {count} thresholds are met", _metrics(result)
+
+    return _Command(words, told, understood)
+
+
+def _evaluation(told: Mapping[str, object]) -> dict[str, Any]:
+    """What the policy says of an evaluation, if it can be carried out."""
+    if set(told) != _EVALUATE_KEYS:
+        raise _CannotRun(f"`evaluate` has to have {', '.join(sorted(_EVALUATE_KEYS))}")
+    thresholds = told["thresholds"]
+    if not isinstance(thresholds, Mapping) or not thresholds:
+        raise _CannotRun("`evaluate` has no thresholds, so that anything would pass")
+    by_metric = cast("Mapping[str, Any]", thresholds)
+    for name, threshold in by_metric.items():
+        if not isinstance(threshold, Mapping) or set(cast("Mapping[str, Any]", threshold)) != _THRESHOLD_KEYS:
+            raise _CannotRun(f"the threshold of {plain(name)} has to have `threshold` and `greater_is_better`")
+    return {
+        "data": str(told["data"]),
+        "targets": str(told["targets"]),
+        "model_type": str(told["model_type"]),
+        "thresholds": {name: dict(threshold) for name, threshold in by_metric.items()},
+    }
+
+
+def _inside(tree: Path, name: str) -> Path:
+    """A file or folder of the trusted tree."""
+    path = PurePosixPath(name)
+    place = tree / path
+    if path.is_absolute() or not Path(os.path.realpath(place)).is_relative_to(os.path.realpath(tree)):
+        raise _CannotRun(f"{plain(name)} leads out of the repository")
+    if not place.exists():
+        raise _CannotRun(f"{plain(name)} is not in the policy's commit")
+    return place
+
+
+def _outcome(command: _Command, end: Finished, timeout: float) -> tuple[CheckOutcome, str, Mapping[str, float]]:
+    if end.timed_out:
+        return CheckOutcome.TIMEOUT, f"did not end within {timeout:g} s", {}
+    if end.exit_code is None:
+        return CheckOutcome.ERROR, f"could not run: {plain(end.trouble, 200)}", {}
+    return command.understood(end)
+
+
+def _by_exit_code(end: Finished, bench: _Bench) -> tuple[CheckOutcome, str, Mapping[str, float]]:
+    metrics = _metrics(_result(bench))
+    if end.exit_code == 0:
+        return CheckOutcome.PASSED, "passed", metrics
+    said = _last_line(bench.log)
+    return CheckOutcome.FAILED, f"ended with {_ended(end.exit_code)}{f': {said}' if said else ''}", metrics
+
+
+def _ended(exit_code: int | None) -> str:
+    return f"signal {-exit_code}" if exit_code is not None and exit_code < 0 else f"exit code {exit_code}"
+
+
+def _result(bench: _Bench) -> dict[str, Any]:
+    """What the check has written down. It is as little to be trusted as the check's output."""
+    try:
+        told: object = json.loads(_bytes(bench.result, MOST_RESULT) or b"{}")
+    except (ValueError, RecursionError):
+        return {}
+    return cast("dict[str, Any]", told) if isinstance(told, dict) else {}
+
+
+def _metrics(result: Mapping[str, Any]) -> dict[str, float]:
+    told = result.get("metrics")
+    if not isinstance(told, dict):
+        return {}
+    metrics: dict[str, float] = {}
+    for name, value in sorted(cast("dict[str, Any]", told).items())[:MOST_METRICS]:
+        if isinstance(value, int | float) and not isinstance(value, bool) and name and plain(name, 250) == name:
+            metrics[name] = _as_float(value)
+    return metrics
+
+
+def _as_float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def _junit(report: Path) -> dict[str, float] | None:
+    """The counts at the top of a JUnit file, looked for as text: an XML parser does what the file tells it to."""
+    text = _bytes(report, 65536).decode("utf-8", "replace")
+    match = re.search(r"<testsuite\s([^>]*)>", text)
+    if not match:
+        return None
+    told = dict(re.findall(r'(\w+)="([0-9]{1,9})"', match[1]))
+    names = ("tests", "failures", "errors", "skipped")
+    return {name: float(told[name]) for name in names} if told.keys() >= set(names) else None
+
+
+def _kept(bench: _Bench, around: Surroundings) -> list[Path]:
+    """The log, and what else there is to look at, without secrets; what is too large is left out."""
+    files = [bench.log]
+    for name in ("executed.ipynb", "junit.xml"):
+        data = _bytes(bench.kept / name, MOST_NOTEBOOK + 1)
+        if data and len(data) <= MOST_NOTEBOOK:
+            place = bench.log.with_name(name)
+            place.write_bytes(without_secrets(data, around.secrets))
+            files.append(place)
+    return files
+
+
+def _bytes(path: Path, most: int) -> bytes:
+    """The beginning of a file that a check may have written: a link or a pipe in its place is not read."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return b""
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read(most) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
+
+
+def _last_line(log: Path) -> str:
+    lines = _bytes(log, MOST_OUTPUT * 2).decode("utf-8", "replace").strip().splitlines()
+    return plain(lines[-1], 200) if lines else ""

@@ -1,0 +1,173 @@
+"""Signatures on records: whose counts, and what no key is."""
+
+import base64
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from reconciler.adapters.signing import HmacSigner, SshSigner, hmac_key, verify
+from reconciler.core.check_record import Seal, SealKind
+from reconciler.errors import ReconcilerError
+
+KEY = b"\x01" * 32
+DATA = b"what was found"
+ssh = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="OpenSSH's ssh-keygen is not installed")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        KEY.hex(),
+        KEY.hex().upper(),
+        base64.b64encode(KEY).decode(),
+        f" {KEY.hex()}\n",
+    ],
+)
+def test_a_key_may_be_in_hex_or_base64(text: str) -> None:
+    assert hmac_key({"RECONCILER_CHECK_HMAC_KEY": text}) == KEY
+
+
+def test_a_key_that_is_neither_is_taken_as_it_is() -> None:
+    text = "correct horse battery staple, and so on"
+
+    assert hmac_key({"RECONCILER_CHECK_HMAC_KEY": text}) == text.encode()
+
+
+@pytest.mark.parametrize(
+    "text", ["short", "ab" * 31, "a" * 32, "0123456789abcdef" * 2, base64.b64encode(b"x" * 31).decode()]
+)
+def test_a_short_key_is_refused_and_not_told(text: str) -> None:
+    with pytest.raises(ReconcilerError, match="32 is the least") as refused:
+        hmac_key({"RECONCILER_CHECK_HMAC_KEY": text})
+
+    assert text not in str(refused.value)
+
+
+def test_no_key_is_none() -> None:
+    assert hmac_key({}) is None
+    assert hmac_key({"RECONCILER_CHECK_HMAC_KEY": " "}) is None
+
+
+def test_a_signer_does_not_show_its_key() -> None:
+    assert "x01" not in repr(HmacSigner(KEY))
+
+
+def test_only_the_same_key_and_data_verify() -> None:
+    seal = HmacSigner(KEY).sign(DATA)
+
+    assert verify(DATA, seal, "", KEY)
+    assert not verify(DATA + b" ", seal, "", KEY)
+    assert not verify(DATA, seal, "", b"\x02" * 32)
+    assert not verify(DATA, seal, "", None)
+    assert not verify(DATA, None, "", KEY)
+    assert not verify(DATA, replace(seal, key="another"), "", KEY)
+    assert not verify(DATA, replace(seal, value="é\ud800"), "", KEY)
+    assert KEY.hex() not in repr(seal)
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    return make_key(tmp_path / "key")
+
+
+def make_key(path: Path, passphrase: str = "", kind: str = "ed25519") -> Path:
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", "ci", "-f", str(path)],
+        check=True,
+        stdin=subprocess.DEVNULL,
+    )
+    return path
+
+
+def listed(key: Path, options: str = "", who: str = "ci@acme.example") -> str:
+    kind, public, *_ = key.with_suffix(".pub").read_text().split()
+    return " ".join(part for part in (who, options, kind, public) if part) + "\n"
+
+
+@ssh
+def test_a_listed_key_counts(key: Path) -> None:
+    seal = SshSigner(key).sign(DATA)
+
+    assert seal.kind is SealKind.SSH
+    assert seal.key.startswith("SHA256:")
+    assert verify(DATA, seal, listed(key), None)
+    assert verify(DATA, seal, "# the jobs\n" + listed(key, 'namespaces="git,reconciler-check"'), None)
+    assert verify(DATA, seal, listed(key, 'namespaces="git"') + listed(key, who="other@acme.example"), None)
+    assert not verify(DATA + b" ", seal, listed(key), None)
+
+
+@ssh
+def test_the_name_of_the_key_is_what_ssh_calls_it(key: Path) -> None:
+    told = subprocess.run(["ssh-keygen", "-lf", str(key)], check=True, capture_output=True, text=True).stdout
+
+    assert SshSigner(key).sign(DATA).key in told.split()
+
+
+@ssh
+def test_the_longest_signature_leaves_room_for_the_record(tmp_path: Path) -> None:
+    key = make_key(tmp_path / "rsa", kind="rsa")
+    assert len(SshSigner(key).sign(DATA).value) < 1700
+
+
+@ssh
+@pytest.mark.parametrize(
+    "options",
+    ['namespaces="git"', 'valid-before="20200101"', "cert-authority"],
+)
+def test_a_key_that_is_listed_for_something_else_does_not_count(key: Path, options: str) -> None:
+    assert not verify(DATA, SshSigner(key).sign(DATA), listed(key, options), None)
+
+
+@ssh
+def test_a_key_that_is_not_listed_does_not_count(key: Path, tmp_path: Path) -> None:
+    seal = SshSigner(key).sign(DATA)
+    other = make_key(tmp_path / "other")
+
+    assert not verify(DATA, seal, listed(other), None)
+    assert not verify(DATA, seal, "", None)
+    assert not verify(DATA, seal, "no such\nfile at all", None)
+
+
+@ssh
+def test_a_signature_for_another_purpose_does_not_count(key: Path) -> None:
+    done = subprocess.run(
+        ["ssh-keygen", "-q", "-Y", "sign", "-n", "git", "-f", str(key)], input=DATA, capture_output=True, check=True
+    )
+    ours = SshSigner(key).sign(DATA)
+
+    assert not verify(DATA, replace(ours, value=done.stdout.decode()), listed(key), None)
+
+
+@ssh
+@pytest.mark.parametrize("part", ["key", "value"])
+def test_a_signature_cannot_be_altered(key: Path, part: str) -> None:
+    seal = SshSigner(key).sign(DATA)
+    changed = {"key": "SHA256:" + "A" * 43, "value": seal.value.replace("\n", "\n\n", 3)[:-40]}
+
+    assert not verify(DATA, replace(seal, **{part: changed[part]}), listed(key), None)
+
+
+@pytest.mark.parametrize(
+    "value", ["", "-----BEGIN SSH SIGNATURE-----\n-----END SSH SIGNATURE-----\n", "\x00", "-" * 99]
+)
+def test_what_is_no_signature_does_not_count(value: str) -> None:
+    assert not verify(DATA, Seal(SealKind.SSH, "", value), "ci ssh-ed25519 AAAA", None)
+
+
+@ssh
+def test_a_key_with_a_passphrase_is_not_asked_for(tmp_path: Path) -> None:
+    key = make_key(tmp_path / "locked", "secret phrase")
+
+    with pytest.raises(ReconcilerError, match="ssh-keygen did not sign") as refused:
+        SshSigner(key).sign(DATA)
+
+    assert "secret phrase" not in str(refused.value)
+    assert "passphrase" in refused.value.fix
+
+
+def test_a_key_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ReconcilerError, match="ssh-keygen"):
+        SshSigner(tmp_path / "none").sign(DATA)
