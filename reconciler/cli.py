@@ -17,7 +17,8 @@ from reconciler.errors import ExitCode, ManifestError, Problem, ReconcilerError,
 
 if TYPE_CHECKING:
     from reconciler.core.plan import PlanOptions
-    from reconciler.ports import World
+    from reconciler.judging import Rules
+    from reconciler.ports import Forge, World
     from reconciler.publishing import Publication
     from reconciler.render.json import PlanDocument
     from reconciler.wiring import LockKind
@@ -101,16 +102,14 @@ def _registry_options(command: F) -> F:
         click.option(
             "--manifests",
             type=click.Path(path_type=Path, file_okay=False),
-            default=Path("manifests"),
             envvar="RECONCILER_MANIFESTS",
-            show_default=True,
             show_envvar=True,
-            help="The folder of manifests.",
+            help="The folder of manifests; else the policy's, else `manifests`.",
         ),
         click.option(
             "--registry-uri",
             metavar="URI",
-            help="The MLflow registry; else MLFLOW_REGISTRY_URI, else MLFLOW_TRACKING_URI.",
+            help="The MLflow registry; else MLFLOW_REGISTRY_URI, MLFLOW_TRACKING_URI, or the policy's.",
         ),
         click.option(
             "--repository",
@@ -140,11 +139,17 @@ def _plan_options(command: F) -> F:
         click.option(
             "--max-change-percent",
             type=click.FloatRange(0, 100),
-            default=30,
             envvar="RECONCILER_MAX_CHANGE_PERCENT",
-            show_default=True,
             show_envvar=True,
-            help="The share of governed models whose Production may change without --force (from 10 models on).",
+            help="The share of governed models whose Production may change without --force, from 10 models on; else "
+            "the policy's, else 30.",
+        ),
+        click.option(
+            "--policy-ref",
+            metavar="REF",
+            envvar="RECONCILER_POLICY_REF",
+            show_envvar=True,
+            help="Judge by the policy of this commit; else of where the change left --base, else of the commit before.",
         ),
     ]
     return _with(command, options)
@@ -235,10 +240,10 @@ def init(model: str | None, version: int | None, owner: str | None, forge: str |
 
 
 @cli.command()
-@click.argument("name", type=click.Choice(["manifest", "plan", "receipt", "drift"]), default="manifest")
+@click.argument("name", type=click.Choice(["manifest", "policy", "plan", "receipt", "drift"]), default="manifest")
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write it to this file.")
 def schema(name: str, output: Path | None) -> None:
-    """Print the JSON Schema (draft-07) of manifests, of `plan --format json`, of receipts, or of drift."""
+    """Print the JSON Schema (draft-07) of manifests, the policy, `plan --format json`, receipts, or drift."""
     from reconciler.wiring import schema_text
 
     if output is None:
@@ -247,7 +252,7 @@ def schema(name: str, output: Path | None) -> None:
         console.write_file(output, schema_text(name))
 
 
-FORMATS = ("text", "json", "markdown", "html", "github", "gitlab-terraform", "code-quality")
+FORMATS = ("text", "json", "markdown", "html", "github", "gitlab-terraform", "code-quality", "junit", "sarif")
 
 
 def _reports(
@@ -328,16 +333,19 @@ def plan(
     from reconciler.planning import declare, make_review
     from reconciler.publishing import rendered
     from reconciler.render.text import review_lines
-    from reconciler.wiring import LockKind
+    from reconciler.wiring import LockKind, load_rules
 
     for path in (out, *(path for _, path in reports)):
         console.refuse_unwritable(path)
-    world = _world(settings, LockKind.NONE)
-    publication = _publication(publish, world, reports)
+    forge = _forge(publish)
+    world = _world(settings, LockKind.NONE, forge, base=base, ref=ref)
+    publication = _publication(forge, world, reports)
     try:
-        declaration = declare(world, ref)
+        declaration = declare(world, ref, now=world.clock.now())
         console.show_problems(declaration.warnings, err=True)
-        review = make_review(world, declaration, _options(settings), scope=Scope(evidence), base=base, ref=ref)
+        rules = load_rules(world, base=base, ref=ref, policy_ref=settings["policy_ref"])
+        options = _options(settings, rules)
+        review = make_review(world, declaration, options, scope=Scope(evidence), base=base, ref=ref, rules=rules)
     except ReconcilerError as error:
         publication.no_plan(error)
         raise
@@ -357,11 +365,16 @@ def plan(
     return ExitCode.CHANGES if review.plan.changes and detailed_exitcode else ExitCode.OK
 
 
-def _publication(publish: str, world: "World", reports: tuple[tuple[str, Path], ...] = ()) -> "Publication":
-    from reconciler.publishing import Publication
-    from reconciler.wiring import ForgeKind, comment_key, open_forge
+def _forge(publish: str) -> "Forge | None":
+    from reconciler.wiring import ForgeKind, open_forge
 
-    forge = open_forge(ForgeKind(publish), os.environ)
+    return open_forge(ForgeKind(publish), os.environ)
+
+
+def _publication(forge: "Forge | None", world: "World", reports: tuple[tuple[str, Path], ...] = ()) -> "Publication":
+    from reconciler.publishing import Publication
+    from reconciler.wiring import comment_key
+
     return Publication(forge, comment_key(world.source.identity, world.registry.uri), reports)
 
 
@@ -380,8 +393,9 @@ def drift(ref: str, form: str, publish: str, **settings: Any) -> int:
     from reconciler.render.text import drift_lines
     from reconciler.wiring import LockKind
 
-    world = _world(settings, LockKind.NONE)
-    publication = _publication(publish, world)
+    forge = _forge(publish)
+    world = _world(settings, LockKind.NONE, forge)
+    publication = _publication(forge, world)
     try:
         found = find_drift(world, ref)
     except ReconcilerError as error:
@@ -393,6 +407,99 @@ def drift(ref: str, form: str, publish: str, **settings: Any) -> int:
         click.echo(drift_rendered(found, form), nl=False)
     publication.drift(found)
     return ExitCode.CHANGES if found.drifted else ExitCode.OK
+
+
+@cli.command()
+@click.argument("model")
+@_registry_options
+@click.option("--version", type=click.IntRange(1), metavar="N", help="The version in question; else the newest.")
+@click.option("--ref", metavar="REF", default="HEAD", show_default=True, help="Whose manifests tighten the gates.")
+@click.option("--policy-ref", metavar="REF", help="Judge by the policy of this commit instead of --ref's own.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@_publish_option
+def gates(
+    model: str, version: int | None, ref: str, policy_ref: str | None, form: str, publish: str, **settings: Any
+) -> int:
+    """
+    Say what the gates before every slot of MODEL say to one of its versions: why it can, or cannot, be promoted. Exits
+    with 3 if one says no. Writes nothing.
+    """
+    from reconciler.core.names import ModelName, Version
+    from reconciler.planning import declare, judge_version
+    from reconciler.render.json import verdict_document
+    from reconciler.render.text import gates_lines
+    from reconciler.wiring import LockKind, load_rules
+
+    world = _world(settings, LockKind.NONE, _forge(publish), ref=ref)
+    desired = declare(world, ref).desired
+    rules = load_rules(world, ref=ref, policy_ref=policy_ref or ref)
+    wanted = None if version is None else Version(version)
+    chosen, verdicts = judge_version(world, desired, ModelName(model), wanted, rules)
+    if form == "json":
+        click.echo(json.dumps([verdict_document(verdict) for verdict in verdicts], indent=2, ensure_ascii=False))
+    else:
+        console.show(gates_lines(ModelName(model), chosen, verdicts))
+    return ExitCode.BLOCKED if any(verdict.blocks for verdict in verdicts) else ExitCode.OK
+
+
+@cli.command()
+@click.argument("model")
+@click.argument("version", type=click.IntRange(1))
+@_registry_options
+@click.option("--check", "names", metavar="NAME", multiple=True, help="Only this check of the policy; may be repeated.")
+@click.option("--base", metavar="REF", help="Take the policy from where the change left this branch.")
+@click.option("--policy-ref", metavar="REF", help="Take the policy, and the files it names, from this commit.")
+@click.option(
+    "--sign",
+    type=click.Choice(["none", "hmac", "ssh"]),
+    default="none",
+    show_default=True,
+    help="Sign the record: with the key in RECONCILER_CHECK_HMAC_KEY, or with --signing-key.",
+)
+@click.option("--signing-key", type=click.Path(path_type=Path, dir_okay=False), help="An SSH key to sign with.")
+@click.option("--dry-run", is_flag=True, help="Run the checks, and record nothing.")
+def check(
+    model: str,
+    version: int,
+    names: tuple[str, ...],
+    base: str | None,
+    policy_ref: str | None,
+    sign: str,
+    signing_key: Path | None,
+    dry_run: bool,
+    **settings: Any,
+) -> int:
+    """
+    Run the policy's checks on a VERSION of MODEL, and record on it what they found, for gates to ask for. What is run
+    comes from the policy's own commit, in a process without the registry's credentials. Exits with 3 if one fails.
+    """
+    from reconciler.checking import check_version
+    from reconciler.core.names import ModelName, Version
+    from reconciler.planning import standing_commit
+    from reconciler.reporter import check_lines
+    from reconciler.wiring import LockKind, SignKind, load_rules, signer_of, trusted_files
+
+    signer = signer_of(SignKind(sign), signing_key, os.environ)
+    world = _world(settings, LockKind.NONE, base=base)
+    commit = standing_commit(world, base=base, ref=None, policy_ref=policy_ref or (None if base else "HEAD"))
+    policy = load_rules(world, ref=commit, policy_ref=commit).policy
+    if world.benches is None:
+        raise ReconcilerError("This registry has no model files to check.")
+    with trusted_files(world, policy.commit) as tree:
+        results = check_version(
+            world.benches,
+            world.clock,
+            ModelName(model),
+            Version(version),
+            policy,
+            tree,
+            names,
+            sign=signer,
+            tool=f"reconciler {__version__}",
+            write=not dry_run,
+            report=lambda event: console.show(check_lines(event)),
+        )
+    return ExitCode.OK if all(result.passed for result in results) else ExitCode.BLOCKED
 
 
 @cli.command()
@@ -451,7 +558,7 @@ def apply(
     from reconciler.pipeline import apply as apply_commit
     from reconciler.render.json import receipt_document
     from reconciler.reporter import Reporter, show_difference
-    from reconciler.wiring import LockKind, options_of, read_plan, reviewed_of, what_was_reviewed
+    from reconciler.wiring import LockKind, load_rules, options_of, read_plan, reviewed_of, what_was_reviewed
 
     console.refuse_unwritable(receipt)
     document = read_plan(saved) if saved is not None else None
@@ -461,11 +568,12 @@ def apply(
     asking = document is None and not yes
     if asking and not (sys.stdin.isatty() and sys.stdout.isatty() and log_format == "text"):
         raise click.UsageError("There is no terminal to ask on: review a plan, then pass --yes or the saved plan.")
-    world = _world(settings, LockKind.NONE if no_lock else LockKind(lock))
+    forge = _forge(publish)
+    world = _world(settings, LockKind.NONE if no_lock else LockKind(lock), forge, ref=ref)
     if document is not None:
         _refuse_other_place(document, world)
-    publication = _publication(publish, world)
-    forge = publication.forge
+    publication = _publication(forge, world)
+    rules = load_rules(world, ref=ref or "HEAD", policy_ref=settings["policy_ref"])
     if expect_reviewed and forge is None:
         raise click.UsageError("--expect-reviewed needs --publish, to know where the review was.")
     reviewed = None if document is None else reviewed_of(document)
@@ -474,12 +582,13 @@ def apply(
     reporter = Reporter(log_format, world.registry.uri, world.clock.now)
     request = ApplyRequest(
         ref=ref,
-        options=_options(settings) if document is None else options_of(document),
+        options=_options(settings, rules) if document is None else options_of(document),
         reviewed=reviewed,
         confirm=reporter.confirm if asking else None,
         look_up=None
         if forge is None or not expect_reviewed
         else lambda commit: what_was_reviewed(forge, publication.key, commit),
+        rules=rules,
         allow_rewind=allow_rewind,
         parallelism=parallelism,
         lock_timeout=lock_timeout,
@@ -508,24 +617,39 @@ def apply(
     return done.exit_code
 
 
-def _world(settings: dict[str, Any], lock: "LockKind") -> "World":
+def _world(
+    settings: dict[str, Any],
+    lock: "LockKind",
+    forge: "Forge | None" = None,
+    *,
+    base: str | None = None,
+    ref: str | None = None,
+) -> "World":
     from reconciler.wiring import Settings, open_world
 
     return open_world(
         Settings(settings["manifests"], settings["registry_uri"], settings["repository"], settings["remote"], lock),
         os.environ,
+        forge=forge,
+        base=base,
+        ref=ref,
     )
 
 
-def _options(settings: dict[str, Any]) -> "PlanOptions":
+def _options(settings: dict[str, Any], rules: "Rules") -> "PlanOptions":
     from reconciler.core.plan import Limits, PlanOptions
 
+    given, laid_down, usual = settings["max_change_percent"], rules.policy.settings, Limits()
+    percent = laid_down.max_change_percent if given is None else given
     return PlanOptions(
         targets=tuple(sorted(set(settings["targets"]))),
         adopt=settings["adopt"],
         force=settings["force"],
         allow_empty=settings["allow_empty"],
-        limits=Limits(share=settings["max_change_percent"] / 100),
+        limits=Limits(
+            share=usual.share if percent is None else percent / 100,
+            models=usual.models if laid_down.max_change_models is None else laid_down.max_change_models,
+        ),
     )
 
 

@@ -110,7 +110,7 @@ def apply(world: World, request: ApplyRequest, report: Report) -> Receipt:
     BlockedError, StaleError, LockError. What goes wrong with one model later is in the receipt.
     """
     started_at = world.clock.now()
-    declaration = declare(world, request.ref or "HEAD")
+    declaration = declare(world, request.ref or "HEAD", now=started_at)
     desired = declaration.desired
     commit = _committed(declaration, request)
     for warning in declaration.warnings:

@@ -1,22 +1,24 @@
 """From manifests and registry to a plan, to its review, and to what has drifted. Reads everything, writes nothing."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from difflib import unified_diff
+from typing import TypeAlias
 
 from reconciler.core.changes import Claim, Release
-from reconciler.core.desired import DesiredState, Manifest, resolve
+from reconciler.core.desired import DesiredState, Manifest, expired, resolve
 from reconciler.core.diff import diff
 from reconciler.core.drift import Drift, ModelDrift, judge_drift
 from reconciler.core.evidence import Entrance, Evidence, Exhibit, VersionFacts
 from reconciler.core.gate import Verdict
 from reconciler.core.names import Commit, ModelName, Version
 from reconciler.core.plan import Plan, PlanOptions, build_plan
+from reconciler.core.policy import Policy
 from reconciler.core.review import Base, PolicyNote, Review, Scope, base_of, entrances
 from reconciler.core.snapshot import Ownership, RegistrySnapshot
 from reconciler.errors import ManifestError, Problem, ReconcilerError, RegistryError, Severity
 from reconciler.judging import NO_RULES, Rules, judge, judge_one, judge_proposed, unguarded
-from reconciler.ports import Asked, Relation, Wanted, World
+from reconciler.ports import Asked, Relation, SourceFile, Wanted, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +30,16 @@ class Declaration:
     dirty: tuple[str, ...] = ()
 
 
-def declare(world: World, ref: str | None) -> Declaration:
-    """Read, parse and merge the manifests of a commit, or of the work tree. Raises ManifestError with every problem."""
+def declare(world: World, ref: str | None, *, now: str | None = None) -> Declaration:
+    """
+    Read, parse and merge the manifests of a commit, or of the work tree. Raises ManifestError with every problem;
+    where `now` is given, an override whose time is over is one.
+    """
     checkout = world.source.read(ref)
     fragments, unreadable = world.parse(checkout.files)
     models, contradictions = resolve(fragments)
-    problems = tuple(sorted((*checkout.problems, *unreadable, *contradictions)))
+    over = () if now is None else expired(models.values(), now)
+    problems = tuple(sorted((*checkout.problems, *unreadable, *contradictions, *over)))
     if any(problem.severity is Severity.ERROR for problem in problems):
         raise ManifestError(problems)
     return Declaration(DesiredState(checkout.revision, models), problems, checkout.dirty)
@@ -165,6 +171,59 @@ def _course(entrance: Entrance, snapshot: RegistrySnapshot) -> tuple[Version, ..
     live = snapshot.models.get(entrance.model)
     last = sorted(live.versions)[-LAST_VERSIONS:] if live else []
     return tuple(sorted({*last, entrance.candidate, *([entrance.incumbent] if entrance.incumbent else [])}))
+
+
+PolicyParser: TypeAlias = Callable[[SourceFile, Callable[[str], SourceFile | None]], Policy]
+"""Reads a policy; the second argument finds the files of the same commit that it names. Raises ManifestError."""
+
+POLICY_PATH = "reconciler.yaml"
+
+
+def standing_commit(world: World, *, base: str | None, ref: str | None, policy_ref: str | None) -> str | None:
+    """
+    The commit whose policy judges: what was there before the change under review. That is where the change left its
+    base, or else the commit before (the first parent), so that no change is judged by rules that it brings along.
+    """
+    if policy_ref is not None and set(policy_ref) != {"0"}:
+        return policy_ref
+    if base is not None:
+        return world.source.fork(base, ref).commit
+    line = tuple(world.source.line(ref or "HEAD", (), 2))
+    return line[-1] if line else None
+
+
+def read_rules(world: World, parse: PolicyParser, *, standing: str | None, ref: str | None) -> Rules:
+    """
+    The rules that stand, of that commit, and beside them those that `ref` (None: the work tree) proposes, if they are
+    others. Raises ManifestError where either cannot be read: nothing is judged by half a policy.
+    """
+    source = world.source
+
+    def read(at: str | None) -> Policy | None:
+        file = source.file(at, POLICY_PATH)
+        return None if file is None else parse(file, lambda path: source.file(at, path))
+
+    if standing is None:
+        return Rules(proposed=read(ref))
+    before = _declared_before(world, standing)
+    commit = None if before is None else before.revision.commit
+    policy = replace(read(standing) or Policy(), commit=commit or Commit(standing))
+    proposed = read(ref) or Policy()
+    declared: Mapping[ModelName, Manifest] = {} if before is None else before.models
+    return Rules(
+        policy=policy,
+        proposed=None if proposed.text == policy.text and proposed.signers == policy.signers else proposed,
+        base=policy.commit,
+        owners={name: manifest.owners.value if manifest.owners else () for name, manifest in declared.items()},
+    )
+
+
+def _declared_before(world: World, commit: str) -> DesiredState | None:
+    """What the trusted side declares; where it cannot be read, nobody owns anything."""
+    try:
+        return declare(world, commit).desired
+    except ManifestError:
+        return None
 
 
 def judge_version(

@@ -75,8 +75,11 @@ class ManifestSource(Protocol):
         """
         ...
 
-    def file(self, ref: str, path: str) -> SourceFile | None:
-        """A file of a commit, by its path from the top of the repository, or None; links are not followed."""
+    def file(self, ref: str | None, path: str) -> SourceFile | None:
+        """
+        A file of a commit, or of the work tree, by its path from the top of the repository, or None; links are not
+        followed.
+        """
         ...
 
     def contains_commit(self, commit: str, branch: str) -> bool | None:
@@ -85,10 +88,10 @@ class ManifestSource(Protocol):
         """
         ...
 
-    def line(self, commit: Commit, known: Iterable[Commit], most: int) -> Iterable[Commit]:
+    def line(self, commit: str, known: Iterable[Commit], most: int) -> Iterable[Commit]:
         """
         The commit, and those before it as its branch saw them (first parents), newest first, without what `known`
-        commits contain; at most so many.
+        commits contain; at most so many. None where there is no such commit yet.
         """
         ...
 
@@ -312,3 +315,4 @@ class World:
     evidence: EvidenceSource | None = None
     reviews: Reviewers | None = None
     checks: Checks | None = None
+    benches: Benches | None = None

@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from difflib import unified_diff
 from threading import Event as Flag
@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from reconciler import console
+from reconciler.checking import CheckEvent, CheckFinished, CheckStarted, Fetching
 from reconciler.core.plan import Plan
 from reconciler.events import (
     ChangeMade,
@@ -30,7 +31,7 @@ from reconciler.events import (
 from reconciler.render import words
 from reconciler.render.clean import clean
 from reconciler.render.json import PlanDocument, event_documents, plan_document
-from reconciler.render.text import outcome_line, plan_lines, receipt_line
+from reconciler.render.text import Line, outcome_line, plan_lines, receipt_line
 
 
 def show_difference(reviewed: PlanDocument, now: Plan, registry: str) -> None:
@@ -46,6 +47,24 @@ def show_difference(reviewed: PlanDocument, now: Plan, registry: str) -> None:
     for line in lines:
         if not line.startswith("@@"):
             console.say(click.style(line, fg={"+": "green", "-": "red"}.get(line[0])))
+
+
+def check_lines(event: CheckEvent) -> Iterator[Line]:
+    """One event of `check`."""
+    match event:
+        case Fetching(model, version):
+            yield (("faint", f"Fetching {clean(model)} v{version}"),)
+        case CheckStarted(_, _, check):
+            yield (("faint", f"Running {clean(check.name)}"),)
+        case CheckFinished(result):
+            style = "add" if result.passed else "error"
+            yield (
+                (style, f"{result.record.outcome.ljust(9)} "),
+                ("name", clean(result.record.check)),
+                ("", f"  {clean(result.sentence)}"),
+            )
+            for note in result.notes:
+                yield (("faint", f"          {clean(note)}"),)
 
 
 class Reporter:

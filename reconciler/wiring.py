@@ -3,7 +3,8 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -11,12 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.core.names import Commit
-from reconciler.errors import Problem, ReconcilerError
-from reconciler.ports import Clock, Forge, Lock, World
+from reconciler.errors import ManifestError, Problem, ReconcilerError, Severity
+from reconciler.ports import Clock, Forge, Lock, ManifestParser, SourceFile, World
 
 if TYPE_CHECKING:
+    from reconciler.adapters.gate_yaml import GateBuilder
     from reconciler.adapters.git_source import GitSource
+    from reconciler.checking import Sign
     from reconciler.core.plan import PlanOptions
+    from reconciler.core.policy import Policy, PolicySettings
+    from reconciler.judging import Rules
     from reconciler.pipeline import Reviewed
     from reconciler.render.json import PlanDocument
 
@@ -34,7 +39,7 @@ class LockKind(StrEnum):
 class Settings:
     """What the command line and the environment say about where things are."""
 
-    manifests: Path
+    manifests: Path | None = None
     registry_uri: str | None = None
     repository: str | None = None
     remote: str = "origin"
@@ -57,23 +62,151 @@ class SystemClock:
         return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")  # noqa: TID251  # the one clock
 
 
-def open_world(settings: Settings, environment: Mapping[str, str]) -> World:
+def open_world(
+    settings: Settings,
+    environment: Mapping[str, str],
+    *,
+    forge: Forge | None = None,
+    base: str | None = None,
+    ref: str | None = None,
+) -> World:
     """
     Everything that the pipeline needs. Nothing is connected yet: a mistake in a manifest is found before seconds are
-    spent on a registry. Raises ReconcilerError where there is no repository, or no registry is named.
+    spent on a registry. What neither option nor environment says is taken from the policy, of the base where there is
+    one: a change under review must not lead its own plan, and the credentials with it, to another registry. Raises
+    ReconcilerError where there is no repository, or no registry is named.
     """
     from reconciler.adapters.git_source import open_source
-    from reconciler.adapters.manifest_yaml import parse
+    from reconciler.adapters.mlflow_checks import MlflowChecks
     from reconciler.adapters.mlflow_evidence import MlflowEvidence
     from reconciler.adapters.mlflow_registry import MlflowRegistry
+    from reconciler.adapters.reviewers import GitAndForge
 
-    source = open_source(settings.manifests, settings.repository, settings.remote)
-    uri = registry_uri(settings, environment)
+    said = _policy_settings(settings, base, ref)
+    folder = settings.manifests or Path(said.manifests or "manifests")
+    source = open_source(folder, settings.repository, settings.remote)
+    uri = registry_uri(settings, environment, said.registry)
     tracking = environment.get("MLFLOW_TRACKING_URI") or uri
     registry = MlflowRegistry(uri, tracking)
     clock = SystemClock()
     lock = _lock(settings, uri, source, clock, environment)
-    return World(source, parse, registry, clock, lock, MlflowEvidence(uri, tracking))
+    parse = _manifest_parser()
+    checks = MlflowChecks(uri, tracking, environment)
+    return World(
+        source,
+        parse,
+        registry,
+        clock,
+        lock,
+        MlflowEvidence(uri, tracking),
+        GitAndForge(source, parse, forge),
+        checks,
+        checks,
+    )
+
+
+def _policy_settings(settings: Settings, base: str | None, ref: str | None) -> "PolicySettings":
+    """What the policy says of registry and manifests; what is wrong with it is told when its rules are read."""
+    from reconciler.adapters.git_source import open_source
+    from reconciler.adapters.policy_yaml import parse_policy
+    from reconciler.core.policy import PolicySettings
+    from reconciler.planning import POLICY_PATH
+
+    source = open_source(settings.manifests or Path("manifests"), settings.repository or "-", settings.remote)
+    if not source.repo.head.is_valid():
+        return PolicySettings()
+    file = source.file(source.fork(base, ref).commit if base else ref or "HEAD", POLICY_PATH)
+    policy = None if file is None else parse_policy(file, gate_builder())[0]
+    return PolicySettings() if policy is None else policy.settings
+
+
+def gate_builder() -> "GateBuilder":
+    """What gates are made with: the evaluator of conditions, and the gates that other packages bring."""
+    from reconciler.adapters.gate_yaml import GateBuilder, GateFactory
+
+    def plugins() -> dict[str, GateFactory]:
+        from importlib.metadata import entry_points
+
+        return {point.name: point.load() for point in entry_points(group="reconciler.gates")}
+
+    return GateBuilder(_evaluate, _compile_fault, plugins)
+
+
+def _evaluate(condition: str, variables: Mapping[str, object]) -> bool | str:
+    from reconciler.adapters import cel
+
+    return cel.evaluate(condition, variables)
+
+
+def _compile_fault(condition: str) -> str | None:
+    from reconciler.adapters import cel
+
+    return cel.compile_fault(condition)
+
+
+def _manifest_parser() -> ManifestParser:
+    from reconciler.adapters.manifest_yaml import parse
+
+    build = gate_builder()
+    return lambda files: parse(files, build)
+
+
+class SignKind(StrEnum):
+    """What the records of checks are signed with."""
+
+    NONE = "none"
+    HMAC = "hmac"
+    SSH = "ssh"
+
+
+def signer_of(kind: SignKind, key: Path | None, environment: Mapping[str, str]) -> "Sign | None":
+    """What signs a record; None where none is asked for. Raises ReconcilerError where there is no key."""
+    from reconciler.adapters.signing import KEY_VARIABLE, HmacSigner, SshSigner, hmac_key
+
+    match kind:
+        case SignKind.NONE:
+            return None
+        case SignKind.HMAC:
+            secret = hmac_key(environment)
+            if secret is None:
+                raise ReconcilerError("There is no key to sign with.", f"Set {KEY_VARIABLE}.")
+            return HmacSigner(secret).sign
+        case SignKind.SSH:
+            if key is None:
+                raise ReconcilerError("There is no key to sign with.", "Name one with --signing-key.")
+            return SshSigner(key).sign
+
+
+@contextmanager
+def trusted_files(world: World, commit: Commit | None) -> Generator[str]:
+    """A folder with the files of the policy's commit, for its checks to run in."""
+    from reconciler.adapters.git_source import GitSource
+    from reconciler.adapters.trusted_tree import exported
+
+    if commit is None or not isinstance(world.source, GitSource):
+        raise ReconcilerError("There is no commit to take the checks from.", "Commit the policy and its files first.")
+    with exported(world.source.repo, commit) as folder:
+        yield str(folder)
+
+
+def load_rules(
+    world: World, *, base: str | None = None, ref: str | None = None, policy_ref: str | None = None
+) -> "Rules":
+    """The rules that judge a change, as `planning.read_rules` gives them. Raises ManifestError for a wrong policy."""
+    from reconciler.adapters.policy_yaml import parse_policy, signers_path
+    from reconciler.planning import read_rules, standing_commit
+
+    def parse(file: SourceFile, beside: Callable[[str], SourceFile | None]) -> "Policy":
+        named = signers_path(file)
+        signers = None if named is None else beside(named)
+        text = "" if signers is None else signers.data.decode("utf-8", "replace")
+        policy, problems = parse_policy(file, gate_builder(), text)
+        if policy is None or any(problem.severity is Severity.ERROR for problem in problems):
+            raise ManifestError(problems)
+        return policy
+
+    standing = standing_commit(world, base=base, ref=ref, policy_ref=policy_ref)
+    return read_rules(world, parse, standing=standing, ref=ref)
 
 
 def open_forge(kind: ForgeKind, environment: Mapping[str, str]) -> Forge | None:
@@ -110,17 +243,23 @@ def what_was_reviewed(forge: Forge, key: str, commit: Commit) -> "Reviewed | Non
     return marker and Reviewed(marker.digest, any_commit=True, models=marker.models)
 
 
-def registry_uri(settings: Settings, environment: Mapping[str, str]) -> str:
+def registry_uri(settings: Settings, environment: Mapping[str, str], policy: str | None = None) -> str:
     """
-    The registry that is named by option or environment. MLflow itself falls back to `sqlite:///mlflow.db` in the
-    current folder, which is created empty where it is missing: nothing that a deployment should rest on.
+    The registry that is named by option or environment, or else by the policy. MLflow itself falls back to
+    `sqlite:///mlflow.db` in the current folder, which is created empty where it is missing: nothing that a deployment
+    should rest on.
     """
     uri = (
-        settings.registry_uri or environment.get("MLFLOW_REGISTRY_URI") or environment.get("MLFLOW_TRACKING_URI") or ""
+        settings.registry_uri
+        or environment.get("MLFLOW_REGISTRY_URI")
+        or environment.get("MLFLOW_TRACKING_URI")
+        or policy
+        or ""
     )
     if not uri.strip():
         raise ReconcilerError(
-            "No registry is named.", "Set MLFLOW_TRACKING_URI or MLFLOW_REGISTRY_URI, or pass --registry-uri."
+            "No registry is named.",
+            "Set MLFLOW_TRACKING_URI or MLFLOW_REGISTRY_URI, pass --registry-uri, or name it in reconciler.yaml.",
         )
     return uri.strip().rstrip("/") if uri.startswith("http") else uri.strip()
 
@@ -163,12 +302,24 @@ def check_files(paths: list[Path]) -> tuple[int, int, tuple[Problem, ...]]:
     """How many manifest files and models these files and folders hold, and what is wrong with them. Needs no git."""
     from reconciler.adapters.files import files_below
     from reconciler.adapters.manifest_yaml import parse
-    from reconciler.core.desired import resolve
+    from reconciler.core.desired import expired, resolve
 
     files, unreadable = files_below(paths, repository_top(paths[0]))
-    fragments, wrong = parse(files)
+    fragments, wrong = parse(files, gate_builder())
     models, contradictory = resolve(fragments)
-    return len(files), len(models), tuple(sorted((*unreadable, *wrong, *contradictory)))
+    over = expired(models.values(), SystemClock().now())
+    policy = _policy_problems(repository_top(paths[0]))
+    return len(files), len(models), tuple(sorted((*unreadable, *wrong, *contradictory, *over, *policy)))
+
+
+def _policy_problems(top: Path) -> tuple[Problem, ...]:
+    """What is wrong with the policy at the top of the repository, if there is one."""
+    path = top / "reconciler.yaml"
+    if not path.is_file():
+        return ()
+    from reconciler.adapters.policy_yaml import parse_policy
+
+    return parse_policy(SourceFile(path.name, path.read_bytes()), gate_builder())[1]
 
 
 def schema_text(name: str) -> str:

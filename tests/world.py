@@ -38,14 +38,15 @@ class History:
         ours, theirs = line.index(Commit(ref or self.head)), line.index(Commit(base))
         return Fork(line[min(ours, theirs)], max(0, theirs - ours))
 
-    def file(self, ref: str, path: str) -> SourceFile | None:
+    def file(self, ref: str | None, path: str) -> SourceFile | None:
         return None
 
     def contains_commit(self, commit: str, branch: str) -> bool | None:
         return None
 
-    def line(self, commit: Commit, known: Iterable[Commit], most: int) -> tuple[Commit, ...]:
+    def line(self, commit: str, known: Iterable[Commit], most: int) -> tuple[Commit, ...]:
         line = list(self.commits)
+        commit = self.head if commit == "HEAD" else Commit(commit)
         since = max((line.index(one) for one in known if one in line), default=-1)
         return tuple(reversed(line[since + 1 : line.index(commit) + 1]))[:most]
 

@@ -63,7 +63,11 @@ class GitSource:
             )
         return Fork(Commit(found), int(self.repo.git.rev_list("--count", f"{found}..{theirs}")))
 
-    def file(self, ref: str, path: str) -> SourceFile | None:
+    def file(self, ref: str | None, path: str) -> SourceFile | None:
+        if ref is None:
+            found = self.top / path
+            plain = found.is_file() and not found.is_symlink()
+            return SourceFile(path, found.read_bytes()) if plain else None
         try:
             entry: Any = self._named(ref).tree / path
         except KeyError:
@@ -109,9 +113,11 @@ class GitSource:
     def _shallow(self) -> bool:
         return self.repo.git.rev_parse("--is-shallow-repository") == "true"
 
-    def line(self, commit: Commit, known: Iterable[Commit], most: int) -> tuple[Commit, ...]:
+    def line(self, commit: str, known: Iterable[Commit], most: int) -> tuple[Commit, ...]:
+        if not self.repo.head.is_valid():
+            return ()
         without = [f"^{one}" for one in known if self._has(one)]
-        listed: str = self.repo.git.rev_list("--first-parent", f"--max-count={most}", commit, *without)
+        listed: str = self.repo.git.rev_list("--first-parent", f"--max-count={most}", self._named(commit), *without)
         return tuple(Commit(line) for line in listed.split())
 
     def _contains(self, ancestor: Commit, commit: Commit) -> bool:

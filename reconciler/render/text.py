@@ -7,6 +7,7 @@ from reconciler.core.diff import ModelPlan
 from reconciler.core.drift import Drift, DriftStatus
 from reconciler.core.evidence import Exhibit, Trend
 from reconciler.core.gate import Ruling, Verdict
+from reconciler.core.names import ModelName, Version
 from reconciler.core.plan import Effect, Plan, Verb, effects_of
 from reconciler.core.review import Origin, Review
 from reconciler.core.signature import Compatibility
@@ -122,6 +123,26 @@ def verdict_lines(verdicts: Iterable[Verdict]) -> Iterator[Line]:
     """What the gates said, those that refuse first: a line each."""
     for verdict in sorted(verdicts, key=lambda v: not v.blocks):
         yield ((RULING_STYLE[verdict.ruling], f"  {verdict.ruling.ljust(13)}  "), ("", words.verdict(verdict)))
+
+
+def gates_lines(model: ModelName, version: Version, verdicts: Sequence[Verdict]) -> Iterator[Line]:
+    """What the gates of a model say to one version, slot by slot."""
+    yield (("name", f"{words.clean(model)} v{version}"),)
+    if not verdicts:
+        yield (("", "  No gate guards any slot of it."),)
+    for slot in dict.fromkeys(verdict.admission.slot for verdict in verdicts):
+        ruled = [verdict for verdict in verdicts if verdict.admission.slot == slot]
+        noes = sum(verdict.blocks for verdict in ruled)
+        yield ()
+        yield (
+            ("error" if noes else "add", f"  {'closed' if noes else 'open'}".ljust(10)),
+            ("name", words.clean(slot)),
+            ("faint", f"  {len(ruled) - noes} of {len(ruled)} gates let it in"),
+        )
+        for verdict in sorted(ruled, key=lambda v: not v.blocks):
+            note = f" ({words.clean(verdict.note)})" if verdict.note else ""
+            told = f"{words.clean(verdict.gate)}: {words.clean(verdict.sentence)}{note}"
+            yield ((RULING_STYLE[verdict.ruling], f"    {verdict.ruling.ljust(10)}  "), ("", told))
 
 
 TREND_STYLE: dict[Trend, str] = {Trend.BETTER: "add", Trend.WORSE: "remove", Trend.NOT_COMPARABLE: "warn"}

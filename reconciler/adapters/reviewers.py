@@ -1,0 +1,76 @@
+"""Who approved a change: signed commits, and the reviews of the forge whose job this is."""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
+
+from reconciler.core.desired import Declared, Manifest, Pin, resolve
+from reconciler.core.gate import Guard, Override
+from reconciler.core.names import Commit, ModelName
+from reconciler.errors import Location, ReconcilerError, Severity
+from reconciler.ports import Forge, ManifestParser, Reviews
+
+if TYPE_CHECKING:
+    from reconciler.adapters.git_source import GitSource
+
+
+@dataclass(frozen=True, slots=True)
+class GitAndForge:
+    """The port `Reviewers`. Without a forge, signed commits alone can approve."""
+
+    source: "GitSource"
+    parse: ManifestParser
+    forge: Forge | None = None
+
+    def find(self, base: Commit | None, head: Commit, model: ModelName, signers: str) -> Reviews:
+        """
+        What was approved is what a model's manifest says, wherever it stands: an approval of an earlier declaration
+        does not count for a later one, and a merge or a moved line takes none away.
+        """
+        from reconciler.adapters.git_approvals import authors, signed_approvals
+
+        if base is None:
+            raise ReconcilerError("there is no commit before this change, so nobody can have reviewed it")
+        meant = self._declared(head, model)
+        signed = signed_approvals(
+            self.source.top, base, head, signers, lambda commit: self._declared(commit, model) == meant
+        )
+        wrote = authors(self.source.top, base, head)
+        if self.forge is None:
+            return Reviews(signed, wrote)
+        reviewed = self.forge.approvals(head)
+        return Reviews((*signed, *reviewed.approvals), tuple(dict.fromkeys((*wrote, *reviewed.authors))))
+
+    def _declared(self, commit: Commit, model: ModelName) -> Manifest | None:
+        """What a commit declares of a model, whatever the places it is declared in."""
+        checkout = self.source.read(commit)
+        fragments, problems = self.parse(checkout.files)
+        models, contradictions = resolve(fragments)
+        if any(p.severity is Severity.ERROR for p in (*checkout.problems, *problems, *contradictions)):
+            return None
+        manifest = models.get(model)
+        return None if manifest is None else without_places(manifest)
+
+
+NOWHERE = Location("")
+
+
+def without_places(manifest: Manifest) -> Manifest:
+    """The same declaration, with every place the same: equal ones ask for the same."""
+    return cast(Manifest, _placeless(manifest))
+
+
+def _placeless(value: Any) -> Any:
+    match value:
+        case Manifest():
+            fields = ("model", "description", "owners", "tags", "stages", "aliases", "gates", "overrides")
+            return replace(value, **{name: _placeless(getattr(value, name)) for name in fields})
+        case Declared():
+            return Declared(_placeless(value.value), NOWHERE)
+        case Pin() | Guard() | Override():
+            return replace(value, at=NOWHERE)
+        case tuple():
+            return tuple(_placeless(item) for item in cast("tuple[Any, ...]", value))
+        case dict():
+            return {key: _placeless(item) for key, item in cast("dict[Any, Any]", value).items()}
+        case _:
+            return value
