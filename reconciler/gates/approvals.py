@@ -45,14 +45,11 @@ class Approvals:
         asked = max(1, self.quorum.count)
         if len(counting) >= asked:
             return passed(f"approved by {_listed(counting)} of {group}")
-        others = sorted({a.who for a in approvals} - set(counting))
+        others = sorted({a.who for a in approvals if not counted((a,), people, authors)})
         told = f"only {_listed(counting)} approved" if counting else "nobody whose word counts approved"
         beside = f"; the authors' own and other people's do not count: {_listed(others)}" if others else ""
-        return failed(f"{_approvals(asked)} by {group} asked for, {told}{beside}")
-
-
-def _approvals(count: int) -> str:
-    return f"{count} approval is" if count == 1 else f"{count} approvals are"
+        wanted = f"an approval by {group} is" if asked == 1 else f"{asked} approvals by {group} are"
+        return failed(f"{wanted} asked for, {told}{beside}")
 
 
 def _listed(people: Iterable[str]) -> str:

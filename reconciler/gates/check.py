@@ -47,9 +47,7 @@ class CheckGate:
             return failed(f"{name} ran on other files than those that {version} has now")
         timeless = [record for record in on_these if between(record.ended_at, now) is None]
         if timeless:
-            return unknown(
-                f"when {name} ran on {version} cannot be told: {plain(timeless[0].ended_at, 40)!r} is no time"
-            )
+            return unknown(f"when {name} ran on {version} cannot be told: {plain(timeless[0].ended_at, 40)} is no time")
         # Of two that ended in the same moment, the one that failed; of those, the one that nobody signed.
         record = min(on_these, key=lambda r: (between(r.ended_at, now) or 0.0, r.passed, r.signed))
         return self._of(record, between(record.ended_at, now) or 0.0, name, version)

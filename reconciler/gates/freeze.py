@@ -69,7 +69,7 @@ class Window:
         return (_instant(begins, zone) for begins in _walls(self.start, wall, back=back))
 
     def __str__(self) -> str:
-        return f"`{plain(self.start, 60)}` in {plain(self.timezone, 60)}, for {duration(self.seconds)}"
+        return f"{plain(self.start, 60)} ({plain(self.timezone, 60)}), which lasts {duration(self.seconds)}"
 
 
 @dataclass(frozen=True, slots=True)

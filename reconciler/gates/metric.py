@@ -65,15 +65,14 @@ class Metric:
             measured = self._one(candidate, self._of(candidate))
             if isinstance(measured, Judgement):
                 return measured
-            return _together((*self._alone(measured), *self._without_incumbent()))
+            return _together((*self._alone(measured), *self._without_incumbent(measured)))
         pair = self._pair(candidate, incumbent)
         if isinstance(pair, Judgement):
             # A figure that is below the threshold is below it, whatever it is compared with.
             alone = self._one(candidate, self._of(candidate))
             told = () if isinstance(alone, Judgement) else tuple(self._alone(alone))
             return _together((*told, pair))
-        after, before = pair
-        return _together((*self._alone(after), *self._beside(after.value, before.value, incumbent)))
+        return _together((*self._alone(pair[0]), *self._beside(pair, incumbent)))
 
     def _of(self, facts: VersionFacts) -> list[Measured]:
         """The figures of a version that come into question."""
@@ -82,14 +81,16 @@ class Metric:
             return list(of_name)
         return [m for m in of_name if m.dataset is not None and self.dataset in {m.dataset.name, m.dataset.digest}]
 
+    def _none(self, facts: VersionFacts) -> Judgement:
+        where = f" on {plain(self.dataset, 80)}" if self.dataset else ""
+        why = facts.why_missing("version", "metrics", "run", "model") or "it was not logged"
+        return unknown(f"{plain(self.name, 80)} of v{facts.version}{where} is not known: {plain(why)}")
+
     def _one(self, facts: VersionFacts, found: list[Measured]) -> Measured | Judgement:
         """The one figure there is of a version."""
         metric = plain(self.name, 80)
         if not found:
-            where = f" on {plain(self.dataset, 80)}" if self.dataset else ""
-            logged = "it was not logged" if facts.metrics else "none were logged"
-            why = facts.why_missing("version", "metrics", "run", "model") or logged
-            return unknown(f"{metric} of v{facts.version}{where} is not known: {plain(why)}")
+            return self._none(facts)
         if len(found) > 1:
             names = ", ".join(sorted({_named(m) for m in found}))
             return unknown(
@@ -102,8 +103,11 @@ class Metric:
     def _pair(self, candidate: VersionFacts, incumbent: VersionFacts) -> _Pair | Judgement:
         """The two figures to compare: those on the same data."""
         after, before = self._of(candidate), self._of(incumbent)
+        for facts, found in ((candidate, after), (incumbent, before)):
+            if not found:
+                return self._none(facts)
         common = {_digest(m) for m in after} & {_digest(m) for m in before}
-        if after and before and not common:
+        if not common:
             return unknown(
                 f"{plain(self.name, 80)} cannot be compared: v{candidate.version} was measured on "
                 f"{plain(_data(after))}, v{incumbent.version} on {plain(_data(before))}"
@@ -119,10 +123,10 @@ class Metric:
                 return next(side for side in sides if isinstance(side, Judgement))
 
     def _alone(self, measured: Measured) -> Iterator[Judgement]:
-        value, on = measured.value, "" if measured.dataset is None else f" on {plain(measured.dataset.name, 80)}"
-        told = f"{plain(self.name, 80)}{on} is "
+        value, told = measured.value, f"{self._told(measured)} is "
         if self.threshold is None:
-            yield passed(told + number(value))
+            if not self.compares:
+                yield passed(told + number(value))
             return
         met = value >= self.threshold if self.greater_is_better else value <= self.threshold
         shown, threshold = apart(value, self.threshold)
@@ -130,14 +134,15 @@ class Metric:
         place = worse if not met else "exactly" if value == self.threshold else better
         yield (passed if met else failed)(f"{told}{shown}, {place} the threshold {threshold}")
 
-    def _without_incumbent(self) -> Iterator[Judgement]:
+    def _without_incumbent(self, measured: Measured) -> Iterator[Judgement]:
         if self.compares:
-            yield passed("there is no incumbent to improve on")
+            yield passed(f"{self._told(measured)} is {number(measured.value)}, there is no incumbent to improve on")
 
-    def _beside(self, after: float, before: float, incumbent: VersionFacts) -> Iterator[Judgement]:
+    def _beside(self, pair: _Pair, incumbent: VersionFacts) -> Iterator[Judgement]:
+        after, before = pair[0].value, pair[1].value
         shown, old = apart(after, before)
         how = "as good as" if after == before else "better than" if self._improves(after, before) else "worse than"
-        beside = f"{shown} is {how} the {old} of v{incumbent.version}"
+        beside = f"{self._told(pair[0])} is {shown}, {how} the {old} of v{incumbent.version}"
         if self.min_absolute_change is not None:
             asked = before + self.min_absolute_change if self.greater_is_better else before - self.min_absolute_change
             met = after >= asked if self.greater_is_better else after <= asked
@@ -154,6 +159,10 @@ class Metric:
                 by, least = _parts(abs(part), self.min_relative_change)
                 met = part >= self.min_relative_change
                 yield _ruled(met, f"{beside}{_by(after, before, by)}, an improvement by {least} is asked for")
+
+    def _told(self, measured: Measured) -> str:
+        where = "" if measured.dataset is None else f" on {plain(measured.dataset.name, 80)}"
+        return plain(self.name, 80) + where
 
     def _improves(self, after: float, before: float) -> bool:
         return after > before if self.greater_is_better else after < before

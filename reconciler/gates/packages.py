@@ -56,7 +56,7 @@ class Requirements:
         why = candidate.why_missing("version", "requirements")
         if why or candidate.requirements is None:
             return unknown(f"what {version} requires is not known: {plain(why or 'it was not read')}")
-        asked = [line for line in candidate.requirements if line.strip() and not _OPTION.match(line)]
+        asked = [line for line in candidate.requirements if line.strip() and not _asks_for_nothing(line)]
         faults: list[str] = []
         if forbidden := [line for line in asked if self._forbids(line)]:
             faults.append(f"{version} requires {_listed(forbidden)}, which the policy forbids")
@@ -75,19 +75,29 @@ class Requirements:
 
 
 # Where packages come from, and how they are installed; `-r` and `-e` ask for some, and are not among these.
-_OPTION = re.compile(
-    r"\s*(-i|-f|-c|--(index-url|extra-index-url|no-index|find-links|constraint|trusted-host|pre|prefer-binary"
-    r"|no-binary|only-binary|require-hashes|use-feature))(?![\w-])"
+_OPTIONS = frozenset(
+    {
+        *("-i", "-f", "-c", "--index-url", "--extra-index-url", "--no-index", "--find-links", "--constraint"),
+        *("--trusted-host", "--pre", "--prefer-binary", "--no-binary", "--only-binary", "--require-hashes"),
+    }
 )
 _NAMED = re.compile(
     r"\s*(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(?:\[[^\[\]]*\])?\s*(?P<rest>(?:[(<>=!~;@ ].*)?)",
     re.ASCII | re.DOTALL,
 )
 _EXACTLY = re.compile(r"\(?\s*===?\s*[A-Za-z0-9][A-Za-z0-9.!+_-]*\s*\)?\s*(?:(?:;|\s--hash=).*)?", re.ASCII | re.DOTALL)
-_ADDRESS = re.compile(r"\s*(?:[a-z]+\+)?(?:https?|ssh|git|file)://\S+", re.ASCII)
-_FIXED = re.compile(
-    r"@[0-9a-f]{40}(?:[0-9a-f]{24})?(?=[#;\s]|$)|[#&]sha(?:256=[0-9a-f]{64}|512=[0-9a-f]{128})(?=[&;\s]|$)"
+_ADDRESS = re.compile(r"\s*(?:[a-z]+\+)?(?:https?|ssh|git|file)://[^\s;]+", re.ASCII)
+_COMMIT = re.compile(r"git\+[^#]+@(?:[0-9a-f]{40}|[0-9a-f]{64})(?:#.*)?", re.ASCII)
+_HASHED = re.compile(
+    r"[a-z]+://[^#]+#(?:.*&)?sha(?:256=[0-9a-f]{64}|384=[0-9a-f]{96}|512=[0-9a-f]{128})(?:&.*)?", re.ASCII
 )
+
+
+def _asks_for_nothing(line: str) -> bool:
+    """Whether a line has options alone that install nothing; quotes might hide others."""
+    words = line.split()
+    options = {word.partition("=")[0] for word in words if word.startswith("-")}
+    return words[0].startswith("-") and options <= _OPTIONS and not set("\"'\\") & set(line)
 
 
 def _name(line: str) -> str:
@@ -97,16 +107,16 @@ def _name(line: str) -> str:
 
 
 def _is_pinned(line: str) -> bool:
-    if address := _ADDRESS.match(line):
-        return bool(_FIXED.search(address[0]))
-    matched = _NAMED.fullmatch(line)
-    if matched is None:
-        return False
-    rest = matched["rest"].strip()
-    if rest.startswith("@"):
-        address = _ADDRESS.match(rest[1:])
-        return address is not None and bool(_FIXED.search(address[0]))
-    return _EXACTLY.fullmatch(rest) is not None
+    if not (named := None if _ADDRESS.match(line) else _NAMED.fullmatch(line)):
+        return _is_fixed(line)
+    rest = named["rest"].strip()
+    return _is_fixed(rest[1:]) if rest.startswith("@") else _EXACTLY.fullmatch(rest) is not None
+
+
+def _is_fixed(text: str) -> bool:
+    """Whether it is an address whose content cannot change: a commit of git, or a file with a hash."""
+    address = _ADDRESS.match(text)
+    return address is not None and any(fixed.fullmatch(address[0].strip()) for fixed in (_COMMIT, _HASHED))
 
 
 def _normal(name: str) -> str:
