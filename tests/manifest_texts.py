@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from reconciler.adapters.manifest_yaml import MAX_VERSION
 from reconciler.core.desired import Manifest, Pin
-from reconciler.core.names import alias_fault, tag_key_fault
+from reconciler.core.names import alias_fault, look_alike_fault, tag_key_fault
 
 Data: TypeAlias = dict[str, Any]
 
@@ -41,9 +41,12 @@ pins: st.SearchStrategy[Any] = st.one_of(
     st.fixed_dictionaries(dict[str, Any](run_id=run_ids), optional={"comment": prose}),
 )
 names = st.text(VISIBLE, min_size=1, max_size=40).filter(
-    lambda name: name.strip() not in {"", ".", ".."} and not {"/", ":"} & set(name)
+    lambda name: name.strip() not in {"", ".", ".."} and not {"/", ":"} & set(name) and look_alike_fault(name) is None
 )
-alias_names = st.text(WORD, min_size=1, max_size=20).filter(lambda name: alias_fault(name) is None)
+alias_names = st.text(WORD, min_size=1, max_size=20).filter(
+    lambda name: alias_fault(name) is None and look_alike_fault(name) is None
+)
+owners = st.text(VISIBLE, min_size=1, max_size=10).filter(lambda name: name.strip() and look_alike_fault(name) is None)
 tag_keys = st.from_regex(r"[A-Za-z0-9_\-. :/]{1,20}", fullmatch=True).filter(lambda key: tag_key_fault(key) is None)
 tag_values = st.one_of(st.text(VISIBLE, max_size=20), st.integers(-9, 9), st.integers())
 
@@ -56,7 +59,7 @@ manifests: st.SearchStrategy[Data] = st.fixed_dictionaries(
     {"model": names},
     optional={
         "description": prose,
-        "owners": st.lists(st.text(VISIBLE, min_size=1, max_size=10).filter(str.strip), max_size=3),
+        "owners": st.lists(owners, max_size=3),
         "tags": st.dictionaries(tag_keys, tag_values, max_size=3),
         "stages": st.fixed_dictionaries(
             {},

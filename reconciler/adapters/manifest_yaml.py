@@ -4,23 +4,14 @@ JSON Schema is made from them too; what they accept becomes core types at once.
 """
 
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    ValidationError,
-    WithJsonSchema,
-    model_validator,
-)
-from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError
+from pydantic import BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
+from pydantic_core import ErrorDetails
 
 from reconciler.adapters.located_yaml import (
     Kind,
@@ -33,10 +24,38 @@ from reconciler.adapters.located_yaml import (
     read_documents,
     shown,
 )
+from reconciler.adapters.spelling import (
+    INVISIBLE_IN_PROSE,
+    LINE_JSON,
+    MAX_NAME,
+    PROSE_JSON,
+    PROSE_PATTERN,
+    SLOT_JSON,
+    JsonShape,
+    JudgedLater,
+    Name,
+    Prose,
+    Reader,
+    SlotName,
+    Spec,
+    SpellingCode,
+    distinct,
+    fault,
+    filled,
+    json_of_list,
+    json_of_mapping,
+    listed,
+    mapping,
+    nearest,
+    prose,
+    refuse_look_alikes,
+    slot_key,
+    text,
+    wrong_type,
+)
 from reconciler.core.desired import Declared, Manifest, Pin
 from reconciler.core.names import (
     ALIAS_PATTERN,
-    MAX_DESCRIPTION,
     MAX_TAG_VALUE,
     MLFLOW_TAG_PREFIX,
     MODEL_NAME_PATTERN,
@@ -44,6 +63,7 @@ from reconciler.core.names import (
     TAG_KEY_PATTERN,
     AliasName,
     ModelName,
+    Slot,
     Stage,
     Version,
     alias_fault,
@@ -54,9 +74,9 @@ from reconciler.core.names import (
 from reconciler.errors import Location, Problem
 
 if TYPE_CHECKING:
-    from pydantic import GetJsonSchemaHandler
-
-    # Not at run time: it would import the whole core, which reading YAML has no use for.
+    # Not at run time: it would import the whole core and all gates, which reading most manifests has no use for.
+    from reconciler.adapters.gate_yaml import GateBuilder
+    from reconciler.core.gate import Guard, Override
     from reconciler.ports import SourceFile
 
 T = TypeVar("T")
@@ -65,15 +85,11 @@ T = TypeVar("T")
 class ManifestCode(StrEnum):
     """What can be wrong with what a document says."""
 
-    WRONG_TYPE = "wrong-type"
-    UNKNOWN_KEY = "unknown-key"
     MISSING_MODEL = "missing-model"
     INVALID_MODEL_NAME = "invalid-model-name"
-    INVALID_TEXT = "invalid-text"
     INVALID_OWNER = "invalid-owner"
     INVALID_TAG_KEY = "invalid-tag-key"
     INVALID_TAG_VALUE = "invalid-tag-value"
-    UNKNOWN_STAGE = "unknown-stage"
     EMPTY_STAGE = "empty-stage"
     INACTIVE_STAGE_EMPTY = "inactive-stage-empty"
     INVALID_VERSION = "invalid-version"
@@ -82,27 +98,32 @@ class ManifestCode(StrEnum):
     INVALID_RUN_ID = "invalid-run-id"
     INVALID_ALIAS = "invalid-alias"
     SEVERAL_VERSIONS = "several-versions"
+    INVALID_REASON = "invalid-reason"
+    INVALID_UNTIL = "invalid-until"
 
 
-CODES = frozenset[str]({*YamlCode, *ManifestCode})
+CODES = frozenset[str]({*YamlCode, *SpellingCode, *ManifestCode})
 """Every code of a problem that `parse` can find."""
 
 MAX_VERSION = 2**31 - 1
-MAX_OWNER = 256
 
 # MLflow's `_RUN_ID_REGEX` (3.17) without the letters of other scripts that its `\w` lets through, and without the line
 # feed that its `$` does. See contract/test_run_ids.py::test_mlflow_accepts_every_run_id_that_we_accept.
 RUN_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,255}$"
 VERSION_PATTERN = r"^[1-9][0-9]{0,9}$"
+MIN_REASON = 10
+UNTIL_PATTERN = (
+    r"^[2-9][0-9]{3}-[0-9]{2}-[0-9]{2}"
+    r"(T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2}))?$"
+)
 
-# Joiners are invisible, but emoji and several scripts cannot be written without them.
-_INVISIBLE_IN_PROSE = "\n\t\u200c\u200d"
 
-
-def parse(files: "Iterable[SourceFile]") -> tuple[tuple[Manifest, ...], tuple[Problem, ...]]:
+def parse(
+    files: "Iterable[SourceFile]", build: "GateBuilder | None" = None
+) -> tuple[tuple[Manifest, ...], tuple[Problem, ...]]:
     """
     The manifests in the order of the files, and everything wrong with the rest, in the order of places. A document with
-    a problem gives no manifest.
+    a problem gives no manifest. `build` is what gates are made with, where a manifest has some.
     """
     manifests: list[Manifest] = []
     problems: list[Problem] = []
@@ -111,131 +132,79 @@ def parse(files: "Iterable[SourceFile]") -> tuple[tuple[Manifest, ...], tuple[Pr
             problems.extend(document.problems)
             if document.root is None:
                 continue
-            manifest, faults = _judge(document.root)
+            manifest, faults = _judge(document.root, build)
             problems.extend(faults)
             if manifest is not None and not document.problems:
                 manifests.append(manifest)
-    # What stands behind an anchor is judged wherever an alias puts it, and is wrong in one place.
-    distinct = {(problem.location, problem.code): problem for problem in sorted(problems, reverse=True)}
-    return tuple(manifests), tuple(sorted(distinct.values()))
-
-
-@dataclass(frozen=True, slots=True)
-class _Fault:
-    """What is wrong with a value; `said` goes on after the name of the thing."""
-
-    code: ManifestCode
-    said: str
-    fix: str
-    of_key: bool = False
-
-
-def _fault(code: ManifestCode, said: str, fix: str, *, of_key: bool = False) -> PydanticCustomError:
-    return PydanticCustomError("manifest", "a manifest is wrong", {"fault": _Fault(code, said, fix, of_key)})
-
-
-def _wrong_type(value: YamlValue, expected: str, fix: str) -> PydanticCustomError:
-    return _fault(ManifestCode.WRONG_TYPE, f" is {described(value)}, and {expected} was expected.", fix)
-
-
-def _mapping(value: YamlValue) -> YamlMap:
-    if isinstance(value, YamlMap):
-        return value
-    if isinstance(value, YamlScalar) and value.kind is Kind.NULL:
-        raise _wrong_type(value, "a mapping", "Remove the key, or write something below it.")
-    raise _wrong_type(value, "a mapping", "Write `key: value` lines below it.")
-
-
-def _text(value: YamlValue, expected: str = "a text") -> str:
-    match value:
-        case YamlScalar(kind=Kind.TEXT):
-            return value.text
-        case YamlScalar(kind=Kind.NULL):
-            raise _wrong_type(value, expected, "Write a text, or remove it.")
-        case YamlScalar():
-            raise _wrong_type(value, expected, f'Quote it: `"{shown(value.text)}"`.')
-        case _:
-            raise _wrong_type(value, expected, "Write one text.")
-
-
-def _prose(value: YamlValue) -> str:
-    text = _text(value)
-    if len(text) > MAX_DESCRIPTION:
-        said = f" has {len(text)} characters, and a description or comment has at most {MAX_DESCRIPTION}."
-        raise _fault(ManifestCode.INVALID_TEXT, said, "Shorten it.")
-    if has_control_characters(text, _INVISIBLE_IN_PROSE):
-        raise _fault(
-            ManifestCode.INVALID_TEXT,
-            f" is {described(value)}, which holds control or invisible characters.",
-            "Remove the escaped characters.",
-        )
-    return text
+    return tuple(manifests), distinct(problems)
 
 
 def _model_name(value: YamlValue) -> ModelName:
     if not isinstance(value, YamlScalar) or value.kind is Kind.NULL:
-        raise _fault(
+        raise fault(
             ManifestCode.INVALID_MODEL_NAME,
             f" is {described(value)}, and a model's name was expected.",
             "Write the name that the registry has.",
         )
     if value.kind is not Kind.TEXT:
-        raise _fault(
+        raise fault(
             ManifestCode.INVALID_MODEL_NAME,
             f" is {described(value)}, which is no text, and a model's name is one.",
             f'Quote it: `"{shown(value.text)}"`.',
         )
-    if fault := model_name_fault(value.text):
-        raise _fault(
+    if why := model_name_fault(value.text):
+        raise fault(
             ManifestCode.INVALID_MODEL_NAME,
-            f" is {described(value)}: {fault}.",
+            f" is {described(value)}: {why}.",
             "Write the name that the registry has.",
         )
+    refuse_look_alikes(value.text)
     return ModelName(value.text)
 
 
 def _owners(value: YamlValue) -> YamlList:
     if isinstance(value, YamlList):
         return value
-    raise _wrong_type(value, "a list of texts", 'Write a list: `["@team"]`.')
+    raise wrong_type(value, "a list of texts", 'Write a list: `["@team"]`.')
 
 
 def _owner(value: YamlValue) -> str:
-    text = _text(value)
-    if not text.strip() or len(text) > MAX_OWNER or has_control_characters(text):
-        raise _fault(
+    owner = text(value)
+    if not owner.strip() or len(owner) > MAX_NAME or has_control_characters(owner):
+        raise fault(
             ManifestCode.INVALID_OWNER,
-            f" is {described(value)}, and a name of 1 to {MAX_OWNER} visible characters was expected.",
+            f" is {described(value)}, and a name of 1 to {MAX_NAME} visible characters was expected.",
             'Write a user, a team or an address, such as `"@acme/risk-ml"`.',
         )
-    return text
+    refuse_look_alikes(owner)
+    return owner
 
 
 def _tag_key(key: str) -> str:
-    if fault := tag_key_fault(key):
-        said = f": the key `{shown(key)}` is not accepted: {fault}."
-        raise _fault(ManifestCode.INVALID_TAG_KEY, said, "Rename it.", of_key=True)
+    if why := tag_key_fault(key):
+        said = f": the key `{shown(key)}` is not accepted: {why}."
+        raise fault(ManifestCode.INVALID_TAG_KEY, said, "Rename it.", of_key=True)
     return key
 
 
 def _tag_value(value: YamlValue) -> str:
     if not isinstance(value, YamlScalar):
-        raise _fault(
+        raise fault(
             ManifestCode.INVALID_TAG_VALUE,
             f" is {described(value)}, and the value of a tag is a text.",
             "Write one text; quote it if it is to hold brackets.",
         )
     if value.kind not in {Kind.TEXT, Kind.INTEGER}:
-        raise _fault(
+        raise fault(
             ManifestCode.INVALID_TAG_VALUE,
             f" is {described(value)}, which YAML takes for a {value.kind}, and the value of a tag is a text.",
             f'Quote it: `"{shown(value.text)}"`.',
         )
     if len(value.text) > MAX_TAG_VALUE:
         said = f" has {len(value.text)} characters, and the value of a tag has at most {MAX_TAG_VALUE}."
-        raise _fault(ManifestCode.INVALID_TAG_VALUE, said, "Shorten it.")
-    if has_control_characters(value.text, _INVISIBLE_IN_PROSE):
-        raise _fault(
+        raise fault(ManifestCode.INVALID_TAG_VALUE, said, "Shorten it.")
+    if has_control_characters(value.text, INVISIBLE_IN_PROSE):
+        raise fault(
             ManifestCode.INVALID_TAG_VALUE,
             f" is {described(value)}, which holds control or invisible characters.",
             "Remove the escaped characters.",
@@ -244,9 +213,10 @@ def _tag_value(value: YamlValue) -> str:
 
 
 def _alias_name(key: str) -> AliasName:
-    if fault := alias_fault(key):
-        said = f": `{shown(key)}` cannot be an alias: {fault}."
-        raise _fault(ManifestCode.INVALID_ALIAS, said, "Rename it.", of_key=True)
+    if why := alias_fault(key):
+        said = f": `{shown(key)}` cannot be an alias: {why}."
+        raise fault(ManifestCode.INVALID_ALIAS, said, "Rename it.", of_key=True)
+    refuse_look_alikes(key, of_key=True)
     return AliasName(key)
 
 
@@ -263,30 +233,30 @@ _WORD = re.compile(r"[^\W\d][\w.-]*")
 def _version(value: YamlValue) -> Version:
     if not isinstance(value, YamlScalar) or value.kind is Kind.NULL:
         said = f" is {described(value)}, and the number of a version was expected."
-        raise _fault(ManifestCode.INVALID_VERSION, said, _VERSION_FIX)
-    text = value.text
-    if re.fullmatch(VERSION_PATTERN.strip("^$"), text):
-        if int(text) > MAX_VERSION:
+        raise fault(ManifestCode.INVALID_VERSION, said, _VERSION_FIX)
+    written = value.text
+    if re.fullmatch(VERSION_PATTERN.strip("^$"), written):
+        if int(written) > MAX_VERSION:
             said = f" is {described(value)}, and a version is at most {MAX_VERSION}."
-            raise _fault(ManifestCode.INVALID_VERSION, said, _VERSION_FIX)
-        return Version(int(text))
-    if value.kind is Kind.TEXT and _is_mutable(text):
-        numbered = _NUMBERED.fullmatch(text)
+            raise fault(ManifestCode.INVALID_VERSION, said, _VERSION_FIX)
+        return Version(int(written))
+    if value.kind is Kind.TEXT and _is_mutable(written):
+        numbered = _NUMBERED.fullmatch(written)
         fix = f"Write `{numbered[1]}`." if numbered else _VERSION_FIX
-        raise _fault(ManifestCode.MUTABLE_REFERENCE, f" is {described(value)}, {_WHY_IMMUTABLE}", fix)
-    fix = f"If this is a run, write `{{run_id: {text}}}`." if _RUN_LIKE.fullmatch(text) else _VERSION_FIX
-    raise _fault(
+        raise fault(ManifestCode.MUTABLE_REFERENCE, f" is {described(value)}, {_WHY_IMMUTABLE}", fix)
+    fix = f"If this is a run, write `{{run_id: {written}}}`." if _RUN_LIKE.fullmatch(written) else _VERSION_FIX
+    raise fault(
         ManifestCode.INVALID_VERSION,
         f" is {described(value)}, and a version's number was expected: 1 or more, in digits alone, no leading zero.",
         fix,
     )
 
 
-def _is_mutable(text: str) -> bool:
+def _is_mutable(written: str) -> bool:
     """Whether this is meant as a name for a version: `latest`, `v4`, a stage, an alias, a URI of MLflow's."""
-    if _RUN_LIKE.fullmatch(text):
+    if _RUN_LIKE.fullmatch(written):
         return False
-    return text.startswith(("@", "models:")) or _WORD.fullmatch(text) is not None
+    return written.startswith(("@", "models:")) or _WORD.fullmatch(written) is not None
 
 
 def _run_id(value: YamlValue) -> str:
@@ -296,12 +266,36 @@ def _run_id(value: YamlValue) -> str:
         or value.kind in {Kind.NULL, Kind.BOOLEAN}
         or not re.fullmatch(RUN_ID_PATTERN.strip("^$"), value.text)
     ):
-        raise _fault(
+        raise fault(
             ManifestCode.INVALID_RUN_ID,
             f" is {described(value)}, and the id of an MLflow run was expected: letters, digits, `_` and `-`.",
             "Copy it from the run's page or from the version's `run_id`.",
         )
     return value.text
+
+
+def _reason(value: YamlValue) -> str:
+    written = prose(value)
+    if len(written.strip()) < MIN_REASON:
+        said = f" is {described(value)}, and a reason of at least {MIN_REASON} characters was expected."
+        raise fault(ManifestCode.INVALID_REASON, said, "Say why; those who approve it will read it.")
+    return written
+
+
+def _until(value: YamlValue) -> str:
+    """RFC 3339 in UTC, to the second, so that times compare as their texts do."""
+    written = value.text if isinstance(value, YamlScalar) and value.kind is Kind.TEXT else ""
+    try:
+        if not re.fullmatch(UNTIL_PATTERN.strip("^$"), written):
+            raise ValueError(written)
+        time = datetime.fromisoformat(written if "T" in written else f"{written}T00:00:00Z").astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise fault(
+            ManifestCode.INVALID_UNTIL,
+            f" is {described(value)}, and a date or a time with its zone was expected.",
+            "Write `2026-12-01`, at whose beginning it is over, or `2026-12-01T18:00:00Z`.",
+        ) from None
+    return f"{time:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _pin(value: YamlValue) -> YamlMap:
@@ -314,7 +308,7 @@ def _pin(value: YamlValue) -> YamlMap:
             whole["version"] = value
             return whole
         case YamlList():
-            raise _wrong_type(value, "a version", "Take the inner brackets away.")
+            raise wrong_type(value, "a version", "Take the inner brackets away.")
 
 
 def _pins(value: YamlValue) -> list[YamlValue]:
@@ -322,7 +316,7 @@ def _pins(value: YamlValue) -> list[YamlValue]:
     if isinstance(value, YamlList):
         return list(value)
     if isinstance(value, YamlScalar) and value.kind is Kind.NULL:
-        raise _fault(
+        raise fault(
             ManifestCode.EMPTY_STAGE,
             f" is {described(value)}, which may be an oversight.",
             "Write `[]` if the stage must be empty; remove the key if the stage is not to be governed.",
@@ -333,7 +327,7 @@ def _pins(value: YamlValue) -> list[YamlValue]:
 def _pins_of_inactive(value: YamlValue) -> list[YamlValue]:
     empty = isinstance(value, YamlScalar) and value.kind is Kind.NULL
     if empty or (isinstance(value, YamlList) and not value):
-        raise _fault(
+        raise fault(
             ManifestCode.EMPTY_STAGE if empty else ManifestCode.INACTIVE_STAGE_EMPTY,
             f" is {'empty' if empty else '`[]`'}, and `None` and `Archived` are where versions are put, not slots that "
             "can be kept empty.",
@@ -346,7 +340,7 @@ def _alias_target(value: YamlValue) -> YamlMap | None:
     if isinstance(value, YamlScalar) and value.kind is Kind.NULL:
         return None
     if isinstance(value, YamlList):
-        raise _fault(
+        raise fault(
             ManifestCode.SEVERAL_VERSIONS,
             " is a list, and an alias names one version.",
             "Write one version, or `null` if the alias must not exist.",
@@ -354,28 +348,11 @@ def _alias_target(value: YamlValue) -> YamlMap | None:
     return _pin(value)
 
 
-@dataclass(frozen=True, slots=True)
-class _JsonShape:
-    """What people may write, as JSON Schema, made from the long form: which is all that pydantic sees of it."""
-
-    of: Callable[[dict[str, Any]], dict[str, Any]]
-
-    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: "GetJsonSchemaHandler") -> dict[str, Any]:
-        return self.of(handler(core))
-
-
 _VERSION_JSON: list[dict[str, Any]] = [
     {"type": "integer", "minimum": 1, "maximum": MAX_VERSION},
     {"type": "string", "pattern": VERSION_PATTERN},
 ]
-_PROSE_PATTERN = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$"
-_PROSE_JSON = {"type": "string", "maxLength": MAX_DESCRIPTION, "pattern": _PROSE_PATTERN}
 _MODEL_NAME_JSON = {"type": "string", "pattern": MODEL_NAME_PATTERN, "not": {"pattern": r"^(\s*|\.\.?)$"}}
-_OWNER_JSON = {
-    "type": "string",
-    "maxLength": MAX_OWNER,
-    "pattern": r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
-}
 _TAG_KEY_JSON = {
     "pattern": TAG_KEY_PATTERN,
     "not": {
@@ -383,8 +360,9 @@ _TAG_KEY_JSON = {
     },
 }
 _TAG_VALUE_JSON = {
-    "oneOf": [{"type": "string", "maxLength": MAX_TAG_VALUE, "pattern": _PROSE_PATTERN}, {"type": "integer"}]
+    "oneOf": [{"type": "string", "maxLength": MAX_TAG_VALUE, "pattern": PROSE_PATTERN}, {"type": "integer"}]
 }
+_UNTIL_JSON = {"type": "string", "pattern": UNTIL_PATTERN}
 _ALIAS_JSON = {"pattern": ALIAS_PATTERN, "not": {"pattern": "^([Ll][Aa][Tt][Ee][Ss][Tt]|[Vv][0-9]+)$"}}
 
 
@@ -398,26 +376,15 @@ def _json_of_alias(long: dict[str, Any]) -> dict[str, Any]:
     return {"oneOf": [*_VERSION_JSON, long, {"type": "null"}]}
 
 
-def _json_of_mapping(long: dict[str, Any], keys: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "object", "propertyNames": keys, "additionalProperties": long["additionalProperties"]}
-
-
-class _Spec(BaseModel):
-    """How a mapping is spelled. Models are built when they are first used, which keeps the import cheap."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
-
-
 _RunId = Annotated[
     str,
     PlainValidator(_run_id),
     WithJsonSchema({"oneOf": [{"type": "string", "pattern": RUN_ID_PATTERN}, {"type": "number", "minimum": 0}]}),
 ]
 _VersionNumber = Annotated[Version, PlainValidator(_version), WithJsonSchema({"oneOf": _VERSION_JSON})]
-_Prose = Annotated[str, PlainValidator(_prose), WithJsonSchema(_PROSE_JSON)]
 
 
-class PinSpec(_Spec):
+class PinSpec(Spec):
     """A version by its number, by the run that it came from, or by both, in which case both must hold."""
 
     model_config = ConfigDict(
@@ -431,7 +398,7 @@ class PinSpec(_Spec):
         "version when a model is deleted and registered again.",
         examples=["8c1f0c9d1f5d4f0a9f0e0b6a5f3a2b1c"],
     )
-    comment: _Prose | None = Field(
+    comment: Prose | None = Field(
         None,
         description="Why this version. It becomes the description of the version in the registry.",
         examples=["Promoted after 2-week A/B test on Staging."],
@@ -440,7 +407,7 @@ class PinSpec(_Spec):
     @model_validator(mode="after")
     def _names_a_version(self) -> "PinSpec":
         if self.version is None and self.run_id is None:
-            raise _fault(
+            raise fault(
                 ManifestCode.MISSING_VERSION,
                 " names no version, and `version`, `run_id` or both were expected.",
                 "Add `version: 4`, or the `run_id`.",
@@ -449,11 +416,11 @@ class PinSpec(_Spec):
 
 
 _Pin = Annotated[PinSpec, BeforeValidator(_pin)]
-_Active = Annotated[tuple[_Pin, ...], BeforeValidator(_pins), _JsonShape(partial(_json_of_pins, least=0))]
-_Inactive = Annotated[tuple[_Pin, ...], BeforeValidator(_pins_of_inactive), _JsonShape(partial(_json_of_pins, least=1))]
+_Active = Annotated[tuple[_Pin, ...], BeforeValidator(_pins), JsonShape(partial(_json_of_pins, least=0))]
+_Inactive = Annotated[tuple[_Pin, ...], BeforeValidator(_pins_of_inactive), JsonShape(partial(_json_of_pins, least=1))]
 
 
-class StagesSpec(_Spec):
+class StagesSpec(Spec):
     """
     Which versions are in which stage. A stage that is not mentioned is not governed; in one that is, the manifest is
     the whole truth: any other version moves to Archived.
@@ -489,34 +456,75 @@ class StagesSpec(_Spec):
 
 
 _ModelName = Annotated[ModelName, PlainValidator(_model_name), WithJsonSchema(_MODEL_NAME_JSON)]
-_Owner = Annotated[str, PlainValidator(_owner), WithJsonSchema(_OWNER_JSON)]
+_Owner = Annotated[str, PlainValidator(_owner), WithJsonSchema(LINE_JSON)]
 _Owners = Annotated[tuple[_Owner, ...], BeforeValidator(_owners)]
 _Tags = Annotated[
     dict[
         Annotated[str, BeforeValidator(_tag_key)],
         Annotated[str, PlainValidator(_tag_value), WithJsonSchema(_TAG_VALUE_JSON)],
     ],
-    BeforeValidator(_mapping),
-    _JsonShape(partial(_json_of_mapping, keys=_TAG_KEY_JSON)),
+    BeforeValidator(mapping),
+    JsonShape(partial(json_of_mapping, keys=_TAG_KEY_JSON)),
 ]
-_Stages = Annotated[StagesSpec, BeforeValidator(_mapping)]
+_Stages = Annotated[StagesSpec, BeforeValidator(mapping)]
 _Aliases = Annotated[
     dict[
         Annotated[AliasName, BeforeValidator(_alias_name)],
-        Annotated[PinSpec | None, BeforeValidator(_alias_target), _JsonShape(_json_of_alias)],
+        Annotated[PinSpec | None, BeforeValidator(_alias_target), JsonShape(_json_of_alias)],
     ],
-    BeforeValidator(_mapping),
-    _JsonShape(partial(_json_of_mapping, keys=_ALIAS_JSON)),
+    BeforeValidator(mapping),
+    JsonShape(partial(json_of_mapping, keys=_ALIAS_JSON)),
 ]
 
 
-class ManifestSpec(_Spec):
+class OverrideSpec(Spec):
+    """
+    A request to let versions of this model in against one gate's no, for a time. It counts if the policy lets that gate
+    be overridden, and only once those whom the policy names for it have approved the change that brings it.
+    """
+
+    model_config = ConfigDict(title="Override")
+
+    gate: Name = Field(description="The gate, by the name that the policy and the reports call it.", examples=["soak"])
+    slot: SlotName | None = Field(
+        None, description="The slot that it is about; every slot if left away.", examples=["Production", "@champion"]
+    )
+    reason: Annotated[str, PlainValidator(_reason), WithJsonSchema({**PROSE_JSON, "minLength": MIN_REASON})] = Field(
+        description="Why, for those who approve it and for those who look it up later.",
+        examples=["The hot fix for INC-4711 cannot wait for three days in Staging."],
+    )
+    until: Annotated[str, PlainValidator(_until), WithJsonSchema(_UNTIL_JSON)] = Field(
+        description="When it ends: a date, at whose beginning in UTC it is over, or a time with its zone.",
+        examples=["2026-12-01", "2026-12-01T18:00:00+01:00"],
+    )
+
+
+def _gate_list() -> Any:
+    from reconciler.adapters.gate_yaml import GateSpec
+
+    return tuple[GateSpec, ...]
+
+
+_Gates = Annotated[
+    dict[
+        Annotated[str, BeforeValidator(slot_key)],
+        Annotated[Any, PlainValidator(listed), JudgedLater(_gate_list), JsonShape(json_of_list)],
+    ],
+    BeforeValidator(filled),
+    JsonShape(partial(json_of_mapping, keys=SLOT_JSON, least=1)),
+]
+_Overrides = Annotated[
+    tuple[Annotated[OverrideSpec, BeforeValidator(mapping)], ...], BeforeValidator(listed), JsonShape(json_of_list)
+]
+
+
+class ManifestSpec(Spec):
     """The declaration of one registered model, or a part of it: several documents and files may add up to one."""
 
     model_config = ConfigDict(title="Manifest of a registered model")
 
     model: _ModelName = Field(description="The name of the registered model.", examples=["RiskClassifier"])
-    description: _Prose | None = Field(
+    description: Prose | None = Field(
         None, description="The description of the registered model.", examples=["Scores consumer loan applications."]
     )
     owners: _Owners | None = Field(
@@ -534,31 +542,67 @@ class ManifestSpec(_Spec):
         "mentioned is not governed.",
         examples=[{"champion": 4, "challenger": 5}],
     )
+    gates: _Gates | None = Field(
+        None,
+        description="What a version of this model must pass besides the policy, by the slot that it is to enter. A "
+        "manifest may tighten for its model, never loosen.",
+        examples=[{"Production": [{"soak": {"stage": "Staging", "for": "7d"}}]}],
+    )
+    overrides: _Overrides | None = Field(
+        None,
+        description="Requests to let versions in against a gate's no, for a time.",
+        examples=[[{"gate": "soak", "reason": "The fix for INC-4711 cannot wait.", "until": "2026-12-01"}]],
+    )
 
 
-def _judge(root: YamlValue) -> tuple[Manifest | None, list[Problem]]:
+def _judge(root: YamlValue, build: "GateBuilder | None") -> tuple[Manifest | None, list[Problem]]:
     if not isinstance(root, YamlMap):
         problem = Problem(
             root.at,
-            ManifestCode.WRONG_TYPE,
+            SpellingCode.WRONG_TYPE,
             f"The document is {described(root)}, and a mapping was expected.",
             "Write `model: <name>` and what is declared of it.",
         )
         return None, [problem]
-    try:
-        spec = ManifestSpec.model_validate(root)
-    except ValidationError as error:
-        return None, [_problem(root, fault) for fault in error.errors(include_url=False, include_input=False)]
-    return _manifest(root, spec), []
+    reader = Reader(root, "A manifest", root.at)
+    spec, errors = reader.judge(ManifestSpec)
+    gates, problems = _judge_gates(reader, root.get("gates"), build)
+    problems.extend(_problem(reader, error) for error in errors)
+    return (None if spec is None or problems else _manifest(reader, root, spec, gates)), problems
 
 
-def _manifest(root: YamlMap, spec: ManifestSpec) -> Manifest:
+def _judge_gates(
+    reader: Reader, written: YamlValue | None, build: "GateBuilder | None"
+) -> "tuple[dict[Slot, Declared[tuple[Guard, ...]]], list[Problem]]":
+    """The gates by slot. What is wrong with the mapping, its keys or the lists themselves is for the model to say."""
+    found: "dict[Slot, Declared[tuple[Guard, ...]]]" = {}
+    problems: list[Problem] = []
+    for key, entries in written.items() if isinstance(written, YamlMap) else ():
+        from reconciler.adapters.gate_yaml import GateBuilder, parse_gates
+
+        below = reader.below("gates", key)
+        guards, wrong = parse_gates(below, build or GateBuilder()) if isinstance(entries, YamlList) else ((), ())
+        problems.extend(wrong)
+        try:
+            slot = slot_key(key)
+        except ValueError:
+            continue
+        if slot in found:
+            said = f"`{below.called}` is the slot `{slot}`, which is already on line {found[slot].at.line}."
+            problems.append(Problem(below.place, YamlCode.DUPLICATE_KEY, said, "Keep one of the two."))
+        found.setdefault(slot, Declared(guards, below.place))
+    return found, problems
+
+
+def _manifest(
+    reader: Reader, root: YamlMap, spec: ManifestSpec, gates: "dict[Slot, Declared[tuple[Guard, ...]]]"
+) -> Manifest:
     def declared(value: T, *where: int | str) -> Declared[T]:
-        return Declared(value, _follow(root, where)[1])
+        return Declared(value, reader.at(*where))
 
     def pin(spec: PinSpec, *where: int | str) -> Pin:
         named_by = "version" if spec.version is not None else "run_id"
-        return Pin(_follow(root, (*where, named_by))[1], spec.version, spec.run_id, spec.comment)
+        return Pin(reader.at(*where, named_by), spec.version, spec.run_id, spec.comment)
 
     # Fields are in the order of the model, and people read what they declared in the order of the document.
     written = root.get("stages")
@@ -578,85 +622,42 @@ def _manifest(root: YamlMap, spec: ManifestSpec) -> Manifest:
         {key: declared(value, "tags", key) for key, value in (spec.tags or {}).items()},
         stages,
         aliases,
+        gates,
+        _overrides(reader, spec),
     )
 
 
-def _follow(root: YamlMap, where: tuple[int | str, ...]) -> tuple[YamlValue, Location, str]:
-    """
-    A value, its place, and how it is called, by the way to it in the long form: as far as the document goes along. One
-    value stands for itself, a list or mapping for the line where its key is.
-    """
-    value: YamlValue = root
-    at, called = root.at, ""
-    for step in where:
-        if isinstance(value, YamlList) and isinstance(step, int):
-            value = value[step]
-            at, called = value.at, f"{called}[{step}]"
-        elif isinstance(value, YamlMap) and isinstance(step, str) and step in value:
-            key_at, value = value.key_places[step], value[step]
-            at = value.at if isinstance(value, YamlScalar) else key_at
-            called = f"{called}.{shown(step)}" if called else shown(step)
-        elif isinstance(step, str):
-            break
-    return value, at, called
+def _overrides(reader: Reader, spec: ManifestSpec) -> "tuple[Override, ...]":
+    if spec.overrides is None:
+        return ()
+    from reconciler.core.gate import Override
+
+    return tuple(
+        Override(one.gate, one.reason, one.until, reader.at("overrides", i), one.slot or "")
+        for i, one in enumerate(spec.overrides)
+    )
 
 
-def _follow_to_key(root: YamlMap, where: tuple[int | str, ...]) -> tuple[Location, str]:
-    """The place of the key that is the last step, and how the mapping is called that it is in."""
-    parent, at, called = _follow(root, where[:-1])
-    return parent.key_places.get(str(where[-1]), at) if isinstance(parent, YamlMap) else at, called
-
-
-def _problem(root: YamlMap, error: ErrorDetails) -> Problem:
+def _problem(reader: Reader, error: ErrorDetails) -> Problem:
     where = error["loc"]
-    fault = error.get("ctx", {}).get("fault")
-    if isinstance(fault, _Fault):
-        # pydantic puts "[key]" behind a key that is wrong.
-        at, called = _follow_to_key(root, where[:-1]) if fault.of_key else _follow(root, where)[1:]
-        return Problem(at, fault.code, f"`{called}`{fault.said}", fault.fix)
-    if error["type"] == "missing":
+    if error["type"] == "missing" and where == ("model",):
         return Problem(
-            root.at,
+            reader.place,
             ManifestCode.MISSING_MODEL,
             "The document does not say which model it is about, and the key `model` was expected.",
             "Add `model: <name>`.",
         )
-    return _unknown_key(root, where)
-
-
-def _unknown_key(root: YamlMap, where: tuple[int | str, ...]) -> Problem:
-    key = str(where[-1])
-    at, called = _follow_to_key(root, where)
-    if where[:-1] == ("stages",):
-        return _unknown_stage(at, key)
-    known = _keys_of(PinSpec if called else ManifestSpec)
-    guess = _nearest(key, known)
-    return Problem(
-        at,
-        ManifestCode.UNKNOWN_KEY,
-        f"{f'`{called}`' if called else 'A manifest'} has no key `{shown(key)}`; it may have: {', '.join(known)}.",
-        f"Did you mean `{guess}`?" if guess else "Remove it.",
-    )
+    if error["type"] == "extra_forbidden" and where[:-1] == ("stages",):
+        return _unknown_stage(reader.follow_to_key(where)[0], str(where[-1]))
+    return reader.explain(ManifestSpec, error)
 
 
 def _unknown_stage(at: Location, key: str) -> Problem:
-    guess = _nearest(key, [stage.value for stage in Stage])
+    guess = nearest(key, [stage.value for stage in Stage])
     fix = "For a stage of your own, use an alias: `aliases: {name: 4}`."
     return Problem(
         at,
-        ManifestCode.UNKNOWN_STAGE,
+        SpellingCode.UNKNOWN_STAGE,
         f"`stages`: MLflow has no stage `{shown(key)}`; it has: {', '.join(Stage)}.",
         f"Write `{guess}`. {fix}" if guess else fix,
     )
-
-
-def _keys_of(model: type[BaseModel]) -> list[str]:
-    return [field.alias or name for name, field in model.model_fields.items()]
-
-
-def _nearest(key: str, known: list[str]) -> str | None:
-    import difflib
-
-    by_folded = {name.casefold(): name for name in known}
-    found = difflib.get_close_matches(key.casefold(), by_folded, n=1, cutoff=0.55) if len(key) <= MAX_OWNER else []
-    return by_folded[found[0]] if found else None

@@ -9,6 +9,8 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from reconciler.adapters.manifest_yaml import ManifestSpec
+from reconciler.adapters.policy_yaml import PolicySpec
+from reconciler.adapters.spelling import Spec
 from reconciler.render.json import DriftDocument, PlanDocument, ReceiptDocument
 
 DRAFT_7 = "http://json-schema.org/draft-07/schema#"
@@ -19,9 +21,15 @@ def manifest_schema() -> dict[str, Any]:
     What a manifest may hold, once YAML is read. It lets through all that `parse` accepts; what only `parse` can see
     (how a number is spelled, a key that is there twice) it lets through too.
     """
-    return _as_draft_7(
-        ManifestSpec.model_json_schema(ref_template="#/definitions/{model}", schema_generator=_Generator)
-    )
+    return _spec_schema(ManifestSpec)
+
+
+def policy_schema() -> dict[str, Any]:
+    """
+    What `reconciler.yaml` may hold, once YAML is read. It lets through all that `parse_policy` accepts, and what only
+    that can see: groups and checks that are not there, names that are there twice, what calendars and conditions mean.
+    """
+    return _spec_schema(PolicySpec)
 
 
 def plan_schema() -> dict[str, Any]:
@@ -39,6 +47,10 @@ def drift_schema() -> dict[str, Any]:
     return _document_schema(DriftDocument)
 
 
+def _spec_schema(spec: type[Spec]) -> dict[str, Any]:
+    return _as_draft_7(spec.model_json_schema(ref_template="#/definitions/{model}", schema_generator=_Generator))
+
+
 def _document_schema(document: type[PlanDocument | ReceiptDocument | DriftDocument]) -> dict[str, Any]:
     adapter: TypeAdapter[Any] = TypeAdapter(document)
     return _as_draft_7(adapter.json_schema(ref_template="#/definitions/{model}", schema_generator=_Untitled))
@@ -51,6 +63,7 @@ def _as_draft_7(schema: dict[str, Any]) -> dict[str, Any]:
 
 SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "manifest": manifest_schema,
+    "policy": policy_schema,
     "plan": plan_schema,
     "receipt": receipt_schema,
     "drift": drift_schema,

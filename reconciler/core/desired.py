@@ -3,11 +3,14 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from reconciler.core.gate import Guard, Override
 from reconciler.core.names import AliasName, Commit, ModelName, RepositoryId, Slot, Stage, Version, alias_slot
 from reconciler.errors import Location, Problem, Severity
+
+if TYPE_CHECKING:
+    # Not at run time: most manifests have neither gates nor overrides, and evidence takes a while to import.
+    from reconciler.core.gate import Guard, Override
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -50,8 +53,10 @@ class Manifest:
     tags: Mapping[str, Declared[str]] = field(default_factory=dict[str, Declared[str]])
     stages: Mapping[Stage, Declared[tuple[Pin, ...]]] = field(default_factory=dict[Stage, Declared[tuple[Pin, ...]]])
     aliases: Mapping[AliasName, Declared[Pin | None]] = field(default_factory=dict[AliasName, Declared[Pin | None]])
-    gates: Mapping[Slot, Declared[tuple[Guard, ...]]] = field(default_factory=dict[Slot, Declared[tuple[Guard, ...]]])
-    overrides: tuple[Override, ...] = ()
+    gates: "Mapping[Slot, Declared[tuple[Guard, ...]]]" = field(
+        default_factory=lambda: dict[Slot, Declared[tuple["Guard", ...]]]()
+    )
+    overrides: "tuple[Override, ...]" = ()
 
     @property
     def name(self) -> ModelName:
@@ -193,7 +198,7 @@ def _contradictions(manifest: Manifest) -> Iterable[Problem]:
             comment=known.comment if known.comment is not None else pin.comment,
         )
 
-    overridden: dict[tuple[str, Slot], Override] = {}
+    overridden: "dict[tuple[str, Slot], Override]" = {}
     for override in manifest.overrides:
         known_override = overridden.setdefault((override.gate, override.slot), override)
         if known_override is not override:

@@ -102,3 +102,30 @@ def plain(text: str, limit: int = 300) -> str:
     """Text from outside on one line, without the control characters that a terminal would obey, and not too long."""
     text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+# The scripts with letters that look like Latin ones. Whole words in them are fine, as are letters of all other scripts.
+_CONFUSABLE_SCRIPTS = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "COPTIC")
+
+
+def look_alike_fault(text: str) -> str | None:
+    """
+    Why this text does not read as it looks, or None: within one word it mixes Latin letters with letters of another
+    script that are drawn alike, such as a Cyrillic `а` in `champion`.
+    """
+    if text.isascii():
+        return None
+    drawn = "".join(c for c in text if unicodedata.category(c)[0] not in "CM")
+    for word in re.findall(r"[^\W_]+", drawn):
+        scripts = {letter: _script(letter) for letter in word}
+        own = "LATIN" if "LATIN" in scripts.values() else next(filter(None, scripts.values()), None)
+        for letter, script in scripts.items():
+            if script is not None and script != own:
+                named = f"U+{ord(letter):04X} {unicodedata.name(letter)}"
+                return f"its letter `{letter}` is {named}, in a word of {str(own).capitalize()} letters"
+    return None
+
+
+def _script(letter: str) -> str | None:
+    first = unicodedata.name(letter, "").partition(" ")[0]
+    return first if first in _CONFUSABLE_SCRIPTS else None
