@@ -83,7 +83,18 @@ class Desk:
         if signed is not None:
             settings = (*settings, "-c", "gpg.format=ssh", "-c", f"user.signingKey={self.key(signed)}")
             sign = ("--gpg-sign",)
-        self.git(*settings, "commit", "--quiet", "--allow-empty", *sign, "--message", message, by=by, **environment)
+        self.git(
+            *settings,
+            "commit",
+            "--quiet",
+            "--allow-empty",
+            *sign,
+            "--message",
+            message,
+            by=by,
+            given=None,
+            **environment,
+        )
         return Commit(self.git("rev-parse", "HEAD"))
 
 
