@@ -312,8 +312,7 @@ class _Gathering:
         if key == APPROVALS:
             return found.approvals
         revision = self.desired.revision
-        authors = {*found.authors, *([revision.author] if revision.author else [])}
-        return ChangeFacts(revision.commit, tuple(sorted(authors)), revision.subject, self.rules.base)
+        return ChangeFacts(revision.commit, found.authors, revision.subject, self.rules.base)
 
     def _check_fact(self, key: FactKey[Any], admission: Admission) -> object:
         checks = self.world.checks

@@ -9,7 +9,8 @@ from threading import Event as Flag
 from reconciler.core.changes import Change, Claim, RecordProvenance
 from reconciler.core.desired import DesiredState
 from reconciler.core.diff import ModelPlan, Proposal, Reason, Why, diff
-from reconciler.core.names import Commit, ModelName, RepositoryId
+from reconciler.core.gate import Ruling
+from reconciler.core.names import Commit, ModelName, RepositoryId, Slot, Version
 from reconciler.core.plan import Plan, PlanOptions, UnsoundPlanError, digest_of, prove
 from reconciler.core.snapshot import ModelSnapshot, Ownership
 from reconciler.errors import (
@@ -43,6 +44,9 @@ from reconciler.planning import (
     versions_named,
 )
 from reconciler.ports import UNREACHABLE, Lease, Relation, Wanted, World
+
+# Characters of a tag that may tell of overrides: PostgreSQL's tags have 5,000, and there may be several slots.
+MOST_OVERRIDE = 600
 
 # How often what the read-back finds is mended before we say that somebody else keeps undoing it.
 REPAIRS = 3
@@ -359,7 +363,21 @@ class _Run:
         if not isinstance(change, RecordProvenance):
             return change
         now, digest = self.world.clock.now(), self.plan.digest
-        return replace(change, placements=tuple(replace(p, applied_at=now, plan=digest) for p in change.placements))
+        stamped = (
+            replace(p, applied_at=now, plan=digest, override=self._overridden(change.model, change.version, p.slot))
+            for p in change.placements
+        )
+        return replace(change, placements=tuple(stamped))
+
+    def _overridden(self, model: ModelName, version: Version, slot: Slot) -> str:
+        """Which gates' no was overridden for this entrance, on whose word and why; cut to what a tag has room for."""
+        verdicts = next((m.verdicts for m in self.plan.models if m.model == model), ())
+        told = [
+            f"{v.gate}: {v.note}"
+            for v in verdicts
+            if v.ruling is Ruling.OVERRIDDEN and (v.admission.candidate, v.admission.slot) == (version, slot)
+        ]
+        return "; ".join(told)[:MOST_OVERRIDE]
 
     def _settle_all(self, tried: list[_Tried]) -> Iterator[Outcome]:
         whole = [t for t in tried if not t.error]

@@ -52,7 +52,8 @@ OwnerRecord: TypeAlias = Ownership | UnreadableRecord
 class Placement:
     """
     How a version came into a slot. `before` is where it was, for a stage, or what the alias named, for an alias.
-    `applied_at` is RFC 3339 in UTC; `plan` is the digest of the plan that was carried out.
+    `applied_at` is RFC 3339 in UTC; `plan` is the digest of the plan that was carried out; `override` says which gates'
+    no was overridden for it, on whose word and why.
     """
 
     slot: Slot
@@ -62,6 +63,7 @@ class Placement:
     author: str = ""
     applied_at: str = ""
     plan: str = ""
+    override: str = ""
 
 
 Provenance: TypeAlias = Mapping[Slot, Placement]
@@ -176,6 +178,7 @@ def encode_provenance(provenance: Provenance) -> str:
                     "plan": p.plan,
                     "repository": p.repository,
                     "before": p.before,
+                    **({"override": p.override} if p.override else {}),
                 }
                 for slot, p in sorted(provenance.items())
             },
@@ -202,6 +205,7 @@ def decode_provenance(text: str) -> Provenance:
                 author=_text(p["author"]),
                 applied_at=_text(p["applied_at"]),
                 plan=_text(p["plan"]),
+                override=_text(p.get("override", "")),
             )
             for slot, p in slots.items()
         }

@@ -64,6 +64,9 @@ class Registry:
         answer = self._get("model-versions/get", name=model, version=str(version))
         return {tag["key"]: tag["value"] for tag in answer["model_version"].get("tags", [])}
 
+    def set_version_tag(self, model: str, version: int, key: str, value: str) -> None:
+        self._post("model-versions/set-tag", name=model, version=str(version), key=key, value=value)
+
     def _model(self, model: str) -> dict[str, Any]:
         return self._get("registered-models/get", name=model)["registered_model"]
 
