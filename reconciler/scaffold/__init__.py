@@ -273,7 +273,8 @@ def _owners(kind: ForgeKind, first: First) -> Iterator[_File]:
         return
     owner, mark = first.owner or "@acme/model-owners", "" if first.owner else "# "
     path = ".github/CODEOWNERS" if kind is ForgeKind.GITHUB else ".gitlab/CODEOWNERS"
-    jobs = ["/.github/"] if kind is ForgeKind.GITHUB else ["/.gitlab/", "/.gitlab-ci.yml", "CODEOWNERS"]
+    forge = ["/.github/"] if kind is ForgeKind.GITHUB else ["/.gitlab/", "/.gitlab-ci.yml", "CODEOWNERS"]
+    jobs = ["/reconciler.yaml", *forge]
 
     def line(pattern: str, who: str = owner, mark: str = mark) -> str:
         return f"{mark}{pattern.ljust(32)} {who}\n"

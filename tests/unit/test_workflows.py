@@ -331,6 +331,7 @@ INPUTS = {
     "COMMENT": "true",
     "EXPECT_REVIEWED": "true",
     "ARGS": "",
+    "RECONCILER_POLICY_REF": "",
 }
 
 
