@@ -575,7 +575,7 @@ def _judge_gates(
     reader: Reader, written: YamlValue | None, build: "GateBuilder | None"
 ) -> "tuple[dict[Slot, Declared[tuple[Guard, ...]]], list[Problem]]":
     """The gates by slot. What is wrong with the mapping, its keys or the lists themselves is for the model to say."""
-    found: "dict[Slot, Declared[tuple[Guard, ...]]]" = {}
+    found: dict[Slot, Declared[tuple[Guard, ...]]] = {}
     problems: list[Problem] = []
     for key, entries in written.items() if isinstance(written, YamlMap) else ():
         from reconciler.adapters.gate_yaml import GateBuilder, parse_gates

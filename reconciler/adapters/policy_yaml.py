@@ -100,10 +100,10 @@ def parse_policy(
         problems.extend(document.problems)
         if document.root is not None:
             roots.append(document.root)
+    if not problems and roots in ([], [{}]):
+        said = "The file lays nothing down, which may be an oversight."
+        problems.append(Problem(Location(file.path), PolicyCode.EMPTY_POLICY, said, "Add `slots`, or remove it."))
     if not roots:
-        if not problems:
-            said = "The file lays nothing down, which may be an oversight."
-            problems.append(Problem(Location(file.path), PolicyCode.EMPTY_POLICY, said, "Add `slots`, or remove it."))
         return None, distinct(problems)
     for root in roots[1:]:
         said = "The file has more than one document, and a policy is one."

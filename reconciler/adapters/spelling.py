@@ -171,7 +171,9 @@ def several(value: YamlValue) -> list[YamlValue]:
     """One is short for a list of one; a list of none asks for nothing, or for all, and nobody can tell which."""
     if isinstance(value, YamlList) and value:
         return list(value)
-    if isinstance(value, YamlList) or is_null(value):
+    if isinstance(value, YamlList):
+        raise fault(SpellingCode.WRONG_TYPE, " is `[]`, and at least one was expected.", "Write one.")
+    if is_null(value):
         raise wrong_type(value, "one or a list of several", "Write at least one, or remove the key.")
     return [value]
 

@@ -54,7 +54,7 @@ class Manifest:
     stages: Mapping[Stage, Declared[tuple[Pin, ...]]] = field(default_factory=dict[Stage, Declared[tuple[Pin, ...]]])
     aliases: Mapping[AliasName, Declared[Pin | None]] = field(default_factory=dict[AliasName, Declared[Pin | None]])
     gates: "Mapping[Slot, Declared[tuple[Guard, ...]]]" = field(
-        default_factory=lambda: dict[Slot, Declared[tuple["Guard", ...]]]()
+        default_factory=dict[Slot, Declared[tuple["Guard", ...]]]
     )
     overrides: "tuple[Override, ...]" = ()
 
@@ -198,7 +198,7 @@ def _contradictions(manifest: Manifest) -> Iterable[Problem]:
             comment=known.comment if known.comment is not None else pin.comment,
         )
 
-    overridden: "dict[tuple[str, Slot], Override]" = {}
+    overridden: dict[tuple[str, Slot], Override] = {}
     for override in manifest.overrides:
         known_override = overridden.setdefault((override.gate, override.slot), override)
         if known_override is not override:

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.adapters.gate_yaml import KINDS
+from reconciler.adapters.located_yaml import YamlCode
 from reconciler.adapters.manifest_yaml import CODES
+from reconciler.adapters.policy_yaml import CODES as POLICY_CODES
 from reconciler.cli import cli
 from reconciler.core.plan import Verb
 from reconciler.errors import ExitCode
@@ -29,6 +32,14 @@ def test_every_code_that_is_explained_exists() -> None:
     keys = {"model", "description", "owners", "tags", "stages", "aliases", "gates", "overrides"}
     for code in words_in_tables("manifests.md") - keys:
         assert any(f'"{code}"' in source for source in SOURCES), code
+
+
+def test_every_code_of_a_policy_problem_is_explained() -> None:
+    assert set(POLICY_CODES) - set(YamlCode) <= words_in_tables("policy.md")
+
+
+def test_every_kind_of_gate_is_explained() -> None:
+    assert set(KINDS) <= words_in_tables("policy.md")
 
 
 def test_every_blocker_is_explained() -> None:

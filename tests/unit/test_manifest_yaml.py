@@ -11,12 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.adapters.gate_yaml import GateCode
+from reconciler.adapters.gate_yaml import GateBuilder, GateCode
 from reconciler.adapters.located_yaml import MAX_BYTES
 from reconciler.adapters.manifest_yaml import CODES, MAX_VERSION, parse
-from reconciler.core.desired import Manifest
-from reconciler.core.names import MAX_DESCRIPTION, MAX_TAG_VALUE, Stage
-from reconciler.errors import Problem
+from reconciler.core.desired import Manifest, expired, resolve
+from reconciler.core.gate import Guard, Override, Quorum
+from reconciler.core.names import MAX_DESCRIPTION, MAX_TAG_VALUE, Stage, look_alike_fault
+from reconciler.errors import Location, Problem
+from reconciler.gates.approvals import Approvals
+from reconciler.gates.artifact import Artifact
+from reconciler.gates.soak import Soak
 from reconciler.ports import SourceFile
 from tests import manifest_texts as texts
 
@@ -309,3 +313,127 @@ def test_any_bytes_give_manifests_or_problems(data: bytes, below: bool) -> None:
     for problem in problems_of(prefix + data):
         assert problem.code in CODES
         assert str(problem).isprintable()
+
+
+GATED = """\
+model: churn
+gates:
+  Production:
+    - soak: {stage: Staging, for: 7d}
+    - soak: {stage: Staging, for: 8d}
+  champion:
+    - artifact: {}
+      name: there
+overrides:
+  - gate: soak
+    slot: Production
+    reason: The fix for INC-4711 cannot wait.
+    until: 2026-12-01
+  - {gate: there, reason: The fix for INC-4712 cannot either., until: "2026-12-01T18:30:00.5+01:00"}
+"""
+
+
+def test_a_manifest_may_tighten_gates() -> None:
+    gates = manifest_of(GATED).gates
+
+    assert {slot: str(declared.at) for slot, declared in gates.items()} == {
+        "Production": "churn.yaml:3:3",
+        "@champion": "churn.yaml:6:3",
+    }
+    assert [guard for declared in gates.values() for guard in declared.value] == [
+        Guard("soak", Soak("Staging", 604_800), Location("churn.yaml", 4, 7)),
+        Guard("soak#2", Soak("Staging", 691_200), Location("churn.yaml", 5, 7)),
+        Guard("there", Artifact(), Location("churn.yaml", 7, 7)),
+    ]
+
+
+def test_a_manifest_may_ask_for_overrides() -> None:
+    assert manifest_of(GATED).overrides == (
+        Override(
+            "soak",
+            "The fix for INC-4711 cannot wait.",
+            "2026-12-01T00:00:00Z",
+            Location("churn.yaml", 10, 5),
+            "Production",
+        ),
+        Override(
+            "there", "The fix for INC-4712 cannot either.", "2026-12-01T17:30:00Z", Location("churn.yaml", 14, 5), ""
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    "until",
+    ["2026-02-30", "2026-12-01T25:00:00Z", "2026-12-01 18:00:00Z", "20261201", "2026-W10", "9999-12-31T23:59:59-23:59"],
+)
+def test_no_other_spelling_of_a_time_is_an_end(until: str) -> None:
+    text = f"model: a\noverrides: [{{gate: soak, reason: It cannot wait., until: '{until}'}}]\n"
+
+    assert found(text) == [(2, "invalid-until")]
+
+
+def test_gates_are_made_with_what_is_passed_in() -> None:
+    text = b"model: a\ngates: {Production: [{approvals: {of: pair}}, {check: {name: bias}}]}\n"
+    files = [SourceFile("a.yaml", text)]
+    unknown = GateBuilder(groups={}, checks=frozenset())
+    pair = {"pair": ("ada@acme.example",)}
+
+    [manifest], _ = parse(files, GateBuilder(groups=pair, checks=frozenset({"bias"})))
+
+    assert manifest.gates["Production"].value[0].gate == Approvals(Quorum(1, "pair"), pair)
+    assert [problem.code for problem in parse(files, unknown)[1]] == ["unknown-group", "unknown-check"]
+    assert parse(files)[1] == ()
+
+
+def test_an_override_whose_time_is_over_is_a_problem() -> None:
+    manifest = manifest_of(GATED)
+
+    [problem] = expired([manifest], "2026-12-01T00:00:00Z")
+
+    assert expired([manifest], "2026-11-30T23:59:59Z") == ()
+    assert (str(problem.location), problem.code) == ("churn.yaml:10:5", "expired-override")
+
+
+def test_gates_and_overrides_of_several_files_are_merged() -> None:
+    other = "model: churn\ngates: {Staging: [{artifact: {}}]}\noverrides:\n"
+    override = "  - {gate: signature, reason: The caller is ready for it., until: 2026-12-01}\n"
+
+    models, problems = resolve([manifest_of(GATED), manifest_of(other + override)])
+
+    assert problems == ()
+    [merged] = models.values()
+    assert sorted(merged.gates) == ["@champion", "Production", "Staging"]
+    assert [one.gate for one in merged.overrides] == ["soak", "there", "signature"]
+
+
+def test_gates_and_overrides_are_declared_once() -> None:
+    _, problems = resolve([manifest_of(GATED), manifest_of(GATED)])
+
+    assert [(problem.code, problem.message.partition(" of churn")[0]) for problem in problems] == [
+        ("declared-twice", "`gates.Production`"),
+        ("declared-twice", "`gates.@champion`"),
+        ("declared-twice", "`overrides: soak`"),
+        ("declared-twice", "`overrides: there`"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "letter"),
+    [
+        ("champion", None),
+        ("модель-2", None),
+        ("F1-αβγ", None),
+        ("µ-lens", None),
+        ("日本model", None),
+        ("café", None),
+        ("chаmpion", "CYRILLIC SMALL LETTER A"),
+        ("Сhurn", "CYRILLIC CAPITAL LETTER ES"),
+        ("m\u0301оdel", "CYRILLIC SMALL LETTER O"),
+        ("v1а", "CYRILLIC SMALL LETTER A"),
+        ("αа", "CYRILLIC SMALL LETTER A"),
+    ],
+)
+def test_a_word_of_two_alphabets_is_refused(name: str, letter: str | None) -> None:
+    why = look_alike_fault(name)
+
+    assert why is None if letter is None else why is not None and letter in why

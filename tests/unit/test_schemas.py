@@ -47,7 +47,8 @@ def core(value: YamlValue) -> Any:
         case YamlScalar(kind=Kind.BOOLEAN):
             return value.text.lower() == "true"
         case YamlScalar():
-            return int(value.text) if value.text.lstrip("-").isdigit() else float(value.text)
+            number = value.text.lower().replace(".nan", "nan").replace(".inf", "inf")
+            return int(number) if number.lstrip("-").isdigit() else float(number)
 
 
 def documents(path: Path) -> list[Any]:

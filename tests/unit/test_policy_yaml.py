@@ -1,0 +1,513 @@
+"""What a policy says, and everything that can be wrong with it, at the line where it is."""
+
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft7Validator
+
+from reconciler.adapters.gate_yaml import GateBuilder, GateCode
+from reconciler.adapters.located_yaml import YamlCode, read_documents
+from reconciler.adapters.policy_yaml import CODES, PolicyCode, parse_policy, signers_path
+from reconciler.adapters.schemas import policy_schema
+from reconciler.adapters.spelling import SpellingCode
+from reconciler.core.gate import Admission, FactKey, Facts, Gate, Guard, Judgement, Quorum, passed
+from reconciler.core.policy import Check, Policy, PolicySettings
+from reconciler.core.signature import Compatibility
+from reconciler.errors import Location, Problem
+from reconciler.gates.age import Age
+from reconciler.gates.approvals import Approvals
+from reconciler.gates.artifact import Artifact
+from reconciler.gates.cel import Cel
+from reconciler.gates.check import CheckGate
+from reconciler.gates.description import Description
+from reconciler.gates.freeze import Freeze, Window
+from reconciler.gates.lineage import Lineage
+from reconciler.gates.metric import Metric
+from reconciler.gates.packages import Flavors, Requirements
+from reconciler.gates.path import Path as PathGate
+from reconciler.gates.signature import SignatureGate
+from reconciler.gates.soak import Soak
+from reconciler.gates.tags import Tags
+from reconciler.ports import SourceFile
+from tests import manifest_texts as texts
+from tests.unit.test_schemas import accepts, core
+
+BAD = sorted(texts.TOP.joinpath("tests", "policies").glob("*.yaml"))
+EXAMPLE = texts.TOP / "examples" / "policy" / "reconciler.yaml"
+VALIDATOR = Draft7Validator(policy_schema())
+
+
+@dataclass(frozen=True, slots=True)
+class Acme:
+    """A gate of another package."""
+
+    limit: object
+
+    def needs(self, admission: Admission) -> Iterable[FactKey[Any]]:
+        return ()
+
+    def judge(self, admission: Admission, facts: Facts) -> Judgement:
+        return passed("fine")
+
+
+def acme(parameters: Mapping[str, object]) -> Gate:
+    limit = parameters.get("limit")
+    if limit == "no gate":
+        return limit  # pyright: ignore[reportReturnType]  # what others may do all the same
+    if "break" in parameters:
+        raise KeyError("break")
+    if isinstance(limit, int) and limit < 0:
+        raise ValueError("limit must not be negative")
+    return Acme(limit)
+
+
+def evaluate(_condition: str, _variables: Mapping[str, object]) -> bool | str:
+    return True
+
+
+BUILD = GateBuilder(
+    evaluate,
+    lambda condition: "it ends too soon" if condition.endswith("<") else None,
+    lambda: {"acme-gate": acme},
+)
+
+
+def parsed(data: bytes | str) -> tuple[Policy | None, tuple[Problem, ...]]:
+    return parse_policy(SourceFile("reconciler.yaml", data.encode() if isinstance(data, str) else data), BUILD)
+
+
+def policy_of(text: str) -> Policy:
+    """The policy of a text with nothing wrong in it."""
+    policy, problems = parsed(text)
+    assert problems == ()
+    assert policy is not None
+    return policy
+
+
+def guards_of(gates: str) -> tuple[Guard, ...]:
+    [rule] = policy_of(f"checks: {{bias: {{pytest: a}}}}\nslots: [{{slot: Production, gates: {gates}}}]\n").rules
+    return rule.guards
+
+
+def found(data: bytes | str) -> list[tuple[int, str]]:
+    return sorted((problem.location.line, str(problem.code)) for problem in parsed(data)[1])
+
+
+@pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
+def test_a_bad_policy_has_the_problems_that_it_says_it_has(path: Path) -> None:
+    assert found(path.read_bytes()) == texts.expected(path)
+
+
+def test_every_code_is_expected_somewhere() -> None:
+    in_files = {code for path in BAD for _, code in texts.expected(path)}
+
+    # What can be wrong with any YAML is tested with the manifests.
+    assert {*SpellingCode, *GateCode, *PolicyCode} - {PolicyCode.EMPTY_POLICY} <= in_files <= CODES
+
+
+GATES: dict[str, Gate] = {
+    "path: {from: Staging}": PathGate(("Staging",)),
+    "path: {from: [None, Staging]}": PathGate(("None", "Staging")),
+    "soak: {stage: Staging, for: 3d}": Soak("Staging", 259_200),
+    "soak: {stage: Staging, for: 90s}": Soak("Staging", 90),
+    "soak: {stage: Staging, for: 10m}": Soak("Staging", 600),
+    "soak: {stage: Staging, for: 2h}": Soak("Staging", 7_200),
+    "soak: {stage: Staging, for: 2w}": Soak("Staging", 1_209_600),
+    "metric: {name: f1}": Metric("f1"),
+    "metric: {name: rmse, threshold: 1e-3, greater-is-better: false}": Metric("rmse", 0.001, greater_is_better=False),
+    "metric: {name: f1, threshold: 0.8, min-absolute-change: 0.01, min-relative-change: 0, dataset: holdout}": Metric(
+        "f1", 0.8, 0.01, 0, True, "holdout"
+    ),
+    'tags: {require: {validated-by: "*", tier: 1}}': Tags({"validated-by": "*", "tier": "1"}),
+    "tags: {require: {a: b}, of: model}": Tags({"a": "b"}, "model"),
+    "description: {}": Description(1, ""),
+    'description: {min-length: 20, pattern: "*A/B*"}': Description(20, "*A/B*"),
+    "signature: {}": SignatureGate(frozenset({Compatibility.IDENTICAL, Compatibility.COMPATIBLE})),
+    "signature: {allow: identical}": SignatureGate(frozenset({Compatibility.IDENTICAL})),
+    "lineage: {}": Lineage(finished=True),
+    "lineage: {finished: false, commit: true, branch: main}": Lineage(finished=False, commit=True, branch="main"),
+    "age: {min: 1h, max: 90d}": Age(3_600, 7_776_000),
+    "age: {max: 90d}": Age(None, 7_776_000),
+    "flavors: {allow: [sklearn, xgboost]}": Flavors(("sklearn", "xgboost")),
+    "requirements: {pinned: true, forbid: [torch]}": Requirements(pinned=True, forbidden=("torch",)),
+    "requirements: {}": Requirements(pinned=True),
+    "artifact: {}": Artifact(),
+    "artifact: {loadable: true}": Artifact(loadable=True),
+    'freeze: {windows: [{start: "0 18 * * 5", duration: 60h, timezone: Europe/Berlin}]}': Freeze(
+        (Window("0 18 * * 5", 216_000, "Europe/Berlin"),)
+    ),
+    'freeze: {windows: [{start: "0 9 * * 1", duration: 1h}], mode: allow}': Freeze(
+        (Window("0 9 * * 1", 3_600),), allow=True
+    ),
+    "approvals: {}": Approvals(Quorum(1), {}),
+    "approvals: {count: 2, of: owners}": Approvals(Quorum(2), {}),
+    "check: {name: bias}": CheckGate("bias"),
+    "check: {name: bias, max-age: 14d, signed: true}": CheckGate("bias", 1_209_600, signed=True),
+    'cel: {condition: "1 < 2", message: No.}': Cel("1 < 2", "No.", evaluate),
+    "uses: acme-gate": Acme(None),
+    "uses: acme-gate, with: {limit: [1, 1.5, yes, true, null, {a: b}]}": Acme([1, 1.5, "yes", True, None, {"a": "b"}]),
+}
+
+
+@pytest.mark.parametrize(("written", "gate"), GATES.items(), ids=GATES)
+def test_a_gate_is_what_is_written(written: str, gate: Gate) -> None:
+    [guard] = guards_of(f"[{{{written}}}]")
+
+    assert guard.gate == gate
+
+
+def test_every_kind_of_gate_is_read_somewhere() -> None:
+    from reconciler.adapters.gate_yaml import KINDS
+    from reconciler.gates.catalogue import NAMES
+
+    assert {written.partition(":")[0] for written in GATES} == set(KINDS)
+    assert set(KINDS) == {name for name, _ in NAMES} | {"uses"}
+
+
+def test_a_gate_has_its_place_and_who_may_pass_it() -> None:
+    [one, two] = guards_of("[{artifact: {}}, {artifact: {}, waive-on-rollback: true, override: {approvals: 2}}]")
+
+    assert (str(one.at), one.waive_on_rollback, one.override) == ("reconciler.yaml:2:36", False, None)
+    assert (two.waive_on_rollback, two.override) == (True, Quorum(2, "owners"))
+
+
+def test_groups_know_their_members_where_approvals_are_asked_for() -> None:
+    policy = policy_of(
+        'groups: {pair: [ada@acme.example, "Grace <grace@acme.example> @grace"]}\n'
+        "slots: [{slot: Production, gates: [{approvals: {count: 2, of: pair}}]}]\n"
+    )
+
+    pair = {"pair": ("ada@acme.example", "Grace <grace@acme.example> @grace")}
+    assert policy.groups == pair
+    assert policy.rules[0].guards[0].gate == Approvals(Quorum(2, "pair"), pair)
+
+
+NAMES: dict[str, tuple[str, list[str]]] = {
+    "kinds": ("[{artifact: {}}, {age: {max: 1d}}]", ["artifact", "age"]),
+    "one kind three times": (
+        "[{artifact: {}}, {artifact: {}}, {artifact: {}}]",
+        ["artifact", "artifact#2", "artifact#3"],
+    ),
+    "a name that somebody chose goes before": (
+        "[{artifact: {}}, {age: {max: 1d}, name: artifact}, {artifact: {}, name: artifact#2}]",
+        ["artifact#3", "artifact", "artifact#2"],
+    ),
+    "gates of other packages": ("[{uses: acme-gate}, {uses: acme-gate}]", ["acme-gate", "acme-gate#2"]),
+}
+
+
+@pytest.mark.parametrize(("gates", "names"), NAMES.values(), ids=NAMES)
+def test_every_gate_has_a_name_of_its_own(gates: str, names: list[str]) -> None:
+    assert [guard.name for guard in guards_of(gates)] == names
+
+
+MEETINGS: dict[str, tuple[str, str, bool]] = {
+    "the same slot": ("slot: Production", "slot: Production", True),
+    "another slot": ("slot: Production", "slot: Staging", False),
+    "one slot in common": ("slot: [Production, a]", "slot: [Staging, a]", True),
+    "a pattern and a slot": ('slot: "@champion*"', 'slot: "@champion-eu"', True),
+    "a pattern and another slot": ('slot: "@champion*"', 'slot: "@challenger"', False),
+    "two patterns": ('slot: "@*-eu"', 'slot: "@champion-*"', True),
+    "two patterns that part": ('slot: "@a*"', 'slot: "@b*"', False),
+    "every slot": ('slot: "*"', "slot: champion", True),
+    "aliases are no stages": ('slot: "@*"', "slot: Production", False),
+    "other models": ("slot: Production, models: risk-*", "slot: Production, models: churn-*", False),
+    "all models": ("slot: Production, models: risk-*", "slot: Production", True),
+    "models of another case": ("slot: Production, models: risk-*", "slot: Production, models: RISK-A", True),
+    "letters in brackets": ('slot: Production, models: "[ab]c"', "slot: Production, models: ac", True),
+    "other tags": ("slot: Production, tags: {tier: 1}", "slot: Production, tags: {tier: 2}", False),
+    "tags that say nothing of each other": (
+        "slot: Production, tags: {tier: 1}",
+        "slot: Production, tags: {domain: credit}",
+        True,
+    ),
+}
+
+
+@pytest.mark.parametrize(("one", "other", "meet"), MEETINGS.values(), ids=MEETINGS)
+def test_gates_are_numbered_where_they_may_stand_before_one_slot(one: str, other: str, meet: bool) -> None:
+    rules = policy_of(
+        f"slots: [{{{one}, gates: [{{artifact: {{}}}}]}}, {{{other}, gates: [{{artifact: {{}}}}]}}]\n"
+    ).rules
+
+    assert [rule.guards[0].name for rule in rules] == ["artifact", "artifact#2" if meet else "artifact"]
+
+
+patterns = st.text(st.sampled_from("ab*?"), max_size=6)
+
+
+@given(patterns, patterns, st.text(st.sampled_from("ab"), max_size=6))
+def test_rules_that_are_about_one_model_are_seen_to_meet(one: str, other: str, name: str) -> None:
+    from reconciler.core.policy import matches
+
+    rules = [f"{{slot: Production, models: ['m{p}'], gates: [{{artifact: {{}}, name: same}}]}}" for p in (one, other)]
+
+    repeated = found(f"slots: [{', '.join(rules)}]\n") != []
+
+    if matches(f"m{one}", f"m{name}") and matches(f"m{other}", f"m{name}"):
+        assert repeated
+
+
+SLOTS: dict[str, str] = {
+    "Production": "Production",
+    '"@champion"': "@champion",
+    "champion": "@champion",
+    '"@production"': "@production",
+    '"champ*"': "@champ*",
+    '"@*"': "@*",
+    '"*"': "*",
+    '"Prod*"': "Prod*",
+    '"[SP]*"': "[SP]*",
+    '"@[ab]?"': "@[ab]?",
+    "чемпион": "@чемпион",
+}
+
+
+@pytest.mark.parametrize(("written", "slot"), SLOTS.items(), ids=SLOTS)
+def test_a_slot_is_a_stage_an_alias_or_a_pattern(written: str, slot: str) -> None:
+    assert policy_of(f"slots: [{{slot: {written}, gates: [{{artifact: {{}}}}]}}]\n").rules[0].slots == (slot,)
+
+
+def test_a_rule_says_which_models_it_is_about() -> None:
+    [rule] = policy_of(
+        "slots: [{slot: [Production, champion], models: risk-*, tags: {tier: 1}, gates: [{artifact: {}}]}]\n"
+    ).rules
+
+    assert (rule.slots, rule.models, rule.tags) == (("Production", "@champion"), ("risk-*",), {"tier": "1"})
+    assert str(rule.at) == "reconciler.yaml:1:9"
+
+
+def test_settings_and_checks_are_read() -> None:
+    text = (
+        "registry: https://mlflow.acme.example\nmanifests: ./models/\n"
+        "limits: {max-change-percent: 12.5, max-change-models: 10}\nsigners: .reconciler/allowed_signers\n"
+        "checks:\n  bias: {command: [python, a.py], timeout: 1h, environment: BIAS_DATA}\n"
+        "  quality:\n    evaluate: {data: d.csv, targets: y, model-type: regressor, thresholds: {f1: {threshold: 1}}}\n"
+    )
+
+    policy, problems = parse_policy(
+        SourceFile("reconciler.yaml", text.encode()), BUILD, "ada@acme.example ssh-ed25519 A"
+    )
+
+    assert problems == ()
+    assert policy is not None
+    assert policy.settings == PolicySettings("https://mlflow.acme.example", "models", 12.5, 10)
+    assert policy.signers == "ada@acme.example ssh-ed25519 A"
+    assert policy.text == text
+    assert policy.checks == {
+        "bias": Check(
+            "bias",
+            Location("reconciler.yaml", 6, 3),
+            command=("python", "a.py"),
+            timeout=3600,
+            environment=("BIAS_DATA",),
+        ),
+        "quality": Check(
+            "quality",
+            Location("reconciler.yaml", 7, 3),
+            evaluate={
+                "data": "d.csv",
+                "targets": "y",
+                "model_type": "regressor",
+                "thresholds": {"f1": {"threshold": 1.0, "greater_is_better": True}},
+            },
+        ),
+    }
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "---\n---\n", "null\n", "{}\n"])
+def test_an_empty_policy_is_refused(text: str) -> None:
+    assert [problem.code for problem in parsed(text)[1]] == [PolicyCode.EMPTY_POLICY]
+
+
+def test_gates_are_judged_where_the_rest_is_wrong() -> None:
+    text = "groups: 4\nslots:\n  - slot: 5\n    gates: [{approvals: {of: pair}}, {age: {}}]\n"
+
+    assert found(text) == [(1, "wrong-type"), (3, "wrong-type"), (4, "asks-nothing")]
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("signers: .reconciler/allowed_signers\n", ".reconciler/allowed_signers"),
+        ("signers: a\nsolts: 5\n", "a"),
+        ("signers: ../a\n", None),
+        ("slots: []\n", None),
+        ("- signers\n", None),
+        ("signers: [", None),
+        ("", None),
+    ],
+)
+def test_the_signers_file_is_found_before_the_policy_is_judged(text: str, path: str | None) -> None:
+    assert signers_path(SourceFile("reconciler.yaml", text.encode())) == path
+
+
+def test_the_example_has_no_problems_and_is_what_editors_accept() -> None:
+    text = EXAMPLE.read_bytes()
+    policy, problems = parsed(text)
+    [document] = read_documents(EXAMPLE.name, text)
+
+    assert problems == ()
+    assert policy is not None
+    assert len(policy.rules) == 3
+    assert document.root is not None
+    assert accepts(core(document.root), VALIDATOR)
+    _, _, where = text.decode().partition("\n")[0].partition("# yaml-language-server: $schema=")
+    assert EXAMPLE.parent.joinpath(where).resolve() == texts.TOP / "schemas" / "policy.schema.json"
+
+
+@pytest.mark.parametrize("path", [path for path in BAD if path.stem in {"top", "checks", "rules", "gates"}])
+def test_the_schema_refuses_bad_policies(path: Path) -> None:
+    documents = [one.root for one in read_documents(path.name, path.read_bytes()) if one.root is not None]
+
+    assert [one for one in documents if accepts(core(one), VALIDATOR)] == []
+
+
+entries = st.sampled_from(sorted(GATES)).flatmap(
+    lambda gate: st.sampled_from(["", ", waive-on-rollback: true", ", override: {approvals: 2, of: owners}"]).map(
+        lambda more: f"{{{gate}{more}}}"
+    )
+)
+rules = st.tuples(st.sampled_from(sorted(SLOTS)), st.lists(entries, min_size=1, max_size=3)).map(
+    lambda rule: f"{{slot: {rule[0]}, gates: [{', '.join(rule[1])}]}}"
+)
+
+
+@settings(deadline=None)
+@given(st.lists(rules, min_size=1, max_size=3))
+def test_what_may_be_written_may_be_written_in_an_editor(written: list[str]) -> None:
+    text = f"checks: {{bias: {{pytest: a}}}}\nslots: [{', '.join(written)}]\n"
+    [document] = read_documents("reconciler.yaml", text.encode())
+    assert document.root is not None
+
+    assert parsed(text)[1] == ()
+    assert accepts(core(document.root), VALIDATOR)
+
+
+WORDS = [
+    "slots",
+    "slot",
+    "gates",
+    "models",
+    "tags",
+    "groups",
+    "checks",
+    "command",
+    "pytest",
+    "timeout",
+    "path",
+    "from",
+    "soak",
+    "stage",
+    "for",
+    "metric",
+    "name",
+    "threshold",
+    "age",
+    "min",
+    "max",
+    "artifact",
+    "loadable",
+    "approvals",
+    "count",
+    "of",
+    "check",
+    "uses",
+    "with",
+    "cel",
+    "condition",
+    "freeze",
+    "windows",
+    "start",
+    "duration",
+    "override",
+    "a",
+]
+JUNK = st.recursive(
+    st.sampled_from(
+        [
+            "",
+            "a",
+            "3d",
+            "Staging",
+            "Production",
+            "@a",
+            "*",
+            "owners",
+            "ada@a",
+            "a/b",
+            "0 18 * * 5",
+            0,
+            1,
+            -1,
+            0.5,
+            True,
+            None,
+        ]
+    ),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(WORDS),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@settings(deadline=None)
+@given(
+    JUNK
+    | st.fixed_dictionaries(
+        {"slots": st.lists(st.fixed_dictionaries({"slot": JUNK, "gates": st.lists(JUNK, max_size=2)}), max_size=2)}
+    )
+)
+def test_the_schema_lets_through_what_is_accepted(data: Any) -> None:
+    policy, problems = parsed(texts.flow(data))
+
+    assert (policy is None) is (problems != ())
+    assert policy is None or accepts(data, VALIDATOR)
+    assert all(problem.code in CODES and str(problem).isprintable() for problem in problems)
+
+
+@settings(deadline=None)
+@given(
+    st.one_of(st.binary(), st.text().map(str.encode)),
+    st.sampled_from([b"", b"slots: [{slot: a, gates: [", b"groups: "]),
+)
+def test_any_bytes_give_a_policy_or_problems(data: bytes, before: bytes) -> None:
+    policy, problems = parsed(before + data)
+
+    assert (policy is None) is (problems != ())
+    assert all(problem.code in {*CODES, *YamlCode} and str(problem).isprintable() for problem in problems)
+
+
+def test_nothing_is_looked_for_that_no_gate_uses() -> None:
+    def surprise() -> Mapping[str, Any]:
+        raise AssertionError("no gate of another package is used")
+
+    build = replace(BUILD, plugins=surprise)
+
+    assert parse_policy(SourceFile("reconciler.yaml", b"slots: [{slot: a, gates: [{artifact: {}}]}]\n"), build)[1] == ()
+
+
+def test_reading_manifests_without_gates_imports_none() -> None:
+    script = (
+        "import sys; from reconciler.adapters.manifest_yaml import parse; from types import SimpleNamespace as S;"
+        "parse([S(path='a', data=b'model: a\\nstages: {Staging: 1}')]); print(*sorted(sys.modules))"
+    )
+
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+
+    assert not {"croniter", "celpy", "reconciler.gates", "reconciler.core.gate", "reconciler.adapters.gate_yaml"} & set(
+        loaded
+    )
