@@ -159,10 +159,14 @@ class EvidenceSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reviews:
-    """Who approved a change, with what proves it, and who made it: `Name <email>` and forges' `@logins`."""
+    """
+    Who approved a change, with what proves it, and who made it: `Name <email>` and forges' `@logins`. `head` is the
+    commit that a forge's approvals are of, the last one before a merge or a squash made another commit of it.
+    """
 
     approvals: "tuple[Approval, ...]" = ()
     authors: tuple[str, ...] = ()
+    head: Commit | None = None
 
 
 class Reviewers(Protocol):
@@ -289,6 +293,14 @@ class Forge(Protocol):
         """
         The body of that comment under the change request by which `commit` came to be, or None: a commit that was
         pushed without one, or a request that was never commented on.
+        """
+        ...
+
+    def approvals(self, commit: Commit) -> Reviews:
+        """
+        Who approves the change request that the job runs for, or by which `commit` came to be, as it stands: what was
+        said of an earlier state of it counts for nothing. Empty where there is no such request. The error says why it
+        is not known.
         """
         ...
 

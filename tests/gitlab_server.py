@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 OURS = {"id": 7, "username": "project_42_bot"}
 THEIRS = {"id": 8, "username": "mallory"}
+HEAD = "cd" * 20
 TOKEN = "glpat-secret.01"
 
 COMMANDS = re.compile(r"(?m)^/(?:approve|assign|close|label|merge)\b.*")
@@ -35,6 +36,10 @@ class Gitlab:
     url: str = ""
     notes: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     merge_requests: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    approvals: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    versions: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    commits: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    request: dict[str, Any] = field(default_factory=dict[str, Any])
     faults: list[Fault] = field(default_factory=list[Fault])
     asked: list[str] = field(default_factory=list[str])
     commands: list[str] = field(default_factory=list[str])
@@ -59,6 +64,22 @@ class Gitlab:
         self.notes[-1]["updated_at"] = "2026-05-01T10:00:00.000Z"
         return number
 
+    def push(self, at: str, head: str = HEAD, email: str = "ada@acme.example", name: str = "Ada") -> None:
+        """A push to merge request 3, of one commit; `at` is a time of day."""
+        number = 50 + len(self.versions)
+        self.versions.insert(0, {"id": number, "head_commit_sha": head, "created_at": f"2026-05-01T{at}.000Z"})
+        people = {
+            f"{role}_{part}": v for role in ("author", "committer") for part, v in (("name", name), ("email", email))
+        }
+        self.commits.insert(0, {"id": head, **people})
+
+    def approve(self, user: Mapping[str, Any], at: str | None, *, noted: str | None = None) -> None:
+        """An approval of merge request 3, with the time that new servers give, and the note that all write."""
+        self.approvals.append({"user": user, **({"approved_at": f"2026-05-01T{at}.000Z"} if at else {})})
+        if noted:
+            self.note("approved this merge request", user, system=True)
+            self.notes[-1]["created_at"] = f"2026-05-01T{noted}.000Z"
+
     def bodies(self) -> list[str]:
         return [note["body"] for note in self.notes]
 
@@ -74,6 +95,14 @@ class Gitlab:
                 return 201, next(note for note in self.notes if note["id"] == number)
             # GitLab gives the newest first.
             return 200, [note for note in reversed(self.notes) if note["noteable_iid"] == request]
+        if method == "GET" and path == "/projects/42/merge_requests/3":
+            return 200, {"iid": 3, "sha": HEAD, "author": {"id": 1, "username": "ada"}, **self.request}
+        if method == "GET" and path == "/projects/42/merge_requests/3/approvals":
+            return 200, {"approved": bool(self.approvals), "approved_by": self.approvals}
+        if method == "GET" and path == "/projects/42/merge_requests/3/versions":
+            return 200, self.versions
+        if method == "GET" and path == "/projects/42/merge_requests/3/commits":
+            return 200, self.commits
         if method == "PUT" and (found := re.fullmatch(r"/projects/42/merge_requests/\d+/notes/(\d+)", path)):
             note = next(note for note in self.notes if note["id"] == int(found[1]))
             note["body"] = sent["body"]

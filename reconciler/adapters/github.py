@@ -10,14 +10,17 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from reconciler.core.names import plain
+from reconciler.core.gate import Approval
+from reconciler.core.names import Commit, plain
 from reconciler.errors import ReconcilerError, StaleError
+from reconciler.ports import Reviews
 from reconciler.render.marker import read_marker
 
 if TYPE_CHECKING:
     from github import Github
     from github.GithubException import GithubException
     from github.IssueComment import IssueComment
+    from github.NamedUser import NamedUser
     from github.PullRequest import PullRequest
     from github.Repository import Repository
 
@@ -40,6 +43,11 @@ MOST_WAITED = 60.0
 
 _PAUSES = (1.0, 2.0, 4.0)
 """Seconds between attempts where GitHub did not answer, or with a fault of its own."""
+
+_MOST_COMMITS = 250
+"""Commits of a pull request that GitHub lists."""
+
+_DECISIVE = frozenset({"APPROVED", "CHANGES_REQUESTED", "DISMISSED"})
 
 _CUT = "The rest is left out: GitHub shows 1024 KiB of a summary. The whole plan is in the files of this run."
 
@@ -81,6 +89,10 @@ class GithubForge:
         place = f"looking up how {commit[:12]} came into {self._repository_name}"
         return self._patiently(place, _READ, lambda: self._look_up(commit, key))
 
+    def approvals(self, commit: Commit) -> Reviews:
+        place = f"looking up who approved {commit[:12]} in {self._repository_name}"
+        return self._patiently(place, _READ, lambda: self._approvals(commit))
+
     def tell(self, outputs: Mapping[str, str], summary: str) -> None:
         text = "".join(_heredoc(name, value) for name, value in outputs.items())
         if text and (path := self._environment.get("GITHUB_OUTPUT")):
@@ -115,6 +127,66 @@ class GithubForge:
         last = max(ours, key=lambda comment: (comment.updated_at, comment.id))
         _refuse_late(last, pull)
         return last.body
+
+    def _approvals(self, commit: Commit) -> Reviews:
+        pull = self._in_question(commit)
+        if pull is None:
+            return Reviews()
+        if pull.commits > _MOST_COMMITS:
+            raise ReconcilerError(
+                f"#{pull.number} has {pull.commits} commits, of which GitHub lists {_MOST_COMMITS}: who wrote the "
+                "others is not known.",
+                "Split it, or squash its commits.",
+            )
+        made = {f"@{login}" for login in [_login(pull.user)] if login}
+        for one in pull.get_commits():
+            made.update(f"@{login}" for login in (_login(one.author), _login(one.committer)) if login)
+            made.update(f"{person.name} <{person.email}>" for person in (one.commit.author, one.commit.committer))
+        head = pull.head.sha
+        said = [review for review in pull.get_reviews() if review.state in _DECISIVE]
+        # Of each person the last word counts. A comment takes none back.
+        last = {_login(review.user): review for review in sorted(said, key=lambda r: (r.submitted_at, r.id))}
+        approvals = [
+            Approval(f"@{login}", f"review of #{pull.number} on GitHub")
+            for login, review in sorted(last.items())
+            if review.state == "APPROVED" and review.commit_id == head and _is_person(review.user)
+            if login.casefold() != _login(pull.user).casefold()
+        ]
+        return Reviews(tuple(approvals), tuple(sorted(made)), Commit(head))
+
+    def _in_question(self, commit: Commit) -> "PullRequest | None":
+        """The pull request that the job runs for, or the one that ended in this very commit on the job's branch."""
+        number = self._pull_request()
+        repository = self._repository()
+        if number is not None:
+            pull = repository.get_pull(number)
+            meant: object = _part(_part(self._event(), "pull_request"), "head").get("sha")
+            if meant is not None and meant != pull.head.sha:
+                raise ReconcilerError(
+                    f"#{number} was pushed to since this job began: its approvals are not of {str(meant)[:12]}.",
+                    "See the job of the newer commit.",
+                )
+            return pull
+        branch = self._branch()
+        ended = [
+            pull
+            for pull in repository.get_commit(commit).get_pulls()
+            if pull.merged_at is not None and pull.merge_commit_sha == commit and pull.base.ref == branch
+        ]
+        first = min(ended, key=lambda pull: pull.number, default=None)
+        # What the list has of a pull request lacks how many commits it has.
+        return None if first is None else repository.get_pull(first.number)
+
+    def _branch(self) -> str:
+        """The branch that the job runs for; for a tag, the one that changes are merged into."""
+        found = re.fullmatch(r"refs/heads/(.+)", self._environment.get("GITHUB_REF", ""))
+        branch: object = found[1] if found else _part(self._event(), "repository").get("default_branch")
+        if isinstance(branch, str) and branch:
+            return branch
+        raise ReconcilerError(
+            "It is not known which branch this job is for, so nobody's approval is known.",
+            "GitHub Actions sets GITHUB_REF; elsewhere, set it to `refs/heads/main`.",
+        )
 
     def _ours(self, comments: "Iterable[IssueComment]", key: str) -> "list[IssueComment]":
         """The comments with our marker and this key, as far as they are by the author whom we expect."""
@@ -186,14 +258,17 @@ class GithubForge:
 
     def _pull_request(self) -> int | None:
         """The number of the pull request that the job runs for; pushes, merge queues and schedules have none."""
-        path = self._environment.get("GITHUB_EVENT_PATH")
-        if not path:
+        if not self._environment.get("GITHUB_EVENT_PATH"):
             found = re.fullmatch(r"refs/pull/(\d+)/(?:merge|head)", self._environment.get("GITHUB_REF", ""))
             return int(found[1]) if found else None
-        event = _read_event(Path(path))
+        event = self._event()
         request, issue = _part(event, "pull_request"), _part(event, "issue")
         number: object = request.get("number") or (issue.get("number") if issue.get("pull_request") else None)
         return number if isinstance(number, int) else None
+
+    def _event(self) -> dict[str, Any]:
+        path = self._environment.get("GITHUB_EVENT_PATH")
+        return _read_event(Path(path)) if path else {}
 
     def _patiently(self, place: str, permission: str, attempt: Callable[[], T]) -> T:
         """
@@ -315,6 +390,20 @@ def _said(error: "GithubException") -> str:
         reasons.append(cast("dict[str, Any]", detail).get("message") if isinstance(detail, dict) else detail)
     said = "; ".join(reason for reason in reasons if isinstance(reason, str) and reason)
     return f" ({plain(said, 200)})" if said else ""
+
+
+def _login(user: "NamedUser | None") -> str:
+    """Nothing where the account is gone, or GitHub does not know whose the commit's address is."""
+    from github.GithubException import IncompletableObject
+
+    try:
+        return user.login if user is not None else ""
+    except IncompletableObject:
+        return ""
+
+
+def _is_person(user: "NamedUser | None") -> bool:
+    return user is not None and bool(_login(user)) and user.type == "User"
 
 
 def _not_found() -> "type[GithubException]":

@@ -3,15 +3,18 @@
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+from urllib.parse import quote
 
 from reconciler.adapters.holders import without_user_info
+from reconciler.core.gate import Approval
 from reconciler.core.names import Commit
 from reconciler.errors import ReconcilerError, StaleError
+from reconciler.ports import Reviews
 from reconciler.render.clean import clean
 from reconciler.render.marker import read_marker
 
@@ -36,6 +39,10 @@ _CONFLICT, _TOO_MANY = 409, 429
 # A line that begins with a slash and a word is a command to GitLab, given with the rights of the token's user.
 _QUICK_ACTION = re.compile(r"(?m)((?:^|\r)[ \t>]*)/(?=[A-Za-z_])")
 
+_YES = "approved this merge request"
+_PUSHED = re.compile(r"added \d+ commits?\b")
+_ROBOT = re.compile(r"@(?:project|group)_\d+_bot(?:_\w+)?")
+
 _ADVICE = (
     "Make a project access token with the role Reporter and the scope `api`, and set it as the masked CI/CD variable "
     "GITLAB_TOKEN. The job's own CI_JOB_TOKEN cannot write notes."
@@ -53,6 +60,7 @@ class _Note:
     author: tuple[int, str]
     system: bool
     edited_at: str
+    made_at: str
 
 
 class _BusyError(Exception):
@@ -101,6 +109,14 @@ class GitlabForge:
         project = self._needed("CI_PROJECT_ID")
         return self._persist(lambda server: self._reviewed(server, project, commit, key))
 
+    def approvals(self, commit: Commit) -> Reviews:
+        """
+        GitLab tells who approves a merge request, but not which commit: an approval counts if it is younger than the
+        last push, by the server's own times. A setting of the project could take older ones back as well, but is not
+        proof: it may be set later, and leaves those alone that a rebase in the browser passes by.
+        """
+        return self._persist(lambda server: self._approvals(server, commit))
+
     def tell(self, outputs: Mapping[str, str], summary: str) -> None:  # noqa: ARG002  # GitLab has no place for it
         """
         The values as a dotenv report, each as the variable RECONCILER_OUTPUT_… of the jobs that come after. GitLab has
@@ -139,6 +155,26 @@ class GitlabForge:
                 _refuse_late(ours, number, merged_at)
                 return ours.body
         return None
+
+    def _approvals(self, server: "gitlab.Gitlab", commit: Commit) -> Reviews:
+        if number := self._environment.get("CI_MERGE_REQUEST_IID", ""):
+            project = self._environment.get("CI_MERGE_REQUEST_PROJECT_ID") or self._needed("CI_PROJECT_ID")
+            found = _approved(server, project, number)
+            ran_for = self._environment.get("CI_MERGE_REQUEST_SOURCE_BRANCH_SHA") or self._environment.get(
+                "CI_COMMIT_SHA"
+            )
+            if ran_for and ran_for != found.head:
+                raise ReconcilerError(
+                    f"!{number} was pushed to since this job began: its approvals are not of {ran_for[:12]}.",
+                    "See the pipeline of the newer commit.",
+                )
+            return found
+        project = self._needed("CI_PROJECT_ID")
+        branch = self._environment.get("CI_COMMIT_BRANCH") or self._needed("CI_DEFAULT_BRANCH")
+        lazy = server.projects.get(project, lazy=True)
+        requests_of_commit = lazy.commits.get(commit, lazy=True).merge_requests(get_all=True)
+        first = min((number for number, _ in _merged_as(requests_of_commit, commit, branch)), default=None)
+        return Reviews() if first is None else _approved(server, project, str(first))
 
     def _ours(self, server: "gitlab.Gitlab", notes: Any, key: str) -> Iterator[_Note]:
         """Those by the author whom we trust that begin with our marker, the oldest first: of several, it is kept."""
@@ -265,6 +301,66 @@ def _refuse_to_wait(answer: "requests.Response", *_: object, **__: object) -> No
     raise _BusyError(ReconcilerError(f"{url} {what} ({status}){wanted}.", "Run the job again later."), pause)
 
 
+def _approved(server: "gitlab.Gitlab", project: str, number: str) -> Reviews:
+    """
+    Who approves a merge request as it stands. Who approves is asked before what is there: a push in between makes the
+    approval the older of the two.
+    """
+    import gitlab
+
+    place = f"/projects/{quote(project, safe='')}/merge_requests/{number}"
+    given = _answer(server.http_get(f"{place}/approvals")).get("approved_by")
+    notes = [_read_note(note) for note in _notes_of(server, project, number).list(iterator=True, per_page=100)]
+    request = _answer(server.http_get(place))
+    versions = [_answer(version) for version in server.http_list(f"{place}/versions", iterator=True, per_page=100)]
+    commits = [_answer(commit) for commit in server.http_list(f"{place}/commits", iterator=True, per_page=100)]
+    if not isinstance(given, list):
+        raise gitlab.GitlabParsingError("no list of approvals")
+    head, author = request.get("sha"), _answer(request.get("author") or {}).get("username")
+    newest = max(versions, key=lambda version: _number(version.get("id")), default=dict[str, Any]())
+    pushed = _moment(str(newest.get("created_at") or ""))
+    if not isinstance(head, str) or newest.get("head_commit_sha") != head or pushed is None:
+        raise ReconcilerError(
+            f"GitLab does not tell when !{number} was last pushed to, so nobody can be said to approve what it is now.",
+            "Run the job again in a minute.",
+        )
+    people = {
+        f"{commit.get(f'{role}_name')} <{commit.get(f'{role}_email')}>"
+        for commit in commits
+        for role in ("author", "committer")
+    }
+    names = {str(commit.get(f"{role}_name")).casefold() for commit in commits for role in ("author", "committer")}
+    logins = {f"@{author}"} if author else set[str]()
+    # Whoever pushed is told by the server; whoever wrote a commit, by the commit alone.
+    logins.update(f"@{note.author[1]}" for note in notes if note.system and _PUSHED.match(note.body))
+    approvals: list[Approval] = []
+    for one in cast("list[Any]", given):
+        user = _answer(_answer(one).get("user"))
+        login = f"@{user.get('username')}"
+        when = _moment(str(_answer(one).get("approved_at") or "")) or _noted(notes, user.get("id"))
+        if when is None:
+            raise ReconcilerError(
+                f"GitLab does not tell when {login} approved !{number}, so it may be what it was before.",
+                "Let them approve it anew.",
+            )
+        if str(user.get("name")).casefold() in names:
+            logins.add(login)
+        if when > pushed and login not in logins and not _ROBOT.fullmatch(login):
+            approvals.append(Approval(login, f"approval of !{number} on GitLab"))
+    approvals.sort(key=lambda approval: approval.who)
+    return Reviews(tuple(approvals), tuple(sorted(people | logins)), Commit(head))
+
+
+def _noted(notes: Iterable[_Note], user: object) -> datetime | None:
+    """When a user last approved, by the note that GitLab itself writes about it; before GitLab 18 nothing else says."""
+    moments = [_moment(note.made_at) for note in notes if note.system and note.author[0] == user and note.body == _YES]
+    return max((moment for moment in moments if moment is not None), default=None)
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else -1
+
+
 def _notes_of(server: "gitlab.Gitlab", project: str, number: str) -> Any:
     return server.projects.get(project, lazy=True).mergerequests.get(number, lazy=True).notes
 
@@ -327,6 +423,7 @@ def _read_note(note: Any) -> _Note:
             (int(author.get("id") or 0), str(author.get("username") or "")),
             bool(fields.get("system")),
             str(fields.get("updated_at") or ""),
+            str(fields.get("created_at") or ""),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise gitlab.GitlabParsingError("not a note") from error

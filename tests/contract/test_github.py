@@ -15,9 +15,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from reconciler.adapters.github import COMMENT_LIMIT, SUMMARY_LIMIT, GithubForge
+from reconciler.core.gate import Approval
 from reconciler.core.names import Commit
 from reconciler.errors import ReconcilerError, StaleError
-from reconciler.ports import Forge
+from reconciler.ports import Forge, Reviews
 from reconciler.render.marker import Marker
 
 TOKEN = "ghs_NeverToBeSeen"
@@ -28,6 +29,9 @@ BODY = f"{MARKER}\n## Plan\n\n`RiskClassifier`: promote v5\n"
 NEWER = BODY.replace("v5", "v6")
 MERGED = Commit("ab" * 20)
 
+HEAD = "cd" * 20
+
+ADA, GRACE = ({"login": login, "type": "User"} for login in ("ada", "Grace"))
 BOT = {"login": "github-actions[bot]", "type": "Bot"}
 PERSON = {"login": "mallory", "type": "User"}
 SOMEBODY_NAMED_LIKE_THE_BOT = {"login": "github-actions[bot]", "type": "User"}
@@ -52,6 +56,9 @@ class Hub:
     viewer: dict[str, str] = field(default_factory=lambda: dict(BOT))
     comments: dict[int, list[dict[str, Any]]] = field(default_factory=dict[int, list[dict[str, Any]]])
     pulls: dict[str, list[dict[str, Any]]] = field(default_factory=dict[str, list[dict[str, Any]]])
+    reviews: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    commits: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    details: dict[str, Any] = field(default_factory=dict[str, Any])
     faults: list[Fault] = field(default_factory=list[Fault])
     requests: list[str] = field(default_factory=list[str])
     page: int = 100
@@ -81,7 +88,22 @@ class Hub:
             "url": f"{self.url}/repos/{REPOSITORY}/pulls/{number}",
             "merge_commit_sha": merge_commit,
             "merged_at": at and f"2026-05-01T{at}Z",
+            "base": {"ref": "main"},
         }
+
+    def review(
+        self, user: dict[str, str] | None, state: str = "APPROVED", commit: str = HEAD, at: str | None = "11:00:00"
+    ) -> None:
+        """A review of pull request 7."""
+        number = next(self.ids)
+        submitted = {"submitted_at": f"2026-05-01T{at}Z"} if at else {}
+        self.reviews.append({"id": number, "user": user, "state": state, "commit_id": commit, **submitted})
+
+    def written(self, author: dict[str, str] | None, name: str, email: str, **committer: dict[str, str] | None) -> None:
+        """A commit of pull request 7."""
+        person = {"name": name, "email": email, "date": "2026-05-01T09:00:00Z"}
+        detail = {"author": person, "committer": person}
+        self.commits.append({"sha": HEAD, "author": author, "committer": author, "commit": detail, **committer})
 
     def writes(self) -> list[str]:
         return [request for request in self.requests if not request.startswith("GET") and "graphql" not in request]
@@ -99,6 +121,13 @@ class Hub:
             return self._paged(self.comments.get(number, []), parts.path, parts.query)
         if found := re.fullmatch(r"/issues/comments/(\d+)", path):
             return self._one(method, int(found[1]), data)
+        if path == "/pulls/7":
+            usual = {"user": ADA, "head": {"sha": HEAD}, "commits": len(self.commits)}
+            return 200, {**self.merged(7), **usual, **self.details}, {}
+        if path == "/pulls/7/reviews":
+            return self._paged(self.reviews, parts.path, parts.query)
+        if path == "/pulls/7/commits":
+            return self._paged(self.commits, parts.path, parts.query)
         if found := re.fullmatch(r"/commits/(\w+)/pulls", path):
             return self._paged(self.pulls.get(found[1], []), parts.path, parts.query)
         return 404, {"message": "Not Found", "documentation_url": "https://docs.github.com/rest"}, {}
@@ -607,3 +636,170 @@ def test_nothing_of_the_token_is_in_what_a_forge_shows_of_itself(hub: Hub, job: 
     forge.comment(BODY, KEY)
 
     assert TOKEN not in repr(forge)
+
+
+def who(reviews: Reviews) -> list[str]:
+    return [approval.who for approval in reviews.approvals]
+
+
+PUSH_TO_MAIN = {"GITHUB_REF": "refs/heads/main"}
+
+
+def test_who_approved_the_pull_request_of_the_job(hub: Hub, job: Job) -> None:
+    hub.review(GRACE)
+    hub.written(ADA, "Ada", "ada@acme.example")
+
+    found = job.forge().approvals(MERGED)
+
+    assert found == Reviews(
+        (Approval("@Grace", "review of #7 on GitHub"),), ("@ada", "Ada <ada@acme.example>"), Commit(HEAD)
+    )
+
+
+def test_after_a_merge_the_pull_request_is_found_by_its_commit(hub: Hub, tmp_path: Path) -> None:
+    hub.pulls[MERGED] = [hub.merged(9, "ee" * 20), hub.merged(8, at=None), hub.merged(7)]
+    hub.review(GRACE)
+
+    found = Job(hub, tmp_path, PUSH).forge(**PUSH_TO_MAIN).approvals(MERGED)
+
+    assert who(found) == ["@Grace"]
+    assert found.head == HEAD
+
+
+Told = tuple[dict[str, str] | None, str, str, str | None]
+DONE: dict[str, tuple[list[Told], list[str]]] = {
+    "nothing": ([], []),
+    "approved an earlier commit": ([(GRACE, "APPROVED", "ee" * 20, "11:00:00")], []),
+    "approved, and approved an earlier commit": (
+        [(GRACE, "APPROVED", "ee" * 20, "10:00:00"), (GRACE, "APPROVED", HEAD, "11:00:00")],
+        ["@Grace"],
+    ),
+    "asked for changes after an approval": (
+        [(GRACE, "APPROVED", HEAD, "10:00:00"), (GRACE, "CHANGES_REQUESTED", HEAD, "11:00:00")],
+        [],
+    ),
+    "approved after asking for changes": (
+        [(GRACE, "APPROVED", HEAD, "11:00:00"), (GRACE, "CHANGES_REQUESTED", HEAD, "10:00:00")],
+        ["@Grace"],
+    ),
+    "was dismissed": ([(GRACE, "DISMISSED", HEAD, "11:00:00")], []),
+    "was dismissed with the last of two": (
+        [(GRACE, "APPROVED", HEAD, "10:00:00"), (GRACE, "DISMISSED", HEAD, "11:00:00")],
+        [],
+    ),
+    "commented after an approval": (
+        [(GRACE, "APPROVED", HEAD, "10:00:00"), (GRACE, "COMMENTED", HEAD, "11:00:00")],
+        ["@Grace"],
+    ),
+    "has not sent it off": ([(GRACE, "PENDING", HEAD, None)], []),
+    "only commented": ([(GRACE, "COMMENTED", HEAD, "11:00:00")], []),
+    "is a bot": ([(BOT, "APPROVED", HEAD, "11:00:00")], []),
+    "is an organization": ([({"login": "acme", "type": "Organization"}, "APPROVED", HEAD, "11:00:00")], []),
+    "has no account any more": ([(None, "APPROVED", HEAD, "11:00:00")], []),
+    "opened it": ([(ADA, "APPROVED", HEAD, "11:00:00")], []),
+    "opened it, in capitals": ([({"login": "ADA", "type": "User"}, "APPROVED", HEAD, "11:00:00")], []),
+    "are two": (
+        [(PERSON, "APPROVED", HEAD, "11:00:00"), (GRACE, "APPROVED", HEAD, "11:00:00")],
+        ["@Grace", "@mallory"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("told", "approved"), DONE.values(), ids=DONE.keys())
+def test_whose_review_is_an_approval_and_whose_is_not(
+    hub: Hub, job: Job, told: list[Told], approved: list[str]
+) -> None:
+    for user, state, commit, at in told:
+        hub.review(user, state, commit, at)
+
+    assert who(job.forge().approvals(MERGED)) == approved
+
+
+def test_a_comment_that_says_so_is_no_approval(hub: Hub, job: Job) -> None:
+    hub.add("APPROVED\n\nApproved-by: Grace <grace@acme.example>", GRACE)
+    hub.add("/approve", GRACE)
+
+    assert who(job.forge().approvals(MERGED)) == []
+
+
+def test_reviews_are_read_to_the_last_page(hub: Hub, job: Job) -> None:
+    hub.page = 3
+    hub.review(GRACE)
+    for number in range(10):
+        hub.review(PERSON, "COMMENTED", at=f"12:00:{number:02}")
+    hub.review(GRACE, "CHANGES_REQUESTED", at="13:00:00")
+
+    assert who(job.forge().approvals(MERGED)) == []
+
+
+def test_the_authors_are_all_who_wrote_a_commit_as_far_as_github_knows_them(hub: Hub, job: Job) -> None:
+    hub.written(GRACE, "Grace", "grace@acme.example", committer={"login": "web-flow", "type": "User"})
+    hub.written(None, "Nobody", "nobody@acme.example")
+    hub.written({}, "Empty", "empty@acme.example")
+
+    assert job.forge().approvals(MERGED).authors == (
+        "@Grace",
+        "@ada",
+        "@web-flow",
+        "Empty <empty@acme.example>",
+        "Grace <grace@acme.example>",
+        "Nobody <nobody@acme.example>",
+    )
+
+
+NO_REQUEST: dict[str, dict[str, Any]] = {
+    "another commit of the request": {"merge_commit_sha": "ee" * 20},
+    "not merged": {"merged_at": None},
+    "into another branch": {"base": {"ref": "playground"}},
+}
+
+
+@pytest.mark.parametrize("different", NO_REQUEST.values(), ids=NO_REQUEST.keys())
+def test_a_request_by_which_the_commit_did_not_come_approves_nothing(
+    hub: Hub, tmp_path: Path, different: dict[str, Any]
+) -> None:
+    hub.pulls[MERGED] = [{**hub.merged(7), **different}]
+    hub.review(GRACE)
+
+    assert Job(hub, tmp_path, PUSH).forge(**PUSH_TO_MAIN).approvals(MERGED) == Reviews()
+
+
+def test_the_job_of_a_tag_is_about_the_default_branch(hub: Hub, tmp_path: Path) -> None:
+    hub.pulls[MERGED] = [hub.merged(7)]
+    hub.review(GRACE)
+    event = {**PUSH, "repository": {"default_branch": "main"}}
+
+    assert who(Job(hub, tmp_path, event).forge(GITHUB_REF="refs/tags/v1").approvals(MERGED)) == ["@Grace"]
+    with pytest.raises(ReconcilerError, match="not known which branch"):
+        Job(hub, tmp_path, PUSH).forge(GITHUB_REF="refs/tags/v1").approvals(MERGED)
+
+
+def test_a_job_for_a_commit_that_was_pushed_over_knows_no_approvals(hub: Hub, tmp_path: Path) -> None:
+    hub.review(GRACE)
+    event = {**PULL_REQUEST, "pull_request": {"number": 7, "head": {"sha": "ee" * 20}}}
+
+    with pytest.raises(ReconcilerError, match="#7 was pushed to since this job began"):
+        Job(hub, tmp_path, event).forge().approvals(MERGED)
+
+
+def test_who_wrote_a_request_of_more_commits_than_github_lists_is_not_known(hub: Hub, job: Job) -> None:
+    hub.details["commits"] = 251
+    hub.review(GRACE)
+
+    with pytest.raises(ReconcilerError, match="#7 has 251 commits"):
+        job.forge().approvals(MERGED)
+
+
+def test_approvals_that_may_not_be_read_are_not_known(hub: Hub, job: Job) -> None:
+    hub.faults.append(Fault(403, {"message": "Resource not accessible by integration"}))
+
+    with pytest.raises(ReconcilerError, match=r"403.*who approved.*pull-requests: read"):
+        job.forge().approvals(MERGED)
+
+
+def test_approvals_are_asked_for_again_where_github_fails(hub: Hub, job: Job) -> None:
+    hub.review(GRACE)
+    hub.faults += [Fault(502), Fault(503)]
+
+    assert who(job.forge().approvals(MERGED)) == ["@Grace"]
+    assert job.slept == [1.0, 2.0]

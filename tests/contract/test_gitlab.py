@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from reconciler.adapters.gitlab import COMMENT_LIMIT, GitlabForge
+from reconciler.core.gate import Approval
 from reconciler.core.names import Commit
 from reconciler.errors import ReconcilerError, StaleError
+from reconciler.ports import Reviews
 from reconciler.render.marker import Marker
-from tests.gitlab_server import THEIRS, TOKEN, Fault, Gitlab, gitlab_server
+from tests.gitlab_server import HEAD, THEIRS, TOKEN, Fault, Gitlab, gitlab_server
 
 KEY = "0a1b"
 PASS = Fault(0)
@@ -351,3 +353,193 @@ def test_a_dotenv_file_of_the_checkout_is_replaced_and_no_link_followed(forge: M
 def test_a_dotenv_report_that_cannot_be_written_is_an_error(forge: Make) -> None:
     with pytest.raises(ReconcilerError, match="RECONCILER_DOTENV"):
         forge(RECONCILER_DOTENV="no/such/folder.env").tell({}, "")
+
+
+ADA = {"id": 1, "username": "ada", "name": "Ada"}
+GRACE = {"id": 2, "username": "grace", "name": "Grace Hopper"}
+HEDY = {"id": 3, "username": "hedy", "name": "Hedy"}
+MERGED = Commit("ab" * 20)
+
+
+def who(reviews: Reviews) -> list[str]:
+    return [approval.who for approval in reviews.approvals]
+
+
+def test_who_approved_the_merge_request_of_the_job(gitlab: Gitlab, forge: Make) -> None:
+    gitlab.push("10:00:00")
+    gitlab.approve(GRACE, "11:00:00")
+
+    found = forge().approvals(COMMIT)
+
+    assert found == Reviews(
+        (Approval("@grace", "approval of !3 on GitLab"),), ("@ada", "Ada <ada@acme.example>"), Commit(HEAD)
+    )
+
+
+def test_a_server_that_gives_no_time_is_believed_by_its_notes(gitlab: Gitlab, forge: Make) -> None:
+    gitlab.push("10:00:00")
+    gitlab.approve(HEDY, None, noted="11:30:00")
+    gitlab.approve(GRACE, None, noted="11:00:00")
+    for number in range(150):
+        gitlab.note(f"Remark {number}", THEIRS)
+
+    assert who(forge().approvals(COMMIT)) == ["@grace", "@hedy"]
+
+
+def test_an_approval_from_before_the_last_push_is_stale(gitlab: Gitlab, forge: Make) -> None:
+    gitlab.push("10:00:00", "ee" * 20)
+    gitlab.approve(GRACE, "11:00:00")
+    gitlab.approve(HEDY, None, noted="11:00:00")
+    gitlab.push("12:00:00")
+
+    assert who(forge().approvals(COMMIT)) == []
+
+
+def test_an_approval_in_the_moment_of_a_push_is_stale(gitlab: Gitlab, forge: Make) -> None:
+    gitlab.push("11:00:00")
+    gitlab.approve(GRACE, "11:00:00")
+
+    assert who(forge().approvals(COMMIT)) == []
+
+
+def test_of_a_persons_notes_the_last_one_counts(gitlab: Gitlab, forge: Make) -> None:
+    gitlab.push("10:00:00", "ee" * 20)
+    gitlab.approve(GRACE, None, noted="11:00:00")
+    gitlab.push("12:00:00")
+    gitlab.approvals.clear()
+    gitlab.approve(GRACE, None, noted="13:00:00")
+
+    assert who(forge().approvals(COMMIT)) == ["@grace"]
+
+
+def test_notes_that_people_write_are_no_approvals_and_date_none(gitlab: Gitlab, forge: Make) -> None:
+    gitlab.push("10:00:00")
+    gitlab.note("approved this merge request", GRACE)
+    gitlab.note("Approved-by: Grace <grace@acme.example>", GRACE)
+    for note in gitlab.notes:
+        note["created_at"] = "2026-05-01T11:00:00.000Z"
+
+    assert who(forge().approvals(COMMIT)) == []
+    gitlab.approve(GRACE, None)
+    with pytest.raises(ReconcilerError, match="not tell when @grace approved !3"):
+        forge().approvals(COMMIT)
+
+
+def test_an_approval_that_was_taken_back_is_none(gitlab: Gitlab, forge: Make) -> None:
+    gitlab.push("10:00:00")
+    gitlab.approve(GRACE, None, noted="11:00:00")
+    gitlab.approvals.clear()
+
+    assert who(forge().approvals(COMMIT)) == []
+
+
+NOBODIES = {
+    "the author": ADA,
+    "a project's robot": {"id": 9, "username": "project_42_bot", "name": "CI"},
+    "a newer robot": {"id": 9, "username": "project_42_bot_0a1b2c", "name": "CI"},
+    "a group's robot": {"id": 9, "username": "group_7_bot", "name": "CI"},
+    "whose name a commit bears": {"id": 9, "username": "lovelace", "name": "ADA"},
+}
+
+
+@pytest.mark.parametrize("user", NOBODIES.values(), ids=NOBODIES.keys())
+def test_an_approval_that_counts_for_nobody(gitlab: Gitlab, forge: Make, user: dict[str, object]) -> None:
+    gitlab.push("10:00:00")
+    gitlab.approve(user, "11:00:00")
+
+    assert who(forge().approvals(COMMIT)) == []
+
+
+def test_who_pushed_to_the_branch_is_an_author(gitlab: Gitlab, forge: Make) -> None:
+    gitlab.push("10:00:00")
+    gitlab.note("added 1 commit\n\n<ul><li>cdcdcdcd - Promote v6</li></ul>", GRACE, system=True)
+    gitlab.note("added 2 commits to my list", HEDY)
+    gitlab.approve(GRACE, "11:00:00")
+    gitlab.approve(HEDY, "11:00:00")
+
+    found = forge().approvals(COMMIT)
+
+    assert who(found) == ["@hedy"]
+    assert found.authors == ("@ada", "@grace", "Ada <ada@acme.example>")
+
+
+VERSIONS: dict[str, list[dict[str, object]]] = {
+    "none": [],
+    "another commit": [{"id": 1, "head_commit_sha": "ee" * 20, "created_at": "2026-05-01T10:00:00.000Z"}],
+    "no time": [{"id": 1, "head_commit_sha": HEAD}],
+}
+
+
+@pytest.mark.parametrize("versions", VERSIONS.values(), ids=VERSIONS.keys())
+def test_without_the_time_of_the_last_push_nothing_is_known(
+    gitlab: Gitlab, forge: Make, versions: list[dict[str, object]]
+) -> None:
+    gitlab.versions = versions
+    gitlab.approve(GRACE, "11:00:00")
+
+    with pytest.raises(ReconcilerError, match="not tell when !3 was last pushed to"):
+        forge().approvals(COMMIT)
+
+
+@pytest.mark.parametrize("name", ["CI_COMMIT_SHA", "CI_MERGE_REQUEST_SOURCE_BRANCH_SHA"])
+def test_a_job_for_a_commit_that_was_pushed_over_knows_no_approvals(gitlab: Gitlab, forge: Make, name: str) -> None:
+    gitlab.push("10:00:00")
+    gitlab.approve(GRACE, "11:00:00")
+
+    assert who(forge(**{name: HEAD}).approvals(COMMIT)) == ["@grace"]
+    with pytest.raises(ReconcilerError, match="!3 was pushed to since this job began"):
+        forge(**{name: "ee" * 20}).approvals(COMMIT)
+
+
+ENDED = {"iid": 3, "state": "merged", "merge_commit_sha": MERGED, "target_branch": "main"}
+AFTER_THE_MERGE = {"CI_MERGE_REQUEST_IID": None, "CI_COMMIT_BRANCH": "main"}
+
+
+@pytest.mark.parametrize("branch", ["CI_COMMIT_BRANCH", "CI_DEFAULT_BRANCH"])
+def test_after_a_merge_the_request_is_found_by_its_commit(gitlab: Gitlab, forge: Make, branch: str) -> None:
+    gitlab.merge_requests = [ENDED]
+    gitlab.push("10:00:00")
+    gitlab.approve(GRACE, "11:00:00")
+
+    found = forge(CI_MERGE_REQUEST_IID=None, **{branch: "main"}).approvals(MERGED)
+
+    assert who(found) == ["@grace"]
+    assert found.head == HEAD
+
+
+NOT_BY_THIS: dict[str, dict[str, object]] = {
+    "into another branch": {"target_branch": "playground"},
+    "still open": {"state": "opened"},
+    "another commit": {"merge_commit_sha": "ee" * 20},
+}
+
+
+@pytest.mark.parametrize("different", NOT_BY_THIS.values(), ids=NOT_BY_THIS.keys())
+def test_a_request_by_which_the_commit_did_not_come_approves_nothing(
+    gitlab: Gitlab, forge: Make, different: dict[str, object]
+) -> None:
+    gitlab.merge_requests = [{**ENDED, **different}]
+    gitlab.push("10:00:00")
+    gitlab.approve(GRACE, "11:00:00")
+
+    assert forge(**AFTER_THE_MERGE).approvals(MERGED) == Reviews()
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault(403), Fault(404), Fault(200, body="[]"), Fault(200, body='{"approved_by": 1}')]
+)
+def test_approvals_that_cannot_be_read_are_not_known(gitlab: Gitlab, forge: Make, fault: Fault) -> None:
+    gitlab.push("10:00:00")
+    gitlab.faults.append(fault)
+
+    with pytest.raises(ReconcilerError):
+        forge().approvals(COMMIT)
+
+
+def test_approvals_are_asked_for_again_where_the_server_fails(gitlab: Gitlab, forge: Make, time: Time) -> None:
+    gitlab.push("10:00:00")
+    gitlab.approve(GRACE, "11:00:00")
+    gitlab.faults += [Fault(502), PASS, Fault(429, {"Retry-After": "7"})]
+
+    assert who(forge().approvals(COMMIT)) == ["@grace"]
+    assert time.slept == [1.0, 7.0]
