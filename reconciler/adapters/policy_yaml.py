@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import partial
+from functools import cache, partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -380,7 +380,7 @@ class PolicySpec(Spec):
     )
     manifests: _Path | None = Field(None, description="The folder of the manifests.", examples=["manifests"])
     limits: Annotated[LimitsSpec, BeforeValidator(mapping)] | None = Field(
-        None, description="How much one apply may change.", examples=[{"max-change-percent": 30}]
+        None, description="How much of the registry one apply may change.", examples=[{"max-change-percent": 30}]
     )
     groups: _Groups = Field(
         {},
@@ -494,8 +494,11 @@ def _may_meet(one: Rule, other: Rule) -> bool:
     )
 
 
+@cache
 def _overlap(one: str, other: str) -> bool:
     """Whether a text can match both patterns. `[…]` counts as any letter."""
+    if one == other:
+        return True
     a, b = (re.sub(r"\[.[^]]*\]", "?", folded(pattern)) for pattern in (one, other))
     reached = {0}
     for position in range(len(a) + 1):

@@ -14,11 +14,13 @@ from jsonschema import Draft7Validator
 
 from reconciler.adapters.located_yaml import Kind, YamlList, YamlMap, YamlScalar, YamlValue, read_documents
 from reconciler.adapters.manifest_yaml import ManifestCode, parse
-from reconciler.adapters.schemas import SCHEMAS, manifest_schema, schema_text
+from reconciler.adapters.schemas import SCHEMAS, manifest_schema, policy_schema, schema_text
 from reconciler.ports import SourceFile
 from tests import manifest_texts as texts
 
 SCHEMA = texts.TOP / "schemas" / "manifest.schema.json"
+POLICY = texts.TOP / "examples" / "policy" / "reconciler.yaml"
+POLICY_SCHEMA = SCHEMA.with_name("policy.schema.json")
 CHECK = Path(sys.executable).with_name("check-jsonschema")
 
 VALIDATOR = Draft7Validator(manifest_schema())
@@ -64,16 +66,18 @@ def test_the_schema_in_the_repository_is_current(name: str) -> None:
     assert published.read_text(encoding="utf-8") == schema_text(name)
 
 
-def test_editors_and_continuous_integration_accept_the_examples() -> None:
-    command = [CHECK, "--schemafile", SCHEMA, *texts.EXAMPLES]
+@pytest.mark.parametrize(("schema", "examples"), [(SCHEMA, texts.EXAMPLES), (POLICY_SCHEMA, [POLICY])])
+def test_editors_and_continuous_integration_accept_the_examples(schema: Path, examples: list[Path]) -> None:
+    command = [CHECK, "--schemafile", schema, *examples]
 
     done = subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_schema_is_one() -> None:
-    done = subprocess.run([CHECK, "--check-metaschema", SCHEMA], capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("schema", [SCHEMA, POLICY_SCHEMA])
+def test_the_schema_is_one(schema: Path) -> None:
+    done = subprocess.run([CHECK, "--check-metaschema", schema], capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -108,8 +112,8 @@ def described(schema: Any, name: str = "") -> Iterator[tuple[str, dict[str, Any]
         yield from described(definition, key)
 
 
-def test_every_key_has_a_description_and_examples_that_are_right() -> None:
-    schema = manifest_schema()
+@pytest.mark.parametrize("schema", [manifest_schema(), policy_schema()], ids=["manifest", "policy"])
+def test_every_key_has_a_description_and_examples_that_are_right(schema: dict[str, Any]) -> None:
 
     for name, of_key in described(schema):
         assert of_key["description"], name
@@ -118,7 +122,8 @@ def test_every_key_has_a_description_and_examples_that_are_right() -> None:
             assert accepts(example, validator), (name, example)
 
 
-def test_no_reference_has_siblings_that_draft_7_would_not_see() -> None:
+@pytest.mark.parametrize("name", ["manifest", "policy"])
+def test_no_reference_has_siblings_that_draft_7_would_not_see(name: str) -> None:
     def references(schema: Any) -> Iterator[dict[str, Any]]:
         if isinstance(schema, dict):
             mapping = cast(dict[str, Any], schema)
@@ -129,13 +134,27 @@ def test_no_reference_has_siblings_that_draft_7_would_not_see() -> None:
             for item in cast(list[Any], schema):
                 yield from references(item)
 
-    assert [found for found in references(json.loads(schema_text("manifest"))) if len(found) > 1] == []
+    assert [found for found in references(json.loads(schema_text(name))) if len(found) > 1] == []
 
 
 @settings(deadline=None)
 @given(texts.manifests)
 def test_what_may_be_written_may_be_written_in_an_editor(data: texts.Data) -> None:
     assert accepts(data)
+
+
+def test_gates_and_overrides_may_be_written_in_an_editor(tmp_path: Path) -> None:
+    """Also a date, which YAML 1.1 takes for more than a text."""
+    manifest = tmp_path / "churn.yaml"
+    manifest.write_text(
+        "model: churn\ngates: {Production: [{soak: {stage: Staging, for: 7d}}], champion: [{artifact: {}}]}\n"
+        "overrides: [{gate: soak, slot: Production, reason: The fix cannot wait., until: 2030-12-01}]\n"
+    )
+
+    done = subprocess.run([CHECK, "--schemafile", SCHEMA, manifest], capture_output=True, text=True, check=False)
+
+    assert parse([SourceFile("churn.yaml", manifest.read_bytes())])[1] == ()
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 NUMBERS: list[Any] = [0, -1, 4, 1.5, 2**31, True, False, None]
