@@ -493,3 +493,35 @@ def test_another_registry_in_a_pull_request_does_not_lead_its_plan_there(
 
     assert planned.code == 0
     assert f"on {registry.uri}" in planned.out
+
+
+GATE_PACKAGE = Path(__file__).parents[1] / "gate_package"
+
+
+@pytest.mark.parametrize(
+    ("tag", "ruling"), [("3.5", "pass"), ("20", "fail"), ("cheap", "unknown")], ids=["cheap", "dear", "untold"]
+)
+def test_a_gate_that_another_package_brings(
+    repository: Repository, registry: Registry, reconciler: Reconciler, model: str, tag: str, ruling: str
+) -> None:
+    registry.register(model, versions=1)
+    registry.set_version_tag(model, 1, "cost-per-million", tag)
+    policy = "slots:\n  - slot: Production\n    gates:\n      - uses: acme-cost\n        with: {most: 12.5}\n"
+    lay_down(repository, policy)
+    propose(repository, manifest(model, production=1))
+
+    planned = reconciler.cold(
+        *("plan", "--base", "origin/main", "--format", "json", "--evidence", "none"), PYTHONPATH=str(GATE_PACKAGE)
+    )
+
+    assert rulings(planned) == {("Production", "acme-cost"): ruling}
+
+
+def test_a_gate_that_nobody_brings_is_an_error_with_its_place(repository: Repository, reconciler: Reconciler) -> None:
+    lay_down(repository, "slots:\n  - slot: Production\n    gates:\n      - uses: acme-cost\n        with: {most: 1}\n")
+
+    validated = reconciler("validate", "manifests", "reconciler.yaml")
+
+    assert validated.code == 1
+    assert "reconciler.yaml:4" in validated.out
+    assert "acme-cost" in validated.out
