@@ -80,7 +80,7 @@ class VersionFacts:
 
     def why_missing(self, *whats: str) -> str:
         """Why there is no such evidence, the first that there is none of, or nothing where there is all."""
-        return next((gap.why for what in whats for gap in self.missing if gap.what == what), "")
+        return next((gap.why or "nobody says why" for what in whats for gap in self.missing if gap.what == what), "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,8 @@ def size(count: float) -> str:
 
 def duration(seconds: float) -> str:
     """A stretch of time, by its two largest units: `0.4 s`, `3 min 5 s`, `2 h 5 min`, `3 days 4 h`, `41 days`."""
+    if not math.isfinite(seconds):
+        return f"{number(seconds)} s"
     if seconds < 0:
         return f"-{duration(-seconds)}"
     if seconds < 9.95:
@@ -71,7 +73,7 @@ def duration(seconds: float) -> str:
     hours = round(seconds / 3600)
     if hours < 10 * 24:
         return _two(hours // 24, "day" if hours < 48 else "days", hours % 24, "h")
-    return f"{round(seconds / 86400)} days"
+    return f"{number(round(seconds / 86400))} days"
 
 
 def asked_for(seconds: float) -> str:

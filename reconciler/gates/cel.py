@@ -69,12 +69,13 @@ class Cel:
 
     def judge(self, admission: Admission, facts: Facts) -> Judgement:
         condition = plain(self.condition)
-        answer = self.evaluate(self.condition, variables(facts, frozenset(self.needs(admission))))
+        needed = frozenset(self.needs(admission))
+        answer = self.evaluate(self.condition, variables(facts, needed))
         if answer is True:
             return passed(f"it holds that {condition}")
         if answer is False:
             return failed(plain(self.message) or f"it does not hold that {condition}")
-        gaps = sorted({gap.what for gap in facts[CANDIDATE].missing}) if CANDIDATE in facts.known else []
+        gaps = sorted({gap.what for gap in facts[CANDIDATE].missing}) if CANDIDATE in needed else []
         missing = f"; not known of v{admission.candidate}: {', '.join(gaps)}" if gaps else ""
         return unknown(f"whether {condition} cannot be told: {plain(str(answer))}{missing}")
 

@@ -18,6 +18,7 @@ from reconciler.core.names import plain
 # Clocks have been put back by more than this only where a country changed sides of the date line.
 _PUT_BACK = timedelta(hours=3)
 _MOST_ON_END = 400
+_NEVER = datetime.max.replace(tzinfo=UTC)
 _LONGEST = 3650 * 86400.0
 
 
@@ -61,9 +62,9 @@ class Window:
         end = latest + lasts
         for begins in islice(later, _MOST_ON_END):
             if begins > end:
-                break
+                return end, None
             end = begins + lasts
-        return end, None
+        return _NEVER, None
 
     def _starts(self, zone: tzinfo, wall: datetime, *, back: bool) -> Iterator[datetime]:
         return (_instant(begins, zone) for begins in _walls(self.start, wall, back=back))
@@ -97,7 +98,7 @@ class Freeze:
         ahead = [(begins, window) for window, _, begins in around if begins is not None]
         if inside:
             end, window = max(inside, key=lambda pair: pair[0])
-            until = f"until {_told(end)}, by the window {window}"
+            until = f"{'with no end' if end == _NEVER else f'until {_told(end)}'}, by the window {window}"
             return passed(f"open {until}") if self.allow else failed(f"frozen {until}")
         begins, window = min(ahead, key=lambda pair: pair[0], default=(None, None))
         following = f"the next begins {_told(begins)}: {window}" if begins else "none is to come"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.figures import between, duration, moment, number, percent, signed, size
+from reconciler.core.figures import apart, asked_for, between, duration, moment, number, percent, signed, size
 
 
 @pytest.mark.parametrize(
@@ -90,6 +90,9 @@ def test_a_size(count: int, told: str) -> None:
         (90_000, "1 day 1 h"),
         (273_600, "3 days 4 h"),
         (41 * 86400, "41 days"),
+        (1e9, "11,574 days"),
+        (float("inf"), "∞ s"),
+        (float("nan"), "NaN s"),
         (-60, "-1 min"),
     ],
 )
@@ -120,6 +123,33 @@ def test_every_number_can_be_told(value: float) -> None:
         assert float(told.replace(",", "")) == pytest.approx(value, rel=1e-3)
 
 
-@given(st.floats(allow_nan=False, allow_infinity=False, min_value=-1e12, max_value=1e12))
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (3 * 86400, "3 days are asked for"),
+        (86400, "1 day is asked for"),
+        (3600, "1 h is asked for"),
+        (5400, "1 h 30 min are asked for"),
+        (12 * 60, "12 min are asked for"),
+    ],
+)
+def test_a_duration_that_is_asked_for(seconds: float, told: str) -> None:
+    assert asked_for(seconds) == told
+
+
+@pytest.mark.parametrize(
+    ("value", "other", "told"),
+    [
+        (0.81, 0.85, ("0.81", "0.85")),
+        (0.85, 0.85, ("0.85", "0.85")),
+        (0.849999, 0.85, ("0.849999", "0.85")),
+        (0.1 + 0.2, 0.3, ("0.30000000000000004", "0.3")),
+    ],
+)
+def test_two_numbers_that_are_not_the_same_do_not_look_it(value: float, other: float, told: tuple[str, str]) -> None:
+    assert apart(value, other) == told
+
+
+@given(st.floats())
 def test_every_duration_can_be_told(seconds: float) -> None:
     assert duration(seconds)

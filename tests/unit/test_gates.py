@@ -1025,6 +1025,12 @@ class TestFreeze:
                 id="one after the other without a break",
             ),
             pytest.param(
+                Freeze((Window("*/5 * * * *", HOUR),)),
+                AT,
+                (FAIL, "frozen with no end, by the window */5 * * * * (UTC), which lasts 1 h"),
+                id="one after the other for ever",
+            ),
+            pytest.param(
                 Freeze((OFFICE, Window("0 R * * *", HOUR))),
                 AT,
                 (UNKNOWN, "a window cannot be read: 0 R * * * is no cron expression of five fields"),
