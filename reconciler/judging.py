@@ -38,6 +38,7 @@ from reconciler.core.review import highest_occupant
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot
 from reconciler.core.stays import stay_in
 from reconciler.errors import ReconcilerError, RegistryError
+from reconciler.gates.approvals import Approvals
 from reconciler.ports import Asked, Reviews, World
 
 
@@ -153,7 +154,14 @@ def _cases(model: ModelPlan, live: ModelSnapshot | None, manifest: Manifest | No
 def _guards(policy: Policy, live: ModelSnapshot, manifest: Manifest | None, slot: str) -> tuple[Guard, ...]:
     """Those of the policy, then those by which the manifest tightens it for its model."""
     own = manifest.gates.get(slot) if manifest else None
-    return (*policy.guards(live.name, slot, live.tags), *(own.value if own else ()))
+    tightened = (_with_groups(guard, policy) for guard in (own.value if own else ()))
+    return (*policy.guards(live.name, slot, live.tags), *tightened)
+
+
+def _with_groups(guard: Guard, policy: Policy) -> Guard:
+    """A manifest names groups; who is in them, the policy says."""
+    gate = guard.gate
+    return replace(guard, gate=replace(gate, groups=policy.groups)) if isinstance(gate, Approvals) else guard
 
 
 def _overrides(manifest: Manifest | None, slot: str) -> tuple[Override, ...]:

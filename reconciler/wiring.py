@@ -5,9 +5,10 @@ import os
 import tempfile
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,9 +17,12 @@ from reconciler.errors import ManifestError, Problem, ReconcilerError, Severity
 from reconciler.ports import Clock, Forge, Lock, ManifestParser, SourceFile, World
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     from reconciler.adapters.gate_yaml import GateBuilder
     from reconciler.adapters.git_source import GitSource
     from reconciler.checking import Sign
+    from reconciler.core.gate import Gate
     from reconciler.core.plan import PlanOptions
     from reconciler.core.policy import Policy, PolicySettings
     from reconciler.judging import Rules
@@ -127,9 +131,14 @@ def gate_builder() -> "GateBuilder":
     def plugins() -> dict[str, GateFactory]:
         from importlib.metadata import entry_points
 
-        return {point.name: point.load() for point in entry_points(group="reconciler.gates")}
+        return {point.name: partial(_made_by, point) for point in entry_points(group="reconciler.gates")}
 
     return GateBuilder(_evaluate, _compile_fault, plugins)
+
+
+def _made_by(point: "EntryPoint", parameters: Mapping[str, object]) -> "Gate":
+    """Another package's gate. It is imported when a file uses it, so that a broken one is blamed on nobody else."""
+    return point.load()(parameters)
 
 
 def _evaluate(condition: str, variables: Mapping[str, object]) -> bool | str:
@@ -305,21 +314,24 @@ def check_files(paths: list[Path]) -> tuple[int, int, tuple[Problem, ...]]:
     from reconciler.core.desired import expired, resolve
 
     files, unreadable = files_below(paths, repository_top(paths[0]))
-    fragments, wrong = parse(files, gate_builder())
+    policy, broken = _policy_at(repository_top(paths[0]))
+    build = gate_builder()
+    if policy is not None:
+        build = replace(build, groups=policy.groups, checks=frozenset(policy.checks))
+    fragments, wrong = parse(files, build)
     models, contradictory = resolve(fragments)
     over = expired(models.values(), SystemClock().now())
-    policy = _policy_problems(repository_top(paths[0]))
-    return len(files), len(models), tuple(sorted((*unreadable, *wrong, *contradictory, *over, *policy)))
+    return len(files), len(models), tuple(sorted((*unreadable, *wrong, *contradictory, *over, *broken)))
 
 
-def _policy_problems(top: Path) -> tuple[Problem, ...]:
-    """What is wrong with the policy at the top of the repository, if there is one."""
+def _policy_at(top: Path) -> "tuple[Policy | None, tuple[Problem, ...]]":
+    """The policy at the top of the repository, if there is one, and what is wrong with it."""
     path = top / "reconciler.yaml"
     if not path.is_file():
-        return ()
+        return None, ()
     from reconciler.adapters.policy_yaml import parse_policy
 
-    return parse_policy(SourceFile(path.name, path.read_bytes()), gate_builder())[1]
+    return parse_policy(SourceFile(path.name, path.read_bytes()), gate_builder())
 
 
 def schema_text(name: str) -> str:

@@ -31,14 +31,24 @@ class GitAndForge:
         if base is None:
             raise ReconcilerError("there is no commit before this change, so nobody can have reviewed it")
         meant = self._declared(head, model)
-        signed = signed_approvals(
-            self.source.top, base, head, signers, lambda commit: self._declared(commit, model) == meant
-        )
         wrote = authors(self.source.top, base, head)
+        if meant is None:
+            return Reviews((), wrote)
+
+        def same(commit: Commit) -> bool:
+            return self._declared(commit, model) == meant
+
+        signed = signed_approvals(self.source.top, base, head, signers, same)
         if self.forge is None:
             return Reviews(signed, wrote)
         reviewed = self.forge.approvals(head)
-        return Reviews((*signed, *reviewed.approvals), tuple(dict.fromkeys((*wrote, *reviewed.authors))))
+        wrote = tuple(dict.fromkeys((*wrote, *reviewed.authors)))
+        if reviewed.head is not None and reviewed.approvals:
+            # After a squash it is on no branch any more; to ask how it stands to ours fetches it.
+            self.source.relation(reviewed.head, head)
+            if not same(reviewed.head):
+                return Reviews(signed, wrote)
+        return Reviews((*signed, *reviewed.approvals), wrote)
 
     def _declared(self, commit: Commit, model: ModelName) -> Manifest | None:
         """What a commit declares of a model, whatever the places it is declared in."""
@@ -65,7 +75,7 @@ def _placeless(value: Any) -> Any:
             fields = ("model", "description", "owners", "tags", "stages", "aliases", "gates", "overrides")
             return replace(value, **{name: _placeless(getattr(value, name)) for name in fields})
         case Declared():
-            return Declared(_placeless(value.value), NOWHERE)
+            return Declared(_placeless(cast("Declared[Any]", value).value), NOWHERE)
         case Pin() | Guard() | Override():
             return replace(value, at=NOWHERE)
         case tuple():

@@ -65,8 +65,18 @@ PAGES = ["README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in sorte
 def test_every_option_and_link_in_the_documentation_exists(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     options = {option for command in cli.commands.values() for p in command.params for option in p.opts}
-    git = {"--unshallow", "--force-with-lease", "--set-upstream", "--global", "--add", "--all", "--message"}
-    others = {"--update-golden", "--quick", "--data", "--header", "--request", "--create", *git}
+    git = {
+        "--unshallow",
+        "--force-with-lease",
+        "--set-upstream",
+        "--global",
+        "--add",
+        "--all",
+        "--message",
+        "--allow-empty",
+        "--gpg-sign",
+    }
+    others = {"--update-golden", "--quick", "--data", "--header", "--request", "--create", "--strict", *git}
 
     for option in set(re.findall(r"(?<![-|\w])--[a-z][a-z-]+", text)) - others:
         assert option in options | {"--help", "--color"}, option
