@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from reconciler.core.check_record import CheckResult, Ran, Recorded, Seal, fitted, signed_bytes
+from reconciler.core.check_record import CheckResult, Ran, Recorded, Seal, check_tag, fitted, signed_bytes
 from reconciler.core.names import ModelName, Version
 from reconciler.core.policy import Check, Policy
 from reconciler.errors import ReconcilerError, RegistryError
@@ -88,6 +88,11 @@ def _wanted(policy: Policy, names: Iterable[str]) -> tuple[Check, ...]:
         raise ReconcilerError(f"{policy.path} has no check {', '.join(unknown)} (it has: {has}).", "Name one of these.")
     if not asked:
         raise ReconcilerError(f"{policy.path} has no checks.", "Add them under `checks`, or commit them first.")
+    for name in asked:
+        try:
+            check_tag(name)
+        except ValueError as error:
+            raise ReconcilerError(f"{policy.checks[name].at}: {error}.", "Rename it.") from error
     return tuple(policy.checks[name] for name in asked)
 
 

@@ -46,11 +46,11 @@ def evaluate(word: str, asked: Mapping[str, Any]) -> int:
         evaluator_config={"log_explainer": False, "log_model_explainability": False},
     )
     metrics = {str(name): float(value) for name, value in result.metrics.items() if _is_number(value)}
-    faults = _faults(asked["thresholds"], result)
-    for fault in faults:
+    missed = faults(asked["thresholds"], result)
+    for fault in missed:
         print(fault)  # noqa: T201
-    _tell({"word": word, "metrics": metrics, "faults": faults})
-    return 1 if faults else 0
+    _tell({"word": word, "metrics": metrics, "faults": missed})
+    return 1 if missed else 0
 
 
 def _table(path: Path) -> Any:
@@ -60,17 +60,17 @@ def _table(path: Path) -> Any:
     return frames.read_parquet(path) if path.suffix.lower() in {".parquet", ".pq"} else frames.read_csv(path)
 
 
-def _faults(thresholds: Mapping[str, Mapping[str, Any]], result: Any) -> list[str]:
+def faults(thresholds: Mapping[str, Mapping[str, Any]], result: Any) -> list[str]:
     """What MLflow says of each threshold that is not met, in the order of the names."""
     import mlflow
     from mlflow.exceptions import MlflowException
 
     flow: Any = mlflow
-    faults: list[str] = []
+    missed: list[str] = []
     for name, told in sorted(thresholds.items()):
         value = result.metrics.get(name)
         if not _is_number(value) or math.isnan(float(value)):
-            faults.append(f"{name} is not among the metrics, or no number")
+            missed.append(f"{name} is not among the metrics, or no number")
             continue
         threshold = flow.models.MetricThreshold(**told)
         try:
@@ -79,8 +79,8 @@ def _faults(thresholds: Mapping[str, Mapping[str, Any]], result: Any) -> list[st
             if type(error).__name__ != "ModelValidationFailedException":
                 raise
             bound = "at least" if told["greater_is_better"] else "at most"
-            faults.append(f"{name} is {float(value):.6g}, and has to be {bound} {told['threshold']:g}")
-    return faults
+            missed.append(f"{name} is {float(value):.6g}, and has to be {bound} {told['threshold']:g}")
+    return missed
 
 
 def _is_number(value: Any) -> bool:

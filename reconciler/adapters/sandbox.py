@@ -152,11 +152,12 @@ def run(
         )
     except (OSError, ValueError) as error:
         os.close(reading)
+        output.begun()
         output.save(log, around.secrets)
         return Finished(None, trouble=str(error))
     finally:
         os.close(writing)
-        output.begun()
+    output.begun()
     with os.fdopen(reading, "rb") as report:
         timed_out = False
         try:

@@ -1,0 +1,521 @@
+"""Checks on versions of a real server: run, signed, recorded, read back, and what their files can do."""
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import git
+import pytest
+
+from reconciler.adapters.inside import faults
+from reconciler.adapters.mlflow_checks import MlflowChecks
+from reconciler.adapters.mlflow_registry import MlflowRegistry
+from reconciler.adapters.model_files import digest
+from reconciler.adapters.signing import HmacSigner, SshSigner
+from reconciler.adapters.trusted_tree import exported
+from reconciler.checking import CheckEvent, CheckFinished, CheckStarted, Fetching, check_version
+from reconciler.core.check_record import CheckOutcome, CheckResult, decode_record
+from reconciler.core.gate import Loading
+from reconciler.core.names import Commit, ModelName, Version
+from reconciler.core.policy import Check, Policy
+from reconciler.errors import Location, ReconcilerError, RegistryError
+from tests.servers import QUIET
+from tests.story.proxy import Answer, Pass, Request, proxy
+
+pytestmark = pytest.mark.server
+
+MODEL = ModelName("checks «churn» & 50%")
+GOOD, RUNLESS, LEAVES, HANGS, REPLACED, GAP, NOTHING = (Version(n) for n in range(1, 8))
+KEY = bytes(range(32))
+AT = Location("reconciler.yaml", 5, 3)
+
+SCRIPT = """
+import json, os, pathlib
+assert "MLFLOW_TRACKING_PASSWORD" not in os.environ
+files = {path.name for path in pathlib.Path(os.environ["MODEL_PATH"]).iterdir()}
+assert {"MLmodel", "model.pkl"} <= files, files
+print("looked at", os.environ["MODEL_URI"])
+pathlib.Path(os.environ["RECONCILER_CHECK_RESULT"]).write_text(json.dumps({"metrics": {"gap": 0.02}}))
+"""
+UNPICKLES = "import os, pickle\npickle.load(open(os.environ['MODEL_PATH'] + '/model.pkl', 'rb'))\n"
+HELD_OUT = "age,visits,churned\n" + "".join(f"{n}.0,{n % 3}.0,{int(n > 20)}\n" for n in range(40))
+QUALITY: dict[str, object] = {"data": "data/held-out.csv", "targets": "churned", "model_type": "classifier"}
+
+
+def notebook(*cells: str) -> str:
+    told = [{"cell_type": "code", "id": f"c{i}", "source": c} for i, c in enumerate(cells)]
+    blank: dict[str, object] = {"execution_count": None, "metadata": {}, "outputs": []}
+    return json.dumps({"cells": [{**blank, **c} for c in told], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+
+
+FILES = {
+    "checks/bias.py": SCRIPT,
+    "checks/no.py": "raise SystemExit('the gap is too wide')",
+    "checks/unpickles.py": UNPICKLES,
+    "checks/report.ipynb": notebook(
+        "import json, os\nassert model_version == '1' and os.path.isdir(model_path), model_uri",
+        "json.dump({'metrics': {'f1': 0.5}}, open(os.environ['RECONCILER_CHECK_RESULT'], 'w'))",
+    ),
+    "checks/wrong.ipynb": notebook("raise ValueError('the third decile is off')"),
+    "data/held-out.csv": HELD_OUT,
+}
+
+
+def check(name: str, **options: Any) -> Check:
+    return replace(Check(name, AT, timeout=120.0), **options)
+
+
+POLICY = Policy(
+    checks={
+        one.name: one
+        for one in (
+            check("bias", command=("python", "checks/bias.py")),
+            check("no", command=("python", "checks/no.py")),
+            check("unpickles", command=("python", "checks/unpickles.py"), timeout=2.0),
+            check("report", notebook="checks/report.ipynb"),
+            check("wrong", notebook="checks/wrong.ipynb"),
+            check("quality", evaluate={**QUALITY, "thresholds": {"f1_score": {"threshold": 0.8}}}),
+        )
+    },
+    commit=Commit("c0ffee"),
+)
+
+
+@dataclass(frozen=True)
+class Noon:
+    def now(self) -> str:
+        return "2026-11-23T12:00:00Z"
+
+
+@dataclass
+class Seeded:
+    """What was made on the server."""
+
+    uri: str
+    run_id: str
+    artifacts: str
+    marker: Path
+    logs: Path
+
+    def checks(self, uri: str | None = None, **options: Any) -> MlflowChecks:
+        secret = {"MLFLOW_TRACKING_PASSWORD": "s3cret", "AWS_SECRET_ACCESS_KEY": "s3cret"}
+        ours = {"PATH": os.environ["PATH"], "RECONCILER_CHECK_HMAC_KEY": KEY.hex(), **secret}
+        return replace(MlflowChecks(uri or self.uri, uri or self.uri, ours, logs=self.logs), **options)
+
+    def tags(self, version: Version) -> dict[str, str]:
+        return dict(self.store().get_model_version(MODEL, str(version)).tags)
+
+    def tag(self, version: Version, key: str, value: str) -> None:
+        from mlflow.entities.model_registry import ModelVersionTag
+
+        self.store().set_model_version_tag(MODEL, str(version), ModelVersionTag(key, value))
+
+    def store(self) -> Any:
+        return self.checks().registry.store
+
+    def artifact(self, path: str) -> bytes:
+        return self._ask(path)
+
+    def put(self, path: str, data: bytes) -> None:
+        self._ask(path, data, "PUT")
+
+    def _ask(self, path: str, data: bytes | None = None, method: str = "GET") -> bytes:
+        address = f"{self.uri}/api/2.0/mlflow-artifacts/artifacts/{self.artifacts}/{path}"
+        with urllib.request.urlopen(urllib.request.Request(address, data, method=method), timeout=30) as answer:
+            return answer.read()
+
+
+@pytest.fixture(scope="module")
+def seeded(mlflow_server: str, tmp_path_factory: pytest.TempPathFactory) -> Seeded:
+    folder = tmp_path_factory.mktemp("seed")
+    script, marker = Path(__file__).with_name("checks_seed.py"), folder / "marker.json"
+    made = subprocess.run(
+        [sys.executable, str(script), MODEL, str(marker)],
+        env={**os.environ, **QUIET, "MLFLOW_TRACKING_URI": mlflow_server},
+        cwd=folder,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert made.returncode == 0, made.stderr[-3000:]
+    run_id, artifacts = made.stdout.split()[-2:]
+    return Seeded(mlflow_server, run_id, artifacts, marker, folder / "logs")
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return laid_out(tmp_path_factory.mktemp("tree"))
+
+
+def laid_out(folder: Path) -> Path:
+    for name, text in FILES.items():
+        place = folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
+    return folder
+
+
+RunChecks = Callable[..., tuple[CheckResult, ...]]
+
+
+@pytest.fixture
+def run(seeded: Seeded, tree: Path) -> RunChecks:
+    def begin(version: Version, *names: str, **options: Any) -> tuple[CheckResult, ...]:
+        return check_version(seeded.checks(), Noon(), MODEL, version, POLICY, str(tree), names, tool="0.1", **options)
+
+    return begin
+
+
+def test_what_a_check_finds_is_signed_recorded_and_read_back(seeded: Seeded, run: RunChecks) -> None:
+    told: list[CheckEvent] = []
+
+    (result,) = run(GOOD, "bias", sign=HmacSigner(KEY).sign, report=told.append)
+
+    facts = seeded.checks().facts(MODEL, GOOD, "")
+    (record,) = [one for one in facts.records if one.check == "bias"]
+    assert result.passed
+    assert result.written
+    assert result.notes == ()
+    assert told == [Fetching(MODEL, GOOD), CheckStarted(MODEL, GOOD, POLICY.checks["bias"]), CheckFinished(result)]
+    assert record.passed
+    assert record.signed
+    assert record.metrics == {"gap": 0.02}
+    assert record.ended_at == "2026-11-23T12:00:00Z"
+    assert record.digest == facts.digest
+    assert record.log == f"runs:/{seeded.run_id}/reconciler/checks/bias/20261123T120000Z"
+    assert result.record.commit == "c0ffee"
+    said = seeded.artifact("reconciler/checks/bias/20261123T120000Z/log.txt").decode()
+    assert said == f"looked at models:/{MODEL}/1\n"
+
+
+def test_a_record_that_was_copied_or_made_up_is_not_signed(seeded: Seeded, run: RunChecks) -> None:
+    (result,) = run(GOOD, "no", sign=HmacSigner(KEY).sign)
+    key = "reconciler.check.no"
+    assert result.record.outcome is CheckOutcome.FAILED
+    assert result.sentence == "ended with exit code 1: the gap is too wide"
+
+    copied = seeded.tags(GOOD)[key]
+    seeded.tag(RUNLESS, key, copied)
+    seeded.tag(GOOD, key, copied.replace('"failed"', '"passed"'))
+
+    (there,) = [one for one in seeded.checks().facts(MODEL, RUNLESS).records if one.check == "no"]
+    (here,) = [one for one in seeded.checks().facts(MODEL, GOOD).records if one.check == "no"]
+    assert (there.signed, here.signed, here.passed) == (False, False, True)
+
+
+def test_a_record_by_ssh(seeded: Seeded, run: RunChecks, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    signers = "ci@acme.example " + key.with_suffix(".pub").read_text()
+
+    run(RUNLESS, "bias", sign=SshSigner(key).sign)
+
+    def signed(text: str) -> bool:
+        return next(one.signed for one in seeded.checks().facts(MODEL, RUNLESS, text).records if one.check == "bias")
+
+    assert signed(signers)
+    assert not signed("")
+
+
+def test_without_a_run_the_log_stays_here(seeded: Seeded, run: RunChecks) -> None:
+    (result,) = run(RUNLESS, "bias")
+
+    assert result.written
+    assert Path(result.record.log, "log.txt").read_text().startswith("looked at")
+    assert "because it could not be uploaded: the version names no run" in result.notes[0]
+
+
+def test_a_log_that_cannot_be_uploaded_does_not_lose_the_record(
+    seeded: Seeded, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+
+    def judge(request: Request) -> Answer | Pass:
+        return Answer(507, "{}") if request.method == "PUT" else Pass()
+
+    with proxy(seeded.uri, judge) as front:
+        checks = seeded.checks(front.uri)
+        (result,) = check_version(checks, Noon(), MODEL, GOOD, POLICY, str(tree), ["bias"])
+
+    assert result.written
+    assert "could not be uploaded: 507" in result.notes[0]
+    assert Path(result.record.log, "log.txt").exists()
+
+
+def test_a_record_that_cannot_be_written_is_noted(seeded: Seeded, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+
+    def judge(request: Request) -> Answer | Pass:
+        refusal = '{"error_code": "PERMISSION_DENIED", "message": "no"}'
+        return Answer(403, refusal) if request.path.endswith("/set-tag") else Pass()
+
+    with proxy(seeded.uri, judge) as front:
+        results = check_version(seeded.checks(front.uri), Noon(), MODEL, GOOD, POLICY, str(tree), ["bias", "no"])
+
+    assert [result.written for result in results] == [False, False]
+    assert results[0].passed
+    assert results[0].notes[-1].startswith("the record was not written: ")
+
+
+def test_nothing_is_written_on_request(seeded: Seeded, run: RunChecks) -> None:
+    (result,) = run(REPLACED, "bias", write=False)
+
+    assert not result.written
+    assert not any(key.startswith("reconciler.check.") for key in seeded.tags(REPLACED))
+
+
+def test_a_notebook(seeded: Seeded, run: RunChecks) -> None:
+    report, wrong = run(GOOD, "report", "wrong")
+
+    assert (report.record.outcome, dict(report.record.metrics)) == (CheckOutcome.PASSED, {"f1": 0.5})
+    assert report.record.ran == "notebook: checks/report.ipynb"
+    assert wrong.record.outcome is CheckOutcome.FAILED
+    assert "the third decile is off" in wrong.sentence
+    executed = seeded.artifact("reconciler/checks/wrong/20261123T120000Z/executed.ipynb")
+    assert b"the third decile is off" in executed
+
+
+def test_an_evaluation(run: RunChecks) -> None:
+    (quality,) = run(GOOD, "quality", write=False)
+
+    assert (quality.record.outcome, quality.sentence) == (CheckOutcome.PASSED, "all 1 thresholds are met")
+    assert quality.record.metrics["f1_score"] == 1.0
+    assert quality.record.ran == "evaluate: data/held-out.csv"
+
+
+def test_thresholds_are_mlflows() -> None:
+    result = SimpleNamespace(metrics={"log_loss": 0.5, "f1_score": 0.9, "auc": float("nan"), "note": "x"})
+
+    def more(value: float) -> dict[str, object]:
+        return {"threshold": value, "greater_is_better": True}
+
+    asked = {"log_loss": {"threshold": 0.25, "greater_is_better": False}, "f1_score": more(0.9), "auc": more(0.1)}
+    assert faults(asked, result) == [
+        "auc is not among the metrics, or no number",
+        "log_loss is 0.5, and has to be at most 0.25",
+    ]
+    assert faults({"f1_score": more(0.95), "note": more(1)}, result) == [
+        "f1_score is 0.9, and has to be at least 0.95",
+        "note is not among the metrics, or no number",
+    ]
+
+
+@pytest.fixture
+def marker(seeded: Seeded) -> Generator[Path]:
+    yield seeded.marker
+    seeded.marker.unlink(missing_ok=True)
+
+
+def test_a_model_that_can_be_loaded(seeded: Seeded) -> None:
+    assert seeded.checks().loads(MODEL, GOOD) == Loading(True, True)
+
+
+def test_a_hostile_model_is_not_taken_for_loaded_and_gets_no_secret(seeded: Seeded, marker: Path) -> None:
+    loading = seeded.checks().loads(MODEL, LEAVES)
+
+    assert loading.loaded is False
+    assert json.loads(marker.read_text())["MODEL_VERSION"] == str(LEAVES)
+    assert "s3cret" not in marker.read_text()
+    assert KEY.hex() not in marker.read_text()
+
+
+def test_a_hostile_model_that_hangs_is_ended(run: RunChecks, marker: Path) -> None:
+    (result,) = run(HANGS, "unpickles")
+
+    assert result.record.outcome is CheckOutcome.TIMEOUT
+    assert result.written
+    assert "s3cret" not in marker.read_text()
+
+
+def test_loading_has_a_time_limit(seeded: Seeded) -> None:
+    assert seeded.checks(load_timeout=0.2).loads(MODEL, GOOD).why == "it did not load within 0.2 s"
+
+
+PRESENT = {
+    GOOD: Loading(True),
+    LEAVES: Loading(True),
+    GAP: Loading(False, why="model.pkl, which the MLmodel file names, is not there"),
+    NOTHING: Loading(False, why="its files are gone"),
+}
+
+
+@pytest.mark.parametrize("version", PRESENT)
+def test_whether_the_files_are_there(seeded: Seeded, version: Version) -> None:
+    assert seeded.checks().present(MODEL, version) == PRESENT[version]
+
+
+def test_no_weights_are_downloaded_to_look(seeded: Seeded) -> None:
+    asked = list[Request]()
+
+    def judge(request: Request) -> Pass:
+        asked.append(request)
+        return Pass()
+
+    with proxy(seeded.uri, judge) as front:
+        seeded.checks(front.uri).present(MODEL, GOOD)
+
+    assert any(request.path.endswith("/MLmodel") for request in asked)
+    assert not any(request.path.endswith("/model.pkl") for request in asked)
+
+
+def test_the_digest_tells_what_the_registry_does_not(seeded: Seeded) -> None:
+    registry = seeded.checks().registry
+    before, again = (digest(registry, MODEL, REPLACED) for _ in range(2))
+
+    seeded.put("replaced/requirements.txt", b"scikit-learn==0.1\n")
+    after = digest(registry, MODEL, REPLACED)
+
+    assert before == again
+    assert before.startswith("sha256:")
+    assert before != after
+
+
+def test_a_record_of_other_files_has_another_digest(seeded: Seeded, run: RunChecks) -> None:
+    run(REPLACED, "bias", sign=HmacSigner(KEY).sign)
+
+    seeded.put("replaced/MLmodel", seeded.artifact("replaced/MLmodel") + b"\n# swapped\n")
+
+    facts = seeded.checks().facts(MODEL, REPLACED)
+    assert facts.records[0].signed
+    assert facts.records[0].digest != facts.digest
+
+
+def test_without_records_nothing_is_downloaded(seeded: Seeded) -> None:
+    asked = list[Request]()
+
+    def judge(request: Request) -> Pass:
+        asked.append(request)
+        return Pass()
+
+    with proxy(seeded.uri, judge) as front:
+        facts = seeded.checks(front.uri).facts(MODEL, NOTHING)
+
+    assert (facts.digest, facts.records) == ("", ())
+    assert [request.path.rpartition("/")[2] for request in asked if "artifacts" in request.path] == []
+
+
+def test_files_that_are_too_large_are_refused(seeded: Seeded) -> None:
+    with pytest.raises(ReconcilerError, match="take more than 100 bytes"):
+        digest(seeded.checks().registry, MODEL, GOOD, 100)
+
+
+LISTINGS: dict[str, tuple[object, str]] = {
+    "a path that climbs": ([{"path": "../../x", "is_dir": False, "file_size": 1}], "cannot be"),
+    "an absolute path": ([{"path": "/etc/passwd", "is_dir": False, "file_size": 1}], "cannot be"),
+    "a size that lies": ([{"path": "MLmodel", "is_dir": False, "file_size": 1}], "more than 100 bytes"),
+    "none": ([], "there are none"),
+}
+
+
+@pytest.mark.parametrize("case", LISTINGS)
+def test_listings_that_lie(seeded: Seeded, case: str) -> None:
+    files, why = LISTINGS[case]
+
+    def judge(request: Request) -> Answer | Pass:
+        listing = request.path.endswith("/mlflow-artifacts/artifacts") and request.method == "GET"
+        return Answer(200, json.dumps({"files": files})) if listing else Pass()
+
+    with proxy(seeded.uri, judge) as front, pytest.raises(ReconcilerError, match=why):
+        digest(seeded.checks(front.uri).registry, MODEL, REPLACED, 100)
+
+
+class OnDisk(MlflowRegistry):
+    """A registry of one version, whose files are wherever it says."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__("http://127.0.0.1:9", "http://127.0.0.1:9")
+        self.source = source
+
+    @property
+    def store(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self
+
+    def get_model_version(self, name: str, version: str) -> Any:
+        return SimpleNamespace(name=name, version=version)
+
+    def get_model_version_download_uri(self, name: str, version: str) -> str:
+        return self.source
+
+
+@pytest.mark.parametrize("scheme", ["http", "mlflow-artifacts"])
+def test_another_server_is_not_asked(scheme: str) -> None:
+    source = f"{scheme}://127.0.0.1:8/api/2.0/mlflow-artifacts/artifacts/model"
+
+    with pytest.raises(ReconcilerError, match="its files are on another server, which is not asked"):
+        digest(OnDisk(source), MODEL, Version(1))
+
+
+def test_a_version_that_is_not_there(seeded: Seeded, run: RunChecks) -> None:
+    with pytest.raises(RegistryError) as refused:
+        run(Version(99), "bias")
+
+    assert refused.value.code == "RESOURCE_DOES_NOT_EXIST"
+
+
+@pytest.mark.parametrize(("names", "checks"), [(["bais"], POLICY.checks), ([], {})])
+def test_checks_that_are_not_there(seeded: Seeded, names: list[str], checks: Any) -> None:
+    with pytest.raises(ReconcilerError, match="has no check"):
+        check_version(seeded.checks(), Noon(), MODEL, GOOD, replace(POLICY, checks=checks), ".", names)
+
+
+def test_a_record_is_what_the_tag_says(seeded: Seeded, run: RunChecks) -> None:
+    (result,) = run(GOOD, "bias", sign=HmacSigner(KEY).sign)
+
+    assert decode_record("reconciler.check.bias", seeded.tags(GOOD)["reconciler.check.bias"]) == result.record
+
+
+def test_links_in_a_store_on_disk_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "MLmodel").write_text("flavors: {}\n")
+    (tmp_path / "data" / "model.pkl").write_bytes(b"weights")
+    before = digest(OnDisk(str(tmp_path)), MODEL, Version(1))
+
+    (tmp_path / "data" / "passwd").symlink_to("/etc/passwd")
+
+    assert before.startswith("sha256:")
+    with pytest.raises(ReconcilerError, match="data/passwd is a link"):
+        digest(OnDisk(str(tmp_path)), MODEL, Version(1))
+
+
+def test_only_what_the_commit_holds_is_run(tmp_path: Path) -> None:
+    repo = git.Repo.init(tmp_path / "repo")
+    folder = Path(repo.working_tree_dir or "")
+    with repo.config_writer() as config:
+        config.set_value("user", "name", "Ada")
+        config.set_value("user", "email", "ada@acme.example")
+        config.set_value('filter "evil"', "smudge", "sh -c 'echo smudged'")
+    laid_out(folder)
+    (folder / ".gitattributes").write_text("*.py filter=evil\n*.ipynb export-ignore\n*.csv text eol=crlf\n")
+    (folder / "checks" / "run.sh").write_text("#!/bin/sh\n")
+    (folder / "checks" / "run.sh").chmod(0o755)
+    (folder / "inside").symlink_to("checks/bias.py")
+    (folder / "outside").symlink_to("/etc/passwd")
+    (folder / "deep" / "er").mkdir(parents=True)
+    (folder / "deep" / "er" / "up").symlink_to("../..")
+    (folder / "sneaky").symlink_to("deep/er/up/../secret")
+    (tmp_path / "secret").write_text("x")
+    repo.git.add("--all")
+    repo.index.commit("Check for bias")
+    (folder / "checks" / "bias.py").write_text("print('the change under review')")
+
+    with exported(repo, Commit(repo.head.commit.hexsha)) as top:
+        found = {path.relative_to(top).as_posix() for path in top.rglob("*") if not path.is_dir()}
+
+        assert (top / "checks" / "bias.py").read_text() == SCRIPT
+        assert (top / "inside").read_text() == SCRIPT
+        assert (top / "data" / "held-out.csv").read_bytes() == HELD_OUT.encode()
+        assert (top / "checks" / "run.sh").stat().st_mode & 0o111
+        assert found == {*FILES, ".gitattributes", "checks/run.sh", "inside"}
+    assert not top.exists()
+
+
+def test_a_commit_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ReconcilerError, match="no commit"), exported(git.Repo.init(tmp_path), Commit("a" * 40)):
+        pass
