@@ -75,7 +75,10 @@ class MlflowChecks:
     def record(self, model: ModelName, version: Version, record: Recorded) -> None:
         from mlflow.entities.model_registry import ModelVersionTag
 
-        key, text = check_tag(record.check), encode_record(record)
+        try:
+            key, text = check_tag(record.check), encode_record(record)
+        except ValueError as error:
+            raise RegistryError("unfit-record", f"It cannot be a tag: {error}.") from error
         store: Any = self.registry.store
         with translated(self.registry.uri):
             store.set_model_version_tag(model, str(version), ModelVersionTag(key, text))
@@ -114,13 +117,20 @@ class MlflowBench:
     digest: str
 
     def run(self, check: Check) -> Ran:
-        if folder_digest(self.subject.files) != self.digest:
+        if not self._untouched():
             raise ReconcilerError("The files of the model changed while it was checked.", "Run the checks again.")
         folder = Path(tempfile.mkdtemp(dir=self.workspace))
         self.workspace.chmod(0o711)
         return check_runner.run_check(
             check, self.tree, self.subject, folder, self.checks.environment, user=self.checks.user
         )
+
+    def _untouched(self) -> bool:
+        """Whether the copy that all checks get theirs from is still what was digested."""
+        try:
+            return folder_digest(self.subject.files) == self.digest
+        except (OSError, ValueError):
+            return False
 
     def keep(self, check: str, ran: Ran, at: str) -> tuple[str, tuple[str, ...]]:
         """Beside the version's run; on this machine where it has none, or its files cannot be written."""

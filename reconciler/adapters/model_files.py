@@ -84,9 +84,9 @@ def digest(registry: MlflowRegistry, model: ModelName, version: Version, most_by
 def folder_digest(folder: Path) -> str:
     """`sha256:` and that of every path and its content's own, in the order of the paths."""
     total = hashlib.sha256()
-    for path, place in sorted(_files(folder), key=lambda found: found[0].encode()):
+    for path, place in sorted(_files(folder), key=lambda found: os.fsencode(found[0])):
         with place.open("rb") as file:
-            total.update(path.encode() + b"\0" + hashlib.file_digest(file, "sha256").hexdigest().encode() + b"\n")
+            total.update(os.fsencode(path) + b"\0" + hashlib.file_digest(file, "sha256").hexdigest().encode() + b"\n")
     return f"sha256:{total.hexdigest()}"
 
 

@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 import yaml
 
-from reconciler.adapters.mlmodel import MAX_BYTES, ModelFile, read_mlmodel, read_python_env, read_requirements
+from reconciler.adapters.mlmodel import (
+    MAX_BYTES,
+    ModelFile,
+    named_files,
+    read_mlmodel,
+    read_python_env,
+    read_requirements,
+)
 from reconciler.core.signature import Array, Column, MapOf, Scalar, Signature, Struct, Tensor
 
 
@@ -157,3 +164,44 @@ pkg @ https://acme.example/pkg.whl#sha256=abc
         "pkg @ https://acme.example/pkg.whl#sha256=abc",
         "-r more.txt",
     )
+
+
+BY_SKLEARN = """\
+flavors:
+  python_function:
+    code: code/
+    env: {conda: conda.yaml, virtualenv: python_env.yaml}
+    model_path: model.pkl
+  sklearn: {pickled_model: model.pkl, code: null}
+"""
+BY_PYTHON = """\
+flavors:
+  python_function:
+    artifacts: {words: {path: artifacts/words.txt, uri: s3://b/words.txt}}
+    data: null
+    env: conda.yaml
+    python_model: python_model.pkl
+saved_input_example_info: {artifact_path: input_example.json}
+"""
+NAMES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "by sklearn": (BY_SKLEARN, ("code", "conda.yaml", "model.pkl", "python_env.yaml")),
+    "by a model in Python": (
+        BY_PYTHON,
+        ("artifacts/words.txt", "conda.yaml", "input_example.json", "python_model.pkl"),
+    ),
+    "by nothing": ("flavors: [1]", ()),
+    "in places that make no sense": ("flavors: {x: {data: [1], env: {a: [2]}, artifacts: {b: c}, code: .}}", ()),
+}
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_the_files_that_a_model_file_names(case: str) -> None:
+    text, names = NAMES[case]
+
+    assert named_files(text.encode()) == names
+
+
+@pytest.mark.parametrize("text", ["", "[", "a", "[" * 100])
+def test_a_model_file_that_names_nothing_because_it_is_none(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        named_files(text.encode())
