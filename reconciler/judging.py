@@ -198,6 +198,9 @@ class _Known:
     def _approvers(self, guard: Guard, case: _Case, facts: Facts) -> tuple[str, ...] | None:
         if guard.override is None or facts.why_unknown(APPROVALS) or facts.why_unknown(CHANGE):
             return None
+        if not facts[CHANGE].authors:
+            # Whoever approved may be the author.
+            return None
         people = eligible(guard.override, self.rules.owners.get(case.admission.model, ()), self.policy.groups)
         return counted(facts[APPROVALS], people, facts[CHANGE].authors)
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from reconciler.core.evidence import VersionFacts
-from reconciler.core.names import Commit, ModelName, Slot, Version
+from reconciler.core.names import Commit, ModelName, Slot, Version, plain
 from reconciler.errors import Location
 
 T = TypeVar("T")
@@ -273,7 +273,7 @@ def judge_guard(
     """
     gaps = [(key, why) for key in guard.gate.needs(admission) if (why := facts.why_unknown(key)) is not None]
     if gaps:
-        judgement = unknown("not known: " + "; ".join(f"{key} ({why})" for key, why in sorted(gaps, key=str)))
+        judgement = unknown("not known: " + "; ".join(f"{key} ({plain(why)})" for key, why in sorted(gaps, key=str)))
     else:
         judgement = guard.gate.judge(admission, facts)
     verdict = Verdict(admission, guard.name, judgement.ruling, judgement.sentence, guard.at)
@@ -302,7 +302,7 @@ def _overridden(
     if approvers is None:
         return refused("it is not known who approved it")
     distinct = sorted(set(approvers))
-    if len(distinct) < guard.override.count:
+    if len(distinct) < max(1, guard.override.count):
         found = f"only {', '.join(distinct)}" if distinct else "nobody"
         return refused(f"it needs {guard.override.count} of {guard.override.group}, and {found} approved")
     note = f"overridden until {override.until} by {', '.join(distinct)} ({override.at}): {override.reason}"
