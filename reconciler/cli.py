@@ -499,6 +499,8 @@ def check(
             write=not dry_run,
             report=lambda event: console.show(check_lines(event)),
         )
+    if not dry_run and not all(result.written for result in results):
+        return ExitCode.ERROR
     return ExitCode.OK if all(result.passed for result in results) else ExitCode.BLOCKED
 
 

@@ -61,6 +61,7 @@ from reconciler.adapters.spelling import (
     wrong_type,
 )
 from reconciler.core.approval import OWNERS
+from reconciler.core.check_record import CHECK_NAME_PATTERN
 from reconciler.core.names import has_control_characters
 from reconciler.core.policy import Check, Policy, PolicySettings, Rule, folded
 from reconciler.errors import Location, Problem
@@ -219,7 +220,7 @@ def _variable(value: YamlValue) -> str:
     return written
 
 
-_CHECK = re.compile(r"[\w][\w.-]{0,99}")
+_CHECK = re.compile(CHECK_NAME_PATTERN)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 
 _PATH_JSON = {
