@@ -6,7 +6,7 @@ from typing import Any
 
 from reconciler.core.approval import counted, eligible
 from reconciler.core.changes import SetAlias, TransitionStage
-from reconciler.core.desired import DesiredState, Manifest
+from reconciler.core.desired import DesiredState, Manifest, Pin, resolve
 from reconciler.core.diff import ModelPlan
 from reconciler.core.evidence import VersionFacts
 from reconciler.core.gate import (
@@ -35,11 +35,11 @@ from reconciler.core.names import OUR_TAG_PREFIX, Commit, ModelName, Stage, Vers
 from reconciler.core.plan import Plan
 from reconciler.core.policy import Policy
 from reconciler.core.review import highest_occupant
-from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot
+from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot, VersionSnapshot
 from reconciler.core.stays import stay_in
 from reconciler.errors import ReconcilerError, RegistryError
 from reconciler.gates.approvals import Approvals
-from reconciler.ports import Asked, Reviews, World
+from reconciler.ports import Asked, Relation, Reviews, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +85,12 @@ def judge_proposed(
 def _judged(
     world: World, plan: Plan, snapshot: RegistrySnapshot, desired: DesiredState, rules: Rules, policy: Policy
 ) -> Plan:
+    history = _History(world, rules.base)
     cases = {
-        model.model: tuple(_cases(model, snapshot.models.get(model.model), desired.models.get(model.model), policy))
+        model.model: tuple(
+            history.proven(case, snapshot.models.get(model.model))
+            for case in _cases(model, snapshot.models.get(model.model), desired.models.get(model.model), policy)
+        )
         for model in plan.models
         if not model.blocked
     }
@@ -104,8 +108,9 @@ def judge_one(
     """What every guarded slot of a model would say to one version of it: why it can, or cannot, be promoted."""
     manifest = desired.models.get(live.name)
     slots = _guarded_slots(rules.policy, live, manifest)
+    history = _History(world, rules.base)
     cases = [
-        _Case(admission, guards, _overrides(manifest, slot))
+        history.proven(_Case(admission, guards, _overrides(manifest, slot)), live)
         for slot in slots
         if (guards := _guards(rules.policy, live, manifest, slot))
         for admission in [_admission(live, version, slot)]
@@ -178,6 +183,52 @@ def _admission(live: ModelSnapshot, version: Version, slot: str) -> Admission:
         incumbent = highest_occupant(live, stage, version)
         held = known is not None and known.has_held(stage)
     return Admission(live.name, version, slot, incumbent, rollback=held)
+
+
+@dataclass(frozen=True, slots=True)
+class _History:
+    """
+    What was declared by commits that the trusted side contains. The record on a version, which whoever may tag it can
+    write, is believed to have held a slot only where the commit that it names did declare so.
+    """
+
+    world: World
+    base: Commit | None
+    declared: dict[Commit, Mapping[ModelName, Manifest]] = field(
+        default_factory=dict[Commit, Mapping[ModelName, Manifest]]
+    )
+
+    def proven(self, case: _Case, live: ModelSnapshot | None) -> _Case:
+        """The case, as a roll-back only if it can be proven that the version has held the slot."""
+        admission = case.admission
+        if not admission.rollback or not any(guard.waive_on_rollback for guard in case.guards):
+            return case
+        version = live.versions.get(admission.candidate) if live else None
+        placement = version.provenance.get(admission.slot) if version else None
+        if version and placement and placement.commit and self._declares(placement.commit, version, admission):
+            return case
+        return replace(case, admission=replace(admission, rollback=False))
+
+    def _declares(self, commit: Commit, version: VersionSnapshot, admission: Admission) -> bool:
+        source = self.world.source
+        if self.base is None or source.relation(commit, self.base) not in {Relation.SAME, Relation.ANCESTOR}:
+            return False
+        if commit not in self.declared:
+            fragments, _ = self.world.parse(source.read(commit).files)
+            self.declared[commit] = resolve(fragments)[0]
+        manifest = self.declared[commit].get(admission.model)
+        return manifest is not None and any(
+            (pin.version is None or pin.version == version.version) and pin.run_id in {None, version.run_id}
+            for pin in _pins_of(manifest, admission.slot)
+        )
+
+
+def _pins_of(manifest: Manifest, slot: str) -> tuple[Pin, ...]:
+    if slot.startswith("@"):
+        named = next((d.value for alias, d in manifest.aliases.items() if alias_slot(alias) == slot), None)
+        return () if named is None else (named,)
+    declared = manifest.stages.get(Stage(slot))
+    return declared.value if declared else ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -409,6 +409,23 @@ def test_a_roll_back_is_waived_what_the_policy_waives_for_it(
     assert registry.production(model) == [1]
 
 
+def test_by_forging_the_record_that_it_has_been_in_production(
+    repository: Repository, registry: Registry, reconciler: Reconciler, model: str
+) -> None:
+    registry.register(model, versions=2)
+    registry.move(model, 1, "Production")
+    commit = lay_down(repository, FROM_STAGING + "        waive-on-rollback: true\n")
+    placement = {"author": "", "applied_at": "2020-01-01T00:00:00Z", "plan": "", "repository": "x", "before": "None"}
+    forged = {"format": 1, "slots": {"Production": {**placement, "commit": commit}}}
+    registry.set_version_tag(model, 2, PROVENANCE_TAG, json.dumps(forged))
+    propose(repository, manifest(model, production=2))
+
+    refused = plan(reconciler)
+
+    assert refused.code == 3
+    assert rulings(refused) == {("Production", "path"): "fail"}
+
+
 def test_by_a_condition_that_never_ends(
     repository: Repository, registry: Registry, reconciler: Reconciler, model: str
 ) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from reconciler.core.desired import Manifest
 from reconciler.core.evidence import Metric, VersionFacts
 from reconciler.core.gate import (
     CANDIDATE,
@@ -287,10 +288,16 @@ def test_what_is_not_there_cannot_be_asked_about(model: str, version: int | None
         judge_version(place.world, declare(place.world, "HEAD").desired, ModelName(model), wanted, rules())
 
 
-def test_an_alias_that_held_a_version_before_is_rolled_back() -> None:
+def rolled_back(first: Manifest) -> Plan:
+    """`@champion` goes back to v1, whose record says that the first commit put it there."""
     live = have({1: P, 2: S}, {"champion": 2}, owner=owns("champion"), placed={1: ["@champion"]})
-    place = stage({FIRST: (), SECOND: (want({}, {AliasName("champion"): 1}),)}, live)
+    place = stage({FIRST: (first,), SECOND: (want({}, {AliasName("champion"): 1}),)}, live)
+    return plan_of(place.world, rules(guard(NO, waive_on_rollback=True), slot="@champion"))
 
-    plan = plan_of(place.world, rules(guard(NO, waive_on_rollback=True), slot="@champion"))
 
-    assert rulings(plan) == [("@champion", "gate", Ruling.WAIVED)]
+def test_what_an_alias_named_before_is_a_roll_back() -> None:
+    assert rulings(rolled_back(want({}, {"champion": 1}))) == [("@champion", "gate", Ruling.WAIVED)]
+
+
+def test_a_record_that_no_commit_bears_out_waives_nothing() -> None:
+    assert rulings(rolled_back(want({}, {"champion": 2}))) == [("@champion", "gate", Ruling.FAIL)]
