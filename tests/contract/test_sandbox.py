@@ -4,7 +4,6 @@ import os
 import pwd
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -123,8 +122,6 @@ def test_no_shell_reads_a_command(run: Run) -> None:
 
 def test_the_time_limit_ends_it_and_its_children(run: Run, tmp_path: Path) -> None:
     pids = tmp_path / "pids"
-    began = time.monotonic()
-
     ran = run(
         "import os, signal, subprocess, sys, time\n"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
@@ -135,7 +132,6 @@ def test_the_time_limit_ends_it_and_its_children(run: Run, tmp_path: Path) -> No
         timeout=1.5,
     )
 
-    assert time.monotonic() - began < 15
     assert (ran.outcome, ran.sentence) == (CheckOutcome.TIMEOUT, "did not end within 1.5 s")
     assert not any(is_running(int(pid)) for pid in pids.read_text().split())
 
