@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.adapters import check_runner, model_files
-from reconciler.adapters.artifacts import Artifacts
+from reconciler.adapters.artifacts import Artifacts, version_row
 from reconciler.adapters.holders import plain
 from reconciler.adapters.mlflow_registry import MlflowRegistry, translated, without_credentials
-from reconciler.adapters.model_files import MOST_BYTES, fetched, folder_digest, version_row
+from reconciler.adapters.model_files import MOST_BYTES, fetched, folder_digest
 from reconciler.adapters.sandbox import USER_VARIABLE, Subject
 from reconciler.adapters.signing import hmac_key, verify
 from reconciler.core.check_record import Ran, Recorded, check_tag, decode_records, encode_record, signed_bytes

@@ -17,9 +17,9 @@ from pathlib import Path, PurePosixPath
 from threading import Thread
 from typing import Any, Final
 
-from reconciler.adapters.artifacts import Artifacts
+from reconciler.adapters.artifacts import Artifacts, version_row
 from reconciler.adapters.holders import plain
-from reconciler.adapters.mlflow_registry import MlflowRegistry, translated, without_credentials
+from reconciler.adapters.mlflow_registry import MlflowRegistry, without_credentials
 from reconciler.adapters.mlmodel import MAX_BYTES, named_files
 from reconciler.core.gate import Loading
 from reconciler.core.names import ModelName, Version
@@ -42,16 +42,6 @@ class _FilesError(ValueError):
 class _Listed:
     path: str
     size: int | None
-
-
-def version_row(registry: MlflowRegistry, model: ModelName, version: Version) -> Any:
-    """A version as the registry has it. Raises RegistryError where there is none."""
-    store: Any = registry.store
-    with translated(registry.uri):
-        row = store.get_model_version(model, str(version))
-        if (row.name, int(row.version)) != (model, version):
-            raise ValueError("another version than the one that was asked for")
-        return row
 
 
 @contextmanager
