@@ -140,7 +140,9 @@ class Artifacts:
             proxied: Any = import_module("mlflow.store.artifact.mlflow_artifacts_repo")
             uri = str(proxied.MlflowArtifactsRepository.resolve_uri(uri, tracking))
         ours = {_host(tracking), _host(self._registry.registry_uri)}
-        if urlsplit(uri).scheme in {"http", "https"} and _host(uri) not in ours:
+        place = urlsplit(uri)
+        # For requests, which sends it, the host ends at a backslash; for urlsplit it goes on to the next slash.
+        if place.scheme in {"http", "https"} and (_host(uri) not in ours or "\\" in place.netloc):
             raise ValueError("its files are on another server, which is not asked")
         return stores.get_artifact_repository(uri)
 

@@ -444,10 +444,15 @@ class OnDisk(MlflowRegistry):
         return self.source
 
 
-@pytest.mark.parametrize("scheme", ["http", "mlflow-artifacts"])
-def test_another_server_is_not_asked(scheme: str) -> None:
-    source = f"{scheme}://127.0.0.1:8/api/2.0/mlflow-artifacts/artifacts/model"
+ELSEWHERE = {
+    "http": "http://127.0.0.1:8/api/2.0/mlflow-artifacts/artifacts/model",
+    "mlflow-artifacts": "mlflow-artifacts://127.0.0.1:8/api/2.0/mlflow-artifacts/artifacts/model",
+    "a host that ends at a backslash": r"http://127.0.0.1:8\@127.0.0.1:9/api/2.0/mlflow-artifacts/artifacts/model",
+}
 
+
+@pytest.mark.parametrize("source", ELSEWHERE.values(), ids=ELSEWHERE.keys())
+def test_another_server_is_not_asked(source: str) -> None:
     with pytest.raises(ReconcilerError, match="its files are on another server, which is not asked"):
         digest(OnDisk(source), MODEL, Version(1))
 
