@@ -156,6 +156,13 @@ def _cases(model: ModelPlan, live: ModelSnapshot | None, manifest: Manifest | No
             yield _Case(_admission(live, version, slot), guards, _overrides(manifest, slot))
 
 
+def guarded(
+    model: ModelPlan, live: ModelSnapshot | None, manifest: Manifest | None, rules: Rules
+) -> tuple[Admission, ...]:
+    """What these calls would let into slots that gates guard."""
+    return tuple(case.admission for case in _cases(model, live, manifest, rules.policy))
+
+
 def _guards(policy: Policy, live: ModelSnapshot, manifest: Manifest | None, slot: str) -> tuple[Guard, ...]:
     """Those of the policy, then those by which the manifest tightens it for its model."""
     own = manifest.gates.get(slot) if manifest else None
@@ -177,12 +184,25 @@ def _admission(live: ModelSnapshot, version: Version, slot: str) -> Admission:
     known = live.versions.get(version)
     if slot.startswith("@"):
         incumbent = next((v for alias, v in live.aliases.items() if alias_slot(alias) == slot), None)
-        held = known is not None and slot in known.provenance and incumbent != version
+        held = known is not None and incumbent != version and _has_been_named(live, slot, version, incumbent)
     else:
         stage = Stage(slot)
         incumbent = highest_occupant(live, stage, version)
         held = known is not None and known.has_held(stage)
     return Admission(live.name, version, slot, incumbent, rollback=held)
+
+
+def _has_been_named(live: ModelSnapshot, slot: str, version: Version, incumbent: Version | None) -> bool:
+    """
+    Whether our records show that an alias has named the version. One that begins with what the alias names still was
+    written down and maybe not made; then the record of what took the version's place since shows it.
+    """
+    placement = live.versions[version].provenance.get(slot)
+    if placement is None:
+        return False
+    others = (other.provenance.get(slot) for other in live.versions.values())
+    made = placement.before != ("" if incumbent is None else f"v{incumbent}")
+    return made or any(other is not None and other.before == f"v{version}" for other in others)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from threading import Event as Flag
 from reconciler.core.changes import Change, Claim, RecordProvenance
 from reconciler.core.desired import DesiredState
 from reconciler.core.diff import ModelPlan, Proposal, Reason, Why, diff
-from reconciler.core.gate import Ruling
+from reconciler.core.gate import Admission, Ruling
 from reconciler.core.names import Commit, ModelName, RepositoryId, Slot, Version
 from reconciler.core.plan import Plan, PlanOptions, UnsoundPlanError, digest_of, prove
 from reconciler.core.snapshot import ModelSnapshot, Ownership
@@ -32,7 +32,7 @@ from reconciler.events import (
     Receipt,
     Report,
 )
-from reconciler.judging import NO_RULES, Rules
+from reconciler.judging import NO_RULES, Rules, guarded
 from reconciler.planning import (
     Declaration,
     applied_before,
@@ -326,7 +326,8 @@ class _Run:
         now = self._diff(name, live)
         if digest_of([now]) == digest_of([planned]):
             return now
-        if self.request.asks_for_review or planned.verdicts:
+        entering = guarded(now, live, self.desired.models.get(name), self.request.rules)
+        if self.request.asks_for_review or planned.verdicts or entering:
             return Outcome(name, OutcomeStatus.STALE, message="It moved since the plan was made: plan again.")
         if now.blocked:
             return Outcome(name, OutcomeStatus.BLOCKED, message=_told(now))
@@ -416,6 +417,9 @@ class _Run:
                 break
             if rest.blocked or repairs == REPAIRS:
                 return Outcome(name, OutcomeStatus.FAILED, made, f"{_NOT_AS_DECLARED} {_told(rest)}".rstrip())
+            if unjudged := self._unjudged(rest, live, goal):
+                why = f"{unjudged} was put before no gate by this apply: plan and apply again."
+                return Outcome(name, OutcomeStatus.FAILED, made, f"{_NOT_AS_DECLARED} {why}")
             repairs += 1
             again = self._execute(rest)
             made = (*made, *again.made)
@@ -440,6 +444,21 @@ class _Run:
             return rest
         lacking = tuple(Proposal(c, Reason(Why.GOVERNED)) for c in _lacking_records(live, made, goal.revision.commit))
         return replace(rest, proposals=lacking)
+
+    def _unjudged(self, rest: ModelPlan, live: ModelSnapshot | None, goal: DesiredState) -> Admission | None:
+        """
+        What a repair would let into a guarded slot without any gate having been asked: neither before this apply, nor,
+        by the record of it, before that of the newer commit.
+        """
+        verdicts = (v for m in self.plan.models if m.model == rest.model for v in m.verdicts)
+        let_in = {(v.admission.candidate, v.admission.slot) for v in verdicts}
+        for admission in guarded(rest, live, goal.models.get(rest.model), self.request.rules):
+            version = live.versions[admission.candidate] if live else None
+            record = version.provenance.get(admission.slot) if version else None
+            by_the_newer = goal is not self.desired and record is not None and record.commit == goal.revision.commit
+            if (admission.candidate, admission.slot) not in let_in and not by_the_newer:
+                return admission
+        return None
 
     def _newer_commit(self, live: ModelSnapshot, known: frozenset[Commit], commit: Commit | None) -> Commit | None:
         """A commit that turned up in the model's records since we began and that `commit` must not undo."""

@@ -27,6 +27,7 @@ from reconciler.core.names import AliasName, ModelName, Version
 from reconciler.core.plan import Plan, PlanOptions
 from reconciler.core.policy import Policy, Rule
 from reconciler.core.review import Scope
+from reconciler.core.snapshot import Placement
 from reconciler.errors import Location, ReconcilerError, RegistryError
 from reconciler.events import OutcomeStatus
 from reconciler.gates.approvals import Approvals
@@ -36,7 +37,7 @@ from reconciler.judging import Rules
 from reconciler.pipeline import ApplyRequest, apply
 from reconciler.planning import declare, judge_version, make_plan, make_review
 from reconciler.ports import UNREACHABLE, Asked, Reviews, World
-from tests.build import CHURN, FIRST, SECOND, P, S, have, owns, want
+from tests.build import CHURN, FIRST, OURS, SECOND, THIRD, A, N, P, S, have, owns, want, with_version
 from tests.world import Stage, stage
 
 POLICY = Location("reconciler.yaml", 4, 9)
@@ -301,3 +302,87 @@ def test_what_an_alias_named_before_is_a_roll_back() -> None:
 
 def test_a_record_that_no_commit_bears_out_waives_nothing() -> None:
     assert rulings(rolled_back(want({}, {"champion": 2}))) == [("@champion", "gate", Ruling.FAIL)]
+
+
+def described(*, moved_at: int) -> Stage:
+    """v2 is in Production already, so that no gate is asked; a hand takes it out before that read of the registry."""
+    live = have({1: A, 2: P}, owner=owns(P))
+    place = stage({FIRST: (), SECOND: (want({P: [2]}, description="New."),)}, live)
+
+    def taken_out(number: int) -> None:
+        if number == moved_at:
+            place.registry.write(with_version(place.registry.model(CHURN), 2, stage=N))
+
+    place.registry.before_read = taken_out
+    return place
+
+
+@pytest.mark.parametrize(
+    ("moved_at", "status"),
+    [(2, OutcomeStatus.STALE), (3, OutcomeStatus.FAILED)],
+    ids=["before the first write", "before it is read back"],
+)
+def test_what_was_not_judged_does_not_enter_when_a_model_is_planned_anew(moved_at: int, status: OutcomeStatus) -> None:
+    place = described(moved_at=moved_at)
+
+    receipt = apply(place.world, ApplyRequest(rules=rules(guard(NO))), place.events.append)
+
+    assert [outcome.status for outcome in receipt.outcomes] == [status]
+    assert place.registry.model(CHURN).occupants(P) == ()
+
+
+def test_what_was_judged_is_put_back_where_a_hand_took_it_out() -> None:
+    place = promotion()
+
+    def taken_out(number: int) -> None:
+        if number == 3:
+            place.registry.write(with_version(place.registry.model(CHURN), 2, stage=N))
+
+    place.registry.before_read = taken_out
+
+    receipt = apply(place.world, ApplyRequest(rules=rules(guard(YES))), place.events.append)
+
+    assert [outcome.repaired for outcome in receipt.outcomes if outcome.model == CHURN] == [True]
+    assert place.registry.model(CHURN).occupants(P) == (2,)
+
+
+@pytest.mark.parametrize(("recorded", "occupants"), [(True, (3,)), (False, (2,))])
+def test_a_newer_commits_version_enters_if_our_record_shows_that_it_was_let_in(
+    recorded: bool, occupants: tuple[int, ...]
+) -> None:
+    commits = {FIRST: (want({P: [1]}),), SECOND: (want({P: [2]}),), THIRD: (want({P: [3]}),)}
+    place = stage(commits, have({1: P, 2: S, 3: S}, owner=owns(P)), head=SECOND)
+
+    def newer_was_there(number: int) -> None:
+        if number == 3:
+            live = replace(place.registry.model(CHURN), owner=owns(P, commit=THIRD))
+            placed = {"Production": Placement("Production", OURS, THIRD, "Staging")} if recorded else {}
+            place.registry.write(with_version(live, 3, provenance=placed))
+
+    place.registry.before_read = newer_was_there
+
+    receipt = apply(place.world, ApplyRequest(rules=rules(guard(YES))), place.events.append)
+
+    assert receipt.exit_code != 0
+    assert place.registry.model(CHURN).occupants(P) == occupants
+
+
+@pytest.mark.parametrize(
+    ("named", "also", "ruling"),
+    [(1, {}, Ruling.FAIL), (2, {}, Ruling.WAIVED), (1, {1: ["@champion"]}, Ruling.WAIVED)],
+    ids=["a call that was never made", "a call that was made", "another one took its place since"],
+)
+def test_a_record_of_an_alias_that_was_never_moved_is_no_roll_back(
+    named: int, also: Mapping[int, list[str]], ruling: Ruling
+) -> None:
+    live = have({1: P, 2: S, 3: S}, {"champion": named}, owner=owns("champion"), placed=also)
+    record = {"@champion": Placement("@champion", OURS, FIRST, "v1")}
+    live = with_version(live, 3, provenance=record)
+    if also:
+        live = with_version(live, 1, provenance={"@champion": Placement("@champion", OURS, FIRST, "v3")})
+    declared = (want({}, {AliasName("champion"): 3}),)
+    place = stage({FIRST: declared, SECOND: declared}, live)
+
+    plan = plan_of(place.world, rules(guard(NO, waive_on_rollback=True), slot="@champion"))
+
+    assert rulings(plan) == [("@champion", "gate", ruling)]
