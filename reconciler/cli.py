@@ -497,7 +497,7 @@ def check(
             sign=signer,
             tool=f"reconciler {__version__}",
             write=not dry_run,
-            report=lambda event: console.show(check_lines(event)),
+            report=lambda event: console.show(check_lines(event, max(map(len, names or policy.checks), default=0))),
         )
     if not dry_run and not all(result.written for result in results):
         return ExitCode.ERROR

@@ -49,8 +49,8 @@ def show_difference(reviewed: PlanDocument, now: Plan, registry: str) -> None:
             console.say(click.style(line, fg={"+": "green", "-": "red"}.get(line[0])))
 
 
-def check_lines(event: CheckEvent) -> Iterator[Line]:
-    """One event of `check`."""
+def check_lines(event: CheckEvent, widest: int = 0) -> Iterator[Line]:
+    """One event of `check`; names of checks take `widest` characters."""
     match event:
         case Fetching(model, version):
             yield (("faint", f"Fetching {clean(model)} v{version}"),)
@@ -60,7 +60,7 @@ def check_lines(event: CheckEvent) -> Iterator[Line]:
             style = "add" if result.passed else "error"
             yield (
                 (style, f"{result.record.outcome.ljust(9)} "),
-                ("name", clean(result.record.check)),
+                ("name", clean(result.record.check).ljust(widest)),
                 ("", f"  {clean(result.sentence)}"),
             )
             for note in result.notes:

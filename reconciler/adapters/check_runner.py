@@ -31,6 +31,7 @@ from reconciler.adapters.sandbox import (
     without_secrets,
 )
 from reconciler.core.check_record import CheckOutcome, Ran
+from reconciler.core.figures import number
 from reconciler.core.gate import Loading
 from reconciler.core.policy import Check
 
@@ -38,6 +39,7 @@ INSIDE: Final = Path(__file__).with_name("inside.py")
 MOST_RESULT = 1024 * 1024
 MOST_NOTEBOOK = 20 * 1024 * 1024
 MOST_METRICS = 1000
+MOST_TOLD = 4
 TABLES = (".csv", ".parquet", ".pq")
 
 
@@ -269,7 +271,8 @@ def _outcome(command: _Command, end: Finished, timeout: float) -> tuple[CheckOut
 def _by_exit_code(end: Finished, bench: _Bench) -> tuple[CheckOutcome, str, Mapping[str, float]]:
     metrics = _metrics(_result(bench))
     if end.exit_code == 0:
-        return CheckOutcome.PASSED, "passed", metrics
+        found = ", ".join(f"{name} {number(value)}" for name, value in sorted(metrics.items())[:MOST_TOLD])
+        return CheckOutcome.PASSED, f"ended with exit code 0{f'; {found}' if found else ''}", metrics
     said = _last_line(bench.log)
     return CheckOutcome.FAILED, f"ended with {_ended(end.exit_code)}{f': {said}' if said else ''}", metrics
 

@@ -40,7 +40,8 @@ def main(arguments: list[str]) -> None:
     except _Ended:
         told = {"ended": True}
     except (OSError, ValueError, subprocess.SubprocessError) as error:
-        told = {"trouble": str(error)}
+        why = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
+        told = {"trouble": why}
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if process is not None:
         with suppress(ProcessLookupError, PermissionError):

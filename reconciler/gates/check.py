@@ -37,12 +37,12 @@ class CheckGate:
     def judge(self, admission: Admission, facts: Facts) -> Judgement:
         checks, now = facts[CHECKS], facts[NOW]
         name, version = f"the check {plain(self.check, 80)}", f"v{admission.candidate}"
-        if not checks.digest:
-            return unknown(f"whether {name} ran on {version} cannot be told: the digest of its files is not known")
         of_name = [record for record in checks.records if record.check == self.check]
         on_these = [record for record in of_name if record.digest == checks.digest]
         if not of_name:
             return failed(f"{name} has never been run on {version}")
+        if not checks.digest:
+            return unknown(f"whether {name} ran on {version} cannot be told: the digest of its files is not known")
         if not on_these:
             return failed(f"{name} ran on other files than those that {version} has now")
         timeless = [record for record in on_these if between(record.ended_at, now) is None]

@@ -1,6 +1,8 @@
 """Who is believed to have approved by a commit, with real git and real keys, and every way in that was thought of."""
 
 import os
+import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -132,6 +134,7 @@ ACCEPTED = {
     "among others": f"Yes\n\nFixes: #1\nApproved-by: Ada <{ADA}>\nApproved-by: Grace <{GRACE}>",
     "folded": f"Yes\n\nApproved-by: Grace\n <{GRACE}>",
 }
+DOCUMENTED = re.compile(r"`git (commit --allow-empty --gpg-sign [^`]*)`")
 
 
 @needs_ssh
@@ -140,6 +143,15 @@ def test_an_approval_may_be_written_in_several_ways(desk: Desk, base: Commit, me
     desk.commit(message, signed=GRACE)
 
     assert approvers(desk, base, desk.signer(ADA) + desk.signer(GRACE)) == [GRACE]
+
+
+@needs_ssh
+def test_the_command_that_the_documentation_names_is_an_approval(desk: Desk, base: Commit) -> None:
+    (command,) = DOCUMENTED.findall(Path("docs/gates.md").read_text())
+
+    desk.git("-c", "gpg.format=ssh", "-c", f"user.signingkey={desk.key(GRACE)}", *shlex.split(command), by=GRACE)
+
+    assert approvers(desk, base, desk.signer(GRACE)) == [GRACE]
 
 
 @needs_ssh

@@ -92,7 +92,7 @@ def test_a_command_passes_and_tells_metrics(run: Run) -> None:
         "open(os.environ['RECONCILER_CHECK_RESULT'], 'w').write(json.dumps(told))\n"
     )
 
-    assert (ran.outcome, ran.sentence) == (CheckOutcome.PASSED, "passed")
+    assert (ran.outcome, ran.sentence) == (CheckOutcome.PASSED, "ended with exit code 0; gap 0.02, n 3")
     assert ran.metrics == {"gap": 0.02, "n": 3.0}
     assert ran.ran == "command: python checks/check.py"
     assert log(ran) == "fine\n"
@@ -108,12 +108,19 @@ def test_a_command_that_is_killed_fails(run: Run) -> None:
     assert run("import os\nos.kill(os.getpid(), 9)").sentence == "ended with signal 9"
 
 
-@pytest.mark.parametrize("command", [("no-such-program",), ("checks/check.py",), ("python\0",)])
-def test_a_command_that_cannot_start(run: Run, command: tuple[str, ...]) -> None:
-    ran = run(command=command)
+CANNOT_START = {
+    "no-such-program": "no-such-program: No such file or directory",
+    "checks/check.py": "checks/check.py: Permission denied",
+    "python\0": "embedded null byte",
+}
+
+
+@pytest.mark.parametrize(("command", "why"), CANNOT_START.items(), ids=["missing", "not executable", "no name"])
+def test_a_command_that_cannot_start(run: Run, command: str, why: str) -> None:
+    ran = run(command=(command,))
 
     assert ran.outcome is CheckOutcome.ERROR
-    assert ran.sentence.startswith("could not run: ")
+    assert ran.sentence == f"could not run: {why}"
 
 
 def test_no_shell_reads_a_command(run: Run) -> None:

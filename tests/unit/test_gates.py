@@ -1350,6 +1350,11 @@ class TestCheck:
         assert says(gate, {CHECKS: CheckFacts("d5", records), NOW: AT}) == expected
         assert says(gate, {CHECKS: CheckFacts("d5", tuple(reversed(records))), NOW: AT}) == expected
 
+    def test_a_version_without_records_whose_files_nobody_digested_was_never_checked(self) -> None:
+        facts = {CHECKS: CheckFacts(""), NOW: AT}
+
+        assert says(CheckGate("smoke"), facts) == (FAIL, "the check smoke has never been run on v5")
+
     def test_files_without_a_digest_are_not_those_of_a_record_without_one(self) -> None:
         facts = {CHECKS: CheckFacts("", (record(digest=""),)), NOW: AT}
 
