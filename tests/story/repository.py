@@ -60,6 +60,21 @@ class Repository:
         self.write(text, name)
         return self.commit()
 
+    def propose(self, text: str, name: str = "models.yaml") -> str:
+        """A commit that writes a manifest, on a branch off main that is not merged yet."""
+        git(self.top, "checkout", "--quiet", "-B", "promote", "origin/main")
+        self.write(text, name)
+        git(self.top, "add", "manifests")
+        git(self.top, "commit", "--quiet", "--message", "Promote")
+        return self.head
+
+    def merge_proposal(self) -> str:
+        """The pull request's button: a merge commit on main."""
+        git(self.top, "checkout", "--quiet", "-B", "main", "origin/main")
+        git(self.top, "merge", "--quiet", "--no-ff", "--no-edit", "promote")
+        git(self.top, "push", "--quiet", "origin", "HEAD:refs/heads/main")
+        return self.head
+
     def revert(self) -> str:
         """Revert the newest commit, and push that."""
         git(self.top, "revert", "--no-edit", "HEAD")

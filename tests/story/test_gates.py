@@ -37,22 +37,6 @@ def lay_down(repository: Repository, policy: str, **files: str) -> str:
     return repository.commit("Lay down the rules")
 
 
-def propose(repository: Repository, text: str, name: str = "models.yaml") -> str:
-    """A commit on a branch off main."""
-    git(repository.top, "checkout", "--quiet", "-B", "promote", "origin/main")
-    repository.write(text, name)
-    git(repository.top, "add", "--all")
-    git(repository.top, "commit", "--quiet", "--message", "Promote")
-    return repository.head
-
-
-def merge(repository: Repository) -> str:
-    git(repository.top, "checkout", "--quiet", "-B", "main", "origin/main")
-    git(repository.top, "merge", "--quiet", "--no-ff", "--no-edit", "promote")
-    git(repository.top, "push", "--quiet", "origin", "HEAD:refs/heads/main")
-    return repository.head
-
-
 def rulings(planned: Ended) -> dict[tuple[str, str], str]:
     """By slot and gate."""
     return {(v["slot"], v["gate"]): v["ruling"] for v in json.loads(planned.out)["verdicts"]}
@@ -68,10 +52,10 @@ def test_a_version_that_was_never_in_staging_stays_out(
     registry.register(model, versions=2)
     registry.move(model, 1, "Production")
     lay_down(repository, FROM_STAGING)
-    propose(repository, manifest(model, production=2))
+    repository.propose(manifest(model, production=2))
 
     refused = plan(reconciler)
-    merge(repository)
+    repository.merge_proposal()
     applied = reconciler("apply", "--yes", "--receipt", "receipt.json")
     registry.move(model, 2, "Staging")
     let_in = reconciler("apply", "--yes")
@@ -94,8 +78,8 @@ def test_one_models_gate_lets_the_others_pass(
     registry.register(ready, early, versions=1)
     registry.move(ready, 1, "Staging")
     lay_down(repository, FROM_STAGING)
-    propose(repository, manifest(ready, production=1) + manifest(early, production=1))
-    merge(repository)
+    repository.propose(manifest(ready, production=1) + manifest(early, production=1))
+    repository.merge_proposal()
 
     applied = reconciler("apply", "--yes")
 
@@ -107,10 +91,10 @@ def test_one_models_gate_lets_the_others_pass(
 def test_by_an_alias(repository: Repository, registry: Registry, reconciler: Reconciler, model: str) -> None:
     registry.register(model, versions=2)
     lay_down(repository, FROM_STAGING)
-    propose(repository, manifest(model, champion=2, **{"Champion-eu": 2}))
+    repository.propose(manifest(model, champion=2, **{"Champion-eu": 2}))
 
     refused = plan(reconciler)
-    merge(repository)
+    repository.merge_proposal()
     applied = reconciler("apply", "--yes")
 
     assert refused.code == 3
@@ -124,7 +108,7 @@ def test_an_alias_that_no_gate_guards_is_pointed_out(
 ) -> None:
     registry.register(model, versions=1)
     lay_down(repository, FROM_STAGING.replace('[Production, "@champion*"]', "Production"))
-    propose(repository, manifest(model, serving=1))
+    repository.propose(manifest(model, serving=1))
 
     planned = plan(reconciler)
 
@@ -141,7 +125,7 @@ def test_by_renaming_a_file(repository: Repository, registry: Registry, reconcil
     propose_here(repository, manifest(model, production=1), "elsewhere.yml")
 
     refused = plan(reconciler)
-    merge(repository)
+    repository.merge_proposal()
     applied = reconciler("apply", "--yes")
 
     assert (refused.code, applied.code) == (3, 3)
@@ -199,7 +183,7 @@ def test_by_a_manifest_that_loosens(
 ) -> None:
     registry.register(model, versions=1)
     lay_down(repository, FROM_STAGING)
-    propose(repository, manifest(model, production=1) + "gates:\n  Production:\n    - path: {from: None}\n")
+    repository.propose(manifest(model, production=1) + "gates:\n  Production:\n    - path: {from: None}\n")
 
     refused = plan(reconciler)
 
@@ -211,7 +195,7 @@ def test_a_manifest_may_tighten(repository: Repository, registry: Registry, reco
     registry.register(model, versions=1)
     registry.move(model, 1, "Staging")
     lay_down(repository, FROM_STAGING)
-    propose(repository, manifest(model, production=1) + "gates:\n  Production:\n    - description: {min-length: 10}\n")
+    repository.propose(manifest(model, production=1) + "gates:\n  Production:\n    - description: {min-length: 10}\n")
 
     refused = plan(reconciler)
 
@@ -228,7 +212,7 @@ def test_by_forging_the_record_of_how_long_it_was_in_staging(
     forged = {"format": 1, "slots": {"Staging": {**placement, "before": "None"}}}
     registry.set_version_tag(model, 1, PROVENANCE_TAG, json.dumps(forged))
     lay_down(repository, FROM_STAGING.replace("path: {from: Staging}", "soak: {stage: Staging, for: 3d}"))
-    propose(repository, manifest(model, production=1))
+    repository.propose(manifest(model, production=1))
 
     refused = plan(reconciler)
 
@@ -249,7 +233,7 @@ def test_by_a_tag_that_shadows_a_fact(
         )
         + '      - cel: {condition: "candidate.metrics.f1 > 0.5"}\n',
     )
-    propose(repository, manifest(model, production=1))
+    repository.propose(manifest(model, production=1))
 
     refused = plan(reconciler)
 
@@ -265,7 +249,7 @@ def test_by_a_look_alike_letter(repository: Repository, registry: Registry, reco
     look_alike = f"ch\u0430mpion-{model}"
     registry.register(look_alike, versions=1)
     lay_down(repository, FROM_STAGING)
-    propose(repository, manifest(look_alike, production=1))
+    repository.propose(manifest(look_alike, production=1))
 
     refused = plan(reconciler)
 
@@ -279,7 +263,7 @@ def test_by_a_trailer_that_nobody_signed(
     registry.register(model, versions=1)
     registry.move(model, 1, "Staging")
     lay_down(repository, STRICT)
-    propose(repository, manifest(model, production=1))
+    repository.propose(manifest(model, production=1))
     git(
         repository.top,
         *("commit", "--quiet", "--allow-empty", "--message", "Approve\n\nApproved-by: Grace <grace@example.org>"),
@@ -320,7 +304,7 @@ def test_a_signed_approval_lets_it_in_and_only_for_what_was_approved(
         f"{who} {key.with_suffix('.pub').read_text()}" for who, key in (("grace@example.org", grace), (EMAIL, ada))
     )
     lay_down(repository, STRICT + "signers: signers\n", signers=signers)
-    propose(repository, manifest(model, production=1))
+    repository.propose(manifest(model, production=1))
     alone = plan(reconciler)
     approve(repository, ada, EMAIL)
     by_the_author = plan(reconciler)
@@ -332,7 +316,7 @@ def test_a_signed_approval_lets_it_in_and_only_for_what_was_approved(
     git(repository.top, "commit", "--quiet", "--all", "--message", "Another one after all")
     another = plan(reconciler)
     git(repository.top, "revert", "--no-edit", "HEAD")
-    merge(repository)
+    repository.merge_proposal()
     applied = reconciler("apply", "--yes")
 
     codes = [ended.code for ended in (alone, by_the_author, in_her_name, approved, another)]
@@ -355,11 +339,11 @@ def test_an_override_needs_whom_the_policy_names_and_stands_out(
     signers = f"grace@example.org {grace.with_suffix('.pub').read_text()}"
     lay_down(repository, OVERRIDABLE + "signers: signers\n", signers=signers)
     request = "overrides:\n  - {gate: path, reason: The incumbent leaks personal data., until: 2999-01-01}\n"
-    propose(repository, manifest(model, production=1) + request)
+    repository.propose(manifest(model, production=1) + request)
     asked = plan(reconciler)
     approve(repository, grace, "grace@example.org")
     granted = plan(reconciler)
-    merge(repository)
+    repository.merge_proposal()
     applied = reconciler("apply", "--yes", "--receipt", "receipt.json")
 
     assert (asked.code, granted.code, applied.code) == (3, 0, 0), granted.said
@@ -379,7 +363,7 @@ def test_an_override_that_is_over_fails_validation_and_lets_nothing_in(
     registry.register(model, versions=1)
     lay_down(repository, OVERRIDABLE)
     request = "overrides:\n  - {gate: path, reason: The incumbent leaks personal data., until: 2020-01-01}\n"
-    propose(repository, manifest(model, production=1) + request)
+    repository.propose(manifest(model, production=1) + request)
 
     validated, planned = reconciler("validate"), plan(reconciler)
 
@@ -397,10 +381,10 @@ def test_a_roll_back_is_waived_what_the_policy_waives_for_it(
     repository.merge(manifest(model, production=2))
     assert reconciler("apply", "--yes").code == 0
     lay_down(repository, FROM_STAGING + "        waive-on-rollback: true\n")
-    propose(repository, manifest(model, production=1))
+    repository.propose(manifest(model, production=1))
 
     planned = plan(reconciler)
-    merge(repository)
+    repository.merge_proposal()
     applied = reconciler("apply", "--yes")
 
     assert rulings(planned) == {("Production", "path"): "waived"}
@@ -418,7 +402,7 @@ def test_by_forging_the_record_that_it_has_been_in_production(
     placement = {"author": "", "applied_at": "2020-01-01T00:00:00Z", "plan": "", "repository": "x", "before": "None"}
     forged = {"format": 1, "slots": {"Production": {**placement, "commit": commit}}}
     registry.set_version_tag(model, 2, PROVENANCE_TAG, json.dumps(forged))
-    propose(repository, manifest(model, production=2))
+    repository.propose(manifest(model, production=2))
 
     refused = plan(reconciler)
 
@@ -435,7 +419,7 @@ def test_by_a_condition_that_never_ends(
     for _ in range(2):
         bomb = f"[{rows}].all(x, {bomb})" if len(bomb) < 1500 else bomb
     lay_down(repository, FROM_STAGING + f'      - cel: {{condition: "{bomb}"}}\n')
-    propose(repository, manifest(model, production=1))
+    repository.propose(manifest(model, production=1))
 
     refused = plan(reconciler)
 
@@ -466,7 +450,7 @@ def test_a_broken_policy_judges_nothing(
 ) -> None:
     registry.register(model, versions=1)
     lay_down(repository, "slots:\n  - slot: Production\n    gates:\n      - pth: {from: Staging}\n")
-    propose(repository, manifest(model, production=1))
+    repository.propose(manifest(model, production=1))
 
     planned, validated = plan(reconciler), reconciler("validate")
 
@@ -525,7 +509,7 @@ def test_a_gate_that_another_package_brings(
     registry.set_version_tag(model, 1, "cost-per-million", tag)
     policy = "slots:\n  - slot: Production\n    gates:\n      - uses: acme-cost\n        with: {most: 12.5}\n"
     lay_down(repository, policy)
-    propose(repository, manifest(model, production=1))
+    repository.propose(manifest(model, production=1))
 
     planned = reconciler.cold(
         *("plan", "--base", "origin/main", "--format", "json", "--evidence", "none"), PYTHONPATH=str(GATE_PACKAGE)

@@ -11,7 +11,7 @@ import pytest
 
 from reconciler.core.names import Commit
 from reconciler.render.marker import read_marker
-from tests.contract.test_github import REPOSITORY, TOKEN, Hub, serving
+from tests.github_server import REPOSITORY, TOKEN, Hub, serving
 from tests.story.command import Ended, Reconciler
 from tests.story.registry import Registry
 from tests.story.repository import Repository, git, manifest
@@ -70,35 +70,18 @@ def actions(tmp_path: Path, reconciler: Reconciler) -> Iterator[Actions]:
         yield Actions(hub, folder, reconciler)
 
 
-def propose(repository: Repository, text: str, name: str = "models.yaml") -> str:
-    """A commit on a branch that is not merged yet."""
-    git(repository.top, "checkout", "--quiet", "-B", "promote", "origin/main")
-    repository.write(text, name)
-    git(repository.top, "add", "manifests")
-    git(repository.top, "commit", "--quiet", "--message", "Promote")
-    return repository.head
-
-
-def merge(repository: Repository) -> str:
-    """The pull request's button: a merge commit on main."""
-    git(repository.top, "checkout", "--quiet", "-B", "main", "origin/main")
-    git(repository.top, "merge", "--quiet", "--no-ff", "--no-edit", "promote")
-    git(repository.top, "push", "--quiet", "origin", "HEAD:refs/heads/main")
-    return repository.head
-
-
 def test_a_reviewed_promotion_goes_from_the_comment_to_production(
     repository: Repository, registry: Registry, actions: Actions, model: str
 ) -> None:
     registry.register(model, versions=3)
     registry.move(model, 1, "Production")
-    propose(repository, manifest(model, production=2))
+    repository.propose(manifest(model, production=2))
     first = actions.pull_request("--out", "plan.json", "--report", "html=plan.html")
-    propose(repository, manifest(model, production=3, champion=3))
+    repository.propose(manifest(model, production=3, champion=3))
 
     second = actions.pull_request("--out", "plan.json")
     digest = actions.outputs["digest"]
-    merged = merge(repository)
+    merged = repository.merge_proposal()
     applied = actions.push(merged, "--expect-reviewed")
 
     assert (first.code, second.code, applied.code) == (0, 0, 0), applied.said
@@ -120,11 +103,11 @@ def test_nothing_is_applied_that_the_comment_does_not_show(
 ) -> None:
     registry.register(model, versions=3)
     registry.move(model, 1, "Production")
-    propose(repository, manifest(model, production=3))
+    repository.propose(manifest(model, production=3))
     assert actions.pull_request().code == 0
     registry.move(model, 2, "Production", archive=True)
 
-    refused = actions.push(merge(repository), "--expect-reviewed")
+    refused = actions.push(repository.merge_proposal(), "--expect-reviewed")
 
     assert refused.code == 4
     assert registry.production(model) == [2]
@@ -151,12 +134,12 @@ def test_a_comment_that_somebody_else_wrote_was_not_the_review(
     repository: Repository, registry: Registry, actions: Actions, model: str
 ) -> None:
     registry.register(model, versions=1)
-    propose(repository, manifest(model, production=1))
+    repository.propose(manifest(model, production=1))
     assert actions.pull_request().code == 0
     for comment in actions.hub.comments[7]:
         comment["user"] = {"login": "mallory", "type": "User"}
 
-    refused = actions.push(merge(repository), "--expect-reviewed")
+    refused = actions.push(repository.merge_proposal(), "--expect-reviewed")
 
     assert refused.code == 3
     assert registry.production(model) == []
@@ -167,9 +150,9 @@ def test_an_apply_that_broke_off_is_finished_by_running_it_again(
 ) -> None:
     models = [f"{model}-{n}" for n in range(2)]
     registry.register(*models, versions=2)
-    propose(repository, "".join(manifest(name, production=2) for name in models))
+    repository.propose("".join(manifest(name, production=2) for name in models))
     assert actions.pull_request().code == 0
-    merged = merge(repository)
+    merged = repository.merge_proposal()
     assert actions.push(merged, "--expect-reviewed", "--target", models[0]).code == 0
 
     again = actions.push(merged, "--expect-reviewed")
@@ -184,15 +167,15 @@ def test_merges_that_one_apply_brings_in_together_are_looked_up_one_by_one(
 ) -> None:
     models = [f"{model}-{n}" for n in range(2)]
     registry.register(*models, versions=2)
-    propose(repository, manifest(models[0], production=2), "first.yaml")
+    repository.propose(manifest(models[0], production=2), "first.yaml")
     assert actions.pull_request().code == 0
-    first = merge(repository)
+    first = repository.merge_proposal()
     actions.hub.pulls[first] = [actions.hub.merged(7, Commit(first))]
     actions.hub.comments[8] = []
-    propose(repository, manifest(models[1], production=2), "second.yaml")
+    repository.propose(manifest(models[1], production=2), "second.yaml")
     event = {"number": 8, "pull_request": {"number": 8}}
     assert actions(event, "plan", "--base", "origin/main").code == 0
-    second = merge(repository)
+    second = repository.merge_proposal()
     actions.hub.pulls[second] = [actions.hub.merged(8, Commit(second))]
 
     applied = actions({"ref": "refs/heads/main"}, "apply", "--yes", "--expect-reviewed")
@@ -205,9 +188,9 @@ def test_a_pull_request_with_broken_manifests_loses_the_plan_it_had(
     repository: Repository, registry: Registry, actions: Actions, model: str
 ) -> None:
     registry.register(model, versions=2)
-    propose(repository, manifest(model, production=2))
+    repository.propose(manifest(model, production=2))
     assert actions.pull_request().code == 0
-    propose(repository, manifest(model, production=2) + "stages: {}\n")
+    repository.propose(manifest(model, production=2) + "stages: {}\n")
 
     broken = actions.pull_request("--report", "github=annotations.txt", "--report", "code-quality=quality.json")
 
@@ -225,7 +208,7 @@ def test_a_job_that_may_not_comment_says_so(
     repository: Repository, registry: Registry, actions: Actions, model: str
 ) -> None:
     registry.register(model, versions=2)
-    propose(repository, manifest(model, production=2))
+    repository.propose(manifest(model, production=2))
 
     refused = actions.pull_request(GITHUB_API_URL="http://127.0.0.1:9")
 
@@ -245,9 +228,7 @@ def test_drift_is_told_apart_from_the_change(
     assert reconciler("apply", "--yes").code == 0
     for name in (moved, healed):
         registry.move(name, 2, "Production", archive=True)
-    propose(
-        repository, manifest(moved, production=1) + manifest(changed, production=3) + manifest(healed, production=2)
-    )
+    repository.propose(manifest(moved, production=1) + manifest(changed, production=3) + manifest(healed, production=2))
 
     shown = reconciler("plan", "--base", "origin/main", "--format", "json")
     told = reconciler("plan", "--base", "origin/main")
@@ -266,7 +247,7 @@ def test_a_change_that_is_behind_its_base_says_so(
     repository: Repository, registry: Registry, reconciler: Reconciler, model: str
 ) -> None:
     registry.register(model, versions=2)
-    propose(repository, manifest(model, production=2))
+    repository.propose(manifest(model, production=2))
     git(repository.top, "checkout", "--quiet", "-B", "main", "origin/main")
     repository.merge("", "later.yaml")
     git(repository.top, "checkout", "--quiet", "promote")

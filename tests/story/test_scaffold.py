@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from reconciler.scaffold import First, ForgeKind, scaffold
-from tests.contract.test_github import PULL_REQUEST, PUSH, REPOSITORY, Hub, serving
-from tests.contract.test_github import TOKEN as GITHUB_TOKEN
+from tests.github_server import PULL_REQUEST, PUSH, REPOSITORY, Hub, serving
+from tests.github_server import TOKEN as GITHUB_TOKEN
 from tests.gitlab_server import Gitlab, gitlab_server
 from tests.servers import QUIET
 from tests.story.conftest import INHERITED
