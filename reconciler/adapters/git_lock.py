@@ -26,6 +26,7 @@ from threading import Event, Lock, Thread
 from typing import cast
 
 from reconciler.adapters.holders import UNKNOWN, Patience, named, plain, without_user_info
+from reconciler.core.moments import moment
 from reconciler.core.names import Commit
 from reconciler.errors import LockError
 from reconciler.ports import Clock, Holder, Lease, WaitReport
@@ -155,7 +156,7 @@ class GitLock:
             return ""
         if self._monotonic() - seen.since >= self._life(seen):
             return f"it gave no sign of life for {self._life(seen):.0f} s"
-        expires = _moment(record.expires)
+        expires = moment(record.expires)
         if expires is not None and _now(self._clock) - expires > CLOCKS_DIFFER_BY_LESS_THAN:
             return f"it expired at {record.expires}"
         return None
@@ -592,14 +593,6 @@ def _elapsed() -> float:
 
 def _now(clock: Clock) -> datetime:
     return datetime.fromisoformat(clock.now()).astimezone(UTC)
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else None
 
 
 def _rfc3339(moment: datetime) -> str:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from reconciler.adapters.holders import without_user_info
 from reconciler.core.gate import Approval
+from reconciler.core.moments import moment
 from reconciler.core.names import Commit
 from reconciler.errors import ReconcilerError, StaleError
 from reconciler.ports import Reviews
@@ -318,7 +319,7 @@ def _approved(server: "gitlab.Gitlab", project: str, number: str) -> Reviews:
         raise gitlab.GitlabParsingError("no list of approvals")
     head, author = request.get("sha"), _answer(request.get("author") or {}).get("username")
     newest = max(versions, key=lambda version: _number(version.get("id")), default=dict[str, Any]())
-    pushed = _moment(str(newest.get("created_at") or ""))
+    pushed = moment(str(newest.get("created_at") or ""))
     if not isinstance(head, str) or newest.get("head_commit_sha") != head or pushed is None:
         raise ReconcilerError(
             f"GitLab does not tell when !{number} was last pushed to, so nobody can be said to approve what it is now.",
@@ -337,7 +338,7 @@ def _approved(server: "gitlab.Gitlab", project: str, number: str) -> Reviews:
     for one in cast("list[Any]", given):
         user = _answer(_answer(one).get("user"))
         login = f"@{user.get('username')}"
-        when = _moment(str(_answer(one).get("approved_at") or "")) or _noted(notes, user.get("id"))
+        when = moment(str(_answer(one).get("approved_at") or "")) or _noted(notes, user.get("id"))
         if when is None:
             raise ReconcilerError(
                 f"GitLab does not tell when {login} approved !{number}, so it may be what it was before.",
@@ -353,7 +354,7 @@ def _approved(server: "gitlab.Gitlab", project: str, number: str) -> Reviews:
 
 def _noted(notes: Iterable[_Note], user: object) -> datetime | None:
     """When a user last approved, by the note that GitLab itself writes about it; before GitLab 18 nothing else says."""
-    moments = [_moment(note.made_at) for note in notes if note.system and note.author[0] == user and note.body == _YES]
+    moments = [moment(note.made_at) for note in notes if note.system and note.author[0] == user and note.body == _YES]
     return max((moment for moment in moments if moment is not None), default=None)
 
 
@@ -381,20 +382,12 @@ def _merged_as(found: Any, commit: Commit, branch: str | None) -> Iterator[tuple
 
 
 def _refuse_late(note: _Note, number: int, merged_at: str) -> None:
-    edited, merged = _moment(note.edited_at), _moment(merged_at)
+    edited, merged = moment(note.edited_at), moment(merged_at)
     if edited is None or merged is None or edited > merged:
         raise StaleError(
             f"The plan under !{number} was written after the merge, so nobody can have reviewed it.",
             "Look at what would be done now, with `reconciler plan`, and apply that without --expect-reviewed.",
         )
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else None
 
 
 def _lines(body: str) -> str:

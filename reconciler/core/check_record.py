@@ -9,10 +9,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, cast
+from typing import Any
 
 from reconciler.core.gate import CheckRecord
 from reconciler.core.names import MAX_TAG_VALUE, OUR_TAG_PREFIX, ModelName, Version
+from reconciler.core.records import as_object, as_text, compact
 
 CHECK_TAG_PREFIX = f"{OUR_TAG_PREFIX}check."
 CHECK_NAME_PATTERN = r"^[A-Za-z0-9](?:[.]?[A-Za-z0-9_-]){0,99}$"
@@ -130,7 +131,7 @@ def fitted(record: Recorded) -> Recorded:
     names = sorted(record.metrics)
     kept, size = 0, len(_encoded(replace(record, metrics={}, metrics_cut=len(names))))
     for name in names:
-        size += len(_compact({name: _number(record.metrics[name])}))
+        size += len(compact({name: _number(record.metrics[name])}))
         if size >= limit:
             break
         kept += 1
@@ -152,22 +153,22 @@ def decode_record(key: str, text: str) -> Recorded | None:
     strict, so that nothing can be added to a record that its signature does not cover.
     """
     try:
-        told = _object(json.loads(text, object_pairs_hook=_without_doubles))
+        told = as_object(json.loads(text, object_pairs_hook=_without_doubles))
         if told.keys() ^ _KEYS or _count(told["format"]) != 1:
             return None
-        seal = None if told["signature"] is None else _seal(_object(told["signature"]))
+        seal = None if told["signature"] is None else _seal(as_object(told["signature"]))
         record = Recorded(
-            check=_text(told["check"]),
-            ran=_text(told["ran"]),
-            digest=_text(told["digest"]),
-            started_at=_text(told["started_at"]),
-            ended_at=_text(told["ended_at"]),
-            outcome=CheckOutcome(_text(told["outcome"])),
-            metrics={name: _as_float(value) for name, value in _object(told["metrics"]).items()},
+            check=as_text(told["check"]),
+            ran=as_text(told["ran"]),
+            digest=as_text(told["digest"]),
+            started_at=as_text(told["started_at"]),
+            ended_at=as_text(told["ended_at"]),
+            outcome=CheckOutcome(as_text(told["outcome"])),
+            metrics={name: _as_float(value) for name, value in as_object(told["metrics"]).items()},
             metrics_cut=_count(told["metrics_cut"]),
-            log=_text(told["log"]),
-            tool=_text(told["tool"]),
-            commit=_text(told["commit"]),
+            log=as_text(told["log"]),
+            tool=as_text(told["tool"]),
+            commit=as_text(told["commit"]),
             seal=seal,
         )
         return record if key == check_tag(record.check) else None
@@ -215,13 +216,13 @@ def _fields(record: Recorded) -> dict[str, object]:
 def _encoded(record: Recorded) -> str:
     seal = record.seal
     told = None if seal is None else {"kind": seal.kind.value, "key": seal.key, "value": seal.value}
-    return _compact({**_fields(record), "signature": told})
+    return compact({**_fields(record), "signature": told})
 
 
 def _seal(told: Mapping[str, Any]) -> Seal:
     if told.keys() ^ {"kind", "key", "value"}:
         raise KeyError("not a signature")
-    return Seal(SealKind(_text(told["kind"])), _text(told["key"]), _text(told["value"]))
+    return Seal(SealKind(as_text(told["kind"])), as_text(told["key"]), as_text(told["value"]))
 
 
 def _number(value: float) -> float | str:
@@ -248,22 +249,6 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(told) != len(pairs):
         raise ValueError("a key that is there twice")
     return told
-
-
-def _object(value: object) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise TypeError("not a JSON object")
-    return cast("dict[str, Any]", value)
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError("not a string")
-    return value
-
-
-def _compact(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 def _shortened(text: str, limit: int) -> str:

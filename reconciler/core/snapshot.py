@@ -15,6 +15,7 @@ from reconciler.core.names import (
     Stage,
     Version,
 )
+from reconciler.core.records import as_object, as_text, compact
 
 OWNER_TAG = "reconciler.owner"
 PROVENANCE_TAG = "reconciler.provenance"
@@ -137,7 +138,7 @@ class RegistrySnapshot:
 
 def encode_owner(owner: Ownership) -> str:
     """The value of the tag `reconciler.owner`."""
-    return _compact(
+    return compact(
         {
             "format": 1,
             "repository": owner.repository,
@@ -151,15 +152,15 @@ def encode_owner(owner: Ownership) -> str:
 def decode_owner(text: str) -> OwnerRecord:
     """The record in a tag `reconciler.owner`; what cannot be read is kept as it is, never guessed at."""
     try:
-        record = _object(text)
+        record = as_object(json.loads(text))
         if record["format"] != 1:
             return UnreadableRecord(text)
         commit = record["commit"]
         return Ownership(
-            repository=RepositoryId(_text(record["repository"])),
+            repository=RepositoryId(as_text(record["repository"])),
             stages=tuple(sorted((Stage(s) for s in record["stages"]), key=list(Stage).index)),
-            aliases=tuple(sorted(AliasName(_text(a)) for a in record["aliases"])),
-            commit=None if commit is None else Commit(_text(commit)),
+            aliases=tuple(sorted(AliasName(as_text(a)) for a in record["aliases"])),
+            commit=None if commit is None else Commit(as_text(commit)),
         )
     except (ValueError, KeyError, TypeError, RecursionError):
         return UnreadableRecord(text)
@@ -167,7 +168,7 @@ def decode_owner(text: str) -> OwnerRecord:
 
 def encode_provenance(provenance: Provenance) -> str:
     """The value of the tag `reconciler.provenance`."""
-    return _compact(
+    return compact(
         {
             "format": 1,
             "slots": {
@@ -192,20 +193,20 @@ def decode_provenance(text: str) -> Provenance:
     nothing is archived because of it.
     """
     try:
-        record = _object(text)
+        record = as_object(json.loads(text))
         if record["format"] != 1:
             return {}
         slots = cast("dict[str, dict[str, Any]]", record["slots"])
         return {
             slot: Placement(
                 slot=slot,
-                repository=RepositoryId(_text(p["repository"])),
-                commit=None if p["commit"] is None else Commit(_text(p["commit"])),
-                before=_text(p["before"]),
-                author=_text(p["author"]),
-                applied_at=_text(p["applied_at"]),
-                plan=_text(p["plan"]),
-                override=_text(p.get("override", "")),
+                repository=RepositoryId(as_text(p["repository"])),
+                commit=None if p["commit"] is None else Commit(as_text(p["commit"])),
+                before=as_text(p["before"]),
+                author=as_text(p["author"]),
+                applied_at=as_text(p["applied_at"]),
+                plan=as_text(p["plan"]),
+                override=as_text(p.get("override", "")),
             )
             for slot, p in slots.items()
         }
@@ -216,20 +217,3 @@ def decode_provenance(text: str) -> Provenance:
 def governed_stages(stages: Mapping[Stage, object]) -> tuple[Stage, ...]:
     """The declared stages that ownership is about: `None` and `Archived` are where versions are put, not slots."""
     return tuple(stage for stage in ACTIVE_STAGES if stage in stages)
-
-
-def _compact(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-
-
-def _object(text: str) -> dict[str, Any]:
-    value = json.loads(text)
-    if not isinstance(value, dict):
-        raise TypeError("not a JSON object")
-    return cast("dict[str, Any]", value)
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError("not a string")
-    return value

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from reconciler.core.gate import Stay
+from reconciler.core.moments import moment
 from reconciler.core.names import Slot
 from reconciler.core.snapshot import VersionSnapshot
 
@@ -23,21 +24,13 @@ def stay_in(stage: Slot, version: VersionSnapshot) -> Stay | str:
     placement = version.provenance.get(stage)
     if placement is None:
         return f"nobody recorded when v{version.version} entered {stage}"
-    placed, touched = _moment(placement.applied_at), _moment_of(version.updated_at)
+    placed, touched = moment(placement.applied_at), _moment_of(version.updated_at)
     if placed is None:
         return f"the record of when v{version.version} entered {stage} cannot be read: `{placement.applied_at[:40]}`"
     if touched is None:
         return f"the registry gives no time at which v{version.version} can have been changed: {version.updated_at}"
     since = touched if touched > placed + CALLS_TAKE_LESS_THAN else placed
     return Stay(since.isoformat(timespec="seconds").replace("+00:00", "Z"))
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(text)
-        return moment.astimezone(UTC) if moment.tzinfo else None
-    except (ValueError, OverflowError):
-        return None
 
 
 def _moment_of(milliseconds: int) -> datetime | None:
