@@ -14,6 +14,7 @@ from typing import Any
 import git
 import pytest
 
+from reconciler.adapters.artifacts import Artifacts
 from reconciler.adapters.inside import faults
 from reconciler.adapters.mlflow_checks import MlflowChecks
 from reconciler.adapters.mlflow_registry import MlflowRegistry
@@ -455,6 +456,22 @@ ELSEWHERE = {
 def test_another_server_is_not_asked(source: str) -> None:
     with pytest.raises(ReconcilerError, match="its files are on another server, which is not asked"):
         digest(OnDisk(source), MODEL, Version(1))
+
+
+def test_another_server_is_not_asked_for_a_run_that_points_there(tmp_path: Path) -> None:
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    store: Any = SqlAlchemyStore(uri, str(tmp_path))
+
+    def run_at(place: str) -> str:
+        experiment = store.create_experiment(place, artifact_location=place)
+        return str(store.create_run(experiment, "ada", 0, [], "run").info.run_id)
+
+    pointing = run_at(f"runs:/{run_at('http://127.0.0.1:8/files')}/files")
+
+    with pytest.raises(ValueError, match="its files are on another server, which is not asked"):
+        Artifacts(MlflowRegistry(uri, uri)).of_run(pointing)
 
 
 def test_a_version_that_is_not_there(seeded: Seeded, run: RunChecks) -> None:
