@@ -297,6 +297,7 @@ class Actions:
             "github.token": GITHUB_TOKEN,
             "github.server_url": "https://github.com",
             "github.event.merge_group.base_sha || 'HEAD^1'": "HEAD^1",
+            "github.event.before": git(self.runner.at, "rev-parse", "HEAD^1"),
             "github.event_name == 'push' || inputs.compare": "true",
             "vars.MLFLOW_TRACKING_URI": self.runner.registry.uri,
             "secrets.MLFLOW_TRACKING_USERNAME": "",
