@@ -537,6 +537,11 @@ _WHAT_TO_DO: Final = {
 }
 
 
+def _sentence(said: str) -> str:
+    """With an end, so that what to do can follow."""
+    return said if said.endswith((".", "!", "?")) else f"{said}."
+
+
 @contextmanager
 def translated(uri: str) -> Generator[None]:
     """MLflow's errors as ours: decided by their code, and told without credentials."""
@@ -550,11 +555,11 @@ def translated(uri: str) -> Generator[None]:
         # Refused, unresolved, timed out, 5xx to the last try: MLflow has one code for them all (seen in 3.17).
         code = UNREACHABLE if error.error_code in {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"} else error.error_code
         said = without_credentials(" ".join(str(error).split()))
-        raise RegistryError(code, f"{uri} said: {said[:600]}", _WHAT_TO_DO.get(code, "")) from error
+        raise RegistryError(code, f"{uri} said: {_sentence(said[:600])}", _WHAT_TO_DO.get(code, "")) from error
     except sqlalchemy.exc.SQLAlchemyError as error:
         said = without_credentials(" ".join(str(error).split()))
         raise RegistryError(
-            UNREACHABLE, f"{uri} said: {said[:600]}", "Is it the database of an MLflow registry?"
+            UNREACHABLE, f"{uri} said: {_sentence(said[:600])}", "Is it the database of an MLflow registry?"
         ) from error
     except (ParseError, ValueError, TypeError) as error:
         # JSON of another shape, a stage that is none, a version that is no number or null.

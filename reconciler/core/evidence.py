@@ -204,7 +204,7 @@ def compare(candidate: VersionFacts, incumbent: VersionFacts | None) -> Comparis
         tags=known(_values(candidate.tags, beside.tags), "version"),
         flavors=known(_values(candidate.flavors, beside.flavors), "version", "flavors"),
         requirements=_values(_pins(candidate.requirements), _pins(beside.requirements))
-        if candidate.requirements is not None and beside.requirements is not None
+        if candidate.requirements is not None and (incumbent is None or incumbent.requirements is not None)
         else (),
         signature=judge_signature(candidate.signature, beside.signature),
     )

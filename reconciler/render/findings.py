@@ -75,7 +75,7 @@ def findings(exhibit: Exhibit, read_at: str) -> Findings:
         signature_rows=comparison.signature.differences,
         params=_rows(comparison.params),
         lineage=tuple(_lineage(exhibit.candidate, exhibit.incumbent, read_at)),
-        packages=(*_rows(comparison.flavors), *_rows(comparison.requirements)),
+        packages=(*_rows(comparison.flavors, "no version"), *_rows(comparison.requirements)),
         tags=_rows(comparison.tags),
         missing=tuple(_missing(exhibit)),
     )
@@ -156,9 +156,9 @@ def _value(metric: Metric | None) -> str:
     return NOTHING if metric is None else figures.number(metric.value)
 
 
-def _rows(deltas: tuple[ValueDelta, ...]) -> tuple[Row, ...]:
+def _rows(deltas: tuple[ValueDelta, ...], empty: str = '""') -> tuple[Row, ...]:
     def told(value: str | None) -> str:
-        return NOTHING if value is None else value or '""'
+        return NOTHING if value is None else value or empty
 
     return tuple(Row(delta.name, told(delta.candidate), told(delta.incumbent)) for delta in deltas)
 

@@ -256,34 +256,39 @@ def _settled(review: Review) -> Iterator[str]:
 
 def _exhibit(name: str, exhibit: Exhibit, found: Findings) -> str:
     new = f"v{exhibit.entrance.candidate}"
-    old = f"v{exhibit.entrance.incumbent}" if exhibit.entrance.incumbent is not None else "–"
+    old = f"v{exhibit.entrance.incumbent}" if exhibit.entrance.incumbent is not None else ""
+    differ = " that differ" if old else ""
     blocks = [
         *([_metrics(found, new, old)] if found.metrics else []),
         f"**Signature:** {code(found.signature)}",
         *([_signature(found)] if found.signature_rows else []),
-        *_rows("Parameters that differ", found.params, new, old),
+        *_rows(f"Parameters{differ}", found.params, new, old),
         *_rows("Lineage", found.lineage, new, old, ours=True),
-        *_rows("Libraries that differ", found.packages, new, old),
-        *_rows("Tags that differ", found.tags, new, old),
+        *_rows(f"Libraries{differ}", found.packages, new, old),
+        *_rows(f"Tags{differ}", found.tags, new, old),
         *(["**Missing:**\n\n" + "\n".join(f"- {code(missing)}" for missing in found.missing)] if found.missing else []),
         *_links(exhibit),
     ]
-    summary = f"<summary><code>{_raw(f'{name}: {found.title}')}</code>{_verdict(found)}</summary>"
+    summary = f"<summary><code>{_raw(f'{name}: {found.title}')}</code>{_verdict(found, beside=bool(old))}</summary>"
     return "\n\n".join([f"<details>{summary}", *blocks, "</details>"])
 
 
-def _verdict(found: Findings) -> str:
+def _verdict(found: Findings, *, beside: bool) -> str:
     """What a reader who opens nothing should know."""
     count = {trend: sum(row.trend.value == trend for row in found.metrics) for trend in ("better", "worse")}
+    compared = f"{count['better']} better, {count['worse']} worse" if beside else f"{len(found.metrics)} measured"
     told = [
-        *([f"{count['better']} better, {count['worse']} worse"] if found.metrics else ["no metrics"]),
-        f"signature {found.compatibility}",
+        *([compared] if found.metrics else ["no metrics"]),
+        f"signature {found.compatibility}" if beside else "nothing to compare with",
         *([f"{len(found.missing)} missing"] if found.missing else []),
     ]
     return f": {', '.join(told)}"
 
 
 def _metrics(found: Findings, new: str, old: str) -> str:
+    if not old:
+        alone = [f"| {cell(row.name)} | {row.candidate} |" for row in found.metrics]
+        return "\n".join([f"| metric | {new} |", "| --- | ---: |", *alone])
     lines = [f"| metric | {new} | {old} | change | |", "| --- | ---: | ---: | ---: | --- |"]
     for row in found.metrics:
         said = f"**{row.verdict}**" if row.verdict == "worse" else row.verdict
@@ -306,10 +311,14 @@ def _signature(found: Findings) -> str:
 def _rows(title: str, rows: tuple[Row, ...], new: str, old: str, *, ours: bool = False) -> Iterator[str]:
     """A table of rows; `ours` are those whose labels we gave."""
     if rows:
-        lines = [f"| {title} | {new} | {old} |", "| --- | --- | --- |"]
+        lines = (
+            [f"| {title} | {new} | {old} |", "| --- | --- | --- |"]
+            if old
+            else [f"| {title} | {new} |", "| --- | --- |"]
+        )
         for row in rows:
             label = row.label if ours else cell(row.label)
-            lines.append(f"| {label} | {cell(row.candidate)} | {cell(row.incumbent)} |")
+            lines.append(f"| {label} | {cell(row.candidate)} |{f' {cell(row.incumbent)} |' if old else ''}")
         yield "\n".join(lines)
 
 

@@ -163,8 +163,8 @@ def _exhibit_lines(found: Findings, exhibit: Exhibit) -> Iterator[Line]:
     yield (("faint", f"  evidence for {words.clean(found.title)}"),)
     if found.metrics:
         table = [
-            ("metric", new, old, "change", ""),
-            *((m.name, m.candidate, m.incumbent, m.change, m.verdict) for m in found.metrics),
+            ("metric", new, *((old, "change", "") if old else ())),
+            *((m.name, m.candidate, *((m.incumbent, m.change, m.verdict) if old else ())) for m in found.metrics),
         ]
         styles = ["faint", *(TREND_STYLE.get(m.trend, "") for m in found.metrics)]
         yield from _table(table, styles)
@@ -178,7 +178,10 @@ def _exhibit_lines(found: Findings, exhibit: Exhibit) -> Iterator[Line]:
     differing = [row for row in (*found.lineage, *found.params, *found.packages, *found.tags) if not row.same]
     if differing:
         yield from _table(
-            [("", new, old), *((row.label, row.candidate, row.incumbent) for row in differing)],
+            [
+                ("", new, *((old,) if old else ())),
+                *((row.label, row.candidate, *((row.incumbent,) if old else ())) for row in differing),
+            ],
             ["faint", *("" for _ in differing)],
         )
     for missing in found.missing:
@@ -190,7 +193,8 @@ def _table(rows: Sequence[tuple[str, ...]], styles: Sequence[str]) -> Iterator[L
     widths = [max(len(row[column]) for row in cut) for column in range(len(cut[0]))]
     for row, style in zip(cut, styles, strict=True):
         text = "  ".join(cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False))
-        yield ((style if style == "faint" else "", f"    {text}"), (style, f"  {row[-1]}"))
+        first = style if style == "faint" else ""
+        yield ((first, f"    {text}"), (style, f"  {row[-1]}")) if row[-1] else ((first, f"    {text}".rstrip()),)
 
 
 def _cut(cell: str) -> str:

@@ -8,8 +8,9 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from mlflow.exceptions import MlflowException
 
-from reconciler.adapters.mlflow_registry import MlflowRegistry
+from reconciler.adapters.mlflow_registry import MlflowRegistry, translated
 from reconciler.core.names import Version
 from reconciler.errors import RegistryError
 from reconciler.ports import Wanted
@@ -84,3 +85,11 @@ def test_a_database_without_its_driver_is_told_by_name() -> None:
     assert refused.value.code == "no-driver"
     assert "pyodbc" in refused.value.message
     assert "s3c" not in str(refused.value)
+
+
+@pytest.mark.parametrize("said", ["No route to it", "No route to it."])
+def test_what_was_said_ends_before_what_to_do_begins(said: str) -> None:
+    with pytest.raises(RegistryError) as refused, translated("http://mlflow"):
+        raise MlflowException(said)
+
+    assert str(refused.value).startswith("http://mlflow said: No route to it. Check the address")

@@ -208,8 +208,9 @@ def test_with_no_incumbent_all_is_new_and_nothing_is_compatible() -> None:
     comparison = compare(CANDIDATE, None)
 
     assert [delta.trend for delta in comparison.metrics] == [Trend.ADDED]
-    assert {value.incumbent for value in (*comparison.params, *comparison.tags, *comparison.flavors)} == {None}
-    assert comparison.requirements == ()
+    values = (*comparison.params, *comparison.tags, *comparison.flavors, *comparison.requirements)
+    assert {value.incumbent for value in values} == {None}
+    assert [value.name for value in comparison.requirements] == ["https://acme.example/a.whl", "pandas", "scikit-learn"]
     assert comparison.signature.compatibility is Compatibility.UNKNOWN
 
 
