@@ -149,7 +149,7 @@ def _plan_options(command: F) -> F:
             metavar="REF",
             envvar="RECONCILER_POLICY_REF",
             show_envvar=True,
-            help="Judge by the policy of this commit; else of the one before, or of where the change left `plan --base`.",
+            help="Judge by the policy of this commit; else of the one before, or where the change left `plan --base`.",
         ),
     ]
     return _with(command, options)
