@@ -161,7 +161,7 @@ def _with(command: F, options: Iterable[Callable[[F], F]]) -> F:
     return command
 
 
-@cli.command()
+@cli.command(short_help="Check manifests and the policy, offline.")
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "--format",
@@ -173,7 +173,7 @@ def _with(command: F, options: Iterable[Callable[[F], F]]) -> F:
 )
 def validate(paths: tuple[Path, ...], form: str) -> int:
     """
-    Check manifests, offline: PATHS are files or folders, `manifests` by default. Every problem is reported with its
+    Check manifests and the policy, offline: PATHS are files or folders, `manifests` by default. Every problem is reported with its
     place.
     """
     from reconciler.wiring import check_files
@@ -210,7 +210,7 @@ def _problem(problem: Problem) -> dict[str, Any]:
     }
 
 
-@cli.command()
+@cli.command(short_help="Make this git repository ready.")
 @click.option("--model", metavar="NAME", help="Declare this registered model, as the first.")
 @click.option("--version", type=click.IntRange(1), metavar="N", help="The version of it that is in Production.")
 @click.option("--owner", metavar="@TEAM", help="Who must review what enters Production.")
@@ -239,7 +239,7 @@ def init(model: str | None, version: int | None, owner: str | None, forge: str |
         click.echo(f"  {number}. {step}")
 
 
-@cli.command()
+@cli.command(short_help="Print a JSON Schema.")
 @click.argument("name", type=click.Choice(["manifest", "policy", "plan", "receipt", "drift"]), default="manifest")
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write it to this file.")
 def schema(name: str, output: Path | None) -> None:
@@ -279,7 +279,7 @@ def _publish_option(command: F) -> F:
     )(command)
 
 
-@cli.command()
+@cli.command(short_help="Show what an apply would do, and the evidence for it.")
 @_registry_options
 @click.option("--ref", metavar="REF", help="Plan this commit instead of the work tree.")
 @click.option(
@@ -378,7 +378,7 @@ def _publication(forge: "Forge | None", world: "World", reports: tuple[tuple[str
     return Publication(forge, comment_key(world.source.identity, world.registry.uri), reports)
 
 
-@cli.command()
+@cli.command(short_help="Show what was moved by hand since the last apply.")
 @_registry_options
 @click.option("--ref", metavar="REF", default="HEAD", show_default=True, help="The commit that should be applied.")
 @click.option("--format", "form", type=click.Choice(["text", "json", "markdown"]), default="text", show_default=True)
@@ -409,7 +409,7 @@ def drift(ref: str, form: str, publish: str, **settings: Any) -> int:
     return ExitCode.CHANGES if found.drifted else ExitCode.OK
 
 
-@cli.command()
+@cli.command(short_help="Say why a version can, or cannot, be promoted.")
 @click.argument("model")
 @_registry_options
 @click.option("--version", type=click.IntRange(1), metavar="N", help="The version in question; else the newest.")
@@ -442,7 +442,7 @@ def gates(
     return ExitCode.BLOCKED if any(verdict.blocks for verdict in verdicts) else ExitCode.OK
 
 
-@cli.command()
+@cli.command(short_help="Run the policy's checks on a version.")
 @click.argument("model")
 @click.argument("version", type=click.IntRange(1))
 @_registry_options
@@ -504,7 +504,7 @@ def check(
     return ExitCode.OK if all(result.passed for result in results) else ExitCode.BLOCKED
 
 
-@cli.command()
+@cli.command(short_help="Bring the registry to what a commit declares.")
 @click.argument("saved", metavar="[PLAN]", required=False, type=click.Path(path_type=Path, dir_okay=False))
 @_registry_options
 @click.option("--ref", metavar="REF", help="Apply this commit instead of HEAD, whatever is in the work tree.")

@@ -308,13 +308,18 @@ def _lock(
 
 
 def check_files(paths: list[Path]) -> tuple[int, int, tuple[Problem, ...]]:
-    """How many manifest files and models these files and folders hold, and what is wrong with them. Needs no git."""
+    """
+    How many manifest files and models these files and folders hold, and what is wrong with them and with the policy,
+    which is looked at in any case. Needs no git.
+    """
     from reconciler.adapters.files import files_below
     from reconciler.adapters.manifest_yaml import parse
     from reconciler.core.desired import expired, resolve
 
-    files, unreadable = files_below(paths, repository_top(paths[0]))
-    policy, broken = _policy_at(repository_top(paths[0]))
+    top = repository_top(paths[0])
+    manifests = [path for path in paths if path.resolve() != (top / "reconciler.yaml").resolve()]
+    files, unreadable = files_below(manifests, top)
+    policy, broken = _policy_at(top)
     build = gate_builder()
     if policy is not None:
         build = replace(build, groups=policy.groups, checks=frozenset(policy.checks))
