@@ -173,8 +173,8 @@ def _with(command: F, options: Iterable[Callable[[F], F]]) -> F:
 )
 def validate(paths: tuple[Path, ...], form: str) -> int:
     """
-    Check manifests and the policy, offline: PATHS are files or folders, `manifests` by default. Every problem is reported with its
-    place.
+    Check manifests and the policy, offline: PATHS are files or folders, `manifests` by default. Every problem is
+    reported with its place.
     """
     from reconciler.wiring import check_files
 

@@ -317,26 +317,32 @@ def check_files(paths: list[Path]) -> tuple[int, int, tuple[Problem, ...]]:
     from reconciler.core.desired import expired, resolve
 
     top = repository_top(paths[0])
-    manifests = [path for path in paths if path.resolve() != (top / "reconciler.yaml").resolve()]
-    files, unreadable = files_below(manifests, top)
-    policy, broken = _policy_at(top)
+    named = [path for path in paths if path.name == POLICY_NAME and path.is_file()]
+    files, unreadable = files_below([path for path in paths if path not in named], top)
+    policy, broken = _policy_in([*named, *([top / POLICY_NAME] if (top / POLICY_NAME).is_file() else [])], top)
     build = gate_builder()
     if policy is not None:
         build = replace(build, groups=policy.groups, checks=frozenset(policy.checks))
     fragments, wrong = parse(files, build)
     models, contradictory = resolve(fragments)
     over = expired(models.values(), SystemClock().now())
-    return len(files), len(models), tuple(sorted((*unreadable, *wrong, *contradictory, *over, *broken)))
+    return len(files), len(models), tuple(sorted({*unreadable, *wrong, *contradictory, *over, *broken}))
 
 
-def _policy_at(top: Path) -> "tuple[Policy | None, tuple[Problem, ...]]":
-    """The policy at the top of the repository, if there is one, and what is wrong with it."""
-    path = top / "reconciler.yaml"
-    if not path.is_file():
-        return None, ()
-    from reconciler.adapters.policy_yaml import parse_policy
+POLICY_NAME = "reconciler.yaml"
 
-    return parse_policy(SourceFile(path.name, path.read_bytes()), gate_builder())
+
+def _policy_in(paths: list[Path], top: Path) -> "tuple[Policy | None, tuple[Problem, ...]]":
+    """The last of some policies, and what is wrong with all of them."""
+    policy: Policy | None = None
+    problems: list[Problem] = []
+    for path in paths:
+        from reconciler.adapters.policy_yaml import parse_policy
+
+        shown = os.path.relpath(path, top) if path.is_absolute() else str(path)
+        policy, wrong = parse_policy(SourceFile(shown, path.read_bytes()), gate_builder())
+        problems.extend(wrong)
+    return policy, tuple(problems)
 
 
 def schema_text(name: str) -> str:
