@@ -197,15 +197,15 @@ def _refuse_unreviewed(world: World, look_up: Callable[[Commit], Reviewed | None
     """
     unreviewed, found = plan.model_digests, False
     applied = frozenset(before for before in applied_before(plan) if before is not None)
+    if not unreviewed:
+        return
     for merged in world.source.line(commit, applied, LOOK_BACK):
-        if not unreviewed:
-            return
         reviewed = look_up(merged)
         if reviewed is not None:
             found = True
             unreviewed = frozenset[str]() if reviewed.covers(plan) else unreviewed - reviewed.models
-    if not unreviewed:
-        return
+        if not unreviewed:
+            return
     if found:
         raise StalePlanError(plan)
     raise BlockedError(

@@ -77,8 +77,8 @@ class ManifestSource(Protocol):
 
     def file(self, ref: str | None, path: str) -> SourceFile | None:
         """
-        A file of a commit, or of the work tree, by its path from the top of the repository, or None; links are not
-        followed.
+        A file of a commit, or of the work tree, by its path from the top of the repository, or None. Raises
+        ReconcilerError where a link or a folder is there: what it says must not be passed over.
         """
         ...
 
@@ -91,7 +91,8 @@ class ManifestSource(Protocol):
     def line(self, commit: str, known: Iterable[Commit], most: int) -> Iterable[Commit]:
         """
         The commit, and those before it as its branch saw them (first parents), newest first, without what `known`
-        commits contain; at most so many. None where there is no such commit yet.
+        commits contain; at most so many. None where there is no such commit yet. Raises ReconcilerError where the
+        clone is too shallow to tell which is next.
         """
         ...
 

@@ -3,7 +3,7 @@
 import os
 import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -66,14 +66,15 @@ class GitSource:
     def file(self, ref: str | None, path: str) -> SourceFile | None:
         if ref is None:
             found = self.top / path
-            plain = found.is_file() and not found.is_symlink()
-            return SourceFile(path, found.read_bytes()) if plain else None
+            if found.is_symlink() or (found.exists() and not found.is_file()):
+                raise _no_plain_file(path)
+            return SourceFile(path, found.read_bytes()) if found.exists() else None
         try:
             entry: Any = self._named(ref).tree / path
         except KeyError:
             return None
         if entry.type != "blob" or stat.S_IFMT(entry.mode) == SYMLINK_MODE:
-            return None
+            raise _no_plain_file(path)
         return SourceFile(path, entry.data_stream.read())
 
     def contains_commit(self, commit: str, branch: str) -> bool | None:
@@ -113,12 +114,25 @@ class GitSource:
     def _shallow(self) -> bool:
         return self.repo.git.rev_parse("--is-shallow-repository") == "true"
 
-    def line(self, commit: str, known: Iterable[Commit], most: int) -> tuple[Commit, ...]:
+    def line(self, commit: str, known: Iterable[Commit], most: int) -> Iterator[Commit]:
         if not self.repo.head.is_valid():
-            return ()
+            return
         without = [f"^{one}" for one in known if self._has(one)]
-        listed: str = self.repo.git.rev_list("--first-parent", f"--max-count={most}", self._named(commit), *without)
-        return tuple(Commit(line) for line in listed.split())
+        said: str = self.repo.git.rev_list("--first-parent", f"--max-count={most}", self._named(commit), *without)
+        listed = [Commit(line) for line in said.split()]
+        yield from listed
+        if 0 < len(listed) < most and listed[-1] in self._cut_off():
+            raise ReconcilerError(
+                f"This clone does not go back beyond {listed[-1][:12]}, so what was there before is not known.",
+                "Fetch the whole history (`git fetch --unshallow`, `fetch-depth: 0`, `GIT_DEPTH: 0`).",
+            )
+
+    def _cut_off(self) -> frozenset[str]:
+        """The commits whose parents a shallow clone lacks."""
+        if not self._shallow():
+            return frozenset()
+        named: str = self.repo.git.rev_parse("--git-path", "shallow")
+        return frozenset((Path(self.repo.working_dir) / named).read_text().split())
 
     def _contains(self, ancestor: Commit, commit: Commit) -> bool:
         status, _, _ = self.repo.git.merge_base(
@@ -195,6 +209,13 @@ class GitSource:
         names = {PurePosixPath(entry[3:]) for entry in listing.split("\0") if entry}
         manifests = (n for n in names if n.name.endswith(SUFFIXES) and not _is_hidden(n.relative_to(self.folder)))
         return tuple(sorted(map(str, manifests)))
+
+
+def _no_plain_file(path: str) -> ReconcilerError:
+    return ReconcilerError(
+        f"{path} is a link or a folder, and a file was expected: what it leads to is not what a commit holds of it.",
+        "Put the file itself there.",
+    )
 
 
 def _is_hidden(path: PurePosixPath) -> bool:

@@ -1,6 +1,7 @@
 """What must hold before a version enters Production, and every way past it that we could think of."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,38 @@ def propose_here(repository: Repository, text: str, name: str = "models.yaml") -
     repository.write(text, name)
     git(repository.top, "add", "--all")
     git(repository.top, "commit", "--quiet", "--message", "Promote")
+
+
+def test_by_a_link_in_the_place_of_the_policy(
+    repository: Repository, registry: Registry, reconciler: Reconciler, model: str
+) -> None:
+    registry.register(model, versions=1)
+    (repository.top / "rules.yaml").write_text(FROM_STAGING)
+    (repository.top / "reconciler.yaml").symlink_to("rules.yaml")
+    repository.commit("Link the rules")
+    repository.merge(manifest(model, production=1))
+
+    refused = reconciler("apply", "--yes")
+
+    assert refused.code == 1
+    assert "reconciler.yaml is a link or a folder" in refused.err
+    assert registry.production(model) == []
+
+
+def test_by_a_clone_that_is_too_shallow_to_know_the_rules(
+    repository: Repository, registry: Registry, reconciler: Reconciler, model: str, tmp_path: Path
+) -> None:
+    registry.register(model, versions=1)
+    lay_down(repository, FROM_STAGING)
+    (repository.top / "reconciler.yaml").write_text("groups: {nobody: [nobody@example.org]}\n")
+    repository.merge(manifest(model, production=1))
+    git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{repository.remote}", "shallow")
+
+    refused = replace(reconciler, folder=tmp_path / "shallow")("apply", "--yes")
+
+    assert refused.code == 1
+    assert "This clone does not go back beyond" in refused.err
+    assert registry.production(model) == []
 
 
 @pytest.mark.parametrize("commits", [1, 2], ids=["in one commit", "in two commits, which are rebased"])
