@@ -176,22 +176,25 @@ def changes(count: int) -> str:
 
 
 def drift_sentence(effect: Effect) -> str:
-    """What was found where something else was applied: `v4 is in Archived, Production was applied`."""
+    """What is there, and what should be by the commit applied last: `v4 is in None, and should be in Production`."""
     found, applied = effect.before, effect.after
     match effect.verb:
         case Verb.SET_ALIAS | Verb.MOVE_ALIAS | Verb.DELETE_ALIAS:
-            return f"{clean(effect.subject)} names {found or 'nothing'}, {applied or 'no alias'} was applied"
+            should = f"should name {applied}" if applied else "should not be there"
+            return f"{clean(effect.subject)} names {found or 'nothing'}, and {should}"
         case Verb.TAG:
-            return f"tag {clean(effect.subject)} is {quoted(found or '')}, {quoted(applied or '')} was applied"
+            return f"tag {clean(effect.subject)} is {quoted(found or '')}, and should be {quoted(applied or '')}"
         case Verb.DESCRIBE:
             whose = clean(effect.subject) or "the model"
-            return f"the description of {whose} is {quoted(found or '')}, {quoted(applied or '')} was applied"
+            return f"the description of {whose} is {quoted(found or '')}, and should be {quoted(applied or '')}"
         case Verb.CREATE:
             return "the registered model is gone"
         case Verb.CLAIM | Verb.ADOPT | Verb.RELEASE:
-            return f"our ownership record says {clean(found or 'nothing')}, {clean(applied or 'none')} was applied"
+            return (
+                f"our ownership record says {clean(found or 'nothing')}, and should say {clean(applied or 'nothing')}"
+            )
         case _:
-            return f"{clean(effect.subject)} is in {found}, {applied} was applied"
+            return f"{clean(effect.subject)} is in {found}, and should be in {applied}"
 
 
 def drift_line(drift: Drift) -> str:

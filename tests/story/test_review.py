@@ -332,11 +332,11 @@ def test_drift_is_what_differs_from_what_was_applied(
     assert {name: entry["status"] for name, entry in models.items()} == {moved: "drifted", waiting: "pending"}
     assert models[moved]["applied"] == first
     assert {change["sentence"] for change in models[moved]["drifted"]} == {
-        "v1 is in Archived, Production was applied",
-        "v2 is in Production, Archived was applied",
-        "@champion names v2, v1 was applied",
+        "v1 is in Archived, and should be in Production",
+        "v2 is in Production, and should be in Archived",
+        "@champion names v2, and should name v1",
     }
-    assert "@champion names v2, v1 was applied" in told.out
+    assert "@champion names v2, and should name v1" in told.out
 
 
 def test_drift_from_a_commit_that_is_gone_is_unknown_and_not_fine(
