@@ -45,14 +45,23 @@ from reconciler.ports import Asked, Relation, Reviews, World
 @dataclass(frozen=True, slots=True)
 class Rules:
     """
-    What the trusted side lays down: the policy of the commit before the change under review, and the owners whom the
-    manifests of that commit name. `proposed` is the policy as the change would have it, where that is another one.
+    What the trusted side lays down: the policy of the commit before the change under review, and the owners and tags
+    that the manifests of that commit declare. `proposed` is the policy as the change would have it, where that is
+    another one.
     """
 
     policy: Policy = Policy()
     proposed: Policy | None = None
     base: Commit | None = None
     owners: Mapping[ModelName, tuple[str, ...]] = field(default_factory=dict[ModelName, tuple[str, ...]])
+    tags: Mapping[ModelName, Mapping[str, str]] = field(default_factory=dict[ModelName, Mapping[str, str]])
+
+    def guards(self, policy: Policy, live: ModelSnapshot, slot: str) -> tuple[Guard, ...]:
+        """
+        The gates of a policy before a slot. A rule is about a model by its tags in the registry, and by those that the
+        trusted manifests declare: whoever can tag a model takes it out of no rule that a manifest puts it into.
+        """
+        return policy.guards(live.name, slot, live.tags, {**live.tags, **self.tags.get(live.name, {})})
 
 
 NO_RULES = Rules()
@@ -89,7 +98,7 @@ def _judged(
     cases = {
         model.model: tuple(
             history.proven(case, snapshot.models.get(model.model))
-            for case in _cases(model, snapshot.models.get(model.model), desired.models.get(model.model), policy)
+            for case in _cases(rules, model, snapshot.models.get(model.model), desired.models.get(model.model), policy)
         )
         for model in plan.models
         if not model.blocked
@@ -112,7 +121,7 @@ def judge_one(
     cases = [
         history.proven(_Case(admission, guards, _overrides(manifest, slot)), live)
         for slot in slots
-        if (guards := _guards(rules.policy, live, manifest, slot))
+        if (guards := _guards(rules, rules.policy, live, manifest, slot))
         for admission in [_admission(live, version, slot)]
     ]
     snapshot = RegistrySnapshot({live.name: live})
@@ -124,13 +133,13 @@ def unguarded(plan: Plan, snapshot: RegistrySnapshot, rules: Rules) -> tuple[str
     told: list[str] = []
     for model in plan.models:
         live = snapshot.models.get(model.model)
-        if live is None or not rules.policy.guards(live.name, Stage.PRODUCTION, live.tags):
+        if live is None or not rules.guards(rules.policy, live, Stage.PRODUCTION):
             continue
         for change in model.changes:
             if not isinstance(change, SetAlias):
                 continue
             slot = alias_slot(change.alias)
-            if not rules.policy.guards(live.name, slot, live.tags):
+            if not rules.guards(rules.policy, live, slot):
                 told.append(f"{slot} of {model.model} is moved, and no gate guards it as gates guard its Production.")
     return tuple(told)
 
@@ -142,7 +151,9 @@ def _guarded_slots(policy: Policy, live: ModelSnapshot, manifest: Manifest | Non
     return sorted(slots, key=lambda slot: (slot.startswith("@"), slot))
 
 
-def _cases(model: ModelPlan, live: ModelSnapshot | None, manifest: Manifest | None, policy: Policy) -> Iterable[_Case]:
+def _cases(
+    rules: Rules, model: ModelPlan, live: ModelSnapshot | None, manifest: Manifest | None, policy: Policy
+) -> Iterable[_Case]:
     if live is None:
         return
     for change in model.changes:
@@ -152,7 +163,7 @@ def _cases(model: ModelPlan, live: ModelSnapshot | None, manifest: Manifest | No
             slot, version = alias_slot(change.alias), change.after
         else:
             continue
-        if guards := _guards(policy, live, manifest, slot):
+        if guards := _guards(rules, policy, live, manifest, slot):
             yield _Case(_admission(live, version, slot), guards, _overrides(manifest, slot))
 
 
@@ -160,14 +171,16 @@ def guarded(
     model: ModelPlan, live: ModelSnapshot | None, manifest: Manifest | None, rules: Rules
 ) -> tuple[Admission, ...]:
     """What these calls would let into slots that gates guard."""
-    return tuple(case.admission for case in _cases(model, live, manifest, rules.policy))
+    return tuple(case.admission for case in _cases(rules, model, live, manifest, rules.policy))
 
 
-def _guards(policy: Policy, live: ModelSnapshot, manifest: Manifest | None, slot: str) -> tuple[Guard, ...]:
+def _guards(
+    rules: Rules, policy: Policy, live: ModelSnapshot, manifest: Manifest | None, slot: str
+) -> tuple[Guard, ...]:
     """Those of the policy, then those by which the manifest tightens it for its model."""
     own = manifest.gates.get(slot) if manifest else None
     tightened = (_with_groups(guard, policy) for guard in (own.value if own else ()))
-    return (*policy.guards(live.name, slot, live.tags), *tightened)
+    return (*rules.guards(policy, live, slot), *tightened)
 
 
 def _with_groups(guard: Guard, policy: Policy) -> Guard:

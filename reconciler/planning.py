@@ -215,6 +215,7 @@ def read_rules(world: World, parse: PolicyParser, *, standing: str | None, ref: 
         proposed=None if proposed.text == policy.text and proposed.signers == policy.signers else proposed,
         base=policy.commit,
         owners={name: manifest.owners.value if manifest.owners else () for name, manifest in declared.items()},
+        tags={name: {key: tag.value for key, tag in manifest.tags.items()} for name, manifest in declared.items()},
     )
 
 

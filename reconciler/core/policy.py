@@ -78,12 +78,15 @@ class Policy:
     commit: Commit | None = None
     text: str = ""
 
-    def guards(self, model: ModelName, slot: Slot, tags: Mapping[str, str]) -> tuple[Guard, ...]:
-        """Every gate before that slot for that model, in the order of the file."""
+    def guards(self, model: ModelName, slot: Slot, *tags: Mapping[str, str]) -> tuple[Guard, ...]:
+        """
+        Every gate before that slot for that model, in the order of the file. Of several sets of tags, those that the
+        registry shows and those that are declared, it is enough for a rule to be about one.
+        """
         return tuple(
             guard
             for rule in self.rules
-            if rule.guards_slot(slot) and rule.applies_to(model, tags)
+            if rule.guards_slot(slot) and any(rule.applies_to(model, one) for one in tags)
             for guard in rule.guards
         )
 

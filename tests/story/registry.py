@@ -64,6 +64,9 @@ class Registry:
         answer = self._get("model-versions/get", name=model, version=str(version))
         return {tag["key"]: tag["value"] for tag in answer["model_version"].get("tags", [])}
 
+    def set_tag(self, model: str, key: str, value: str) -> None:
+        self._post("registered-models/set-tag", name=model, key=key, value=value)
+
     def set_version_tag(self, model: str, version: int, key: str, value: str) -> None:
         self._post("model-versions/set-tag", name=model, version=str(version), key=key, value=value)
 

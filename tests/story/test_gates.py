@@ -426,6 +426,25 @@ def test_a_roll_back_is_waived_what_the_policy_waives_for_it(
     assert registry.production(model) == [1]
 
 
+def test_by_taking_away_the_tag_that_puts_a_model_under_a_rule(
+    repository: Repository, registry: Registry, reconciler: Reconciler, model: str
+) -> None:
+    registry.register(model, versions=1)
+    repository.merge(manifest(model, staging=1) + "tags: {tier: '1'}\n")
+    assert reconciler("apply", "--yes").code == 0
+    lay_down(
+        repository,
+        FROM_STAGING.replace("    gates:", "    tags: {tier: '1'}\n    gates:").replace("Staging}", "Archived}"),
+    )
+    registry.set_tag(model, "tier", "3")
+    repository.propose(manifest(model, production=1))
+
+    refused = plan(reconciler)
+
+    assert refused.code == 3
+    assert rulings(refused) == {("Production", "path"): "fail"}
+
+
 def test_by_forging_the_record_that_it_has_been_in_production(
     repository: Repository, registry: Registry, reconciler: Reconciler, model: str
 ) -> None:
