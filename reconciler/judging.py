@@ -21,8 +21,8 @@ from reconciler.core.gate import (
     NOW,
     PRESENT,
     STAGE,
-    Admission,
     ChangeFacts,
+    Entrance,
     FactKey,
     Facts,
     Guard,
@@ -69,9 +69,9 @@ NO_RULES = Rules()
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """One admission, the gates before it, and the overrides that the manifest asks for."""
+    """One entrance, the gates before it, and the overrides that the manifest asks for."""
 
-    admission: Admission
+    entrance: Entrance
     guards: tuple[Guard, ...]
     overrides: tuple[Override, ...]
 
@@ -119,10 +119,10 @@ def judge_one(
     slots = _guarded_slots(rules.policy, live, manifest)
     history = _History(world, rules.base)
     cases = [
-        history.proven(_Case(admission, guards, _overrides(manifest, slot)), live)
+        history.proven(_Case(entrance, guards, _overrides(manifest, slot)), live)
         for slot in slots
         if (guards := _guards(rules, rules.policy, live, manifest, slot))
-        for admission in [_admission(live, version, slot)]
+        for entrance in [_entrance(live, version, slot)]
     ]
     snapshot = RegistrySnapshot({live.name: live})
     return tuple(_Gathering(world, snapshot, desired, rules, rules.policy).gather(cases).verdicts(cases))
@@ -164,14 +164,14 @@ def _cases(
         else:
             continue
         if guards := _guards(rules, policy, live, manifest, slot):
-            yield _Case(_admission(live, version, slot), guards, _overrides(manifest, slot))
+            yield _Case(_entrance(live, version, slot), guards, _overrides(manifest, slot))
 
 
 def guarded(
     model: ModelPlan, live: ModelSnapshot | None, manifest: Manifest | None, rules: Rules
-) -> tuple[Admission, ...]:
+) -> tuple[Entrance, ...]:
     """What these calls would let into slots that gates guard."""
-    return tuple(case.admission for case in _cases(rules, model, live, manifest, rules.policy))
+    return tuple(case.entrance for case in _cases(rules, model, live, manifest, rules.policy))
 
 
 def _guards(
@@ -193,7 +193,7 @@ def _overrides(manifest: Manifest | None, slot: str) -> tuple[Override, ...]:
     return tuple(o for o in (manifest.overrides if manifest else ()) if o.slot in {"", slot})
 
 
-def _admission(live: ModelSnapshot, version: Version, slot: str) -> Admission:
+def _entrance(live: ModelSnapshot, version: Version, slot: str) -> Entrance:
     known = live.versions.get(version)
     if slot.startswith("@"):
         incumbent = next((v for alias, v in live.aliases.items() if alias_slot(alias) == slot), None)
@@ -202,7 +202,7 @@ def _admission(live: ModelSnapshot, version: Version, slot: str) -> Admission:
         stage = Stage(slot)
         incumbent = highest_occupant(live, stage, version)
         held = known is not None and known.has_held(stage)
-    return Admission(live.name, version, slot, incumbent, rollback=held)
+    return Entrance(live.name, version, slot, incumbent, rollback=held)
 
 
 def _has_been_named(live: ModelSnapshot, slot: str, version: Version, incumbent: Version | None) -> bool:
@@ -233,26 +233,26 @@ class _History:
 
     def proven(self, case: _Case, live: ModelSnapshot | None) -> _Case:
         """The case, as a roll-back only if it can be proven that the version has held the slot."""
-        admission = case.admission
-        if not admission.rollback or not any(guard.waive_on_rollback for guard in case.guards):
+        entrance = case.entrance
+        if not entrance.rollback or not any(guard.waive_on_rollback for guard in case.guards):
             return case
-        version = live.versions.get(admission.candidate) if live else None
-        placement = version.provenance.get(admission.slot) if version else None
-        if version and placement and placement.commit and self._declares(placement.commit, version, admission):
+        version = live.versions.get(entrance.candidate) if live else None
+        placement = version.provenance.get(entrance.slot) if version else None
+        if version and placement and placement.commit and self._declares(placement.commit, version, entrance):
             return case
-        return replace(case, admission=replace(admission, rollback=False))
+        return replace(case, entrance=replace(entrance, rollback=False))
 
-    def _declares(self, commit: Commit, version: VersionSnapshot, admission: Admission) -> bool:
+    def _declares(self, commit: Commit, version: VersionSnapshot, entrance: Entrance) -> bool:
         source = self.world.source
         if self.base is None or source.relation(commit, self.base) not in {Relation.SAME, Relation.ANCESTOR}:
             return False
         if commit not in self.declared:
             fragments, _ = self.world.parse(source.read(commit).files)
             self.declared[commit] = resolve(fragments)[0]
-        manifest = self.declared[commit].get(admission.model)
+        manifest = self.declared[commit].get(entrance.model)
         return manifest is not None and any(
             (pin.version is None or pin.version == version.version) and pin.run_id in {None, version.run_id}
-            for pin in _pins_of(manifest, admission.slot)
+            for pin in _pins_of(manifest, entrance.slot)
         )
 
 
@@ -270,14 +270,14 @@ class _Known:
 
     rules: Rules
     policy: Policy
-    facts: Mapping[Admission, Facts]
+    facts: Mapping[Entrance, Facts]
 
     def verdicts(self, cases: Iterable[_Case]) -> Iterable[Verdict]:
         for case in cases:
-            facts = self.facts[case.admission]
+            facts = self.facts[case.entrance]
             for guard in case.guards:
                 override = next((o for o in case.overrides if o.gate == guard.name), None)
-                yield judge_guard(guard, case.admission, facts, override, self._approvers(guard, case, facts))
+                yield judge_guard(guard, case.entrance, facts, override, self._approvers(guard, case, facts))
 
     def _approvers(self, guard: Guard, case: _Case, facts: Facts) -> tuple[str, ...] | None:
         if guard.override is None or facts.why_unknown(APPROVALS) or facts.why_unknown(CHANGE):
@@ -285,7 +285,7 @@ class _Known:
         if not facts[CHANGE].authors:
             # Whoever approved may be the author.
             return None
-        people = eligible(guard.override, self.rules.owners.get(case.admission.model, ()), self.policy.groups)
+        people = eligible(guard.override, self.rules.owners.get(case.entrance.model, ()), self.policy.groups)
         return counted(facts[APPROVALS], people, facts[CHANGE].authors)
 
 
@@ -300,11 +300,11 @@ class _Gathering:
     policy: Policy
 
     def gather(self, cases: Iterable[_Case]) -> _Known:
-        wanted: dict[Admission, set[FactKey[Any]]] = {}
+        wanted: dict[Entrance, set[FactKey[Any]]] = {}
         for case in cases:
-            needs = wanted.setdefault(case.admission, set())
+            needs = wanted.setdefault(case.entrance, set())
             for guard in case.guards:
-                needs.update(guard.gate.needs(case.admission))
+                needs.update(guard.gate.needs(case.entrance))
             if case.overrides:
                 needs.update((NOW, APPROVALS, CHANGE))
         versions = self._versions(wanted)
@@ -313,14 +313,14 @@ class _Gathering:
         return _Known(
             self.rules,
             self.policy,
-            {admission: self._facts(admission, needs, versions, reviewed, now) for admission, needs in wanted.items()},
+            {entrance: self._facts(entrance, needs, versions, reviewed, now) for entrance, needs in wanted.items()},
         )
 
-    def _versions(self, wanted: Mapping[Admission, set[FactKey[Any]]]) -> Mapping[Asked, VersionFacts] | str:
+    def _versions(self, wanted: Mapping[Entrance, set[FactKey[Any]]]) -> Mapping[Asked, VersionFacts] | str:
         asked = {
-            Asked(admission.model, version)
-            for admission, needs in wanted.items()
-            for key, version in ((CANDIDATE, admission.candidate), (INCUMBENT, admission.incumbent))
+            Asked(entrance.model, version)
+            for entrance, needs in wanted.items()
+            for key, version in ((CANDIDATE, entrance.candidate), (INCUMBENT, entrance.incumbent))
             if version is not None and (key in needs or any(need.name == "contained" for need in needs))
         }
         if not asked:
@@ -332,9 +332,9 @@ class _Gathering:
         except RegistryError as error:
             return str(error)
 
-    def _reviewed(self, wanted: Mapping[Admission, set[FactKey[Any]]]) -> Callable[[ModelName], Reviews | str]:
+    def _reviewed(self, wanted: Mapping[Entrance, set[FactKey[Any]]]) -> Callable[[ModelName], Reviews | str]:
         """Who approved what is declared of a model, looked up for those models where a gate asks."""
-        asking = {admission.model for admission, needs in wanted.items() if {APPROVALS, CHANGE} & needs}
+        asking = {entrance.model for entrance, needs in wanted.items() if {APPROVALS, CHANGE} & needs}
         found = {model: self._reviews_of(model) for model in sorted(asking)}
         return lambda model: found.get(model, "nobody asked")
 
@@ -351,7 +351,7 @@ class _Gathering:
 
     def _facts(
         self,
-        admission: Admission,
+        entrance: Entrance,
         needs: set[FactKey[Any]],
         versions: Mapping[Asked, VersionFacts] | str,
         reviewed: Callable[[ModelName], Reviews | str],
@@ -360,7 +360,7 @@ class _Gathering:
         known: dict[FactKey[Any], object] = {}
         unknown: dict[FactKey[Any], str] = {}
         for key in sorted(needs, key=str):
-            value = self._fact(key, admission, versions, reviewed, now)
+            value = self._fact(key, entrance, versions, reviewed, now)
             if isinstance(value, _Unknown):
                 unknown[key] = value.why
             else:
@@ -370,35 +370,35 @@ class _Gathering:
     def _fact(
         self,
         key: FactKey[Any],
-        admission: Admission,
+        entrance: Entrance,
         versions: Mapping[Asked, VersionFacts] | str,
         reviewed: Callable[[ModelName], Reviews | str],
         now: str,
     ) -> object:
-        live = self.snapshot.models[admission.model]
-        candidate = live.versions.get(admission.candidate)
+        live = self.snapshot.models[entrance.model]
+        candidate = live.versions.get(entrance.candidate)
         if key == NOW:
             return now
         if key == MODEL:
             tags = {k: v for k, v in live.tags.items() if not k.startswith(OUR_TAG_PREFIX)}
             return ModelFacts(live.name, live.description, tags, self.rules.owners.get(live.name, ()))
         if key == CANDIDATE:
-            return _facts_of(versions, admission.model, admission.candidate)
+            return _facts_of(versions, entrance.model, entrance.candidate)
         if key == INCUMBENT:
-            return NOBODY if admission.incumbent is None else _facts_of(versions, admission.model, admission.incumbent)
+            return NOBODY if entrance.incumbent is None else _facts_of(versions, entrance.model, entrance.incumbent)
         if key in {CHANGE, APPROVALS}:
-            return self._review_fact(key, reviewed(admission.model))
+            return self._review_fact(key, reviewed(entrance.model))
         if key in {CHECKS, PRESENT, LOADABLE}:
-            return self._check_fact(key, admission)
+            return self._check_fact(key, entrance)
         if candidate is None:
-            return _Unknown(f"the registry does not show v{admission.candidate}")
+            return _Unknown(f"the registry does not show v{entrance.candidate}")
         if key == STAGE:
             return candidate.stage.value
         if key.name == "stay":
             stay = stay_in(Stage(key.argument), candidate)
             return _Unknown(stay) if isinstance(stay, str) else stay
         if key.name == "contained":
-            return self._contained(key.argument, _facts_of(versions, admission.model, admission.candidate))
+            return self._contained(key.argument, _facts_of(versions, entrance.model, entrance.candidate))
         return _Unknown("this release cannot look it up")
 
     def _review_fact(self, key: FactKey[Any], found: Reviews | str) -> object:
@@ -409,16 +409,16 @@ class _Gathering:
         revision = self.desired.revision
         return ChangeFacts(revision.commit, found.authors, revision.subject, self.rules.base)
 
-    def _check_fact(self, key: FactKey[Any], admission: Admission) -> object:
+    def _check_fact(self, key: FactKey[Any], entrance: Entrance) -> object:
         checks = self.world.checks
         if checks is None:
             return _Unknown("this registry has no model files to look at")
         try:
             if key == CHECKS:
-                return checks.facts(admission.model, admission.candidate, self.policy.signers)
+                return checks.facts(entrance.model, entrance.candidate, self.policy.signers)
             if key == PRESENT:
-                return checks.present(admission.model, admission.candidate)
-            return checks.loads(admission.model, admission.candidate)
+                return checks.present(entrance.model, entrance.candidate)
+            return checks.loads(entrance.model, entrance.candidate)
         except ReconcilerError as error:
             return _Unknown(str(error))
 

@@ -9,7 +9,7 @@ from threading import Event as Flag
 from reconciler.core.changes import Change, Claim, RecordProvenance
 from reconciler.core.desired import DesiredState
 from reconciler.core.diff import ModelPlan, Proposal, Reason, Why, diff
-from reconciler.core.gate import Admission, Ruling
+from reconciler.core.gate import Entrance, Ruling
 from reconciler.core.names import Commit, ModelName, RepositoryId, Slot, Version
 from reconciler.core.plan import Plan, PlanOptions, UnsoundPlanError, digest_of, prove
 from reconciler.core.snapshot import ModelSnapshot, Ownership
@@ -376,7 +376,7 @@ class _Run:
         told = [
             f"{v.gate}: {v.note}"
             for v in verdicts
-            if v.ruling is Ruling.OVERRIDDEN and (v.admission.candidate, v.admission.slot) == (version, slot)
+            if v.ruling is Ruling.OVERRIDDEN and (v.entrance.candidate, v.entrance.slot) == (version, slot)
         ]
         return "; ".join(told)[:MOST_OVERRIDE]
 
@@ -445,19 +445,19 @@ class _Run:
         lacking = tuple(Proposal(c, Reason(Why.GOVERNED)) for c in _lacking_records(live, made, goal.revision.commit))
         return replace(rest, proposals=lacking)
 
-    def _unjudged(self, rest: ModelPlan, live: ModelSnapshot | None, goal: DesiredState) -> Admission | None:
+    def _unjudged(self, rest: ModelPlan, live: ModelSnapshot | None, goal: DesiredState) -> Entrance | None:
         """
         What a repair would let into a guarded slot without any gate having been asked: neither before this apply, nor,
         by the record of it, before that of the newer commit.
         """
         verdicts = (v for m in self.plan.models if m.model == rest.model for v in m.verdicts)
-        let_in = {(v.admission.candidate, v.admission.slot) for v in verdicts}
-        for admission in guarded(rest, live, goal.models.get(rest.model), self.request.rules):
-            version = live.versions[admission.candidate] if live else None
-            record = version.provenance.get(admission.slot) if version else None
+        let_in = {(v.entrance.candidate, v.entrance.slot) for v in verdicts}
+        for entrance in guarded(rest, live, goal.models.get(rest.model), self.request.rules):
+            version = live.versions[entrance.candidate] if live else None
+            record = version.provenance.get(entrance.slot) if version else None
             by_the_newer = goal is not self.desired and record is not None and record.commit == goal.revision.commit
-            if (admission.candidate, admission.slot) not in let_in and not by_the_newer:
-                return admission
+            if (entrance.candidate, entrance.slot) not in let_in and not by_the_newer:
+                return entrance
         return None
 
     def _newer_commit(self, live: ModelSnapshot, known: frozenset[Commit], commit: Commit | None) -> Commit | None:
@@ -519,5 +519,5 @@ def _lacking_records(live: ModelSnapshot, made: Iterable[Change], commit: Commit
 
 def _told(model: ModelPlan) -> str:
     """Why a model is blocked."""
-    noes = [f"{v.admission.slot}: {v.gate}: {v.sentence}." for v in model.verdicts if v.blocks]
+    noes = [f"{v.entrance.slot}: {v.gate}: {v.sentence}." for v in model.verdicts if v.blocks]
     return " ".join([*(f"{b.message} {b.fix}" for b in model.blockers), *noes])

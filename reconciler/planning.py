@@ -9,12 +9,12 @@ from reconciler.core.changes import Claim, Release
 from reconciler.core.desired import DesiredState, Manifest, expired, resolve
 from reconciler.core.diff import diff
 from reconciler.core.drift import Drift, ModelDrift, judge_drift
-from reconciler.core.evidence import Entrance, Evidence, Exhibit, VersionFacts
+from reconciler.core.evidence import Evidence, Exhibit, Pairing, VersionFacts
 from reconciler.core.gate import Verdict
 from reconciler.core.names import Commit, ModelName, Version
 from reconciler.core.plan import Plan, PlanOptions, build_plan
 from reconciler.core.policy import Policy
-from reconciler.core.review import Base, PolicyNote, Review, Scope, base_of, entrances
+from reconciler.core.review import Base, PolicyNote, Review, Scope, base_of, pairings
 from reconciler.core.snapshot import Ownership, RegistrySnapshot
 from reconciler.errors import ManifestError, Problem, ReconcilerError, RegistryError, Severity
 from reconciler.judging import NO_RULES, Rules, judge, judge_one, judge_proposed, unguarded
@@ -76,7 +76,7 @@ def make_review(
     return Review(
         plan=plan,
         registry=world.registry.uri,
-        evidence=gather(world, entrances(plan, snapshot, scope), snapshot) if scope is not Scope.NONE else None,
+        evidence=gather(world, pairings(plan, snapshot, scope), snapshot) if scope is not Scope.NONE else None,
         base=None if base is None or before is None else _pending(base, before, snapshot, options),
         notes=(*notes, *unguarded(plan, snapshot, rules)),
         policy=_policy_told(rules, judge_proposed(world, plan, snapshot, desired, rules)),
@@ -131,7 +131,7 @@ MOST_COURSES = 25
 """From this many entrances on, only the two versions themselves are looked at: nobody reads so many courses."""
 
 
-def gather(world: World, moving: Iterable[Entrance], snapshot: RegistrySnapshot) -> Evidence:
+def gather(world: World, moving: Iterable[Pairing], snapshot: RegistrySnapshot) -> Evidence:
     """The evidence for some entrances. That there is none keeps no plan from being made."""
     moving = tuple(moving)
     read_at = world.clock.now()
@@ -156,21 +156,21 @@ def gather(world: World, moving: Iterable[Entrance], snapshot: RegistrySnapshot)
         read_at,
         tuple(
             Exhibit(
-                entrance,
-                of(entrance.model, entrance.candidate),
-                None if entrance.incumbent is None else of(entrance.model, entrance.incumbent),
-                tuple(of(entrance.model, version) for version in versions),
+                pairing,
+                of(pairing.model, pairing.candidate),
+                None if pairing.incumbent is None else of(pairing.model, pairing.incumbent),
+                tuple(of(pairing.model, version) for version in versions),
             )
-            for entrance, versions in courses.items()
+            for pairing, versions in courses.items()
         ),
     )
 
 
-def _course(entrance: Entrance, snapshot: RegistrySnapshot) -> tuple[Version, ...]:
+def _course(pairing: Pairing, snapshot: RegistrySnapshot) -> tuple[Version, ...]:
     """The last versions of the model, and the two that matter whatever their age, oldest first."""
-    live = snapshot.models.get(entrance.model)
+    live = snapshot.models.get(pairing.model)
     last = sorted(live.versions)[-LAST_VERSIONS:] if live else []
-    return tuple(sorted({*last, entrance.candidate, *([entrance.incumbent] if entrance.incumbent else [])}))
+    return tuple(sorted({*last, pairing.candidate, *([pairing.incumbent] if pairing.incumbent else [])}))
 
 
 PolicyParser: TypeAlias = Callable[[SourceFile, Callable[[str], SourceFile | None]], Policy]

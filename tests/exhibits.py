@@ -8,15 +8,15 @@ from reconciler.core.desired import Manifest, Pin, Revision
 from reconciler.core.diff import ModelPlan
 from reconciler.core.evidence import (
     Dataset,
-    Entrance,
     Evidence,
     Exhibit,
     Metric,
     Missing,
+    Pairing,
     RunFacts,
     VersionFacts,
 )
-from reconciler.core.gate import Admission, Ruling, Verdict
+from reconciler.core.gate import Entrance, Ruling, Verdict
 from reconciler.core.names import Commit, ModelName, RepositoryId, Version
 from reconciler.core.plan import Limits, Plan, PlanOptions, build_plan, effects_of
 from reconciler.core.review import PolicyNote, Review, pending_on
@@ -130,8 +130,8 @@ def exhibit(
     candidate: VersionFacts, incumbent: VersionFacts | None, *slots: str, history: Sequence[VersionFacts] = ()
 ) -> Exhibit:
     """A version that enters slots, beside the one that is there."""
-    entrance = Entrance(candidate.model, candidate.version, incumbent and incumbent.version, slots or ("Production",))
-    return Exhibit(entrance, candidate, incumbent, tuple(history))
+    pairing = Pairing(candidate.model, candidate.version, incumbent and incumbent.version, slots or ("Production",))
+    return Exhibit(pairing, candidate, incumbent, tuple(history))
 
 
 CURVE = {
@@ -407,8 +407,8 @@ POLICY = Location("reconciler.yaml", 12, 9)
 
 def verdict(gate: str, ruling: Ruling, sentence: str, *, slot: str = "Production", note: str = "") -> Verdict:
     """A verdict on v5 of risk-classifier."""
-    admission = Admission(ModelName("risk-classifier"), Version(5), slot, Version(4))
-    return Verdict(admission, gate, ruling, sentence, POLICY, note)
+    entrance = Entrance(ModelName("risk-classifier"), Version(5), slot, Version(4))
+    return Verdict(entrance, gate, ruling, sentence, POLICY, note)
 
 
 def gated() -> Review:

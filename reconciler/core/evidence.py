@@ -84,7 +84,7 @@ class VersionFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Entrance:
+class Pairing:
     """
     A version that a plan moves into slots, and the one that consumers find there before: of several, the highest, as
     `models:/name/Production` resolves to it. None where the slot was empty.
@@ -98,9 +98,9 @@ class Entrance:
 
 @dataclass(frozen=True, slots=True)
 class Exhibit:
-    """An entrance with what is known of both versions, and the metrics of the model's last versions, oldest first."""
+    """A pairing with what is known of both versions, and the metrics of the model's last versions, oldest first."""
 
-    entrance: Entrance
+    pairing: Pairing
     candidate: VersionFacts
     incumbent: VersionFacts | None = None
     history: tuple[VersionFacts, ...] = ()
@@ -116,7 +116,7 @@ class Evidence:
 
     def of(self, model: ModelName) -> tuple[Exhibit, ...]:
         """The exhibits of one model."""
-        return tuple(exhibit for exhibit in self.exhibits if exhibit.entrance.model == model)
+        return tuple(exhibit for exhibit in self.exhibits if exhibit.pairing.model == model)
 
 
 class Trend(StrEnum):

@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Admission:
+class Entrance:
     """
     A version about to become visible in a slot: what gates judge. `incumbent` is the one that consumers find there now,
     or None. `rollback` where our records show that the version has held the slot before.
@@ -31,7 +31,7 @@ class Admission:
 
 @dataclass(frozen=True, slots=True)
 class FactKey(Generic[T]):
-    """The name of something that may be known of an admission; `argument` tells facts of one kind apart."""
+    """The name of something that may be known of an entrance; `argument` tells facts of one kind apart."""
 
     name: str
     argument: str = ""
@@ -144,7 +144,7 @@ def contained(branch: str) -> FactKey[bool]:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of one admission. What was asked for and is not known is in `unknown`, with the reason."""
+    """What is known of one entrance. What was asked for and is not known is in `unknown`, with the reason."""
 
     known: Mapping[FactKey[Any], object] = field(default_factory=dict[FactKey[Any], object])
     unknown: Mapping[FactKey[Any], str] = field(default_factory=dict[FactKey[Any], str])
@@ -197,11 +197,11 @@ class Gate(Protocol):
     `reconciler.gates`.
     """
 
-    def needs(self, admission: Admission) -> Iterable[FactKey[Any]]:
+    def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         """What it must be told. Where one of these is not known, it is not asked, and the answer is UNKNOWN."""
         ...
 
-    def judge(self, admission: Admission, facts: Facts) -> Judgement: ...
+    def judge(self, entrance: Entrance, facts: Facts) -> Judgement: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +247,7 @@ class Verdict:
     whose word, or why a request to do so was refused.
     """
 
-    admission: Admission
+    entrance: Entrance
     gate: str
     ruling: Ruling
     sentence: str
@@ -261,26 +261,26 @@ class Verdict:
 
 def judge_guard(
     guard: Guard,
-    admission: Admission,
+    entrance: Entrance,
     facts: Facts,
     override: Override | None = None,
     approvers: Iterable[str] | None = None,
 ) -> Verdict:
     """
-    One gate's verdict on one admission. A fact that is missing never passes. Then, and only against a no: a roll-back
+    One gate's verdict on one entrance. A fact that is missing never passes. Then, and only against a no: a roll-back
     waives the gates that the policy says it waives, and an override counts if the policy allows one, it has not
     expired, and its quorum is reached; `approvers` are those whose word counts for it, None where that is not known.
     """
-    gaps = [(key, why) for key in guard.gate.needs(admission) if (why := facts.why_unknown(key)) is not None]
+    gaps = [(key, why) for key in guard.gate.needs(entrance) if (why := facts.why_unknown(key)) is not None]
     if gaps:
         judgement = unknown("not known: " + "; ".join(f"{key} ({plain(why)})" for key, why in sorted(gaps, key=str)))
     else:
-        judgement = guard.gate.judge(admission, facts)
-    verdict = Verdict(admission, guard.name, judgement.ruling, judgement.sentence, guard.at)
+        judgement = guard.gate.judge(entrance, facts)
+    verdict = Verdict(entrance, guard.name, judgement.ruling, judgement.sentence, guard.at)
     if not verdict.blocks:
         return verdict
-    if admission.rollback and guard.waive_on_rollback:
-        note = f"v{admission.candidate} has held {admission.slot} before: the policy waives this gate for a roll-back"
+    if entrance.rollback and guard.waive_on_rollback:
+        note = f"v{entrance.candidate} has held {entrance.slot} before: the policy waives this gate for a roll-back"
         return _let_in(verdict, Ruling.WAIVED, note)
     if override is None:
         return verdict
@@ -292,7 +292,7 @@ def _overridden(
 ) -> Verdict:
     def refused(why: str) -> Verdict:
         return Verdict(
-            verdict.admission, verdict.gate, verdict.ruling, verdict.sentence, verdict.at, f"override refused: {why}"
+            verdict.entrance, verdict.gate, verdict.ruling, verdict.sentence, verdict.at, f"override refused: {why}"
         )
 
     if guard.override is None:
@@ -310,4 +310,4 @@ def _overridden(
 
 
 def _let_in(verdict: Verdict, ruling: Ruling, note: str) -> Verdict:
-    return Verdict(verdict.admission, verdict.gate, ruling, verdict.sentence, verdict.at, note)
+    return Verdict(verdict.entrance, verdict.gate, ruling, verdict.sentence, verdict.at, note)

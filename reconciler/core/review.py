@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from reconciler.core.changes import SetAlias, TransitionStage
 from reconciler.core.diff import ModelPlan
-from reconciler.core.evidence import Entrance, Evidence
+from reconciler.core.evidence import Evidence, Pairing
 from reconciler.core.gate import Verdict
 from reconciler.core.names import Commit, ModelName, Slot, Stage, Version, alias_slot
 from reconciler.core.plan import Effect, Plan, effects_of
@@ -101,14 +101,14 @@ def pending_on(ref: str, commit: Commit | None, effects: Iterable[Effect]) -> Ba
     return Base(ref, commit, pending, frozenset(map(effect_key, pending)))
 
 
-def entrances(plan: Plan, snapshot: RegistrySnapshot, scope: Scope) -> tuple[Entrance, ...]:
+def pairings(plan: Plan, snapshot: RegistrySnapshot, scope: Scope) -> tuple[Pairing, ...]:
     """The versions that the plan moves in and that evidence is asked for, in the order of the plan."""
     return tuple(
-        entrance for model in plan.models for entrance in _entrances(model, snapshot.models.get(model.model), scope)
+        pairing for model in plan.models for pairing in _pairings(model, snapshot.models.get(model.model), scope)
     )
 
 
-def _entrances(model: ModelPlan, live: ModelSnapshot | None, scope: Scope) -> Iterable[Entrance]:
+def _pairings(model: ModelPlan, live: ModelSnapshot | None, scope: Scope) -> Iterable[Pairing]:
     if live is None or scope is Scope.NONE:
         return
     found: dict[tuple[Version, Version | None], list[Slot]] = {}
@@ -116,7 +116,7 @@ def _entrances(model: ModelPlan, live: ModelSnapshot | None, scope: Scope) -> It
         if slot == Stage.PRODUCTION or scope is Scope.ALL or (scope is Scope.STAGES and not slot.startswith("@")):
             found.setdefault((candidate, incumbent), []).append(slot)
     for (candidate, incumbent), slots in found.items():
-        yield Entrance(model.model, candidate, incumbent, tuple(slots))
+        yield Pairing(model.model, candidate, incumbent, tuple(slots))
 
 
 def _moves(model: ModelPlan, live: ModelSnapshot) -> Iterable[tuple[Version, Slot, Version | None]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reconciler.core.figures import between, duration, moment
-from reconciler.core.gate import CANDIDATE, NOW, Admission, FactKey, Facts, Judgement, failed, passed, unknown
+from reconciler.core.gate import CANDIDATE, NOW, Entrance, FactKey, Facts, Judgement, failed, passed, unknown
 from reconciler.core.names import plain
 
 
@@ -16,11 +16,11 @@ class Age:
     minimum: float | None
     maximum: float | None
 
-    def needs(self, admission: Admission) -> Iterable[FactKey[Any]]:
+    def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         return (CANDIDATE, NOW)
 
-    def judge(self, admission: Admission, facts: Facts) -> Judgement:
-        candidate, version = facts[CANDIDATE], f"v{admission.candidate}"
+    def judge(self, entrance: Entrance, facts: Facts) -> Judgement:
+        candidate, version = facts[CANDIDATE], f"v{entrance.candidate}"
         age = between(candidate.created_at, facts[NOW])
         if age is None or candidate.why_missing("version", "created_at"):
             why = candidate.why_missing("version", "created_at") or "the registry does not say when it was made"

@@ -9,7 +9,7 @@ from reconciler.core.gate import (
     APPROVALS,
     CHANGE,
     MODEL,
-    Admission,
+    Entrance,
     FactKey,
     Facts,
     Judgement,
@@ -28,10 +28,10 @@ class Approvals:
     quorum: Quorum
     groups: Mapping[str, tuple[str, ...]]
 
-    def needs(self, admission: Admission) -> Iterable[FactKey[Any]]:
+    def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         return (APPROVALS, CHANGE, MODEL) if self.quorum.group == OWNERS else (APPROVALS, CHANGE)
 
-    def judge(self, admission: Admission, facts: Facts) -> Judgement:
+    def judge(self, entrance: Entrance, facts: Facts) -> Judgement:
         group = "the model's owners" if self.quorum.group == OWNERS else f"the group {plain(self.quorum.group, 80)}"
         owners = facts[MODEL].owners if self.quorum.group == OWNERS else ()
         people = eligible(self.quorum, owners, self.groups)

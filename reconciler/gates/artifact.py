@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from reconciler.core.gate import LOADABLE, PRESENT, Admission, FactKey, Facts, Judgement, failed, passed, unknown
+from reconciler.core.gate import LOADABLE, PRESENT, Entrance, FactKey, Facts, Judgement, failed, passed, unknown
 from reconciler.core.names import plain
 
 
@@ -14,11 +14,11 @@ class Artifact:
 
     loadable: bool = False
 
-    def needs(self, admission: Admission) -> Iterable[FactKey[Any]]:
+    def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         return (LOADABLE,) if self.loadable else (PRESENT,)
 
-    def judge(self, admission: Admission, facts: Facts) -> Judgement:
-        loading, version = facts[LOADABLE if self.loadable else PRESENT], f"v{admission.candidate}"
+    def judge(self, entrance: Entrance, facts: Facts) -> Judgement:
+        loading, version = facts[LOADABLE if self.loadable else PRESENT], f"v{entrance.candidate}"
         because = f": {plain(loading.why)}" if loading.why.strip() else ""
         if not loading.present:
             return failed(f"the files of {version} are not there{because}")

@@ -12,8 +12,8 @@ from reconciler.core.gate import (
     CHANGE,
     INCUMBENT,
     MODEL,
-    Admission,
     ChangeFacts,
+    Entrance,
     FactKey,
     Facts,
     Judgement,
@@ -62,21 +62,21 @@ class Cel:
     message: str = ""
     evaluate: Callable[[str, Mapping[str, object]], bool | str] = nobody_evaluates
 
-    def needs(self, admission: Admission) -> Iterable[FactKey[Any]]:
+    def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         # A word inside a text counts too: to be told more than is used does no harm.
         words = set(re.findall(r"[A-Za-z_][A-Za-z0-9_]*", self.condition))
         return tuple(key for name, key in VARIABLES.items() if name in words)
 
-    def judge(self, admission: Admission, facts: Facts) -> Judgement:
+    def judge(self, entrance: Entrance, facts: Facts) -> Judgement:
         condition = plain(self.condition)
-        needed = frozenset(self.needs(admission))
+        needed = frozenset(self.needs(entrance))
         answer = self.evaluate(self.condition, variables(facts, needed))
         if answer is True:
             return passed(f"it holds that {condition}")
         if answer is False:
             return failed(plain(self.message) or f"it does not hold that {condition}")
         gaps = sorted({gap.what for gap in facts[CANDIDATE].missing}) if CANDIDATE in needed else []
-        missing = f"; not known of v{admission.candidate}: {', '.join(gaps)}" if gaps else ""
+        missing = f"; not known of v{entrance.candidate}: {', '.join(gaps)}" if gaps else ""
         return unknown(f"whether {condition} cannot be told: {plain(str(answer))}{missing}")
 
 

@@ -8,8 +8,8 @@ from reconciler.core.figures import between, duration, moment
 from reconciler.core.gate import (
     CHECKS,
     NOW,
-    Admission,
     CheckRecord,
+    Entrance,
     FactKey,
     Facts,
     Judgement,
@@ -31,12 +31,12 @@ class CheckGate:
     max_age: float | None = None
     signed: bool = False
 
-    def needs(self, admission: Admission) -> Iterable[FactKey[Any]]:
+    def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         return (CHECKS, NOW)
 
-    def judge(self, admission: Admission, facts: Facts) -> Judgement:
+    def judge(self, entrance: Entrance, facts: Facts) -> Judgement:
         checks, now = facts[CHECKS], facts[NOW]
-        name, version = f"the check {plain(self.check, 80)}", f"v{admission.candidate}"
+        name, version = f"the check {plain(self.check, 80)}", f"v{entrance.candidate}"
         of_name = [record for record in checks.records if record.check == self.check]
         on_these = [record for record in of_name if record.digest == checks.digest]
         if not of_name:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from reconciler.core.gate import CANDIDATE, Admission, FactKey, Facts, Judgement, failed, passed, unknown
+from reconciler.core.gate import CANDIDATE, Entrance, FactKey, Facts, Judgement, failed, passed, unknown
 from reconciler.core.names import MAX_DESCRIPTION, plain
 
 
@@ -20,11 +20,11 @@ class Description:
     minimum: int = 1
     pattern: str = ""
 
-    def needs(self, admission: Admission) -> Iterable[FactKey[Any]]:
+    def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         return (CANDIDATE,)
 
-    def judge(self, admission: Admission, facts: Facts) -> Judgement:
-        candidate, version = facts[CANDIDATE], f"v{admission.candidate}"
+    def judge(self, entrance: Entrance, facts: Facts) -> Judgement:
+        candidate, version = facts[CANDIDATE], f"v{entrance.candidate}"
         if why := candidate.why_missing("version", "description"):
             return unknown(f"the description of {version} is not known: {plain(why)}")
         text = candidate.description[:MAX_DESCRIPTION].strip()

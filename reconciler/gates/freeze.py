@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from croniter import croniter
 
 from reconciler.core.figures import duration, parsed
-from reconciler.core.gate import NOW, Admission, FactKey, Facts, Judgement, failed, passed, unknown
+from reconciler.core.gate import NOW, Entrance, FactKey, Facts, Judgement, failed, passed, unknown
 from reconciler.core.names import plain
 
 # Clocks have been put back by more than this only where a country changed sides of the date line.
@@ -80,10 +80,10 @@ class Freeze:
     windows: tuple[Window, ...]
     allow: bool = False
 
-    def needs(self, admission: Admission) -> Iterable[FactKey[Any]]:
+    def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         return (NOW,)
 
-    def judge(self, admission: Admission, facts: Facts) -> Judgement:
+    def judge(self, entrance: Entrance, facts: Facts) -> Judgement:
         now = parsed(facts[NOW])
         if now is None:
             return unknown(f"the time is not known: {plain(facts[NOW], 40)} is none")

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from reconciler.core.gate import CANDIDATE, Admission, FactKey, Facts, Judgement, contained, failed, passed, unknown
+from reconciler.core.gate import CANDIDATE, Entrance, FactKey, Facts, Judgement, contained, failed, passed, unknown
 from reconciler.core.names import plain
 
 
@@ -20,11 +20,11 @@ class Lineage:
     commit: bool = False
     branch: str = ""
 
-    def needs(self, admission: Admission) -> Iterable[FactKey[Any]]:
+    def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         return (CANDIDATE, contained(self.branch)) if self.branch else (CANDIDATE,)
 
-    def judge(self, admission: Admission, facts: Facts) -> Judgement:
-        candidate, version = facts[CANDIDATE], f"v{admission.candidate}"
+    def judge(self, entrance: Entrance, facts: Facts) -> Judgement:
+        candidate, version = facts[CANDIDATE], f"v{entrance.candidate}"
         run, why = candidate.run, candidate.why_missing("version", "run")
         if run is None or why:
             return unknown(f"the run of {version} is not known: {plain(why or 'nothing was read of it')}")

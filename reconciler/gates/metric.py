@@ -11,7 +11,7 @@ from reconciler.core.figures import apart, number, percent
 from reconciler.core.gate import (
     CANDIDATE,
     INCUMBENT,
-    Admission,
+    Entrance,
     FactKey,
     Facts,
     Judgement,
@@ -55,10 +55,10 @@ class Metric:
     def compares(self) -> bool:
         return self.min_absolute_change is not None or self.min_relative_change is not None
 
-    def needs(self, admission: Admission) -> Iterable[FactKey[Any]]:
+    def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         return (CANDIDATE, INCUMBENT) if self.compares else (CANDIDATE,)
 
-    def judge(self, admission: Admission, facts: Facts) -> Judgement:
+    def judge(self, entrance: Entrance, facts: Facts) -> Judgement:
         candidate = facts[CANDIDATE]
         incumbent = facts[INCUMBENT] if self.compares else Nobody()
         if isinstance(incumbent, Nobody):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from reconciler.core.gate import CANDIDATE, Admission, FactKey, Facts, Judgement, failed, passed, unknown
+from reconciler.core.gate import CANDIDATE, Entrance, FactKey, Facts, Judgement, failed, passed, unknown
 from reconciler.core.names import plain
 
 PYFUNC = "python_function"
@@ -22,11 +22,11 @@ class Flavors:
 
     allowed: tuple[str, ...]
 
-    def needs(self, admission: Admission) -> Iterable[FactKey[Any]]:
+    def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         return (CANDIDATE,)
 
-    def judge(self, admission: Admission, facts: Facts) -> Judgement:
-        candidate, version = facts[CANDIDATE], f"v{admission.candidate}"
+    def judge(self, entrance: Entrance, facts: Facts) -> Judgement:
+        candidate, version = facts[CANDIDATE], f"v{entrance.candidate}"
         why = candidate.why_missing("version", "flavors")
         if why or not candidate.flavors:
             return unknown(f"the flavours of {version} are not known: {plain(why or 'none are named')}")
@@ -48,11 +48,11 @@ class Requirements:
     pinned: bool
     forbidden: tuple[str, ...] = ()
 
-    def needs(self, admission: Admission) -> Iterable[FactKey[Any]]:
+    def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         return (CANDIDATE,)
 
-    def judge(self, admission: Admission, facts: Facts) -> Judgement:
-        candidate, version = facts[CANDIDATE], f"v{admission.candidate}"
+    def judge(self, entrance: Entrance, facts: Facts) -> Judgement:
+        candidate, version = facts[CANDIDATE], f"v{entrance.candidate}"
         why = candidate.why_missing("version", "requirements")
         if why or candidate.requirements is None:
             return unknown(f"what {version} requires is not known: {plain(why or 'it was not read')}")

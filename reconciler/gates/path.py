@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from reconciler.core.gate import STAGE, Admission, FactKey, Facts, Judgement, failed, passed
+from reconciler.core.gate import STAGE, Entrance, FactKey, Facts, Judgement, failed, passed
 from reconciler.core.names import plain
 
 
@@ -17,12 +17,12 @@ class Path:
 
     stages: tuple[str, ...]
 
-    def needs(self, admission: Admission) -> Iterable[FactKey[Any]]:
+    def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         return (STAGE,)
 
-    def judge(self, admission: Admission, facts: Facts) -> Judgement:
+    def judge(self, entrance: Entrance, facts: Facts) -> Judgement:
         stage = facts[STAGE]
-        here = f"v{admission.candidate} is in the stage {plain(stage, 40)}"
+        here = f"v{entrance.candidate} is in the stage {plain(stage, 40)}"
         if stage in self.stages:
             return passed(here)
         return failed(f"{here}, it must come from {' or '.join(self.stages) or 'nowhere: the policy lists no stage'}")

@@ -7,7 +7,7 @@ from typing import Any
 from reconciler.core.gate import (
     CANDIDATE,
     INCUMBENT,
-    Admission,
+    Entrance,
     FactKey,
     Facts,
     Judgement,
@@ -31,10 +31,10 @@ class SignatureGate:
 
     allow: frozenset[Compatibility]
 
-    def needs(self, admission: Admission) -> Iterable[FactKey[Any]]:
+    def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         return (CANDIDATE, INCUMBENT)
 
-    def judge(self, admission: Admission, facts: Facts) -> Judgement:
+    def judge(self, entrance: Entrance, facts: Facts) -> Judgement:
         candidate, incumbent = facts[CANDIDATE], facts[INCUMBENT]
         unseen = [f for f in (candidate, incumbent) if not isinstance(f, Nobody) and f.why_missing("version")]
         for version in unseen:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reconciler.core.figures import asked_for, between, duration, moment
-from reconciler.core.gate import NOW, Admission, FactKey, Facts, Judgement, failed, passed, stay, unknown
+from reconciler.core.gate import NOW, Entrance, FactKey, Facts, Judgement, failed, passed, stay, unknown
 from reconciler.core.names import plain
 
 
@@ -16,11 +16,11 @@ class Soak:
     stage: str
     seconds: float
 
-    def needs(self, admission: Admission) -> Iterable[FactKey[Any]]:
+    def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         return (stay(self.stage), NOW)
 
-    def judge(self, admission: Admission, facts: Facts) -> Judgement:
-        version, since = f"v{admission.candidate}", facts[stay(self.stage)].since
+    def judge(self, entrance: Entrance, facts: Facts) -> Judgement:
+        version, since = f"v{entrance.candidate}", facts[stay(self.stage)].since
         if since is None:
             return failed(f"{version} is not in {self.stage} now, {asked_for(self.seconds)} there")
         held = between(since, facts[NOW])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from reconciler.core.gate import CANDIDATE, MODEL, Admission, FactKey, Facts, Judgement, failed, passed, unknown
+from reconciler.core.gate import CANDIDATE, MODEL, Entrance, FactKey, Facts, Judgement, failed, passed, unknown
 from reconciler.core.names import plain
 
 
@@ -19,14 +19,14 @@ class Tags:
     required: Mapping[str, str]
     of: str = "version"
 
-    def needs(self, admission: Admission) -> Iterable[FactKey[Any]]:
+    def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         return (MODEL,) if self.of == "model" else (CANDIDATE,)
 
-    def judge(self, admission: Admission, facts: Facts) -> Judgement:
+    def judge(self, entrance: Entrance, facts: Facts) -> Judgement:
         if self.of == "model":
             who, tags = "the model", facts[MODEL].tags
         else:
-            who, tags = f"v{admission.candidate}", facts[CANDIDATE].tags
+            who, tags = f"v{entrance.candidate}", facts[CANDIDATE].tags
             if why := facts[CANDIDATE].why_missing("version", "tags"):
                 return unknown(f"the tags of {who} are not known: {plain(why)}")
         faults = [fault for key in sorted(self.required) if (fault := self._fault(key, tags))]

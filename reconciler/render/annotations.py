@@ -90,13 +90,13 @@ def _signature(exhibit: Exhibit, effects: Iterable[Effect]) -> Iterator[Annotati
     comparison = compare(exhibit.candidate, exhibit.incumbent)
     if exhibit.incumbent is None or comparison.signature.compatibility is not Compatibility.BREAKING:
         return
-    entrance = exhibit.entrance
-    version = f"v{entrance.candidate}"
-    places = [e.because.at for e in effects if e.model == entrance.model and version in {e.subject, e.after}]
+    pairing = exhibit.pairing
+    version = f"v{pairing.candidate}"
+    places = [e.because.at for e in effects if e.model == pairing.model and version in {e.subject, e.after}]
     yield Annotation(
         Level.WARNING,
         "Signature",
-        f"{entrance.model} {title(exhibit)}: {signature_sentence(exhibit, comparison)}",
+        f"{pairing.model} {title(exhibit)}: {signature_sentence(exhibit, comparison)}",
         next((place for place in places if place is not None), None),
     )
 

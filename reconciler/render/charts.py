@@ -128,7 +128,7 @@ def _line(delta: MetricDelta, versions: Sequence[VersionFacts], exhibit: Exhibit
     if len(values) < 3:  # two points say no more than the table
         return None
     low, high = min(values), max(values)
-    roles = {exhibit.entrance.incumbent: "incumbent", exhibit.candidate.version: "candidate"}
+    roles = {exhibit.pairing.incumbent: "incumbent", exhibit.candidate.version: "candidate"}
     step = (LINE_RIGHT - LINE_LEFT) / (len(values) - 1)
     dots = tuple(
         Dot(

@@ -168,8 +168,8 @@ def evidence_document(evidence: Evidence) -> EvidenceDocument:
 
 def _exhibit(exhibit: Exhibit) -> ExhibitDocument:
     return {
-        "model": exhibit.entrance.model,
-        "slots": list(exhibit.entrance.slots),
+        "model": exhibit.pairing.model,
+        "slots": list(exhibit.pairing.slots),
         "candidate": _facts(exhibit.candidate),
         "incumbent": None if exhibit.incumbent is None else _facts(exhibit.incumbent),
         "comparison": _comparison(compare(exhibit.candidate, exhibit.incumbent)),

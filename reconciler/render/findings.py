@@ -83,12 +83,12 @@ def findings(exhibit: Exhibit, read_at: str) -> Findings:
 
 def title(exhibit: Exhibit) -> str:
     """`v5 for Production and @champion, beside v4`."""
-    entrance = exhibit.entrance
-    slots = list(entrance.slots)
+    pairing = exhibit.pairing
+    slots = list(pairing.slots)
     told = slots[0] if len(slots) == 1 else f"{', '.join(slots[:-1])} and {slots[-1]}"
     empty = "which is empty now" if len(slots) == 1 else "which are empty now"
-    beside = empty if entrance.incumbent is None else f"beside v{entrance.incumbent}"
-    return f"v{entrance.candidate} for {told}, {beside}"
+    beside = empty if pairing.incumbent is None else f"beside v{pairing.incumbent}"
+    return f"v{pairing.candidate} for {told}, {beside}"
 
 
 def signature_sentence(exhibit: Exhibit, comparison: Comparison) -> str:

@@ -300,13 +300,13 @@ def plan_document(plan: Plan, registry: str) -> PlanDocument:
 
 def verdict_document(verdict: Verdict) -> VerdictDocument:
     """A verdict as a document."""
-    admission = verdict.admission
+    entrance = verdict.entrance
     return {
-        "model": admission.model,
-        "version": admission.candidate,
-        "slot": admission.slot,
-        "incumbent": admission.incumbent,
-        "rollback": admission.rollback,
+        "model": entrance.model,
+        "version": entrance.candidate,
+        "slot": entrance.slot,
+        "incumbent": entrance.incumbent,
+        "rollback": entrance.rollback,
         "gate": verdict.gate,
         "ruling": verdict.ruling.value,
         "sentence": verdict.sentence,

@@ -174,7 +174,7 @@ def _verdicts(model: ModelPlan) -> str:
         ruling = f"**{verdict.ruling}**" if verdict.ruling is not Ruling.PASS else "pass"
         note = f" {cell(verdict.note)}" if verdict.note else ""
         lines.append(
-            f"| {cell(verdict.gate)} | {cell(verdict.admission.slot)} | {ruling} | {cell(verdict.sentence)}{note} |"
+            f"| {cell(verdict.gate)} | {cell(verdict.entrance.slot)} | {ruling} | {cell(verdict.sentence)}{note} |"
         )
     summary = f"<summary><code>{_raw(model.model)}</code> gates: {told}</summary>"
     return "\n\n".join([f"<details>{summary}", "\n".join(lines), "</details>"])
@@ -255,8 +255,8 @@ def _settled(review: Review) -> Iterator[str]:
 
 
 def _exhibit(name: str, exhibit: Exhibit, found: Findings) -> str:
-    new = f"v{exhibit.entrance.candidate}"
-    old = f"v{exhibit.entrance.incumbent}" if exhibit.entrance.incumbent is not None else ""
+    new = f"v{exhibit.pairing.candidate}"
+    old = f"v{exhibit.pairing.incumbent}" if exhibit.pairing.incumbent is not None else ""
     differ = " that differ" if old else ""
     blocks = [
         *([_metrics(found, new, old)] if found.metrics else []),

@@ -130,8 +130,8 @@ def gates_lines(model: ModelName, version: Version, verdicts: Sequence[Verdict])
     yield (("name", f"{words.clean(model)} v{version}"),)
     if not verdicts:
         yield (("", "  No gate guards any slot of it."),)
-    for slot in dict.fromkeys(verdict.admission.slot for verdict in verdicts):
-        ruled = [verdict for verdict in verdicts if verdict.admission.slot == slot]
+    for slot in dict.fromkeys(verdict.entrance.slot for verdict in verdicts):
+        ruled = [verdict for verdict in verdicts if verdict.entrance.slot == slot]
         noes = sum(verdict.blocks for verdict in ruled)
         yield ()
         yield (
@@ -159,7 +159,7 @@ WIDEST = 48
 
 
 def _exhibit_lines(found: Findings, exhibit: Exhibit) -> Iterator[Line]:
-    new, old = f"v{exhibit.entrance.candidate}", f"v{exhibit.entrance.incumbent}" if exhibit.incumbent else ""
+    new, old = f"v{exhibit.pairing.candidate}", f"v{exhibit.pairing.incumbent}" if exhibit.incumbent else ""
     yield (("faint", f"  evidence for {words.clean(found.title)}"),)
     if found.metrics:
         table = [

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from reconciler import __version__
 from reconciler.core.changes import SetAlias, TransitionStage
 from reconciler.core.diff import ModelPlan
-from reconciler.core.gate import Admission, Ruling, Verdict
+from reconciler.core.gate import Entrance, Ruling, Verdict
 from reconciler.core.names import alias_slot
 from reconciler.core.review import Review
 from reconciler.errors import Location
@@ -33,7 +33,7 @@ def junit(review: Review) -> str:
         for blocker in model.blockers:
             _case(suite, model.model, blocker.code, "failure", words.blocker(blocker))
         for verdict in model.verdicts:
-            name = f"{verdict.gate} before {verdict.admission.slot} (v{verdict.admission.candidate})"
+            name = f"{verdict.gate} before {verdict.entrance.slot} (v{verdict.entrance.candidate})"
             _case(suite, model.model, name, _OUTCOME[verdict.ruling], words.verdict(verdict))
         if not model.blockers and not model.verdicts:
             _case(suite, model.model, "plan", "", "no gate guards what changes")
@@ -98,7 +98,7 @@ def _results(review: Review) -> Iterator[dict[str, Any]]:
             yield _result(blocker.code, words.blocker(blocker), blocker.at, model.model)
         for verdict in model.verdicts:
             if verdict.blocks:
-                told = f"{clean(str(verdict.admission))} is refused: {words.verdict(verdict)}"
+                told = f"{clean(str(verdict.entrance))} is refused: {words.verdict(verdict)}"
                 yield _result(f"gate/{verdict.gate}", told, asked_at(model, verdict), model.model)
 
 
@@ -123,16 +123,16 @@ def _uri(path: str) -> str:
 
 def asked_at(model: ModelPlan, verdict: Verdict) -> Location | None:
     """The manifest line that asks for what a gate judges."""
-    return next(_askers(model, verdict.admission), None) or verdict.at
+    return next(_askers(model, verdict.entrance), None) or verdict.at
 
 
-def _askers(model: ModelPlan, admission: Admission) -> Iterator[Location]:
+def _askers(model: ModelPlan, entrance: Entrance) -> Iterator[Location]:
     for proposal in model.proposals:
         change = proposal.change
         staged = isinstance(change, TransitionStage) and (change.version, change.after.value) == (
-            admission.candidate,
-            admission.slot,
+            entrance.candidate,
+            entrance.slot,
         )
-        named = isinstance(change, SetAlias) and alias_slot(change.alias) == admission.slot
+        named = isinstance(change, SetAlias) and alias_slot(change.alias) == entrance.slot
         if (staged or named) and proposal.because.at is not None:
             yield proposal.because.at

@@ -126,7 +126,7 @@ def blocker(block: Blocker) -> str:
 def verdict(of: Verdict) -> str:
     """What a gate said: `soak before Production: v5 has been in Staging for 2 h, 3 days are asked for`."""
     note = f" ({clean(of.note)})" if of.note else ""
-    return f"{clean(of.gate)} before {clean(of.admission.slot)}: {clean(of.sentence)}{note}"
+    return f"{clean(of.gate)} before {clean(of.entrance.slot)}: {clean(of.sentence)}{note}"
 
 
 def policy_line(note: PolicyNote) -> str:

@@ -23,11 +23,11 @@ from reconciler.core.gate import (
     NOW,
     PRESENT,
     STAGE,
-    Admission,
     Approval,
     ChangeFacts,
     CheckFacts,
     CheckRecord,
+    Entrance,
     FactKey,
     Facts,
     Gate,
@@ -228,9 +228,9 @@ GATES: Mapping[str, st.SearchStrategy[Gate]] = {
     ),
 }
 ANY_GATE: st.SearchStrategy[Gate] = st.one_of(*GATES.values())
-ADMISSION = Admission(CHURN, Version(5), "Production", Version(4))
+ADMISSION = Entrance(CHURN, Version(5), "Production", Version(4))
 ADMISSIONS = st.builds(
-    Admission,
+    Entrance,
     st.just(CHURN),
     st.just(Version(5)),
     st.sampled_from(["Production", "@champion"]),
@@ -251,8 +251,8 @@ def of(verdicts: Iterable[Verdict]) -> list[str]:
     return sorted(map(repr, verdicts))
 
 
-def judged(guards: Iterable[Guard], admission: Admission, facts: Facts) -> list[Verdict]:
-    return [judge_guard(guard, admission, facts) for guard in guards]
+def judged(guards: Iterable[Guard], entrance: Entrance, facts: Facts) -> list[Verdict]:
+    return [judge_guard(guard, entrance, facts) for guard in guards]
 
 
 def policy(guards: Iterable[Guard]) -> Policy:
@@ -283,10 +283,10 @@ def test_a_fact_that_is_missing_blocks(kind: str, data: st.DataObject) -> None:
 @pytest.mark.parametrize("kind", GATES)
 @settings(max_examples=60)
 @given(st.data(), ADMISSIONS)
-def test_there_is_a_plain_answer_to_everything(kind: str, data: st.DataObject, admission: Admission) -> None:
+def test_there_is_a_plain_answer_to_everything(kind: str, data: st.DataObject, entrance: Entrance) -> None:
     gate = data.draw(GATES[kind])
 
-    judgement = gate.judge(admission, Facts(told(data, gate)))
+    judgement = gate.judge(entrance, Facts(told(data, gate)))
 
     assert judgement.ruling in {Ruling.PASS, Ruling.FAIL, Ruling.UNKNOWN}
     assert judgement.sentence.strip()
@@ -339,43 +339,41 @@ def test_no_tag_can_pass_for_a_fact(kind: str, data: st.DataObject, tags: dict[s
 
 @given(st.data(), st.lists(GUARDS, max_size=3), GUARDS, ADMISSIONS)
 def test_another_guard_never_lets_in_what_was_refused(
-    data: st.DataObject, guards: list[Guard], another: Guard, admission: Admission
+    data: st.DataObject, guards: list[Guard], another: Guard, entrance: Entrance
 ) -> None:
     facts = Facts(told(data, *(guard.gate for guard in (*guards, another))))
 
-    before = judged(policy(guards).guards(CHURN, admission.slot, {}), admission, facts)
-    after = judged(policy([*guards, another]).guards(CHURN, admission.slot, {}), admission, facts)
+    before = judged(policy(guards).guards(CHURN, entrance.slot, {}), entrance, facts)
+    after = judged(policy([*guards, another]).guards(CHURN, entrance.slot, {}), entrance, facts)
 
     assert any(v.blocks for v in after) or not any(v.blocks for v in before)
     assert after[: len(before)] == before
 
 
 @given(st.data(), st.lists(GUARDS, max_size=4), ADMISSIONS)
-def test_the_order_of_guards_makes_no_difference(
-    data: st.DataObject, guards: list[Guard], admission: Admission
-) -> None:
+def test_the_order_of_guards_makes_no_difference(data: st.DataObject, guards: list[Guard], entrance: Entrance) -> None:
     facts = Facts(told(data, *(guard.gate for guard in guards)))
     other = data.draw(st.permutations(guards))
 
-    one, two = (judged(policy(order).guards(CHURN, admission.slot, {}), admission, facts) for order in (guards, other))
+    one, two = (judged(policy(order).guards(CHURN, entrance.slot, {}), entrance, facts) for order in (guards, other))
 
     assert of(one) == of(two)
 
 
 @given(st.data(), GUARDS, ADMISSIONS, st.one_of(st.none(), st.lists(PEOPLE, max_size=3)), st.sampled_from([LATER, AT]))
 def test_only_a_no_is_waived_or_overridden(
-    data: st.DataObject, guard: Guard, admission: Admission, approvers: list[str] | None, until: str
+    data: st.DataObject, guard: Guard, entrance: Entrance, approvers: list[str] | None, until: str
 ) -> None:
     facts = Facts(told(data, guard.gate))
-    own = guard.gate.judge(admission, facts)
+    own = guard.gate.judge(entrance, facts)
 
-    verdict = judge_guard(guard, admission, facts, Override(guard.name, "it must go out", until, SOMEWHERE), approvers)
+    verdict = judge_guard(guard, entrance, facts, Override(guard.name, "it must go out", until, SOMEWHERE), approvers)
 
     assert verdict.sentence == own.sentence
     match verdict.ruling:
         case Ruling.WAIVED:
             assert own.ruling.blocks
-            assert (admission.rollback, guard.waive_on_rollback) == (True, True)
+            assert (entrance.rollback, guard.waive_on_rollback) == (True, True)
             assert verdict.note
         case Ruling.OVERRIDDEN:
             assert own.ruling.blocks

@@ -93,7 +93,7 @@ def test_a_line_leaves_out_what_was_measured_on_other_data() -> None:
     found = pair({"auc": 0.9}, {"auc": 0.8}, {"auc": 0.7})
     other = version(9, {"auc": 0.1}, dataset=HOLDOUT_BEFORE)
 
-    (line,) = lines(Exhibit(found.entrance, found.candidate, found.incumbent, (*found.history, other)))
+    (line,) = lines(Exhibit(found.pairing, found.candidate, found.incumbent, (*found.history, other)))
 
     assert [dot.label for dot in line.dots] == ["v1", "v2", "v3"]
     assert line.left_out == 1

@@ -21,11 +21,11 @@ from reconciler.core.gate import (
     NOW,
     PRESENT,
     STAGE,
-    Admission,
     Approval,
     ChangeFacts,
     CheckFacts,
     CheckRecord,
+    Entrance,
     FactKey,
     Facts,
     Gate,
@@ -59,7 +59,7 @@ PASS, FAIL, UNKNOWN = Ruling.PASS, Ruling.FAIL, Ruling.UNKNOWN
 AT = "2026-05-11T09:30:00Z"
 NAN, INFINITE = float("nan"), float("inf")
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
-ADMISSION = Admission(CHURN, Version(5), "Production", Version(4))
+ADMISSION = Entrance(CHURN, Version(5), "Production", Version(4))
 HOLDOUT, OTHER = Dataset("holdout", "9f2c7a1b"), Dataset("holdout", "41d80e77")
 TRAIN = Dataset("train", "77aa01cd")
 SHA = "0123456789abcdef0123456789abcdef01234567"

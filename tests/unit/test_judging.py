@@ -10,8 +10,8 @@ from reconciler.core.desired import Manifest
 from reconciler.core.evidence import Metric, VersionFacts
 from reconciler.core.gate import (
     CANDIDATE,
-    Admission,
     Approval,
+    Entrance,
     FactKey,
     Facts,
     Gate,
@@ -50,10 +50,10 @@ class Says:
     judgement: Judgement
     asks: tuple[FactKey[Any], ...] = ()
 
-    def needs(self, admission: Admission) -> Iterable[FactKey[Any]]:
+    def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         return self.asks
 
-    def judge(self, admission: Admission, facts: Facts) -> Judgement:
+    def judge(self, entrance: Entrance, facts: Facts) -> Judgement:
         return self.judgement
 
 
@@ -109,7 +109,7 @@ def plan_of(world: World, by: Rules) -> Plan:
 
 
 def rulings(plan: Plan) -> list[tuple[str, str, Ruling]]:
-    return [(v.admission.slot, v.gate, v.ruling) for model in plan.models for v in model.verdicts]
+    return [(v.entrance.slot, v.gate, v.ruling) for model in plan.models for v in model.verdicts]
 
 
 def test_a_no_blocks_its_model_and_no_other() -> None:

@@ -17,7 +17,7 @@ from reconciler.adapters.located_yaml import YamlCode, read_documents
 from reconciler.adapters.policy_yaml import CODES, PolicyCode, parse_policy, signers_path
 from reconciler.adapters.schemas import policy_schema
 from reconciler.adapters.spelling import SpellingCode
-from reconciler.core.gate import Admission, FactKey, Facts, Gate, Guard, Judgement, Quorum, passed
+from reconciler.core.gate import Entrance, FactKey, Facts, Gate, Guard, Judgement, Quorum, passed
 from reconciler.core.policy import Check, Policy, PolicySettings
 from reconciler.core.signature import Compatibility
 from reconciler.errors import Location, Problem
@@ -50,10 +50,10 @@ class Acme:
 
     limit: object
 
-    def needs(self, admission: Admission) -> Iterable[FactKey[Any]]:
+    def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         return ()
 
-    def judge(self, admission: Admission, facts: Facts) -> Judgement:
+    def judge(self, entrance: Entrance, facts: Facts) -> Judgement:
         return passed("fine")
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from reconciler.core.gate import CANDIDATE, Admission, FactKey, Facts, Judgement, failed, passed, unknown
+from reconciler.core.gate import CANDIDATE, Entrance, FactKey, Facts, Judgement, failed, passed, unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +22,15 @@ class Cost:
 
     most: float
 
-    def needs(self, admission: Admission) -> Iterable[FactKey[Any]]:
+    def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         return [CANDIDATE]
 
-    def judge(self, admission: Admission, facts: Facts) -> Judgement:
+    def judge(self, entrance: Entrance, facts: Facts) -> Judgement:
         told = facts[CANDIDATE].tags.get("cost-per-million", "")
         try:
             cost = float(told)
         except ValueError:
-            return unknown(f"v{admission.candidate} has no tag cost-per-million with a number in it")
+            return unknown(f"v{entrance.candidate} has no tag cost-per-million with a number in it")
         within = cost <= self.most
         sentence = f"a million predictions cost {cost:g} euros, at most {self.most:g} are allowed"
         return passed(sentence) if within else failed(sentence)
