@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from reconciler.core.check_record import CheckResult, Ran, Recorded, Seal, check_tag, fitted, signed_bytes
+from reconciler.core.check_record import CheckResult, Ran, Recorded, check_tag, fitted, signed_bytes
 from reconciler.core.names import ModelName, Version
 from reconciler.core.policy import Check, Policy
+from reconciler.core.records import Seal
 from reconciler.errors import ReconcilerError, RegistryError
 from reconciler.ports import Bench, Benches, Clock
 

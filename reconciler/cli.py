@@ -6,6 +6,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -343,7 +344,9 @@ def plan(
     try:
         declaration = declare(world, ref, now=world.clock.now())
         console.show_problems(declaration.warnings, err=True)
-        rules = load_rules(world, base=base, ref=ref, policy_ref=settings["policy_ref"])
+        ahead = ref is None and bool(declaration.dirty)
+        revision = declaration.desired.revision
+        rules = load_rules(world, revision, base=base, ref=ref, policy_ref=settings["policy_ref"], ahead=ahead)
         options = _options(settings, rules)
         review = make_review(world, declaration, options, scope=Scope(evidence), base=base, ref=ref, rules=rules)
     except ReconcilerError as error:
@@ -432,7 +435,7 @@ def gates(
 
     world = _world(settings, LockKind.NONE, _forge(publish), ref=ref)
     desired = declare(world, ref).desired
-    rules = load_rules(world, ref=ref, policy_ref=policy_ref or ref)
+    rules = load_rules(world, desired.revision, ref=policy_ref or ref, policy_ref=policy_ref, ahead=True)
     wanted = None if version is None else Version(version)
     chosen, verdicts = judge_version(world, desired, ModelName(model), wanted, rules)
     if form == "json":
@@ -475,14 +478,14 @@ def check(
     """
     from reconciler.checking import check_version
     from reconciler.core.names import ModelName, Version
-    from reconciler.planning import standing_commit
+    from reconciler.core.policy import Policy
     from reconciler.reporter import check_lines
-    from reconciler.wiring import LockKind, SignKind, load_rules, signer_of, trusted_files
+    from reconciler.wiring import LockKind, SignKind, policy_reader, signer_of, trusted_files
 
     signer = signer_of(SignKind(sign), signing_key, os.environ)
     world = _world(settings, LockKind.NONE, base=base)
-    commit = standing_commit(world, base=base, ref=None, policy_ref=policy_ref or (None if base else "HEAD"))
-    policy = load_rules(world, ref=commit, policy_ref=commit).policy
+    commit = world.source.read(policy_ref or (world.source.fork(base, None).commit if base else "HEAD")).revision.commit
+    policy = replace(policy_reader(world)(commit) or Policy(), commit=commit)
     if world.benches is None:
         raise ReconcilerError("This registry has no model files to check.")
     with trusted_files(world, policy.commit) as tree:
@@ -575,7 +578,8 @@ def apply(
     if document is not None:
         _refuse_other_place(document, world)
     publication = _publication(forge, world)
-    rules = load_rules(world, ref=ref or "HEAD", policy_ref=settings["policy_ref"])
+    revision = world.source.read(ref or "HEAD").revision
+    rules = load_rules(world, revision, ref=ref or "HEAD", policy_ref=settings["policy_ref"])
     if expect_reviewed and forge is None:
         raise click.UsageError("--expect-reviewed needs --publish, to know where the review was.")
     reviewed = None if document is None else reviewed_of(document)

@@ -1,13 +1,14 @@
 """What the rules that stand say of a plan: every version that it moves into a guarded slot is put before its gates."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reconciler.core.approval import counted, eligible
-from reconciler.core.changes import SetAlias, TransitionStage
-from reconciler.core.desired import DesiredState, Manifest, Pin, resolve
+from reconciler.core.changes import SetAlias
+from reconciler.core.desired import DesiredState, Manifest
 from reconciler.core.diff import ModelPlan
+from reconciler.core.entrances import entrance_of
 from reconciler.core.evidence import VersionFacts
 from reconciler.core.gate import (
     APPROVALS,
@@ -26,20 +27,22 @@ from reconciler.core.gate import (
     FactKey,
     Facts,
     Guard,
+    Kind,
     ModelFacts,
     Override,
     Verdict,
     judge_guard,
 )
 from reconciler.core.names import OUR_TAG_PREFIX, Commit, ModelName, Stage, Version, alias_slot
-from reconciler.core.plan import Plan
+from reconciler.core.past import Past
+from reconciler.core.plan import Plan, PlanOptions
 from reconciler.core.policy import Policy
-from reconciler.core.review import highest_occupant
-from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot, VersionSnapshot
+from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot
 from reconciler.core.stays import stay_in
 from reconciler.errors import ReconcilerError, RegistryError
 from reconciler.gates.approvals import Approvals
-from reconciler.ports import Asked, Relation, Reviews, World
+from reconciler.ports import Asked, Reviews, World
+from reconciler.trust import Trunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,30 +58,79 @@ class Rules:
     base: Commit | None = None
     owners: Mapping[ModelName, tuple[str, ...]] = field(default_factory=dict[ModelName, tuple[str, ...]])
     tags: Mapping[ModelName, Mapping[str, str]] = field(default_factory=dict[ModelName, Mapping[str, str]])
+    trunk: Trunk | None = None
+    beside: tuple["Rules", ...] = ()
 
-    def guards(self, policy: Policy, live: ModelSnapshot, slot: str) -> tuple[Guard, ...]:
+    def guards(self, policy: Policy, live: ModelSnapshot, slot: str, manifest: Manifest | None) -> tuple[Guard, ...]:
         """
-        The gates of a policy before a slot. A rule is about a model by its tags in the registry, and by those that the
-        trusted manifests declare: whoever can tag a model takes it out of no rule that a manifest puts it into.
+        The gates of a policy before a slot. A rule is about a model by its tags in the registry, by those that the
+        trusted manifests declare, and by those of the change: nobody who tags a model, or stops to, takes it out of a
+        rule that one of these puts it into.
         """
-        return policy.guards(live.name, slot, live.tags, {**live.tags, **self.tags.get(live.name, {})})
+        proposed = {key: tag.value for key, tag in manifest.tags.items()} if manifest else {}
+        standing = self.tags.get(live.name, {})
+        return policy.guards(live.name, slot, live.tags, {**live.tags, **standing}, {**live.tags, **proposed})
+
+    def judging(self, place: int) -> tuple["Rules", ...]:
+        """
+        All by which a pin is judged: what stands today, and what stood before the change that declared it, which is at
+        a place of the trusted line. So a rule that is loosened meanwhile lets nothing in that has been waiting.
+        """
+        if self.trunk is None:
+            return (self, *self.beside)
+        older: list[Rules] = []
+        for at in {0, place}:
+            before = self.trunk.before(at)
+            one = self.trunk.at(at + 1 if before is None else before)
+            epochs = self.trunk.standing_before(at) if one else ()
+            older.extend(rules_of(self.trunk, epoch.policy, one.commit) for epoch in epochs if one)
+        distinct = {
+            (r.policy.text, r.policy.signers, *sorted(r.owners.items())): r for r in (*older, *self.beside, self)
+        }
+        return tuple(reversed(distinct.values()))
 
 
 NO_RULES = Rules()
 
 
+def rules_of(trunk: Trunk, policy: Policy, commit: Commit) -> Rules:
+    """The rules of a policy, with the owners and tags that a trusted commit declares."""
+    models = trunk.declared(commit).items()
+    return Rules(
+        policy=policy,
+        base=commit,
+        owners={name: manifest.owners.value if manifest.owners else () for name, manifest in models},
+        tags={name: {key: tag.value for key, tag in manifest.tags.items()} for name, manifest in models},
+        trunk=trunk,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """The change that declared something: its commits are those of `head` that are not of `base`."""
+
+    base: Commit | None
+    head: Commit | None
+
+
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """One entrance, the gates before it, and the overrides that the manifest asks for."""
+    """
+    One entrance, the gates before it by some rules, and the overrides that the manifest asks for. `change` declared the
+    pin; `latest` is the last one that changed the manifest, and brought the overrides.
+    """
 
     entrance: Entrance
     guards: tuple[Guard, ...]
     overrides: tuple[Override, ...]
+    rules: Rules
+    change: _Change
+    latest: _Change
 
 
 def judge(world: World, plan: Plan, snapshot: RegistrySnapshot, desired: DesiredState, rules: Rules) -> Plan:
     """The plan with the verdicts of the policy that stands, which block a model as a whole. Reads, writes nothing."""
-    return _judged(world, plan, snapshot, desired, rules, rules.policy)
+    return _judged(world, plan, snapshot, desired, rules, None)
 
 
 def judge_proposed(
@@ -92,18 +144,16 @@ def judge_proposed(
 
 
 def _judged(
-    world: World, plan: Plan, snapshot: RegistrySnapshot, desired: DesiredState, rules: Rules, policy: Policy
+    world: World, plan: Plan, snapshot: RegistrySnapshot, desired: DesiredState, rules: Rules, policy: Policy | None
 ) -> Plan:
-    history = _History(world, rules.base)
     cases = {
         model.model: tuple(
-            history.proven(case, snapshot.models.get(model.model))
-            for case in _cases(rules, model, snapshot.models.get(model.model), desired.models.get(model.model), policy)
+            _cases(rules, model, snapshot.models.get(model.model), desired.models.get(model.model), plan, policy)
         )
         for model in plan.models
         if not model.blocked
     }
-    facts = _Gathering(world, snapshot, desired, rules, policy).gather([c for group in cases.values() for c in group])
+    facts = _Gathering(world, snapshot, desired, plan).gather([c for group in cases.values() for c in group])
     models = tuple(
         replace(model, verdicts=tuple(facts.verdicts(cases[model.model]))) if cases.get(model.model) else model
         for model in plan.models
@@ -112,34 +162,30 @@ def _judged(
 
 
 def judge_one(
-    world: World, live: ModelSnapshot, version: Version, desired: DesiredState, rules: Rules
+    world: World, live: ModelSnapshot, version: Version, desired: DesiredState, rules: Rules, past: Past | None = None
 ) -> tuple[Verdict, ...]:
     """What every guarded slot of a model would say to one version of it: why it can, or cannot, be promoted."""
     manifest = desired.models.get(live.name)
-    slots = _guarded_slots(rules.policy, live, manifest)
-    history = _History(world, rules.base)
-    cases = [
-        history.proven(_Case(entrance, guards, _overrides(manifest, slot)), live)
-        for slot in slots
-        if (guards := _guards(rules, rules.policy, live, manifest, slot))
-        for entrance in [_entrance(live, version, slot)]
-    ]
+    entering = tuple(entrance_of(live, slot, version, past) for slot in _guarded_slots(rules.policy, live, manifest))
+    model = ModelPlan(live.name, entrances=entering)
+    plan = Plan(desired.revision, PlanOptions(), (model,), 1)
     snapshot = RegistrySnapshot({live.name: live})
-    return tuple(_Gathering(world, snapshot, desired, rules, rules.policy).gather(cases).verdicts(cases))
+    cases = tuple(_cases(rules, model, live, manifest, plan, None))
+    return tuple(_Gathering(world, snapshot, desired, plan).gather(cases).verdicts(cases))
 
 
-def unguarded(plan: Plan, snapshot: RegistrySnapshot, rules: Rules) -> tuple[str, ...]:
+def unguarded(plan: Plan, snapshot: RegistrySnapshot, desired: DesiredState, rules: Rules) -> tuple[str, ...]:
     """Aliases that move to other versions, of models whose Production is guarded, with no gate before them."""
     told: list[str] = []
     for model in plan.models:
-        live = snapshot.models.get(model.model)
-        if live is None or not rules.guards(rules.policy, live, Stage.PRODUCTION):
+        live, manifest = snapshot.models.get(model.model), desired.models.get(model.model)
+        if live is None or not rules.guards(rules.policy, live, Stage.PRODUCTION, manifest):
             continue
         for change in model.changes:
             if not isinstance(change, SetAlias):
                 continue
             slot = alias_slot(change.alias)
-            if not rules.guards(rules.policy, live, slot):
+            if not rules.guards(rules.policy, live, slot, manifest):
                 told.append(f"{slot} of {model.model} is moved, and no gate guards it as gates guard its Production.")
     return tuple(told)
 
@@ -152,26 +198,69 @@ def _guarded_slots(policy: Policy, live: ModelSnapshot, manifest: Manifest | Non
 
 
 def _cases(
-    rules: Rules, model: ModelPlan, live: ModelSnapshot | None, manifest: Manifest | None, policy: Policy
+    rules: Rules,
+    model: ModelPlan,
+    live: ModelSnapshot | None,
+    manifest: Manifest | None,
+    plan: Plan,
+    policy: Policy | None,
 ) -> Iterable[_Case]:
+    """The entrances that are judged, by each of the rules that judge them, or by one policy alone."""
     if live is None:
         return
-    for change in model.changes:
-        if isinstance(change, TransitionStage) and change.after.active:
-            slot, version = change.after.value, change.version
-        elif isinstance(change, SetAlias):
-            slot, version = alias_slot(change.alias), change.after
-        else:
+    for entrance in model.entrances:
+        if entrance.kind in EXEMPT:
             continue
-        if guards := _guards(rules, policy, live, manifest, slot):
-            yield _Case(_entrance(live, version, slot), guards, _overrides(manifest, slot))
+        run = model.past.run(live, entrance.slot, entrance.candidate) if model.past else None
+        place = run.start if run else 0
+        latest = model.past.epochs[0].start if model.past and model.past.epochs else 0
+        seen: list[tuple[Guard, tuple[tuple[str, ...], str]]] = []
+        for judging in rules.judging(place) if policy is None else (rules,):
+            people = (judging.owners.get(model.model, ()), judging.policy.signers)
+            found = _guards(judging, policy or judging.policy, live, manifest, entrance.slot)
+            guards = tuple(g for g in found if not any(_same(g, other) and people == by for other, by in seen))
+            seen.extend((guard, people) for guard in guards)
+            if guards:
+                change, last = (_change(judging, plan, at) for at in (place, latest))
+                yield _Case(entrance, guards, _overrides(manifest, entrance.slot), judging, change, last)
+
+
+EXEMPT = frozenset({Kind.RESTORATION, Kind.FOUND})
+"""What is not judged: it was, or it was there before there was anything to judge."""
+
+
+def _same(guard: Guard, other: Guard) -> bool:
+    """Whether two policies have the same gate, wherever in the file."""
+    return replace(guard, at=other.at) == other
+
+
+def _change(rules: Rules, plan: Plan, place: int) -> _Change:
+    """
+    The change that a place of the trusted line is the end of. A merge tells by itself where it began; else it is what
+    came to an apply together, or the commit alone where that is not known.
+    """
+    trunk, head = rules.trunk, plan.revision.commit
+    if trunk is None:
+        return _Change(rules.base, head)
+    end = trunk.at(place)
+    if end is None:
+        return _Change(trunk.tip, head)
+    known = None if end.merge else trunk.before(place)
+    before = trunk.at(place + 1 if known is None else known)
+    return _Change(before.commit if before else None, end.commit)
 
 
 def guarded(
     model: ModelPlan, live: ModelSnapshot | None, manifest: Manifest | None, rules: Rules
 ) -> tuple[Entrance, ...]:
-    """What these calls would let into slots that gates guard."""
-    return tuple(case.entrance for case in _cases(rules, model, live, manifest, rules.policy))
+    """What these calls would let into slots that gates guard, and would have to be judged."""
+    if live is None:
+        return ()
+    return tuple(
+        entrance
+        for entrance in model.entrances
+        if entrance.kind not in EXEMPT and _guards(rules, rules.policy, live, manifest, entrance.slot)
+    )
 
 
 def _guards(
@@ -180,7 +269,7 @@ def _guards(
     """Those of the policy, then those by which the manifest tightens it for its model."""
     own = manifest.gates.get(slot) if manifest else None
     tightened = (_with_groups(guard, policy) for guard in (own.value if own else ()))
-    return (*rules.guards(policy, live, slot), *tightened)
+    return (*rules.guards(policy, live, slot, manifest), *tightened)
 
 
 def _with_groups(guard: Guard, policy: Policy) -> Guard:
@@ -193,91 +282,20 @@ def _overrides(manifest: Manifest | None, slot: str) -> tuple[Override, ...]:
     return tuple(o for o in (manifest.overrides if manifest else ()) if o.slot in {"", slot})
 
 
-def _entrance(live: ModelSnapshot, version: Version, slot: str) -> Entrance:
-    known = live.versions.get(version)
-    if slot.startswith("@"):
-        incumbent = next((v for alias, v in live.aliases.items() if alias_slot(alias) == slot), None)
-        held = known is not None and incumbent != version and _has_been_named(live, slot, version, incumbent)
-    else:
-        stage = Stage(slot)
-        incumbent = highest_occupant(live, stage, version)
-        held = known is not None and known.has_held(stage)
-    return Entrance(live.name, version, slot, incumbent, rollback=held)
-
-
-def _has_been_named(live: ModelSnapshot, slot: str, version: Version, incumbent: Version | None) -> bool:
-    """
-    Whether our records show that an alias has named the version. One that begins with what the alias names still was
-    written down and maybe not made; then the record of what took the version's place since shows it.
-    """
-    placement = live.versions[version].provenance.get(slot)
-    if placement is None:
-        return False
-    others = (other.provenance.get(slot) for other in live.versions.values())
-    made = placement.before != ("" if incumbent is None else f"v{incumbent}")
-    return made or any(other is not None and other.before == f"v{version}" for other in others)
-
-
-@dataclass(frozen=True, slots=True)
-class _History:
-    """
-    What was declared by commits that the trusted side contains. The record on a version, which whoever may tag it can
-    write, is believed to have held a slot only where the commit that it names did declare so.
-    """
-
-    world: World
-    base: Commit | None
-    declared: dict[Commit, Mapping[ModelName, Manifest]] = field(
-        default_factory=dict[Commit, Mapping[ModelName, Manifest]]
-    )
-
-    def proven(self, case: _Case, live: ModelSnapshot | None) -> _Case:
-        """The case, as a roll-back only if it can be proven that the version has held the slot."""
-        entrance = case.entrance
-        if not entrance.rollback or not any(guard.waive_on_rollback for guard in case.guards):
-            return case
-        version = live.versions.get(entrance.candidate) if live else None
-        placement = version.provenance.get(entrance.slot) if version else None
-        if version and placement and placement.commit and self._declares(placement.commit, version, entrance):
-            return case
-        return replace(case, entrance=replace(entrance, rollback=False))
-
-    def _declares(self, commit: Commit, version: VersionSnapshot, entrance: Entrance) -> bool:
-        source = self.world.source
-        if self.base is None or source.relation(commit, self.base) not in {Relation.SAME, Relation.ANCESTOR}:
-            return False
-        if commit not in self.declared:
-            fragments, _ = self.world.parse(source.read(commit).files)
-            self.declared[commit] = resolve(fragments)[0]
-        manifest = self.declared[commit].get(entrance.model)
-        return manifest is not None and any(
-            (pin.version is None or pin.version == version.version) and pin.run_id in {None, version.run_id}
-            for pin in _pins_of(manifest, entrance.slot)
-        )
-
-
-def _pins_of(manifest: Manifest, slot: str) -> tuple[Pin, ...]:
-    if slot.startswith("@"):
-        named = next((d.value for alias, d in manifest.aliases.items() if alias_slot(alias) == slot), None)
-        return () if named is None else (named,)
-    declared = manifest.stages.get(Stage(slot))
-    return declared.value if declared else ()
-
-
 @dataclass(frozen=True, slots=True)
 class _Known:
     """The facts of some cases, and who approved."""
 
-    rules: Rules
-    policy: Policy
-    facts: Mapping[Entrance, Facts]
+    facts: Mapping[int, Facts]
+    latest: Mapping[int, Facts]
 
     def verdicts(self, cases: Iterable[_Case]) -> Iterable[Verdict]:
         for case in cases:
-            facts = self.facts[case.entrance]
+            facts = self.facts[id(case)]
             for guard in case.guards:
                 override = next((o for o in case.overrides if o.gate == guard.name), None)
-                yield judge_guard(guard, case.entrance, facts, override, self._approvers(guard, case, facts))
+                approvers = None if override is None else self._approvers(guard, case, self.latest[id(case)])
+                yield judge_guard(guard, case.entrance, facts, override, approvers)
 
     def _approvers(self, guard: Guard, case: _Case, facts: Facts) -> tuple[str, ...] | None:
         if guard.override is None or facts.why_unknown(APPROVALS) or facts.why_unknown(CHANGE):
@@ -285,35 +303,41 @@ class _Known:
         if not facts[CHANGE].authors:
             # Whoever approved may be the author.
             return None
-        people = eligible(guard.override, self.rules.owners.get(case.entrance.model, ()), self.policy.groups)
+        owners = case.rules.owners.get(case.entrance.model, ())
+        people = eligible(guard.override, owners, case.rules.policy.groups)
         return counted(facts[APPROVALS], people, facts[CHANGE].authors)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class _Gathering:
     """Finds out what gates ask for: what several of them need is looked up once, and what none needs is not."""
 
     world: World
     snapshot: RegistrySnapshot
     desired: DesiredState
-    rules: Rules
-    policy: Policy
+    plan: Plan
+    reviews: dict[tuple[_Change, ModelName, str], Reviews | str] = field(
+        default_factory=dict[tuple[_Change, ModelName, str], Reviews | str]
+    )
 
     def gather(self, cases: Iterable[_Case]) -> _Known:
+        cases = tuple(cases)
         wanted: dict[Entrance, set[FactKey[Any]]] = {}
         for case in cases:
             needs = wanted.setdefault(case.entrance, set())
             for guard in case.guards:
                 needs.update(guard.gate.needs(case.entrance))
             if case.overrides:
-                needs.update((NOW, APPROVALS, CHANGE))
+                needs.add(NOW)
         versions = self._versions(wanted)
-        reviewed = self._reviewed(wanted)
         now = self.world.clock.now() if wanted else ""
         return _Known(
-            self.rules,
-            self.policy,
-            {entrance: self._facts(entrance, needs, versions, reviewed, now) for entrance, needs in wanted.items()},
+            {id(case): self._facts(case, case.change, wanted[case.entrance], versions, now) for case in cases},
+            {
+                id(case): self._facts(case, case.latest, {APPROVALS, CHANGE}, versions, now)
+                for case in cases
+                if case.overrides
+            },
         )
 
     def _versions(self, wanted: Mapping[Entrance, set[FactKey[Any]]]) -> Mapping[Asked, VersionFacts] | str:
@@ -332,35 +356,35 @@ class _Gathering:
         except RegistryError as error:
             return str(error)
 
-    def _reviewed(self, wanted: Mapping[Entrance, set[FactKey[Any]]]) -> Callable[[ModelName], Reviews | str]:
-        """Who approved what is declared of a model, looked up for those models where a gate asks."""
-        asking = {entrance.model for entrance, needs in wanted.items() if {APPROVALS, CHANGE} & needs}
-        found = {model: self._reviews_of(model) for model in sorted(asking)}
-        return lambda model: found.get(model, "nobody asked")
+    def _reviews_of(self, case: _Case, change: _Change) -> Reviews | str:
+        """Who approved what a change declares of a model, looked up for those models where a gate asks."""
+        key = (change, case.entrance.model, case.rules.policy.signers)
+        if key not in self.reviews:
+            self.reviews[key] = self._found(change, case.entrance.model, case.rules.policy.signers)
+        return self.reviews[key]
 
-    def _reviews_of(self, model: ModelName) -> Reviews | str:
-        head = self.desired.revision.commit
-        if head is None:
+    def _found(self, change: _Change, model: ModelName, signers: str) -> Reviews | str:
+        if change.head is None:
             return "what is in no commit yet can have been approved by nobody"
         if self.world.reviews is None:
             return "this command does not look for approvals"
         try:
-            return self.world.reviews.find(self.rules.base, head, model, self.policy.signers)
+            return self.world.reviews.find(change.base, change.head, model, signers)
         except ReconcilerError as error:
             return str(error)
 
     def _facts(
         self,
-        entrance: Entrance,
+        case: _Case,
+        change: _Change,
         needs: set[FactKey[Any]],
         versions: Mapping[Asked, VersionFacts] | str,
-        reviewed: Callable[[ModelName], Reviews | str],
         now: str,
     ) -> Facts:
         known: dict[FactKey[Any], object] = {}
         unknown: dict[FactKey[Any], str] = {}
         for key in sorted(needs, key=str):
-            value = self._fact(key, entrance, versions, reviewed, now)
+            value = self._fact(key, case, change, versions, now)
             if isinstance(value, _Unknown):
                 unknown[key] = value.why
             else:
@@ -370,52 +394,53 @@ class _Gathering:
     def _fact(
         self,
         key: FactKey[Any],
-        entrance: Entrance,
+        case: _Case,
+        change: _Change,
         versions: Mapping[Asked, VersionFacts] | str,
-        reviewed: Callable[[ModelName], Reviews | str],
         now: str,
     ) -> object:
+        entrance = case.entrance
         live = self.snapshot.models[entrance.model]
         candidate = live.versions.get(entrance.candidate)
         if key == NOW:
             return now
         if key == MODEL:
             tags = {k: v for k, v in live.tags.items() if not k.startswith(OUR_TAG_PREFIX)}
-            return ModelFacts(live.name, live.description, tags, self.rules.owners.get(live.name, ()))
+            return ModelFacts(live.name, live.description, tags, case.rules.owners.get(live.name, ()))
         if key == CANDIDATE:
             return _facts_of(versions, entrance.model, entrance.candidate)
         if key == INCUMBENT:
             return NOBODY if entrance.incumbent is None else _facts_of(versions, entrance.model, entrance.incumbent)
         if key in {CHANGE, APPROVALS}:
-            return self._review_fact(key, reviewed(entrance.model))
+            return self._review_fact(key, change, self._reviews_of(case, change))
         if key in {CHECKS, PRESENT, LOADABLE}:
-            return self._check_fact(key, entrance)
+            return self._check_fact(key, entrance, case.rules.policy.signers)
         if candidate is None:
             return _Unknown(f"the registry does not show v{entrance.candidate}")
         if key == STAGE:
             return candidate.stage.value
         if key.name == "stay":
-            stay = stay_in(Stage(key.argument), candidate)
+            past = next((model.past for model in self.plan.models if model.model == live.name), None)
+            stay = stay_in(key.argument, candidate.version, live, past)
             return _Unknown(stay) if isinstance(stay, str) else stay
         if key.name == "contained":
             return self._contained(key.argument, _facts_of(versions, entrance.model, entrance.candidate))
         return _Unknown("this release cannot look it up")
 
-    def _review_fact(self, key: FactKey[Any], found: Reviews | str) -> object:
+    def _review_fact(self, key: FactKey[Any], change: _Change, found: Reviews | str) -> object:
         if isinstance(found, str):
             return _Unknown(found)
         if key == APPROVALS:
             return found.approvals
-        revision = self.desired.revision
-        return ChangeFacts(revision.commit, found.authors, revision.subject, self.rules.base)
+        return ChangeFacts(change.head, found.authors, self.desired.revision.subject, change.base)
 
-    def _check_fact(self, key: FactKey[Any], entrance: Entrance) -> object:
+    def _check_fact(self, key: FactKey[Any], entrance: Entrance, signers: str) -> object:
         checks = self.world.checks
         if checks is None:
             return _Unknown("this registry has no model files to look at")
         try:
             if key == CHECKS:
-                return checks.facts(entrance.model, entrance.candidate, self.policy.signers)
+                return checks.facts(entrance.model, entrance.candidate, signers)
             if key == PRESENT:
                 return checks.present(entrance.model, entrance.candidate)
             return checks.loads(entrance.model, entrance.candidate)

@@ -1,24 +1,25 @@
 """From manifests and registry to a plan, to its review, and to what has drifted. Reads everything, writes nothing."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from difflib import unified_diff
-from typing import TypeAlias
 
 from reconciler.core.changes import Claim, Release
-from reconciler.core.desired import DesiredState, Manifest, expired, resolve
+from reconciler.core.desired import DesiredState, Manifest, Revision, expired, resolve
 from reconciler.core.diff import diff
 from reconciler.core.drift import Drift, ModelDrift, judge_drift
 from reconciler.core.evidence import Evidence, Exhibit, Pairing, VersionFacts
 from reconciler.core.gate import Verdict
 from reconciler.core.names import Commit, ModelName, Version
-from reconciler.core.plan import Plan, PlanOptions, build_plan
+from reconciler.core.past import Past
+from reconciler.core.plan import NO_PASTS, Plan, PlanOptions, build_plan
 from reconciler.core.policy import Policy
 from reconciler.core.review import Base, PolicyNote, Review, Scope, base_of, pairings
 from reconciler.core.snapshot import Ownership, RegistrySnapshot
 from reconciler.errors import ManifestError, Problem, ReconcilerError, RegistryError, Severity
-from reconciler.judging import NO_RULES, Rules, judge, judge_one, judge_proposed, unguarded
-from reconciler.ports import Asked, Relation, SourceFile, Wanted, World
+from reconciler.judging import NO_RULES, Rules, judge, judge_one, judge_proposed, rules_of, unguarded
+from reconciler.ports import Asked, Relation, Wanted, World
+from reconciler.trust import PolicyAt, Trunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,15 @@ def declare(world: World, ref: str | None, *, now: str | None = None) -> Declara
 
 def make_plan(world: World, desired: DesiredState, options: PlanOptions, rules: Rules = NO_RULES) -> Plan:
     """What it would take to bring the registry to the desired state, and what the rules say. Writes nothing."""
-    snapshot = _snapshot(world, options, desired)
-    return judge(world, build_plan(desired, snapshot, options), snapshot, desired, rules)
+    snapshot, pasts = with_past(rules, desired, _snapshot(world, options, desired))
+    return judge(world, build_plan(desired, snapshot, options, pasts), snapshot, desired, rules)
+
+
+def with_past(
+    rules: Rules, desired: DesiredState, snapshot: RegistrySnapshot
+) -> tuple[RegistrySnapshot, Mapping[ModelName, Past]]:
+    """The snapshot with its records verified, and what trusted history says of its models."""
+    return (snapshot, NO_PASTS) if rules.trunk is None else rules.trunk.pasts(desired.models, snapshot)
 
 
 def make_review(
@@ -69,8 +77,8 @@ def make_review(
     notes: list[str] = []
     before = None if base is None else _before(world, base, ref, notes)
     states = [desired] if before is None else [desired, before]
-    snapshot = _snapshot(world, options, *states)
-    plan = judge(world, build_plan(desired, snapshot, options), snapshot, desired, rules)
+    snapshot, pasts = with_past(rules, desired, _snapshot(world, options, *states))
+    plan = judge(world, build_plan(desired, snapshot, options, pasts), snapshot, desired, rules)
     if fault := rewind_fault(world, plan.revision.commit, applied_before(plan)):
         notes.append(f"An apply would be refused: {fault}")
     return Review(
@@ -78,7 +86,7 @@ def make_review(
         registry=world.registry.uri,
         evidence=gather(world, pairings(plan, snapshot, scope), snapshot) if scope is not Scope.NONE else None,
         base=None if base is None or before is None else _pending(base, before, snapshot, options),
-        notes=(*notes, *unguarded(plan, snapshot, rules)),
+        notes=(*notes, *unguarded(plan, snapshot, desired, rules)),
         policy=_policy_told(rules, judge_proposed(world, plan, snapshot, desired, rules)),
     )
 
@@ -173,58 +181,41 @@ def _course(pairing: Pairing, snapshot: RegistrySnapshot) -> tuple[Version, ...]
     return tuple(sorted({*last, pairing.candidate, *([pairing.incumbent] if pairing.incumbent else [])}))
 
 
-PolicyParser: TypeAlias = Callable[[SourceFile, Callable[[str], SourceFile | None]], Policy]
-"""Reads a policy; the second argument finds the files of the same commit that it names. Raises ManifestError."""
-
-POLICY_PATH = "reconciler.yaml"
-
-
-def standing_commit(world: World, *, base: str | None, ref: str | None, policy_ref: str | None) -> str | None:
+def open_trunk(
+    world: World, policy_at: PolicyAt, revision: Revision, *, base: str | None, ahead: bool = False
+) -> Trunk | None:
     """
-    The commit whose policy judges: what was there before the change under review. That is where the change left its
-    base, or else the commit before (the first parent), so that no change is judged by rules that it brings along.
+    The trusted line that a revision stands on: what its change left `base` at, or else its own commit, whose work tree
+    may be `ahead` of it. None where there is no commit yet.
     """
-    if policy_ref is not None and set(policy_ref) != {"0"}:
-        return policy_ref
-    if base is not None:
-        return world.source.fork(base, ref).commit
-    line = tuple(world.source.line(ref or "HEAD", (), 2))
-    return line[-1] if line else None
-
-
-def read_rules(world: World, parse: PolicyParser, *, standing: str | None, ref: str | None) -> Rules:
-    """
-    The rules that stand, of that commit, and beside them those that `ref` (None: the work tree) proposes, if they are
-    others. Raises ManifestError where either cannot be read: nothing is judged by half a policy.
-    """
-    source = world.source
-
-    def read(at: str | None) -> Policy | None:
-        file = source.file(at, POLICY_PATH)
-        return None if file is None else parse(file, lambda path: source.file(at, path))
-
-    if standing is None:
-        return Rules(proposed=read(ref))
-    before = _declared_before(world, standing)
-    commit = None if before is None else before.revision.commit
-    policy = replace(read(standing) or Policy(), commit=commit or Commit(standing))
-    proposed = read(ref) or Policy()
-    declared: Mapping[ModelName, Manifest] = {} if before is None else before.models
-    return Rules(
-        policy=policy,
-        proposed=None if proposed.text == policy.text and proposed.signers == policy.signers else proposed,
-        base=policy.commit,
-        owners={name: manifest.owners.value if manifest.owners else () for name, manifest in declared.items()},
-        tags={name: {key: tag.value for key, tag in manifest.tags.items()} for name, manifest in declared.items()},
-    )
-
-
-def _declared_before(world: World, commit: str) -> DesiredState | None:
-    """What the trusted side declares; where it cannot be read, nobody owns anything."""
-    try:
-        return declare(world, commit).desired
-    except ManifestError:
+    line = tuple(world.source.line("HEAD" if revision.commit is None else revision.commit, (), 1))
+    if not line:
         return None
+    tip = line[0] if base is None else world.source.fork(base, revision.commit).commit
+    return Trunk(world, policy_at, revision, tip, ahead or revision.commit != tip)
+
+
+def read_rules(trunk: Trunk | None, policy_at: PolicyAt, *, ref: str | None, policy_ref: str | None = None) -> Rules:
+    """
+    The rules that stand: those before the change in hand, and beside them those of `policy_ref`, which can add a policy
+    and replace none. `ref` (None: the work tree) may propose others. Raises ManifestError where one of these cannot be
+    read: nothing is judged by half a policy.
+    """
+    proposed = policy_at(ref)
+    if trunk is None:
+        return Rules(proposed=proposed)
+
+    def of(commit: Commit) -> Rules:
+        return rules_of(trunk, replace(policy_at(commit) or Policy(), commit=commit), commit)
+
+    known = trunk.before(0)
+    standing = trunk.at(1 if known is None else known)
+    if standing is None:
+        return Rules(proposed=proposed, trunk=trunk)
+    rules = of(standing.commit)
+    beside = () if policy_ref is None or set(policy_ref) == {"0"} else (of(Commit(policy_ref)),)
+    same = ((proposed or Policy()).text, (proposed or Policy()).signers) == (rules.policy.text, rules.policy.signers)
+    return replace(rules, proposed=None if same else proposed or Policy(), beside=beside)
 
 
 def judge_version(
@@ -242,7 +233,8 @@ def judge_version(
     if version is not None and version not in live.versions:
         raise ReconcilerError(f"{model} has no version {version}; the newest is {newest}.", "Name one that it has.")
     chosen = newest if version is None else version
-    return chosen, judge_one(world, live, chosen, desired, rules)
+    snapshot, pasts = with_past(rules, desired, RegistrySnapshot({model: live}))
+    return chosen, judge_one(world, snapshot.models[model], chosen, desired, rules, pasts.get(model))
 
 
 def find_drift(world: World, ref: str) -> Drift:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from reconciler.core.evidence import VersionFacts
     from reconciler.core.gate import Approval, CheckFacts, Loading
     from reconciler.core.policy import Check
+    from reconciler.core.records import Seal
     from reconciler.core.snapshot import RegistrySnapshot
 
 
@@ -56,12 +57,35 @@ class Fork:
     behind: int
 
 
+@dataclass(frozen=True, slots=True)
+class LineCommit:
+    """A commit on a line of first parents: whether it merges another line, and its time, in seconds since 1970."""
+
+    commit: Commit
+    merge: bool
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A commit on a line that changes files, and these files before and after it: None where there is none."""
+
+    commit: Commit
+    before: Mapping[str, bytes | None]
+    after: Mapping[str, bytes | None]
+
+
 class ManifestSource(Protocol):
     """A git repository."""
 
     @property
     def identity(self) -> RepositoryId:
         """The name under which it owns models: the repository's, and the folder's."""
+        ...
+
+    @property
+    def folder(self) -> object:
+        """The folder of manifests, from the top of the repository; `.` for the top itself."""
         ...
 
     def read(self, ref: str | None) -> Checkout:
@@ -96,6 +120,20 @@ class ManifestSource(Protocol):
         """
         ...
 
+    def first_parents(self, tip: Commit) -> tuple[LineCommit, ...]:
+        """
+        The commit, and those before it as its branch saw them, newest first, to the very first. Raises ReconcilerError
+        where the clone is too shallow to tell.
+        """
+        ...
+
+    def steps(self, tip: Commit, path: str | None = None) -> Iterable[Step]:
+        """
+        Those of these commits that change something below `path` (None: the folder of manifests; empty: anything), the
+        newest first, with the YAML files, or the one file, that they change.
+        """
+        ...
+
     def relation(self, commit: Commit, other: Commit) -> Relation:
         """How `commit` stands to `other`: ANCESTOR means that `other` contains it. UNKNOWN where git cannot tell."""
         ...
@@ -127,6 +165,11 @@ class Registry(Protocol):
     @property
     def uri(self) -> str:
         """Where it is, fit to be shown: without user name and password."""
+        ...
+
+    @property
+    def workspace(self) -> str:
+        """The part of the registry that is worked in, where it has several; else empty."""
         ...
 
     def snapshot(self, wanted: Wanted) -> "RegistrySnapshot":
@@ -235,6 +278,28 @@ class Holder:
     run: str = ""
 
 
+class Memory(Protocol):
+    """What the applies of a repository remember of each other, beside their lock. Raises LockError."""
+
+    def heads(self) -> frozenset[Commit]:
+        """
+        The commits that applies began with, the last ones: what came between two of them came to an apply together.
+        """
+        ...
+
+
+class Seals(Protocol):
+    """Who verifies signatures on records."""
+
+    def verified(self, claims: "Iterable[tuple[bytes, Seal, str]]", signers: str) -> tuple[bool, ...]:
+        """
+        For each of some signed bytes, their signature and the time they say they were signed (RFC 3339): whether it is
+        by a key that the allowed-signers text lists for records, and lists for that time. Raises ReconcilerError where
+        nothing can be verified.
+        """
+        ...
+
+
 class Lease(Protocol):
     """A lock that is held. `applied` is the last commit that anyone applied under it."""
 
@@ -329,3 +394,5 @@ class World:
     reviews: Reviewers | None = None
     checks: Checks | None = None
     benches: Benches | None = None
+    memory: Memory | None = None
+    seals: Seals | None = None

@@ -3,12 +3,13 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
     from reconciler.checking import Sign
     from reconciler.core.gate import Gate
     from reconciler.core.plan import PlanOptions
+    from reconciler.core.desired import Manifest, Revision
     from reconciler.core.policy import Policy, PolicySettings
     from reconciler.judging import Rules
     from reconciler.pipeline import Reviewed
     from reconciler.render.json import PlanDocument
+    from reconciler.trust import PolicyAt
 
 
 class LockKind(StrEnum):
@@ -114,7 +117,7 @@ def _policy_settings(settings: Settings, base: str | None, ref: str | None) -> "
     from reconciler.adapters.git_source import open_source
     from reconciler.adapters.policy_yaml import parse_policy
     from reconciler.core.policy import PolicySettings
-    from reconciler.planning import POLICY_PATH
+    from reconciler.trust import POLICY_PATH
 
     source = open_source(settings.manifests or Path("manifests"), settings.repository or "-", settings.remote)
     if not source.repo.head.is_valid():
@@ -157,7 +160,18 @@ def _manifest_parser() -> ManifestParser:
     from reconciler.adapters.manifest_yaml import parse
 
     build = gate_builder()
-    return lambda files: parse(files, build)
+    known: dict[SourceFile, tuple[tuple[Manifest, ...], tuple[Problem, ...]]] = {}
+
+    def parse_each(files: Iterable[SourceFile]) -> "tuple[tuple[Manifest, ...], tuple[Problem, ...]]":
+        """Each file once, however many commits have it."""
+        read: list[tuple[tuple[Manifest, ...], tuple[Problem, ...]]] = []
+        for file in files:
+            if file not in known:
+                known[file] = parse([file], build)
+            read.append(known[file])
+        return tuple(chain.from_iterable(f for f, _ in read)), tuple(chain.from_iterable(p for _, p in read))
+
+    return parse_each
 
 
 class SignKind(StrEnum):
@@ -198,24 +212,49 @@ def trusted_files(world: World, commit: Commit | None) -> Generator[str]:
         yield str(folder)
 
 
-def load_rules(
-    world: World, *, base: str | None = None, ref: str | None = None, policy_ref: str | None = None
-) -> "Rules":
-    """The rules that judge a change, as `planning.read_rules` gives them. Raises ManifestError for a wrong policy."""
+def policy_reader(world: World) -> "PolicyAt":
+    """Reads the policy of a commit, or of the work tree, each once."""
     from reconciler.adapters.policy_yaml import parse_policy, signers_path
-    from reconciler.planning import read_rules, standing_commit
+    from reconciler.trust import POLICY_PATH
 
-    def parse(file: SourceFile, beside: Callable[[str], SourceFile | None]) -> "Policy":
+    known: dict[tuple[bytes, str], Policy] = {}
+
+    def policy_at(ref: str | None) -> "Policy | None":
+        file = world.source.file(ref, POLICY_PATH)
+        if file is None:
+            return None
         named = signers_path(file)
-        signers = None if named is None else beside(named)
-        text = "" if signers is None else signers.data.decode("utf-8", "replace")
-        policy, problems = parse_policy(file, gate_builder(), text)
-        if policy is None or any(problem.severity is Severity.ERROR for problem in problems):
-            raise ManifestError(problems)
-        return policy
+        beside = None if named is None else world.source.file(ref, named)
+        text = "" if beside is None else beside.data.decode("utf-8", "replace")
+        if (file.data, text) not in known:
+            policy, problems = parse_policy(file, gate_builder(), text)
+            if policy is None or any(problem.severity is Severity.ERROR for problem in problems):
+                raise ManifestError(problems)
+            known[file.data, text] = replace(policy, signers_path=named or "")
+        return known[file.data, text]
 
-    standing = standing_commit(world, base=base, ref=ref, policy_ref=policy_ref)
-    return read_rules(world, parse, standing=standing, ref=ref)
+    return policy_at
+
+
+def load_rules(
+    world: World,
+    revision: "Revision",
+    *,
+    base: str | None = None,
+    ref: str | None = None,
+    policy_ref: str | None = None,
+    ahead: bool = False,
+) -> "Rules":
+    """
+    The rules that judge a revision, as `planning.read_rules` gives them. `ahead` says that what is judged comes after
+    it. Raises ManifestError for a wrong policy.
+    """
+    from reconciler.planning import open_trunk, read_rules
+
+    policy_at = policy_reader(world)
+    return read_rules(
+        open_trunk(world, policy_at, revision, base=base, ahead=ahead), policy_at, ref=ref, policy_ref=policy_ref
+    )
 
 
 def open_forge(kind: ForgeKind, environment: Mapping[str, str]) -> Forge | None:

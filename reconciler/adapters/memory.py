@@ -21,6 +21,7 @@ class MemoryRegistry:
 
     models: dict[ModelName, ModelSnapshot] = field(default_factory=dict[ModelName, ModelSnapshot])
     uri: str = "memory://"
+    workspace: str = ""
     lock: Lock = field(default_factory=Lock)
 
     def snapshot(self, wanted: Wanted) -> RegistrySnapshot:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
-from reconciler.core.check_record import Seal, SealKind
+from reconciler.core.records import Seal, SealKind
 from reconciler.errors import ReconcilerError
 
 KEY_VARIABLE: Final = "RECONCILER_CHECK_HMAC_KEY"

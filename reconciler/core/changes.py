@@ -79,8 +79,7 @@ class RecordProvenance:
 class TransitionStage:
     """
     Move a version to a stage. `exclusive` archives every other occupant in the same transaction
-    (`archive_existing_versions=True`): `archives` says which those are. `rollback` marks a return to a stage that the
-    version has held before.
+    (`archive_existing_versions=True`): `archives` says which those are.
     """
 
     model: ModelName
@@ -89,7 +88,6 @@ class TransitionStage:
     after: Stage
     exclusive: bool = False
     archives: tuple[Version, ...] = ()
-    rollback: bool = False
 
 
 @dataclass(frozen=True, slots=True)

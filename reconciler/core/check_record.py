@@ -13,7 +13,7 @@ from typing import Any
 
 from reconciler.core.gate import CheckRecord
 from reconciler.core.names import MAX_TAG_VALUE, OUR_TAG_PREFIX, ModelName, Version
-from reconciler.core.records import as_object, as_text, compact
+from reconciler.core.records import Seal, as_object, as_text, canonical, compact, read_seal, seal_document
 
 CHECK_TAG_PREFIX = f"{OUR_TAG_PREFIX}check."
 CHECK_NAME_PATTERN = r"^[A-Za-z0-9](?:[.]?[A-Za-z0-9_-]){0,99}$"
@@ -33,20 +33,6 @@ class CheckOutcome(StrEnum):
     FAILED = "failed"
     ERROR = "error"
     TIMEOUT = "timeout"
-
-
-class SealKind(StrEnum):
-    HMAC = "hmac"
-    SSH = "ssh"
-
-
-@dataclass(frozen=True, slots=True)
-class Seal:
-    """A signature on a record. `key` tells which key made it, and does not give it away."""
-
-    kind: SealKind
-    key: str
-    value: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +142,7 @@ def decode_record(key: str, text: str) -> Recorded | None:
         told = as_object(json.loads(text, object_pairs_hook=_without_doubles))
         if told.keys() ^ _KEYS or _count(told["format"]) != 1:
             return None
-        seal = None if told["signature"] is None else _seal(as_object(told["signature"]))
+        seal = read_seal(told["signature"])
         record = Recorded(
             check=as_text(told["check"]),
             ran=as_text(told["ran"]),
@@ -187,8 +173,7 @@ def signed_bytes(model: ModelName, version: Version, record: Recorded) -> bytes:
     What a signature is made of: everything but itself, and the model and version, so that a record that is copied to
     another one does not verify.
     """
-    told = {**_fields(record), "model": model, "version": version, "purpose": "reconciler-check"}
-    return json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode("ascii")
+    return canonical({**_fields(record), "model": model, "version": version, "purpose": "reconciler-check"})
 
 
 _KEYS = frozenset(
@@ -214,15 +199,7 @@ def _fields(record: Recorded) -> dict[str, object]:
 
 
 def _encoded(record: Recorded) -> str:
-    seal = record.seal
-    told = None if seal is None else {"kind": seal.kind.value, "key": seal.key, "value": seal.value}
-    return compact({**_fields(record), "signature": told})
-
-
-def _seal(told: Mapping[str, Any]) -> Seal:
-    if told.keys() ^ {"kind", "key", "value"}:
-        raise KeyError("not a signature")
-    return Seal(SealKind(as_text(told["kind"])), as_text(told["key"]), as_text(told["value"]))
+    return compact({**_fields(record), "signature": seal_document(record.seal)})
 
 
 def _number(value: float) -> float | str:

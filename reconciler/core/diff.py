@@ -19,10 +19,13 @@ from reconciler.core.changes import (
     simulate_all,
 )
 from reconciler.core.desired import Manifest, Pin, Revision
-from reconciler.core.gate import Verdict
+from reconciler.core.entrances import entrances, occupants
+from reconciler.core.gate import Entrance, Verdict
 from reconciler.core.names import MAX_TAG_VALUE, AliasName, ModelName, Slot, Stage, Version, alias_slot
+from reconciler.core.past import Past
 from reconciler.core.snapshot import (
     READY,
+    Identity,
     ModelSnapshot,
     Ownership,
     Placement,
@@ -73,19 +76,11 @@ class Blocker:
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
-    """Which version a number means: a model that was deleted and registered again counts from 1 once more."""
-
-    version: Version
-    run_id: str
-    created_at: int
-
-
-@dataclass(frozen=True, slots=True)
 class ModelPlan:
     """
     The ordered calls for one model; where it cannot be brought to what is declared, there are none. `identities` are
-    those of the versions they touch. `verdicts` are what the gates said; one that blocks keeps the model as it is.
+    those of the versions they touch, and `entrances` what they bring into slots, or what is newly declared there.
+    `verdicts` are what the gates said; one that blocks keeps the model as it is.
     """
 
     model: ModelName
@@ -93,6 +88,8 @@ class ModelPlan:
     blockers: tuple[Blocker, ...] = ()
     identities: tuple[Identity, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
+    entrances: tuple[Entrance, ...] = ()
+    past: Past | None = field(default=None, compare=False, repr=False)
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -123,13 +120,21 @@ class _Bound:
 
 
 def diff(
-    manifest: Manifest | None, live: ModelSnapshot | None, revision: Revision, *, name: ModelName, adopt: bool = False
+    manifest: Manifest | None,
+    live: ModelSnapshot | None,
+    revision: Revision,
+    *,
+    name: ModelName,
+    adopt: bool = False,
+    past: Past | None = None,
 ) -> ModelPlan:
     """
     The calls that turn `live` into what `manifest` declares, in the order in which they are to be made: Production is
     filled before anything leaves it, other active stages wherever the calls allow it, and our record of what we govern
-    is written before, and narrowed after, everything it speaks of, so that a crash between any two calls is mended by
-    planning again. `adopt` takes a model over from another repository's ownership record.
+    is widened before, and narrowed after, everything it speaks of, so that a crash between any two calls is mended by
+    planning again. It names the commit only at the end: an apply that broke off is not one. `adopt` takes a model over
+    from another repository's ownership record. `past` tells what is where this declaration put it; without it, all of
+    what is in place counts as that.
     """
     owned = live.owned_by(revision.repository) if live else None
     if manifest is None:
@@ -146,7 +151,7 @@ def diff(
     final = Ownership(
         revision.repository, governed_stages(manifest.stages), tuple(sorted(manifest.aliases)), revision.commit
     )
-    widest = _union(final, owned)
+    widest = replace(_union(final, owned), commit=owned.commit if owned else None)
     if len(encode_owner(widest)) > MAX_TAG_VALUE:
         blockers.append(
             Blocker(
@@ -161,10 +166,10 @@ def diff(
         return ModelPlan(name, blockers=tuple(blockers))
 
     before = live if live is not None else ModelSnapshot(name)
-    work = [
-        *_descriptions(manifest, bound, before),
-        *_Moves(manifest, bound, before, targets, revision).proposals(owned),
-    ]
+    moves = _Moves(manifest, bound, before, targets, revision, past)
+    # Records of what is there come first: a new description sets MLflow's time of the version, which tells found from
+    # moved by hand.
+    work = [*moves.records(), *_descriptions(manifest, bound, before), *moves.proposals(owned)]
     if not work and owned is not None and owned.governs_like(final):
         return ModelPlan(name)
 
@@ -175,7 +180,8 @@ def diff(
     proposals.extend(work)
     if widest != final:
         proposals.append(Proposal(Claim(name, widest, final), governed))
-    return ModelPlan(name, tuple(proposals), identities=tuple(_identities(work, before)))
+    entering = entrances(manifest, before, (p.change for p in work), past)
+    return ModelPlan(name, tuple(proposals), identities=tuple(_identities(work, before)), entrances=entering, past=past)
 
 
 def _identities(work: Iterable[Proposal], live: ModelSnapshot) -> Iterator[Identity]:
@@ -189,8 +195,7 @@ def _identities(work: Iterable[Proposal], live: ModelSnapshot) -> Iterator[Ident
             case _:
                 pass
     for number in sorted(touched):
-        version = live.versions[number]
-        yield Identity(number, version.run_id, version.created_at)
+        yield live.versions[number].identity
 
 
 def _union(final: Ownership, owned: Ownership | None) -> Ownership:
@@ -451,15 +456,37 @@ class _Moves:
         live: ModelSnapshot,
         targets: Mapping[Version, _Target],
         revision: Revision,
+        past: Past | None,
     ) -> None:
         self.manifest = manifest
         self.bound = bound
         self.live = live
         self.targets = targets
         self.revision = revision
+        self.past = past
         self.stage_now = {version: snapshot.stage for version, snapshot in live.versions.items()}
         self.unrecorded = self._placements()
         self.out: list[Proposal] = []
+
+    def records(self) -> list[Proposal]:
+        """
+        The records of what is in a slot already and not yet known to be there by this declaration: what is found at
+        adoption, what was moved by hand and is now declared, what an older release put there.
+        """
+        for slot, version in self._unknown():
+            self._note(version, slot, self.live.versions[version].stage if not slot.startswith("@") else f"v{version}")
+            self._record(version)
+        out, self.out = self.out, []
+        return out
+
+    def _unknown(self) -> Iterator[tuple[Slot, Version]]:
+        if self.past is None:
+            return
+        pinned = [(stage.value, v) for stage, pins in self.bound.stages.items() if stage.active for v in pins]
+        pinned += [(alias_slot(alias), v) for alias, (v, _) in sorted(self.bound.aliases.items()) if v is not None]
+        for slot, version in pinned:
+            if version in occupants(self.live, slot) and not self.past.recorded(self.live, slot, version):
+                yield slot, version
 
     def proposals(self, owned: Ownership | None) -> list[Proposal]:
         entering = self._entrants(Stage.STAGING)
@@ -497,7 +524,6 @@ class _Moves:
             target.stage,
             exclusive,
             archives,
-            rollback=self._returns(version, target.stage),
         )
         self.out.append(Proposal(transition, target.because, self.targets[archives[0]].because if archives else None))
         self.stage_now[version] = target.stage
@@ -516,26 +542,35 @@ class _Moves:
             v in self.targets and self.targets[v].stage is Stage.ARCHIVED for v in others
         )
 
-    def _returns(self, version: Version, stage: Stage) -> bool:
-        was = self.live.versions[version]
-        return stage.active and was.stage is not Stage.PRODUCTION and was.has_held(stage)
-
     def _placements(self) -> dict[Version, list[Placement]]:
         """What is to be recorded of each version that moves or that an alias comes to name: once, before it does."""
-        repository, commit, author = self.revision.repository, self.revision.commit, self.revision.author
-        found: dict[Version, list[Placement]] = {}
-
-        def note(version: Version, slot: Slot, before: str) -> None:
-            found.setdefault(version, []).append(Placement(slot, repository, commit, before, author))
-
+        self.unrecorded = dict[Version, list[Placement]]()
         for version, target in sorted(self.targets.items()):
             if self.stage_now[version] is not target.stage:
-                note(version, target.stage, self.stage_now[version])
+                self._note(version, target.stage, self.stage_now[version])
         for alias, (version, _) in sorted(self.bound.aliases.items()):
             named = self.live.aliases.get(alias)
             if version is not None and version != named:
-                note(version, alias_slot(alias), "" if named is None else f"v{named}")
-        return found
+                self._note(version, alias_slot(alias), "" if named is None else f"v{named}")
+        return self.unrecorded
+
+    def _note(self, version: Version, slot: Slot, before: str) -> None:
+        past, known = self.past, self.live.versions[version]
+        if past is not None and past.recorded(self.live, slot, version):
+            # It is being put back: how it came there is recorded.
+            return
+        repository, commit, author = self.revision.repository, self.revision.commit, self.revision.author
+        placement = Placement(slot, repository, commit, before, author, sequence=_next(known))
+        if past is not None:
+            placement = replace(
+                placement,
+                found=version in occupants(self.live, slot),
+                identity=known.identity,
+                registry=past.registry,
+                workspace=past.workspace,
+                proven=True,
+            )
+        self.unrecorded.setdefault(version, []).append(placement)
 
     def _record(self, version: Version) -> None:
         placements = self.unrecorded.pop(version, None)
@@ -566,12 +601,17 @@ class _Moves:
                 self.out.append(Proposal(DeleteAlias(self.live.name, alias, before), because))
 
 
+def _next(version: VersionSnapshot) -> int:
+    return 1 + max((placement.sequence for placement in version.provenance.values()), default=0)
+
+
 def leftover(
     manifest: Manifest | None,
     live: ModelSnapshot | None,
     revision: Revision,
     changes: Iterable[Change],
     name: ModelName,
+    past: Past | None = None,
 ) -> tuple[Change, ...]:
     """What would still be to do after the calls: empty, or the plan is wrong."""
-    return diff(manifest, simulate_all(live, changes), revision, name=name, adopt=True).changes
+    return diff(manifest, simulate_all(live, changes), revision, name=name, adopt=True, past=past).changes

@@ -12,18 +12,34 @@ from reconciler.errors import Location
 T = TypeVar("T")
 
 
+class Kind(StrEnum):
+    """How a version comes into a slot; `core/entrances.py` says which it is."""
+
+    NEW = "new"
+    ROLLBACK = "rollback"
+    RESTORATION = "restoration"
+    FOUND = "found"
+
+
 @dataclass(frozen=True, slots=True)
 class Entrance:
     """
     A version about to become visible in a slot: what gates judge. `incumbent` is the one that consumers find there now,
-    or None. `rollback` where our records show that the version has held the slot before.
+    or None. `moves` is False where it is there already and only now declared. `unproven` says which unsigned evidence
+    a rollback, a restoration or a find rests on, or nothing.
     """
 
     model: ModelName
     candidate: Version
     slot: Slot
     incumbent: Version | None = None
-    rollback: bool = False
+    kind: Kind = Kind.NEW
+    moves: bool = True
+    unproven: str = ""
+
+    @property
+    def rollback(self) -> bool:
+        return self.kind is Kind.ROLLBACK
 
     def __str__(self) -> str:
         return f"{self.model} v{self.candidate} into {self.slot}"

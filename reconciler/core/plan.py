@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from enum import StrEnum
@@ -25,7 +25,9 @@ from reconciler.core.changes import (
 )
 from reconciler.core.desired import DesiredState, Manifest, Revision
 from reconciler.core.diff import Blocker, ModelPlan, Proposal, Reason, diff, leftover
-from reconciler.core.names import ModelName, Stage, Version, alias_slot
+from reconciler.core.gate import Kind
+from reconciler.core.names import ModelName, Slot, Stage, Version, alias_slot
+from reconciler.core.past import Past
 from reconciler.core.snapshot import ModelSnapshot, Ownership, RegistrySnapshot, UnreadableRecord
 from reconciler.errors import BlockedError, ReconcilerError
 
@@ -59,6 +61,9 @@ class Verb(StrEnum):
     CREATE = "create"
     PROMOTE = "promote"
     ROLL_BACK = "roll back"
+    RESTORE = "restore"
+    ADMIT = "admit"
+    FIND = "find"
     DEMOTE = "demote"
     ARCHIVE = "archive"
     UNSTAGE = "unstage"
@@ -102,6 +107,8 @@ class Summary:
     unchanged: int = 0
     blocked: int = 0
 
+
+NO_PASTS: Mapping[ModelName, Past] = {}
 
 MODEL_DIGEST = 20
 """Hexadecimal digits of a model's own digest: 80 bits."""
@@ -153,20 +160,20 @@ class Plan:
     @property
     def model_digests(self) -> frozenset[str]:
         """The digests of the models that have calls, each by itself and cut to what still tells them apart."""
-        return frozenset(digest_of([model])[:MODEL_DIGEST] for model in self.models if model.changes)
+        return frozenset(digest_of([model])[:MODEL_DIGEST] for model in self.models if needs_review(model))
 
     @property
     def summary(self) -> Summary:
         effects = [effect for model in self.models if not model.blocked for effect in effects_of(model)]
-        count = {verb: sum(effect.verb is verb for effect in effects) for verb in Verb}
+        versions = [effect for effect in effects if not isinstance(effect.change, SetAlias | DeleteAlias)]
+        count = {verb: sum(effect.verb is verb for effect in versions) for verb in Verb}
         named = (Verb.PROMOTE, Verb.ARCHIVE, Verb.ROLL_BACK)
-        aliases = (Verb.SET_ALIAS, Verb.MOVE_ALIAS, Verb.DELETE_ALIAS)
         return Summary(
             promote=count[Verb.PROMOTE],
             archive=count[Verb.ARCHIVE],
             roll_back=count[Verb.ROLL_BACK],
-            aliases=sum(count[verb] for verb in aliases),
-            other=sum(number for verb, number in count.items() if verb not in (*named, *aliases)),
+            aliases=len(effects) - len(versions),
+            other=len(versions) - sum(count[verb] for verb in named),
             unchanged=self.governed - sum(model.model in self._governed_names() for model in self.models),
             blocked=sum(model.blocked for model in self.models),
         )
@@ -179,10 +186,16 @@ class UnsoundPlanError(BlockedError):
     """The plan would break a promise of its own: a fault of ours, found before anything was written."""
 
 
-def build_plan(desired: DesiredState, snapshot: RegistrySnapshot, options: PlanOptions = PlanOptions()) -> Plan:
+def build_plan(
+    desired: DesiredState,
+    snapshot: RegistrySnapshot,
+    options: PlanOptions = PlanOptions(),
+    pasts: Mapping[ModelName, Past] = NO_PASTS,
+) -> Plan:
     """
-    The one plan for this desired state and this snapshot, proven by replay. Raises BlockedError where nothing is
-    declared but the registry holds models of ours, and UnsoundPlanError where the proof fails.
+    The one plan for this desired state, this snapshot and what trusted history says of each model, proven by replay.
+    Raises BlockedError where nothing is declared but the registry holds models of ours, and UnsoundPlanError where the
+    proof fails.
     """
     repository = desired.revision.repository
     orphans = {name for name, live in snapshot.models.items() if live.owned_by(repository)} - desired.models.keys()
@@ -197,8 +210,9 @@ def build_plan(desired: DesiredState, snapshot: RegistrySnapshot, options: PlanO
     models: list[ModelPlan] = []
     for name in names:
         manifest, live = desired.models.get(name), snapshot.models.get(name)
-        model = diff(manifest, live, desired.revision, name=name, adopt=options.adopt)
-        prove(model, manifest, live, desired.revision)
+        past = pasts.get(name)
+        model = diff(manifest, live, desired.revision, name=name, adopt=options.adopt, past=past)
+        prove(model, manifest, live, desired.revision, past)
         if model.proposals or model.blocked:
             models.append(model)
     governed = sum(name in desired.models for name in names)
@@ -220,7 +234,13 @@ def _refuse_unknown_targets(targets: Iterable[str], known: Set[ModelName]) -> No
             raise ReconcilerError(f"No manifest declares {target}, and this repository does not own it.", fix)
 
 
-def prove(model: ModelPlan, manifest: Manifest | None, live: ModelSnapshot | None, revision: Revision) -> None:
+def prove(
+    model: ModelPlan,
+    manifest: Manifest | None,
+    live: ModelSnapshot | None,
+    revision: Revision,
+    past: Past | None = None,
+) -> None:
     """
     Replay the calls on the snapshot and check every prefix: Production is never found empty unless it was or is to be,
     never holds two where one is declared, Staging and aliases do not vanish on the way, and nothing is left to do at
@@ -231,7 +251,7 @@ def prove(model: ModelPlan, manifest: Manifest | None, live: ModelSnapshot | Non
     states = list(_prefixes(live, model.changes))
     if broken := broken_promise(manifest, states):
         raise UnsoundPlanError(f"The plan for {model.model} would break a promise: {broken}.", "Please report this.")
-    if rest := leftover(manifest, live, revision, model.changes, model.model):
+    if rest := leftover(manifest, live, revision, model.changes, model.model, past):
         raise UnsoundPlanError(
             f"The plan for {model.model} would leave something to do: {rest[0]}.", "Please report this."
         )
@@ -293,8 +313,36 @@ def _moves_production(model: ModelPlan, live: ModelSnapshot | None) -> bool:
 
 
 def effects_of(model: ModelPlan) -> tuple[Effect, ...]:
-    """What a reader sees of one model's calls, in the order of the calls that bring it about."""
-    return tuple(effect for proposal in model.proposals for effect in _effects(proposal, model))
+    """
+    What a reader sees of one model's calls, in the order of the calls that bring it about, and of what is newly
+    declared where it is already.
+    """
+    of_calls = (effect for proposal in model.proposals for effect in _effects(proposal, model))
+    return (*of_calls, *_unmoved_effects(model))
+
+
+def _unmoved_effects(model: ModelPlan) -> Iterable[Effect]:
+    for entrance in model.entrances:
+        if entrance.moves:
+            continue
+        proposal = next(
+            p
+            for p in model.proposals
+            if isinstance(p.change, RecordProvenance) and p.change.version == entrance.candidate
+        )
+        verb = _ENTERS.get(entrance.kind, Verb.ADMIT)
+        version = f"v{entrance.candidate}"
+        subject, where = (entrance.slot, version) if entrance.slot.startswith("@") else (version, entrance.slot)
+        yield Effect(model.model, verb, subject, where, where, proposal.because, proposal.change)
+
+
+_ENTERS = {Kind.ROLLBACK: Verb.ROLL_BACK, Kind.RESTORATION: Verb.RESTORE, Kind.FOUND: Verb.FIND}
+"""What an entrance of a kind is called; a new one by what it does."""
+
+
+def _enters(model: ModelPlan, version: Version, slot: Slot) -> Verb | None:
+    kinds = [e.kind for e in model.entrances if (e.candidate, e.slot) == (version, slot) and e.moves]
+    return _ENTERS.get(kinds[0]) if kinds else None
 
 
 def _effects(proposal: Proposal, model: ModelPlan) -> Iterable[Effect]:
@@ -322,7 +370,8 @@ def _effects(proposal: Proposal, model: ModelPlan) -> Iterable[Effect]:
             yield from _stage_effects(proposal, change, model)
         case SetAlias():
             before = None if change.before is None else f"v{change.before}"
-            verb = Verb.SET_ALIAS if before is None else Verb.MOVE_ALIAS
+            moved = Verb.SET_ALIAS if before is None else Verb.MOVE_ALIAS
+            verb = _enters(model, change.after, alias_slot(change.alias)) or moved
             yield effect(verb, f"@{change.alias}", before, f"v{change.after}")
         case DeleteAlias():
             yield effect(Verb.DELETE_ALIAS, f"@{change.alias}", f"v{change.before}", None)
@@ -359,7 +408,7 @@ def _stage_effects(proposal: Proposal, change: TransitionStage, model: ModelPlan
     before = swapped or change.before
     yield Effect(
         model.model,
-        _stage_verb(before, change),
+        _enters(model, change.version, change.after.value) or _stage_verb(before, change),
         f"v{change.version}",
         before,
         change.after,
@@ -382,7 +431,7 @@ def _stage_verb(before: Stage, change: TransitionStage) -> Verb:
         case Stage.STAGING if before is Stage.PRODUCTION:
             return Verb.DEMOTE
         case _:
-            return Verb.ROLL_BACK if change.rollback else Verb.PROMOTE
+            return Verb.PROMOTE
 
 
 def digest_of(models: Iterable[ModelPlan]) -> str:
@@ -393,6 +442,7 @@ def digest_of(models: Iterable[ModelPlan]) -> str:
             [_essence(c) for c in model.changes if _counts(c)],
             sorted(b.code for b in model.blockers),
             [asdict(identity) for identity in model.identities],
+            [[e.candidate, e.slot, e.kind] for e in model.entrances if not e.moves],
         ]
         for model in models
     ]
@@ -402,6 +452,11 @@ def digest_of(models: Iterable[ModelPlan]) -> str:
 def fingerprint(models: Iterable[ModelSnapshot | None]) -> str:
     """What some models looked like, as one word: any difference that a plan could depend on makes it another one."""
     return _sha256([None if model is None else _state(model) for model in models])
+
+
+def needs_review(model: ModelPlan) -> bool:
+    """Whether a model's calls do something that a reviewer is to see, besides our own records."""
+    return any(_counts(change) for change in model.changes) or bool(model.entrances)
 
 
 def _counts(change: Change) -> bool:
@@ -414,7 +469,6 @@ def _counts(change: Change) -> bool:
 
 def _essence(change: Change) -> list[object]:
     facts = asdict(change)
-    facts.pop("rollback", None)
     for record in ("before", "after"):
         if isinstance(facts.get(record), dict):
             facts[record].pop("commit", None)

@@ -1,5 +1,6 @@
 """The policy: which gates guard which slots, and what else a repository's owners lay down."""
 
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -74,9 +75,15 @@ class Policy:
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     checks: Mapping[str, Check] = field(default_factory=dict[str, Check])
     signers: str = ""
+    signers_path: str = ""
     path: str = "reconciler.yaml"
     commit: Commit | None = None
     text: str = ""
+
+    @property
+    def names_signers(self) -> bool:
+        """Whether records must be signed."""
+        return bool(listed_for(RECORDS, self.signers))
 
     def guards(self, model: ModelName, slot: Slot, *tags: Mapping[str, str]) -> tuple[Guard, ...]:
         """
@@ -89,6 +96,26 @@ class Policy:
             if rule.guards_slot(slot) and any(rule.applies_to(model, one) for one in tags)
             for guard in rule.guards
         )
+
+
+RECORDS = "reconciler-record"
+"""The namespace of signatures on our records."""
+
+_NAMESPACES = re.compile(r'(?i)(?:^|[\s,])namespaces="([^"]*)"')
+
+
+def listed_for(namespace: str, signers: str) -> tuple[str, ...]:
+    """
+    The lines of an allowed-signers text that list a key for this namespace by name. A line without `namespaces` is a
+    person's, for signed commits, and whoever may approve may not vouch for our records.
+    """
+    return tuple(
+        line
+        for line in signers.splitlines()
+        if not line.lstrip().startswith("#")
+        and (option := _NAMESPACES.search(line))
+        and any(fnmatchcase(namespace, pattern.strip()) for pattern in option[1].split(",") if pattern.strip() != "*")
+    )
 
 
 def matches(pattern: str, text: str) -> bool:

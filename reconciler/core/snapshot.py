@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Any, TypeAlias, cast
 
 from reconciler.core.names import (
@@ -15,7 +15,7 @@ from reconciler.core.names import (
     Stage,
     Version,
 )
-from reconciler.core.records import as_object, as_text, compact
+from reconciler.core.records import Seal, as_object, as_text, canonical, compact, read_seal, seal_document
 
 OWNER_TAG = "reconciler.owner"
 PROVENANCE_TAG = "reconciler.provenance"
@@ -50,11 +50,27 @@ OwnerRecord: TypeAlias = Ownership | UnreadableRecord
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """
+    Which version a number means: a model that was deleted and registered again counts from 1 once more. `source` is a
+    digest of where its files are.
+    """
+
+    version: Version
+    run_id: str
+    created_at: int
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Placement:
     """
     How a version came into a slot. `before` is where it was, for a stage, or what the alias named, for an alias.
     `applied_at` is RFC 3339 in UTC; `plan` is the digest of the plan that was carried out; `override` says which gates'
-    no was overridden for it, on whose word and why.
+    no was overridden for it, on whose word and why; `passed` names the gates that had nothing against it.
+
+    `identity` and `registry` say of which version in which registry this is: a record that was copied to another one
+    proves nothing there. `sequence` counts the placements of a version. `proven` is set by whoever verified `seal`.
     """
 
     slot: Slot
@@ -65,6 +81,14 @@ class Placement:
     applied_at: str = ""
     plan: str = ""
     override: str = ""
+    passed: tuple[str, ...] = ()
+    found: bool = False
+    identity: Identity | None = None
+    registry: str = ""
+    workspace: str = ""
+    sequence: int = 0
+    seal: Seal | None = None
+    proven: bool = field(default=False, compare=False)
 
 
 Provenance: TypeAlias = Mapping[Slot, Placement]
@@ -86,20 +110,16 @@ class VersionSnapshot:
     created_at: int = 0
     provenance: Provenance = field(default_factory=dict[Slot, Placement])
     updated_at: int = field(default=0, compare=False)
+    source: str = ""
+
+    @property
+    def identity(self) -> Identity:
+        return Identity(self.version, self.run_id, self.created_at, self.source)
 
     def placed_by(self, repository: RepositoryId) -> bool:
         """Whether that repository put the version into the stage it is in."""
         placement = self.provenance.get(self.stage)
         return placement is not None and placement.repository == repository
-
-    def has_held(self, stage: Stage) -> bool:
-        """
-        Whether our records show that the version was in the stage before. A placement that begins where the version is
-        still was written down and not made: something broke off in between.
-        """
-        placement = self.provenance.get(stage)
-        made = placement is not None and placement.before != self.stage
-        return made or any(p.before == stage for p in self.provenance.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,50 +188,78 @@ def decode_owner(text: str) -> OwnerRecord:
 
 def encode_provenance(provenance: Provenance) -> str:
     """The value of the tag `reconciler.provenance`."""
-    return compact(
-        {
-            "format": 1,
-            "slots": {
-                slot: {
-                    "commit": p.commit,
-                    "author": p.author,
-                    "applied_at": p.applied_at,
-                    "plan": p.plan,
-                    "repository": p.repository,
-                    "before": p.before,
-                    **({"override": p.override} if p.override else {}),
-                }
-                for slot, p in sorted(provenance.items())
-            },
-        }
-    )
+    slots = {slot: {**_fields(p), "signature": seal_document(p.seal)} for slot, p in sorted(provenance.items())}
+    return compact({"format": 2, "slots": slots})
+
+
+def signed_bytes(model: ModelName, placement: Placement) -> bytes:
+    """
+    What the signature on a placement is made of: everything but itself, and the model, so that a record that is copied
+    to another version, model or registry does not verify.
+    """
+    document = {**_fields(placement), "slot": placement.slot, "model": model, "purpose": "reconciler-record"}
+    return canonical(document)
+
+
+def _fields(p: Placement) -> dict[str, object]:
+    identity = p.identity
+    return {
+        "commit": p.commit,
+        "author": p.author,
+        "applied_at": p.applied_at,
+        "plan": p.plan,
+        "repository": p.repository,
+        "before": p.before,
+        **({"override": p.override} if p.override else {}),
+        **({"passed": list(p.passed)} if p.passed else {}),
+        **({"found": True} if p.found else {}),
+        **({"workspace": p.workspace} if p.workspace else {}),
+        "registry": p.registry,
+        "sequence": p.sequence,
+        "version": None if identity is None else [*astuple(identity)],
+    }
 
 
 def decode_provenance(text: str) -> Provenance:
     """
-    The placements in a tag `reconciler.provenance`. One that cannot be read counts as none: it then proves nothing, so
-    nothing is archived because of it.
+    The placements in a tag `reconciler.provenance`, of this release or the one before. One that cannot be read counts
+    as none: it then proves nothing, so nothing is archived because of it.
     """
     try:
         record = as_object(json.loads(text))
-        if record["format"] != 1:
+        if record["format"] not in {1, 2}:
             return {}
         slots = cast("dict[str, dict[str, Any]]", record["slots"])
-        return {
-            slot: Placement(
-                slot=slot,
-                repository=RepositoryId(as_text(p["repository"])),
-                commit=None if p["commit"] is None else Commit(as_text(p["commit"])),
-                before=as_text(p["before"]),
-                author=as_text(p["author"]),
-                applied_at=as_text(p["applied_at"]),
-                plan=as_text(p["plan"]),
-                override=as_text(p.get("override", "")),
-            )
-            for slot, p in slots.items()
-        }
+        return {slot: _placement(slot, p) for slot, p in slots.items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
+
+
+def _placement(slot: Slot, p: Mapping[str, Any]) -> Placement:
+    return Placement(
+        slot=slot,
+        repository=RepositoryId(as_text(p["repository"])),
+        commit=None if p["commit"] is None else Commit(as_text(p["commit"])),
+        before=as_text(p["before"]),
+        author=as_text(p["author"]),
+        applied_at=as_text(p["applied_at"]),
+        plan=as_text(p["plan"]),
+        override=as_text(p.get("override", "")),
+        passed=tuple(as_text(gate) for gate in p.get("passed", ())),
+        found=p.get("found", False) is True,
+        identity=_identity(p.get("version")),
+        registry=as_text(p.get("registry", "")),
+        workspace=as_text(p.get("workspace", "")),
+        sequence=int(p.get("sequence", 0)),
+        seal=read_seal(p.get("signature")),
+    )
+
+
+def _identity(value: Any) -> Identity | None:
+    if value is None:
+        return None
+    version, run_id, created_at, source = value
+    return Identity(Version(int(version)), as_text(run_id), int(created_at), as_text(source))
 
 
 def governed_stages(stages: Mapping[Stage, object]) -> tuple[Stage, ...]:

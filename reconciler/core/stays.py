@@ -1,41 +1,38 @@
-"""How long a version has been in a stage, by our own record of how it came there."""
+"""How long a version has been in a slot: for a stage by MLflow's own time of its last move, else by our record."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
+from reconciler.core.entrances import occupants
 from reconciler.core.gate import Stay
-from reconciler.core.moments import moment
-from reconciler.core.names import Slot
-from reconciler.core.snapshot import VersionSnapshot
-
-CALLS_TAKE_LESS_THAN = timedelta(minutes=5)
-"""
-What may lie between the time that a placement is recorded with and the move itself, with what two machines' clocks
-differ by. A later change of the version may have been a move out of the stage and back.
-"""
+from reconciler.core.moments import moment, moment_of
+from reconciler.core.names import Slot, Version
+from reconciler.core.past import CLOCKS_DIFFER_BY_LESS_THAN, Past
+from reconciler.core.snapshot import ModelSnapshot
 
 
-def stay_in(stage: Slot, version: VersionSnapshot) -> Stay | str:
+def stay_in(slot: Slot, version: Version, live: ModelSnapshot, past: Past | None) -> Stay | str:
     """
-    Since when the version has been in the stage without a break, or why that is not known. A version that was changed
-    after we placed it is counted from that change on: MLflow does not tell a new description from a move out and back.
+    Since when the version has been in the slot without a break, or why that is not known. Every move sets a version's
+    own time in MLflow, and so does a new description: an edit makes the stay shorter, never longer. An alias leaves no
+    time in MLflow, so there a record that counts must say it.
     """
-    if version.stage != stage:
+    known = live.versions[version]
+    if version not in occupants(live, slot):
         return Stay(None)
-    placement = version.provenance.get(stage)
-    if placement is None:
-        return f"nobody recorded when v{version.version} entered {stage}"
-    placed, touched = moment(placement.applied_at), _moment_of(version.updated_at)
-    if placed is None:
-        return f"the record of when v{version.version} entered {stage} cannot be read: `{placement.applied_at[:40]}`"
+    record = known.provenance.get(slot)
+    counts = record is not None and (past is None or past.place_of(record, known) is not None)
+    placed = moment(record.applied_at) if record is not None and counts else None
+    if slot.startswith("@"):
+        if placed is None:
+            return f"no record that counts says when {slot} came to name v{version}; the next apply writes one"
+        return _since(placed)
+    touched = moment_of(known.updated_at) if known.updated_at else placed
     if touched is None:
-        return f"the registry gives no time at which v{version.version} can have been changed: {version.updated_at}"
-    since = touched if touched > placed + CALLS_TAKE_LESS_THAN else placed
-    return Stay(since.isoformat(timespec="seconds").replace("+00:00", "Z"))
+        return f"the registry gives no time at which v{version} can have been moved: {known.updated_at}"
+    if placed is not None and touched <= placed + CLOCKS_DIFFER_BY_LESS_THAN:
+        return _since(placed)
+    return _since(touched)
 
 
-def _moment_of(milliseconds: int) -> datetime | None:
-    """A moment out of milliseconds since 1970; 0, where a registry says nothing, is earlier than any placement."""
-    try:
-        return datetime.fromtimestamp(milliseconds / 1000, UTC)
-    except (ValueError, OverflowError, OSError):
-        return None
+def _since(when: datetime) -> Stay:
+    return Stay(when.isoformat(timespec="seconds").replace("+00:00", "Z"))

@@ -8,8 +8,6 @@ import pytest
 from reconciler.core.check_record import (
     CheckOutcome,
     Recorded,
-    Seal,
-    SealKind,
     check_tag,
     decode_record,
     decode_records,
@@ -18,6 +16,7 @@ from reconciler.core.check_record import (
     signed_bytes,
 )
 from reconciler.core.names import ModelName, Version
+from reconciler.core.records import Seal, SealKind
 
 RECORD = Recorded(
     check="bias",

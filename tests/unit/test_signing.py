@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.adapters.signing import HmacSigner, SshSigner, hmac_key, verify
-from reconciler.core.check_record import Seal, SealKind
+from reconciler.core.records import Seal, SealKind
 from reconciler.errors import ReconcilerError
 
 KEY = b"\x01" * 32

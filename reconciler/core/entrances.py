@@ -1,0 +1,185 @@
+"""
+Who enters which slot, instead of whom, and how: new, a rollback, a restoration, or found there. Plans, gates, evidence,
+reviews and drift all ask here.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from reconciler.core.changes import Change, SetAlias, TransitionStage, simulate_all
+from reconciler.core.desired import Manifest
+from reconciler.core.gate import Entrance, Kind
+from reconciler.core.names import ACTIVE_STAGES, Slot, Stage, Version, alias_slot
+from reconciler.core.past import FOREVER, Past, declared_versions
+from reconciler.core.snapshot import ModelSnapshot, Ownership, Placement, VersionSnapshot
+
+UNSIGNED = "its record is not signed"
+NO_RECORD = "only an older release's ownership record says so"
+
+
+def entrances(
+    manifest: Manifest | None, live: ModelSnapshot | None, changes: Iterable[Change], past: Past | None
+) -> tuple[Entrance, ...]:
+    """
+    Every version that becomes what consumers find in a slot: by a call, in the order of the calls; because another one
+    leaves; and, without any call, because it is newly declared where somebody put it by hand. What this declaration
+    has already put there is none. Without a `past` nothing is known but our records.
+    """
+    if live is None:
+        return ()
+    changes = tuple(changes)
+    moved = list(_moved(live, changes))
+    there = [(slot, version) for slot, version in _unmoved(manifest, live, changes) if (slot, version) not in moved]
+    found = [_entrance(live, slot, version, past, moves=True) for slot, version in moved]
+    found += [_entrance(live, slot, version, past, moves=False) for slot, version in there]
+    return tuple(entrance for entrance in found if entrance is not None)
+
+
+def entrance_of(live: ModelSnapshot, slot: Slot, version: Version, past: Past | None) -> Entrance:
+    """What it would be if a version entered a slot."""
+    return _entrance(live, slot, version, past, moves=version not in occupants(live, slot)) or Entrance(
+        live.name, version, slot, incumbent(live, slot, version, past)
+    )
+
+
+def occupants(live: ModelSnapshot, slot: Slot) -> tuple[Version, ...]:
+    """The versions in a slot, lowest first. Consumers of a stage get the highest."""
+    if not slot.startswith("@"):
+        return live.occupants(Stage(slot))
+    return tuple(version for alias, version in live.aliases.items() if alias_slot(alias) == slot)
+
+
+def incumbent(live: ModelSnapshot, slot: Slot, candidate: Version, past: Past | None) -> Version | None:
+    """
+    The version that a candidate takes the place of: the one that was declared before and let in, or else the one that
+    is there. So nobody chooses whom a candidate is compared with by moving a version by hand.
+    """
+    if past is not None:
+        for epoch in past.epochs:
+            declared = declared_versions(epoch.manifest, slot, live) - {candidate}
+            if candidate not in declared_versions(epoch.manifest, slot, live) and declared:
+                number = max(declared)
+                known = live.versions[number]
+                if past.place_of(known.provenance.get(slot), known) is not None:
+                    return number
+    return max((version for version in occupants(live, slot) if version != candidate), default=None)
+
+
+def _moved(live: ModelSnapshot, changes: tuple[Change, ...]) -> Iterator[tuple[Slot, Version]]:
+    """What calls bring into a slot, and what consumers get because a call takes something out."""
+    for change in changes:
+        if isinstance(change, TransitionStage) and change.after.active:
+            yield change.after.value, change.version
+        elif isinstance(change, SetAlias):
+            yield alias_slot(change.alias), change.after
+    after = simulate_all(live, changes)
+    for stage in ACTIVE_STAGES:
+        before, now = live.occupants(stage), after.occupants(stage) if after else ()
+        if now and now[-1] in before and now[-1] != before[-1]:
+            yield stage.value, now[-1]
+
+
+def _unmoved(
+    manifest: Manifest | None, live: ModelSnapshot, changes: tuple[Change, ...]
+) -> Iterator[tuple[Slot, Version]]:
+    """What is declared where it is already, and stays."""
+    if manifest is None:
+        return
+    after = simulate_all(live, changes) or live
+    slots = [*(s.value for s in ACTIVE_STAGES if s in manifest.stages), *map(alias_slot, sorted(manifest.aliases))]
+    for slot in slots:
+        for version in sorted(declared_versions(manifest, slot, live)):
+            if version in occupants(live, slot) and version in occupants(after, slot):
+                yield slot, version
+
+
+def _entrance(live: ModelSnapshot, slot: Slot, version: Version, past: Past | None, *, moves: bool) -> Entrance | None:
+    """The entrance, or None for a version that this declaration put where it is."""
+    known = live.versions.get(version)
+    entrance = Entrance(live.name, version, slot, moves=moves)
+    if known is None or (past is None and not moves):
+        return None if not moves else entrance
+    record = known.provenance.get(slot)
+    if past is None:
+        kind = Kind.ROLLBACK if _made(live, slot, known, record) else Kind.NEW
+        return replace(entrance, kind=kind, incumbent=incumbent(live, slot, version, None))
+    if past.held(live, slot, version):
+        if not moves:
+            return None
+        if _was_applied(live, slot, version, past):
+            return replace(
+                entrance,
+                kind=Kind.RESTORATION,
+                incumbent=max((v for v in occupants(live, slot) if v != version), default=None),
+                unproven=_unproven(record),
+            )
+    entrance = replace(entrance, incumbent=incumbent(live, slot, version, past))
+    if _has_held_and_left(live, slot, known, past):
+        return replace(entrance, kind=Kind.ROLLBACK, unproven=_unproven(record))
+    if not moves and _is_found(live, slot, known, past):
+        return replace(entrance, kind=Kind.FOUND, incumbent=None)
+    return entrance
+
+
+def _unproven(record: Placement | None) -> str:
+    return NO_RECORD if record is None else "" if record.proven else UNSIGNED
+
+
+def _was_applied(live: ModelSnapshot, slot: Slot, version: Version, past: Past) -> bool:
+    """
+    Whether an apply of this declaration went through to its end: a record is written before the move that it describes,
+    the ownership record's commit after all of them.
+    """
+    run = past.run(live, slot, version)
+    applied = past.place(live.owner.commit) if isinstance(live.owner, Ownership) else None
+    return run is not None and applied is not None and applied <= run.start
+
+
+def _has_held_and_left(live: ModelSnapshot, slot: Slot, version: VersionSnapshot, past: Past) -> bool:
+    """
+    Whether the version was put there by an earlier declaration, which was given up since. One that is declared now and
+    was never applied is waiting: its record, whoever wrote it, is no proof.
+    """
+    record = version.provenance.get(slot)
+    place = past.place_of(record, version)
+    if place is None or not _made(live, slot, version, record):
+        return False
+    run, then = past.run(live, slot, version.version), past.epoch_at(place)
+    declared = declared_versions(then.manifest, slot, live) if then else frozenset[Version]()
+    if version.version not in declared or (run is not None and place <= run.start):
+        return False
+    now = declared_versions(past.epochs[0].manifest, slot, live) if past.epochs else frozenset[Version]()
+    return max(declared) == version.version or (bool(now) and max(now) != version.version)
+
+
+def _made(live: ModelSnapshot, slot: Slot, version: VersionSnapshot, record: Placement | None) -> bool:
+    """
+    Whether our records show that the version has been in the slot. One that begins where the version is still, or with
+    what the alias still names, was written down and maybe not made; then the record of what came later shows it.
+    """
+    if record is None:
+        return not slot.startswith("@") and any(p.before == slot for p in version.provenance.values())
+    if record.found or version.version in occupants(live, slot):
+        return True
+    if slot.startswith("@"):
+        named = next(iter(occupants(live, slot)), None)
+        others = (other.provenance.get(slot) for other in live.versions.values())
+        begins_here = record.before == ("" if named is None else f"v{named}")
+        return not begins_here or any(o is not None and o.before == f"v{version.version}" for o in others)
+    return record.before != version.stage or any(p.before == slot for p in version.provenance.values())
+
+
+def _is_found(live: ModelSnapshot, slot: Slot, version: VersionSnapshot, past: Past) -> bool:
+    """
+    Whether the version was there when the slot was first governed: no commit of the trusted line declared the slot
+    otherwise, in whatever folder, and for a stage MLflow's own time of its last move is before gates guarded the slot.
+    """
+    run, first = past.run(live, slot, version.version), past.first_governed(slot)
+    if run is None or first is None or first.start != run.start:
+        return False
+    if slot in past.governed_elsewhere:
+        return False
+    if slot.startswith("@"):
+        return True
+    before = min(past.guarded_since.get(slot, FOREVER), run.since)
+    return version.updated_at // 1000 <= before

@@ -1,0 +1,168 @@
+"""What trusted history says of one model: what was declared there and when, and which of our records it bears out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from reconciler.core.desired import Manifest, Pin
+from reconciler.core.moments import moment, moment_of
+from reconciler.core.names import Commit, RepositoryId, Slot, Stage, Version, alias_slot
+from reconciler.core.snapshot import ModelSnapshot, Ownership, Placement, VersionSnapshot
+
+CLOCKS_DIFFER_BY_LESS_THAN = timedelta(minutes=5)
+"""
+What may lie between the time that a placement is recorded with and the move itself, with what two machines' clocks
+differ by.
+"""
+
+FOREVER = 1 << 62
+"""Later than every time, in seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """
+    A stretch of the trusted line over which a model's manifest was the same. `start` is the place of its oldest commit,
+    `commit` that commit, and `since` its time in seconds since 1970.
+    """
+
+    start: int
+    commit: Commit | None
+    since: int
+    manifest: Manifest | None
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """
+    One model's epochs, newest first. A place is a distance from the revision in hand, which has place 0: `places` has
+    those of the commits on the trusted line, the first parents of the protected branch.
+
+    Records must be signed where their place is before `signers_since`, that of the commit which first named signers;
+    None: the policy names none. `guarded_since` says since when (seconds since 1970) gates guard a slot.
+    `governed_elsewhere` are the slots that another folder of the repository declared once.
+    """
+
+    repository: RepositoryId
+    revision: Commit | None = None
+    registry: str = ""
+    workspace: str = ""
+    epochs: tuple[Epoch, ...] = ()
+    places: Mapping[Commit, int] = field(default_factory=dict[Commit, int])
+    signers_since: int | None = None
+    guarded_since: Mapping[Slot, int] = field(default_factory=dict[Slot, int])
+    governed_elsewhere: frozenset[Slot] = frozenset()
+
+    def place(self, commit: Commit | None) -> int | None:
+        """Where on the trusted line a commit is, or None."""
+        return 0 if commit == self.revision else None if commit is None else self.places.get(commit)
+
+    def unsigned_counts(self, place: int) -> bool:
+        """Whether a record of that place counts without a signature."""
+        return self.signers_since is None or place >= self.signers_since
+
+    def place_of(self, record: Placement | None, version: VersionSnapshot) -> int | None:
+        """
+        The place of a record's commit, or None for one that proves nothing: of another repository, registry or version,
+        of a commit that is not on the trusted line, without the signature that it must have, or disproven by MLflow's
+        own times.
+        """
+        if record is None or _repository(record.repository) != _repository(self.repository):
+            return None
+        place = self.place(record.commit)
+        if place is None:
+            return None
+        if record.identity is not None:
+            if record.identity != version.identity:
+                return None
+            if (record.registry, record.workspace) != (self.registry, self.workspace):
+                return None
+        if not self.unsigned_counts(place):
+            return place if record.proven and record.identity is not None else None
+        placed, created = moment(record.applied_at), moment_of(version.created_at)
+        disproven = placed is not None and created is not None and created > placed + CLOCKS_DIFFER_BY_LESS_THAN
+        return None if disproven else place
+
+    def epoch_at(self, place: int) -> Epoch | None:
+        return next((epoch for epoch in self.epochs if place <= epoch.start), None)
+
+    def run(self, live: ModelSnapshot, slot: Slot, version: Version) -> Epoch | None:
+        """
+        The first epoch of the unbroken run, up to now, in which the slot was declared to hold the version; where it is
+        the one that consumers of the slot get, in which it was declared to be that one. None: it is not declared now.
+        """
+        first: Epoch | None = None
+        served = False
+        for epoch in self.epochs:
+            declared = declared_versions(epoch.manifest, slot, live)
+            if version not in declared:
+                break
+            if first is None:
+                served = max(declared) == version
+            elif served and max(declared) != version:
+                break
+            first = epoch
+        return first
+
+    def recorded(self, live: ModelSnapshot, slot: Slot, version: Version) -> bool:
+        """Whether a record that counts says that this very declaration put the version there."""
+        place = self._place_in_run(live, slot, version)
+        return place is not None and (self.signers_since is None or live.versions[version].provenance[slot].proven)
+
+    def held(self, live: ModelSnapshot, slot: Slot, version: Version) -> bool:
+        """
+        Whether this declaration was applied. Besides a record of its own, that can be an ownership record of a release
+        that did not write one for what it found.
+        """
+        if self._place_in_run(live, slot, version) is not None:
+            return True
+        run, owner = self.run(live, slot, version), live.owner
+        if run is None or slot in live.versions[version].provenance or not isinstance(owner, Ownership):
+            return False
+        applied = self.place(owner.commit)
+        ours = _repository(owner.repository) == _repository(self.repository)
+        governs = slot in owner.stages or slot in map(alias_slot, owner.aliases)
+        return ours and governs and applied is not None and applied <= run.start and self.unsigned_counts(applied)
+
+    def _place_in_run(self, live: ModelSnapshot, slot: Slot, version: Version) -> int | None:
+        run, known = self.run(live, slot, version), live.versions[version]
+        place = self.place_of(known.provenance.get(slot), known)
+        return place if run is not None and place is not None and place <= run.start else None
+
+    def first_governed(self, slot: Slot) -> Epoch | None:
+        """The epoch in which the slot was first declared, whatever it was to hold."""
+        governing = [e for e in self.epochs if e.manifest and _declares(e.manifest, slot)]
+        return governing[-1] if governing else None
+
+
+def declared_versions(manifest: Manifest | None, slot: Slot, live: ModelSnapshot) -> frozenset[Version]:
+    """
+    The versions that a manifest declares for a slot. A pin means the version with its number and its run; one without
+    a number means whichever version comes from its run.
+    """
+    return frozenset(
+        number
+        for pin in pins_of(manifest, slot)
+        for number, version in live.versions.items()
+        if pin.version in {None, number} and pin.run_id in {None, version.run_id}
+    )
+
+
+def pins_of(manifest: Manifest | None, slot: Slot) -> tuple[Pin, ...]:
+    """What a manifest declares for a slot."""
+    if manifest is None:
+        return ()
+    if slot.startswith("@"):
+        named = next((d.value for alias, d in manifest.aliases.items() if alias_slot(alias) == slot), None)
+        return () if named is None else (named,)
+    declared = manifest.stages.get(Stage(slot))
+    return declared.value if declared else ()
+
+
+def _declares(manifest: Manifest, slot: Slot) -> bool:
+    return slot in manifest.stages or any(alias_slot(alias) == slot for alias in manifest.aliases)
+
+
+def _repository(owner: RepositoryId) -> str:
+    """The repository, whatever the folder."""
+    return owner.partition("#")[0]

@@ -1,0 +1,324 @@
+"""
+The trusted side: the line of commits that a revision stands on, the policies that stood along it, and what it says of a
+model's past. Read lazily, and no further back than it takes.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import chain, takewhile
+from typing import TypeAlias
+
+from reconciler.core.desired import Manifest, Revision, resolve
+from reconciler.core.entrances import occupants
+from reconciler.core.names import ACTIVE_STAGES, Commit, ModelName, Slot, Version, alias_slot
+from reconciler.core.past import FOREVER, Epoch, Past, declared_versions
+from reconciler.core.policy import RECORDS, Policy, listed_for
+from reconciler.core.snapshot import ModelSnapshot, Ownership, Placement, RegistrySnapshot, signed_bytes
+from reconciler.errors import LockError, ManifestError, Severity
+from reconciler.ports import LineCommit, SourceFile, World
+
+POLICY_PATH = "reconciler.yaml"
+
+PolicyAt: TypeAlias = Callable[[str | None], Policy | None]
+"""The policy of a commit, or of the work tree; None where there is none. Raises ManifestError for a broken one."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyEpoch:
+    """A stretch of the line with one policy: the place of its oldest commit, that commit and its time."""
+
+    start: int
+    commit: Commit
+    since: int
+    policy: Policy
+
+
+@dataclass
+class Trunk:
+    """
+    The first parents of the protected branch, as seen from a revision. `ahead` says that the revision is not on it yet:
+    a change under review, or a work tree; it then has place 0, and `tip` place 1.
+    """
+
+    world: World
+    policy_at: PolicyAt
+    revision: Revision
+    tip: Commit
+    ahead: bool
+    _read: dict[Commit, tuple[Manifest, ...]] = field(default_factory=dict[Commit, tuple[Manifest, ...]])
+
+    @cached_property
+    def line(self) -> tuple[LineCommit, ...]:
+        return self.world.source.first_parents(self.tip)
+
+    @cached_property
+    def places(self) -> Mapping[Commit, int]:
+        return {one.commit: place for place, one in enumerate(self.line, int(self.ahead))}
+
+    def at(self, place: int) -> LineCommit | None:
+        """The commit at a place; None for a revision that is ahead, and beyond the first commit."""
+        index = place - int(self.ahead)
+        return self.line[index] if 0 <= index < len(self.line) else None
+
+    def before(self, place: int) -> int | None:
+        """
+        The place of the last commit before the change that the commit at `place` belongs to: commits that came to an
+        apply together are one change. None: it is not known where that change began.
+        """
+        if place == 0 and self.ahead:
+            return 1
+        return next((p for c, p in self.places.items() if p > place and c in self._heads), None)
+
+    @cached_property
+    def _heads(self) -> frozenset[Commit]:
+        """Commits that an apply is known to have begun with. To know of none makes changes longer, never shorter."""
+        try:
+            return self.world.memory.heads() if self.world.memory else frozenset()
+        except LockError:
+            return frozenset()
+
+    @cached_property
+    def policies(self) -> tuple[PolicyEpoch, ...]:
+        """Every policy along the line, the newest first. A broken one of the past is passed over."""
+        newest = self.policy_at(self.tip)
+        paths = {POLICY_PATH, *([newest.signers_path] if newest and newest.signers_path else [])}
+        changed = {step.commit for path in paths for step in self.world.source.steps(self.tip, path)}
+        found: list[PolicyEpoch] = []
+        for one in self.line:
+            if one.commit not in changed:
+                continue
+            try:
+                policy = self.policy_at(one.commit) or Policy()
+            except ManifestError:
+                continue
+            found.append(PolicyEpoch(self.places[one.commit], one.commit, one.time, policy))
+        return tuple(found)
+
+    def standing_before(self, place: int) -> tuple[PolicyEpoch, ...]:
+        """
+        The policies that stood before the change at a place: one, or none where there was no policy yet, or every one
+        before that place where it is not known where the change began.
+        """
+        known = self.before(place)
+        older = (epoch for epoch in self.policies if epoch.start >= (place + 1 if known is None else known))
+        if known is None:
+            distinct = {epoch.policy.text + epoch.policy.signers: epoch for epoch in older}
+            return tuple(distinct.values())
+        return tuple(epoch for epoch in [next(older, None)] if epoch is not None)
+
+    def signers_since(self, place: int) -> int | None:
+        """The place of the commit that first named signers of records; None where nobody did as of `place`."""
+        standing = (epoch for epoch in self.policies if epoch.start >= place)
+        naming = list(takewhile(lambda epoch: epoch.policy.names_signers, standing))
+        return naming[-1].start if naming else None
+
+    def declared(self, commit: Commit) -> Mapping[ModelName, Manifest]:
+        """What a commit declares; nothing where that cannot be read."""
+        return resolve(self._fragments(commit))[0]
+
+    def _fragments(self, commit: Commit) -> tuple[Manifest, ...]:
+        if commit not in self._read:
+            fragments, problems = self.world.parse(self.world.source.read(commit).files)
+            broken = any(problem.severity is Severity.ERROR for problem in problems)
+            self._read[commit] = () if broken else fragments
+        return self._read[commit]
+
+    def pasts(
+        self, desired: Mapping[ModelName, Manifest], snapshot: RegistrySnapshot
+    ) -> tuple[RegistrySnapshot, Mapping[ModelName, Past]]:
+        """
+        The snapshot with its records verified, and what the line says of its models. `desired` are the manifests of the
+        revision.
+        """
+        bare = Past(
+            self.world.source.identity,
+            self.revision.commit,
+            self.world.registry.uri,
+            self.world.registry.workspace,
+            places=self.places,
+            signers_since=self.signers_since(1),
+        )
+        models = dict(snapshot.models)
+        if bare.signers_since is not None:
+            settled = {name for name, live in models.items() if _is_in_place(live, desired.get(name))}
+            models = self._verified({n: m for n, m in models.items() if n in settled}, desired) | self._verified(
+                {n: m for n, m in models.items() if n not in settled}, None
+            )
+        needs = {name: _need(live, desired.get(name), bare) for name, live in models.items()}
+        epochs = self._epochs(needs, desired)
+        pasts = {name: replace(bare, epochs=epochs[name]) for name in models}
+        unknown = {
+            name: slots for name, past in pasts.items() if (slots := _unknown(models[name], desired.get(name), past))
+        }
+        if unknown:
+            if bare.signers_since is not None:
+                models = models | self._verified({name: models[name] for name in unknown}, None)
+            whole = self._epochs(dict.fromkeys(n for n in unknown if needs[n] is not None), desired)
+            pasts |= {name: replace(bare, epochs=epochs) for name, epochs in whole.items()}
+            pasts |= {name: self._adopting(models[name], slots, pasts[name]) for name, slots in unknown.items()}
+        return RegistrySnapshot(dict(sorted(models.items()))), pasts
+
+    def _adopting(self, live: ModelSnapshot, slots: frozenset[Slot], past: Past) -> Past:
+        """With what tells found from moved by hand: since when the slots are guarded, and other folders' claims to them."""
+        since = {
+            slot: min(times)
+            for slot in slots
+            if (times := [e.since for e in self.policies if e.policy.guards(live.name, slot, live.tags)])
+        }
+        elsewhere = self._declared_elsewhere(live.name)
+        return replace(past, guarded_since=since, governed_elsewhere=slots & elsewhere)
+
+    def _declared_elsewhere(self, name: ModelName) -> frozenset[Slot]:
+        """The slots of a model that manifests in another folder of the repository declare, or did once."""
+        found: set[Slot] = set()
+        for path, data in self._elsewhere:
+            if _may_name(data, {name}):
+                for fragment in self._parsed(path, data) or ():
+                    if fragment.name == name:
+                        found.update(fragment.stages)
+                        found.update(map(alias_slot, fragment.aliases))
+        return frozenset(found)
+
+    @cached_property
+    def _elsewhere(self) -> tuple[tuple[str, bytes], ...]:
+        """Every YAML file outside of our folder that ever was on the line."""
+        here = f"{self.world.source.folder}/"
+        return tuple(
+            (path, data)
+            for step in self.world.source.steps(self.tip, "")
+            for path, data in chain(step.before.items(), step.after.items())
+            if data is not None and here != "./" and not path.startswith(here)
+        )
+
+    def _epochs(
+        self, needs: Mapping[ModelName, int | None], desired: Mapping[ModelName, Manifest]
+    ) -> dict[ModelName, tuple[Epoch, ...]]:
+        """Each model's epochs, back to beyond the place that it needs (None: to the first commit)."""
+        found: dict[ModelName, list[Epoch]] = {name: [] for name in needs}
+        if self.ahead:
+            for name, epochs in found.items():
+                epochs.append(Epoch(0, self.revision.commit, FOREVER, desired.get(name)))
+        parts: dict[str, dict[ModelName, tuple[Manifest, ...]]] = {}
+        for fragment in self._fragments(self.tip) if needs else ():
+            beside = parts.setdefault(fragment.model.at.path, {})
+            beside[fragment.name] = (*beside.get(fragment.name, ()), fragment)
+        open_ends = dict(needs)
+
+        def close(name: ModelName, one: LineCommit) -> None:
+            own = [fragment for path in sorted(parts) for fragment in parts[path].get(name, ())]
+            manifest = resolve(own)[0].get(name)
+            found[name].append(Epoch(self.places[one.commit], one.commit, one.time, manifest))
+
+        for step in self.world.source.steps(self.tip) if open_ends else ():
+            one = self.line[self.places[step.commit] - int(self.ahead)]
+            for name in [n for n, need in open_ends.items() if need is not None and need < self.places[step.commit]]:
+                close(name, one)
+                del open_ends[name]
+            if not open_ends:
+                break
+            older: dict[str, dict[ModelName, tuple[Manifest, ...]]] = {}
+            for path, data in step.before.items():
+                names = parts.get(path, {}).keys() | open_ends.keys()
+                if data is None or not _may_name(data, names):
+                    older[path] = {}
+                elif (read := self._parsed(path, data)) is not None:
+                    older[path] = {n: tuple(f for f in read if f.name == n) for n in {f.name for f in read}}
+            for name in open_ends:
+                if any(parts.get(path, {}).get(name) != was.get(name) for path, was in older.items()):
+                    close(name, one)
+            parts.update(older)
+        for name in open_ends:
+            close(name, self.line[-1])
+        return {name: tuple(epochs) for name, epochs in found.items()}
+
+    def _parsed(self, path: str, data: bytes) -> tuple[Manifest, ...] | None:
+        """What a file declared; None where it could not be read. Then it was never applied, and interrupts nothing."""
+        fragments, problems = self.world.parse([SourceFile(path, data)])
+        return None if any(problem.severity is Severity.ERROR for problem in problems) else fragments
+
+    def _verified(
+        self, models: Mapping[ModelName, ModelSnapshot], desired: Mapping[ModelName, Manifest] | None
+    ) -> dict[ModelName, ModelSnapshot]:
+        """With their records verified: all of them, or those of what is declared where it is."""
+        claims: list[tuple[ModelName, Placement]] = []
+        for name, live in models.items():
+            for number, version in live.versions.items():
+                for slot, record in version.provenance.items():
+                    wanted = desired is None or number in declared_versions(desired.get(name), slot, live)
+                    if wanted and record.seal is not None and record.identity == version.identity:
+                        claims.append((name, record))
+        seals = self.world.seals
+        signers = "\n".join(listed_for(RECORDS, self.standing.signers))
+        proofs = (
+            seals.verified(
+                ((signed_bytes(name, r), r.seal, r.applied_at) for name, r in claims if r.seal is not None), signers
+            )
+            if seals and claims
+            else ()
+        )
+        good = {id(record) for (_, record), proven in zip(claims, proofs, strict=bool(seals)) if proven}
+        return {
+            name: replace(
+                live,
+                versions={
+                    number: replace(
+                        version,
+                        provenance={s: replace(r, proven=id(r) in good) for s, r in version.provenance.items()},
+                    )
+                    for number, version in live.versions.items()
+                },
+            )
+            for name, live in models.items()
+        }
+
+    @property
+    def standing(self) -> Policy:
+        """The policy that stands before the revision."""
+        return next((epoch.policy for epoch in self.policies if epoch.start >= 1), Policy())
+
+
+def _is_in_place(live: ModelSnapshot, manifest: Manifest | None) -> bool:
+    """Whether every slot that is, or was, governed holds just what is declared for it."""
+    if manifest is None:
+        return False
+    declared = {*(s.value for s in ACTIVE_STAGES if s in manifest.stages), *map(alias_slot, manifest.aliases)}
+    governed = set[Slot]()
+    if isinstance(live.owner, Ownership):
+        governed = {*(stage.value for stage in live.owner.stages), *map(alias_slot, live.owner.aliases)}
+    return governed <= declared and all(
+        declared_versions(manifest, slot, live) == frozenset(occupants(live, slot)) for slot in declared
+    )
+
+
+def _need(live: ModelSnapshot, manifest: Manifest | None, bare: Past) -> int | None:
+    """How far back the line must be read to see whether all that is in place was put there; None: to its end."""
+    if not _is_in_place(live, manifest):
+        return None
+    places = [
+        bare.place_of(live.versions[number].provenance.get(slot), live.versions[number])
+        for slot, number in _pinned(live, manifest)
+    ]
+    return max((place for place in places if place is not None), default=0) if None not in places else None
+
+
+def _unknown(live: ModelSnapshot, manifest: Manifest | None, past: Past) -> frozenset[Slot]:
+    """The slots with something in place that no record explains."""
+    return frozenset(slot for slot, number in _pinned(live, manifest) if not past.held(live, slot, number))
+
+
+def _pinned(live: ModelSnapshot, manifest: Manifest | None) -> Iterator[tuple[Slot, Version]]:
+    """What is declared for a slot and in it."""
+    if manifest is None:
+        return
+    for slot in (*(s.value for s in ACTIVE_STAGES if s in manifest.stages), *map(alias_slot, sorted(manifest.aliases))):
+        for number in sorted(declared_versions(manifest, slot, live) & set(occupants(live, slot))):
+            yield slot, number
+
+
+def _may_name(data: bytes, names: Iterable[ModelName]) -> bool:
+    """
+    Whether a YAML file may declare one of some models. A name stands in it as it is, unless it is spelled by escapes,
+    or folded where it has spaces.
+    """
+    return b"\\" in data or any(" " in name or name.encode() in data for name in names)
