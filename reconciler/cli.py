@@ -394,13 +394,13 @@ def drift(ref: str, form: str, publish: str, **settings: Any) -> int:
     from reconciler.planning import find_drift
     from reconciler.publishing import drift_rendered
     from reconciler.render.text import drift_lines
-    from reconciler.wiring import LockKind
+    from reconciler.wiring import LockKind, load_rules
 
     forge = _forge(publish)
     world = _world(settings, LockKind.NONE, forge)
     publication = _publication(forge, world)
     try:
-        found = find_drift(world, ref)
+        found = find_drift(world, ref, load_rules(world, world.source.read(ref).revision, ref=ref))
     except ReconcilerError as error:
         publication.refused(error)
         raise
@@ -513,7 +513,20 @@ def check(
 @click.option("--ref", metavar="REF", help="Apply this commit instead of HEAD, whatever is in the work tree.")
 @_plan_options
 @click.option("--yes", is_flag=True, help="Do not ask. Needed where there is no terminal, unless PLAN is given.")
-@click.option("--allow-rewind", is_flag=True, help="Apply a commit that does not contain the one applied last.")
+@click.option(
+    "--allow-rewind", "rewind_to", metavar="COMMIT", help="Apply this commit though it does not contain the last one."
+)
+@click.option(
+    "--restore",
+    metavar="MODEL",
+    multiple=True,
+    help="Put this model, and no other, back where it is declared, if somebody moved it by hand; may be repeated.",
+)
+@click.option(
+    "--signing-key",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The SSH key that signs our records. Default: RECONCILER_SIGNING_KEY, its text or its path.",
+)
 @click.option("--expect-digest", metavar="DIGEST", help="Apply only what has this digest: the one that was reviewed.")
 @click.option(
     "--expect-reviewed",
@@ -546,7 +559,9 @@ def apply(
     saved: Path | None,
     ref: str | None,
     yes: bool,
-    allow_rewind: bool,
+    rewind_to: str | None,
+    restore: tuple[str, ...],
+    signing_key: Path | None,
     expect_digest: str | None,
     expect_reviewed: bool,
     parallelism: int,
@@ -563,7 +578,15 @@ def apply(
     from reconciler.pipeline import apply as apply_commit
     from reconciler.render.json import receipt_document
     from reconciler.reporter import Reporter, show_difference
-    from reconciler.wiring import LockKind, load_rules, options_of, read_plan, reviewed_of, what_was_reviewed
+    from reconciler.wiring import (
+        LockKind,
+        load_rules,
+        options_of,
+        read_plan,
+        record_signer,
+        reviewed_of,
+        what_was_reviewed,
+    )
 
     console.refuse_unwritable(receipt)
     document = read_plan(saved) if saved is not None else None
@@ -582,6 +605,7 @@ def apply(
     rules = load_rules(world, revision, ref=ref or "HEAD", policy_ref=settings["policy_ref"])
     if expect_reviewed and forge is None:
         raise click.UsageError("--expect-reviewed needs --publish, to know where the review was.")
+    settings["targets"] = settings["targets"] or restore
     reviewed = None if document is None else reviewed_of(document)
     if expect_digest is not None:
         reviewed = Reviewed(expect_digest, any_commit=True)
@@ -595,14 +619,15 @@ def apply(
         if forge is None or not expect_reviewed
         else lambda commit: what_was_reviewed(forge, publication.key, commit),
         rules=rules,
-        allow_rewind=allow_rewind,
+        restore=frozenset(restore),
+        rewind_to=None if rewind_to is None else world.source.read(rewind_to).revision.commit,
         parallelism=parallelism,
         lock_timeout=lock_timeout,
         stop=reporter.stop,
     )
     try:
-        with reporter:
-            done = apply_commit(world, request, reporter.report)
+        with record_signer(signing_key, os.environ) as sign, reporter:
+            done = apply_commit(world, replace(request, sign=sign), reporter.report)
     except StalePlanError as error:
         if document is not None:
             show_difference(document, error.plan, world.registry.uri)

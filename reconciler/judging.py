@@ -33,7 +33,7 @@ from reconciler.core.gate import (
     Verdict,
     judge_guard,
 )
-from reconciler.core.names import OUR_TAG_PREFIX, Commit, ModelName, Stage, Version, alias_slot
+from reconciler.core.names import OUR_TAG_PREFIX, Commit, ModelName, Slot, Stage, Version, alias_slot
 from reconciler.core.past import Past
 from reconciler.core.plan import Plan, PlanOptions
 from reconciler.core.policy import Policy
@@ -154,11 +154,17 @@ def _judged(
         if not model.blocked
     }
     facts = _Gathering(world, snapshot, desired, plan).gather([c for group in cases.values() for c in group])
-    models = tuple(
-        replace(model, verdicts=tuple(facts.verdicts(cases[model.model]))) if cases.get(model.model) else model
-        for model in plan.models
-    )
-    return replace(plan, models=models)
+    models: list[ModelPlan] = []
+    for model in plan.models:
+        live, manifest = snapshot.models.get(model.model), desired.models.get(model.model)
+        models.append(
+            replace(
+                model,
+                verdicts=tuple(facts.verdicts(cases.get(model.model, ()))),
+                guarded=frozenset(e.slot for e in model.entrances if is_guarded(rules, live, manifest, e.slot)),
+            )
+        )
+    return replace(plan, models=tuple(models))
 
 
 def judge_one(
@@ -250,17 +256,9 @@ def _change(rules: Rules, plan: Plan, place: int) -> _Change:
     return _Change(before.commit if before else None, end.commit)
 
 
-def guarded(
-    model: ModelPlan, live: ModelSnapshot | None, manifest: Manifest | None, rules: Rules
-) -> tuple[Entrance, ...]:
-    """What these calls would let into slots that gates guard, and would have to be judged."""
-    if live is None:
-        return ()
-    return tuple(
-        entrance
-        for entrance in model.entrances
-        if entrance.kind not in EXEMPT and _guards(rules, rules.policy, live, manifest, entrance.slot)
-    )
+def is_guarded(rules: Rules, live: ModelSnapshot | None, manifest: Manifest | None, slot: Slot) -> bool:
+    """Whether gates are before a slot."""
+    return live is not None and bool(_guards(rules, rules.policy, live, manifest, slot))
 
 
 def _guards(

@@ -5,14 +5,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from threading import Event as Flag
+from typing import TypeAlias
 
 from reconciler.core.changes import Change, Claim, RecordProvenance
 from reconciler.core.desired import DesiredState
-from reconciler.core.diff import ModelPlan, Proposal, Reason, Why, diff
-from reconciler.core.gate import Entrance, Ruling
+from reconciler.core.diff import Blocker, ModelPlan, Proposal, Reason, Why, diff
+from reconciler.core.gate import Entrance, Kind, Ruling, Verdict
 from reconciler.core.names import Commit, ModelName, RepositoryId, Slot, Version
-from reconciler.core.plan import Plan, PlanOptions, UnsoundPlanError, digest_of, prove
-from reconciler.core.snapshot import ModelSnapshot, Ownership
+from reconciler.core.past import Past
+from reconciler.core.plan import MODEL_DIGEST, Plan, PlanOptions, UnsoundPlanError, digest_of, prove
+from reconciler.core.records import Seal
+from reconciler.core.snapshot import ModelSnapshot, Ownership, Placement, signed_bytes
 from reconciler.errors import (
     BlockedError,
     LockError,
@@ -32,7 +35,7 @@ from reconciler.events import (
     Receipt,
     Report,
 )
-from reconciler.judging import NO_RULES, Rules, guarded
+from reconciler.judging import EXEMPT, NO_RULES, Rules, is_guarded
 from reconciler.planning import (
     Declaration,
     applied_before,
@@ -42,8 +45,11 @@ from reconciler.planning import (
     rewinds,
     short,
     versions_named,
+    with_past,
 )
 from reconciler.ports import UNREACHABLE, Lease, Relation, Wanted, World
+
+Sign: TypeAlias = Callable[[bytes], Seal]
 
 # Characters of a tag that may tell of overrides: PostgreSQL's tags have 5,000, and there may be several slots.
 MOST_OVERRIDE = 600
@@ -87,8 +93,10 @@ class ApplyRequest:
     What to apply and how. Without a `ref` it is HEAD, and refused while manifests in the work tree differ from it.
     `confirm` is asked with the plan before anything is locked or written; what it agreed to is
     then what is applied, or nothing. `look_up` finds what was reviewed for a commit, if anything was: then nothing is
-    applied that was not. `rules` are judged anew, by what is known now. `stop` is set to finish the models in hand and
-    skip the rest.
+    applied that was not. `rules` are judged anew, by what is known now. `restore` names the models that are put back
+    where somebody moved them by hand, whether or not a review showed it. `rewind_to` is the one commit that may be
+    applied although it does not contain the one applied last. `sign` signs our records. `stop` is set to finish the
+    models in hand and skip the rest.
     """
 
     ref: str | None = None
@@ -97,7 +105,9 @@ class ApplyRequest:
     confirm: Callable[[Plan], bool] | None = None
     look_up: Callable[[Commit], Reviewed | None] | None = None
     rules: Rules = NO_RULES
-    allow_rewind: bool = False
+    restore: frozenset[str] = frozenset()
+    rewind_to: Commit | None = None
+    sign: Sign | None = None
     parallelism: int = 8
     lock_timeout: float = 60.0
     stop: Flag = field(default_factory=Flag)
@@ -143,8 +153,13 @@ def apply(world: World, request: ApplyRequest, report: Report) -> Receipt:
             report(Planned(plan))
         if reviewed is not None and not reviewed.covers(plan):
             raise StalePlanError(plan)
+        unreviewed = plan.model_digests if not request.asks_for_review else frozenset[str]()
         if request.look_up is not None:
-            _refuse_unreviewed(world, request.look_up, plan, commit)
+            unreviewed = _unreviewed(world, request.look_up, plan, commit)
+        plan = _without_unseen(plan, unreviewed, request)
+        if request.sign is None and _must_sign(request.rules):
+            report(Noticed(_UNSIGNED))
+            plan = _without_new(plan)
         _refuse_unsafe(plan)
         run = _Run(world, request, report, lease, desired, plan, commit)
         _refuse_rewind(world, commit, applied_before(plan), request)
@@ -182,36 +197,92 @@ def _refuse_unsafe(plan: Plan) -> None:
 
 
 def _refuse_rewind(world: World, commit: Commit, applied: Mapping[Commit | None, str], request: ApplyRequest) -> None:
-    if not request.allow_rewind and (fault := rewind_fault(world, commit, applied)):
-        raise StaleError(fault, "Pass --allow-rewind to apply it all the same.")
+    if request.rewind_to != commit and (fault := rewind_fault(world, commit, applied)):
+        raise StaleError(fault, f"Pass --allow-rewind {commit[:12]} to apply it all the same.")
+
+
+_UNSIGNED = (
+    "The policy names who signs records, and this apply has no key: what it records counts for nothing until an apply "
+    "with the key. Pass --signing-key, or set RECONCILER_SIGNING_KEY."
+)
+
+
+def _must_sign(rules: Rules) -> bool:
+    return rules.policy.names_signers
+
+
+def _without_new(plan: Plan) -> Plan:
+    """Without what is new in guarded slots: nothing but a signed record could say later that the gates let it in."""
+    return _blocked(
+        plan,
+        lambda model: next((e for e in model.entrances if e.kind is Kind.NEW and e.slot in model.guarded), None),
+        lambda entrance: Blocker(
+            "no-signing-key",
+            f"v{entrance.candidate} would enter {entrance.slot}, and its record could not be signed.",
+            "Pass --signing-key, or set RECONCILER_SIGNING_KEY.",
+        ),
+    )
+
+
+def _without_unseen(plan: Plan, unreviewed: frozenset[str], request: ApplyRequest) -> Plan:
+    """Without what would be put back unseen: a repair of drift never rides along with another change."""
+    return _blocked(
+        plan,
+        lambda model: (
+            None
+            if model.model in request.restore or digest_of([model])[:MODEL_DIGEST] not in unreviewed
+            else next((e for e in model.entrances if e.kind is Kind.RESTORATION and e.slot in model.guarded), None)
+        ),
+        lambda entrance: Blocker(
+            "restoration-not-reviewed",
+            f"v{entrance.candidate} of {entrance.model} is declared in {entrance.slot}, and was moved out by hand.",
+            f"Apply a reviewed plan that shows it put back, or run `reconciler apply --restore {entrance.model}`.",
+        ),
+    )
+
+
+def _blocked(plan: Plan, find: Callable[[ModelPlan], Entrance | None], say: Callable[[Entrance], Blocker]) -> Plan:
+    models = (
+        model if (entrance := find(model)) is None else replace(model, blockers=(*model.blockers, say(entrance)))
+        for model in plan.models
+    )
+    return replace(plan, models=tuple(models))
 
 
 LOOK_BACK = 30
 """How many merges back what was reviewed is looked for, when several are applied at once."""
 
 
-def _refuse_unreviewed(world: World, look_up: Callable[[Commit], Reviewed | None], plan: Plan, commit: Commit) -> None:
+def _unreviewed(
+    world: World, look_up: Callable[[Commit], Reviewed | None], plan: Plan, commit: Commit
+) -> frozenset[str]:
     """
-    Several merges may be waiting for one apply: a queue of jobs keeps the newest only. So what the last one's review
-    does not show may be in the review of one before it.
+    The digests of models that no review shows, and that are only put back where somebody moved them by hand; raises
+    StaleError or BlockedError for others. Several merges may be waiting for one apply: a queue of jobs keeps the newest
+    only. So what the last one's review does not show may be in the review of one before it.
     """
     unreviewed, found = plan.model_digests, False
     applied = frozenset(before for before in applied_before(plan) if before is not None)
-    if not unreviewed:
-        return
-    for merged in world.source.line(commit, applied, LOOK_BACK):
+    for merged in world.source.line(commit, applied, LOOK_BACK) if unreviewed else ():
         reviewed = look_up(merged)
         if reviewed is not None:
             found = True
             unreviewed = frozenset[str]() if reviewed.covers(plan) else unreviewed - reviewed.models
         if not unreviewed:
-            return
+            break
+    put_back = {digest_of([model])[:MODEL_DIGEST] for model in plan.models if _only_puts_back(model)}
+    if unreviewed <= put_back:
+        return unreviewed
     if found:
         raise StalePlanError(plan)
     raise BlockedError(
         f"Nothing was reviewed for commit {short(commit)}: no comment of ours under a change request shows its plan.",
         "Bring it in by a change request, or apply it without --expect-reviewed.",
     )
+
+
+def _only_puts_back(model: ModelPlan) -> bool:
+    return bool(model.entrances) and all(entrance.kind is Kind.RESTORATION for entrance in model.entrances)
 
 
 @contextmanager
@@ -266,6 +337,7 @@ class _Run:
     commit: Commit
     lost: str = ""
     """Why no further model is begun: the registry is gone, or the lock is."""
+    pasts: dict[ModelName, Past] = field(default_factory=dict[ModelName, Past])
 
     def outcomes(self) -> Iterator[Outcome]:
         for model in self.plan.models:
@@ -309,24 +381,37 @@ class _Run:
         if not names:
             return {}
         declared = versions_named(self.desired.models[name] for name in names if name in self.desired.models)
-        return self.world.registry.snapshot(Wanted({name: declared.get(name, frozenset()) for name in names})).models
+        read = self.world.registry.snapshot(Wanted({name: declared.get(name, frozenset()) for name in names}))
+        snapshot, pasts = with_past(self.request.rules, self.desired, read)
+        self.pasts.update(pasts)
+        return snapshot.models
 
     def _diff(self, name: ModelName, live: ModelSnapshot | None) -> ModelPlan:
         return diff(
-            self.desired.models.get(name), live, self.desired.revision, name=name, adopt=self.plan.options.adopt
+            self.desired.models.get(name),
+            live,
+            self.desired.revision,
+            name=name,
+            adopt=self.plan.options.adopt,
+            past=self.pasts.get(name),
         )
+
+    def _judged(self, model: ModelPlan, live: ModelSnapshot | None, goal: DesiredState) -> tuple[Entrance, ...]:
+        """What these calls bring into slots that gates guard, whether or not it is judged."""
+        manifest = goal.models.get(model.model)
+        return tuple(e for e in model.entrances if is_guarded(self.request.rules, live, manifest, e.slot))
 
     def _decide(self, planned: ModelPlan, live: ModelSnapshot | None) -> ModelPlan | Outcome:
         """What to do with a model now that it was read again: as planned, planned anew, or nothing."""
         name = planned.model
         owner = live.owned_by(self.desired.revision.repository) if live else None
-        applied = owner.commit if owner and not self.request.allow_rewind else None
+        applied = owner.commit if owner and self.request.rewind_to != self.commit else None
         if applied is not None and (fault := rewinds(self.world, self.commit, applied)):
             return Outcome(name, OutcomeStatus.STALE, message=f"{short(applied)} was applied to it. {fault}")
         now = self._diff(name, live)
         if digest_of([now]) == digest_of([planned]):
             return now
-        entering = guarded(now, live, self.desired.models.get(name), self.request.rules)
+        entering = self._judged(now, live, self.desired)
         if self.request.asks_for_review or planned.verdicts or entering:
             return Outcome(name, OutcomeStatus.STALE, message="It moved since the plan was made: plan again.")
         if now.blocked:
@@ -334,7 +419,7 @@ class _Run:
         if not now.changes:
             return Outcome(name, OutcomeStatus.UNCHANGED, message="Somebody else brought it to what is declared.")
         try:
-            prove(now, self.desired.models.get(name), live, self.desired.revision)
+            prove(now, self.desired.models.get(name), live, self.desired.revision, self.pasts.get(name))
         except UnsoundPlanError as error:
             return Outcome(name, OutcomeStatus.FAILED, message=str(error))
         self.report(Noticed(f"{name} moved since the plan was made; it was planned anew."))
@@ -364,21 +449,19 @@ class _Run:
         if not isinstance(change, RecordProvenance):
             return change
         now, digest = self.world.clock.now(), self.plan.digest
-        stamped = (
-            replace(p, applied_at=now, plan=digest, override=self._overridden(change.model, change.version, p.slot))
-            for p in change.placements
-        )
-        return replace(change, placements=tuple(stamped))
+        placements: list[Placement] = []
+        for planned in change.placements:
+            verdicts = self._verdicts(change.model, change.version, planned.slot)
+            passed = _passed(verdicts, change.before.get(planned.slot))
+            stamped = replace(planned, applied_at=now, plan=digest, override=_overridden(verdicts), passed=passed)
+            if self.request.sign is not None and stamped.identity is not None:
+                stamped = replace(stamped, seal=self.request.sign(signed_bytes(change.model, stamped)))
+            placements.append(stamped)
+        return replace(change, placements=tuple(placements))
 
-    def _overridden(self, model: ModelName, version: Version, slot: Slot) -> str:
-        """Which gates' no was overridden for this entrance, on whose word and why; cut to what a tag has room for."""
+    def _verdicts(self, model: ModelName, version: Version, slot: Slot) -> tuple[Verdict, ...]:
         verdicts = next((m.verdicts for m in self.plan.models if m.model == model), ())
-        told = [
-            f"{v.gate}: {v.note}"
-            for v in verdicts
-            if v.ruling is Ruling.OVERRIDDEN and (v.entrance.candidate, v.entrance.slot) == (version, slot)
-        ]
-        return "; ".join(told)[:MOST_OVERRIDE]
+        return tuple(v for v in verdicts if (v.entrance.candidate, v.entrance.slot) == (version, slot))
 
     def _settle_all(self, tried: list[_Tried]) -> Iterator[Outcome]:
         whole = [t for t in tried if not t.error]
@@ -439,7 +522,8 @@ class _Run:
         self, goal: DesiredState, name: ModelName, live: ModelSnapshot | None, made: Iterable[Change]
     ) -> ModelPlan:
         """What the read-back still lacks, our records included: the provenance written, the commit in the ownership."""
-        rest = diff(goal.models.get(name), live, goal.revision, name=name, adopt=self.plan.options.adopt)
+        past = self.pasts.get(name) if goal is self.desired else None
+        rest = diff(goal.models.get(name), live, goal.revision, name=name, adopt=self.plan.options.adopt, past=past)
         if rest.blocked or rest.changes or live is None:
             return rest
         lacking = tuple(Proposal(c, Reason(Why.GOVERNED)) for c in _lacking_records(live, made, goal.revision.commit))
@@ -452,7 +536,9 @@ class _Run:
         """
         verdicts = (v for m in self.plan.models if m.model == rest.model for v in m.verdicts)
         let_in = {(v.entrance.candidate, v.entrance.slot) for v in verdicts}
-        for entrance in guarded(rest, live, goal.models.get(rest.model), self.request.rules):
+        for entrance in self._judged(rest, live, goal):
+            if entrance.kind in EXEMPT and goal is self.desired:
+                continue
             version = live.versions[entrance.candidate] if live else None
             record = version.provenance.get(entrance.slot) if version else None
             by_the_newer = goal is not self.desired and record is not None and record.commit == goal.revision.commit
@@ -462,7 +548,7 @@ class _Run:
 
     def _newer_commit(self, live: ModelSnapshot, known: frozenset[Commit], commit: Commit | None) -> Commit | None:
         """A commit that turned up in the model's records since we began and that `commit` must not undo."""
-        if self.request.allow_rewind or commit is None:
+        if self.request.rewind_to == self.commit or commit is None:
             return None
         appeared = _commits_in(live, self.desired.revision.repository) - known - {commit}
         return next((other for other in sorted(appeared) if self._outranks(other, commit)), None)
@@ -515,6 +601,20 @@ def _lacking_records(live: ModelSnapshot, made: Iterable[Change], commit: Commit
                 yield replace(change, before=kept)
     if isinstance(live.owner, Ownership) and live.owner.commit != commit and any(isinstance(c, Claim) for c in made):
         yield Claim(live.name, live.owner, replace(live.owner, commit=commit))
+
+
+def _overridden(verdicts: Iterable[Verdict]) -> str:
+    """Which gates' no was overridden for an entrance, on whose word and why; cut to what a tag has room for."""
+    return "; ".join(f"{v.gate}: {v.note}" for v in verdicts if v.ruling is Ruling.OVERRIDDEN)[:MOST_OVERRIDE]
+
+
+def _passed(verdicts: Iterable[Verdict], before: Placement | None) -> tuple[str, ...]:
+    """The gates that had nothing against an entrance, now or, where they are waived now, when it was there before."""
+    verdicts, then = tuple(verdicts), frozenset(before.passed if before else ())
+    now = {v.gate for v in verdicts if v.ruling is Ruling.PASS}
+    waived = {v.gate for v in verdicts if v.ruling is Ruling.WAIVED}
+    noes = {v.gate for v in verdicts if v.blocks or v.ruling is Ruling.OVERRIDDEN}
+    return tuple(sorted((now | (waived & then)) - noes))
 
 
 def _told(model: ModelPlan) -> str:

@@ -237,43 +237,24 @@ def judge_version(
     return chosen, judge_one(world, snapshot.models[model], chosen, desired, rules, pasts.get(model))
 
 
-def find_drift(world: World, ref: str) -> Drift:
+def find_drift(world: World, ref: str, rules: Rules) -> Drift:
     """
     Where the registry differs from the commit that was last applied to it. What a newer commit asks for and nobody has
-    applied yet is told apart. A model that holds what `ref` declares has not drifted.
+    applied yet is told apart.
     """
     desired = declare(world, ref).desired
-    snapshot = _snapshot(world, PlanOptions(), desired)
+    snapshot, pasts = with_past(rules, desired, _snapshot(world, PlanOptions(), desired))
     repository = desired.revision.repository
-    applied: dict[Commit, DesiredState | str] = {}
+    owned = {name: record for name, live in snapshot.models.items() if (record := live.owned_by(repository))}
+    places = [pasts[name].place(record.commit) for name, record in owned.items() if name in pasts]
+    hints = rules.trunk.hints(snapshot) if rules.trunk else ()
+    newest = min((place for place in (*places, *hints) if place is not None), default=None)
     models: list[ModelDrift] = []
-    for name in sorted(desired.models.keys() | {n for n, live in snapshot.models.items() if live.owned_by(repository)}):
-        live = snapshot.models.get(name)
-        now = diff(desired.models.get(name), live, desired.revision, name=name)
-        if not now.proposals and not now.blocked:
-            models.append(ModelDrift(name))
-            continue
-        owned = live.owned_by(repository) if live else None
-        last = None if owned is None or owned.commit is None else _applied(world, owned.commit, desired, applied)
-        models.append(judge_drift(now, last, live))
+    for name in sorted(desired.models.keys() | owned.keys()):
+        live, past = snapshot.models.get(name), pasts.get(name, Past(repository))
+        now = diff(desired.models.get(name), live, desired.revision, name=name, past=pasts.get(name))
+        models.append(judge_drift(now, live, repository, past, newest))
     return Drift(desired.revision, world.registry.uri, tuple(models))
-
-
-def _applied(
-    world: World, commit: Commit, head: DesiredState, known: dict[Commit, DesiredState | str]
-) -> DesiredState | str:
-    """What a commit declares that was applied before, or why it cannot be read."""
-    if commit == head.revision.commit:
-        return head
-    if commit not in known:
-        try:
-            if head.revision.commit is not None:
-                # Looks for it on the remote too.
-                world.source.relation(commit, head.revision.commit)
-            known[commit] = declare(world, commit).desired
-        except ReconcilerError as error:
-            known[commit] = str(error)
-    return known[commit]
 
 
 def _snapshot(world: World, options: PlanOptions, *states: DesiredState) -> RegistrySnapshot:

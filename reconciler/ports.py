@@ -59,11 +59,15 @@ class Fork:
 
 @dataclass(frozen=True, slots=True)
 class LineCommit:
-    """A commit on a line of first parents: whether it merges another line, and its time, in seconds since 1970."""
+    """
+    A commit on a line of first parents: whether it merges another line, its time, in seconds since 1970, and whether a
+    shallow clone ends with it.
+    """
 
     commit: Commit
     merge: bool
     time: int
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +126,7 @@ class ManifestSource(Protocol):
 
     def first_parents(self, tip: Commit) -> tuple[LineCommit, ...]:
         """
-        The commit, and those before it as its branch saw them, newest first, to the very first. Raises ReconcilerError
-        where the clone is too shallow to tell.
+        The commit, and those before it as its branch saw them, newest first, as far back as this clone goes.
         """
         ...
 

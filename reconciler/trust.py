@@ -15,7 +15,7 @@ from reconciler.core.names import ACTIVE_STAGES, Commit, ModelName, Slot, Versio
 from reconciler.core.past import FOREVER, Epoch, Past, declared_versions
 from reconciler.core.policy import RECORDS, Policy, listed_for
 from reconciler.core.snapshot import ModelSnapshot, Ownership, Placement, RegistrySnapshot, signed_bytes
-from reconciler.errors import LockError, ManifestError, Severity
+from reconciler.errors import LockError, ManifestError, ReconcilerError, Severity
 from reconciler.ports import LineCommit, SourceFile, World
 
 POLICY_PATH = "reconciler.yaml"
@@ -57,8 +57,16 @@ class Trunk:
         return {one.commit: place for place, one in enumerate(self.line, int(self.ahead))}
 
     def at(self, place: int) -> LineCommit | None:
-        """The commit at a place; None for a revision that is ahead, and beyond the first commit."""
+        """
+        The commit at a place; None for a revision that is ahead, and beyond the first commit. Raises ReconcilerError
+        where the clone does not go back that far.
+        """
         index = place - int(self.ahead)
+        if index >= len(self.line) and self.line[-1].cut:
+            raise ReconcilerError(
+                f"This clone does not go back beyond {self.line[-1].commit[:12]}: what was before is not known.",
+                "Fetch the whole history (`git fetch --unshallow`, `fetch-depth: 0`, `GIT_DEPTH: 0`).",
+            )
         return self.line[index] if 0 <= index < len(self.line) else None
 
     def before(self, place: int) -> int | None:
@@ -77,6 +85,13 @@ class Trunk:
             return self.world.memory.heads() if self.world.memory else frozenset()
         except LockError:
             return frozenset()
+
+    def hints(self, snapshot: RegistrySnapshot) -> tuple[int, ...]:
+        """The places of commits that somebody applied, as far as records and the lock's memory say."""
+        versions = chain.from_iterable(live.versions.values() for live in snapshot.models.values())
+        records = chain.from_iterable(version.provenance.values() for version in versions)
+        named = {*self._heads, *(r.commit for r in records if r.commit is not None)}
+        return tuple(self.places[commit] for commit in named if commit in self.places)
 
     @cached_property
     def policies(self) -> tuple[PolicyEpoch, ...]:
@@ -137,6 +152,7 @@ class Trunk:
             self.world.registry.uri,
             self.world.registry.workspace,
             places=self.places,
+            whole=not self.line[-1].cut,
             signers_since=self.signers_since(1),
         )
         models = dict(snapshot.models)
@@ -160,7 +176,7 @@ class Trunk:
         return RegistrySnapshot(dict(sorted(models.items()))), pasts
 
     def _adopting(self, live: ModelSnapshot, slots: frozenset[Slot], past: Past) -> Past:
-        """With what tells found from moved by hand: since when the slots are guarded, and other folders' claims to them."""
+        """With what tells found from moved by hand: since when slots are guarded, and which other folders declared."""
         since = {
             slot: min(times)
             for slot in slots

@@ -15,17 +15,19 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.names import Commit
 from reconciler.errors import ManifestError, Problem, ReconcilerError, Severity
-from reconciler.ports import Clock, Forge, Lock, ManifestParser, SourceFile, World
+from reconciler.ports import Clock, Forge, ManifestParser, SourceFile, World
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
+    from reconciler.adapters.file_lock import FileLock
     from reconciler.adapters.gate_yaml import GateBuilder
+    from reconciler.adapters.git_lock import GitLock
     from reconciler.adapters.git_source import GitSource
     from reconciler.checking import Sign
+    from reconciler.core.desired import Manifest, Revision
     from reconciler.core.gate import Gate
     from reconciler.core.plan import PlanOptions
-    from reconciler.core.desired import Manifest, Revision
     from reconciler.core.policy import Policy, PolicySettings
     from reconciler.judging import Rules
     from reconciler.pipeline import Reviewed
@@ -88,6 +90,7 @@ def open_world(
     from reconciler.adapters.mlflow_evidence import MlflowEvidence
     from reconciler.adapters.mlflow_registry import MlflowRegistry
     from reconciler.adapters.reviewers import GitAndForge
+    from reconciler.adapters.signing import RecordSeals
 
     said = _policy_settings(settings, base, ref)
     folder = settings.manifests or Path(said.manifests or "manifests")
@@ -97,6 +100,7 @@ def open_world(
     registry = MlflowRegistry(uri, tracking)
     clock = SystemClock()
     lock = _lock(settings, uri, source, clock, environment)
+    memory = lock or _lock(replace(settings, lock=LockKind.AUTO), uri, source, clock, environment, may_lack=True)
     parse = _manifest_parser()
     checks = MlflowChecks(uri, tracking, environment)
     return World(
@@ -109,6 +113,8 @@ def open_world(
         GitAndForge(source, parse, forge),
         checks,
         checks,
+        memory,
+        RecordSeals(),
     )
 
 
@@ -198,6 +204,31 @@ def signer_of(kind: SignKind, key: Path | None, environment: Mapping[str, str]) 
             if key is None:
                 raise ReconcilerError("There is no key to sign with.", "Name one with --signing-key.")
             return SshSigner(key).sign
+
+
+SIGNING_KEY = "RECONCILER_SIGNING_KEY"
+
+
+@contextmanager
+def record_signer(key: Path | None, environment: Mapping[str, str]) -> "Generator[Sign | None]":
+    """
+    What signs our records: the key named by an option, or the one in the environment, as its text or its path. None
+    where there is none. A key that came as text is in a file of our own as long as the block lasts.
+    """
+    from reconciler.adapters.signing import SshSigner
+    from reconciler.core.policy import RECORDS
+
+    text = environment.get(SIGNING_KEY, "").strip()
+    if key is not None or not text:
+        yield None if key is None else SshSigner(key, RECORDS).sign
+    elif not text.startswith("-----BEGIN"):
+        yield SshSigner(Path(text), RECORDS).sign
+    else:
+        with tempfile.TemporaryDirectory(prefix="reconciler-") as folder:
+            file = Path(folder) / "key"
+            file.touch(0o600)
+            file.write_text(f"{text}\n", encoding="ascii")
+            yield SshSigner(file, RECORDS).sign
 
 
 @contextmanager
@@ -318,7 +349,9 @@ def _lock(
     source: "GitSource",
     clock: Clock,
     environment: Mapping[str, str],
-) -> Lock | None:
+    *,
+    may_lack: bool = False,
+) -> "FileLock | GitLock | None":
     from reconciler.adapters.holders import this_process
     from reconciler.adapters.mlflow_registry import sqlite_path, without_credentials
 
@@ -335,6 +368,8 @@ def _lock(
         else:
             path = database.resolve().with_name(f"{database.name}.reconciler.lock")
         return FileLock(path, holder, source.identity, clock=clock)
+    if source.remote is None and may_lack:
+        return None
     if source.remote is None:
         raise ReconcilerError(
             f"There is no git remote `{settings.remote}` to keep the lock on, and other machines may write to "

@@ -1,6 +1,6 @@
 """A world without git, clock or server, whose registry can be made to fail, to lie, and to be written to by others."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from reconciler.adapters.memory import MemoryRegistry
@@ -10,7 +10,19 @@ from reconciler.core.names import Commit, ModelName, RepositoryId
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot
 from reconciler.errors import Problem, RegistryError
 from reconciler.events import Event
-from reconciler.ports import UNREACHABLE, Checkout, Fork, Holder, Relation, SourceFile, WaitReport, Wanted, World
+from reconciler.ports import (
+    UNREACHABLE,
+    Checkout,
+    Fork,
+    Holder,
+    LineCommit,
+    Relation,
+    SourceFile,
+    Step,
+    WaitReport,
+    Wanted,
+    World,
+)
 from tests.build import OURS
 
 
@@ -22,6 +34,7 @@ class History:
     head: Commit
     dirty: tuple[str, ...] = ()
     identity: RepositoryId = OURS
+    folder: str = "manifests"
     strangers: dict[Commit, Relation] = field(default_factory=dict[Commit, Relation])
 
     def read(self, ref: str | None) -> Checkout:
@@ -49,6 +62,20 @@ class History:
         commit = self.head if commit == "HEAD" else Commit(commit)
         since = max((line.index(one) for one in known if one in line), default=-1)
         return tuple(reversed(line[since + 1 : line.index(commit) + 1]))[:most]
+
+    def first_parents(self, tip: Commit) -> tuple[LineCommit, ...]:
+        line = list(self.commits)
+        until = line[: line.index(tip) + 1]
+        return tuple(LineCommit(commit, merge=False, time=n) for n, commit in reversed(list(enumerate(until))))
+
+    def steps(self, tip: Commit, path: str | None = None) -> Iterator[Step]:
+        """Each commit is a file of its own, which takes the place of the one before."""
+        line = list(self.commits)
+        until = line[: line.index(tip) + 1] if path is None else []
+        for commit, before in zip(reversed(until), [*reversed(until[:-1]), None], strict=True):
+            older = {} if before is None else {before: b""}
+            newer = {} if before is None else {before: None}
+            yield Step(commit, {commit: None, **older}, {commit: b"", **newer})
 
     def relation(self, commit: Commit, other: Commit) -> Relation:
         if commit in self.strangers:

@@ -10,7 +10,7 @@ from typing import cast
 
 import filelock
 
-from reconciler.adapters.holders import UNKNOWN, Patience, named, plain
+from reconciler.adapters.holders import UNKNOWN, Patience, heads_in, named, plain, with_head
 from reconciler.core.names import Commit
 from reconciler.errors import LockError
 from reconciler.ports import Clock, Holder, Lease, WaitReport
@@ -20,10 +20,14 @@ _FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class _Record:
-    """What stands beside the lock file: who holds the lock, and the commit last applied from each repository."""
+    """
+    What stands beside the lock file: who holds the lock, and of each repository the commit last applied and those that
+    applies began with.
+    """
 
     holder: Holder | None = None
     applied: Mapping[str, str] = field(default_factory=dict[str, str])
+    heads: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
 
 
 class FileLock:
@@ -67,6 +71,9 @@ class FileLock:
             lock.release()
             raise
 
+    def heads(self) -> frozenset[Commit]:
+        return frozenset(map(Commit, _read(self._sidecar).heads.get(self._key, ())))
+
     def _took(self, lock: filelock.BaseFileLock) -> bool:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -104,7 +111,11 @@ class _FileLease:
         return self._lock.is_locked and self._locked_file is not None and self._locked_file == _identity(self._path)
 
     def mark(self, commit: Commit) -> None:
-        record = replace(self._record, applied={**self._record.applied, self._key: commit})
+        record = replace(
+            self._record,
+            applied={**self._record.applied, self._key: commit},
+            heads=with_head(self._record.heads, self._key, commit),
+        )
         if self.held():
             _write(self._sidecar, record)
         self._record = record
@@ -146,7 +157,8 @@ def _read(sidecar: Path) -> _Record:
     entry = cast(dict[str, object], data)
     applied = entry.get("applied")
     commits = cast(dict[str, object], applied) if isinstance(applied, dict) else {}
-    return _Record(_holder(entry.get("holder")), {k: c for k, c in commits.items() if isinstance(c, str)})
+    known = {k: c for k, c in commits.items() if isinstance(c, str)}
+    return _Record(_holder(entry.get("holder")), known, heads_in(entry.get("heads")))
 
 
 def _holder(data: object) -> Holder | None:
@@ -164,6 +176,7 @@ def _write(sidecar: Path, record: _Record) -> None:
         "format": _FORMAT,
         "holder": {"who": holder.who, "since": holder.since, "run": holder.run} if holder else None,
         "applied": dict(sorted(record.applied.items())),
+        "heads": {key: list(heads) for key, heads in sorted(record.heads.items())},
     }
     unfinished = sidecar.with_name(f"{sidecar.name}.new")
     try:

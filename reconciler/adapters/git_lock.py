@@ -25,7 +25,7 @@ from tempfile import TemporaryFile
 from threading import Event, Lock, Thread
 from typing import cast
 
-from reconciler.adapters.holders import UNKNOWN, Patience, named, plain, without_user_info
+from reconciler.adapters.holders import UNKNOWN, Patience, heads_in, named, plain, with_head, without_user_info
 from reconciler.core.moments import moment
 from reconciler.core.names import Commit
 from reconciler.errors import LockError
@@ -134,6 +134,10 @@ class GitLock:
             patience.pause(holder, remote.place, self._poll, hint)
             seen = self._look(remote, seen)
 
+    def heads(self) -> frozenset[Commit]:
+        _, record = self._remote.found().read()
+        return frozenset(map(Commit, record.heads.get(self._key, ()))) if record else frozenset()
+
     def _look(self, remote: "_Remote", before: "_Sight | None") -> "_Sight":
         """Read the ref. One that did not change keeps the time at which it was first seen."""
         try:
@@ -171,6 +175,7 @@ class GitLock:
             ttl=self._ttl,
             token=before.token + 1,
             applied=before.applied,
+            heads=before.heads,
         )
         for attempt in range(1, _REFUSALS + 1):
             began = self._monotonic()
@@ -242,7 +247,11 @@ class _GitLease:
 
     def mark(self, commit: Commit) -> None:
         with self._guard:
-            self._record = replace(self._record, applied={**self._record.applied, self._key: commit})
+            self._record = replace(
+                self._record,
+                applied={**self._record.applied, self._key: commit},
+                heads=with_head(self._record.heads, self._key, commit),
+            )
 
     def release(self) -> None:
         if self._ended.is_set():
@@ -321,6 +330,7 @@ class _Record:
     ttl: float = 0.0
     token: int = 0
     applied: Mapping[str, str] = field(default_factory=dict[str, str])
+    heads: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
 
     @property
     def held(self) -> bool:
@@ -343,6 +353,7 @@ class _Record:
                 "ttl": self.ttl,
                 "token": self.token,
                 "applied": dict(sorted(self.applied.items())),
+                "heads": {key: list(heads) for key, heads in sorted(self.heads.items())},
                 "nonce": secrets.token_hex(8),
             },
             indent=1,
@@ -368,7 +379,8 @@ def _parsed(message: str) -> _Record | None:
         return None
     who, since, run, expires = (plain(str(text)) for text in texts)
     commits = {key: commit for key, commit in cast(dict[str, object], applied).items() if isinstance(commit, str)}
-    return _Record(state, Holder(who or UNKNOWN.who, since, run), expires, float(ttl), token, commits)
+    holder = Holder(who or UNKNOWN.who, since, run)
+    return _Record(state, holder, expires, float(ttl), token, commits, heads_in(entry.get("heads")))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,25 +3,28 @@
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from reconciler.adapters.files import SUFFIXES, files_below, leads_out, link_to_folder
-from reconciler.adapters.git_line import Step, StepChanges, blobs, changes_along, first_parents
+from reconciler.adapters.git_line import FileChange, blobs, changes_along, first_parents
 from reconciler.adapters.git_runner import Git
 from reconciler.core.desired import Revision
 from reconciler.core.names import Commit, RepositoryId
 from reconciler.errors import Problem, ReconcilerError
-from reconciler.ports import Checkout, Fork, Relation, SourceFile
+from reconciler.ports import Checkout, Fork, LineCommit, Relation, SourceFile, Step
 
 if TYPE_CHECKING:
     import git
 
 SYMLINK_MODE = 0o120000
 MOST_SYMLINK_HOPS = 8
+
+STEPS_AT_ONCE = 50
+"""How many commits' files are read from git in one call, when history is walked."""
 
 _FULL_NAME = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
@@ -43,17 +46,38 @@ class GitSource:
     def git(self) -> Git:
         return Git(Path(os.path.abspath(self.repo.git_dir)), self.top)  # noqa: PTH100  # a linked folder stays what it is
 
-    def first_parents(self, commit: Commit, most: int | None = None) -> tuple[Step, ...]:
-        """The commit and those before it by first parents, newest first."""
-        return first_parents(self.git, commit, most)
+    def first_parents(self, tip: Commit) -> tuple[LineCommit, ...]:
+        steps = first_parents(self.git, tip)
+        cut = bool(steps) and bool(steps[-1].parents)
+        return tuple(
+            LineCommit(step.commit, len(step.parents) > 1, step.committed, cut and step is steps[-1]) for step in steps
+        )
 
-    def changes_along(self, commit: Commit, *paths: PurePosixPath) -> tuple[StepChanges, ...]:
-        """What the commits on the first-parent line changed at or below these paths, newest first."""
-        return changes_along(self.git, commit, *(paths or (self.folder,)))
+    def steps(self, tip: Commit, path: str | None = None) -> Iterator[Step]:
+        below = self.folder if path is None else PurePosixPath(path)
+        changed = [
+            (commit.step.commit, [change for change in commit.changes if self._reads(change, path)])
+            for commit in changes_along(self.git, tip, below)
+        ]
+        for begin in range(0, len(changed), STEPS_AT_ONCE):
+            some = changed[begin : begin + STEPS_AT_ONCE]
+            ids = {name for _, changes in some for c in changes for name in (c.before, c.after) if name is not None}
+            texts = blobs(self.git, ids)
+            for commit, changes in some:
+                if changes:
+                    yield Step(
+                        commit,
+                        {c.path: None if c.before is None else texts[c.before] for c in changes},
+                        {c.path: None if c.after is None else texts[c.after] for c in changes},
+                    )
 
-    def blobs(self, ids: Iterable[str]) -> Mapping[str, bytes]:
-        """The contents of files by the ids that `changes_along` gives."""
-        return blobs(self.git, ids)
+    def _reads(self, change: FileChange, path: str | None) -> bool:
+        """Whether it is a file that manifests are read from, or the one that was asked for."""
+        named = PurePosixPath(change.path)
+        if path:
+            return change.plain and change.path == path
+        top = self.folder if path is None else PurePosixPath()
+        return change.plain and named.name.endswith(SUFFIXES) and not _is_hidden(named.relative_to(top))
 
     def read(self, ref: str | None) -> Checkout:
         return self._commit(ref) if ref is not None else self._work_tree()

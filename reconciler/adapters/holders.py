@@ -5,6 +5,7 @@ import os
 import re
 import socket
 from collections.abc import Callable, Mapping
+from typing import cast
 
 from reconciler.core.names import plain
 from reconciler.errors import LockError
@@ -84,3 +85,21 @@ class Patience:
             self._waiting(holder, waited)
             self._say_at = waited + SAID_EVERY
         self._sleep(min(interval, self._timeout - waited))
+
+
+MOST_HEADS = 100
+"""How many commits that applies began with a lock remembers of each repository."""
+
+
+def with_head(heads: Mapping[str, tuple[str, ...]], key: str, commit: str) -> dict[str, tuple[str, ...]]:
+    """The commits that applies began with, and this one, the newest last."""
+    known = tuple(head for head in heads.get(key, ()) if head != commit)
+    return {**heads, key: (*known, commit)[-MOST_HEADS:]}
+
+
+def heads_in(entry: object) -> dict[str, tuple[str, ...]]:
+    """The same as a lock's record has them; what cannot be read is forgotten, which makes changes longer."""
+    if not isinstance(entry, dict):
+        return {}
+    lists = cast("dict[str, object]", entry).items()
+    return {k: tuple(str(c) for c in cast("list[object]", v)) for k, v in lists if isinstance(v, list)}

@@ -11,16 +11,20 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
+from reconciler.core.moments import moment
+from reconciler.core.policy import RECORDS
 from reconciler.core.records import Seal, SealKind
 from reconciler.errors import ReconcilerError
 
 KEY_VARIABLE: Final = "RECONCILER_CHECK_HMAC_KEY"
 NAMESPACE: Final = "reconciler-check"
+VERIFIERS = 4
 SHORTEST_KEY = 32
 PATIENCE = 30.0
 
@@ -43,12 +47,16 @@ class HmacSigner:
 
 @dataclass(frozen=True, slots=True)
 class SshSigner:
-    """`key` is a private key, or a public one whose private half an agent has."""
+    """
+    `key` is a private key, or a public one whose private half an agent has. `namespace` keeps a signature on one thing
+    from counting for another.
+    """
 
     key: Path
+    namespace: str = NAMESPACE
 
     def sign(self, data: bytes) -> Seal:
-        done = _ssh_keygen(["-Y", "sign", "-n", NAMESPACE, "-f", str(self.key.absolute())], data)
+        done = _ssh_keygen(["-Y", "sign", "-n", self.namespace, "-f", str(self.key.absolute())], data)
         text = done.stdout.decode("ascii", "replace")
         if done.returncode != 0 or not _ARMOR.fullmatch(text):
             raise ReconcilerError(
@@ -93,7 +101,25 @@ def verify(data: bytes, seal: Seal | None, signers: str, key: bytes | None) -> b
             return bool(signers.strip()) and _verify_ssh(data, seal, signers)
 
 
-def _verify_ssh(data: bytes, seal: Seal, signers: str) -> bool:
+@dataclass(frozen=True, slots=True)
+class RecordSeals:
+    """The port `Seals`, by SSH."""
+
+    def verified(self, claims: Iterable[tuple[bytes, Seal, str]], signers: str) -> tuple[bool, ...]:
+        def check(claim: tuple[bytes, Seal, str]) -> bool:
+            data, seal, at = claim
+            return seal.kind is SealKind.SSH and _verify_ssh(data, seal, signers, RECORDS, at)
+
+        with ThreadPoolExecutor(VERIFIERS) as pool:
+            return tuple(pool.map(check, claims))
+
+
+def _verify_ssh(data: bytes, seal: Seal, signers: str, namespace: str = NAMESPACE, at: str = "") -> bool:
+    when = moment(at) if at else None
+    if at and when is None:
+        return False
+    # A key that was retired stays good for what it signed before.
+    options = [f"-Overify-time={when:%Y%m%d%H%M%S}Z"] if when else []
     if not _ARMOR.fullmatch(seal.value) or _fingerprint(seal.value) != seal.key:
         return False
     with tempfile.TemporaryDirectory() as folder:
@@ -107,11 +133,11 @@ def _verify_ssh(data: bytes, seal: Seal, signers: str) -> bool:
                 continue
             allowed.write_text(f"{line}\n", encoding="utf-8", errors="replace")
             files = ["-f", str(allowed), "-s", str(signature)]
-            found = _ssh_keygen(["-Y", "find-principals", *files], b"")
+            found = _ssh_keygen(["-Y", "find-principals", *options, *files], b"")
             who = found.stdout.decode("utf-8", "replace").split("\n", 1)[0]
             if found.returncode != 0 or not who:
                 continue
-            if _ssh_keygen(["-Y", "verify", "-n", NAMESPACE, "-I", who, *files], data).returncode == 0:
+            if _ssh_keygen(["-Y", "verify", *options, "-n", namespace, "-I", who, *files], data).returncode == 0:
                 return True
         return False
 

@@ -80,7 +80,8 @@ class ModelPlan:
     """
     The ordered calls for one model; where it cannot be brought to what is declared, there are none. `identities` are
     those of the versions they touch, and `entrances` what they bring into slots, or what is newly declared there.
-    `verdicts` are what the gates said; one that blocks keeps the model as it is.
+    `verdicts` are what the gates said; one that blocks keeps the model as it is. `guarded` are those slots that have
+    gates.
     """
 
     model: ModelName
@@ -89,6 +90,7 @@ class ModelPlan:
     identities: tuple[Identity, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     entrances: tuple[Entrance, ...] = ()
+    guarded: frozenset[Slot] = field(default=frozenset(), compare=False)
     past: Past | None = field(default=None, compare=False, repr=False)
 
     @property

@@ -1,14 +1,19 @@
 """Drift: the registry differs from the commit that was last applied to it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from reconciler.core.desired import DesiredState, Revision
+from reconciler.core.desired import Revision
 from reconciler.core.diff import Blocker, ModelPlan, diff
-from reconciler.core.names import Commit, ModelName
-from reconciler.core.plan import Effect, effects_of
+from reconciler.core.entrances import occupants
+from reconciler.core.names import Commit, ModelName, RepositoryId, Stage
+from reconciler.core.past import Past
+from reconciler.core.plan import Effect, Verb, effects_of, needs_review
 from reconciler.core.review import effect_key
 from reconciler.core.snapshot import ModelSnapshot
+
+INACTIVE = frozenset({Stage.NONE.value, Stage.ARCHIVED.value})
 
 
 class DriftStatus(StrEnum):
@@ -53,21 +58,49 @@ class Drift:
         return any(model.status in {DriftStatus.DRIFTED, DriftStatus.UNKNOWN} for model in self.models)
 
 
-def judge_drift(now: ModelPlan, last: DesiredState | str | None, live: ModelSnapshot | None) -> ModelDrift:
+def judge_drift(
+    now: ModelPlan, live: ModelSnapshot | None, repository: RepositoryId, past: Past, newest_applied: int | None
+) -> ModelDrift:
     """
-    A model that is not as `now`'s commit declares: has it drifted from what was applied last, or was it never brought
-    there? `last` is None where nothing was applied, and a text where it cannot be read.
+    A model beside what was applied to it last, as far as trusted history bears our record of that out. A record that is
+    missing, damaged, foreign or older than what it should speak of leaves it unknown, unless the declaration is younger
+    than every commit that was applied: `newest_applied` is the place of the newest of these.
     """
     effects = effects_of(now)
-    if last is None:
-        return ModelDrift(now.model, DriftStatus.PENDING, pending=effects, blockers=now.blockers)
-    if isinstance(last, str):
-        return ModelDrift(now.model, DriftStatus.UNKNOWN, drifted=effects, blockers=now.blockers, why=last)
-    commit = last.revision.commit
-    back = diff(last.models.get(now.model), live, last.revision, name=now.model)
+    owned = live.owned_by(repository) if live else None
+    if owned is None:
+        declared = [epoch for epoch in past.epochs if epoch.manifest is not None]
+        if newest_applied is None or (declared and declared[-1].start < newest_applied):
+            return ModelDrift(now.model, DriftStatus.PENDING, pending=effects, blockers=now.blockers)
+        return _unknown(now, None, "its ownership record is missing, damaged, or another repository's")
+    applied = past.place(owned.commit)
+    if owned.commit is None or applied is None:
+        return _unknown(now, owned.commit, "its ownership record names a commit that is not on this branch")
+    if live is not None and any(place < applied for place in _recorded(live, past)):
+        return _unknown(
+            now, owned.commit, "a version's record is newer than its ownership record: did an apply break off?"
+        )
+    if not needs_review(now) and not now.blocked and all(e.verb is Verb.CLAIM for e in effects):
+        return ModelDrift(now.model, applied=owned.commit)
+    epoch = past.epoch_at(applied)
+    back = diff(epoch.manifest if epoch else None, live, Revision(repository, owned.commit), name=now.model)
     drifted = effects_of(back)
     if not drifted and not back.blocked:
-        return ModelDrift(now.model, DriftStatus.PENDING, commit, pending=effects, blockers=now.blockers)
+        return ModelDrift(now.model, DriftStatus.PENDING, owned.commit, pending=effects, blockers=now.blockers)
     known = {effect_key(effect) for effect in drifted}
     pending = tuple(effect for effect in effects if effect_key(effect) not in known)
-    return ModelDrift(now.model, DriftStatus.DRIFTED, commit, drifted, pending, back.blockers)
+    return ModelDrift(now.model, DriftStatus.DRIFTED, owned.commit, drifted, pending, back.blockers)
+
+
+def _unknown(now: ModelPlan, commit: Commit | None, why: str) -> ModelDrift:
+    drifted = effects_of(now)
+    return ModelDrift(now.model, DriftStatus.UNKNOWN, commit, drifted=drifted, blockers=now.blockers, why=why)
+
+
+def _recorded(live: ModelSnapshot, past: Past) -> Iterable[int]:
+    """The places of the records by which what is in a slot is there."""
+    for version in live.versions.values():
+        for slot, record in version.provenance.items():
+            place = past.place_of(record, version)
+            if place is not None and slot not in INACTIVE and version.version in occupants(live, slot):
+                yield place

@@ -177,7 +177,7 @@ def _is_found(live: ModelSnapshot, slot: Slot, version: VersionSnapshot, past: P
     run, first = past.run(live, slot, version.version), past.first_governed(slot)
     if run is None or first is None or first.start != run.start:
         return False
-    if slot in past.governed_elsewhere:
+    if slot in past.governed_elsewhere or not past.whole:
         return False
     if slot.startswith("@"):
         return True

@@ -40,7 +40,8 @@ class Past:
 
     Records must be signed where their place is before `signers_since`, that of the commit which first named signers;
     None: the policy names none. `guarded_since` says since when (seconds since 1970) gates guard a slot.
-    `governed_elsewhere` are the slots that another folder of the repository declared once.
+    `governed_elsewhere` are the slots that another folder of the repository declared once. Where it is not `whole`,
+    what was before the last epoch is not known.
     """
 
     repository: RepositoryId
@@ -52,6 +53,7 @@ class Past:
     signers_since: int | None = None
     guarded_since: Mapping[Slot, int] = field(default_factory=dict[Slot, int])
     governed_elsewhere: frozenset[Slot] = frozenset()
+    whole: bool = True
 
     def place(self, commit: Commit | None) -> int | None:
         """Where on the trusted line a commit is, or None."""

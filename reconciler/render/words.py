@@ -73,6 +73,10 @@ def what_moves(effect: Effect) -> str:
             return f"{clean(before or '')} -> {clean(after or '')}"
         case Verb.RELEASE:
             return "stages, aliases and versions stay as they are"
+        case Verb.FIND:
+            return f"{after} already, found and not judged"
+        case _ if before == after:
+            return f"{after} already, put there by hand"
         case Verb.SET_ALIAS:
             return f"-> {after}"
         case Verb.DELETE_ALIAS:

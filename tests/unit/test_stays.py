@@ -7,9 +7,9 @@ import pytest
 
 from reconciler.core.gate import Stay
 from reconciler.core.names import Slot, Stage, Version
-from reconciler.core.snapshot import Placement, VersionSnapshot
+from reconciler.core.snapshot import ModelSnapshot, Placement, VersionSnapshot
 from reconciler.core.stays import stay_in
-from tests.build import FIRST, OURS, P, S
+from tests.build import CHURN, FIRST, OURS, P, S
 
 
 def milliseconds(time: str) -> int:
@@ -21,6 +21,10 @@ def placed(slot: Slot, applied_at: str, *, stage: Stage = S, touched: str = "") 
     placement = Placement(slot, OURS, FIRST, "None", applied_at=applied_at)
     updated_at = milliseconds(touched) if touched else 0
     return VersionSnapshot(Version(5), stage, provenance={slot: placement}, updated_at=updated_at)
+
+
+def of(version: VersionSnapshot) -> ModelSnapshot:
+    return ModelSnapshot(CHURN, versions={version.version: version})
 
 
 PLACED = "2026-05-01T10:00:00Z"
@@ -40,7 +44,7 @@ KNOWN: dict[str, tuple[VersionSnapshot, str | None]] = {
 
 @pytest.mark.parametrize(("version", "since"), KNOWN.values(), ids=KNOWN.keys())
 def test_a_stay_counts_from_our_move_or_from_any_later_change(version: VersionSnapshot, since: str | None) -> None:
-    assert stay_in(S, version) == Stay(since)
+    assert stay_in(S, Version(5), of(version), None) == Stay(since)
 
 
 NOT_KNOWN: dict[str, tuple[VersionSnapshot, str]] = {
@@ -59,7 +63,7 @@ NOT_KNOWN: dict[str, tuple[VersionSnapshot, str]] = {
 
 @pytest.mark.parametrize(("version", "why"), NOT_KNOWN.values(), ids=NOT_KNOWN.keys())
 def test_a_stay_that_is_not_known_says_why(version: VersionSnapshot, why: str) -> None:
-    stay = stay_in(S, version)
+    stay = stay_in(S, Version(5), of(version), None)
 
     assert isinstance(stay, str)
     assert why in stay
