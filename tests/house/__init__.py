@@ -23,7 +23,7 @@ from reconciler.core.names import Commit, ModelName, RepositoryId, Version
 from reconciler.core.plan import Plan, PlanOptions, effects_of
 from reconciler.core.review import Review as PlanReview
 from reconciler.core.review import Scope
-from reconciler.core.snapshot import Placement, encode_provenance
+from reconciler.core.snapshot import Placement, UnreadableRecord, encode_provenance
 from reconciler.errors import ExitCode, Problem, ReconcilerError
 from reconciler.events import Event, Noticed, Planned, Receipt
 from reconciler.judging import Rules
@@ -46,6 +46,7 @@ from tests.house.people import (
     job_line,
     key_of,
     person_line,
+    public_half,
     seal_with,
 )
 from tests.story.repository import Repository, git, manifest, new_repository
@@ -117,7 +118,8 @@ class Done:
         """As the plan is shown in a terminal."""
         if self.review is None:
             return self.message
-        return "\n".join("".join(piece for _, piece in line) for line in review_lines(self.review))
+        lines = ("".join(piece for _, piece in line) for line in review_lines(self.review))
+        return "\n".join((*lines, *self.review.notes))
 
 
 def readme_policy() -> str:
@@ -155,6 +157,11 @@ class House:
         house.signers = "".join(map(person_line, STAFF)) + (job_line(key_of(house.key)) if signed else "")
         return house
 
+    def another_registry(self, uri: str = "memory://elsewhere") -> "House":
+        """The same repository and forge, applied to another registry."""
+        registry = Mlflow(uri=uri, clock=self.clock)
+        return replace(self, registry=registry, runs=Runs(), files=Files(), lock=FakeLock())
+
     # What data scientists do, and whoever else may write to the registry.
 
     def register(self, model: str, versions: int = 1, *, run: str = "", f1: float | None = None, **more: Any) -> int:
@@ -186,6 +193,27 @@ class House:
         """Somebody writes another commit into our record on the model."""
         owner: Any = self.registry.models[ModelName(model)].owner
         self._owner(model, replace(owner, commit=Commit(commit)))
+
+    def damage_owner_record(self, model: str) -> None:
+        self._owner(model, UnreadableRecord("{"))
+
+    def owner_record(self, model: str) -> Any:
+        """Our record on a model, for somebody to keep."""
+        return self.registry.models[ModelName(model)].owner
+
+    def put_owner_record(self, model: str, owner: Any) -> None:
+        """Somebody writes a record that they kept."""
+        self._owner(model, owner)
+
+    def describe(self, model: str, version: int, text: str = "An edit") -> None:
+        """Somebody writes a description on MLflow's page, which sets the version's time as a move does."""
+        self.clock.later(minutes=1)
+        live = self.registry.models[ModelName(model)].versions[Version(version)]
+        self.registry.put(model, replace(live, description=text, updated_at=self.clock.milliseconds))
+
+    def tag_model(self, model: str, **tags: str) -> None:
+        live = self.registry.models[ModelName(model)]
+        self.registry.models[live.name] = replace(live, tags={**live.tags, **tags})
 
     def _owner(self, model: str, owner: Any) -> None:
         live = self.registry.models[ModelName(model)]
@@ -234,6 +262,7 @@ class House:
         title: str = "Say what is wanted",
         author: Person | None = None,
         trailer: str = "",
+        sealed_by: Person | None = None,
     ) -> Request:
         """A request with one commit: manifests, each in a file of its own; a policy; files, None to delete one."""
         number = len(self.forge.requests) + 1
@@ -241,7 +270,7 @@ class House:
         self._git("checkout", "--quiet", "-b", branch, "main")
         request = Request(number, by, branch, main, main)
         self.forge.requests.append(request)
-        self._write(request, texts, policy, files, into, title, author or by, by, trailer)
+        self._write(request, texts, policy, files, into, title, author or by, trailer, sealed_by)
         return request
 
     def amend(
@@ -255,10 +284,11 @@ class House:
         title: str = "And this",
         author: Person | None = None,
         trailer: str = "",
+        sealed_by: Person | None = None,
     ) -> None:
         """One commit more on a request's branch."""
         self._git("checkout", "--quiet", request.branch)
-        self._write(request, texts, policy, files, into, title, author or by, by, trailer)
+        self._write(request, texts, policy, files, into, title, author or by, trailer, sealed_by)
 
     def approve(
         self, who: Person, request: Request | None = None, *, signed: bool = False, author: Person | None = None
@@ -270,7 +300,7 @@ class House:
             request.reviews.append(Review(who, request.head, self.clock.stamp))
             return
         self._git("checkout", "--quiet", request.branch)
-        settings = ("-c", "gpg.format=ssh", "-c", f"user.signingKey={who.key}")
+        settings = _with_key(who)
         message = ("--message", "Approve", "--message", f"Approved-by: {author or who}")
         self._git(*settings, "commit", "--quiet", "--allow-empty", "--gpg-sign", *message, by=author or who)
         self._pushed(request, author or who)
@@ -307,6 +337,17 @@ class House:
         else:
             self._landing([change], way, merger)
         return change
+
+    def push(
+        self, *texts: str, policy: str | None = None, files: Mapping[str, str | None] | None = None, by: Person = GRACE
+    ) -> Commit:
+        """One commit on main that somebody pushes there, past every review."""
+        before = self.main
+        self._put(texts, policy, files, "manifests")
+        self._git("commit", "--quiet", "--message", "Say what is wanted", by=by)
+        self._git("push", "--quiet", "origin", "main")
+        self.pushes.append(Push(before, self.main))
+        return self.main
 
     def queue(self, *requests: Request) -> None:
         """A merge queue that brings in several requests by one push."""
@@ -357,9 +398,20 @@ class House:
         self._pushed(made, by)
         return made
 
-    def name_signers(self, *lines: str) -> None:
-        """What the file of allowed signers is to say of keys of jobs, from the next policy that is written on."""
-        self.signers = "".join(map(person_line, STAFF)) + "".join(lines)
+    def list_signer(self, line: str) -> None:
+        """One line more in the file of allowed signers, from the next policy that is written on."""
+        self.signers += line
+
+    def rotate(self, key: str, *, retired: str = "") -> None:
+        """
+        The job signs with another key from now on. The file lists it, from the next policy that is written on; the one
+        before is kept as retired on that day (`YYYYMMDD`), or as it is.
+        """
+        before, self.key = self.key, key
+        if retired:
+            self.signers = self.signers.replace(job_line(key_of(before)), job_line(key_of(before), retired))
+        if public_half(key_of(key)) not in self.signers:
+            self.list_signer(job_line(key_of(key)))
 
     def _write(
         self,
@@ -370,12 +422,14 @@ class House:
         into: str,
         title: str,
         author: Person,
-        committer: Person,
         trailer: str,
+        sealed_by: Person | None,
     ) -> None:
         self._put(texts, policy, files, into)
         message = ("--message", title, *(("--message", trailer) if trailer else ()))
-        self._git("commit", "--quiet", "--allow-empty", *message, by=author, committer=committer)
+        sealed = ("--gpg-sign",) if sealed_by else ()
+        settings = _with_key(sealed_by)
+        self._git(*settings, "commit", "--quiet", "--allow-empty", *sealed, *message, by=author)
         self._pushed(request, author)
 
     def _put(self, texts: Iterable[str], policy: str | None, files: Mapping[str, str | None] | None, into: str) -> None:
@@ -448,8 +502,8 @@ class House:
 
     def begin(self, policy: str, *manifests: str) -> None:
         """A policy, then manifests of what is there, and an apply: the house is at work."""
-        self.merge(policy=policy, way=Way.PUSH)
-        self.merge(*manifests, way=Way.PUSH)
+        self.push(policy=policy)
+        self.push(*manifests)
         done = self.apply()
         assert done.exit_code == ExitCode.OK, f"{done.message}\n{done.sentences()}"
 
@@ -479,13 +533,17 @@ class House:
         reviewed: Done | None = None,
         killed_after: int | None = None,
         allow_rewind: bool = False,
+        policy_ref: Commit | None = None,
         manifests: str = "manifests",
         **options: Any,
     ) -> Done:
-        """The job that applies main, for a push: the last one, or that `of` a request, run again."""
+        """
+        The job that applies main, for a push: the last one, or that `of` a request, run again. It names what main was
+        before as the policy's commit; others name none, unless the person who starts one does.
+        """
         push = self._push_of(of)
         ref = push.after if trigger is Trigger.PUSH else self.main
-        before = push.before if trigger is Trigger.PUSH else None
+        before = push.before if trigger is Trigger.PUSH else policy_ref
         events: list[Event] = []
         self.registry.calls_left = killed_after
         more: dict[str, Any] = {}
@@ -554,6 +612,11 @@ class House:
 
         reviewers = GitAndForge(source, read, self.forge)
         return World(source, read, self.registry, self.clock, lock, self.runs, reviewers, self.files)
+
+
+def _with_key(who: Person | None) -> tuple[str, ...]:
+    """Git's settings to sign a commit with somebody's key."""
+    return () if who is None else ("-c", "gpg.format=ssh", "-c", f"user.signingKey={who.key}")
 
 
 def _plan_in(events: Iterable[Event]) -> Plan | None:
