@@ -11,15 +11,15 @@ AUTHOR = "Ada Lovelace"
 EMAIL = "ada@example.org"
 
 
-def git(where: Path, *arguments: str) -> str:
-    """Run git as it is out of the box, as Ada, and give what it said."""
+def git(where: Path, *arguments: str, **environment: str) -> str:
+    """Run git as it is out of the box, as Ada unless the environment names somebody, and give what it said."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     names = {f"GIT_{role}_NAME": AUTHOR for role in ("AUTHOR", "COMMITTER")}
     emails = {f"GIT_{role}_EMAIL": EMAIL for role in ("AUTHOR", "COMMITTER")}
     done = subprocess.run(
         ["git", *arguments],
         cwd=where,
-        env={**inherited, **WITHOUT_CONFIGURATION, **names, **emails},
+        env={**inherited, **WITHOUT_CONFIGURATION, **names, **emails, **environment},
         capture_output=True,
         text=True,
         check=False,
@@ -48,10 +48,10 @@ class Repository:
     def delete(self, name: str = "models.yaml") -> None:
         (self.top / "manifests" / name).unlink()
 
-    def commit(self, message: str = "Say what is wanted") -> str:
+    def commit(self, message: str = "Say what is wanted", **environment: str) -> str:
         """Commit everything and push it, as a merge does."""
         git(self.top, "add", "--all")
-        git(self.top, "commit", "--quiet", "--message", message)
+        git(self.top, "commit", "--quiet", "--message", message, **environment)
         git(self.top, "push", "--quiet", "origin", "HEAD:refs/heads/main")
         return self.head
 
@@ -82,15 +82,15 @@ class Repository:
         return self.head
 
 
-def new_repository(folder: Path, name: str = "models") -> Repository:
-    """An empty bare remote, and a clone of it with a first commit."""
+def new_repository(folder: Path, name: str = "models", **environment: str) -> Repository:
+    """An empty bare remote, and a clone of it with a first commit; the environment is git's for that commit."""
     remote, top = folder / f"{name}.git", folder / name
     git(folder, "init", "--quiet", "--bare", "--initial-branch=main", str(remote))
     git(folder, "init", "--quiet", "--initial-branch=main", str(top))
     git(top, "remote", "add", "origin", str(remote))
     repository = Repository(top, remote)
     (top / "README.md").write_text("Models\n")
-    repository.commit("Begin")
+    repository.commit("Begin", **environment)
     return repository
 
 

@@ -1,0 +1,171 @@
+"""Nobody loosens a rule and walks through it: a waiting pin keeps the rules that stood before it was declared."""
+
+from reconciler.errors import ExitCode
+from tests.house import House, Trigger, Way
+from tests.house.scenes import GATES, NO_RULES, SLOTS, SOAK, at_work, pins
+
+
+def refused(house: House, slot: str = "Production") -> None:
+    """No apply lets v6 in, whatever it runs for."""
+    for trigger in Trigger:
+        done = house.apply(trigger)
+        assert done.exit_code == ExitCode.BLOCKED, done.message
+        assert "soak" in done.noes(slot)
+        assert house.in_slot("churn", slot) == (4,)
+
+
+@SLOTS
+def test_a_pin_that_was_refused_is_not_let_in_by_rules_that_were_loosened_since(house: House, slot: str) -> None:
+    at_work(house, slot, SOAK)
+    house.merge(pins({slot: 6}))
+    refused(house, slot)
+
+    house.merge(policy=NO_RULES)
+    refused(house, slot)
+    house.merge(files={"docs/notes.md": "Notes\n"})
+
+    refused(house, slot)
+
+
+def test_a_pin_that_no_apply_has_seen_is_not_let_in_by_rules_that_were_loosened_since(house: House, way: Way) -> None:
+    house.way = way
+    at_work(house, policy=SOAK)
+    house.merge(pins({"Production": 6}))
+    house.merge(policy=NO_RULES)
+    house.merge(files={"docs/notes.md": "Notes\n"})
+
+    refused(house)
+
+
+def test_a_pin_is_not_let_in_by_rules_that_came_with_it_in_one_request(house: House, way: Way) -> None:
+    house.way = way
+    at_work(house, policy=SOAK)
+    request = house.request(policy=NO_RULES)
+    house.amend(request, pins({"Production": 6}))
+    house.merge(request)
+    refused(house)
+
+    house.merge(files={"docs/notes.md": "Notes\n"})
+
+    refused(house)
+
+
+@SLOTS
+def test_rules_that_were_tightened_since_hold_for_a_pin_that_waits(house: House, slot: str) -> None:
+    at_work(house, slot, NO_RULES)
+    house.merge(pins({slot: 6}))
+    house.merge(policy=SOAK)
+
+    house.merge(files={"docs/notes.md": "Notes\n"})
+
+    refused(house, slot)
+
+
+@SLOTS
+def test_declaring_the_same_again_begins_no_new_change(house: House, slot: str) -> None:
+    at_work(house, slot, SOAK)
+    house.merge(pins({slot: 6}))
+    refused(house, slot)
+    house.merge(policy=NO_RULES)
+
+    house.merge(pins({slot: 6}, also="description: Moved about\n"))
+
+    refused(house, slot)
+
+
+@SLOTS
+def test_a_pin_that_moves_to_another_file_begins_no_new_change(house: House, slot: str) -> None:
+    at_work(house, slot, SOAK)
+    house.merge(pins({slot: 6}))
+    refused(house, slot)
+    house.merge(policy=NO_RULES)
+
+    house.merge(files={"manifests/churn.yaml": None, "manifests/moved.yaml": pins({slot: 6})})
+
+    refused(house, slot)
+
+
+def test_a_policy_named_beside_it_replaces_none(house: House) -> None:
+    at_work(house, policy=SOAK)
+    house.merge(pins({"Production": 6}))
+    loose = house.merge(policy=NO_RULES)
+
+    done = house.apply(Trigger.DISPATCH, policy_ref=loose.merged)
+
+    assert (done.exit_code, done.noes()) == (ExitCode.BLOCKED, {"soak"})
+
+
+@SLOTS
+def test_a_change_that_deletes_every_rule_is_not_said_to_be_refused_by_what_it_proposes(
+    house: House, slot: str
+) -> None:
+    at_work(house, slot, SOAK)
+
+    house.request(pins({slot: 6}), policy=NO_RULES)
+    planned = house.plan()
+
+    assert (planned.exit_code, planned.noes(slot)) == (ExitCode.BLOCKED, {"soak"})
+    assert planned.review is not None
+    assert planned.review.policy is not None
+    assert [verdict for verdict in planned.review.policy.proposed if verdict.blocks] == []
+    assert "would refuse 1" not in planned.text
+
+
+def test_a_change_that_takes_one_rule_of_two_away_shows_what_the_other_says(house: House) -> None:
+    at_work(house, policy=GATES)
+
+    house.request(pins({"Production": 6}), policy=SOAK)
+    planned = house.plan()
+
+    assert planned.review is not None
+    assert planned.review.policy is not None
+    assert {verdict.gate for verdict in planned.review.policy.proposed} == {"soak"}
+
+
+def hold(version: int, slot: str) -> str:
+    """A manifest's word that a version must not come back."""
+    named = f'"{slot}"' if slot.startswith("@") else slot
+    return f"hold: {{slot: {named}, version: {version}, reason: It leaks personal data., until: 2027-01-01}}\n"
+
+
+@SLOTS
+def test_a_hold_is_not_lifted_by_the_change_that_needs_it_lifted(house: House, slot: str) -> None:
+    at_work(house, slot, NO_RULES)
+    house.merge(pins({slot: 4}, also=hold(6, slot)))
+    house.apply()
+
+    house.merge(pins({slot: 6}))
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.BLOCKED
+    assert house.in_slot("churn", slot) == (4,)
+
+
+@SLOTS
+def test_a_hold_keeps_a_version_from_coming_back_by_a_rollback(house: House, slot: str) -> None:
+    at_work(house, slot, NO_RULES)
+    house.merge(pins({slot: 5}))
+    assert house.apply().exit_code == ExitCode.OK
+    house.merge(pins({slot: 5}, also=hold(4, slot)))
+    house.apply()
+
+    house.merge(pins({slot: 4}, also=hold(4, slot)))
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.BLOCKED
+    assert house.in_slot("churn", slot) == (5,)
+
+
+@SLOTS
+def test_a_hold_that_was_lifted_in_a_change_of_its_own_holds_nothing_back(house: House, slot: str) -> None:
+    at_work(house, slot, NO_RULES)
+    house.merge(pins({slot: 4}, also=hold(6, slot)))
+    assert house.apply().exit_code == ExitCode.OK
+    house.merge(pins({slot: 4}))
+    assert house.apply().exit_code == ExitCode.OK
+
+    house.merge(pins({slot: 6}))
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.OK
+    assert house.in_slot("churn", slot) == (6,)

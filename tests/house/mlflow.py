@@ -1,0 +1,187 @@
+"""MLflow in memory as MLflow behaves: its times, its records as text, its deletions; and what it knows of versions."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from reconciler.adapters.memory import MemoryRegistry
+from reconciler.core.changes import Change, RecordProvenance, SetAlias, TransitionStage
+from reconciler.core.evidence import Dataset, Metric, Missing, RunFacts, VersionFacts
+from reconciler.core.gate import CheckFacts, Loading
+from reconciler.core.names import AliasName, ModelName, Stage, Version, alias_slot
+from reconciler.core.signature import Column, Scalar, Signature
+from reconciler.core.snapshot import ModelSnapshot, Provenance, VersionSnapshot, decode_provenance, encode_provenance
+from reconciler.errors import RegistryError
+from reconciler.ports import Asked
+
+HOLDOUT = Dataset("holdout", "9f2c7a1b")
+SIGNATURE = Signature(inputs=(Column("income", Scalar("double")),), outputs=(Column("", Scalar("long")),), params=())
+
+
+class KilledError(BaseException):
+    """The process is gone, as by SIGKILL: nothing may catch this."""
+
+
+@dataclass
+class Clock:
+    """The house's time. It goes by one second each time it is looked at, and by days when somebody says so."""
+
+    at: datetime = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+
+    def now(self) -> str:
+        self.at += timedelta(seconds=1)
+        return self.stamp
+
+    @property
+    def stamp(self) -> str:
+        return self.at.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+    @property
+    def milliseconds(self) -> int:
+        return int(self.at.timestamp() * 1000)
+
+    def later(self, **span: float) -> None:
+        self.at += timedelta(**span)
+
+
+@dataclass(slots=True)
+class Mlflow(MemoryRegistry):
+    """Moves set the versions' times; records are kept as the text of a tag; the process may be killed between calls."""
+
+    clock: Clock = field(default_factory=Clock)
+    calls_left: int | None = None
+    calls: list[Change] = field(default_factory=list[Change])
+
+    def execute(self, change: Change) -> None:
+        if self.calls_left is not None:
+            if self.calls_left == 0:
+                raise KilledError
+            self.calls_left -= 1
+        before = self.models.get(change.model)
+        # The base class is named, as a slotted dataclass is made anew and `super()` does not find it.
+        MemoryRegistry.execute(self, change)
+        self.calls.append(change)
+        touched = {change.version} if isinstance(change, TransitionStage) else set[Version]()
+        self._stamp(before, self.models[change.model], touched)
+        if isinstance(change, RecordProvenance):
+            kept = encode_provenance(self.models[change.model].versions[change.version].provenance)
+            self.record(change.model, change.version, kept)
+
+    def _stamp(self, before: ModelSnapshot | None, after: ModelSnapshot, touched: set[Version]) -> None:
+        known: Mapping[Version, VersionSnapshot] = {} if before is None else before.versions
+        for number, version in after.versions.items():
+            was = known.get(number)
+            if number in touched or was is None or (was.stage, was.description) != (version.stage, version.description):
+                self.put(after.name, replace(version, updated_at=self.clock.milliseconds))
+
+    def put(self, model: str, version: VersionSnapshot) -> None:
+        """Write one version as it is given."""
+        live = self.models[ModelName(model)]
+        self.models[live.name] = replace(live, versions={**live.versions, version.version: version})
+
+    def record(self, model: str, number: int, text: str) -> None:
+        """Write the tag `reconciler.provenance`, as whoever may write to the registry can."""
+        live = self.models[ModelName(model)]
+        self.put(model, replace(live.versions[Version(number)], provenance=decode_provenance(text)))
+
+    def provenance(self, model: str, number: int) -> Provenance:
+        return self.models[ModelName(model)].versions[Version(number)].provenance
+
+    def register(self, model: str, run_id: str, **fields: object) -> Version:
+        """A new version, in no stage; its number follows the highest that there is."""
+        live = self.models.get(ModelName(model)) or ModelSnapshot(ModelName(model))
+        number = Version(max(live.versions, default=0) + 1)
+        moment = self.clock.milliseconds
+        version = VersionSnapshot(number, run_id=run_id, created_at=moment, updated_at=moment)
+        self.models[live.name] = replace(live, versions={**live.versions, number: version})
+        self.put(model, replace(version, **fields))  # pyright: ignore[reportArgumentType]  # any field
+        return number
+
+    def move(self, model: str, number: int, slot: str, *, beside: bool = False) -> None:
+        """
+        Move a version by hand, as MLflow's page does it: whoever is in an active stage is archived, unless the new one
+        is put `beside` it. A slot is a stage, or an alias behind an `@`.
+        """
+        live, version = self.models[ModelName(model)], Version(number)
+        if slot.startswith("@"):
+            alias = AliasName(slot[1:])
+            MemoryRegistry.execute(self, SetAlias(live.name, alias, live.aliases.get(alias), version))
+            return
+        stage = Stage(slot)
+        exclusive = stage.active and not beside
+        archives = tuple(v for v in live.occupants(stage) if v != version) if exclusive else ()
+        change = TransitionStage(live.name, version, live.versions[version].stage, stage, exclusive, archives)
+        MemoryRegistry.execute(self, change)
+        self._stamp(live, self.models[live.name], {version})
+
+    def delete_version(self, model: str, number: int) -> None:
+        live = self.models[ModelName(model)]
+        aliases = {alias: version for alias, version in live.aliases.items() if version != number}
+        versions = {version: kept for version, kept in live.versions.items() if version != number}
+        self.models[live.name] = replace(live, aliases=aliases, versions=versions)
+
+    def holds(self, model: str, slot: str) -> tuple[int, ...]:
+        """The versions that are in a slot now."""
+        live = self.models[ModelName(model)]
+        if slot.startswith("@"):
+            return tuple(version for alias, version in live.aliases.items() if alias_slot(alias) == slot)
+        return live.occupants(Stage(slot))
+
+
+@dataclass
+class Runs:
+    """The evidence for versions: their runs and figures, until somebody deletes them."""
+
+    facts: dict[tuple[ModelName, Version], VersionFacts] = field(
+        default_factory=dict[tuple[ModelName, Version], VersionFacts]
+    )
+
+    def log(self, model: str, number: Version, run_id: str, f1: float, at: str) -> None:
+        """Figures on one data set, and a signature that is everybody's."""
+        self.facts[ModelName(model), number] = VersionFacts(
+            ModelName(model),
+            number,
+            created_at=at,
+            run=RunFacts(run_id, status="FINISHED", git_commit="1" * 40),
+            metrics=(Metric("f1", f1, HOLDOUT),),
+            signature=SIGNATURE,
+            flavors={"sklearn": "1.4.2"},
+            requirements=("scikit-learn==1.4.2",),
+            size=1000,
+        )
+
+    def gather(self, asked: Iterable[Asked]) -> Mapping[Asked, VersionFacts]:
+        gone = Missing("version", "the registry has no such version")
+        return {
+            a: self.facts.get((a.model, a.version)) or VersionFacts(a.model, a.version, missing=(gone,)) for a in asked
+        }
+
+    def delete_run(self, model: str, number: int) -> None:
+        """The run is gone for good, and its figures with it; the version and its files are there."""
+        key = ModelName(model), Version(number)
+        why = "the run was deleted"
+        gaps = (Missing("run", why), Missing("metrics", why))
+        self.facts[key] = replace(self.facts[key], run=None, metrics=(), missing=gaps)
+
+
+@dataclass
+class Files:
+    """The files of versions: there, unless somebody deletes them, and the same, unless somebody overwrites them."""
+
+    lost: set[tuple[str, int]] = field(default_factory=set[tuple[str, int]])
+    digests: dict[tuple[str, int], str] = field(default_factory=dict[tuple[str, int], str])
+
+    def facts(self, model: ModelName, version: Version, signers: str) -> CheckFacts:
+        self._refuse_lost(model, version)
+        return CheckFacts(self.digests.get((model, version), f"sha256:{model}-{version}"))
+
+    def present(self, model: ModelName, version: Version) -> Loading:
+        there = (model, version) not in self.lost
+        return Loading(there, why="" if there else "its files are gone")
+
+    def loads(self, model: ModelName, version: Version) -> Loading:
+        return self.present(model, version)
+
+    def _refuse_lost(self, model: ModelName, version: Version) -> None:
+        if (model, version) in self.lost:
+            raise RegistryError("RESOURCE_DOES_NOT_EXIST", f"The files of {model} v{version} are gone.")

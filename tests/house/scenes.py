@@ -1,0 +1,76 @@
+"""What many tests begin with."""
+
+from collections.abc import Iterable, Mapping
+
+import pytest
+
+from tests.house import GRACE, House, Person, readme_policy
+
+SLOTS = pytest.mark.parametrize("slot", ["Production", "@champion"])
+"""Whatever is asked of a stage is asked of an alias too."""
+
+GATES = """\
+slots:
+- slot: [Production, "@champion*"]
+  gates:
+  - path: {from: Staging}
+  - soak: {stage: Staging, for: 3d}
+  - metric: {name: f1, min-absolute-change: 0.01}
+  - approvals: {count: 1, of: owners}
+"""
+
+APPROVALS = """\
+slots:
+- slot: [Production, "@champion*"]
+  gates:
+  - approvals: {count: 1, of: owners}
+"""
+
+SOAK = """\
+slots:
+- slot: [Production, "@champion*"]
+  gates:
+  - soak: {stage: Staging, for: 3d}
+"""
+
+NO_RULES = "groups:\n  nobody: [nobody@acme.example]\n"
+
+
+def at_least(f1: float) -> str:
+    """A policy that speaks of the version itself: nothing waives it."""
+    return f'slots:\n- slot: [Production, "@champion*"]\n  gates:\n  - metric: {{name: f1, threshold: {f1}}}\n'
+
+
+def pins(
+    slots: Mapping[str, int | str | list[int] | None],
+    *,
+    model: str = "churn",
+    owners: Iterable[Person] = (GRACE,),
+    also: str = "",
+) -> str:
+    """A manifest by its slots: `pins({"Production": 4, "@champion": 4})`. A value may be YAML of its own."""
+    lines = [f"model: {model}"]
+    if owned := ", ".join(f'"{person.entry}"' for person in owners):
+        lines.append(f"owners: [{owned}]")
+    stages = {slot: value for slot, value in slots.items() if not slot.startswith("@")}
+    aliases = {slot[1:]: value for slot, value in slots.items() if slot.startswith("@")}
+    for key, values in (("stages", stages), ("aliases", aliases)):
+        if values:
+            lines.append(f"{key}:")
+            lines.extend(f"  {name}: {'null' if value is None else value}" for name, value in values.items())
+    return "\n".join(lines) + f"\n{also}"
+
+
+def at_work(house: House, slot: str = "Production", policy: str = GATES, *, model: str = "churn") -> None:
+    """
+    Six versions: v4 is in the slot since before it was governed, v5 has been in Staging for four days, the others were
+    never anywhere.
+    """
+    house.register(model, 6)
+    house.by_hand(model, 4, slot)
+    house.by_hand(model, 5, "Staging")
+    house.begin(policy, pins({slot: 4}, model=model))
+    house.clock.later(days=4)
+
+
+__all__ = ["APPROVALS", "GATES", "NO_RULES", "SLOTS", "SOAK", "at_least", "at_work", "pins", "readme_policy"]
