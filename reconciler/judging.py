@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reconciler.core.approval import counted, eligible
-from reconciler.core.changes import SetAlias
-from reconciler.core.desired import DesiredState, Manifest
-from reconciler.core.diff import ModelPlan
+from reconciler.core.changes import SetAlias, simulate_all
+from reconciler.core.desired import DesiredState, Hold, Manifest
+from reconciler.core.diff import Blocker, ModelPlan
 from reconciler.core.entrances import entrance_of
 from reconciler.core.evidence import VersionFacts
 from reconciler.core.gate import (
@@ -33,7 +33,7 @@ from reconciler.core.gate import (
     Verdict,
     judge_guard,
 )
-from reconciler.core.names import OUR_TAG_PREFIX, Commit, ModelName, Slot, Stage, Version, alias_slot
+from reconciler.core.names import OUR_TAG_PREFIX, Commit, ModelName, Slot, Stage, Version, alias_slot, plain
 from reconciler.core.past import Past
 from reconciler.core.plan import Plan, PlanOptions
 from reconciler.core.policy import Policy
@@ -58,6 +58,7 @@ class Rules:
     base: Commit | None = None
     owners: Mapping[ModelName, tuple[str, ...]] = field(default_factory=dict[ModelName, tuple[str, ...]])
     tags: Mapping[ModelName, Mapping[str, str]] = field(default_factory=dict[ModelName, Mapping[str, str]])
+    holds: Mapping[ModelName, tuple[Hold, ...]] = field(default_factory=dict[ModelName, tuple[Hold, ...]])
     trunk: Trunk | None = None
     beside: tuple["Rules", ...] = ()
 
@@ -79,10 +80,10 @@ class Rules:
         if self.trunk is None:
             return (self, *self.beside)
         older: list[Rules] = []
-        for at in {0, place}:
+        for at in dict.fromkeys((0, place)):
             before = self.trunk.before(at)
             one = self.trunk.at(at + 1 if before is None else before)
-            epochs = self.trunk.standing_before(at) if one else ()
+            epochs = (*self.trunk.standing_before(at), *self.trunk.standing_at(1))
             older.extend(rules_of(self.trunk, epoch.policy, one.commit) for epoch in epochs if one)
         distinct = {
             (r.policy.text, r.policy.signers, *sorted(r.owners.items())): r for r in (*older, *self.beside, self)
@@ -101,6 +102,7 @@ def rules_of(trunk: Trunk, policy: Policy, commit: Commit) -> Rules:
         base=commit,
         owners={name: manifest.owners.value if manifest.owners else () for name, manifest in models},
         tags={name: {key: tag.value for key, tag in manifest.tags.items()} for name, manifest in models},
+        holds={name: manifest.holds for name, manifest in models},
         trunk=trunk,
     )
 
@@ -129,8 +131,42 @@ class _Case:
 
 
 def judge(world: World, plan: Plan, snapshot: RegistrySnapshot, desired: DesiredState, rules: Rules) -> Plan:
-    """The plan with the verdicts of the policy that stands, which block a model as a whole. Reads, writes nothing."""
-    return _judged(world, plan, snapshot, desired, rules, None)
+    """
+    The plan with the verdicts of the policy that stands, and with the holds of the trusted side and of the change, each
+    of which blocks a model as a whole. Reads, writes nothing.
+    """
+    judged = _judged(world, plan, snapshot, desired, rules, None)
+    now = world.clock.now() if any(model.entrances for model in judged.models) else ""
+    models = (
+        replace(model, blockers=(*model.blockers, *_held_back(model, desired, rules, now), *_moved_by_hand(model)))
+        for model in judged.models
+    )
+    return replace(judged, models=tuple(models))
+
+
+def _held_back(model: ModelPlan, desired: DesiredState, rules: Rules, now: str) -> Iterable[Blocker]:
+    """What a hold keeps from coming back. One of the trusted side is not lifted by the change that needs it lifted."""
+    proposed = desired.models.get(model.model)
+    holds = (*rules.holds.get(model.model, ()), *(proposed.holds if proposed else ()))
+    for entrance in model.entrances:
+        hold = next((h for h in holds if h.holds(entrance.candidate, entrance.slot, now)), None)
+        if hold is not None and entrance.kind is not Kind.FOUND:
+            yield Blocker(
+                "on-hold",
+                f"v{entrance.candidate} of {model.model} is on hold for {entrance.slot}: {plain(hold.reason)}",
+                "Lift the hold by a change of its own first.",
+                hold.at,
+            )
+
+
+def _moved_by_hand(model: ModelPlan) -> Iterable[Blocker]:
+    for entrance in model.entrances:
+        if not entrance.moves and any(v.blocks and v.entrance == entrance for v in model.verdicts):
+            yield Blocker(
+                "moved-by-hand",
+                f"v{entrance.candidate} of {model.model} was moved into {entrance.slot} by hand, and gates refuse it.",
+                "Move it back in the registry, or override these gates in the manifest and have that approved.",
+            )
 
 
 def judge_proposed(
@@ -151,7 +187,7 @@ def _judged(
             _cases(rules, model, snapshot.models.get(model.model), desired.models.get(model.model), plan, policy)
         )
         for model in plan.models
-        if not model.blocked
+        if not model.blockers
     }
     facts = _Gathering(world, snapshot, desired, plan).gather([c for group in cases.values() for c in group])
     models: list[ModelPlan] = []
@@ -178,6 +214,21 @@ def judge_one(
     snapshot = RegistrySnapshot({live.name: live})
     cases = tuple(_cases(rules, model, live, manifest, plan, None))
     return tuple(_Gathering(world, snapshot, desired, plan).gather(cases).verdicts(cases))
+
+
+def left_behind(plan: Plan, snapshot: RegistrySnapshot) -> tuple[str, ...]:
+    """Aliases that go on naming a version which leaves a stage that consumers load from."""
+    found: list[str] = []
+    for model in plan.models:
+        live = snapshot.models.get(model.model)
+        after = simulate_all(live, model.changes)
+        if live is None or after is None:
+            continue
+        for alias, version in sorted(after.aliases.items()):
+            stage = live.versions[version].stage if version in live.versions else Stage.NONE
+            if stage.active and after.versions[version].stage is not stage:
+                found.append(f"{alias_slot(alias)} of {model.model} still names v{version}, which leaves {stage}.")
+    return tuple(found)
 
 
 def unguarded(plan: Plan, snapshot: RegistrySnapshot, desired: DesiredState, rules: Rules) -> tuple[str, ...]:

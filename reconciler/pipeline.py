@@ -162,7 +162,6 @@ def apply(world: World, request: ApplyRequest, report: Report) -> Receipt:
             plan = _without_new(plan)
         _refuse_unsafe(plan)
         run = _Run(world, request, report, lease, desired, plan, commit)
-        _refuse_rewind(world, commit, applied_before(plan), request)
         if lease is not None:
             lease.mark(commit)
         outcomes = tuple(run.outcomes())
@@ -405,7 +404,8 @@ class _Run:
         """What to do with a model now that it was read again: as planned, planned anew, or nothing."""
         name = planned.model
         owner = live.owned_by(self.desired.revision.repository) if live else None
-        applied = owner.commit if owner and self.request.rewind_to != self.commit else None
+        chosen = self.request.rewind_to == self.commit or name in self.request.restore
+        applied = owner.commit if owner and not chosen else None
         if applied is not None and (fault := rewinds(self.world, self.commit, applied)):
             return Outcome(name, OutcomeStatus.STALE, message=f"{short(applied)} was applied to it. {fault}")
         now = self._diff(name, live)

@@ -17,7 +17,7 @@ from reconciler.core.policy import Policy
 from reconciler.core.review import Base, PolicyNote, Review, Scope, base_of, pairings
 from reconciler.core.snapshot import Ownership, RegistrySnapshot
 from reconciler.errors import ManifestError, Problem, ReconcilerError, RegistryError, Severity
-from reconciler.judging import NO_RULES, Rules, judge, judge_one, judge_proposed, rules_of, unguarded
+from reconciler.judging import NO_RULES, Rules, judge, judge_one, judge_proposed, left_behind, rules_of, unguarded
 from reconciler.ports import Asked, Relation, Wanted, World
 from reconciler.trust import PolicyAt, Trunk
 
@@ -78,7 +78,8 @@ def make_review(
     before = None if base is None else _before(world, base, ref, notes)
     states = [desired] if before is None else [desired, before]
     snapshot, pasts = with_past(rules, desired, _snapshot(world, options, *states))
-    plan = judge(world, build_plan(desired, snapshot, options, pasts), snapshot, desired, rules)
+    bare = build_plan(desired, snapshot, options, pasts)
+    plan = judge(world, bare, snapshot, desired, rules)
     if fault := rewind_fault(world, plan.revision.commit, applied_before(plan)):
         notes.append(f"An apply would be refused: {fault}")
     return Review(
@@ -86,8 +87,8 @@ def make_review(
         registry=world.registry.uri,
         evidence=gather(world, pairings(plan, snapshot, scope), snapshot) if scope is not Scope.NONE else None,
         base=None if base is None or before is None else _pending(base, before, snapshot, options),
-        notes=(*notes, *unguarded(plan, snapshot, desired, rules)),
-        policy=_policy_told(rules, judge_proposed(world, plan, snapshot, desired, rules)),
+        notes=(*notes, *unguarded(plan, snapshot, desired, rules), *left_behind(plan, snapshot)),
+        policy=_policy_told(rules, judge_proposed(world, bare, snapshot, desired, rules)),
     )
 
 

@@ -6,7 +6,7 @@ model's past. Read lazily, and no further back than it takes.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import chain, takewhile
+from itertools import chain, islice, takewhile
 from typing import TypeAlias
 
 from reconciler.core.desired import Manifest, Revision, resolve
@@ -116,11 +116,14 @@ class Trunk:
         before that place where it is not known where the change began.
         """
         known = self.before(place)
-        older = (epoch for epoch in self.policies if epoch.start >= (place + 1 if known is None else known))
-        if known is None:
-            distinct = {epoch.policy.text + epoch.policy.signers: epoch for epoch in older}
-            return tuple(distinct.values())
-        return tuple(epoch for epoch in [next(older, None)] if epoch is not None)
+        if known is not None:
+            return self.standing_at(known)
+        distinct = {e.policy.text + e.policy.signers: e for e in self.policies if e.start > place}
+        return tuple(distinct.values())
+
+    def standing_at(self, place: int) -> tuple[PolicyEpoch, ...]:
+        """The policy as of a place, if there was one."""
+        return tuple(islice((epoch for epoch in self.policies if epoch.start >= place), 1))
 
     def signers_since(self, place: int) -> int | None:
         """The place of the commit that first named signers of records; None where nobody did as of `place`."""

@@ -133,6 +133,7 @@ class FakeLease:
     note: str = ""
     lost_after: int = 10**9
     released: bool = False
+    heads: frozenset[Commit] = frozenset()
 
     def held(self) -> bool:
         self.lost_after -= 1
@@ -140,6 +141,7 @@ class FakeLease:
 
     def mark(self, commit: Commit) -> None:
         self.applied = commit
+        self.heads |= {commit}
 
     def release(self) -> None:
         self.released = True
@@ -149,6 +151,9 @@ class FakeLease:
 class FakeLock:
     lease: FakeLease = field(default_factory=FakeLease)
     holder: Holder | None = None
+
+    def heads(self) -> frozenset[Commit]:
+        return self.lease.heads
 
     def acquire(self, timeout: float, waiting: WaitReport) -> FakeLease:
         if self.holder is not None:

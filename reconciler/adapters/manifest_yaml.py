@@ -53,7 +53,7 @@ from reconciler.adapters.spelling import (
     text,
     wrong_type,
 )
-from reconciler.core.desired import Declared, Manifest, Pin
+from reconciler.core.desired import Declared, Hold, Manifest, Pin
 from reconciler.core.names import (
     ALIAS_PATTERN,
     MAX_TAG_VALUE,
@@ -518,6 +518,37 @@ _Overrides = Annotated[
 ]
 
 
+class HoldSpec(Spec):
+    """A version that must not come back: nothing puts it there or proposes it until the hold is lifted by a change."""
+
+    model_config = ConfigDict(title="Hold")
+
+    version: _VersionNumber = Field(description="The version.", examples=[4])
+    slot: SlotName | None = Field(
+        None, description="The slot that it is kept out of. Default: every slot.", examples=["Production"]
+    )
+    reason: Annotated[str, PlainValidator(_reason), WithJsonSchema({**PROSE_JSON, "minLength": MIN_REASON})] = Field(
+        description="Why, for those who would bring it back.", examples=["It leaks personal data."]
+    )
+    until: Annotated[str, PlainValidator(_until), WithJsonSchema(_UNTIL_JSON)] | None = Field(
+        None,
+        description="When it ends: a date, at whose beginning in UTC it is over, or a time with its zone. Default: "
+        "when it is lifted.",
+        examples=["2026-12-01"],
+    )
+
+
+def _one_or_several(value: YamlValue) -> Any:
+    return (value,) if isinstance(value, YamlMap) else listed(value)
+
+
+_Holds = Annotated[
+    tuple[Annotated[HoldSpec, BeforeValidator(mapping)], ...],
+    BeforeValidator(_one_or_several),
+    JsonShape(lambda long: {"anyOf": [long["items"], json_of_list(long)]}),
+]
+
+
 class ManifestSpec(Spec):
     """The declaration of one registered model, or a part of it: several documents and files may add up to one."""
 
@@ -552,6 +583,11 @@ class ManifestSpec(Spec):
         None,
         description="Requests to let versions in against a gate's no, for a time.",
         examples=[[{"gate": "soak", "reason": "The fix for INC-4711 cannot wait.", "until": "2026-12-01"}]],
+    )
+    hold: _Holds | None = Field(
+        None,
+        description="Versions that must not come back: one, or a list.",
+        examples=[{"version": 4, "slot": "Production", "reason": "It leaks personal data."}],
     )
 
 
@@ -624,6 +660,9 @@ def _manifest(
         aliases,
         gates,
         _overrides(reader, spec),
+        tuple(
+            Hold(one.version, one.reason, reader.at("hold"), one.slot or "", one.until or "") for one in spec.hold or ()
+        ),
     )
 
 

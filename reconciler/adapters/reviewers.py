@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from reconciler.core.desired import Declared, Manifest, Pin, resolve
+from reconciler.core.desired import Declared, Hold, Manifest, Pin, resolve
 from reconciler.core.gate import Guard, Override
 from reconciler.core.names import Commit, ModelName
 from reconciler.errors import Location, ReconcilerError, Severity
@@ -72,11 +72,11 @@ def without_places(manifest: Manifest) -> Manifest:
 def _placeless(value: Any) -> Any:
     match value:
         case Manifest():
-            fields = ("model", "description", "owners", "tags", "stages", "aliases", "gates", "overrides")
+            fields = ("model", "description", "owners", "tags", "stages", "aliases", "gates", "overrides", "holds")
             return replace(value, **{name: _placeless(getattr(value, name)) for name in fields})
         case Declared():
             return Declared(_placeless(cast("Declared[Any]", value).value), NOWHERE)
-        case Pin() | Guard() | Override():
+        case Pin() | Guard() | Override() | Hold():
             return replace(value, at=NOWHERE)
         case tuple():
             return tuple(_placeless(item) for item in cast("tuple[Any, ...]", value))

@@ -41,6 +41,24 @@ class Pin:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """
+    A version that must not come back into a slot (empty: any), and why; until a moment (RFC 3339 in UTC), or until it
+    is lifted where that is empty.
+    """
+
+    version: Version
+    reason: str
+    at: Location
+    slot: Slot = ""
+    until: str = ""
+
+    def holds(self, version: Version, slot: Slot, now: str) -> bool:
+        """Whether it keeps that version out of that slot at `now`."""
+        return self.version == version and self.slot in {"", slot} and (not self.until or self.until > now)
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """
     The declaration of one registered model, or a part of it. `stages` may be empty, and a stage's pins too. `gates` are
@@ -57,6 +75,7 @@ class Manifest:
         default_factory=dict[Slot, Declared[tuple["Guard", ...]]]
     )
     overrides: "tuple[Override, ...]" = ()
+    holds: tuple[Hold, ...] = ()
 
     @property
     def name(self) -> ModelName:
@@ -125,6 +144,7 @@ def _merge(first: Manifest, second: Manifest, problems: list[Problem]) -> Manife
         aliases=union("aliases", first.aliases, second.aliases),
         gates=union("gates", first.gates, second.gates),
         overrides=first.overrides + second.overrides,
+        holds=first.holds + second.holds,
     )
 
 

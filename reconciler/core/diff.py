@@ -19,7 +19,7 @@ from reconciler.core.changes import (
     simulate_all,
 )
 from reconciler.core.desired import Manifest, Pin, Revision
-from reconciler.core.entrances import entrances, occupants
+from reconciler.core.entrances import entrances, is_another, occupants
 from reconciler.core.gate import Entrance, Verdict
 from reconciler.core.names import MAX_TAG_VALUE, AliasName, ModelName, Slot, Stage, Version, alias_slot
 from reconciler.core.past import Past
@@ -120,6 +120,14 @@ class _Bound:
     )
     comments: dict[Version, tuple[str, Location]] = field(default_factory=dict[Version, tuple[str, Location]])
 
+    def slots(self) -> Iterator[tuple[Slot, Version, Location]]:
+        """What is declared for each slot, and where."""
+        for stage, pins in self.stages.items():
+            yield from ((stage.value, version, pin.at) for version, pin in pins.items() if stage.active)
+        for alias, (version, at) in sorted(self.aliases.items()):
+            if version is not None:
+                yield alias_slot(alias), version, at
+
 
 def diff(
     manifest: Manifest | None,
@@ -149,6 +157,7 @@ def diff(
     targets = _targets(manifest, bound, live, owned, revision)
     if live is not None:
         blockers.extend(_production_blockers(manifest, bound, live, targets))
+        blockers.extend(_identity_blockers(bound, live, past))
 
     final = Ownership(
         revision.repository, governed_stages(manifest.stages), tuple(sorted(manifest.aliases)), revision.commit
@@ -433,6 +442,18 @@ def _production_blockers(
     )
 
 
+def _identity_blockers(bound: _Bound, live: ModelSnapshot, past: Past | None) -> Iterator[Blocker]:
+    """A number that came to mean another version is not what was declared."""
+    for slot, version, at in bound.slots() if past else ():
+        if past and is_another(live, slot, version, past):
+            yield Blocker(
+                "another-version",
+                f"v{version} of {live.name} is not the one that was put into {slot}: the model was registered again.",
+                "Stop declaring it, apply that, and declare the version that you mean.",
+                at,
+            )
+
+
 def _descriptions(manifest: Manifest, bound: _Bound, live: ModelSnapshot) -> Iterator[Proposal]:
     described = manifest.description
     if described is not None and described.value != live.description:
@@ -482,12 +503,8 @@ class _Moves:
         return out
 
     def _unknown(self) -> Iterator[tuple[Slot, Version]]:
-        if self.past is None:
-            return
-        pinned = [(stage.value, v) for stage, pins in self.bound.stages.items() if stage.active for v in pins]
-        pinned += [(alias_slot(alias), v) for alias, (v, _) in sorted(self.bound.aliases.items()) if v is not None]
-        for slot, version in pinned:
-            if version in occupants(self.live, slot) and not self.past.recorded(self.live, slot, version):
+        for slot, version, _ in self.bound.slots() if self.past else ():
+            if self.past and version in occupants(self.live, slot) and not self.past.recorded(self.live, slot, version):
                 yield slot, version
 
     def proposals(self, owned: Ownership | None) -> list[Proposal]:

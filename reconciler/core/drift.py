@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from reconciler.core.desired import Revision
 from reconciler.core.diff import Blocker, ModelPlan, diff
-from reconciler.core.entrances import occupants
+from reconciler.core.gate import Kind
 from reconciler.core.names import Commit, ModelName, RepositoryId, Stage
 from reconciler.core.past import Past
 from reconciler.core.plan import Effect, Verb, effects_of, needs_review
@@ -86,6 +86,9 @@ def judge_drift(
     back = diff(epoch.manifest if epoch else None, live, Revision(repository, owned.commit), name=now.model)
     drifted = effects_of(back)
     if not drifted and not back.blocked:
+        by_hand = [e for e in now.entrances if not e.moves and e.kind is not Kind.FOUND]
+        if by_hand:
+            return _unknown(now, owned.commit, f"no record says how v{by_hand[0].candidate} came to {by_hand[0].slot}")
         return ModelDrift(now.model, DriftStatus.PENDING, owned.commit, pending=effects, blockers=now.blockers)
     known = {effect_key(effect) for effect in drifted}
     pending = tuple(effect for effect in effects if effect_key(effect) not in known)
@@ -98,9 +101,9 @@ def _unknown(now: ModelPlan, commit: Commit | None, why: str) -> ModelDrift:
 
 
 def _recorded(live: ModelSnapshot, past: Past) -> Iterable[int]:
-    """The places of the records by which what is in a slot is there."""
+    """The places of the records of what was put into slots."""
     for version in live.versions.values():
         for slot, record in version.provenance.items():
             place = past.place_of(record, version)
-            if place is not None and slot not in INACTIVE and version.version in occupants(live, slot):
+            if place is not None and slot not in INACTIVE:
                 yield place

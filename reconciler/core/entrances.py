@@ -14,7 +14,6 @@ from reconciler.core.past import FOREVER, Past, declared_versions
 from reconciler.core.snapshot import ModelSnapshot, Ownership, Placement, VersionSnapshot
 
 UNSIGNED = "its record is not signed"
-NO_RECORD = "only an older release's ownership record says so"
 
 
 def entrances(
@@ -58,10 +57,9 @@ def incumbent(live: ModelSnapshot, slot: Slot, candidate: Version, past: Past | 
         for epoch in past.epochs:
             declared = declared_versions(epoch.manifest, slot, live) - {candidate}
             if candidate not in declared_versions(epoch.manifest, slot, live) and declared:
-                number = max(declared)
-                known = live.versions[number]
-                if past.place_of(known.provenance.get(slot), known) is not None:
-                    return number
+                known = live.versions.get(max(declared))
+                if known is not None and past.place_of(known.provenance.get(slot), known) is not None:
+                    return known.version
     return max((version for version in occupants(live, slot) if version != candidate), default=None)
 
 
@@ -106,7 +104,7 @@ def _entrance(live: ModelSnapshot, slot: Slot, version: Version, past: Past | No
     if past.held(live, slot, version):
         if not moves:
             return None
-        if _was_applied(live, slot, version, past):
+        if _was_applied(live, slot, known, past):
             return replace(
                 entrance,
                 kind=Kind.RESTORATION,
@@ -122,17 +120,19 @@ def _entrance(live: ModelSnapshot, slot: Slot, version: Version, past: Past | No
 
 
 def _unproven(record: Placement | None) -> str:
-    return NO_RECORD if record is None else "" if record.proven else UNSIGNED
+    return "" if record is None or record.proven else UNSIGNED
 
 
-def _was_applied(live: ModelSnapshot, slot: Slot, version: Version, past: Past) -> bool:
+def _was_applied(live: ModelSnapshot, slot: Slot, version: VersionSnapshot, past: Past) -> bool:
     """
-    Whether an apply of this declaration went through to its end: a record is written before the move that it describes,
-    the ownership record's commit after all of them.
+    Whether this declaration went through, and did not break off between its record and the move: the model's ownership
+    record, which names its commit last of all, says so, or nothing contradicts the version's own.
     """
-    run = past.run(live, slot, version)
+    run = past.run(live, slot, version.version)
     applied = past.place(live.owner.commit) if isinstance(live.owner, Ownership) else None
-    return run is not None and applied is not None and applied <= run.start
+    if run is not None and applied is not None:
+        return applied <= run.start
+    return _made(live, slot, version, version.provenance.get(slot))
 
 
 def _has_held_and_left(live: ModelSnapshot, slot: Slot, version: VersionSnapshot, past: Past) -> bool:
@@ -183,3 +183,16 @@ def _is_found(live: ModelSnapshot, slot: Slot, version: VersionSnapshot, past: P
         return True
     before = min(past.guarded_since.get(slot, FOREVER), run.since)
     return version.updated_at // 1000 <= before
+
+
+def is_another(live: ModelSnapshot, slot: Slot, version: Version, past: Past) -> bool:
+    """
+    Whether our record shows that what was declared was another version of the same number: the model was deleted, and
+    registered again.
+    """
+    known = live.versions[version]
+    record = known.provenance.get(slot)
+    if record is None or record.identity in {None, known.identity} or not past.is_ours(record):
+        return False
+    run, place = past.run(live, slot, version), past.place(record.commit)
+    return run is not None and place is not None and place <= run.start

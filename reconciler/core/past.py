@@ -7,7 +7,7 @@ from datetime import timedelta
 from reconciler.core.desired import Manifest, Pin
 from reconciler.core.moments import moment, moment_of
 from reconciler.core.names import Commit, RepositoryId, Slot, Stage, Version, alias_slot
-from reconciler.core.snapshot import ModelSnapshot, Ownership, Placement, VersionSnapshot
+from reconciler.core.snapshot import ModelSnapshot, Placement, VersionSnapshot
 
 CLOCKS_DIFFER_BY_LESS_THAN = timedelta(minutes=5)
 """
@@ -69,7 +69,7 @@ class Past:
         of a commit that is not on the trusted line, without the signature that it must have, or disproven by MLflow's
         own times.
         """
-        if record is None or _repository(record.repository) != _repository(self.repository):
+        if record is None or not self.is_ours(record):
             return None
         place = self.place(record.commit)
         if place is None:
@@ -84,6 +84,10 @@ class Past:
         placed, created = moment(record.applied_at), moment_of(version.created_at)
         disproven = placed is not None and created is not None and created > placed + CLOCKS_DIFFER_BY_LESS_THAN
         return None if disproven else place
+
+    def is_ours(self, record: Placement) -> bool:
+        """Whether it is a record of our repository, whatever the folder."""
+        return _repository(record.repository) == _repository(self.repository)
 
     def epoch_at(self, place: int) -> Epoch | None:
         return next((epoch for epoch in self.epochs if place <= epoch.start), None)
@@ -106,30 +110,16 @@ class Past:
             first = epoch
         return first
 
-    def recorded(self, live: ModelSnapshot, slot: Slot, version: Version) -> bool:
-        """Whether a record that counts says that this very declaration put the version there."""
-        place = self._place_in_run(live, slot, version)
-        return place is not None and (self.signers_since is None or live.versions[version].provenance[slot].proven)
-
     def held(self, live: ModelSnapshot, slot: Slot, version: Version) -> bool:
-        """
-        Whether this declaration was applied. Besides a record of its own, that can be an ownership record of a release
-        that did not write one for what it found.
-        """
-        if self._place_in_run(live, slot, version) is not None:
-            return True
-        run, owner = self.run(live, slot, version), live.owner
-        if run is None or slot in live.versions[version].provenance or not isinstance(owner, Ownership):
-            return False
-        applied = self.place(owner.commit)
-        ours = _repository(owner.repository) == _repository(self.repository)
-        governs = slot in owner.stages or slot in map(alias_slot, owner.aliases)
-        return ours and governs and applied is not None and applied <= run.start and self.unsigned_counts(applied)
-
-    def _place_in_run(self, live: ModelSnapshot, slot: Slot, version: Version) -> int | None:
+        """Whether a record that counts says that this very declaration put the version there."""
         run, known = self.run(live, slot, version), live.versions[version]
         place = self.place_of(known.provenance.get(slot), known)
-        return place if run is not None and place is not None and place <= run.start else None
+        return run is not None and place is not None and place <= run.start
+
+    def recorded(self, live: ModelSnapshot, slot: Slot, version: Version) -> bool:
+        """The same, by a record that needs not be written anew: signed, where the policy names signers now."""
+        held = self.held(live, slot, version)
+        return held and (self.signers_since is None or live.versions[version].provenance[slot].proven)
 
     def first_governed(self, slot: Slot) -> Epoch | None:
         """The epoch in which the slot was first declared, whatever it was to hold."""
@@ -139,15 +129,19 @@ class Past:
 
 def declared_versions(manifest: Manifest | None, slot: Slot, live: ModelSnapshot) -> frozenset[Version]:
     """
-    The versions that a manifest declares for a slot. A pin means the version with its number and its run; one without
-    a number means whichever version comes from its run.
+    The versions that a manifest declares for a slot, those that are gone by now too. A pin means the version with its
+    number and its run; one without a number means whichever version comes from its run.
     """
-    return frozenset(
-        number
-        for pin in pins_of(manifest, slot)
-        for number, version in live.versions.items()
-        if pin.version in {None, number} and pin.run_id in {None, version.run_id}
-    )
+    found: set[Version] = set()
+    for pin in pins_of(manifest, slot):
+        if pin.version is not None and pin.version not in live.versions:
+            found.add(pin.version)
+        found.update(
+            number
+            for number, version in live.versions.items()
+            if pin.version in {None, number} and pin.run_id in {None, version.run_id}
+        )
+    return frozenset(found)
 
 
 def pins_of(manifest: Manifest | None, slot: Slot) -> tuple[Pin, ...]:

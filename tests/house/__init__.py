@@ -6,7 +6,7 @@ those of its users.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
 from itertools import count
@@ -16,6 +16,7 @@ from typing import Any
 from reconciler.adapters.git_source import open_source
 from reconciler.adapters.manifest_yaml import parse
 from reconciler.adapters.reviewers import GitAndForge
+from reconciler.adapters.signing import RecordSeals
 from reconciler.core.desired import Manifest
 from reconciler.core.drift import Drift, DriftStatus
 from reconciler.core.gate import Ruling, Verdict
@@ -141,7 +142,7 @@ class House:
     forge: Forge = field(default_factory=Forge)
     runs: Runs = field(default_factory=Runs)
     files: Files = field(default_factory=Files)
-    lock: Lock | None = None
+    lock: FakeLock | None = None
     identity: str | None = None
     key: str = "job"
     signers: str = ""
@@ -515,7 +516,7 @@ class House:
         try:
             world = self._world(manifests)
             declaration = declare(world, ref, now=self.clock.now())
-            rules = load_rules(world, base=base, ref=ref)
+            rules = load_rules(world, declaration.desired.revision, base=base, ref=ref)
             chosen = PlanOptions(**options)
             review = make_review(world, declaration, chosen, scope=Scope.NONE, base=base, ref=ref, rules=rules)
         except ReconcilerError as error:
@@ -547,9 +548,8 @@ class House:
         events: list[Event] = []
         self.registry.calls_left = killed_after
         more: dict[str, Any] = {}
-        if restored := frozenset(restore):
-            more["restore"] = restored
-        if self.signed and "sign" in {one.name for one in fields(ApplyRequest)}:
+        more["restore"] = frozenset(restore)
+        if self.signed:
             more["sign"] = partial(seal_with, key_of(self.key))
         if reviewed is not None and reviewed.plan is not None:
             more["reviewed"] = Reviewed(reviewed.plan.digest, any_commit=True, models=reviewed.plan.model_digests)
@@ -557,7 +557,12 @@ class House:
             world = self._world(manifests, self.lock)
             rules = self._rules_of_apply(world, ref, before)
             wanted = ApplyRequest(
-                ref=ref, options=PlanOptions(**options), rules=rules, allow_rewind=allow_rewind, parallelism=1, **more
+                ref=ref,
+                options=PlanOptions(**options),
+                rules=rules,
+                rewind_to=ref if allow_rewind else None,
+                parallelism=1,
+                **more,
             )
             receipt = apply(world, wanted, events.append)
         except ReconcilerError as error:
@@ -572,7 +577,8 @@ class House:
 
     def drift(self, *, manifests: str = "manifests") -> Drift:
         """What the job that looks for drift finds."""
-        return find_drift(self._world(manifests), "HEAD")
+        world = self._world(manifests)
+        return find_drift(world, "HEAD", load_rules(world, world.source.read("HEAD").revision, ref="HEAD"))
 
     def drift_of(self, model: str = "churn", *, manifests: str = "manifests") -> DriftStatus:
         (status,) = (one.status for one in self.drift(manifests=manifests).models if one.model == model)
@@ -581,8 +587,9 @@ class House:
     def gates(self, model: str, version: int) -> tuple[Verdict, ...]:
         """What `reconciler gates` says of a version."""
         world = self._world("manifests")
-        rules = load_rules(world, ref="HEAD", policy_ref="HEAD")
-        _, verdicts = judge_version(world, declare(world, "HEAD").desired, ModelName(model), Version(version), rules)
+        desired = declare(world, "HEAD").desired
+        rules = load_rules(world, desired.revision, ref="HEAD", ahead=True)
+        _, verdicts = judge_version(world, desired, ModelName(model), Version(version), rules)
         return verdicts
 
     def validate(self, *, manifests: str = "manifests") -> tuple[Problem, ...]:
@@ -591,7 +598,7 @@ class House:
         return problems
 
     def _rules_of_apply(self, world: World, ref: Commit, before: Commit | None) -> Rules:
-        return load_rules(world, ref=ref, policy_ref=before)
+        return load_rules(world, world.source.read(ref).revision, ref=ref, policy_ref=before)
 
     def _push_of(self, request: Request | None) -> Push:
         """The push that brought a request into main; the last one for None."""
@@ -611,7 +618,18 @@ class House:
             return parse(files, build)
 
         reviewers = GitAndForge(source, read, self.forge)
-        return World(source, read, self.registry, self.clock, lock, self.runs, reviewers, self.files)
+        return World(
+            source,
+            read,
+            self.registry,
+            self.clock,
+            lock,
+            self.runs,
+            reviewers,
+            self.files,
+            memory=self.lock,
+            seals=RecordSeals(),
+        )
 
 
 def _with_key(who: Person | None) -> tuple[str, ...]:

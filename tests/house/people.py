@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from reconciler.core.check_record import Seal, SealKind
+from reconciler.core.records import Seal, SealKind
 
 RECORDS = "reconciler-record"
 """What a key's line must name for it to sign records."""
