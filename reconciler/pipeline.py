@@ -162,6 +162,7 @@ def apply(world: World, request: ApplyRequest, report: Report) -> Receipt:
             plan = _without_new(plan)
         _refuse_unsafe(plan)
         run = _Run(world, request, report, lease, desired, plan, commit)
+        _refuse_all_rewound(world, commit, plan, request)
         if lease is not None:
             lease.mark(commit)
         outcomes = tuple(run.outcomes())
@@ -198,6 +199,21 @@ def _refuse_unsafe(plan: Plan) -> None:
 def _refuse_rewind(world: World, commit: Commit, applied: Mapping[Commit | None, str], request: ApplyRequest) -> None:
     if request.rewind_to != commit and (fault := rewind_fault(world, commit, applied)):
         raise StaleError(fault, f"Pass --allow-rewind {commit[:12]} to apply it all the same.")
+
+
+def _refuse_all_rewound(world: World, commit: Commit, plan: Plan, request: ApplyRequest) -> None:
+    """Refuse as a whole what every single model would refuse: one model's record is no word on the others."""
+    faults: list[str] = []
+    for model in plan.models:
+        if not model.changes or model.blocked:
+            continue
+        applied = applied_before(replace(plan, models=(model,)))
+        fault = rewind_fault(world, commit, applied)
+        if fault is None or model.model in request.restore or request.rewind_to == commit:
+            return
+        faults.append(fault)
+    if faults:
+        raise StaleError(faults[0], f"Pass --allow-rewind {commit[:12]} to apply it all the same.")
 
 
 _UNSIGNED = (

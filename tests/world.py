@@ -72,7 +72,7 @@ class History:
         """Each commit is a file of its own, which takes the place of the one before."""
         line = list(self.commits)
         until = line[: line.index(tip) + 1] if path is None else []
-        for commit, before in zip(reversed(until), [*reversed(until[:-1]), None], strict=True):
+        for commit, before in zip(reversed(until), [*reversed(until[:-1]), None], strict=False):
             older = {} if before is None else {before: b""}
             newer = {} if before is None else {before: None}
             yield Step(commit, {commit: None, **older}, {commit: b"", **newer})

@@ -385,8 +385,11 @@ def test_a_source_gives_what_its_line_changed_in_its_own_folder(top: Path, git: 
     second = commit(git, "second")
 
     found = source(top)
-    (step,) = found.changes_along(second)
+    (step,) = found.steps(second)
 
-    assert [s.commit for s in found.first_parents(second)] == [second, first]
-    assert step.step.commit == first
-    assert list(found.blobs([c.after for c in step.changes if c.after]).values()) == [b"model: first\n"]
+    assert [one.commit for one in found.first_parents(second)] == [second, first]
+    assert (step.commit, step.before, step.after) == (
+        first,
+        {"manifests/a.yaml": None},
+        {"manifests/a.yaml": b"model: first\n"},
+    )

@@ -5,13 +5,15 @@ from collections.abc import Callable
 
 import pytest
 
+from reconciler.core.desired import Manifest
 from reconciler.core.diff import diff
 from reconciler.core.drift import Drift, DriftStatus, ModelDrift, judge_drift
+from reconciler.core.past import Epoch, Past
 from reconciler.core.review import Review
 from reconciler.publishing import drift_rendered, rendered
 from reconciler.render.markdown import no_plan_markdown, receipt_markdown
 from tests import exhibits
-from tests.build import CHURN, FIRST, NOW, A, P, S, desired, have, owns, want
+from tests.build import CHURN, FIRST, NOW, OURS, SECOND, A, P, S, have, owns, want
 from tests.golden.test_golden import RECEIPT, check, file_name
 
 KEY = "0123456789ab"
@@ -52,16 +54,22 @@ def drifted() -> Drift:
     newer = want({P: [2]}, {"champion": 1})
     now = diff(newer, live, revision, name=CHURN)
     waiting = have({1: P, 2: S}, owner=owns(P), name="waiting")
+
+    def past(applied: Manifest) -> Past:
+        return Past(OURS, SECOND, epochs=(Epoch(0, SECOND, 0, None), Epoch(1, FIRST, 0, applied)), places={FIRST: 1})
+
     return Drift(
         revision,
         exhibits.URI,
         (
-            judge_drift(now, desired(declared), live),
+            judge_drift(now, live, OURS, past(declared), 1),
             ModelDrift(CHURN, DriftStatus.UNKNOWN, FIRST, why="This clone does not have commit aaaaaaaaaaaa."),
             judge_drift(
                 diff(want({P: [2]}, name="waiting"), waiting, revision, name=waiting.name),
-                desired(want({P: [1]}, name="waiting")),
                 waiting,
+                OURS,
+                past(want({P: [1]}, name="waiting")),
+                1,
             ),
             ModelDrift(CHURN),
         ),

@@ -13,6 +13,7 @@ from reconciler.core.snapshot import ModelSnapshot, Ownership, UnreadableRecord
 from reconciler.render import words
 from tests.build import (
     CHURN,
+    FIRST,
     NOW,
     OURS,
     SOMEWHERE,
@@ -264,7 +265,8 @@ def test_adopting_takes_over_and_leaves_what_we_do_not_declare() -> None:
     plan = planned(theirs, want({S: [2]}), adopt=True)
 
     assert calls(plan) == []
-    assert plan.changes == (Claim(CHURN, theirs.owner, Ownership(OURS, (S,), (), NOW.commit)),)
+    widest, final = Ownership(OURS, (S,), (), None), Ownership(OURS, (S,), (), NOW.commit)
+    assert plan.changes == (Claim(CHURN, theirs.owner, widest), Claim(CHURN, widest, final))
 
 
 def test_the_record_is_widened_first_and_narrowed_last() -> None:
@@ -276,7 +278,7 @@ def test_the_record_is_widened_first_and_narrowed_last() -> None:
     assert isinstance(plan.changes[0], Claim)
     assert isinstance(plan.changes[-1], Claim)
     assert claims == [
-        Ownership(OURS, (S, P), (AliasName("new"), AliasName("old")), NOW.commit),
+        Ownership(OURS, (S, P), (AliasName("new"), AliasName("old")), FIRST),
         Ownership(OURS, (P,), (AliasName("new"),), NOW.commit),
     ]
 
@@ -293,6 +295,7 @@ def test_provenance_of_every_version_that_moves_is_written_before_it_moves() -> 
         "record provenance of v4",
         "move v4: Staging -> Production, archiving v3",
         "set @champion: -> v4",
+        "write the ownership record",
     ]
 
 
@@ -331,10 +334,10 @@ def test_reasons_name_the_line_or_the_successor() -> None:
     plan = planned(have({3: P, 4: S}, {"old": 3}, owner=owns(P, "old")), want({P: [4]}))
 
     assert [words.reason(effect.because) for effect in effects_of(plan)] == [
-        "governed by manifests/churn.yaml:1",
         "declared in manifests/churn.yaml:1",
         "displaced by v4",
         "no longer declared",
+        "governed by manifests/churn.yaml:1",
     ]
 
 

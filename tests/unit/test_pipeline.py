@@ -295,7 +295,7 @@ def test_an_older_commit_is_applied_by_explicit_choice() -> None:
     place = promotion()
     applied(place)
 
-    receipt = applied(place, ApplyRequest(ref=FIRST, allow_rewind=True))
+    receipt = applied(place, ApplyRequest(ref=FIRST, rewind_to=FIRST))
 
     assert receipt.exit_code == ExitCode.OK
     assert place.registry.model("model-0").occupants(P) == (1,)
@@ -537,9 +537,11 @@ def test_of_two_applies_at_once_the_newer_commit_wins_and_no_double_stays(attemp
     assert place.registry.model(CHURN).owner == owns(P, commit=THIRD)
 
 
-def test_the_record_is_written_before_anything_it_speaks_of() -> None:
+def test_the_record_names_the_commit_after_everything_else_is_done() -> None:
     place = promotion()
 
     applied(place)
 
-    assert isinstance(place.registry.calls[0], Claim)
+    claims = [call for call in place.registry.calls if isinstance(call, Claim) and call.model == "model-0"]
+    assert claims == [call for call in place.registry.calls if call.model == "model-0"][-1:]
+    assert [claim.after.commit for claim in claims] == [SECOND]

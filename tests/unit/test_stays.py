@@ -6,10 +6,10 @@ from datetime import datetime
 import pytest
 
 from reconciler.core.gate import Stay
-from reconciler.core.names import Slot, Stage, Version
+from reconciler.core.names import AliasName, Slot, Stage, Version
 from reconciler.core.snapshot import ModelSnapshot, Placement, VersionSnapshot
 from reconciler.core.stays import stay_in
-from tests.build import CHURN, FIRST, OURS, P, S
+from tests.build import CHURN, FIRST, OURS, N, P, S
 
 
 def milliseconds(time: str) -> int:
@@ -47,26 +47,40 @@ def test_a_stay_counts_from_our_move_or_from_any_later_change(version: VersionSn
     assert stay_in(S, Version(5), of(version), None) == Stay(since)
 
 
-NOT_KNOWN: dict[str, tuple[VersionSnapshot, str]] = {
-    "moved by hand": (VersionSnapshot(Version(5), S), "nobody recorded when v5 entered Staging"),
-    "a record of another slot": (placed("@champion", PLACED), "nobody recorded when v5 entered Staging"),
-    "no time": (placed(S, ""), "cannot be read: ``"),
-    "no time zone": (placed(S, "2026-05-01T10:00:00"), "cannot be read: `2026-05-01T10:00:00`"),
-    "not a time": (placed(S, "last week"), "cannot be read: `last week`"),
-    "a time that no calendar has in UTC": (placed(S, "0001-01-01T00:00:00+10:00"), "cannot be read"),
-    "a last change beyond all calendars": (
-        replace(placed(S, PLACED), updated_at=10**18),
-        "the registry gives no time at which v5 can have been changed",
-    ),
+NOT_KNOWN: dict[str, VersionSnapshot] = {
+    "a registry without times, and no record": VersionSnapshot(Version(5), S),
+    "a record of another slot": placed("@champion", PLACED),
+    "a record without a time": placed(S, ""),
+    "a record without a time zone": placed(S, "2026-05-01T10:00:00"),
+    "a record with no time": placed(S, "last week"),
+    "a time that no calendar has in UTC": placed(S, "0001-01-01T00:00:00+10:00"),
+    "a last change beyond all calendars": replace(placed(S, PLACED), updated_at=10**18),
 }
 
 
-@pytest.mark.parametrize(("version", "why"), NOT_KNOWN.values(), ids=NOT_KNOWN.keys())
-def test_a_stay_that_is_not_known_says_why(version: VersionSnapshot, why: str) -> None:
+@pytest.mark.parametrize("version", NOT_KNOWN.values(), ids=NOT_KNOWN.keys())
+def test_a_stay_that_is_not_known_says_why(version: VersionSnapshot) -> None:
     stay = stay_in(S, Version(5), of(version), None)
 
     assert isinstance(stay, str)
-    assert why in stay
+    assert "the registry gives no time at which v5 can have been moved" in stay
+
+
+def test_what_a_hand_moved_stays_since_mlflow_says_so() -> None:
+    version = VersionSnapshot(Version(5), S, updated_at=milliseconds(PLACED))
+
+    assert stay_in(S, Version(5), of(version), None) == Stay(PLACED)
+
+
+def test_only_a_record_says_since_when_an_alias_names_a_version() -> None:
+    unrecorded, recorded = VersionSnapshot(Version(5)), placed("@champion", PLACED, stage=N)
+
+    def named(version: VersionSnapshot) -> Stay | str:
+        live = replace(of(version), aliases={AliasName("champion"): Version(5)})
+        return stay_in("@champion", Version(5), live, None)
+
+    assert "no record that counts says when @champion came to name v5" in str(named(unrecorded))
+    assert named(recorded) == Stay(PLACED)
 
 
 def test_the_time_of_the_last_change_makes_no_version_another_one() -> None:
