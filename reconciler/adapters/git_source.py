@@ -3,13 +3,15 @@
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from reconciler.adapters.files import SUFFIXES, files_below, leads_out, link_to_folder
+from reconciler.adapters.git_line import Step, StepChanges, blobs, changes_along, first_parents
+from reconciler.adapters.git_runner import Git
 from reconciler.core.desired import Revision
 from reconciler.core.names import Commit, RepositoryId
 from reconciler.errors import Problem, ReconcilerError
@@ -36,6 +38,22 @@ class GitSource:
     folder: PurePosixPath
     identity: RepositoryId
     remote: str | None
+
+    @property
+    def git(self) -> Git:
+        return Git(Path(os.path.abspath(self.repo.git_dir)), self.top)  # noqa: PTH100  # a linked folder stays what it is
+
+    def first_parents(self, commit: Commit, most: int | None = None) -> tuple[Step, ...]:
+        """The commit and those before it by first parents, newest first."""
+        return first_parents(self.git, commit, most)
+
+    def changes_along(self, commit: Commit, *paths: PurePosixPath) -> tuple[StepChanges, ...]:
+        """What the commits on the first-parent line changed at or below these paths, newest first."""
+        return changes_along(self.git, commit, *(paths or (self.folder,)))
+
+    def blobs(self, ids: Iterable[str]) -> Mapping[str, bytes]:
+        """The contents of files by the ids that `changes_along` gives."""
+        return blobs(self.git, ids)
 
     def read(self, ref: str | None) -> Checkout:
         return self._commit(ref) if ref is not None else self._work_tree()

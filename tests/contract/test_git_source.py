@@ -376,3 +376,17 @@ def test_files_named_one_by_one_are_read_and_missing_ones_are_told(top: Path) ->
 
     assert [file.path for file in files] == ["a.yaml"]
     assert [problem.code for problem in problems] == ["no-such-path"]
+
+
+def test_a_source_gives_what_its_line_changed_in_its_own_folder(top: Path, git: Git) -> None:
+    write(top / "manifests/a.yaml", "model: first\n")
+    first = commit(git, "first")
+    write(top / "elsewhere.yaml")
+    second = commit(git, "second")
+
+    found = source(top)
+    (step,) = found.changes_along(second)
+
+    assert [s.commit for s in found.first_parents(second)] == [second, first]
+    assert step.step.commit == first
+    assert list(found.blobs([c.after for c in step.changes if c.after]).values()) == [b"model: first\n"]

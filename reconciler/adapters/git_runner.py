@@ -1,0 +1,185 @@
+"""
+The one way in which git is run.
+
+Nothing that a commit can bring along has a say in it. The git directory is given by its absolute path, so that no
+folder of the work tree is ever taken for a repository. What reads, reads from git's own store alone and sees no work
+tree: no attributes, no filters, no mailmap, no settings of submodules. No hook, no fsmonitor, no replaced or grafted
+commit, and of the variables that git itself heeds only those that say how to reach a remote.
+"""
+
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryFile
+
+from reconciler.core.names import plain
+from reconciler.errors import ReconcilerError
+
+FULL_NAME = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+"""The name of a commit, in full."""
+
+_LOCAL_TIMEOUT = 120.0
+
+_NEVER_THERE = f"{os.devnull}/none"
+
+_SETTINGS = {
+    "safe.bareRepository": "explicit",
+    "core.fsmonitor": "false",
+    "core.hooksPath": os.devnull,
+    "core.attributesFile": os.devnull,
+    "core.pager": "cat",
+    "diff.external": "",
+    "diff.orderFile": os.devnull,
+    "diff.relative": "false",
+    "log.mailmap": "false",
+    "log.showRoot": "true",
+    "log.showSignature": "false",
+    "gc.auto": "0",
+    "maintenance.auto": "false",
+    "submodule.recurse": "false",
+    "fetch.recurseSubmodules": "false",
+    "fetch.writeCommitGraph": "false",
+    "push.recurseSubmodules": "no",
+    "push.gpgSign": "false",
+}
+"""Over all that is configured: git takes the last word, and this is it."""
+
+# Credentials, proxies and the user's own configuration. Whatever else git heeds leads it somewhere else.
+_KEPT = re.compile(
+    "GIT_(?:ASKPASS|SSH|SSH_COMMAND|SSH_VARIANT|SSL_.*|PROXY_.*|HTTP_.*|ALLOW_PROTOCOL|PROTOCOL_FROM_USER|EXEC_PATH"
+    "|CONFIG_GLOBAL|CONFIG_SYSTEM|CONFIG_NOSYSTEM|CONFIG_COUNT|CONFIG_KEY_[0-9]+|CONFIG_VALUE_[0-9]+"
+    "|TEST_ASSUME_DIFFERENT_OWNER)"
+)
+_USERS_OWN = re.compile("GIT_CONFIG_.*")
+
+
+class GitTimeoutError(ReconcilerError):
+    """Git did not finish in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How a call of git ended, and what it said."""
+
+    code: int
+    out: bytes
+    err: bytes
+
+    @property
+    def text(self) -> str:
+        """Its output as text, without the last line's end."""
+        return self.out.decode("utf-8", "surrogateescape").removesuffix("\n")
+
+    @property
+    def fault(self) -> str:
+        """What it complained of, fit to be shown."""
+        return plain(" ".join(self.err.decode(errors="replace").split()), 300) or f"git ended with code {self.code}"
+
+
+@dataclass(frozen=True, slots=True)
+class Git:
+    """
+    One repository: its git directory and the top of its work tree, both absolute. `settings` go over the usual ones;
+    an `isolated` one knows nothing of the user's configuration.
+    """
+
+    folder: Path
+    top: Path
+    settings: Mapping[str, str] = field(default_factory=dict[str, str])
+    isolated: bool = False
+
+    def read(self, *arguments: str, stdin: bytes = b"", may_fail: bool = False) -> Answer:
+        """Ask git's own store. Raises ReconcilerError where git says no, unless it may."""
+        answer = _run(self.command(*arguments), self.folder, self.environment(seen=self.folder), stdin, _LOCAL_TIMEOUT)
+        if answer.code != 0 and not may_fail:
+            raise ReconcilerError(
+                f"git {arguments[0]} in {self.top} failed: {answer.fault}.",
+                "Is the repository whole? `git fsck` tells.",
+            )
+        return answer
+
+    def reach(self, *arguments: str, stdin: bytes = b"", timeout: float = 30.0) -> Answer:
+        """
+        Talk to a remote, by the user's own credentials and from the top of the work tree, where relative addresses
+        begin. It never waits for anybody: there is no terminal to ask a password on. Raises GitTimeoutError.
+        """
+        return _run(self.command(*arguments), self.top, self.environment(seen=self.top), stdin, timeout)
+
+    def command(self, *arguments: str) -> list[str]:
+        pairs = [part for name, value in {**_SETTINGS, **self.settings}.items() for part in ("-c", f"{name}={value}")]
+        return ["git", f"--git-dir={self.folder}", "--no-pager", "--no-replace-objects", *pairs, *arguments]
+
+    def environment(self, seen: Path | None = None) -> dict[str, str]:
+        """The environment of such a call; `seen` is what git takes for its work tree."""
+        kept = scrubbed(os.environ)
+        if self.isolated:
+            kept = {name: value for name, value in kept.items() if not _USERS_OWN.fullmatch(name)}
+            kept |= {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
+        return kept | {"GIT_WORK_TREE": str(seen or self.folder)}
+
+
+def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment without what leads git to other places; programs are found where paths are absolute, alone."""
+    kept = {name: value for name, value in environment.items() if not name.startswith("GIT_") or _KEPT.fullmatch(name)}
+    if "PATH" in kept:
+        kept["PATH"] = os.pathsep.join(part for part in kept["PATH"].split(os.pathsep) if Path(part).is_absolute())
+    # Jobs often have no identity, and commits of our own are records that say who it is.
+    people = {
+        f"GIT_{role}_{part}": value
+        for role in ("AUTHOR", "COMMITTER")
+        for part, value in (("NAME", "reconciler"), ("EMAIL", "reconciler@localhost"))
+    }
+    return {
+        **kept,
+        **people,
+        "GIT_GRAFT_FILE": _NEVER_THERE,
+        "GIT_LITERAL_PATHSPECS": "1",
+        "GIT_NO_REPLACE_OBJECTS": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GCM_INTERACTIVE": "never",
+        "LANGUAGE": "C",
+        "LC_ALL": "C",
+    }
+
+
+def _run(command: list[str], place: Path, environment: Mapping[str, str], stdin: bytes, timeout: float) -> Answer:
+    """
+    In a session of its own, which Ctrl-C does not reach, and with files in place of pipes, which a connection shared
+    in the background would keep open.
+    """
+    with TemporaryFile() as given, TemporaryFile() as out, TemporaryFile() as err:
+        given.write(stdin)
+        given.seek(0)
+        try:
+            process = subprocess.Popen(
+                command, cwd=place, env=environment, stdin=given, stdout=out, stderr=err, start_new_session=True
+            )
+        except (OSError, ValueError) as error:  # a ValueError is a NUL in an argument
+            raise ReconcilerError(f"git could not be started in {place}: {error}.", "Is it installed?") from error
+        try:
+            code = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            end(process)
+            # Not from the error, which carries the command and what secrets are in it.
+            raise GitTimeoutError(f"git did not finish within {timeout:.0f} s in {place}.", "Run it again.") from None
+        except BaseException:
+            end(process)
+            raise
+        out.seek(0)
+        err.seek(0)
+        return Answer(code, out.read(), err.read())
+
+
+def end(process: "subprocess.Popen[bytes]") -> None:
+    """End git and the connection that it opened. Asked first, it removes its lock files; killed, it leaves them."""
+    with suppress(ProcessLookupError, PermissionError):  # macOS refuses where only the dead are left
+        os.killpg(process.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(2)
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
