@@ -338,7 +338,7 @@ def plan(
     for path in (out, *(path for _, path in reports)):
         console.refuse_unwritable(path)
     forge = _forge(publish)
-    world = _world(settings, LockKind.NONE, forge, base=base, ref=ref)
+    world = _world(settings, LockKind.NONE, forge, base=base, ref=ref, policy_ref=settings["policy_ref"])
     publication = _publication(forge, world, reports)
     try:
         declaration = declare(world, ref, now=world.clock.now())
@@ -394,7 +394,7 @@ def drift(ref: str, form: str, publish: str, **settings: Any) -> int:
     from reconciler.wiring import LockKind
 
     forge = _forge(publish)
-    world = _world(settings, LockKind.NONE, forge)
+    world = _world(settings, LockKind.NONE, forge, ref=ref)
     publication = _publication(forge, world)
     try:
         found = find_drift(world, ref)
@@ -430,7 +430,7 @@ def gates(
     from reconciler.render.text import gates_lines
     from reconciler.wiring import LockKind, load_rules
 
-    world = _world(settings, LockKind.NONE, _forge(publish), ref=ref)
+    world = _world(settings, LockKind.NONE, _forge(publish), ref=ref, policy_ref=policy_ref)
     desired = declare(world, ref).desired
     rules = load_rules(world, ref=ref, policy_ref=policy_ref or ref)
     wanted = None if version is None else Version(version)
@@ -480,8 +480,8 @@ def check(
     from reconciler.wiring import LockKind, SignKind, load_rules, signer_of, trusted_files
 
     signer = signer_of(SignKind(sign), signing_key, os.environ)
-    world = _world(settings, LockKind.NONE, base=base)
-    commit = standing_commit(world, base=base, ref=None, policy_ref=policy_ref or (None if base else "HEAD"))
+    world = _world(settings, LockKind.NONE, base=base, ref=None if base else "HEAD", policy_ref=policy_ref)
+    commit = standing_commit(world.source, base=base, ref=None, policy_ref=policy_ref or (None if base else "HEAD"))
     policy = load_rules(world, ref=commit, policy_ref=commit).policy
     if world.benches is None:
         raise ReconcilerError("This registry has no model files to check.")
@@ -571,7 +571,13 @@ def apply(
     if asking and not (sys.stdin.isatty() and sys.stdout.isatty() and log_format == "text"):
         raise click.UsageError("There is no terminal to ask on: review a plan, then pass --yes or the saved plan.")
     forge = _forge(publish)
-    world = _world(settings, LockKind.NONE if no_lock else LockKind(lock), forge, ref=ref)
+    world = _world(
+        settings,
+        LockKind.NONE if no_lock else LockKind(lock),
+        forge,
+        ref=ref or "HEAD",
+        policy_ref=settings["policy_ref"],
+    )
     if document is not None:
         _refuse_other_place(document, world)
     publication = _publication(forge, world)
@@ -626,6 +632,7 @@ def _world(
     *,
     base: str | None = None,
     ref: str | None = None,
+    policy_ref: str | None = None,
 ) -> "World":
     from reconciler.wiring import Settings, open_world
 
@@ -635,6 +642,7 @@ def _world(
         forge=forge,
         base=base,
         ref=ref,
+        policy_ref=policy_ref,
     )
 
 
