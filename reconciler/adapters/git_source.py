@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from reconciler.adapters.files import (
     DEEPEST,
@@ -424,6 +424,8 @@ def open_source(folder: Path, identity: str | None = None, remote: str = "origin
 def _identity(git: Git, url: str, folder: PurePosixPath) -> str:
     """`github.com/acme/models#manifests`; without a remote, the first commit stands for the repository."""
     if url:
+        if _ALIAS.fullmatch(url):
+            url = git.read("ls-remote", "--get-url", "--", url).text
         return f"{normal_url(url)}#{folder}"
     roots = git.read("rev-list", "--max-parents=0", "HEAD", may_fail=True).text.split()
     if not roots:
@@ -431,12 +433,25 @@ def _identity(git: Git, url: str, folder: PurePosixPath) -> str:
     return f"git:{roots[-1][:16]}#{folder}"
 
 
+# `gh:acme/models`, which the user's `url.<base>.insteadOf` may stand for.
+_ALIAS = re.compile(r"[A-Za-z0-9_-]+:(?!//).+")
+
+# The same hosts by other names, for those whom a firewall keeps from the usual ones.
+_SAME_HOST = {
+    "ssh.github.com": "github.com",
+    "altssh.gitlab.com": "gitlab.com",
+    "altssh.bitbucket.org": "bitbucket.org",
+}
+
+
 def normal_url(url: str) -> str:
-    """One name for one repository, however it is reached: no scheme, user, port or `.git`."""
+    """One name for one repository, however it is reached: no scheme, user, port, `www.` or `.git`."""
     scp = re.fullmatch(r"(?:[^@/]+@)?([^:/]+):(?!//)(.+)", url)
     if scp:
         host, path = scp[1], scp[2]
     else:
         parts = urlsplit(url)
-        host, path = parts.hostname or "", parts.path
-    return "/".join(part for part in (host.lower(), path.strip("/").removesuffix(".git")) if part)
+        host, path = parts.hostname or "", unquote(parts.path)
+    host = host.lower().removeprefix("www.")
+    steps = "/".join(part for part in path.split("/") if part).removesuffix(".git")
+    return "/".join(part for part in (_SAME_HOST.get(host, host), steps) if part)

@@ -269,6 +269,32 @@ def test_a_commit_that_unfolds_without_end_is_refused_quickly(repository: Reposi
         source(repository).read(made)
 
 
+@pytest.mark.parametrize("name", ["reconciler.yml", "Reconciler.yaml", "RECONCILER.YAML"])
+def test_a_policy_by_another_name_guards_nothing_and_is_told(
+    repository: Repository, command: Command, name: str
+) -> None:
+    repository.write(manifest("churn", production=1))
+    (repository.top / name).write_text("limits: {max-change-models: 1}\n")
+
+    said = command("validate")
+
+    assert said.code == 1
+    assert f"{name}: odd-policy-name: " in said.text
+
+
+def test_a_policy_that_is_a_link_is_refused(repository: Repository, command: Command, tmp_path: Path) -> None:
+    repository.write(manifest("churn", production=1))
+    (tmp_path / "policy").write_text("limits: {max-change-models: 1}\n")
+    (repository.top / "reconciler.yaml").symlink_to(tmp_path / "policy")
+    repository.commit()
+
+    for arguments in (("validate",), ("plan",), ("apply", "--yes")):
+        said = command(*arguments)
+        assert said.code == 1
+        assert "reconciler.yaml" in said.text
+        assert "is a link" in said.text
+
+
 # What hides a difference from `git status`.
 
 
