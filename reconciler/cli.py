@@ -339,7 +339,7 @@ def plan(
     for path in (out, *(path for _, path in reports)):
         console.refuse_unwritable(path)
     forge = _forge(publish)
-    world = _world(settings, LockKind.NONE, forge, base=base, ref=ref)
+    world = _world(settings, LockKind.NONE, forge, base=base, ref=ref, policy_ref=settings["policy_ref"])
     publication = _publication(forge, world, reports)
     try:
         declaration = declare(world, ref, now=world.clock.now())
@@ -397,7 +397,7 @@ def drift(ref: str, form: str, publish: str, **settings: Any) -> int:
     from reconciler.wiring import LockKind, load_rules
 
     forge = _forge(publish)
-    world = _world(settings, LockKind.NONE, forge)
+    world = _world(settings, LockKind.NONE, forge, ref=ref)
     publication = _publication(forge, world)
     try:
         found = find_drift(world, ref, load_rules(world, world.source.read(ref).revision, ref=ref))
@@ -433,7 +433,7 @@ def gates(
     from reconciler.render.text import gates_lines
     from reconciler.wiring import LockKind, load_rules
 
-    world = _world(settings, LockKind.NONE, _forge(publish), ref=ref)
+    world = _world(settings, LockKind.NONE, _forge(publish), ref=ref, policy_ref=policy_ref)
     desired = declare(world, ref).desired
     rules = load_rules(world, desired.revision, ref=policy_ref or ref, policy_ref=policy_ref, ahead=True)
     wanted = None if version is None else Version(version)
@@ -479,12 +479,14 @@ def check(
     from reconciler.checking import check_version
     from reconciler.core.names import ModelName, Version
     from reconciler.core.policy import Policy
+    from reconciler.planning import standing_commit
     from reconciler.reporter import check_lines
     from reconciler.wiring import LockKind, SignKind, policy_reader, signer_of, trusted_files
 
     signer = signer_of(SignKind(sign), signing_key, os.environ)
-    world = _world(settings, LockKind.NONE, base=base)
-    commit = world.source.read(policy_ref or (world.source.fork(base, None).commit if base else "HEAD")).revision.commit
+    world = _world(settings, LockKind.NONE, base=base, ref=None if base else "HEAD", policy_ref=policy_ref)
+    named = standing_commit(world.source, base=base, ref=None, policy_ref=policy_ref or (None if base else "HEAD"))
+    commit = world.source.read(named).revision.commit
     policy = replace(policy_reader(world)(commit) or Policy(), commit=commit)
     if world.benches is None:
         raise ReconcilerError("This registry has no model files to check.")
@@ -597,7 +599,13 @@ def apply(
     if asking and not (sys.stdin.isatty() and sys.stdout.isatty() and log_format == "text"):
         raise click.UsageError("There is no terminal to ask on: review a plan, then pass --yes or the saved plan.")
     forge = _forge(publish)
-    world = _world(settings, LockKind.NONE if no_lock else LockKind(lock), forge, ref=ref)
+    world = _world(
+        settings,
+        LockKind.NONE if no_lock else LockKind(lock),
+        forge,
+        ref=ref or "HEAD",
+        policy_ref=settings["policy_ref"],
+    )
     if document is not None:
         _refuse_other_place(document, world)
     publication = _publication(forge, world)
@@ -655,6 +663,7 @@ def _world(
     *,
     base: str | None = None,
     ref: str | None = None,
+    policy_ref: str | None = None,
 ) -> "World":
     from reconciler.wiring import Settings, open_world
 
@@ -664,6 +673,7 @@ def _world(
         forge=forge,
         base=base,
         ref=ref,
+        policy_ref=policy_ref,
     )
 
 

@@ -18,8 +18,8 @@ from reconciler.core.review import Base, PolicyNote, Review, Scope, base_of, pai
 from reconciler.core.snapshot import Ownership, RegistrySnapshot
 from reconciler.errors import ManifestError, Problem, ReconcilerError, RegistryError, Severity
 from reconciler.judging import NO_RULES, Rules, judge, judge_one, judge_proposed, left_behind, rules_of, unguarded
-from reconciler.ports import Asked, Relation, Wanted, World
-from reconciler.trust import PolicyAt, Trunk
+from reconciler.ports import Asked, ManifestSource, Relation, Wanted, World
+from reconciler.trust import POLICY_PATH, PolicyAt, Trunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +180,30 @@ def _course(pairing: Pairing, snapshot: RegistrySnapshot) -> tuple[Version, ...]
     live = snapshot.models.get(pairing.model)
     last = sorted(live.versions)[-LAST_VERSIONS:] if live else []
     return tuple(sorted({*last, pairing.candidate, *([pairing.incumbent] if pairing.incumbent else [])}))
+
+
+def standing_commit(
+    source: ManifestSource, *, base: str | None, ref: str | None, policy_ref: str | None = None
+) -> str | None:
+    """
+    The commit whose policy holds, its gates and its addresses alike: what was there before the change under review.
+    That is where the change left its base; HEAD, for what is in no commit yet (`ref` is None, and the work tree is not
+    as HEAD has it); or else the commit before (the first parent). So no change is judged by rules that it brings along.
+    """
+    if policy_ref is not None and set(policy_ref) != {"0"}:
+        return policy_ref
+    if base is not None:
+        return source.fork(base, ref).commit
+    newest = tuple(source.line(ref or "HEAD", (), 1))
+    if newest and ref is None and _is_changed(source):
+        return newest[0]
+    line = tuple(source.line(ref or "HEAD", (), 2)) if newest else ()
+    return line[-1] if line else None
+
+
+def _is_changed(source: ManifestSource) -> bool:
+    """Whether the work tree has other manifests, or another policy, than HEAD."""
+    return source.file(None, POLICY_PATH) != source.file("HEAD", POLICY_PATH) or bool(source.read(None).dirty)
 
 
 def open_trunk(

@@ -3,18 +3,18 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
 from itertools import chain
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from reconciler.core.names import Commit
-from reconciler.errors import ManifestError, Problem, ReconcilerError, Severity
+from reconciler.errors import Location, ManifestError, Problem, ReconcilerError, Severity
 from reconciler.ports import Clock, Forge, ManifestParser, SourceFile, World
 
 if TYPE_CHECKING:
@@ -78,12 +78,13 @@ def open_world(
     forge: Forge | None = None,
     base: str | None = None,
     ref: str | None = None,
+    policy_ref: str | None = None,
 ) -> World:
     """
     Everything that the pipeline needs. Nothing is connected yet: a mistake in a manifest is found before seconds are
-    spent on a registry. What neither option nor environment says is taken from the policy, of the base where there is
-    one: a change under review must not lead its own plan, and the credentials with it, to another registry. Raises
-    ReconcilerError where there is no repository, or no registry is named.
+    spent on a registry. What neither option nor environment says is taken from the policy that stands, as gates are: a
+    change must not lead its own plan or apply, and the credentials with it, to another registry. Raises ReconcilerError
+    where there is no repository, where no registry is named, and where a commit's name could mean two.
     """
     from reconciler.adapters.git_source import open_source
     from reconciler.adapters.mlflow_checks import MlflowChecks
@@ -92,8 +93,7 @@ def open_world(
     from reconciler.adapters.reviewers import GitAndForge
     from reconciler.adapters.signing import RecordSeals
 
-    said = _policy_settings(settings, base, ref)
-    folder = settings.manifests or Path(said.manifests or "manifests")
+    said, folder = _standing_settings(settings, environment, base, ref, policy_ref)
     source = open_source(folder, settings.repository, settings.remote)
     uri = registry_uri(settings, environment, said.registry)
     tracking = environment.get("MLFLOW_TRACKING_URI") or uri
@@ -118,19 +118,37 @@ def open_world(
     )
 
 
-def _policy_settings(settings: Settings, base: str | None, ref: str | None) -> "PolicySettings":
-    """What the policy says of registry and manifests; what is wrong with it is told when its rules are read."""
+def _standing_settings(
+    settings: Settings, environment: Mapping[str, str], base: str | None, ref: str | None, policy_ref: str | None
+) -> "tuple[PolicySettings, Path]":
+    """What the policy that stands says of the registry, and the folder of manifests."""
     from reconciler.adapters.git_source import open_source
-    from reconciler.adapters.policy_yaml import parse_policy
+    from reconciler.adapters.policy_yaml import settings_of
     from reconciler.core.policy import PolicySettings
+    from reconciler.planning import standing_commit
     from reconciler.trust import POLICY_PATH
 
-    source = open_source(settings.manifests or Path("manifests"), settings.repository or "-", settings.remote)
-    if not source.repo.head.is_valid():
-        return PolicySettings()
-    file = source.file(source.fork(base, ref).commit if base else ref or "HEAD", POLICY_PATH)
-    policy = None if file is None else parse_policy(file, gate_builder())[0]
-    return PolicySettings() if policy is None else policy.settings
+    source = open_source(settings.manifests or Path.cwd(), settings.repository or "-", settings.remote)
+    for text in (base, ref, policy_ref):
+        if text is not None and set(text) != {"0"}:
+            source.meant(text)
+    usual = settings.manifests or Path("manifests")
+    if source.head is None or (settings.manifests is not None and named_registry(settings, environment)):
+        return PolicySettings(), usual
+
+    def at(commit: str) -> "tuple[PolicySettings, GitSource]":
+        file = source.file(commit, POLICY_PATH)
+        said = PolicySettings() if file is None else settings_of(file)
+        if settings.manifests is not None:
+            return said, source
+        folder = source.folder / "manifests" if said.manifests is None else PurePosixPath(said.manifests)
+        return said, replace(source, folder=folder)
+
+    # Whether anything is changed depends on the folder, which is where HEAD says, if it is HEAD that is changed.
+    looked_at = at("HEAD")[1] if ref is None and base is None and not policy_ref else source
+    standing = standing_commit(looked_at, base=base, ref=ref, policy_ref=policy_ref)
+    said, found = at(standing or "HEAD")
+    return said, settings.manifests or found.top / found.folder
 
 
 def gate_builder() -> "GateBuilder":
@@ -322,25 +340,28 @@ def what_was_reviewed(forge: Forge, key: str, commit: Commit) -> "Reviewed | Non
     return marker and Reviewed(marker.digest, any_commit=True, models=marker.models)
 
 
+def named_registry(settings: Settings, environment: Mapping[str, str]) -> str:
+    """The registry that an option or the environment names, which is taken as it is."""
+    named = (
+        settings.registry_uri or environment.get("MLFLOW_REGISTRY_URI") or environment.get("MLFLOW_TRACKING_URI") or ""
+    )
+    return named.strip()
+
+
 def registry_uri(settings: Settings, environment: Mapping[str, str], policy: str | None = None) -> str:
     """
     The registry that is named by option or environment, or else by the policy. MLflow itself falls back to
     `sqlite:///mlflow.db` in the current folder, which is created empty where it is missing: nothing that a deployment
     should rest on.
     """
-    uri = (
-        settings.registry_uri
-        or environment.get("MLFLOW_REGISTRY_URI")
-        or environment.get("MLFLOW_TRACKING_URI")
-        or policy
-        or ""
-    )
-    if not uri.strip():
+    uri = named_registry(settings, environment) or (policy or "").strip()
+    if not uri:
         raise ReconcilerError(
             "No registry is named.",
-            "Set MLFLOW_TRACKING_URI or MLFLOW_REGISTRY_URI, pass --registry-uri, or name it in reconciler.yaml.",
+            "Set MLFLOW_TRACKING_URI or MLFLOW_REGISTRY_URI, pass --registry-uri, or name it in reconciler.yaml, where "
+            "it holds from the next change on.",
         )
-    return uri.strip().rstrip("/") if uri.startswith("http") else uri.strip()
+    return uri.rstrip("/") if uri.startswith("http") else uri
 
 
 def _lock(
@@ -378,7 +399,7 @@ def _lock(
         )
     from reconciler.adapters.git_lock import GitLock, lock_ref
 
-    return GitLock(source.top, source.remote, lock_ref(uri), holder, source.identity, clock=clock)
+    return GitLock(source.git, source.remote, lock_ref(uri), holder, source.identity, clock=clock)
 
 
 def check_files(paths: list[Path]) -> tuple[int, int, tuple[Problem, ...]]:
@@ -388,12 +409,13 @@ def check_files(paths: list[Path]) -> tuple[int, int, tuple[Problem, ...]]:
     """
     from reconciler.adapters.files import files_below
     from reconciler.adapters.manifest_yaml import parse
+    from reconciler.adapters.repository import top_above
     from reconciler.core.desired import expired, resolve
 
-    top = repository_top(paths[0])
+    top = top_above(paths[0]) or Path.cwd()
     named = [path for path in paths if path.name == POLICY_NAME and path.is_file()]
     files, unreadable = files_below([path for path in paths if path not in named], top)
-    policy, broken = _policy_in([*named, *([top / POLICY_NAME] if (top / POLICY_NAME).is_file() else [])], top)
+    policy, broken = _policy_in([*named, *([top / POLICY_NAME] if os.path.lexists(top / POLICY_NAME) else [])], top)
     build = gate_builder()
     if policy is not None:
         build = replace(build, groups=policy.groups, checks=frozenset(policy.checks))
@@ -411,12 +433,25 @@ def _policy_in(paths: list[Path], top: Path) -> "tuple[Policy | None, tuple[Prob
     policy: Policy | None = None
     problems: list[Problem] = []
     for path in paths:
+        from reconciler.adapters.files import links_are_not_read
         from reconciler.adapters.policy_yaml import parse_policy
 
         shown = os.path.relpath(path, top) if path.is_absolute() else str(path)
+        if path.is_symlink():
+            problems.append(links_are_not_read(shown))
+            continue
         policy, wrong = parse_policy(SourceFile(shown, path.read_bytes()), gate_builder())
         problems.extend(wrong)
-    return policy, tuple(problems)
+    return policy, (*problems, *_policies_by_other_names(top))
+
+
+def _policies_by_other_names(top: Path) -> Iterator[Problem]:
+    """Files that look like a policy, and are read by nothing: whoever wrote them believes that something is guarded."""
+    meant = {POLICY_NAME, POLICY_NAME.removesuffix("yaml") + "yml"}
+    for name in sorted(os.listdir(top)):  # noqa: PTH208  # the names alone
+        if name.casefold() in meant and name != POLICY_NAME:
+            message = f"This looks like a policy, and is not read: a policy is in {POLICY_NAME}."
+            yield Problem(Location(name), "odd-policy-name", message, "Rename it.")
 
 
 def schema_text(name: str) -> str:
@@ -454,9 +489,3 @@ def options_of(document: "PlanDocument") -> "PlanOptions":
         allow_empty=options["allow_empty"],
         limits=Limits(options["max_change_share"], options["max_change_models"]),
     )
-
-
-def repository_top(path: Path) -> Path:
-    """The folder above a path that holds a `.git`, or the current folder where there is none."""
-    absolute = Path(os.path.abspath(path))  # noqa: PTH100  # without following links, unlike resolve()
-    return next((parent for parent in (absolute, *absolute.parents) if (parent / ".git").exists()), Path.cwd())

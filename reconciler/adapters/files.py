@@ -1,19 +1,34 @@
-"""Manifest files on disk."""
+"""Manifest files on disk, and what of names and contents is wrong wherever files are read from."""
 
 import os
+import unicodedata
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from reconciler.adapters.repository import (
+    DOT_GIT,
+    is_plain_file,
+    looks_like_dot_git,
+    looks_like_repository,
+    nested,
+    on_the_way,
+)
+from reconciler.core.names import has_control_characters
 from reconciler.errors import Location, Problem
 from reconciler.ports import SourceFile
 
 SUFFIXES = (".yaml", ".yml")
+DEEPEST = 64
+"""How many folders deep a manifest may be."""
+
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def files_below(paths: Iterable[Path], root: Path) -> tuple[tuple[SourceFile, ...], tuple[Problem, ...]]:
     """
     The manifest files in these files and folders, hidden ones left out, in the order of their paths, named from `root`
-    where they lie below it. A link that leads out of `root` is a problem, and so is a path that is not there.
+    where they lie below it. What looks like a manifest and is not read is a problem: a link that leads out of `root`, a
+    suffix in capitals, a repository within this one; and so is a path that is not there.
     """
     files: dict[str, SourceFile] = {}
     problems: list[Problem] = []
@@ -22,31 +37,95 @@ def files_below(paths: Iterable[Path], root: Path) -> tuple[tuple[SourceFile, ..
             problems.append(
                 Problem(Location(_named(path, root)), "no-such-path", "There is nothing here.", "Correct the path.")
             )
-        for file in [path] if path.is_file() else _manifests_in(path):
+            continue
+        below = PurePosixPath(_named(path if path.is_dir() else path.parent, root))
+        if not below.is_absolute() and ".." not in below.parts and (amiss := on_the_way(root, below)):
+            problems.extend(amiss)
+            continue
+        for file in [path] if not path.is_dir() else _manifests_in(path, root, problems):
             name = _named(file, root)
-            if file.is_symlink() and file.is_dir():
-                problems.append(link_to_folder(name))
-                continue
-            # Unlike Path.resolve(), this does not raise for links that go round in circles.
-            if not Path(os.path.realpath(file)).is_relative_to(os.path.realpath(root)):
-                problems.append(leads_out(name))
-                continue
-            try:
-                files[name] = SourceFile(name, file.read_bytes())
-            except OSError as error:
-                problems.append(
-                    Problem(Location(name), "unreadable-file", f"{error.strerror or error}.", "Make it readable.")
-                )
-    return tuple(files[name] for name in sorted(files)), tuple(problems)
+            found = _read(file, name, root)
+            if isinstance(found, Problem):
+                problems.append(found)
+            else:
+                files[name] = found
+    return tuple(files[name] for name in sorted(files)), tuple(dict.fromkeys(problems))
 
 
-def _manifests_in(folder: Path) -> Iterator[Path]:
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(f for f in folders if not f.startswith("."))
-        yield from (Path(parent) / f for f in folders if (Path(parent) / f).is_symlink())
+def name_problem(path: str) -> Problem | None:
+    """Why a file looks like a manifest by its name, and yet is not read; None for one that is, or is no manifest."""
+    name = PurePosixPath(path).name
+    if name.endswith(SUFFIXES):
+        if has_control_characters(path) or any("\ud800" <= letter <= "\udfff" for letter in path):
+            return Problem(
+                Location(path.encode("ascii", "backslashreplace").decode()),
+                "unreadable-name",
+                "The name of this file holds what is no text, or what nobody sees.",
+                "Rename it.",
+            )
+        return None
+    if unicodedata.normalize("NFKC", name).casefold().strip().rstrip(".").endswith(SUFFIXES):
+        return Problem(
+            Location(path),
+            "odd-suffix",
+            "This looks like a manifest, and is not read: `.yaml` or `.yml` was expected at its end, in small letters.",
+            "Rename it.",
+        )
+    return None
+
+
+def content_problem(path: str, data: bytes) -> Problem | None:
+    """Why the contents of a manifest are not those that are meant."""
+    if data.startswith(_LFS_POINTER):
+        return Problem(
+            Location(path),
+            "lfs-pointer",
+            "This is a pointer of Git LFS: what it points to is in no commit.",
+            "Keep manifests out of LFS: `git lfs untrack`, and commit the file itself.",
+        )
+    return None
+
+
+def _read(file: Path, name: str, root: Path) -> SourceFile | Problem:
+    if file.is_symlink() and file.is_dir():
+        return link_to_folder(name)
+    # Unlike Path.resolve(), this does not raise for links that go round in circles.
+    real, top = Path(os.path.realpath(file)), Path(os.path.realpath(root))
+    if not real.is_relative_to(top) or on_the_way(top, PurePosixPath(real.parent.relative_to(top))):
+        return leads_out(name)
+    try:
+        if file.exists() and not is_plain_file(file):
+            return _unreadable(name, "This is no file")
+        data = file.read_bytes()
+    except OSError as error:
+        return _unreadable(name, error.strerror or str(error))
+    return content_problem(name, data) or SourceFile(name, data)
+
+
+def _manifests_in(folder: Path, root: Path, problems: list[Problem]) -> Iterator[Path]:
+    def unlisted(error: OSError) -> None:
+        problems.append(_unreadable(_named(Path(error.filename), root), error.strerror or str(error)))
+
+    for parent, folders, names in os.walk(folder, onerror=unlisted):
+        here = Path(parent)
+        entries = [*folders, *names]
+        # At its top, the repository itself is kept in `.git`.
+        foreign = [n for n in entries if looks_like_dot_git(n) and not (n == DOT_GIT and here.samefile(root))]
+        problems.extend(nested(_named(here / name, root)) for name in sorted(foreign))
+        if looks_like_repository(entries):
+            problems.append(nested(_named(here, root)))
+        if folders and len(PurePosixPath(_named(here, root)).parts) >= DEEPEST:
+            problems.append(too_deep(_named(here, root)))
+            folders.clear()
+        folders[:] = sorted(f for f in folders if not f.startswith(".") and not looks_like_dot_git(f))
+        yield from (here / f for f in folders if (here / f).is_symlink())
         for name in sorted(names):
-            if name.endswith(SUFFIXES) and not name.startswith("."):
-                yield Path(parent) / name
+            if name.startswith("."):
+                continue
+            if amiss := name_problem(_named(here / name, root)):
+                problems.append(amiss)
+            elif name.endswith(SUFFIXES):
+                yield here / name
 
 
 def _named(path: Path, root: Path) -> str:
@@ -56,12 +135,34 @@ def _named(path: Path, root: Path) -> str:
     return path.as_posix()
 
 
+def _unreadable(name: str, why: str) -> Problem:
+    return Problem(Location(name), "unreadable-file", f"{why}.", "Make it readable.")
+
+
+def too_deep(name: str) -> Problem:
+    return Problem(
+        Location(name),
+        "too-deep",
+        f"This is more than {DEEPEST} folders deep, and is not read.",
+        "Put it further up.",
+    )
+
+
 def link_to_folder(name: str) -> Problem:
     return Problem(
         Location(name),
         "link-to-folder",
         "This is a link to a folder, and such links are not followed.",
         "Put the folder itself here, or links to its files.",
+    )
+
+
+def links_are_not_read(name: str) -> Problem:
+    return Problem(
+        Location(name),
+        "link-to-file",
+        "This is a link, and the file itself was expected: what it leads to is not what a commit holds of it.",
+        "Put the file itself here.",
     )
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from reconciler.adapters.git_runner import FULL_NAME, Answer, Git, git_at, scrubbed
 from reconciler.core.gate import Approval
 from reconciler.core.names import Commit, plain
 from reconciler.errors import ReconcilerError
@@ -26,7 +27,6 @@ MOST_COMMITS = 500
 
 _TIMEOUT = 60.0
 _NAMESPACE = "git"
-_FULL_NAME = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _EMPTY_TREES = frozenset(
     {
         "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
@@ -39,9 +39,6 @@ _GOOD_SSH = re.compile(r'Good "git" signature for (\S+) with \S+ key SHA256:\S+'
 _ADDRESS = re.compile(r"[^<>]*<([^<>\s@]+@[^<>\s@]+)>|([^<>\s@]+@[^<>\s@]+)")
 _BAD_PGP = frozenset({"BADSIG", "ERRSIG", "EXPSIG", "EXPKEYSIG", "REVKEYSIG", "NODATA", "TRUST_NEVER"})
 _ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
-
-# These would lead the one call that is made in the repository itself to another one.
-_ELSEWHERE = frozenset({"GIT_DIR", "GIT_COMMON_DIR", "GIT_WORK_TREE", "GIT_OBJECT_DIRECTORY", "GIT_INDEX_FILE"})
 
 
 def signed_approvals(
@@ -79,11 +76,13 @@ def _store(top: Path, head: Commit, signers: str = "") -> "Generator[_Store]":
     """A repository of our own with the objects of the one at `top`, for as long as it is needed."""
     with TemporaryDirectory(prefix="reconciler-") as folder:
         place = Path(folder)
-        objects, shallow = _located(top, "objects"), _located(top, "shallow")
+        there = git_at(top)
+        objects, shallow = _located(there, "objects"), _located(there, "shallow")
         (place / "signers").write_text(signers if signers.endswith("\n") else f"{signers}\n", encoding="utf-8")
         store = _Store(place)
         kind = "sha256" if len(head) == 64 else "sha1"
-        store.git("init", "--quiet", "--bare", "--template=", f"--object-format={kind}", str(store.folder))
+        store.folder.mkdir()
+        store.git("init", "--quiet", "--template=", f"--object-format={kind}")
         (store.folder / "objects/info").mkdir(exist_ok=True)
         (store.folder / "objects/info/alternates").write_text(f"{objects}\n", encoding="utf-8")
         if shallow.is_file():
@@ -91,15 +90,8 @@ def _store(top: Path, head: Commit, signers: str = "") -> "Generator[_Store]":
         yield store
 
 
-def _located(top: Path, part: str) -> Path:
-    environment = {name: value for name, value in os.environ.items() if name not in _ELSEWHERE}
-    done = _run(["git", "rev-parse", "--path-format=absolute", "--git-path", part], environment, top)
-    if done.returncode != 0:
-        raise ReconcilerError(
-            f"git cannot say where it keeps what is in {top}: {plain(done.stderr.decode(errors='replace'))}",
-            "Is it a git repository, and git 2.34 or newer?",
-        )
-    return Path(os.fsdecode(done.stdout.removesuffix(b"\n")))
+def _located(git: Git, part: str) -> Path:
+    return Path(git.read("rev-parse", "--path-format=absolute", "--git-path", part).text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +106,7 @@ class _Store:
     def signers(self) -> Path:
         return self.place / "signers"
 
-    def git(self, *arguments: str, may_fail: bool = False) -> "subprocess.CompletedProcess[bytes]":
+    def git(self, *arguments: str, may_fail: bool = False) -> Answer:
         settings = {
             "gpg.format": "ssh",
             "gpg.program": "gpg",
@@ -125,28 +117,23 @@ class _Store:
             "gpg.minTrustLevel": "fully",
             "gpg.ssh.allowedSignersFile": str(self.signers),
             "i18n.logOutputEncoding": "UTF-8",
-            "log.mailmap": "false",
-            "log.showSignature": "false",
         }
-        pairs = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        command = ["git", f"--git-dir={self.folder}", "--no-pager", *pairs, *arguments]
-        done = _run(command, _environment(), self.place)
-        if done.returncode != 0 and not may_fail:
-            said = plain(done.stderr.decode(errors="replace"), 200)
+        answer = Git(self.folder, self.place, settings, isolated=True).read(*arguments, may_fail=True)
+        if answer.code != 0 and not may_fail:
             raise ReconcilerError(
-                f"git cannot look through the commits of this change: {said}.",
+                f"git cannot look through the commits of this change: {answer.fault}.",
                 "Fetch the whole history (`git fetch --unshallow`, `fetch-depth: 0`, `GIT_DEPTH: 0`).",
             )
-        return done
+        return answer
 
     def walk(self, base: Commit | None, head: Commit, form: str) -> list[list[str]]:
         """The commits, newest first, each as the lines of a format."""
         for commit in (head, *([] if base is None else [base])):
-            if not _FULL_NAME.fullmatch(commit):
+            if not FULL_NAME.fullmatch(commit):
                 raise ReconcilerError(f"`{plain(commit, 80)}` is not the full name of a commit.")
         without = [] if base is None else [f"^{base}"]
         most = f"--max-count={MOST_COMMITS + 1}"
-        said = self.git("log", "-z", most, f"--format={form}", "--no-patch", head, *without, "--").stdout
+        said = self.git("log", "-z", most, f"--format={form}", "--no-patch", head, *without, "--").out
         commits = [commit for commit in said.decode(errors="replace").split("\0") if commit]
         if len(commits) > MOST_COMMITS:
             since = f" since {base[:12]}" if base is not None else ""
@@ -165,7 +152,7 @@ class _Store:
 
     def signer(self, commit: Commit, named: frozenset[str]) -> str | None:
         """The one of those who are named whose signature is on the commit, if any."""
-        payload, signature = _taken_apart(self.git("cat-file", "commit", commit).stdout)
+        payload, signature = _taken_apart(self.git("cat-file", "commit", commit).out)
         if signature.startswith(_SSH):
             return self._ssh_signer(commit, named, payload, signature)
         return self._pgp_signer(commit, named) if signature.startswith(_PGP) else None
@@ -180,7 +167,7 @@ class _Store:
         file = self.place / "signature"
         file.write_bytes(signature)
         command = ["ssh-keygen", "-Y", "verify", "-n", _NAMESPACE, "-f", str(self.signers), "-I", person]
-        done = _run([*command, "-s", str(file)], _environment(), self.place, payload)
+        done = _run([*command, "-s", str(file)], self.place, payload)
         return person if done.returncode == 0 else None
 
     def _pgp_signer(self, commit: Commit, named: frozenset[str]) -> str | None:
@@ -195,7 +182,7 @@ class _Store:
             return None
         # The trust is that of the key's best name. Whoever holds a key may add names to it, which nobody vouches for.
         listing = ["gpg", "--batch", "--no-tty", "--with-colons", "--fixed-list-mode", "--list-keys", valid[0][-1]]
-        keys = _run(listing, _environment(), self.place).stdout.decode(errors="replace")
+        keys = _run(listing, self.place).stdout.decode(errors="replace")
         for line in keys.splitlines():
             fields = line.split(":")
             if fields[0] != "uid" or len(fields) < 10 or fields[1] not in {"f", "u"}:
@@ -208,7 +195,7 @@ class _Store:
     def _verified(self, commit: Commit) -> list[str]:
         """What the program that verifies said of a signature, or nothing where git does not take it for good."""
         done = self.git("verify-commit", "--raw", commit, may_fail=True)
-        return done.stderr.decode(errors="replace").splitlines() if done.returncode == 0 else []
+        return done.err.decode(errors="replace").splitlines() if done.code == 0 else []
 
     def makers(self, base: Commit | None, head: Commit) -> Iterator[set[str]]:
         """Of each commit that changes something, those who made it."""
@@ -222,11 +209,11 @@ class _Store:
             case []:
                 return tree in _EMPTY_TREES
             case [parent]:
-                return self.git("rev-parse", "--verify", f"{parent}^{{tree}}").stdout.decode().strip() == tree
+                return self.git("rev-parse", "--verify", f"{parent}^{{tree}}").text == tree
             case [ours, theirs]:
                 # Before git 2.38 it fails: whoever merged is an author then.
                 done = self.git("merge-tree", "--write-tree", ours, theirs, may_fail=True)
-                return done.returncode == 0 and done.stdout.decode().partition("\n")[0] == tree
+                return done.code == 0 and done.text.partition("\n")[0] == tree
             case _:
                 return False
 
@@ -247,17 +234,6 @@ def _taken_apart(commit: bytes) -> tuple[bytes, bytes]:
     return b"\n".join(kept) + b"\n\n" + message, b"\n".join(signature) + b"\n"
 
 
-def _environment() -> dict[str, str]:
-    """Ours, without what tells git where to look and what to do; the keyring's place stays."""
-    return {
-        **{name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_CONFIG_GLOBAL": os.devnull,
-        "GIT_TERMINAL_PROMPT": "0",
-        "LC_ALL": "C",
-    }
-
-
 def _needed(program: str) -> None:
     if shutil.which(program) is None:
         raise ReconcilerError(
@@ -265,12 +241,16 @@ def _needed(program: str) -> None:
         )
 
 
-def _run(
-    command: list[str], environment: dict[str, str], folder: Path, given: bytes = b""
-) -> "subprocess.CompletedProcess[bytes]":
+def _run(command: list[str], folder: Path, given: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
     try:
         return subprocess.run(
-            command, input=given, capture_output=True, check=False, cwd=folder, env=environment, timeout=_TIMEOUT
+            command,
+            input=given,
+            capture_output=True,
+            check=False,
+            cwd=folder,
+            env=scrubbed(os.environ),
+            timeout=_TIMEOUT,
         )
     except FileNotFoundError as error:
         raise ReconcilerError(f"`{command[0]}` cannot be run in {folder}.", "Is it installed?") from error

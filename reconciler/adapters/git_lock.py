@@ -10,25 +10,20 @@ clocks are compared, but for one rule: a record that expired more than ten minut
 import hashlib
 import json
 import logging
-import os
 import re
 import secrets
-import signal
-import subprocess
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from tempfile import TemporaryFile
 from threading import Event, Lock, Thread
 from typing import cast
 
+from reconciler.adapters.git_runner import Answer, Git, GitTimeoutError
 from reconciler.adapters.holders import UNKNOWN, Patience, heads_in, named, plain, with_head, without_user_info
 from reconciler.core.moments import moment
 from reconciler.core.names import Commit
-from reconciler.errors import LockError
+from reconciler.errors import LockError, ReconcilerError
 from reconciler.ports import Clock, Holder, Lease, WaitReport
 
 LOCKS = "refs/reconciler/locks"
@@ -46,25 +41,6 @@ _AFTER_REFUSAL = 0.3
 
 # How often in a row a read may fail while we wait, or be overtaken by the next write, before we say so.
 _READS = 5
-
-# Git sets most of these for its hooks: they would point our calls at another repository than the one we were given.
-_NOT_FOR_US = frozenset(
-    {
-        "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-        "GIT_AUTHOR_DATE",
-        "GIT_COMMITTER_DATE",
-        "GIT_COMMON_DIR",
-        "GIT_DIR",
-        "GIT_GRAFT_FILE",
-        "GIT_INDEX_FILE",
-        "GIT_NAMESPACE",
-        "GIT_OBJECT_DIRECTORY",
-        "GIT_PREFIX",
-        "GIT_QUARANTINE_PATH",
-        "GIT_SHALLOW_FILE",
-        "GIT_WORK_TREE",
-    }
-)
 
 _log = logging.getLogger(__name__)
 
@@ -89,13 +65,13 @@ class _RefusedError(_GitError):
 
 class GitLock:
     """
-    The lock of a registry, kept as `ref` on `remote`, a name or URL as `repo_dir` knows it. `key` names the repository
-    whose commits `applied` is about. `ttl` is how long a holder that gives no sign is believed to be alive.
+    The lock of a registry, kept as `ref` on `remote`, a name or URL as `git`'s repository knows it. `key` names the
+    repository whose commits `applied` is about. `ttl` is how long a holder that gives no sign is believed to be alive.
     """
 
     def __init__(
         self,
-        repo_dir: Path,
+        git: Git,
         remote: str,
         ref: str,
         holder: Holder,
@@ -109,7 +85,7 @@ class GitLock:
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] | None = None,
     ) -> None:
-        self._remote = _Remote(repo_dir, remote, ref, git_timeout)
+        self._remote = _Remote(git, remote, ref, git_timeout)
         self._holder = holder
         self._key = key
         self._clock = clock
@@ -393,18 +369,12 @@ class _Sight:
     failures: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    code: int
-    out: bytes
-    err: bytes
-
-    def text(self) -> str:
-        """What git said, fit to be shown: on one line, without secrets, advice and progress."""
-        lines = [*self.err.decode(errors="replace").splitlines()]
-        lines += [line for line in self.out.decode(errors="replace").splitlines() if line.startswith("!\t")]
-        wanted = (line for line in lines if line.strip() and not line.startswith(("hint:", "To ")))
-        return plain(without_user_info(" ".join(wanted)), 600) or f"git ended with exit code {self.code}"
+def _told(answer: Answer) -> str:
+    """What git said, fit to be shown: on one line, without secrets, advice and progress."""
+    lines = [*answer.err.decode(errors="replace").splitlines()]
+    lines += [line for line in answer.out.decode(errors="replace").splitlines() if line.startswith("!\t")]
+    wanted = (line for line in lines if line.strip() and not line.startswith(("hint:", "To ")))
+    return plain(without_user_info(" ".join(wanted)), 600) or f"git ended with exit code {answer.code}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -414,7 +384,7 @@ class _Remote:
     there is no such ref. `url` is where everything is read from and pushed to, once `found`.
     """
 
-    repo_dir: Path
+    git: Git
     name: str
     ref: str
     timeout: float
@@ -492,7 +462,7 @@ class _Remote:
         if found != expected:
             return found
         refused = any(line.startswith(b"!\t") for line in answer.out.splitlines())
-        raise self._error(f"git push to {self._shown()} failed: {answer.text()}", refused=refused)
+        raise self._error(f"git push to {self._shown()} failed: {_told(answer)}", refused=refused)
 
     def _fetch(self) -> None:
         # Not by the object's name, which not every server allows. Not with --depth, which makes the user's clone
@@ -522,45 +492,19 @@ class _Remote:
         words = head.decode(errors="replace").split()
         return ("", "") if words[-1:] == ["missing"] else (words[1], content.decode(errors="replace"))
 
-    def _said(self, answer: _Answer, verb: str) -> bytes:
+    def _said(self, answer: Answer, verb: str) -> bytes:
         if answer.code != 0:
-            raise self._error(f"git {verb} with {self._shown()} failed: {answer.text()}")
+            raise self._error(f"git {verb} with {self._shown()} failed: {_told(answer)}")
         return answer.out
 
-    def _git(self, *arguments: str, stdin: bytes = b"") -> _Answer:
-        """
-        Run git so that it never waits for anybody: no terminal to ask a password on, a session of its own that Ctrl-C
-        does not reach, files in place of pipes, which a connection shared in the background would keep open.
-        """
-        with TemporaryFile() as given, TemporaryFile() as out, TemporaryFile() as err:
-            given.write(stdin)
-            given.seek(0)
-            try:
-                process = subprocess.Popen(
-                    ["git", *arguments],
-                    cwd=self.repo_dir,
-                    env=_environment(),
-                    stdin=given,
-                    stdout=out,
-                    stderr=err,
-                    start_new_session=True,
-                )
-            except OSError as error:
-                raise self._error(f"git could not be started in {self.repo_dir}: {error.strerror}.") from error
-            try:
-                code = process.wait(self.timeout)
-            except subprocess.TimeoutExpired:
-                _end(process)
-                # Not from the error, which carries the URL and what secrets are in it.
-                raise self._error(
-                    f"git {arguments[0]} with {self._shown()} did not finish within {self.timeout:.0f} s."
-                ) from None
-            except BaseException:
-                _end(process)
-                raise
-            out.seek(0)
-            err.seek(0)
-            return _Answer(code, out.read(), err.read())
+    def _git(self, *arguments: str, stdin: bytes = b"") -> Answer:
+        try:
+            return self.git.reach(*arguments, stdin=stdin, timeout=self.timeout)
+        except GitTimeoutError:
+            message = f"git {arguments[0]} with {self._shown()} did not finish within {self.timeout:.0f} s."
+            raise self._error(message) from None
+        except ReconcilerError as error:
+            raise self._error(error.message) from error
 
     def _shown(self) -> str:
         return plain(without_user_info(self.name))
@@ -579,23 +523,6 @@ class _Remote:
             f"Update reconciler if a newer version wrote it. Otherwise look at it (`git fetch {remote} {self.ref} && "
             f"git show FETCH_HEAD`), and when nobody needs it, delete it (`git push {remote} :{self.ref}`).",
         )
-
-
-def _environment() -> dict[str, str]:
-    environment = {name: value for name, value in os.environ.items() if name not in _NOT_FOR_US}
-    for role in ("AUTHOR", "COMMITTER"):  # jobs often have no identity, and the record says who it is
-        environment |= {f"GIT_{role}_NAME": "reconciler", f"GIT_{role}_EMAIL": "reconciler@localhost"}
-    return environment | {"GIT_TERMINAL_PROMPT": "0", "GCM_INTERACTIVE": "never", "LC_ALL": "C"}
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End git and the connection that it opened. Asked first, it removes its lock files; killed, it leaves them."""
-    with suppress(ProcessLookupError, PermissionError):  # macOS refuses where only the dead are left
-        os.killpg(process.pid, signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(2)
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def _elapsed() -> float:

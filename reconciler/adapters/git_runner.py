@@ -11,14 +11,19 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Any
 
+from reconciler.adapters.repository import DOT_GIT, git_dir_of
 from reconciler.core.names import plain
 from reconciler.errors import ReconcilerError
+
+if TYPE_CHECKING:
+    import git as git_library
 
 FULL_NAME = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 """The name of a commit, in full."""
@@ -110,6 +115,10 @@ class Git:
         """
         return _run(self.command(*arguments), self.top, self.environment(seen=self.top), stdin, timeout)
 
+    def url(self, remote: str) -> str:
+        """The address of a remote as it is configured, or nothing where there is no such remote."""
+        return self.read("config", "--get-all", "-z", f"remote.{remote}.url", may_fail=True).text.partition("\0")[0]
+
     def command(self, *arguments: str) -> list[str]:
         pairs = [part for name, value in {**_SETTINGS, **self.settings}.items() for part in ("-c", f"{name}={value}")]
         return ["git", f"--git-dir={self.folder}", "--no-pager", "--no-replace-objects", *pairs, *arguments]
@@ -121,6 +130,89 @@ class Git:
             kept = {name: value for name, value in kept.items() if not _USERS_OWN.fullmatch(name)}
             kept |= {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
         return kept | {"GIT_WORK_TREE": str(seen or self.folder)}
+
+
+def git_at(top: Path) -> Git:
+    """The repository at `top`, which was opened before."""
+    return Git(git_dir_of(top), top)
+
+
+def open_git(top: Path) -> Git:
+    """
+    The repository at `top`. Raises ReconcilerError where git refuses to work there, and where its configuration comes
+    out of the work tree, so that any commit could change it.
+    """
+    git = git_at(top)
+    environment = git.environment()
+    del environment["GIT_WORK_TREE"]
+    # The one call by which git looks for a repository itself: at this place alone, to ask whether the owner is trusted.
+    ceiling = {"GIT_CEILING_DIRECTORIES": os.path.realpath(top.parent)}
+    command = ["git", *git.command()[2:], "rev-parse", "--git-dir"]
+    answer = _run(command, top, {**environment, **ceiling}, b"", _LOCAL_TIMEOUT)
+    if answer.code != 0:
+        raise ReconcilerError(
+            f"git refuses to work in {top}: {answer.fault}",
+            "Where the folder belongs to another user, `git config --global --add safe.directory <folder>` allows it.",
+        )
+    _refuse_included(git)
+    return git
+
+
+def _refuse_included(git: Git) -> None:
+    answer = git.read("config", "--list", "--name-only", "--show-origin", "-z", may_fail=True)
+    inside, kept = Path(os.path.realpath(git.top)), Path(os.path.realpath(git.top / DOT_GIT))
+    for origin in set(answer.text.split("\0")[::2]):
+        if not origin.startswith("file:"):
+            continue
+        path = Path(os.path.realpath(git.folder / origin.removeprefix("file:")))
+        if path.is_relative_to(inside) and not path.is_relative_to(kept):
+            raise ReconcilerError(
+                f"git's configuration of {git.top} is taken from {path}, which is a part of its work tree: any commit "
+                "could change it.",
+                "Remove the `include.path` that names it (`git config --show-origin --get-all include.path`).",
+            )
+
+
+def opened(git: Git) -> "git_library.Repo":
+    """The same repository for GitPython, which reads objects by the same rules."""
+    import git as git_library
+    from git.db import GitCmdObjectDB
+
+    class Obedient(git_library.Git):
+        """Runs git as we do; GitPython itself passes on the whole environment."""
+
+        def execute(  # pyright: ignore[reportIncompatibleMethodOverride]  # of its 16, those that reading needs
+            self, command: Any, istream: Any = None, **options: Any
+        ) -> Any:
+            arguments, as_process = list(command)[1:], options.get("as_process", False)
+            if not as_process:
+                raise NotImplementedError(f"GitPython is to read objects, and not to run `git {arguments[0]}`.")
+            process = subprocess.Popen(
+                git.command(*arguments),
+                cwd=git.folder,
+                env=git.environment(),
+                stdin=istream or subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+            return self.AutoInterrupt(process, command)
+
+    with _without_git_variables():
+        repo = git_library.Repo(git.top, expand_vars=False)
+    repo.git = Obedient(str(git.folder))
+    repo.odb = GitCmdObjectDB(os.path.join(repo.common_dir, "objects"), repo.git)  # noqa: PTH118  # as GitPython has it
+    return repo
+
+
+@contextmanager
+def _without_git_variables() -> Generator[None]:
+    """For GitPython, which looks for repositories and objects where variables say."""
+    aside = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("GIT_")}
+    try:
+        yield
+    finally:
+        os.environ.update(aside)
 
 
 def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:

@@ -1,20 +1,39 @@
 """Manifests from a git repository: of a commit, read from git's own store, or of the work tree, read from disk."""
 
+import hashlib
 import os
 import re
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
-from reconciler.adapters.files import SUFFIXES, files_below, leads_out, link_to_folder
+from reconciler.adapters.files import (
+    DEEPEST,
+    SUFFIXES,
+    content_problem,
+    files_below,
+    leads_out,
+    link_to_folder,
+    name_problem,
+    too_deep,
+)
 from reconciler.adapters.git_line import FileChange, blobs, changes_along, first_parents
-from reconciler.adapters.git_runner import Git
+from reconciler.adapters.git_refs import branch_tip, resolve
+from reconciler.adapters.git_runner import FULL_NAME, Git, GitTimeoutError, open_git, opened
+from reconciler.adapters.repository import (
+    looks_like_dot_git,
+    looks_like_repository,
+    nested,
+    on_the_way,
+    top_above,
+)
 from reconciler.core.desired import Revision
-from reconciler.core.names import Commit, RepositoryId
-from reconciler.errors import Problem, ReconcilerError
+from reconciler.core.names import Commit, RepositoryId, plain
+from reconciler.errors import Location, ManifestError, Problem, ReconcilerError
 from reconciler.ports import Checkout, Fork, LineCommit, Relation, SourceFile, Step
 
 if TYPE_CHECKING:
@@ -26,7 +45,8 @@ MOST_SYMLINK_HOPS = 8
 STEPS_AT_ONCE = 50
 """How many commits' files are read from git in one call, when history is walked."""
 
-_FULL_NAME = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+MOST_ENTRIES = 200_000
+"""A commit can hold one folder a million times over, at no cost to whoever makes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +56,28 @@ class GitSource:
     repository's name it is the owner's identity, so two folders of one repository do not release each other's models.
     """
 
+    git: Git
     repo: "git.Repo"
-    top: Path
     folder: PurePosixPath
     identity: RepositoryId
     remote: str | None
 
     @property
-    def git(self) -> Git:
-        return Git(Path(os.path.abspath(self.repo.git_dir)), self.top)  # noqa: PTH100  # a linked folder stays what it is
+    def top(self) -> Path:
+        return self.git.top
+
+    def meant(self, text: str) -> Commit:
+        """
+        The commit that somebody names. Raises ReconcilerError where there is none, or where several things are called
+        that; here a full name of a commit, too, may be that of a branch.
+        """
+        return resolve(self.git, text)
+
+    @property
+    def head(self) -> Commit | None:
+        """The commit that HEAD is at, if there is any yet."""
+        answer = self.git.read("rev-parse", "--verify", "--quiet", "HEAD^{commit}", may_fail=True)
+        return Commit(answer.text) if FULL_NAME.fullmatch(answer.text) else None
 
     def first_parents(self, tip: Commit) -> tuple[LineCommit, ...]:
         steps = first_parents(self.git, tip)
@@ -77,7 +110,11 @@ class GitSource:
         if path:
             return change.plain and change.path == path
         top = self.folder if path is None else PurePosixPath()
-        return change.plain and named.name.endswith(SUFFIXES) and not _is_hidden(named.relative_to(top))
+        return (
+            change.plain
+            and named.name.endswith(SUFFIXES)
+            and not any(part.startswith(".") for part in named.relative_to(top).parts)
+        )
 
     def read(self, ref: str | None) -> Checkout:
         return self._commit(ref) if ref is not None else self._work_tree()
@@ -97,24 +134,32 @@ class GitSource:
 
     def fork(self, base: str, ref: str | None) -> Fork:
         ours, theirs = self._named(ref or "HEAD"), self._named(base)
-        status, found, _ = self.repo.git.merge_base(ours, theirs, with_extended_output=True, with_exceptions=False)
-        if status != 0:
+        answer = self.git.read("merge-base", ours.hexsha, theirs.hexsha, may_fail=True)
+        if answer.code != 0:
             raise ReconcilerError(
                 f"`{ref or 'HEAD'}` and `{base}` have no commit in common, as far as this clone goes back.",
                 "Fetch the whole history of both (`git fetch --unshallow`, `fetch-depth: 0`, `GIT_DEPTH: 0`).",
             )
-        return Fork(Commit(found), int(self.repo.git.rev_list("--count", f"{found}..{theirs}")))
+        found = Commit(answer.text)
+        return Fork(found, int(self.git.read("rev-list", "--count", f"{found}..{theirs.hexsha}").text))
 
     def file(self, ref: str | None, path: str) -> SourceFile | None:
         if ref is None:
             found = self.top / path
-            if found.is_symlink() or (found.exists() and not found.is_file()):
+            amiss = on_the_way(self.top, PurePosixPath(path).parent)
+            if amiss or found.is_symlink() or (found.exists() and not found.is_file()):
                 raise _no_plain_file(path)
             return SourceFile(path, found.read_bytes()) if found.exists() else None
-        try:
-            entry: Any = self._named(ref).tree / path
-        except KeyError:
-            return None
+        entry: Any = self._named(ref).tree
+        for part in PurePosixPath(path).parts:
+            entries = _entries(entry, PurePosixPath()) if entry.type == "tree" else None
+            if entries is None:
+                raise _no_plain_file(path)
+            if isinstance(entries, Problem):
+                raise ManifestError((entries,))
+            entry = next((one for one in entries if _name(one) == part), None)
+            if entry is None:
+                return None
         if entry.type != "blob" or stat.S_IFMT(entry.mode) == SYMLINK_MODE:
             raise _no_plain_file(path)
         return SourceFile(path, entry.data_stream.read())
@@ -122,7 +167,7 @@ class GitSource:
     def contains_commit(self, commit: str, branch: str) -> bool | None:
         """The branch is the remote's, as far as it was fetched, or else the local one. None: git cannot tell."""
         name = commit.strip().lower()
-        tip = self._tip(branch) if _FULL_NAME.fullmatch(name) and branch.isprintable() else None
+        tip = branch_tip(self.git, branch, self.remote) if FULL_NAME.fullmatch(name) else None
         if tip is None:
             return None
         named = Commit(name)
@@ -130,38 +175,21 @@ class GitSource:
             self._fetch(named)
         if not self._has(named):
             return None
-        status, _, _ = self.repo.git.merge_base(
-            "--is-ancestor",
-            named,
-            tip,
-            with_extended_output=True,
-            with_exceptions=False,
-            env={"GIT_NO_REPLACE_OBJECTS": "1"},
-        )
-        if status == 1:
+        code = self.git.read("merge-base", "--is-ancestor", named, tip, may_fail=True).code
+        if code == 1:
             return None if self._shallow() else False
-        return True if status == 0 else None
-
-    def _tip(self, branch: str) -> Commit | None:
-        """The newest commit of a branch. Its name is taken for a name alone: no option, expression or pattern."""
-        places = [f"refs/remotes/{self.remote}"] if self.remote is not None else []
-        for place in (*places, "refs/heads"):
-            status, found, _ = self.repo.git.show_ref(
-                "--verify", "--hash", "--", f"{place}/{branch}", with_extended_output=True, with_exceptions=False
-            )
-            if status == 0 and _FULL_NAME.fullmatch(found):
-                return Commit(found)
-        return None
+        return True if code == 0 else None
 
     def _shallow(self) -> bool:
-        return self.repo.git.rev_parse("--is-shallow-repository") == "true"
+        return self.git.read("rev-parse", "--is-shallow-repository").text == "true"
 
     def line(self, commit: str, known: Iterable[Commit], most: int) -> Iterator[Commit]:
-        if not self.repo.head.is_valid():
+        if self.head is None:
             return
         without = [f"^{one}" for one in known if self._has(one)]
-        said: str = self.repo.git.rev_list("--first-parent", f"--max-count={most}", self._named(commit), *without)
-        listed = [Commit(line) for line in said.split()]
+        count = f"--max-count={most}"
+        listing = self.git.read("rev-list", "--first-parent", count, self._named(commit).hexsha, *without).text
+        listed = [Commit(line) for line in listing.split()]
         yield from listed
         if 0 < len(listed) < most and listed[-1] in self._cut_off():
             raise ReconcilerError(
@@ -173,33 +201,26 @@ class GitSource:
         """The commits whose parents a shallow clone lacks."""
         if not self._shallow():
             return frozenset()
-        named: str = self.repo.git.rev_parse("--git-path", "shallow")
-        return frozenset((Path(self.repo.working_dir) / named).read_text().split())
+        named = self.git.read("rev-parse", "--path-format=absolute", "--git-path", "shallow").text
+        return frozenset(Path(named).read_text().split())
 
     def _contains(self, ancestor: Commit, commit: Commit) -> bool:
-        status, _, _ = self.repo.git.merge_base(
-            "--is-ancestor", ancestor, commit, with_extended_output=True, with_exceptions=False
-        )
-        return status == 0
+        return self.git.read("merge-base", "--is-ancestor", ancestor, commit, may_fail=True).code == 0
 
     def _has(self, commit: Commit) -> bool:
-        status, _, _ = self.repo.git.cat_file(
-            "-e", f"{commit}^{{commit}}", with_extended_output=True, with_exceptions=False
-        )
-        return status == 0
+        if not FULL_NAME.fullmatch(commit):
+            return False
+        return self.git.read("cat-file", "-e", f"{commit}^{{commit}}", may_fail=True).code == 0
 
     def _fetch(self, commit: Commit) -> None:
         """Another apply's commit may be newer than this clone; where it cannot be had, it stays unknown."""
-        if self.remote is not None and _FULL_NAME.fullmatch(commit):
-            self.repo.git.fetch(
-                "--no-tags",
-                "--no-write-fetch-head",
-                self.remote,
-                commit,
-                with_exceptions=False,
-                kill_after_timeout=30,
-                env={"GIT_TERMINAL_PROMPT": "0"},
-            )
+        if self.remote is None or not FULL_NAME.fullmatch(commit):
+            return
+        quietly = ("--no-tags", "--no-write-fetch-head", "--refmap=", "--no-prune", "--no-recurse-submodules")
+        try:
+            self.git.reach("fetch", "--quiet", *quietly, "--no-auto-maintenance", "--", self.remote, commit)
+        except GitTimeoutError:
+            return
 
     def _revision(self, commit: "git.Commit | None") -> Revision:
         if commit is None:
@@ -210,47 +231,52 @@ class GitSource:
     def _named(self, ref: str) -> "git.Commit":
         import git
 
+        # What we found out before is asked for by its full name, and is not to be mistaken for a branch.
+        name = ref if FULL_NAME.fullmatch(ref) else resolve(self.git, ref)
         try:
-            return self.repo.commit(ref)
-        except (git.BadName, git.BadObject, ValueError, IndexError, NotImplementedError) as error:
+            return self.repo.commit(name)
+        except (git.BadName, git.BadObject, ValueError) as error:
             raise ReconcilerError(
                 f"This repository has no commit `{ref}`.", "Correct the name, or fetch it first."
             ) from error
 
     def _commit(self, ref: str) -> Checkout:
         commit = self._named(ref)
-        files, problems = _TreeReader(commit.tree).manifests(self.folder)
-        dirty = self._dirty() if self._is_head(commit) else ()
+        tree = _TreeReader(commit.tree)
+        files, problems = tree.manifests(self.folder)
+        dirty = self._differing(commit, self._on_disk()[0]) if commit.hexsha == self.head else ()
         return Checkout(self._revision(commit), files, problems, dirty)
 
     def _work_tree(self) -> Checkout:
-        folder = self.top / self.folder
-        files, problems = files_below([folder] if folder.exists() else [], self.top)
-        head = self.repo.head.commit if self.repo.head.is_valid() else None
-        dirty = self._dirty()
+        files, problems = self._on_disk()
+        name = self.head
+        head = None if name is None else self._named(name)
+        dirty = self._differing(head, files)
         # What no commit holds has no commit to be known by; its history is still that of HEAD.
         return Checkout(self._revision(None if dirty else head), files, problems, dirty)
 
-    def _is_head(self, commit: "git.Commit") -> bool:
-        return self.repo.head.is_valid() and self.repo.head.commit == commit
+    def _on_disk(self) -> tuple[tuple[SourceFile, ...], tuple[Problem, ...]]:
+        folder = self.top / self.folder
+        return files_below([folder] if os.path.lexists(folder) else [], self.top)
 
-    def _dirty(self) -> tuple[str, ...]:
-        """The manifest files that are changed, staged, deleted, untracked, or ignored by git and read all the same."""
-        if self.repo.bare:
-            return ()
-        listing: str = self.repo.git.status(
-            "--porcelain=v1",
-            "-z",
-            "--untracked-files=all",
-            "--ignored",
-            "--no-renames",
-            "--",
-            # Git finds nothing at all by a path of one dot (seen in 2.39).
-            f":(top,literal){'' if self.folder == PurePosixPath() else self.folder}",
+    def _differing(self, head: "git.Commit | None", files: Iterable[SourceFile]) -> tuple[str, ...]:
+        """
+        The manifest files that are not on disk as HEAD has them, byte by byte. Git's own word on that rests on times
+        and sizes, on what it is told to assume, and on filters.
+        """
+        kept = {} if head is None else _TreeReader(head.tree).found(self.folder)[0]
+        on_disk = {file.path: file.data for file in files}
+        return tuple(
+            path
+            for path in sorted(kept.keys() | on_disk.keys())
+            if path not in kept or path not in on_disk or _blob_name(on_disk[path], kept[path]) != kept[path].hexsha
         )
-        names = {PurePosixPath(entry[3:]) for entry in listing.split("\0") if entry}
-        manifests = (n for n in names if n.name.endswith(SUFFIXES) and not _is_hidden(n.relative_to(self.folder)))
-        return tuple(sorted(map(str, manifests)))
+
+
+def _blob_name(data: bytes, like: Any) -> str:
+    """The name that git would give to a file."""
+    kind = hashlib.sha256 if len(like.hexsha) == 64 else partial(hashlib.sha1, usedforsecurity=False)
+    return kind(b"blob %d\0" % len(data) + data).hexdigest()
 
 
 def _no_plain_file(path: str) -> ReconcilerError:
@@ -260,10 +286,6 @@ def _no_plain_file(path: str) -> ReconcilerError:
     )
 
 
-def _is_hidden(path: PurePosixPath) -> bool:
-    return any(part.startswith(".") for part in path.parts)
-
-
 @dataclass(frozen=True, slots=True)
 class _TreeReader:
     """Files of one commit; follows links as long as they stay inside the commit."""
@@ -271,24 +293,87 @@ class _TreeReader:
     tree: Any
 
     def manifests(self, folder: PurePosixPath) -> tuple[tuple[SourceFile, ...], tuple[Problem, ...]]:
-        top = self._at(folder)
+        found, problems = self.found(folder)
         files: list[SourceFile] = []
+        for path in sorted(found):
+            data = found[path].data_stream.read()
+            if amiss := content_problem(path, data):
+                problems.append(amiss)
+            else:
+                files.append(SourceFile(path, data))
+        return tuple(files), tuple(problems)
+
+    def found(self, folder: PurePosixPath) -> tuple[dict[str, Any], list[Problem]]:
+        """The manifest files below a folder, not yet read, and what looks like one and is not to be read."""
+        place = self._folder(folder)
+        if place is None or isinstance(place, Problem):
+            return {}, [] if place is None else [place]
+        blobs: dict[str, Any] = {}
         problems: list[Problem] = []
-        for entry in top.traverse() if top is not None and top.type == "tree" else ():
-            path = PurePosixPath(str(entry.path))
-            if entry.type != "blob" or _is_hidden(path.relative_to(folder)):
+        waiting = [(folder, place)]
+        seen = 0
+        while waiting:
+            above, tree = waiting.pop()
+            entries = _entries(tree, above)
+            if isinstance(entries, Problem):
+                problems.append(entries)
                 continue
-            named = path.name.endswith(SUFFIXES)
-            if not named and stat.S_IFMT(entry.mode) != SYMLINK_MODE:
-                continue
-            found = self._followed(path, entry)
-            if found is not None and found.type == "tree":
-                problems.append(link_to_folder(str(path)))
-            elif found is None:
-                problems.extend([leads_out(str(path))] if named else [])
-            elif named:
-                files.append(SourceFile(str(path), found.data_stream.read()))
-        return tuple(sorted(files, key=lambda file: file.path)), tuple(problems)
+            seen += len(entries)
+            if seen > MOST_ENTRIES:
+                raise ReconcilerError(f"{folder} holds more than {MOST_ENTRIES} files.", "Name a smaller folder.")
+            if looks_like_repository(_name(entry) for entry in entries):
+                problems.append(nested(str(above)))
+            for entry in entries:
+                path = above / _name(entry)
+                match self._sorted(path, entry):
+                    case Problem() as problem:
+                        problems.append(problem)
+                    case None:
+                        pass
+                    case found if found.type == "tree":
+                        waiting.append((path, found))
+                    case found:
+                        blobs[str(path)] = found
+        return blobs, problems
+
+    def _folder(self, folder: PurePosixPath) -> Any:
+        """The folder in this commit; None where there is none, a Problem where there is something else."""
+        place = self.tree
+        for number, part in enumerate(folder.parts, 1):
+            name = PurePosixPath(*folder.parts[:number])
+            entries = _entries(place, name.parent)
+            if isinstance(entries, Problem):
+                return entries
+            if number > 1 and _is_repository(entries):
+                return nested(str(name.parent))
+            place = next((entry for entry in entries if _name(entry) == part), None)
+            if place is None:
+                return None
+            if place.type == "submodule" or looks_like_dot_git(part):
+                return nested(str(name))
+            if place.type != "tree":
+                return link_to_folder(str(name))
+        return place
+
+    def _sorted(self, path: PurePosixPath, entry: Any) -> Any:
+        """A folder to look into, the file behind an entry, a Problem, or None for what is not ours to read."""
+        if entry.type == "submodule" or looks_like_dot_git(path.name):
+            return nested(str(path))
+        if path.name.startswith("."):
+            return None
+        if entry.type == "tree":
+            return too_deep(str(path)) if len(path.parts) > DEEPEST else entry
+        if amiss := name_problem(str(path)):
+            return amiss
+        named = path.name.endswith(SUFFIXES)
+        if not named and stat.S_IFMT(entry.mode) != SYMLINK_MODE:
+            return None
+        found = self._followed(path, entry)
+        if found is not None and found.type == "tree":
+            return link_to_folder(str(path))
+        if named and (found is None or found.type != "blob"):
+            return leads_out(str(path))
+        return found if named else None
 
     def _followed(self, path: PurePosixPath, entry: Any) -> Any:
         for _ in range(MOST_SYMLINK_HOPS):
@@ -309,59 +394,93 @@ class _TreeReader:
             return self.tree
         try:
             return self.tree / str(path)
-        except KeyError:
+        except (KeyError, ValueError):
             return None
+
+
+def _entries(tree: Any, path: PurePosixPath) -> list[Any] | Problem:
+    """What is in a folder of a commit. GitPython refuses names that no git would check out."""
+    try:
+        return list(tree)
+    except ValueError as error:
+        if odd := next((name for name in _names(tree) if looks_like_dot_git(name)), None):
+            return nested(str(path / odd))
+        return Problem(
+            Location(str(path)), "unreadable-file", f"This folder cannot be read: {plain(str(error))}.", "Mend it."
+        )
+
+
+def _name(entry: Any) -> str:
+    """Not `entry.name`, which looks a submodule up in `.gitmodules`."""
+    return PurePosixPath(str(entry.path)).name
+
+
+def _names(tree: Any) -> Iterator[str]:
+    data: bytes = tree.data_stream.read()
+    while data:
+        name, _, data = data.partition(b" ")[2].partition(b"\0")
+        data = data[len(tree.binsha) :]
+        yield name.decode("utf-8", "surrogateescape")
+
+
+def _is_repository(entries: list[Any]) -> bool:
+    names = [_name(entry) for entry in entries]
+    return looks_like_repository(names) or any(looks_like_dot_git(name) for name in names)
 
 
 def open_source(folder: Path, identity: str | None = None, remote: str = "origin") -> GitSource:
     """
     The git repository around a folder of manifests, which need not exist yet. `identity` replaces the name that is made
-    from the remote's URL. Raises ReconcilerError where there is no repository.
+    from the remote's URL. Raises ReconcilerError where there is no repository, and ManifestError where the folder is a
+    link, or a repository within the repository.
     """
-    import git
-
     absolute = Path(os.path.abspath(folder))  # noqa: PTH100  # a link to a folder is part of its name here
-    start = next(parent for parent in (absolute, *absolute.parents) if parent.exists())
-    try:
-        repo = git.Repo(start, search_parent_directories=True)
-    except (git.InvalidGitRepositoryError, git.NoSuchPathError) as error:
+    top = top_above(absolute)
+    if top is None:
         raise ReconcilerError(
             f"{absolute} is not in a git repository.", "Run this inside one, or name it with --manifests."
-        ) from error
-    top = Path(repo.working_tree_dir or repo.git_dir)
-    status, _, said = repo.git.rev_parse("--git-dir", with_extended_output=True, with_exceptions=False)
-    if status != 0:
-        raise ReconcilerError(
-            f"git refuses to work in {top}: {' '.join(said.split())}",
-            "Where the folder belongs to another user, `git config --global --add safe.directory <folder>` allows it.",
         )
-    below = Path(os.path.realpath(start)) / absolute.relative_to(start)
-    if not below.is_relative_to(os.path.realpath(top)):
-        raise ReconcilerError(
-            f"{absolute} is a link that leads out of the repository {top}.", "Name the folder itself with --manifests."
-        )
-    inside = PurePosixPath(below.relative_to(os.path.realpath(top)).as_posix())
-    known = remote if remote in [r.name for r in repo.remotes] else None
-    name = identity or _identity(repo, known, inside)
-    return GitSource(repo, top, inside, RepositoryId(name), known)
+    inside = PurePosixPath(absolute.relative_to(top).as_posix())
+    if amiss := on_the_way(top, inside):
+        raise ManifestError(amiss)
+    git = open_git(top)
+    url = git.url(remote)
+    return GitSource(
+        git, opened(git), inside, RepositoryId(identity or _identity(git, url, inside)), remote if url else None
+    )
 
 
-def _identity(repo: "git.Repo", remote: str | None, folder: PurePosixPath) -> str:
+def _identity(git: Git, url: str, folder: PurePosixPath) -> str:
     """`github.com/acme/models#manifests`; without a remote, the first commit stands for the repository."""
-    if remote is not None:
-        return f"{normal_url(repo.remote(remote).url)}#{folder}"
-    if not repo.head.is_valid():
+    if url:
+        if _ALIAS.fullmatch(url):
+            url = git.read("ls-remote", "--get-url", "--", url).text
+        return f"{normal_url(url)}#{folder}"
+    roots = git.read("rev-list", "--max-parents=0", "HEAD", may_fail=True).text.split()
+    if not roots:
         raise ReconcilerError("This repository has no commit yet.", "Commit the manifests first.")
-    roots: str = repo.git.rev_list("--max-parents=0", "HEAD")
-    return f"git:{roots.splitlines()[-1][:16]}#{folder}"
+    return f"git:{roots[-1][:16]}#{folder}"
+
+
+# `gh:acme/models`, which the user's `url.<base>.insteadOf` may stand for.
+_ALIAS = re.compile(r"[A-Za-z0-9_-]+:(?!//).+")
+
+# The same hosts by other names, for those whom a firewall keeps from the usual ones.
+_SAME_HOST = {
+    "ssh.github.com": "github.com",
+    "altssh.gitlab.com": "gitlab.com",
+    "altssh.bitbucket.org": "bitbucket.org",
+}
 
 
 def normal_url(url: str) -> str:
-    """One name for one repository, however it is reached: no scheme, user, port or `.git`."""
+    """One name for one repository, however it is reached: no scheme, user, port, `www.` or `.git`."""
     scp = re.fullmatch(r"(?:[^@/]+@)?([^:/]+):(?!//)(.+)", url)
     if scp:
         host, path = scp[1], scp[2]
     else:
         parts = urlsplit(url)
-        host, path = parts.hostname or "", parts.path
-    return "/".join(part for part in (host.lower(), path.strip("/").removesuffix(".git")) if part)
+        host, path = parts.hostname or "", unquote(parts.path)
+    host = host.lower().removeprefix("www.")
+    steps = "/".join(part for part in path.split("/") if part).removesuffix(".git")
+    return "/".join(part for part in (_SAME_HOST.get(host, host), steps) if part)

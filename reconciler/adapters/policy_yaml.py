@@ -29,6 +29,7 @@ from reconciler.adapters.located_yaml import (
     read_documents,
     shown,
 )
+from reconciler.adapters.repository import looks_like_dot_git
 from reconciler.adapters.spelling import (
     LINE_JSON,
     MAX_NAME,
@@ -46,6 +47,7 @@ from reconciler.adapters.spelling import (
     distinct,
     fault,
     filled,
+    is_null,
     json_of_list,
     json_of_mapping,
     json_of_several,
@@ -64,7 +66,7 @@ from reconciler.core.approval import OWNERS
 from reconciler.core.check_record import CHECK_NAME_PATTERN
 from reconciler.core.names import has_control_characters
 from reconciler.core.policy import Check, Policy, PolicySettings, Rule, folded
-from reconciler.errors import Location, Problem
+from reconciler.errors import Location, ManifestError, Problem
 
 if TYPE_CHECKING:
     from reconciler.ports import SourceFile
@@ -81,6 +83,7 @@ class PolicyCode(StrEnum):
     INVALID_GROUP = "invalid-group"
     INVALID_MEMBER = "invalid-member"
     INVALID_PATH = "invalid-path"
+    INVALID_REGISTRY = "invalid-registry"
     INVALID_VARIABLE = "invalid-variable"
     SHELL_COMMAND = "shell-command"
     MISSING_RUNNER = "missing-runner"
@@ -127,6 +130,42 @@ def signers_path(file: "SourceFile") -> str | None:
     return None
 
 
+def settings_of(file: "SourceFile") -> PolicySettings:
+    """
+    Where a policy says that the registry and the manifests are, whatever is wrong with its gates. Raises ManifestError
+    where that cannot be read.
+    """
+    problems: list[Problem] = []
+    found: dict[str, str] = {}
+    for document in read_documents(file.path, file.data):
+        problems.extend(document.problems)
+        if document.root is None:
+            continue
+        reader = Reader(document.root, "The policy", document.root.at)
+        _, errors = reader.judge(PlacesSpec)
+        problems.extend(reader.explain(PlacesSpec, error) for error in errors if error["loc"][:1] in _PLACES)
+        if isinstance(document.root, YamlMap) and not problems:
+            for key, read in (("registry", _registry), ("manifests", _path)):
+                if key in document.root and not is_null(document.root[key]):
+                    found[key] = read(document.root[key])
+    if problems:
+        raise ManifestError(distinct(problems))
+    return PolicySettings(found.get("registry"), found.get("manifests"))
+
+
+def _registry(value: YamlValue) -> str:
+    """An address that credentials can be sent to: whoever edits the policy leads them there."""
+    written = line(value)
+    if not _REGISTRY.fullmatch(written):
+        raise fault(
+            PolicyCode.INVALID_REGISTRY,
+            f" is {described(value)}, and an address with `https://`, or `http://` on this machine, was expected, "
+            "without a user name, password or query.",
+            "Write `https://mlflow.acme.example`; name any other registry by MLFLOW_TRACKING_URI or --registry-uri.",
+        )
+    return written
+
+
 def _path(value: YamlValue) -> str:
     """A path of the repository, from its top."""
     written = text(value, "a path")
@@ -138,7 +177,7 @@ def _path(value: YamlValue) -> str:
         or ".." in parts
         or re.search(r"[\\:]", written)
         or has_control_characters(written)
-        or parts[0] == ".git"
+        or any(looks_like_dot_git(part) for part in parts)
     ):
         raise fault(
             PolicyCode.INVALID_PATH,
@@ -221,6 +260,12 @@ def _variable(value: YamlValue) -> str:
 
 
 _CHECK = re.compile(CHECK_NAME_PATTERN)
+# Strict, so that everybody who takes an address apart comes to the same host.
+_REGISTRY = re.compile(
+    r"(?:https://(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])"
+    r"|http://(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\]))(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~%/-]*)?"
+)
+_PLACES = {("registry",), ("manifests",)}
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 
 _PATH_JSON = {
@@ -234,6 +279,9 @@ _MEMBER_JSON = {**LINE_JSON, "allOf": [{"pattern": "@"}]}
 _CHECK_JSON = {"pattern": r"^[^\s\x00-,/:-@\[-^`{-\x9f]{1,100}$"}
 _ARGUMENT_JSON = {"type": "string", "pattern": r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$"}
 
+_Registry = Annotated[
+    str, PlainValidator(_registry), WithJsonSchema({"type": "string", "pattern": f"^{_REGISTRY.pattern}$"})
+]
 _Path = Annotated[str, PlainValidator(_path), WithJsonSchema(_PATH_JSON)]
 _Percent = Annotated[float, PlainValidator(_percent), WithJsonSchema({"type": "number", "minimum": 0, "maximum": 100})]
 _Models = Annotated[
@@ -369,17 +417,23 @@ def _rule_list() -> Any:
     return tuple[RuleSpec, ...]
 
 
-class PolicySpec(Spec):
+class PlacesSpec(Spec):
+    """Where the registry and the manifests are."""
+
+    registry: _Registry | None = Field(
+        None,
+        description="The registry's address: `https://`, or `http://` on this machine. It is taken where neither an "
+        "option nor the environment names a registry.",
+        examples=["https://mlflow.acme.example"],
+    )
+    manifests: _Path | None = Field(None, description="The folder of the manifests.", examples=["manifests"])
+
+
+class PolicySpec(PlacesSpec):
     """Which gates guard which slots, and what else the owners of a repository lay down."""
 
     model_config = ConfigDict(title="Policy of a repository", json_schema_extra={"minProperties": 1})
 
-    registry: Line | None = Field(
-        None,
-        description="The registry's address; `--registry-uri` goes before.",
-        examples=["https://mlflow.acme.example"],
-    )
-    manifests: _Path | None = Field(None, description="The folder of the manifests.", examples=["manifests"])
     limits: Annotated[LimitsSpec, BeforeValidator(mapping)] | None = Field(
         None, description="How much of the registry one apply may change.", examples=[{"max-change-percent": 30}]
     )

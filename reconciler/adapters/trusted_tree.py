@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from reconciler.adapters.repository import looks_like_dot_git
 from reconciler.core.names import Commit
 from reconciler.errors import ReconcilerError
 
@@ -40,7 +41,7 @@ def _export(tree: Any, top: Path) -> None:
     links: dict[Path, str] = {}
     for entry in tree.traverse():
         path = PurePosixPath(str(entry.path))
-        if path.is_absolute() or {"", ".", "..", ".git"} & {part.lower() for part in path.parts}:
+        if path.is_absolute() or any(part in {"", ".", ".."} or looks_like_dot_git(part) for part in path.parts):
             raise ReconcilerError(f"The commit has a file named {path!s}, which cannot be taken out of it.")
         place = top / path
         if entry.type == "tree":

@@ -24,7 +24,7 @@ from reconciler.ports import SourceFile
 from reconciler.render.clean import clean
 
 if TYPE_CHECKING:
-    import git
+    from reconciler.adapters.git_runner import Git
 
 
 class ForgeKind(StrEnum):
@@ -101,7 +101,7 @@ def scaffold(start: Path, first: First = First(), forge: ForgeKind | None = None
     """
     _refuse(first)
     repo = _repository(start)
-    top = Path(repo.working_tree_dir or start)
+    top = repo.top
     kind = forge or _detected(repo, top, remote)
     wanted = (*_manifests(top, first), *_checks(), *_jobs(kind, _default_branch(repo, remote)), *_owners(kind, first))
     laid: list[Laid] = []
@@ -145,20 +145,18 @@ def _refuse(first: First) -> None:
         )
 
 
-def _repository(start: Path) -> "git.Repo":
-    import git
+def _repository(start: Path) -> "Git":
+    from reconciler.adapters.git_runner import open_git
+    from reconciler.adapters.repository import top_above
 
-    try:
-        repo = git.Repo(start, search_parent_directories=True)
-    except (git.InvalidGitRepositoryError, git.NoSuchPathError) as error:
-        raise ReconcilerError(f"{start.absolute()} is not in a git repository.", "Run `git init` first.") from error
-    if repo.working_tree_dir is None:
-        raise ReconcilerError(f"{start.absolute()} is a bare repository.", "Run this in a clone of it.")
-    return repo
+    top = top_above(start)
+    if top is None:
+        raise ReconcilerError(f"{start.absolute()} is not in a git repository.", "Run `git init` first.")
+    return open_git(top)
 
 
-def _detected(repo: "git.Repo", top: Path, remote: str) -> ForgeKind:
-    host = _host(repo.remote(remote).url) if remote in [r.name for r in repo.remotes] else ""
+def _detected(repo: "Git", top: Path, remote: str) -> ForgeKind:
+    host = _host(repo.url(remote))
     for kind, traces in ((ForgeKind.GITHUB, ".github"), (ForgeKind.GITLAB, ".gitlab-ci.yml")):
         if kind in host or (not host and (top / traces).exists()):
             return kind
@@ -172,11 +170,10 @@ def _host(url: str) -> str:
     return urlsplit(url).hostname or ""
 
 
-def _default_branch(repo: "git.Repo", remote: str) -> str:
+def _default_branch(repo: "Git", remote: str) -> str:
     """The branch that is applied: the remote's, as a clone remembers it."""
-    head = Path(repo.common_dir) / "refs" / "remotes" / remote / "HEAD"
-    prefix = f"ref: refs/remotes/{remote}/"
-    text = head.read_text(encoding="utf-8", errors="replace").strip() if head.is_file() else ""
+    prefix = f"refs/remotes/{remote}/"
+    text = repo.read("symbolic-ref", "--quiet", f"{prefix}HEAD", may_fail=True).text
     branch = text.removeprefix(prefix) if text.startswith(prefix) else "main"
     return branch if re.fullmatch(r"[\w./-]+", branch, re.ASCII) else "main"
 

@@ -23,6 +23,7 @@ import pytest
 
 import reconciler
 from reconciler.adapters.git_lock import GitLock, lock_ref
+from reconciler.adapters.git_runner import Git
 from reconciler.core.names import Commit
 from reconciler.errors import LockError
 from reconciler.ports import Clock, Holder, Lease
@@ -81,7 +82,7 @@ def lock_of(
 ) -> GitLock:
     times: dict[str, Any] = {"sleep": fake.sleep, "monotonic": fake.monotonic} if fake else {}
     return GitLock(
-        repo,
+        Git(repo / ".git" if (repo / ".git").exists() else repo, repo),
         remote,
         REF,
         Holder(who, "", run),
@@ -352,6 +353,7 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from reconciler.adapters.git_lock import GitLock
+from reconciler.adapters.git_runner import git_at
 from reconciler.ports import Holder
 
 class Clock:
@@ -359,7 +361,7 @@ class Clock:
 
 repo, ref, commit = sys.argv[1:]
 holder = Holder("the deceased", "", "run 13")
-lock = GitLock(Path(repo), "origin", ref, holder, "models", clock=Clock(), ttl=3, heartbeat=0.3)
+lock = GitLock(git_at(Path(repo)), "origin", ref, holder, "models", clock=Clock(), ttl=3, heartbeat=0.3)
 lease = lock.acquire(60, lambda holder, seconds: None)
 lease.mark(commit)
 time.sleep(600)

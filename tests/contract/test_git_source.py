@@ -8,7 +8,7 @@ import pytest
 from reconciler.adapters.files import files_below
 from reconciler.adapters.git_source import GitSource, normal_url, open_source
 from reconciler.core.names import Commit
-from reconciler.errors import ReconcilerError
+from reconciler.errors import ManifestError, ReconcilerError
 from reconciler.ports import Checkout, Relation
 from tests.story.repository import AUTHOR, EMAIL
 from tests.story.repository import git as run_git
@@ -136,7 +136,7 @@ def test_a_folder_of_manifests_that_is_a_link_out_of_the_repository_is_an_error(
     (top / "manifests").symlink_to(tmp_path / "elsewhere")
     commit(git)
 
-    with pytest.raises(ReconcilerError, match="out of the repository"):
+    with pytest.raises(ManifestError, match=r"manifests: link-to-folder: .* out of the repository"):
         source(top)
 
 
