@@ -31,6 +31,7 @@ from reconciler.core.gate import (
     Verdict,
     judge_guard,
 )
+from reconciler.core.likeness import StandingNames, refuse_look_alikes
 from reconciler.core.names import OUR_TAG_PREFIX, Commit, ModelName, Stage, Version, alias_slot
 from reconciler.core.plan import Plan
 from reconciler.core.policy import Policy
@@ -55,6 +56,7 @@ class Rules:
     base: Commit | None = None
     owners: Mapping[ModelName, tuple[str, ...]] = field(default_factory=dict[ModelName, tuple[str, ...]])
     tags: Mapping[ModelName, Mapping[str, str]] = field(default_factory=dict[ModelName, Mapping[str, str]])
+    names: StandingNames = StandingNames()
 
     def guards(self, policy: Policy, live: ModelSnapshot, slot: str) -> tuple[Guard, ...]:
         """
@@ -78,6 +80,7 @@ class _Case:
 
 def judge(world: World, plan: Plan, snapshot: RegistrySnapshot, desired: DesiredState, rules: Rules) -> Plan:
     """The plan with the verdicts of the policy that stands, which block a model as a whole. Reads, writes nothing."""
+    plan = refuse_look_alikes(plan, snapshot, desired, rules.names, rules.policy)
     return _judged(world, plan, snapshot, desired, rules, rules.policy)
 
 

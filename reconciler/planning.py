@@ -11,6 +11,7 @@ from reconciler.core.diff import diff
 from reconciler.core.drift import Drift, ModelDrift, judge_drift
 from reconciler.core.evidence import Evidence, Exhibit, Pairing, VersionFacts
 from reconciler.core.gate import Verdict
+from reconciler.core.likeness import look_alike_notes, standing_names
 from reconciler.core.names import Commit, ModelName, Version
 from reconciler.core.plan import Plan, PlanOptions, build_plan
 from reconciler.core.policy import Policy
@@ -78,7 +79,11 @@ def make_review(
         registry=world.registry.uri,
         evidence=gather(world, pairings(plan, snapshot, scope), snapshot) if scope is not Scope.NONE else None,
         base=None if base is None or before is None else _pending(base, before, snapshot, options),
-        notes=(*notes, *unguarded(plan, snapshot, rules)),
+        notes=(
+            *notes,
+            *unguarded(plan, snapshot, rules),
+            *look_alike_notes(snapshot, desired, rules.names, rules.policy),
+        ),
         policy=_policy_told(rules, judge_proposed(world, plan, snapshot, desired, rules)),
     )
 
@@ -216,6 +221,7 @@ def read_rules(world: World, parse: PolicyParser, *, standing: str | None, ref: 
         base=policy.commit,
         owners={name: manifest.owners.value if manifest.owners else () for name, manifest in declared.items()},
         tags={name: {key: tag.value for key, tag in manifest.tags.items()} for name, manifest in declared.items()},
+        names=standing_names(declared),
     )
 
 
