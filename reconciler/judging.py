@@ -33,6 +33,7 @@ from reconciler.core.gate import (
     Verdict,
     judge_guard,
 )
+from reconciler.core.likeness import StandingNames, refuse_look_alikes, standing_names
 from reconciler.core.names import OUR_TAG_PREFIX, Commit, ModelName, Slot, Stage, Version, alias_slot, plain
 from reconciler.core.past import Past
 from reconciler.core.plan import Plan, PlanOptions
@@ -58,6 +59,7 @@ class Rules:
     base: Commit | None = None
     owners: Mapping[ModelName, tuple[str, ...]] = field(default_factory=dict[ModelName, tuple[str, ...]])
     tags: Mapping[ModelName, Mapping[str, str]] = field(default_factory=dict[ModelName, Mapping[str, str]])
+    names: StandingNames = StandingNames()
     holds: Mapping[ModelName, tuple[Hold, ...]] = field(default_factory=dict[ModelName, tuple[Hold, ...]])
     trunk: Trunk | None = None
     beside: tuple["Rules", ...] = ()
@@ -96,13 +98,15 @@ NO_RULES = Rules()
 
 def rules_of(trunk: Trunk, policy: Policy, commit: Commit) -> Rules:
     """The rules of a policy, with the owners and tags that a trusted commit declares."""
-    models = trunk.declared(commit).items()
+    declared = trunk.declared(commit)
+    models = declared.items()
     return Rules(
         policy=policy,
         base=commit,
         owners={name: manifest.owners.value if manifest.owners else () for name, manifest in models},
         tags={name: {key: tag.value for key, tag in manifest.tags.items()} for name, manifest in models},
         holds={name: manifest.holds for name, manifest in models},
+        names=standing_names(declared),
         trunk=trunk,
     )
 
@@ -135,6 +139,7 @@ def judge(world: World, plan: Plan, snapshot: RegistrySnapshot, desired: Desired
     The plan with the verdicts of the policy that stands, and with the holds of the trusted side and of the change, each
     of which blocks a model as a whole. Reads, writes nothing.
     """
+    plan = refuse_look_alikes(plan, snapshot, desired, rules.names, rules.policy)
     judged = _judged(world, plan, snapshot, desired, rules, None)
     now = world.clock.now() if any(model.entrances for model in judged.models) else ""
     models = (

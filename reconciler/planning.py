@@ -10,6 +10,7 @@ from reconciler.core.diff import diff
 from reconciler.core.drift import Drift, ModelDrift, judge_drift
 from reconciler.core.evidence import Evidence, Exhibit, Pairing, VersionFacts
 from reconciler.core.gate import Verdict
+from reconciler.core.likeness import look_alike_notes
 from reconciler.core.names import Commit, ModelName, Version
 from reconciler.core.past import Past
 from reconciler.core.plan import NO_PASTS, Plan, PlanOptions, build_plan
@@ -87,7 +88,12 @@ def make_review(
         registry=world.registry.uri,
         evidence=gather(world, pairings(plan, snapshot, scope), snapshot) if scope is not Scope.NONE else None,
         base=None if base is None or before is None else _pending(base, before, snapshot, options),
-        notes=(*notes, *unguarded(plan, snapshot, desired, rules), *left_behind(plan, snapshot)),
+        notes=(
+            *notes,
+            *unguarded(plan, snapshot, desired, rules),
+            *left_behind(plan, snapshot),
+            *look_alike_notes(snapshot, desired, rules.names, rules.policy),
+        ),
         policy=_policy_told(rules, judge_proposed(world, bare, snapshot, desired, rules)),
     )
 

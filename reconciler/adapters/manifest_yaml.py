@@ -54,6 +54,7 @@ from reconciler.adapters.spelling import (
     wrong_type,
 )
 from reconciler.core.desired import Declared, Hold, Manifest, Pin
+from reconciler.core.looks import unseen_fault
 from reconciler.core.names import (
     ALIAS_PATTERN,
     MAX_TAG_VALUE,
@@ -170,7 +171,7 @@ def _owners(value: YamlValue) -> YamlList:
 
 def _owner(value: YamlValue) -> str:
     owner = text(value)
-    if not owner.strip() or len(owner) > MAX_NAME or has_control_characters(owner):
+    if not owner.strip() or len(owner) > MAX_NAME or unseen_fault(owner):
         raise fault(
             ManifestCode.INVALID_OWNER,
             f" is {described(value)}, and a name of 1 to {MAX_NAME} visible characters was expected.",

@@ -64,8 +64,9 @@ from reconciler.adapters.spelling import (
 )
 from reconciler.core.approval import OWNERS
 from reconciler.core.check_record import CHECK_NAME_PATTERN
+from reconciler.core.looks import folded, skeleton
 from reconciler.core.names import has_control_characters
-from reconciler.core.policy import Check, Policy, PolicySettings, Rule, folded
+from reconciler.core.policy import Check, Policy, PolicySettings, Rule
 from reconciler.errors import Location, ManifestError, Problem
 
 if TYPE_CHECKING:
@@ -551,10 +552,14 @@ def _may_meet(one: Rule, other: Rule) -> bool:
 
 @cache
 def _overlap(one: str, other: str) -> bool:
-    """Whether a text can match both patterns. `[…]` counts as any letter."""
-    if one == other:
+    """Whether a text can match both patterns, by its letters or by what they look like. `[…]` counts as any letter."""
+    if one == other or _meet(folded(one), folded(other)):
         return True
-    a, b = (re.sub(r"\[.[^]]*\]", "?", folded(pattern)) for pattern in (one, other))
+    return not (one + other).isascii() and _meet(skeleton(folded(one)), skeleton(folded(other)))
+
+
+def _meet(one: str, other: str) -> bool:
+    a, b = (re.sub(r"\[.[^]]*\]", "?", pattern) for pattern in (one, other))
     reached = {0}
     for position in range(len(a) + 1):
         # `reached` are the places in b that a's first letters can have led to.

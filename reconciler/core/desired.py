@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from reconciler.core.names import AliasName, Commit, ModelName, RepositoryId, Slot, Stage, Version, alias_slot
+from reconciler.core.looks import looks, telling_apart
+from reconciler.core.names import AliasName, Commit, ModelName, RepositoryId, Slot, Stage, Version
 from reconciler.errors import Location, Problem, Severity
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def resolve(fragments: Iterable[Manifest]) -> tuple[dict[ModelName, Manifest], t
         merged[fragment.name] = fragment if known is None else _merge(known, fragment, problems)
     for manifest in merged.values():
         problems.extend(_contradictions(manifest))
-    problems.extend(_look_alikes("model", ((str(m.name), m.model.at) for m in merged.values())))
+    problems.extend(_look_alikes("model", [(str(m.name), m.model.at) for m in merged.values()]))
     return dict(sorted(merged.items())), tuple(sorted(problems))
 
 
@@ -224,20 +225,30 @@ def _contradictions(manifest: Manifest) -> Iterable[Problem]:
         if known_override is not override:
             yield _declared_twice(manifest.name, f"overrides: {override.gate}", known_override.at, override.at)
 
-    yield from _look_alikes("alias", ((alias_slot(alias), d.at) for alias, d in manifest.aliases.items()))
+    yield from _look_alikes("alias", [(str(alias), d.at) for alias, d in manifest.aliases.items()])
 
 
 def _look_alikes(noun: str, names: Iterable[tuple[str, Location]]) -> Iterable[Problem]:
-    seen: dict[str, tuple[str, Location]] = {}
-    for name, at in sorted(names):
-        folded = name.casefold()
-        if folded in seen and seen[folded][0] != name:
-            other, place = seen[folded]
+    """Warnings: which of two may be refused because it is new, only a plan knows."""
+    places = dict(names)
+    by_case: dict[str, str] = {}
+    by_looks: dict[object, str] = {}
+    for name, at in sorted(places.items()):
+        if (other := by_case.setdefault(name.casefold(), name)) != name:
             yield Problem(
                 at,
                 "differs-by-case-only",
-                f"The {noun} `{name}` and the {noun} `{other}` at {place} are two different ones to MLflow.",
+                f"The {noun} `{name}` and the {noun} `{other}` at {places[other]} are two different ones to MLflow.",
                 "If one is meant, spell both alike.",
                 Severity.WARNING,
             )
-        seen.setdefault(folded, (name, at))
+            continue
+        found = [by_looks.setdefault(look, name) for look in sorted(looks(name))]
+        if other := next((one for one in found if one != name), None):
+            yield Problem(
+                at,
+                "looks-like-another",
+                f"The {noun} `{name}` looks like `{other}` at {places[other]}: {telling_apart(name, other)}.",
+                "If one is meant, spell both alike; a plan refuses a new name that is not ASCII.",
+                Severity.WARNING,
+            )

@@ -5,6 +5,8 @@ import unicodedata
 from enum import StrEnum
 from typing import NewType, TypeAlias
 
+from reconciler.core.looks import described, is_ignorable, plainer, unseen_fault
+
 ModelName = NewType("ModelName", str)
 Version = NewType("Version", int)
 AliasName = NewType("AliasName", str)
@@ -61,8 +63,8 @@ def model_name_fault(name: str) -> str | None:
         return "a model name cannot be blank, `.` or `..`"
     if "/" in name or ":" in name:
         return "a model name cannot contain `/` or `:`, which `models:/name/stage` needs"
-    if has_control_characters(name):
-        return "a model name cannot contain control or invisible formatting characters"
+    if why := unseen_fault(name):
+        return why
     if len(name) > MAX_MODEL_NAME:
         return f"a model name has at most {MAX_MODEL_NAME} characters, this one has {len(name)}"
     return None
@@ -76,7 +78,7 @@ def alias_fault(alias: str) -> str | None:
         return f"an alias has 1 to {MAX_ALIAS} characters, this one has {len(alias)}"
     if not re.fullmatch(r"[\w-]+", alias):
         return "an alias is made of letters, digits, `_` and `-`"
-    return None
+    return unseen_fault(alias)
 
 
 def tag_key_fault(key: str) -> str | None:
@@ -100,7 +102,7 @@ def has_control_characters(text: str, allowed: str = "") -> bool:
 
 def plain(text: str, limit: int = 300) -> str:
     """Text from outside on one line, without the control characters that a terminal would obey, and not too long."""
-    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    text = " ".join("".join(c if c.isprintable() and not is_ignorable(c) else " " for c in text).split())
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
@@ -110,9 +112,14 @@ _CONFUSABLE_SCRIPTS = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "CO
 
 def look_alike_fault(text: str) -> str | None:
     """
-    Why this text does not read as it looks, or None: within one word it mixes Latin letters with letters of another
-    script that are drawn alike, such as a Cyrillic `а` in `champion`.
+    Why this name does not read as it looks, however long it has stood, or None. It holds what nobody sees; or letters
+    that stand for others, such as full-width ones; or one word mixes Latin letters with letters of another script that
+    are drawn alike, such as a Cyrillic `а` in `champion`.
     """
+    if why := unseen_fault(text):
+        return why
+    if (plain_letters := plainer(text)) is not None:
+        return f"it is written with letters that stand for those of `{plain_letters}`"
     if text.isascii():
         return None
     drawn = "".join(c for c in text if unicodedata.category(c)[0] not in "CM")
@@ -121,8 +128,7 @@ def look_alike_fault(text: str) -> str | None:
         own = "LATIN" if "LATIN" in scripts.values() else next(filter(None, scripts.values()), None)
         for letter, script in scripts.items():
             if script is not None and script != own:
-                named = f"U+{ord(letter):04X} {unicodedata.name(letter)}"
-                return f"its letter `{letter}` is {named}, in a word of {str(own).capitalize()} letters"
+                return f"its letter `{letter}` is {described(letter)}, in a word of {str(own).capitalize()} letters"
     return None
 
 

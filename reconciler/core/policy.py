@@ -1,12 +1,12 @@
 """The policy: which gates guard which slots, and what else a repository's owners lay down."""
 
 import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from reconciler.core.gate import Guard
+from reconciler.core.looks import drawn, folded, skeleton
 from reconciler.core.names import Commit, ModelName, Slot
 from reconciler.errors import Location
 
@@ -119,10 +119,19 @@ def listed_for(namespace: str, signers: str) -> tuple[str, ...]:
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Whether a pattern (`*`, `?`, `[…]`) matches, whatever the case and the compatibility form of the letters."""
+    """
+    Whether a pattern (`*`, `?`, `[…]`) matches. A text that is not ASCII matches by what it looks like, too: a rule
+    that is evaded by a letter guards nothing.
+    """
+    return spells(pattern, text) or (
+        not text.isascii()
+        and (
+            spells(drawn(pattern), drawn(text))
+            or any(fnmatchcase(skeleton(case(text)), skeleton(case(pattern))) for case in (str, str.lower))
+        )
+    )
+
+
+def spells(pattern: str, text: str) -> bool:
+    """Whether a pattern matches by the letters, whatever their case and compatibility form."""
     return fnmatchcase(folded(text), folded(pattern))
-
-
-def folded(text: str) -> str:
-    """A text as it is compared where a difference that nobody sees must make none."""
-    return unicodedata.normalize("NFKC", text).casefold()

@@ -1,24 +1,76 @@
 """Text from outside, made fit to be shown: a terminal obeys some characters, and a reader does not see others."""
 
+import re
 import unicodedata
+from functools import lru_cache
+
+from reconciler.core.looks import is_ignorable
 
 MOST_SHOWN = 60
 
+_ISOLATE, _END = "\u2068", "\u2069"
+_ISOLATED = re.compile(f"{_ISOLATE}([^{_ISOLATE}{_END}]*){_END}")
+_EMOJI_STYLES = "\ufe0e\ufe0f"
 
+
+@lru_cache(4096)
 def clean(text: str) -> str:
-    """The text on one line, with everything that a terminal would obey or a reader would not see written out."""
-    return "".join(_visible(character) for character in text)
+    """
+    The text on one line, with everything that a terminal would obey or a reader would not see written out. What reads
+    from right to left is isolated, so that nothing around it changes its place.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    bare = _ISOLATED.sub(lambda found: found[1] if _is_run(found[1]) else found[0], text)
+    shown = "".join(map(_visible, bare, f" {bare}"))
+    return _isolated(shown)
 
 
-def _visible(character: str) -> str:
+def _visible(character: str, before: str) -> str:
     if character == "\n":
         return "\\n"
-    if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"}:
+    if character in _EMOJI_STYLES and unicodedata.category(before) == "So":
+        return character
+    if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"} or is_ignorable(character):
         return character.encode("unicode_escape").decode("ascii")
     return character
 
 
+def _isolated(text: str) -> str:
+    """Each stretch from one letter that is written from right to left to the last one before others come, isolated."""
+    directions = "".join(_direction(c) for c in text)
+    parts: list[str] = []
+    end = 0
+    for found in re.finditer("R(?:[^L]*R)?M*", directions):
+        parts += [text[end : found.start()], _ISOLATE, text[found.start() : found.end()], _END]
+        end = found.end()
+    return "".join([*parts, text[end:]])
+
+
+def _is_run(text: str) -> bool:
+    return re.fullmatch("R(?:[^L]*R)?M*", "".join(_direction(c) for c in text)) is not None
+
+
+def _direction(character: str) -> str:
+    match unicodedata.bidirectional(character):
+        case "R" | "AL":
+            return "R"
+        case "L" | "EN" | "AN":
+            return "L"
+        case "NSM":
+            return "M"
+        case _:
+            return " "
+
+
 def quoted(text: str) -> str:
     """A value that people wrote: cleaned, cut where it is long, in quotes."""
-    shown = clean(text)
-    return f'"{shown if len(shown) <= MOST_SHOWN else shown[: MOST_SHOWN - 1] + "…"}"'
+    return f'"{cut(clean(text), MOST_SHOWN)}"'
+
+
+def cut(shown: str, longest: int) -> str:
+    """Cleaned text of at most that length, marked where it was cut."""
+    if len(shown) <= longest:
+        return shown
+    kept = shown[: longest - 1]
+    return f"{kept}{_END if kept.rfind(_ISOLATE) > kept.rfind(_END) else ''}…"

@@ -18,7 +18,7 @@ from reconciler.core.review import Origin, Review
 from reconciler.errors import Problem
 from reconciler.events import Receipt
 from reconciler.render import words
-from reconciler.render.clean import clean
+from reconciler.render.clean import clean, cut
 from reconciler.render.findings import Findings, Row, findings
 from reconciler.render.marker import Marker
 
@@ -427,8 +427,7 @@ def cell(text: str) -> str:
 
 
 def _cut(text: str, longest: int) -> str:
-    shown = clean(text).strip()
-    return shown if len(shown) <= longest else f"{shown[: longest - 1]}…"
+    return cut(clean(text).strip(), longest)
 
 
 def _raw(text: str) -> str:

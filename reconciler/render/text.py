@@ -13,6 +13,7 @@ from reconciler.core.review import Origin, Review
 from reconciler.core.signature import Compatibility
 from reconciler.events import Outcome, OutcomeStatus, Receipt
 from reconciler.render import words
+from reconciler.render.clean import cut
 from reconciler.render.findings import Findings, findings
 
 Piece: TypeAlias = tuple[str, str]
@@ -189,16 +190,12 @@ def _exhibit_lines(found: Findings, exhibit: Exhibit) -> Iterator[Line]:
 
 
 def _table(rows: Sequence[tuple[str, ...]], styles: Sequence[str]) -> Iterator[Line]:
-    cut = [tuple(_cut(words.clean(cell)) for cell in row) for row in rows]
-    widths = [max(len(row[column]) for row in cut) for column in range(len(cut[0]))]
-    for row, style in zip(cut, styles, strict=True):
+    shown = [tuple(cut(words.clean(cell), WIDEST) for cell in row) for row in rows]
+    widths = [max(len(row[column]) for row in shown) for column in range(len(shown[0]))]
+    for row, style in zip(shown, styles, strict=True):
         text = "  ".join(cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False))
         first = style if style == "faint" else ""
         yield ((first, f"    {text}"), (style, f"  {row[-1]}")) if row[-1] else ((first, f"    {text}".rstrip()),)
-
-
-def _cut(cell: str) -> str:
-    return cell if len(cell) <= WIDEST else f"{cell[: WIDEST - 1]}…"
 
 
 def drift_lines(drift: Drift) -> Iterator[Line]:

@@ -44,8 +44,9 @@ def test_every_kind_of_gate_is_explained() -> None:
 
 def test_every_blocker_is_explained() -> None:
     source = (ROOT / "reconciler/core/diff.py").read_text(encoding="utf-8")
+    source += (ROOT / "reconciler/core/likeness.py").read_text(encoding="utf-8")
     codes = set(re.findall(r'^ +"([a-z]+(?:-[a-z]+)+)",$', source, re.MULTILINE))
-    codes |= set(re.findall(r'block\(\s*"([a-z-]+)"', source))
+    codes |= set(re.findall(r'(?:block|Blocker)\(\s*"([a-z-]+)"', source))
 
     assert codes
     assert codes <= words_in_tables("plan.md")
