@@ -123,10 +123,10 @@ class Done:
 
 
 def readme_policy() -> str:
-    """The policy that the README shows, word by word."""
+    """The rules of the policy that the README shows, word by word."""
     blocks = re.findall(r"```yaml\n(.*?)```", Path("README.md").read_text(encoding="utf-8"), re.DOTALL)
-    (policy,) = (block for block in blocks if block.startswith("slots:"))
-    return policy
+    (rules,) = (found[0] for block in blocks if (found := re.search(r"(?m)^slots:\n(?: .*\n)+", block)))
+    return rules
 
 
 @dataclass
@@ -249,6 +249,11 @@ class House:
     # What happens in git and at the forge.
 
     @property
+    def name(self) -> str:
+        """The name under which the repository governs models."""
+        return str(self._source().identity)
+
+    @property
     def main(self) -> Commit:
         return Commit(self._git("rev-parse", "refs/heads/main"))
 
@@ -311,6 +316,14 @@ class House:
         self._git("merge", "--quiet", "--no-ff", "--no-edit", "main", by=by, committer=FORGE)
         self._pushed(request, by)
 
+    def forge_is_down(self) -> None:
+        """From now on the forge answers nothing."""
+
+        def no_answer() -> None:
+            raise ReconcilerError("The forge does not answer.", "Run the job again.")
+
+        self.forge.down = no_answer
+
     def close(self, request: Request) -> None:
         request.closed = True
 
@@ -361,6 +374,16 @@ class House:
         for person in approved_by:
             self.approve(person, undo, signed=(way or self.way) is Way.PUSH)
         return self.merge(undo, way=way)
+
+    def push_revert(self, request: Request, *, by: Person = GRACE) -> Commit:
+        """Revert what a request became on main by a signed commit that is pushed there: the forge is not needed."""
+        before = self.main
+        for commit in reversed(request.landed):
+            mainline = ("-m", "1") if len(self._parents(commit)) > 1 else ()
+            self._git(*_with_key(by), "revert", "--no-edit", "--gpg-sign", *mainline, commit, by=by)
+        self._git("push", "--quiet", "origin", "main")
+        self.pushes.append(Push(before, self.main))
+        return self.main
 
     def request_revert(self, request: Request, *, by: Person = ADA) -> Request:
         number, main = len(self.forge.requests) + 1, self.main

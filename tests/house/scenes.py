@@ -31,6 +31,7 @@ slots:
 - slot: [Production, "@champion*"]
   gates:
   - soak: {stage: Staging, for: 3d}
+    waive-on-rollback: true
 """
 
 NO_RULES = "groups:\n  nobody: [nobody@acme.example]\n"
