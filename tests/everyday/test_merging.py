@@ -5,21 +5,15 @@ import pytest
 from reconciler.core.drift import DriftStatus
 from reconciler.errors import ExitCode
 from tests.house import ADA, GRACE, LINUS, Done, House, Request, Trigger, Way
-from tests.house.scenes import pins, readme_policy
+from tests.house.scenes import at_work, pins, readme_policy
 
 BOTH = ("Production", "@champion")
 
 
-def at_work(house: House, way: Way, *models: str) -> None:
+def begin(house: House, way: Way, *models: str) -> None:
     """Of each model v4 is in Production and champion, and v5 has been in Staging for four days."""
+    at_work(house, BOTH, readme_policy(), models=models)
     house.way = way
-    for model in models:
-        house.register(model, 6)
-        for slot in BOTH:
-            house.by_hand(model, 4, slot)
-        house.by_hand(model, 5, "Staging")
-    house.begin(readme_policy(), *(pins(dict.fromkeys(BOTH, 4), model=model) for model in models))
-    house.clock.later(days=4)
 
 
 def promotion(house: House, model: str = "churn", version: int = 5) -> Request:
@@ -38,7 +32,7 @@ def well(house: House, done: Done, version: int, model: str = "churn") -> None:
 
 
 def test_a_promotion(house: House, way: Way) -> None:
-    at_work(house, way, "churn")
+    begin(house, way, "churn")
     request = promotion(house)
     planned = house.plan(request)
 
@@ -50,7 +44,7 @@ def test_a_promotion(house: House, way: Way) -> None:
 
 
 def test_two_merges_in_one_run(house: House, way: Way) -> None:
-    at_work(house, way, "churn", "fraud")
+    begin(house, way, "churn", "fraud")
     first, second = promotion(house, "churn"), None
     if way is Way.QUEUE:
         second = promotion(house, "fraud")
@@ -67,7 +61,7 @@ def test_two_merges_in_one_run(house: House, way: Way) -> None:
 
 
 def test_one_that_is_refused_and_then_another_merge(house: House, way: Way) -> None:
-    at_work(house, way, "churn", "fraud")
+    begin(house, way, "churn", "fraud")
     house.by_hand("churn", 6, "Staging", beside=True)
     house.merge(promotion(house, "churn", 6))
     refused = house.apply()
@@ -86,7 +80,7 @@ def test_one_that_is_refused_and_then_another_merge(house: House, way: Way) -> N
 
 
 def test_a_run_again_of_an_apply_that_was_killed(house: House, way: Way) -> None:
-    at_work(house, way, "churn")
+    begin(house, way, "churn")
     house.merge(promotion(house))
 
     killed = house.apply(killed_after=3)
@@ -98,7 +92,7 @@ def test_a_run_again_of_an_apply_that_was_killed(house: House, way: Way) -> None
 
 @pytest.mark.parametrize("calls", range(1, 7))
 def test_a_run_again_after_every_call_that_an_apply_can_be_killed_at(house: House, calls: int) -> None:
-    at_work(house, Way.MERGE, "churn")
+    begin(house, Way.MERGE, "churn")
     house.merge(promotion(house))
 
     killed = house.apply(killed_after=calls)
@@ -109,7 +103,7 @@ def test_a_run_again_after_every_call_that_an_apply_can_be_killed_at(house: Hous
 
 
 def test_a_revert(house: House, way: Way) -> None:
-    at_work(house, way, "churn")
+    begin(house, way, "churn")
     request = house.merge(promotion(house))
     assert house.apply().exit_code == ExitCode.OK
 
@@ -124,7 +118,7 @@ def test_a_revert(house: House, way: Way) -> None:
 
 
 def test_a_revert_of_a_revert(house: House, way: Way) -> None:
-    at_work(house, way, "churn")
+    begin(house, way, "churn")
     request = house.merge(promotion(house))
     assert house.apply().exit_code == ExitCode.OK
     undo = house.revert(request)
@@ -137,7 +131,7 @@ def test_a_revert_of_a_revert(house: House, way: Way) -> None:
 
 
 def test_a_schedule_and_then_a_dispatch_where_the_push_ran_nothing(house: House, way: Way) -> None:
-    at_work(house, way, "churn")
+    begin(house, way, "churn")
     house.merge(promotion(house))
 
     scheduled = house.apply(Trigger.SCHEDULE)
@@ -148,7 +142,7 @@ def test_a_schedule_and_then_a_dispatch_where_the_push_ran_nothing(house: House,
 
 
 def test_a_run_again_of_an_older_push_is_refused_and_moves_nothing(house: House, way: Way) -> None:
-    at_work(house, way, "churn")
+    begin(house, way, "churn")
     request = house.merge(promotion(house))
     assert house.apply().exit_code == ExitCode.OK
     house.revert(request)
@@ -162,7 +156,7 @@ def test_a_run_again_of_an_older_push_is_refused_and_moves_nothing(house: House,
 
 def test_a_request_that_was_brought_up_to_date_after_its_approval(house: House) -> None:
     """The forge's button merges main into the branch: that merge changes nothing of its own, and is nobody's hand."""
-    at_work(house, Way.MERGE, "churn", "fraud")
+    begin(house, Way.MERGE, "churn", "fraud")
     request = house.request(pins(dict.fromkeys(BOTH, 5)))
     house.merge(files={"docs/notes.md": "Notes\n"}, by=LINUS)
     house.update(request, by=GRACE)

@@ -40,7 +40,7 @@ def test_a_repository_that_was_renamed_goes_on_with_what_it_governs(house: House
     before = house.name
     house.merge(policy=f"formerly: ['{before}']\n{GATES}")
 
-    house.identity = "github.com/acme/renamed#manifests"
+    house.address = "acme.example/renamed"
     renamed = house.apply()
     house.revert(request)
     done = house.apply()
@@ -56,7 +56,7 @@ def test_a_name_that_only_the_change_itself_calls_its_former_one_takes_nothing_o
     at_work(house)
     before = house.name
 
-    house.identity = "github.com/mallory/mine#manifests"
+    house.address = "acme.example/mallory"
     house.merge(pins({"Production": 6}), policy=f"formerly: ['{before}']\n{GATES}", approved_by=[GRACE])
     done = house.apply()
 

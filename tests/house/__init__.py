@@ -5,7 +5,9 @@ those of its users.
 """
 
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from functools import partial
@@ -142,7 +144,7 @@ class House:
     runs: Runs = field(default_factory=Runs)
     files: Files = field(default_factory=Files)
     lock: Lock | None = None
-    identity: str | None = None
+    address: str = "acme.example/models"
     key: str = "job"
     signers: str = ""
     pushes: list[Push] = field(default_factory=list[Push])
@@ -156,6 +158,23 @@ class House:
         house.lock = FakeLock()
         house.signers = "".join(map(person_line, STAFF)) + (job_line(key_of(house.key)) if signed else "")
         return house
+
+    def become(self, other: "House") -> None:
+        """All that the other house is, in this one's place: what many tests begin with is made once, and copied."""
+        for here, there in zip(self._folders, other._folders, strict=True):
+            shutil.rmtree(here)
+            shutil.copytree(there, here)
+        git(self.repository.top, "remote", "set-url", "origin", str(self.repository.remote))
+        self.clock.at = other.clock.at
+        self.registry.models = dict(other.registry.models)
+        self.forge = Forge(list(other.forge.requests))
+        self.runs, self.files = Runs(dict(other.runs.facts)), Files()
+        self.lock, self.signers = deepcopy(other.lock), other.signers
+        self.pushes, self.run_numbers = list(other.pushes), count(1000)
+
+    @property
+    def _folders(self) -> tuple[Path, Path]:
+        return self.repository.top, self.repository.remote
 
     def another_registry(self, uri: str = "memory://elsewhere") -> "House":
         """The same repository and forge, applied to another registry."""
@@ -251,7 +270,7 @@ class House:
     @property
     def name(self) -> str:
         """The name under which the repository governs models."""
-        return str(self._source().identity)
+        return f"{self.address}#manifests"
 
     @property
     def main(self) -> Commit:
@@ -624,7 +643,7 @@ class House:
         return next(p for p in self.pushes if merged in self._git("rev-list", f"{p.before}..{p.after}").split())
 
     def _source(self, manifests: str = "manifests") -> Any:
-        return open_source(self.repository.top / manifests, self.identity)
+        return open_source(self.repository.top / manifests, f"{self.address}#{manifests}")
 
     def _world(self, manifests: str, lock: Lock | None = None) -> World:
         source = self._source(manifests)
