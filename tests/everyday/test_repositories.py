@@ -10,11 +10,12 @@ TEAMS = ("teams/risk", "teams/fraud")
 
 @SLOTS
 def test_two_folders_of_one_repository_govern_each_its_own(house: House, slot: str) -> None:
-    house.push(policy=GATES)
-    for model, folder in zip(("churn", "fraud"), TEAMS, strict=True):
+    for model in ("churn", "fraud"):
         house.register(model, 6)
         house.by_hand(model, 4, slot)
         house.by_hand(model, 5, "Staging")
+    house.push(policy=GATES)
+    for model, folder in zip(("churn", "fraud"), TEAMS, strict=True):
         house.merge(pins({slot: 4}, model=model), into=folder)
         assert house.apply(manifests=folder).exit_code == ExitCode.OK
     house.clock.later(days=4)
@@ -37,10 +38,11 @@ def test_a_repository_that_was_renamed_goes_on_with_what_it_governs(house: House
     at_work(house, slot)
     request = house.merge(pins({slot: 5}), approved_by=[GRACE])
     assert house.apply().exit_code == ExitCode.OK
-    before = house.name
-    house.merge(policy=f"formerly: ['{before}']\n{GATES}")
+    house.merge(policy=f"formerly: ['{house.name}']\n{GATES}")
+    assert house.apply().exit_code == ExitCode.OK
 
     house.address = "acme.example/renamed"
+    house.merge(files={"docs/notes.md": "We have another name.\n"})
     renamed = house.apply()
     house.revert(request)
     done = house.apply()

@@ -1,7 +1,5 @@
 """The way back is open: rollbacks, healing, and what one person on call can do, with the README's own gates on."""
 
-import pytest
-
 from reconciler.core.drift import DriftStatus
 from reconciler.errors import ExitCode
 from tests.house import GRACE, LINUS, House, Request, Trigger
@@ -198,20 +196,13 @@ def test_a_rollback_over_several_versions(house: House) -> None:
     assert house.in_slot("churn") == (4,)
 
 
-@pytest.mark.parametrize("gone", ["the owner record", "the record on the version"])
-def test_a_rollback_where_somebody_deleted_our_records_is_borne_out_by_git_and_times_or_says_who_can_help(
-    plain_house: House, gone: str
-) -> None:
-    """Without signers what git's history bears out is enough; nothing that a tag lacks can close the way back."""
-    house = plain_house
-    request = promoted(house)
-    if gone == "the owner record":
-        house.delete_owner_record("churn")
-    else:
-        house.put_record("churn", 4, "")
+@SLOTS
+def test_a_rollback_where_somebody_deleted_our_record_on_the_model(house: House, slot: str) -> None:
+    request = promoted(house, slot)
+    house.delete_owner_record("churn")
 
     house.revert(request)
     done = house.apply()
 
     assert done.exit_code == ExitCode.OK, done.message
-    assert house.in_slot("churn") == (4,)
+    assert house.in_slot("churn", slot) == (4,)
