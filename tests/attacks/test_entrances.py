@@ -5,7 +5,7 @@ import pytest
 from reconciler.core.drift import DriftStatus
 from reconciler.errors import ExitCode
 from tests.house import GRACE, House
-from tests.house.scenes import GATES, SLOTS, SOAK, at_least, at_work, pins
+from tests.house.scenes import GATES, SLOTS, SOAK, at_least, at_work, improving_by, pins
 
 
 @SLOTS
@@ -148,6 +148,33 @@ def test_deleting_our_record_adopts_nothing_again(house: House, slot: str) -> No
 
     assert done.exit_code == ExitCode.BLOCKED
     assert "path" in done.noes(slot)
+
+
+@SLOTS
+def test_nobody_chooses_by_hand_what_a_version_is_compared_with(house: House, slot: str) -> None:
+    at_work(house, slot, improving_by(0.03))
+
+    house.by_hand("churn", 2, slot)
+    house.merge(pins({slot: 5}))
+    done = house.apply()
+
+    assert (done.exit_code, done.noes(slot)) == (ExitCode.BLOCKED, {"metric"})
+    assert house.in_slot("churn", slot) == (2,)
+
+
+@SLOTS
+def test_a_slot_that_somebody_emptied_leaves_the_next_version_compared_with_the_declared_one(
+    house: House, slot: str
+) -> None:
+    at_work(house, slot, improving_by(0.03))
+
+    house.by_hand("churn", 1, slot)
+    house.delete_version("churn", 1)
+    house.by_hand("churn", 4, "Archived")
+    house.merge(pins({slot: 5}))
+    done = house.apply()
+
+    assert (done.exit_code, done.noes(slot)) == (ExitCode.BLOCKED, {"metric"})
 
 
 def test_what_came_into_a_stage_after_it_was_guarded_is_not_found_there(house: House) -> None:

@@ -157,6 +157,19 @@ def test_a_hold_keeps_a_version_from_coming_back_by_a_rollback(house: House, slo
 
 
 @SLOTS
+def test_a_hold_keeps_a_version_from_being_put_back(house: House, slot: str) -> None:
+    at_work(house, slot, NO_RULES)
+    house.by_hand("churn", 6, slot)
+    house.merge(pins({slot: 4}, also=hold(4, slot)))
+    house.apply()
+
+    done = house.apply(Trigger.DISPATCH, restore=["churn"])
+
+    assert done.exit_code == ExitCode.BLOCKED
+    assert house.in_slot("churn", slot) == (6,)
+
+
+@SLOTS
 def test_a_hold_that_was_lifted_in_a_change_of_its_own_holds_nothing_back(house: House, slot: str) -> None:
     at_work(house, slot, NO_RULES)
     house.merge(pins({slot: 4}, also=hold(6, slot)))

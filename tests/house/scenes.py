@@ -1,6 +1,11 @@
 """What many tests begin with."""
 
+import atexit
+import shutil
+import tempfile
 from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -31,9 +36,16 @@ slots:
 - slot: [Production, "@champion*"]
   gates:
   - soak: {stage: Staging, for: 3d}
+    waive-on-rollback: true
 """
 
-NO_RULES = "groups:\n  nobody: [nobody@acme.example]\n"
+NO_RULES = "# There is no rule.\n"
+
+
+def improving_by(f1: float) -> str:
+    """A policy that compares a version with the one that it takes the place of."""
+    gate = f"metric: {{name: f1, min-absolute-change: {f1}}}"
+    return f'slots:\n- slot: [Production, "@champion*"]\n  gates:\n  - {gate}\n'
 
 
 def at_least(f1: float) -> str:
@@ -61,16 +73,46 @@ def pins(
     return "\n".join(lines) + f"\n{also}"
 
 
-def at_work(house: House, slot: str = "Production", policy: str = GATES, *, model: str = "churn") -> None:
+def at_work(
+    house: House,
+    slots: str | tuple[str, ...] = "Production",
+    policy: str = GATES,
+    *,
+    models: tuple[str, ...] = ("churn",),
+) -> None:
     """
-    Six versions: v4 is in the slot since before it was governed, v5 has been in Staging for four days, the others were
-    never anywhere.
+    Each model has six versions: v4 is in the slots since before they were governed, v5 has been in Staging for four
+    days, the others were never anywhere.
     """
-    house.register(model, 6)
-    house.by_hand(model, 4, slot)
-    house.by_hand(model, 5, "Staging")
-    house.begin(policy, pins({slot: 4}, model=model))
+    assert not house.pushes, "a house is put to work once"
+    house.become(_at_work((slots,) if isinstance(slots, str) else slots, policy, models, house.signed, house.signers))
+
+
+@cache
+def _at_work(slots: tuple[str, ...], policy: str, models: tuple[str, ...], signed: bool, signers: str) -> House:
+    folder = Path(tempfile.mkdtemp(prefix="reconciler-house-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    house = House.build(folder, signed=signed)
+    house.signers = signers
+    for model in models:
+        house.register(model, 6)
+        for slot in slots:
+            house.by_hand(model, 4, slot)
+        house.by_hand(model, 5, "Staging")
+    house.begin(policy, *(pins(dict.fromkeys(slots, 4), model=model) for model in models))
     house.clock.later(days=4)
+    return house
 
 
-__all__ = ["APPROVALS", "GATES", "NO_RULES", "SLOTS", "SOAK", "at_least", "at_work", "pins", "readme_policy"]
+__all__ = [
+    "APPROVALS",
+    "GATES",
+    "NO_RULES",
+    "SLOTS",
+    "SOAK",
+    "at_least",
+    "at_work",
+    "improving_by",
+    "pins",
+    "readme_policy",
+]

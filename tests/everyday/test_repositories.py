@@ -1,0 +1,66 @@
+"""Repositories with several folders, and repositories that get another name."""
+
+from reconciler.core.drift import DriftStatus
+from reconciler.errors import ExitCode
+from tests.house import GRACE, House
+from tests.house.scenes import GATES, SLOTS, at_work, pins
+
+TEAMS = ("teams/risk", "teams/fraud")
+
+
+@SLOTS
+def test_two_folders_of_one_repository_govern_each_its_own(house: House, slot: str) -> None:
+    for model in ("churn", "fraud"):
+        house.register(model, 6)
+        house.by_hand(model, 4, slot)
+        house.by_hand(model, 5, "Staging")
+    house.push(policy=GATES)
+    for model, folder in zip(("churn", "fraud"), TEAMS, strict=True):
+        house.merge(pins({slot: 4}, model=model), into=folder)
+        assert house.apply(manifests=folder).exit_code == ExitCode.OK
+    house.clock.later(days=4)
+
+    request = house.merge(pins({slot: 5}, model="fraud"), into=TEAMS[1], approved_by=[GRACE])
+    risk, fraud = (house.apply(manifests=folder) for folder in TEAMS)
+
+    assert (risk.exit_code, fraud.exit_code) == (ExitCode.OK, ExitCode.OK), f"{risk.message}\n{fraud.message}"
+    assert [house.in_slot(model, slot) for model in ("churn", "fraud")] == [(4,), (5,)]
+
+    house.revert(request)
+    back = [house.apply(manifests=folder).exit_code for folder in TEAMS]
+
+    assert back == [ExitCode.OK, ExitCode.OK]
+    assert house.in_slot("fraud", slot) == (4,)
+
+
+@SLOTS
+def test_a_repository_that_was_renamed_goes_on_with_what_it_governs(house: House, slot: str) -> None:
+    at_work(house, slot)
+    request = house.merge(pins({slot: 5}), approved_by=[GRACE])
+    assert house.apply().exit_code == ExitCode.OK
+    house.merge(policy=f"formerly: ['{house.name}']\n{GATES}")
+    assert house.apply().exit_code == ExitCode.OK
+
+    house.address = "acme.example/renamed"
+    house.merge(files={"docs/notes.md": "We have another name.\n"})
+    renamed = house.apply()
+    house.revert(request)
+    done = house.apply()
+
+    assert renamed.exit_code == ExitCode.OK, renamed.message
+    assert done.exit_code == ExitCode.OK, done.message
+    assert done.kinds() == {slot: "rollback"}
+    assert house.in_slot("churn", slot) == (4,)
+    assert house.drift_of() is DriftStatus.IN_SYNC
+
+
+def test_a_name_that_only_the_change_itself_calls_its_former_one_takes_nothing_over(house: House) -> None:
+    at_work(house)
+    before = house.name
+
+    house.address = "acme.example/mallory"
+    house.merge(pins({"Production": 6}), policy=f"formerly: ['{before}']\n{GATES}", approved_by=[GRACE])
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.BLOCKED
+    assert house.in_slot("churn") == (4,)

@@ -1,0 +1,138 @@
+"""Rules change, one step at a time, and what no rule could ever let in is said when it is proposed."""
+
+from reconciler.errors import ExitCode, Problem
+from tests.house import ADA, GRACE, LINUS, House, Trigger
+from tests.house.scenes import APPROVALS, GATES, NO_RULES, SLOTS, SOAK, at_least, at_work, pins
+
+
+@SLOTS
+def test_a_rule_is_tightened_and_then_a_version_that_meets_it_is_promoted(house: House, slot: str) -> None:
+    at_work(house, slot, at_least(0.6))
+    house.merge(policy=at_least(0.69))
+    assert house.apply().exit_code == ExitCode.OK
+
+    house.merge(pins({slot: 5}))
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.OK, done.message
+    assert house.in_slot("churn", slot) == (5,)
+
+
+@SLOTS
+def test_a_rule_is_loosened_and_then_a_version_that_meets_it_is_promoted(house: House, slot: str) -> None:
+    at_work(house, slot, at_least(0.9))
+    house.merge(policy=at_least(0.69))
+    assert house.apply().exit_code == ExitCode.OK
+
+    house.merge(pins({slot: 5}))
+    done = house.apply(Trigger.SCHEDULE)
+
+    assert done.exit_code == ExitCode.OK, done.message
+    assert house.in_slot("churn", slot) == (5,)
+
+
+@SLOTS
+def test_out_of_a_rule_that_can_never_pass_one_gets_by_declaring_again_after_it_is_mended(
+    house: House, slot: str
+) -> None:
+    at_work(house, slot, at_least(0.9))
+    request = house.merge(pins({slot: 5}))
+    assert house.apply().exit_code == ExitCode.BLOCKED
+
+    house.revert(request)
+    assert house.apply().exit_code == ExitCode.OK
+    house.merge(policy=at_least(0.69))
+    assert house.apply().exit_code == ExitCode.OK
+    house.merge(pins({slot: 5}))
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.OK, done.message
+    assert house.in_slot("churn", slot) == (5,)
+
+
+@SLOTS
+def test_what_is_in_already_stays_when_the_rules_are_tightened(house: House, slot: str) -> None:
+    at_work(house, slot, NO_RULES)
+    house.merge(pins({slot: 5}))
+    assert house.apply().exit_code == ExitCode.OK
+
+    house.merge(policy=at_least(0.9))
+    house.merge(pins({slot: 5}, also="description: Churn\n"))
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.OK, done.message
+    assert house.in_slot("churn", slot) == (5,)
+
+
+def test_a_model_gets_its_owners_in_one_change_and_is_promoted_in_the_next(house: House) -> None:
+    house.register("churn", 2)
+    house.by_hand("churn", 1, "Production")
+    house.begin(APPROVALS, pins({"Production": 1}, owners=[]))
+    house.merge(pins({"Production": 1}, owners=[GRACE]))
+    assert house.apply().exit_code == ExitCode.OK
+
+    house.merge(pins({"Production": 2}, owners=[GRACE]), approved_by=[GRACE])
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.OK, done.message
+    assert house.in_slot("churn") == (2,)
+
+
+def test_owners_hand_a_model_over_with_their_approval(house: House) -> None:
+    at_work(house, policy=APPROVALS)
+    house.merge(pins({"Production": 4}, owners=[LINUS]), approved_by=[GRACE])
+    assert house.apply().exit_code == ExitCode.OK
+
+    house.merge(pins({"Production": 5}, owners=[LINUS]), by=ADA, approved_by=[LINUS])
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.OK, done.message
+    assert house.in_slot("churn") == (5,)
+
+
+def test_a_model_that_is_new_is_promoted_under_gates_once_it_has_been_declared(house: House) -> None:
+    at_work(house)
+    house.register("fresh", 1)
+    house.merge(pins({"Staging": 1}, model="fresh"))
+    assert house.apply().exit_code == ExitCode.OK
+    house.clock.later(days=4)
+
+    house.merge(pins({"Production": 1}, model="fresh"), approved_by=[GRACE])
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.OK, done.sentences(model="fresh")
+    assert house.in_slot("fresh") == (1,)
+
+
+# What `validate` says of rules that nobody can meet
+
+
+def said_by_validate(house: House, policy: str, *manifests: str) -> list[Problem]:
+    house.push(*manifests, policy=policy)
+    return list(house.validate())
+
+
+def test_a_policy_in_which_no_rollback_can_pass_is_pointed_out(house: House) -> None:
+    problems = said_by_validate(
+        house, SOAK.replace("waive-on-rollback: true", "waive-on-rollback: false"), pins({"Production": 4})
+    )
+
+    assert any("rollback" in problem.message or "roll back" in problem.message for problem in problems)
+
+
+def test_approvals_of_owners_whom_no_manifest_names_are_pointed_out(house: House) -> None:
+    problems = said_by_validate(house, APPROVALS, pins({"Production": 4}, owners=[]))
+
+    assert any("owners" in problem.message for problem in problems)
+
+
+def test_approvals_of_a_team_that_is_no_group_are_pointed_out(house: House) -> None:
+    manifest = pins({"Production": 4}, owners=[], also='owners: ["@acme/risk-ml"]\n')
+
+    problems = said_by_validate(house, APPROVALS, manifest)
+
+    assert any("@acme/risk-ml" in problem.message for problem in problems)
+
+
+def test_nothing_is_pointed_out_of_rules_that_can_be_met(house: House) -> None:
+    assert said_by_validate(house, GATES, pins({"Production": 4})) == []
