@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from reconciler.adapters.gate_yaml import GateBuilder
     from reconciler.adapters.git_source import GitSource
+    from reconciler.adapters.mlflow_access import Credentials, MlflowAccess
     from reconciler.checking import Sign
     from reconciler.core.gate import Gate
     from reconciler.core.plan import PlanOptions
@@ -271,6 +272,25 @@ def registry_uri(settings: Settings, environment: Mapping[str, str], policy: str
             "Set MLFLOW_TRACKING_URI or MLFLOW_REGISTRY_URI, pass --registry-uri, or name it in reconciler.yaml.",
         )
     return uri.strip().rstrip("/") if uri.startswith("http") else uri.strip()
+
+
+def registry_uri_given(option: str | None, environment: Mapping[str, str]) -> str:
+    """The registry that option or environment name: an administrator's password goes where no file leads it."""
+    return registry_uri(Settings(registry_uri=option), environment)
+
+
+def registry_access(uri: str) -> "MlflowAccess":
+    """What asks a registry who may write to it."""
+    from reconciler.adapters.mlflow_access import MlflowAccess
+
+    return MlflowAccess(uri)
+
+
+def checked_user(environment: Mapping[str, str]) -> "Credentials":
+    """The user whom `access --check` is about. Raises ReconcilerError where only half of the credentials is there."""
+    from reconciler.adapters.mlflow_access import credentials_of
+
+    return credentials_of(environment)
 
 
 def _lock(

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.servers import mlflow_server
+from tests.servers import mlflow_server, server_with_users
 
-__all__ = ["mlflow_server"]
+__all__ = ["mlflow_server", "server_with_users"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
