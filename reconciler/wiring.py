@@ -276,7 +276,10 @@ def registry_uri(settings: Settings, environment: Mapping[str, str], policy: str
 
 def registry_uri_given(option: str | None, environment: Mapping[str, str]) -> str:
     """The registry that option or environment name: an administrator's password goes where no file leads it."""
-    return registry_uri(Settings(registry_uri=option), environment)
+    try:
+        return registry_uri(Settings(registry_uri=option), environment)
+    except ReconcilerError as error:
+        raise ReconcilerError(error.message, "Set MLFLOW_TRACKING_URI, or pass --registry-uri.") from error
 
 
 def registry_access(uri: str) -> "MlflowAccess":

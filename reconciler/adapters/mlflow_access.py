@@ -151,12 +151,12 @@ class MlflowAccess:
             return Server(self.uri, ServerKind.OPEN, release)
         mine = self.call(self._own, *search)
         if not mine.yes:
-            said = plain(mine.text, 200)
-            raise RegistryError(
-                "UNAUTHENTICATED",
-                f"{self.uri} refused the request ({mine.status or 'no answer'}: {said}).",
-                "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN.",
-            )
+            said = plain(mine.text, 100)
+            if mine.result is Result.REFUSED:
+                code, fix = "UNAUTHENTICATED", "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."
+            else:
+                code, fix = "unexpected-answer", "Is it the address of an MLflow server, with its path prefix if any?"
+            raise RegistryError(code, f"{self.uri} answered {mine.status or 'nothing'} ({said}).", fix)
         return self._behind_a_login(release, anonymous)
 
     def _behind_a_login(self, release: str, anonymous: _Answer) -> Server:

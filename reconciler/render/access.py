@@ -277,8 +277,9 @@ def _slots(governed: Governed, server: Server, wide: int) -> Iterator[Line]:
 
 
 def _group(word: str, style: str, slots: Sequence[GovernedSlot], sentence: str, wide: int) -> Iterator[Line]:
-    named = ", ".join(f"{clean(slot.slot)} ({_models(len(slot.models))})" for slot in slots)
-    first, *rest = _wrapped(named, wide - 12)
+    kept = "\N{NO-BREAK SPACE}"
+    named = ", ".join(f"{clean(slot.slot)} ({_models(len(slot.models))})".replace(" ", kept) for slot in slots)
+    first, *rest = (line.replace(kept, " ") for line in _wrapped(named, wide - 12))
     yield ((style, f"  {word.ljust(8)}  "), ("name", first))
     for line in rest:
         yield (("name", " " * 12 + line),)
@@ -341,7 +342,8 @@ def proof_sentence(proof: Proof) -> str:
     }[proof.identity]
     if proof.holds:
         return f"Check: {_subject(proof)} {what}."
-    return f"Check: it does not hold that {_subject(proof)} {what}: {wrong} of {len(proof.attempts)} results differ."
+    whom = "a person" if proof.identity is Identity.PERSON else f"the job of {proof.identity}"
+    return f"Check failed: {wrong} of {len(proof.attempts)} results are not what {whom} must get."
 
 
 def _pairs(pairs: Sequence[tuple[str, str]], wide: int) -> Iterator[Line]:

@@ -26,9 +26,10 @@ from reconciler.core.access import (
     governed,
 )
 from reconciler.errors import ReconcilerError
-from reconciler.render.access import INSTEAD, access_document, access_lines, roles_script
+from reconciler.render.access import INSTEAD, access_document, access_lines, proof_sentence, roles_script
 from reconciler.render.text import plain
 from reconciler.reporter import Uninterrupted
+from reconciler.wiring import registry_uri_given
 from tests.build import P, S, desired, want
 
 URI = "https://mlflow.acme.example"
@@ -211,3 +212,21 @@ def test_no_signal_breaks_the_clean_up_off() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize(
+    ("identity", "sentence"),
+    [
+        (Identity.PERSON, "Check failed: 1 of 14 results are not what a person must get."),
+        (Identity.PLAN, "Check failed: 1 of 14 results are not what the job of plan must get."),
+    ],
+)
+def test_a_check_that_fails_says_for_whom(identity: Identity, sentence: str) -> None:
+    assert proof_sentence(proof(identity, MOVE_STAGE=Result.ALLOWED)) == sentence
+
+
+def test_the_registry_is_never_taken_from_a_file() -> None:
+    assert registry_uri_given(None, {"MLFLOW_TRACKING_URI": URI}) == URI
+    with pytest.raises(ReconcilerError, match="--registry-uri") as said:
+        registry_uri_given(None, {})
+    assert "reconciler.yaml" not in str(said.value)
