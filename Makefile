@@ -21,7 +21,7 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/basedpyright --warnings
 	$(BIN)/lint-imports
-	for name in manifest policy plan receipt drift; do $(BIN)/reconciler schema $$name | cmp - schemas/$$name.schema.json || exit 1; done
+	for name in manifest policy plan receipt drift access; do $(BIN)/reconciler schema $$name | cmp - schemas/$$name.schema.json || exit 1; done
 	$(BIN)/pytest -n 2
 
 fmt: $(READY) ## Format the code and mend what lint can mend
@@ -32,7 +32,7 @@ bench: $(READY) ## Measure plan and apply against a real server; writes docs/ben
 	$(BIN)/python tests/bench/run.py
 
 schemas: $(READY) ## Write the JSON Schemas anew
-	for name in manifest policy plan receipt drift; do $(BIN)/reconciler schema $$name --output schemas/$$name.schema.json; done
+	for name in manifest policy plan receipt drift access; do $(BIN)/reconciler schema $$name --output schemas/$$name.schema.json; done
 
 lock: $(READY) ## Resolve the dependencies anew into the two lock files; the action's is the one without the tools
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --group dev \

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterable
@@ -17,6 +18,7 @@ from reconciler import __version__, console
 from reconciler.errors import ExitCode, ManifestError, Problem, ReconcilerError, Severity
 
 if TYPE_CHECKING:
+    from reconciler.core.access import Governed
     from reconciler.core.plan import PlanOptions
     from reconciler.judging import Rules
     from reconciler.ports import Forge, World
@@ -241,10 +243,12 @@ def init(model: str | None, version: int | None, owner: str | None, forge: str |
 
 
 @cli.command(short_help="Print a JSON Schema.")
-@click.argument("name", type=click.Choice(["manifest", "policy", "plan", "receipt", "drift"]), default="manifest")
+@click.argument(
+    "name", type=click.Choice(["manifest", "policy", "plan", "receipt", "drift", "access"]), default="manifest"
+)
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write it to this file.")
 def schema(name: str, output: Path | None) -> None:
-    """Print the JSON Schema (draft-07) of manifests, the policy, `plan --format json`, receipts, or drift."""
+    """Print the JSON Schema (draft-07) of manifests, the policy, `plan --format json`, receipts, drift, or access."""
     from reconciler.wiring import schema_text
 
     if output is None:
@@ -443,6 +447,63 @@ def gates(
     else:
         console.show(gates_lines(ModelName(model), chosen, verdicts))
     return ExitCode.BLOCKED if any(verdict.blocks for verdict in verdicts) else ExitCode.OK
+
+
+@cli.command(short_help="Say who can write the governed slots.")
+@_registry_options
+@click.option(
+    "--check",
+    "identity",
+    type=click.Choice(["person", "plan", "check", "apply"]),
+    is_flag=False,
+    flag_value="person",
+    help="Prove it for the user in RECONCILER_ACCESS_USERNAME and RECONCILER_ACCESS_PASSWORD, who is a person unless "
+    "the job of a command is named. It is tried on scratch models, which are removed again.",
+)
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def access(identity: str | None, form: str, **settings: Any) -> int:
+    """
+    Say whether the registry's server can leave the governed slots to the job alone, with which roles, and what stays
+    open. With --check, prove it; exits with 3 if it does not hold. The registry's address is never the policy's.
+    """
+    from reconciler.core.access import Access, Identity
+    from reconciler.render.access import access_document, access_lines
+    from reconciler.reporter import Uninterrupted
+    from reconciler.wiring import checked_user, registry_access, registry_uri_given
+
+    uri = registry_uri_given(settings["registry_uri"], os.environ)
+    registry = registry_access(uri)
+    server, proof = registry.server(), None
+    if identity is not None:
+        try:
+            with Uninterrupted() as ending:
+                proof = registry.prove(server, Identity(identity), checked_user(os.environ), ending.begin)
+        except KeyboardInterrupt:
+            console.say("Interrupted: no scratch model is left.")
+            return ExitCode.INTERRUPTED
+    result = Access(server, None if proof else _governed({**settings, "registry_uri": uri}), proof)
+    if form == "json":
+        click.echo(json.dumps(access_document(result), indent=2, ensure_ascii=False))
+    else:
+        console.show(access_lines(result, shutil.get_terminal_size((100, 24)).columns))
+    if proof is None:
+        return ExitCode.OK
+    if proof.leftovers:
+        return ExitCode.ERROR
+    return ExitCode.OK if proof.holds else ExitCode.BLOCKED
+
+
+def _governed(settings: dict[str, Any]) -> "Governed | None":
+    """What HEAD declares, where there is a repository: whoever runs the server need not have one."""
+    from reconciler.core.access import governed
+    from reconciler.planning import declare
+    from reconciler.wiring import LockKind
+
+    try:
+        return governed(declare(_world(settings, LockKind.NONE), "HEAD").desired)
+    except ReconcilerError as error:
+        console.note(f"The governed slots are not listed: {error}")
+        return None
 
 
 @cli.command(short_help="Run the policy's checks on a version.")

@@ -172,3 +172,34 @@ def _progress_bar(calls: int) -> tuple[Any, Any]:
     bar = Progress(TextColumn("Applying"), BarColumn(), MofNCompleteColumn(), TextColumn("calls"), TimeElapsedColumn())
     bar.start()
     return bar, bar.add_task("", total=calls)
+
+
+class Uninterrupted:
+    """
+    A stretch of work whose clean-up is not interrupted: the first Ctrl-C (or SIGTERM, or a closed terminal) breaks the
+    work off, and none does once `begin` was called or one was heeded.
+    """
+
+    def __init__(self) -> None:
+        self._ending = False
+        self._handlers: dict[int, Any] = {}
+
+    def __enter__(self) -> "Uninterrupted":
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            self._handlers[number] = signal.signal(number, self._interrupted)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def begin(self) -> None:
+        """From here on, nothing interrupts."""
+        self._ending = True
+
+    def _interrupted(self, _number: int, _frame: FrameType | None) -> None:
+        if not self._ending:
+            self._ending = True
+            raise KeyboardInterrupt

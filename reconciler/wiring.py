@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from reconciler.adapters.gate_yaml import GateBuilder
     from reconciler.adapters.git_lock import GitLock
     from reconciler.adapters.git_source import GitSource
+    from reconciler.adapters.mlflow_access import Credentials, MlflowAccess
     from reconciler.checking import Sign
     from reconciler.core.desired import Manifest, Revision
     from reconciler.core.gate import Gate
@@ -362,6 +363,28 @@ def registry_uri(settings: Settings, environment: Mapping[str, str], policy: str
             "it holds from the next change on.",
         )
     return uri.rstrip("/") if uri.startswith("http") else uri
+
+
+def registry_uri_given(option: str | None, environment: Mapping[str, str]) -> str:
+    """The registry that option or environment name: an administrator's password goes where no file leads it."""
+    try:
+        return registry_uri(Settings(registry_uri=option), environment)
+    except ReconcilerError as error:
+        raise ReconcilerError(error.message, "Set MLFLOW_TRACKING_URI, or pass --registry-uri.") from error
+
+
+def registry_access(uri: str) -> "MlflowAccess":
+    """What asks a registry who may write to it."""
+    from reconciler.adapters.mlflow_access import MlflowAccess
+
+    return MlflowAccess(uri)
+
+
+def checked_user(environment: Mapping[str, str]) -> "Credentials":
+    """The user whom `access --check` is about. Raises ReconcilerError where only half of the credentials is there."""
+    from reconciler.adapters.mlflow_access import credentials_of
+
+    return credentials_of(environment)
 
 
 def _lock(

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import mlflow_server
+from tests.servers import mlflow_server, server_with_users
 
-__all__ = ["mlflow_server"]
+__all__ = ["mlflow_server", "server_with_users"]
 
 NOT_YET = Path(__file__).with_name("not_yet.txt")
 """The tests of what is promised and not built yet, a line each. One that passes fails until its line is removed."""

@@ -33,10 +33,27 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-class MlflowServer:
-    """`mlflow server` on a SQLite database in a folder. It can be killed and started again on the same database."""
+ADMINISTRATOR = ("admin", "correct horse battery")
+"""Who may do everything on a server with users, and the password."""
 
-    def __init__(self, folder: Path) -> None:
+BASIC_AUTH = """\
+[mlflow]
+default_permission = READ
+database_uri = sqlite:///{folder}/users.db
+admin_username = admin
+authorization_function = mlflow.server.auth:authenticate_request_basic_auth
+auth_cache_ttl_seconds = 60
+"""
+
+
+class MlflowServer:
+    """
+    `mlflow server` on a SQLite database in a folder, with users or without. It can be killed and started again on the
+    same database.
+    """
+
+    def __init__(self, folder: Path, *, users: bool = False) -> None:
+        self._users = users
         self.database = folder / "registry.db"
         self.port = free_port()
         self.uri = f"http://127.0.0.1:{self.port}"
@@ -54,6 +71,13 @@ class MlflowServer:
             *("--artifacts-destination", str(self._folder / "artifacts")),
         ]
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+        if self._users:
+            settings = self._folder / "basic_auth.ini"
+            settings.write_text(BASIC_AUTH.format(folder=self._folder))
+            command += ["--app-name", "basic-auth"]
+            inherited["MLFLOW_AUTH_CONFIG_PATH"] = str(settings)
+            inherited["MLFLOW_AUTH_ADMIN_PASSWORD"] = ADMINISTRATOR[1]
+            inherited["MLFLOW_FLASK_SERVER_SECRET_KEY"] = "for tests alone"
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 command,
@@ -100,6 +124,15 @@ class MlflowServer:
 def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URI of a server that the tests of a session share: each keeps to model names of its own."""
     server = MlflowServer(tmp_path_factory.mktemp("mlflow"))
+    server.start()
+    yield server.uri
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def server_with_users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The same, with MLflow's basic-auth: users, roles and grants."""
+    server = MlflowServer(tmp_path_factory.mktemp("mlflow-users"), users=True)
     server.start()
     yield server.uri
     server.kill()

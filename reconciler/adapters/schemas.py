@@ -11,6 +11,7 @@ from pydantic_core import core_schema
 from reconciler.adapters.manifest_yaml import ManifestSpec
 from reconciler.adapters.policy_yaml import PolicySpec
 from reconciler.adapters.spelling import Spec
+from reconciler.render.access import AccessDocument
 from reconciler.render.json import DriftDocument, PlanDocument, ReceiptDocument
 
 DRAFT_7 = "http://json-schema.org/draft-07/schema#"
@@ -47,11 +48,16 @@ def drift_schema() -> dict[str, Any]:
     return _document_schema(DriftDocument)
 
 
+def access_schema() -> dict[str, Any]:
+    """What `access --format json` prints. Minor releases add keys, so others than these are let through."""
+    return _document_schema(AccessDocument)
+
+
 def _spec_schema(spec: type[Spec]) -> dict[str, Any]:
     return _as_draft_7(spec.model_json_schema(ref_template="#/definitions/{model}", schema_generator=_Generator))
 
 
-def _document_schema(document: type[PlanDocument | ReceiptDocument | DriftDocument]) -> dict[str, Any]:
+def _document_schema(document: type[PlanDocument | ReceiptDocument | DriftDocument | AccessDocument]) -> dict[str, Any]:
     adapter: TypeAdapter[Any] = TypeAdapter(document)
     return _as_draft_7(adapter.json_schema(ref_template="#/definitions/{model}", schema_generator=_Untitled))
 
@@ -67,6 +73,7 @@ SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "plan": plan_schema,
     "receipt": receipt_schema,
     "drift": drift_schema,
+    "access": access_schema,
 }
 
 

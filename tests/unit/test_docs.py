@@ -10,6 +10,7 @@ from reconciler.adapters.located_yaml import YamlCode
 from reconciler.adapters.manifest_yaml import CODES
 from reconciler.adapters.policy_yaml import CODES as POLICY_CODES
 from reconciler.cli import cli
+from reconciler.core.access import ROLES
 from reconciler.core.plan import Verb
 from reconciler.errors import ExitCode
 from reconciler.render.text import STYLE_OF
@@ -59,7 +60,12 @@ def test_every_command_and_exit_code_is_in_the_readme() -> None:
     assert all(f"| {code.value} |" in readme for code in ExitCode)
 
 
-PAGES = ["README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+PAGES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))),
+]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -77,12 +83,33 @@ def test_every_option_and_link_in_the_documentation_exists(page: str) -> None:
         "--allow-empty",
         "--gpg-sign",
     }
-    others = {"--update-golden", "--quick", "--data", "--header", "--request", "--create", "--strict", *git}
+    others = {
+        "--update-golden",
+        "--quick",
+        "--data",
+        "--header",
+        "--request",
+        "--create",
+        "--strict",
+        "--app-name",
+        *git,
+    }
 
     for option in set(re.findall(r"(?<![-|\w])--[a-z][a-z-]+", text)) - others:
         assert option in options | {"--help", "--color"}, option
     for link in re.findall(r"\]\((?!https?:)([^)#]+)", text):
         assert ((ROOT / page).parent / link).exists(), link
+
+
+def test_the_roles_in_the_documentation_are_those_that_the_command_makes() -> None:
+    page = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    columns = ("registered_model", "registered_model_version", "prompt_version", "experiment")
+
+    for role in ROLES:
+        row = next(line for line in page.splitlines() if line.startswith(f"| `{role.name}`"))
+        cells = [re.match(r"[A-Z]*", cell.strip()) for cell in row.split("|")[2:-1]]
+        shown = {column: cell[0] for column, cell in zip(columns, cells, strict=True) if cell and cell[0]}
+        assert shown == role.grants
 
 
 def test_every_verb_has_a_style() -> None:
