@@ -329,7 +329,7 @@ def plan(
     **settings: Any,
 ) -> int:
     """Show what an apply would do, and the evidence for it. Writes nothing to the registry."""
-    from reconciler.core.review import Scope
+    from reconciler.core.review import Scope, weightiest
     from reconciler.planning import declare, make_review
     from reconciler.publishing import rendered
     from reconciler.render.text import review_lines
@@ -357,8 +357,11 @@ def plan(
         console.write_file(out, rendered(review, "json", publication.key))
     if ref is None and declaration.dirty:
         console.note(f"Not in any commit yet, so not to be applied as it is: {', '.join(declaration.dirty)}.")
-    for note in review.notes:
-        console.note(note)
+    notes, left = weightiest(review.notes, lambda note: note.weight)
+    for note in notes:
+        console.note(note.text)
+    if left:
+        console.note(f"And {len(left)} more, which `--format json` shows.")
     publication.review(review, out)
     if review.plan.blocked:
         return ExitCode.BLOCKED

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
+from reconciler.budget import Budget, Share
 from reconciler.core.approval import counted, eligible
 from reconciler.core.changes import SetAlias, TransitionStage
 from reconciler.core.desired import DesiredState, Manifest, Pin, resolve
-from reconciler.core.diff import ModelPlan
+from reconciler.core.diff import Blocker, ModelPlan
 from reconciler.core.evidence import VersionFacts
 from reconciler.core.gate import (
     APPROVALS,
@@ -28,6 +30,7 @@ from reconciler.core.gate import (
     Guard,
     ModelFacts,
     Override,
+    Ruling,
     Verdict,
     judge_guard,
 )
@@ -37,7 +40,7 @@ from reconciler.core.policy import Policy
 from reconciler.core.review import highest_occupant
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot, VersionSnapshot
 from reconciler.core.stays import stay_in
-from reconciler.errors import ReconcilerError, RegistryError
+from reconciler.errors import Failure, contained
 from reconciler.gates.approvals import Approvals
 from reconciler.ports import Asked, Relation, Reviews, World
 
@@ -75,6 +78,10 @@ class _Case:
     guards: tuple[Guard, ...]
     overrides: tuple[Override, ...]
 
+    def restrained(self, share: Share) -> "_Case":
+        """The same, with gates that cost their model alone."""
+        return replace(self, guards=share.restrained(self.guards))
+
 
 def judge(world: World, plan: Plan, snapshot: RegistrySnapshot, desired: DesiredState, rules: Rules) -> Plan:
     """The plan with the verdicts of the policy that stands, which block a model as a whole. Reads, writes nothing."""
@@ -87,28 +94,48 @@ def judge_proposed(
     """What the policy would say that the change under review proposes; it decides nothing yet."""
     if rules.proposed is None:
         return ()
-    judged = _judged(world, plan, snapshot, desired, rules, rules.proposed)
-    return tuple(verdict for model in judged.models for verdict in model.verdicts)
+    # Without the verdicts of the rules that stand: they would keep the models that they refuse from being judged.
+    bare = replace(plan, models=tuple(replace(model, verdicts=()) for model in plan.models))
+    judged = _judged(world, bare, snapshot, desired, rules, rules.proposed)
+    verdicts: list[Verdict] = []
+    for model, now in zip(judged.models, plan.models, strict=True):
+        # What cannot be judged is not unguarded.
+        lost = () if model.blockers == now.blockers else now.verdicts
+        verdicts.extend(replace(v, ruling=Ruling.UNKNOWN, sentence=model.blockers[0].message, note="") for v in lost)
+        verdicts.extend(model.verdicts)
+    return tuple(verdicts)
 
 
 def _judged(
     world: World, plan: Plan, snapshot: RegistrySnapshot, desired: DesiredState, rules: Rules, policy: Policy
 ) -> Plan:
-    history = _History(world, rules.base)
-    cases = {
-        model.model: tuple(
-            history.proven(case, snapshot.models.get(model.model))
-            for case in _cases(rules, model, snapshot.models.get(model.model), desired.models.get(model.model), policy)
-        )
-        for model in plan.models
-        if not model.blocked
-    }
-    facts = _Gathering(world, snapshot, desired, rules, policy).gather([c for group in cases.values() for c in group])
-    models = tuple(
-        replace(model, verdicts=tuple(facts.verdicts(cases[model.model]))) if cases.get(model.model) else model
-        for model in plan.models
-    )
-    return replace(plan, models=models)
+    history, budget = _History(world, rules.base), Budget(world.stopwatch)
+
+    def cases_of(model: ModelPlan) -> tuple[_Case, ...]:
+        live, manifest, share = snapshot.models.get(model.model), desired.models.get(model.model), budget.share()
+        found = _cases(rules, model, live, manifest, policy)
+        return tuple(history.proven(case, live).restrained(share) for case in found)
+
+    cases = {model.model: contained(partial(cases_of, model)) for model in plan.models if not model.blocked}
+    groups = {name: group for name, group in cases.items() if not isinstance(group, Failure)}
+    facts = _Gathering(world, snapshot, desired, rules, policy).gather([c for group in groups.values() for c in group])
+
+    def judged(model: ModelPlan) -> ModelPlan:
+        group = cases.get(model.model, ())
+        if isinstance(group, Failure):
+            return replace(model, blockers=(_broken(model.model, group),))
+        verdicts = contained(lambda: tuple(facts.verdicts(group)))
+        if isinstance(verdicts, Failure):
+            return replace(model, blockers=(_broken(model.model, verdicts),))
+        return replace(model, verdicts=verdicts) if group else model
+
+    return replace(plan, models=tuple(map(judged, plan.models)))
+
+
+def _broken(name: ModelName, failure: Failure) -> Blocker:
+    """A model that cannot be judged. The others are."""
+    why = f"What {name} would bring into its slots could not be judged: {failure.why}."
+    return Blocker("not-judged", why, "Correct what it says of itself in the registry, or report this.")
 
 
 def judge_one(
@@ -117,9 +144,9 @@ def judge_one(
     """What every guarded slot of a model would say to one version of it: why it can, or cannot, be promoted."""
     manifest = desired.models.get(live.name)
     slots = _guarded_slots(rules.policy, live, manifest)
-    history = _History(world, rules.base)
+    history, share = _History(world, rules.base), Budget(world.stopwatch).share()
     cases = [
-        history.proven(_Case(entrance, guards, _overrides(manifest, slot)), live)
+        history.proven(_Case(entrance, guards, _overrides(manifest, slot)), live).restrained(share)
         for slot in slots
         if (guards := _guards(rules, rules.policy, live, manifest, slot))
         for entrance in [_entrance(live, version, slot)]
@@ -238,8 +265,10 @@ class _History:
             return case
         version = live.versions.get(entrance.candidate) if live else None
         placement = version.provenance.get(entrance.slot) if version else None
-        if version and placement and placement.commit and self._declares(placement.commit, version, entrance):
-            return case
+        if version and placement and placement.commit:
+            declared = contained(partial(self._declares, placement.commit, version, entrance))
+            if declared is True:
+                return case
         return replace(case, entrance=replace(entrance, rollback=False))
 
     def _declares(self, commit: Commit, version: VersionSnapshot, entrance: Entrance) -> bool:
@@ -327,10 +356,9 @@ class _Gathering:
             return {}
         if self.world.evidence is None:
             return "this registry has no evidence to show"
-        try:
-            return self.world.evidence.gather(sorted(asked, key=lambda a: (a.model, a.version)))
-        except RegistryError as error:
-            return str(error)
+        gather, ordered = self.world.evidence.gather, sorted(asked, key=lambda a: (a.model, a.version))
+        gathered = contained(lambda: gather(ordered))
+        return gathered.why if isinstance(gathered, Failure) else gathered
 
     def _reviewed(self, wanted: Mapping[Entrance, set[FactKey[Any]]]) -> Callable[[ModelName], Reviews | str]:
         """Who approved what is declared of a model, looked up for those models where a gate asks."""
@@ -344,10 +372,9 @@ class _Gathering:
             return "what is in no commit yet can have been approved by nobody"
         if self.world.reviews is None:
             return "this command does not look for approvals"
-        try:
-            return self.world.reviews.find(self.rules.base, head, model, self.policy.signers)
-        except ReconcilerError as error:
-            return str(error)
+        find = self.world.reviews.find
+        reviews = contained(lambda: find(self.rules.base, head, model, self.policy.signers))
+        return reviews.why if isinstance(reviews, Failure) else reviews
 
     def _facts(
         self,
@@ -360,8 +387,8 @@ class _Gathering:
         known: dict[FactKey[Any], object] = {}
         unknown: dict[FactKey[Any], str] = {}
         for key in sorted(needs, key=str):
-            value = self._fact(key, entrance, versions, reviewed, now)
-            if isinstance(value, _Unknown):
+            value = contained(partial(self._fact, key, entrance, versions, reviewed, now))
+            if isinstance(value, _Unknown | Failure):
                 unknown[key] = value.why
             else:
                 known[key] = value
@@ -413,14 +440,11 @@ class _Gathering:
         checks = self.world.checks
         if checks is None:
             return _Unknown("this registry has no model files to look at")
-        try:
-            if key == CHECKS:
-                return checks.facts(entrance.model, entrance.candidate, self.policy.signers)
-            if key == PRESENT:
-                return checks.present(entrance.model, entrance.candidate)
-            return checks.loads(entrance.model, entrance.candidate)
-        except ReconcilerError as error:
-            return _Unknown(str(error))
+        if key == CHECKS:
+            return checks.facts(entrance.model, entrance.candidate, self.policy.signers)
+        if key == PRESENT:
+            return checks.present(entrance.model, entrance.candidate)
+        return checks.loads(entrance.model, entrance.candidate)
 
     def _contained(self, branch: str, candidate: "VersionFacts | _Unknown") -> object:
         if isinstance(candidate, _Unknown):

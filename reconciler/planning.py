@@ -1,6 +1,6 @@
 """From manifests and registry to a plan, to its review, and to what has drifted. Reads everything, writes nothing."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import unified_diff
 from typing import TypeAlias
@@ -11,10 +11,12 @@ from reconciler.core.diff import diff
 from reconciler.core.drift import Drift, ModelDrift, judge_drift
 from reconciler.core.evidence import Evidence, Exhibit, Pairing, VersionFacts
 from reconciler.core.gate import Verdict
-from reconciler.core.names import Commit, ModelName, Version
+from reconciler.core.limits import COMPARED_LINES
+from reconciler.core.loosening import changed_parts, consequences, exposures
+from reconciler.core.names import Commit, ModelName, Version, alias_slot
 from reconciler.core.plan import Plan, PlanOptions, build_plan
 from reconciler.core.policy import Policy
-from reconciler.core.review import Base, PolicyNote, Review, Scope, base_of, pairings
+from reconciler.core.review import Base, Note, PolicyNote, Review, Scope, Weight, base_of, pairings
 from reconciler.core.snapshot import Ownership, RegistrySnapshot
 from reconciler.errors import ManifestError, Problem, ReconcilerError, RegistryError, Severity
 from reconciler.judging import NO_RULES, Rules, judge, judge_one, judge_proposed, unguarded
@@ -66,50 +68,124 @@ def make_review(
     doing. Reads the registry once for all of it, and the evidence of moving versions alone.
     """
     desired = declaration.desired
-    notes: list[str] = []
+    notes: list[Note] = []
     before = None if base is None else _before(world, base, ref, notes)
     states = [desired] if before is None else [desired, before]
     snapshot = _snapshot(world, options, *states)
     plan = judge(world, build_plan(desired, snapshot, options), snapshot, desired, rules)
     if fault := rewind_fault(world, plan.revision.commit, applied_before(plan)):
-        notes.append(f"An apply would be refused: {fault}")
+        notes.append(Note(f"An apply would be refused: {fault}", Weight.REFUSAL))
     return Review(
         plan=plan,
         registry=world.registry.uri,
         evidence=gather(world, pairings(plan, snapshot, scope), snapshot) if scope is not Scope.NONE else None,
         base=None if base is None or before is None else _pending(base, before, snapshot, options),
-        notes=(*notes, *unguarded(plan, snapshot, rules)),
-        policy=_policy_told(rules, judge_proposed(world, plan, snapshot, desired, rules)),
+        notes=(
+            *notes,
+            *_owners_changed(rules, desired),
+            *_tags_dropped(rules, desired),
+            *([] if before is None else _gates_dropped(before, desired)),
+            *(Note(text, Weight.UNGUARDED) for text in unguarded(plan, snapshot, rules)),
+        ),
+        policy=_policy_note(rules, plan, snapshot, desired, judge_proposed(world, plan, snapshot, desired, rules)),
     )
 
 
-def _policy_told(rules: Rules, proposed: tuple[Verdict, ...]) -> PolicyNote | None:
-    """Which rules judged, and what would be different under those that the change proposes."""
-    standing = rules.policy
-    if rules.proposed is None and not standing.rules:
-        return None
-    difference: list[str] = []
-    if rules.proposed is not None:
-        lines = (standing.text.splitlines(), rules.proposed.text.splitlines())
-        difference = list(unified_diff(*lines, f"standing {standing.path}", "proposed", lineterm="", n=1))
-    return PolicyNote(standing.path, standing.commit, tuple(difference), proposed)
+def _owners_changed(rules: Rules, desired: DesiredState) -> tuple[Note, ...]:
+    """One note for all models whose owners the change edits: they say who may approve what comes after it."""
+    changed = [
+        f"{name} ({_names(before)} -> {_names(after)})"
+        for name, before in sorted(rules.owners.items())
+        if (manifest := desired.models.get(name)) is not None
+        and (after := manifest.owners.value if manifest.owners else ()) != before
+    ]
+    return (Note(f"This change edits the owners of {_names(changed)}.", Weight.POLICY),) if changed else ()
 
 
-def _before(world: World, base: str, ref: str | None, notes: list[str]) -> DesiredState | None:
+def _tags_dropped(rules: Rules, desired: DesiredState) -> tuple[Note, ...]:
+    """One note for the tags that put models under rules and that the manifests would no longer declare."""
+    selectors = {key for rule in rules.policy.rules for key in rule.tags}
+    dropped = [
+        f"{key} of {name}"
+        for name, tags in sorted(rules.tags.items())
+        for key in sorted(tags.keys() & selectors)
+        if (manifest := desired.models.get(name)) is not None
+        and (key not in manifest.tags or manifest.tags[key].value != tags[key])
+    ]
+    text = f"This change edits tags that put models under rules of the policy: {_names(dropped)}."
+    return (Note(text, Weight.POLICY),) if dropped else ()
+
+
+def _gates_dropped(before: DesiredState, desired: DesiredState) -> tuple[Note, ...]:
+    """One note for the gates that manifests have of their own and would no longer have."""
+    dropped = [
+        f"{guard.name} before {slot} of {name}"
+        for name, manifest in sorted(before.models.items())
+        if (after := desired.models.get(name)) is not None
+        for slot, guards in manifest.gates.items()
+        for guard in guards.value
+        if not any(guard.gate == other.gate for other in (after.gates[slot].value if slot in after.gates else ()))
+    ]
+    text = f"This change edits gates that manifests have of their own: {_names(dropped)}."
+    return (Note(text, Weight.POLICY),) if dropped else ()
+
+
+MOST_NAMED = 5
+
+
+def _names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return f"{', '.join(names[:MOST_NAMED])}{more}" or "nobody"
+
+
+def _policy_note(
+    rules: Rules, plan: Plan, snapshot: RegistrySnapshot, desired: DesiredState, verdicts: tuple[Verdict, ...]
+) -> PolicyNote | None:
+    """Which rules judged, and what would be different under those that the change proposes, by these verdicts."""
+    standing, proposed = rules.policy, rules.proposed
+    if proposed is None:
+        return PolicyNote(standing.path, standing.commit) if standing.rules else None
+    before, after = (policy.text.splitlines()[:COMPARED_LINES] for policy in (standing, proposed))
+    difference = list(unified_diff(before, after, f"standing {standing.path}", "proposed", lineterm="", n=1))
+    unread = sum(max(0, len(policy.text.splitlines()) - COMPARED_LINES) for policy in (standing, proposed))
+    slots = (
+        (name, slot)
+        for name, manifest in sorted(desired.models.items())
+        if name in snapshot.models
+        for slot in (*(s.value for s in manifest.stages if s.active), *map(alias_slot, manifest.aliases))
+    )
+    return PolicyNote(
+        standing.path,
+        standing.commit,
+        (*difference, *([f"… {unread} more lines were not compared"] if unread else [])),
+        verdicts,
+        changed_parts(standing, proposed),
+        consequences((v for model in plan.models for v in model.verdicts), verdicts),
+        exposures(
+            slots,
+            lambda name, slot: rules.guards(standing, snapshot.models[name], slot),
+            lambda name, slot: rules.guards(proposed, snapshot.models[name], slot),
+        ),
+    )
+
+
+def _before(world: World, base: str, ref: str | None, notes: list[Note]) -> DesiredState | None:
     """What was declared where the change left its base; None, with a note, where that cannot be read."""
     fork = world.source.fork(base, ref)
     if fork.behind:
-        notes.append(
+        text = (
             f"{base} has {fork.behind} newer {'commit' if fork.behind == 1 else 'commits'}: a merge may do something "
             f"else than is shown here. Merge {base} into this first, or plan the merge commit."
         )
+        notes.append(Note(text, Weight.DOUBT))
     try:
         return declare(world, fork.commit).desired
     except ManifestError as error:
-        notes.append(
+        text = (
             f"The manifests of {short(fork.commit)} on {base} cannot be read, so drift is not told apart from this "
             f"change: {error.problems[0]}"
         )
+        notes.append(Note(text, Weight.DOUBT))
         return None
 
 

@@ -316,6 +316,22 @@ class Clock(Protocol):
         ...
 
 
+class OverBudgetError(BaseException):
+    """Some work took too much processor time. No `Exception`: what a gate catches must not keep it going."""
+
+
+class Stopwatch(Protocol):
+    """Processor time, and an end to what takes too much of it."""
+
+    def spent(self) -> float:
+        """The seconds that this thread, and processes that it waited for, have taken so far."""
+        ...
+
+    def stopping(self, seconds: float) -> AbstractContextManager[None]:
+        """Raises OverBudgetError in the block once this thread has taken so many seconds more."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """All that is outside, handed to the pipeline. `lock` is None by the explicit choice of the user alone."""
@@ -329,3 +345,4 @@ class World:
     reviews: Reviewers | None = None
     checks: Checks | None = None
     benches: Benches | None = None
+    stopwatch: Stopwatch | None = None

@@ -85,6 +85,7 @@ def open_world(
     from reconciler.adapters.mlflow_evidence import MlflowEvidence
     from reconciler.adapters.mlflow_registry import MlflowRegistry
     from reconciler.adapters.reviewers import GitAndForge
+    from reconciler.adapters.stopwatch import ProcessorStopwatch
 
     said = _policy_settings(settings, base, ref)
     folder = settings.manifests or Path(said.manifests or "manifests")
@@ -106,6 +107,7 @@ def open_world(
         GitAndForge(source, parse, forge),
         checks,
         checks,
+        ProcessorStopwatch(),
     )
 
 
