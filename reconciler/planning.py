@@ -3,22 +3,23 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import unified_diff
+from functools import partial
 from typing import TypeAlias
 
 from reconciler.core.changes import Claim, Release
 from reconciler.core.desired import DesiredState, Manifest, expired, resolve
 from reconciler.core.diff import diff
-from reconciler.core.drift import Drift, ModelDrift, judge_drift
-from reconciler.core.evidence import Evidence, Exhibit, Pairing, VersionFacts
+from reconciler.core.drift import Drift, DriftStatus, ModelDrift, judge_drift
+from reconciler.core.evidence import Evidence, Exhibit, Missing, Pairing, VersionFacts, compare
 from reconciler.core.gate import Verdict
 from reconciler.core.limits import COMPARED_LINES
 from reconciler.core.loosening import changed_parts, consequences, exposures
-from reconciler.core.names import Commit, ModelName, Version, alias_slot
+from reconciler.core.names import Commit, ModelName, Version, alias_slot, plain
 from reconciler.core.plan import Plan, PlanOptions, build_plan
 from reconciler.core.policy import Policy
 from reconciler.core.review import Base, Note, PolicyNote, Review, Scope, Weight, base_of, pairings
-from reconciler.core.snapshot import Ownership, RegistrySnapshot
-from reconciler.errors import ManifestError, Problem, ReconcilerError, RegistryError, Severity
+from reconciler.core.snapshot import ModelSnapshot, Ownership, RegistrySnapshot
+from reconciler.errors import Failure, ManifestError, Problem, ReconcilerError, Severity, contained
 from reconciler.judging import NO_RULES, Rules, judge, judge_one, judge_proposed, unguarded
 from reconciler.ports import Asked, Relation, SourceFile, Wanted, World
 
@@ -219,10 +220,10 @@ def gather(world: World, moving: Iterable[Pairing], snapshot: RegistrySnapshot) 
     whole = {(e.model, v) for e in moving for v in (e.candidate, e.incumbent) if v is not None}
     brief = {(e.model, v) for e, versions in courses.items() for v in versions} - whole
     asked = [*(Asked(*key) for key in sorted(whole)), *(Asked(*key, brief=True) for key in sorted(brief))]
-    try:
-        found = world.evidence.gather(asked)
-    except RegistryError as error:
-        return Evidence(read_at, trouble=str(error))
+    gather = world.evidence.gather
+    found = contained(lambda: gather(asked))
+    if isinstance(found, Failure):
+        return Evidence(read_at, trouble=found.why)
     facts = {(a.model, a.version): f for a, f in found.items()}
 
     def of(model: ModelName, version: Version) -> VersionFacts:
@@ -231,15 +232,30 @@ def gather(world: World, moving: Iterable[Pairing], snapshot: RegistrySnapshot) 
     return Evidence(
         read_at,
         tuple(
-            Exhibit(
-                pairing,
-                of(pairing.model, pairing.candidate),
-                None if pairing.incumbent is None else of(pairing.model, pairing.incumbent),
-                tuple(of(pairing.model, version) for version in versions),
+            _comparable(
+                Exhibit(
+                    pairing,
+                    of(pairing.model, pairing.candidate),
+                    None if pairing.incumbent is None else of(pairing.model, pairing.incumbent),
+                    tuple(of(pairing.model, version) for version in versions),
+                )
             )
             for pairing, versions in courses.items()
         ),
     )
+
+
+def _comparable(exhibit: Exhibit) -> Exhibit:
+    """The exhibit, if it can be made sense of; or one that says why there is none: every rendering compares it."""
+    compared = contained(lambda: compare(exhibit.candidate, exhibit.incumbent))
+    if not isinstance(compared, Failure):
+        return exhibit
+
+    def unread(facts: VersionFacts) -> VersionFacts:
+        return VersionFacts(facts.model, facts.version, missing=(Missing("version", plain(compared.why)),))
+
+    old = exhibit.incumbent
+    return Exhibit(exhibit.pairing, unread(exhibit.candidate), None if old is None else unread(old))
 
 
 def _course(pairing: Pairing, snapshot: RegistrySnapshot) -> tuple[Version, ...]:
@@ -332,15 +348,25 @@ def find_drift(world: World, ref: str) -> Drift:
     applied: dict[Commit, DesiredState | str] = {}
     models: list[ModelDrift] = []
     for name in sorted(desired.models.keys() | {n for n, live in snapshot.models.items() if live.owned_by(repository)}):
-        live = snapshot.models.get(name)
-        now = diff(desired.models.get(name), live, desired.revision, name=name)
-        if not now.proposals and not now.blocked:
-            models.append(ModelDrift(name))
-            continue
-        owned = live.owned_by(repository) if live else None
-        last = None if owned is None or owned.commit is None else _applied(world, owned.commit, desired, applied)
-        models.append(judge_drift(now, last, live))
+        drift = contained(partial(_drift_of, world, desired, name, snapshot.models.get(name), applied))
+        unknown = isinstance(drift, Failure)
+        models.append(ModelDrift(name, DriftStatus.UNKNOWN, why=drift.why) if unknown else drift)
     return Drift(desired.revision, world.registry.uri, tuple(models))
+
+
+def _drift_of(
+    world: World,
+    desired: DesiredState,
+    name: ModelName,
+    live: ModelSnapshot | None,
+    applied: dict[Commit, DesiredState | str],
+) -> ModelDrift:
+    now = diff(desired.models.get(name), live, desired.revision, name=name)
+    if not now.proposals and not now.blocked:
+        return ModelDrift(name)
+    owned = live.owned_by(desired.revision.repository) if live else None
+    last = None if owned is None or owned.commit is None else _applied(world, owned.commit, desired, applied)
+    return judge_drift(now, last, live)
 
 
 def _applied(

@@ -290,6 +290,13 @@ class Forge(Protocol):
         """
         ...
 
+    def withdraw(self, write: Callable[[str], str]) -> None:
+        """
+        Put what `write` makes of a key in the place of every comment of ours with that key under the change request,
+        but for those of the commit that the job runs for: they may be another job's.
+        """
+        ...
+
     def reviewed(self, commit: Commit, key: str) -> str | None:
         """
         The body of that comment under the change request by which `commit` came to be, or None: a commit that was

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from reconciler.core.limits import FILE_BYTES
 from reconciler.errors import Location, Problem
 from reconciler.ports import SourceFile
 
@@ -32,12 +33,18 @@ def files_below(paths: Iterable[Path], root: Path) -> tuple[tuple[SourceFile, ..
                 problems.append(leads_out(name))
                 continue
             try:
-                files[name] = SourceFile(name, file.read_bytes())
+                files[name] = SourceFile(name, beginning(file))
             except OSError as error:
                 problems.append(
                     Problem(Location(name), "unreadable-file", f"{error.strerror or error}.", "Make it readable.")
                 )
     return tuple(files[name] for name in sorted(files)), tuple(problems)
+
+
+def beginning(path: Path) -> bytes:
+    """A file, or of one that is larger than we read, one byte more than that."""
+    with path.open("rb") as file:
+        return file.read(FILE_BYTES + 1)
 
 
 def _manifests_in(folder: Path) -> Iterator[Path]:

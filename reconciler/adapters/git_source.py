@@ -9,8 +9,9 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from reconciler.adapters.files import SUFFIXES, files_below, leads_out, link_to_folder
+from reconciler.adapters.files import SUFFIXES, beginning, files_below, leads_out, link_to_folder
 from reconciler.core.desired import Revision
+from reconciler.core.limits import FILE_BYTES
 from reconciler.core.names import Commit, RepositoryId
 from reconciler.errors import Problem, ReconcilerError
 from reconciler.ports import Checkout, Fork, Relation, SourceFile
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 SYMLINK_MODE = 0o120000
 MOST_SYMLINK_HOPS = 8
+MOST_LINK = 4096
 
 _FULL_NAME = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
@@ -68,14 +70,14 @@ class GitSource:
             found = self.top / path
             if found.is_symlink() or (found.exists() and not found.is_file()):
                 raise _no_plain_file(path)
-            return SourceFile(path, found.read_bytes()) if found.exists() else None
+            return SourceFile(path, beginning(found)) if found.exists() else None
         try:
             entry: Any = self._named(ref).tree / path
         except KeyError:
             return None
         if entry.type != "blob" or stat.S_IFMT(entry.mode) == SYMLINK_MODE:
             raise _no_plain_file(path)
-        return SourceFile(path, entry.data_stream.read())
+        return SourceFile(path, entry.data_stream.read(FILE_BYTES + 1))
 
     def contains_commit(self, commit: str, branch: str) -> bool | None:
         """The branch is the remote's, as far as it was fetched, or else the local one. None: git cannot tell."""
@@ -245,14 +247,14 @@ class _TreeReader:
             elif found is None:
                 problems.extend([leads_out(str(path))] if named else [])
             elif named:
-                files.append(SourceFile(str(path), found.data_stream.read()))
+                files.append(SourceFile(str(path), found.data_stream.read(FILE_BYTES + 1)))
         return tuple(sorted(files, key=lambda file: file.path)), tuple(problems)
 
     def _followed(self, path: PurePosixPath, entry: Any) -> Any:
         for _ in range(MOST_SYMLINK_HOPS):
             if entry.type == "tree" or stat.S_IFMT(entry.mode) != SYMLINK_MODE:
                 return entry
-            target: str = entry.data_stream.read().decode("utf-8", "replace")
+            target: str = entry.data_stream.read(MOST_LINK).decode("utf-8", "replace")
             inside = os.path.normpath(path.parent / target)
             if target.startswith("/") or inside.startswith(".."):
                 return None

@@ -13,7 +13,7 @@ from typing import Any
 
 from reconciler.core.gate import CheckRecord
 from reconciler.core.names import MAX_TAG_VALUE, OUR_TAG_PREFIX, ModelName, Version
-from reconciler.core.records import as_object, as_text, compact
+from reconciler.core.records import as_object, as_text, compact, read_record
 
 CHECK_TAG_PREFIX = f"{OUR_TAG_PREFIX}check."
 CHECK_NAME_PATTERN = r"^[A-Za-z0-9](?:[.]?[A-Za-z0-9_-]){0,99}$"
@@ -153,7 +153,7 @@ def decode_record(key: str, text: str) -> Recorded | None:
     strict, so that nothing can be added to a record that its signature does not cover.
     """
     try:
-        told = as_object(json.loads(text, object_pairs_hook=_without_doubles))
+        told = read_record(text, _without_doubles)
         if told.keys() ^ _KEYS or _count(told["format"]) != 1:
             return None
         seal = None if told["signature"] is None else _seal(as_object(told["signature"]))
@@ -172,7 +172,7 @@ def decode_record(key: str, text: str) -> Recorded | None:
             seal=seal,
         )
         return record if key == check_tag(record.check) else None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
 
 

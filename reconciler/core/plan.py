@@ -27,7 +27,7 @@ from reconciler.core.desired import DesiredState, Manifest, Revision
 from reconciler.core.diff import Blocker, ModelPlan, Proposal, Reason, diff, leftover
 from reconciler.core.names import ModelName, Stage, Version, alias_slot
 from reconciler.core.snapshot import ModelSnapshot, Ownership, RegistrySnapshot, UnreadableRecord
-from reconciler.errors import BlockedError, ReconcilerError
+from reconciler.errors import BlockedError, Failure, ReconcilerError, contained
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,7 @@ class UnsoundPlanError(BlockedError):
 def build_plan(desired: DesiredState, snapshot: RegistrySnapshot, options: PlanOptions = PlanOptions()) -> Plan:
     """
     The one plan for this desired state and this snapshot, proven by replay. Raises BlockedError where nothing is
-    declared but the registry holds models of ours, and UnsoundPlanError where the proof fails.
+    declared but the registry holds models of ours.
     """
     repository = desired.revision.repository
     orphans = {name for name, live in snapshot.models.items() if live.owned_by(repository)} - desired.models.keys()
@@ -197,8 +197,7 @@ def build_plan(desired: DesiredState, snapshot: RegistrySnapshot, options: PlanO
     models: list[ModelPlan] = []
     for name in names:
         manifest, live = desired.models.get(name), snapshot.models.get(name)
-        model = diff(manifest, live, desired.revision, name=name, adopt=options.adopt)
-        prove(model, manifest, live, desired.revision)
+        model = _proven(manifest, live, desired.revision, name, options)
         if model.proposals or model.blocked:
             models.append(model)
     governed = sum(name in desired.models for name in names)
@@ -210,6 +209,23 @@ def build_plan(desired: DesiredState, snapshot: RegistrySnapshot, options: PlanO
         safeties=tuple(_mass_change(models, governed, snapshot, options)),
         fingerprint=fingerprint(snapshot.models.get(model.model) for model in models),
     )
+
+
+def _proven(
+    manifest: Manifest | None, live: ModelSnapshot | None, revision: Revision, name: ModelName, options: PlanOptions
+) -> ModelPlan:
+    """One model's plan, with its proof. Where there is none, that model is blocked, and no other."""
+
+    def made() -> ModelPlan:
+        model = diff(manifest, live, revision, name=name, adopt=options.adopt)
+        prove(model, manifest, live, revision)
+        return model
+
+    model = contained(made)
+    if not isinstance(model, Failure):
+        return model
+    at = None if manifest is None else manifest.model.at
+    return ModelPlan(name, blockers=(Blocker("not-planned", f"{name} cannot be planned: {model.why}.", "", at),))
 
 
 def _refuse_unknown_targets(targets: Iterable[str], known: Set[ModelName]) -> None:

@@ -1,6 +1,5 @@
 """What the registry held at one moment, and the two records of ours that it carries."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
@@ -15,7 +14,7 @@ from reconciler.core.names import (
     Stage,
     Version,
 )
-from reconciler.core.records import as_object, as_text, compact
+from reconciler.core.records import as_commit, as_text, compact, read_record
 
 OWNER_TAG = "reconciler.owner"
 PROVENANCE_TAG = "reconciler.provenance"
@@ -152,7 +151,7 @@ def encode_owner(owner: Ownership) -> str:
 def decode_owner(text: str) -> OwnerRecord:
     """The record in a tag `reconciler.owner`; what cannot be read is kept as it is, never guessed at."""
     try:
-        record = as_object(json.loads(text))
+        record = read_record(text)
         if record["format"] != 1:
             return UnreadableRecord(text)
         commit = record["commit"]
@@ -160,9 +159,9 @@ def decode_owner(text: str) -> OwnerRecord:
             repository=RepositoryId(as_text(record["repository"])),
             stages=tuple(sorted((Stage(s) for s in record["stages"]), key=list(Stage).index)),
             aliases=tuple(sorted(AliasName(as_text(a)) for a in record["aliases"])),
-            commit=None if commit is None else Commit(as_text(commit)),
+            commit=None if commit is None else Commit(as_commit(commit)),
         )
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         return UnreadableRecord(text)
 
 
@@ -193,7 +192,7 @@ def decode_provenance(text: str) -> Provenance:
     nothing is archived because of it.
     """
     try:
-        record = as_object(json.loads(text))
+        record = read_record(text)
         if record["format"] != 1:
             return {}
         slots = cast("dict[str, dict[str, Any]]", record["slots"])
@@ -201,7 +200,7 @@ def decode_provenance(text: str) -> Provenance:
             slot: Placement(
                 slot=slot,
                 repository=RepositoryId(as_text(p["repository"])),
-                commit=None if p["commit"] is None else Commit(as_text(p["commit"])),
+                commit=None if p["commit"] is None else Commit(as_commit(p["commit"])),
                 before=as_text(p["before"]),
                 author=as_text(p["author"]),
                 applied_at=as_text(p["applied_at"]),
@@ -210,7 +209,7 @@ def decode_provenance(text: str) -> Provenance:
             )
             for slot, p in slots.items()
         }
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 

@@ -1,7 +1,8 @@
 """One hostile model costs itself only, and nothing that others write takes more than its share."""
 
+import json
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from threading import Thread
@@ -9,16 +10,27 @@ from typing import Any
 
 import pytest
 
+from reconciler.adapters.mlmodel import read_mlmodel
 from reconciler.adapters.stopwatch import ProcessorStopwatch
+from reconciler.core.changes import Change, TransitionStage
+from reconciler.core.check_record import decode_record
+from reconciler.core.drift import DriftStatus
+from reconciler.core.evidence import Evidence, VersionFacts
 from reconciler.core.gate import Entrance, FactKey, Facts, Guard, Judgement, Ruling, passed
 from reconciler.core.limits import GATE_SECONDS, GATES
+from reconciler.core.names import Commit, ModelName, Version
 from reconciler.core.policy import Policy, Rule
 from reconciler.core.review import Scope
+from reconciler.core.signature import Array, Column, Scalar, Signature
+from reconciler.core.snapshot import UnreadableRecord, decode_owner, decode_provenance
+from reconciler.events import OutcomeStatus
 from reconciler.judging import Rules
-from reconciler.planning import declare, make_review
-from reconciler.ports import OverBudgetError, Stopwatch
+from reconciler.pipeline import ApplyRequest, apply
+from reconciler.planning import declare, find_drift, make_review
+from reconciler.ports import Asked, OverBudgetError, Relation, Stopwatch
+from reconciler.publishing import rendered
 from tests import exhibits
-from tests.build import CHURN, FIRST, SECOND, P, S, have, owns, want
+from tests.build import CHURN, FIRST, SECOND, THIRD, P, S, have, owns, want
 from tests.unit.test_judging import NO, POLICY, YES, guard, plan_of
 from tests.world import Stage, stage
 
@@ -249,3 +261,147 @@ def test_a_broken_gate_is_broken_under_the_proposed_policy_too_and_not_gone() ->
         CHURN: Ruling.UNKNOWN,
         "other": Ruling.PASS,
     }
+
+
+def mlmodel(kind: object) -> bytes:
+    inputs = json.dumps([{"name": "a", "required": True, **kind}])  # pyright: ignore[reportGeneralTypeIssues]
+    return json.dumps({"flavors": {"sklearn": {}}, "signature": {"inputs": inputs, "outputs": None}}).encode()
+
+
+def nested(depth: int) -> dict[str, object]:
+    kind: dict[str, object] = {"type": "string"}
+    for _ in range(depth):
+        kind = {"type": "array", "items": kind}
+    return kind
+
+
+@pytest.mark.parametrize("depth", [64, 449, 450, 900])
+def test_a_signature_that_is_nested_too_deep_is_missing_and_not_compared(depth: int) -> None:
+    file = read_mlmodel(mlmodel(nested(depth)))
+
+    assert file.signature is None
+    assert file.signature_fault in {
+        "the MLmodel file has one whose types are nested more than 64 deep",
+        "the MLmodel file has one that cannot be read",
+    }
+
+
+def test_a_signature_as_deep_as_is_read_can_be_compared_and_shown() -> None:
+    old, new = (read_mlmodel(mlmodel(nested(depth))).signature for depth in (62, 63))
+    name = ModelName("risk-classifier")
+    exhibit = exhibits.exhibit(
+        VersionFacts(name, Version(5), signature=new), VersionFacts(name, Version(4), signature=old)
+    )
+    review = replace(exhibits.one_promotion(), evidence=Evidence(exhibits.NOW, (exhibit,)))
+
+    for form in ("text", "markdown", "html", "json", "github"):
+        assert "breaking" in rendered(review, form, "0123456789ab")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [1e400]}},
+        {"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": ["9" * 5000]}},
+        {"type": "object", "properties": []},
+        {"type": "\ud800"},
+    ],
+    ids=["infinite", "a number of many digits", "no mapping", "half a character"],
+)
+def test_a_signature_of_odd_values_does_not_break_the_file(kind: dict[str, object]) -> None:
+    file = read_mlmodel(mlmodel(kind).replace(b"Infinity", b"1e400"))
+
+    assert file.flavors == {"sklearn": ""}
+
+
+def test_more_columns_than_are_read_are_a_missing_signature() -> None:
+    inputs = json.dumps([{"type": "long"}] * 10_001)
+    file = read_mlmodel(json.dumps({"flavors": {}, "signature": {"inputs": inputs}}).encode())
+
+    assert file.signature_fault == "the MLmodel file has one with 10001 columns; at most 10000 are read"
+
+
+RECORD = '{"format":1,"repository":"x","stages":[],"aliases":[],"commit":%s}'
+
+
+@pytest.mark.parametrize(
+    "commit", ['"\\ud800"', '"--upload-pack=x"', '"HEAD"', '"' + "a" * 39 + '"', '"' + "a" * 40 + '\\n"', '"a\\u0000"']
+)
+def test_a_record_that_names_no_commit_is_unreadable_and_never_reaches_git(commit: str) -> None:
+    fields = '"author":"","applied_at":"","plan":"","repository":"","before":""'
+    placed = '{"format":1,"slots":{"Production":{"commit":%s,' + fields + "}}}"
+
+    assert isinstance(decode_owner(RECORD % commit), UnreadableRecord)
+    assert decode_provenance(placed % commit) == {}
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 99_000, RECORD % f'"{"a" * 100_000}"', '{"a":' * 20_000], ids=["deep", "long", "both"]
+)
+def test_a_record_of_any_size_is_read_quickly_or_not_at_all(text: str) -> None:
+    assert isinstance(decode_owner(text), UnreadableRecord)
+    assert decode_provenance(text) == {}
+    assert decode_record("reconciler.check.bias", text) is None
+
+
+@dataclass
+class Breaks:
+    """Evidence of which one version cannot be compared."""
+
+    def gather(self, asked: Iterable[Asked]) -> Mapping[Asked, VersionFacts]:
+        def facts(one: Asked) -> VersionFacts:
+            kind: Any = Scalar("long")
+            for _ in range(2000 if one.model == CHURN else 1):
+                kind = Array(kind)
+            return VersionFacts(one.model, one.version, signature=Signature(inputs=(Column(str(one.version), kind),)))
+
+        return {one: facts(one) for one in asked}
+
+
+def test_evidence_that_cannot_be_compared_is_missing_for_its_version_alone() -> None:
+    place = two()
+    world = replace(place.world, evidence=Breaks())
+    declared, options = declare(world, "HEAD"), exhibits.PlanOptions()
+
+    review = make_review(world, declared, options, scope=Scope.PRODUCTION, base=None, ref=None)
+
+    assert review.evidence is not None
+    missing = {e.pairing.model: [gap.what for gap in e.candidate.missing] for e in review.evidence.exhibits}
+    assert missing == {CHURN: ["version"], "other": []}
+    assert "RecursionError" in rendered(review, "text", "0123456789ab")
+
+
+def test_a_call_that_breaks_leaves_a_receipt_and_the_other_models_applied() -> None:
+    place = two()
+
+    def before_call(_number: int, change: Change) -> None:
+        if change.model == CHURN and isinstance(change, TransitionStage):
+            raise RecursionError("too deep")
+
+    place.registry.before_call = before_call
+
+    receipt = apply(place.world, ApplyRequest(), place.events.append)
+
+    assert {o.model: o.status for o in receipt.outcomes} == {
+        CHURN: OutcomeStatus.FAILED,
+        "other": OutcomeStatus.APPLIED,
+    }
+    assert "RecursionError: too deep" in receipt.outcomes[0].message
+
+
+def test_a_model_whose_past_breaks_is_unknown_drift_and_the_others_are_told() -> None:
+    place = two()
+    relation = place.history.relation
+
+    def broken(commit: Commit, other: Commit) -> Relation:
+        if commit == THIRD:
+            raise RecursionError("too deep")
+        return relation(commit, other)
+
+    place.history.relation = broken  # pyright: ignore[reportAttributeAccessIssue]  # a git that breaks for one commit
+    place.registry.write(have({1: P, 2: S}, owner=owns(P, commit=THIRD)))
+
+    drift = find_drift(place.world, "HEAD")
+
+    assert {m.model: m.status for m in drift.models}[CHURN] is DriftStatus.UNKNOWN
+    assert len(drift.models) == 2
