@@ -20,6 +20,7 @@ from reconciler.errors import ExitCode, ManifestError, Problem, ReconcilerError,
 if TYPE_CHECKING:
     from reconciler.core.access import Governed
     from reconciler.core.plan import PlanOptions
+    from reconciler.core.review import Review
     from reconciler.judging import Rules
     from reconciler.ports import Forge, World
     from reconciler.publishing import Publication
@@ -57,6 +58,10 @@ def run(arguments: list[str]) -> int:
     except ReconcilerError as error:
         console.say_error(str(error))
         return error.exit_code
+    except SystemExit as error:
+        # A library ended the process, perhaps with 0: what was asked for was not done.
+        console.say_error(f"A library ended the command before it was done ({error.code}).")
+        return ExitCode.ERROR
     except BrokenPipeError:
         # Whoever read our output has seen enough.
         console.deafen()
@@ -336,16 +341,17 @@ def plan(
     """Show what an apply would do, and the evidence for it. Writes nothing to the registry."""
     from reconciler.core.review import Scope
     from reconciler.planning import declare, make_review
-    from reconciler.publishing import rendered
+    from reconciler.publishing import Publication, rendered
     from reconciler.render.text import review_lines
     from reconciler.wiring import LockKind, load_rules
 
-    for path in (out, *(path for _, path in reports)):
-        console.refuse_unwritable(path)
     forge = _forge(publish)
-    world = _world(settings, LockKind.NONE, forge, base=base, ref=ref, policy_ref=settings["policy_ref"])
-    publication = _publication(forge, world, reports)
+    publication = Publication(forge, None, reports)
     try:
+        for path in (out, *(path for _, path in reports)):
+            console.refuse_unwritable(path)
+        world = _world(settings, LockKind.NONE, forge, base=base, ref=ref)
+        publication = _publication(forge, world, reports)
         declaration = declare(world, ref, now=world.clock.now())
         console.show_problems(declaration.warnings, err=True)
         ahead = ref is None and bool(declaration.dirty)
@@ -353,23 +359,33 @@ def plan(
         rules = load_rules(world, revision, base=base, ref=ref, policy_ref=settings["policy_ref"], ahead=ahead)
         options = _options(settings, rules)
         review = make_review(world, declaration, options, scope=Scope(evidence), base=base, ref=ref, rules=rules)
-    except ReconcilerError as error:
+        if form == "text":
+            console.show(review_lines(review))
+        else:
+            click.echo(rendered(review, form, publication.key or ""), nl=False)
+        if out is not None:
+            console.write_file(out, rendered(review, "json", publication.key or ""))
+        _show_notes(review, () if ref is not None else declaration.dirty)
+        publication.review(review, out)
+    except BaseException as error:
+        # Whatever ended it: an older plan must not go on standing as if it were of this commit.
         publication.no_plan(error)
         raise
-    if form == "text":
-        console.show(review_lines(review))
-    else:
-        click.echo(rendered(review, form, publication.key), nl=False)
-    if out is not None:
-        console.write_file(out, rendered(review, "json", publication.key))
-    if ref is None and declaration.dirty:
-        console.note(f"Not in any commit yet, so not to be applied as it is: {', '.join(declaration.dirty)}.")
-    for note in review.notes:
-        console.note(note)
-    publication.review(review, out)
     if review.plan.blocked:
         return ExitCode.BLOCKED
     return ExitCode.CHANGES if review.plan.changes and detailed_exitcode else ExitCode.OK
+
+
+def _show_notes(review: "Review", dirty: Iterable[str]) -> None:
+    from reconciler.core.review import weightiest
+
+    if dirty:
+        console.note(f"Not in any commit yet, so not to be applied as it is: {', '.join(dirty)}.")
+    notes, left = weightiest(review.notes, lambda note: note.weight)
+    for note in notes:
+        console.note(note.text)
+    if left:
+        console.note(f"And {len(left)} more, which `--format json` shows.")
 
 
 def _forge(publish: str) -> "Forge | None":
@@ -686,7 +702,7 @@ def apply(
         confirm=reporter.confirm if asking else None,
         look_up=None
         if forge is None or not expect_reviewed
-        else lambda commit: what_was_reviewed(forge, publication.key, commit),
+        else lambda commit: what_was_reviewed(forge, publication.key or "", commit),
         rules=rules,
         restore=frozenset(restore),
         rewind_to=None if rewind_to is None else world.source.read(rewind_to).revision.commit,

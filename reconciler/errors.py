@@ -1,7 +1,12 @@
 """What can be wrong: problems in manifests, and the few exceptions that end a command."""
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class ExitCode(IntEnum):
@@ -91,3 +96,29 @@ class StaleError(ReconcilerError):
 
 class LockError(ReconcilerError):
     """The lock was not to be had, or was lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why some work on one model came to nothing."""
+
+    why: str
+
+
+def contained(work: Callable[[], T]) -> T | Failure:
+    """
+    What came of some work on one model, or why nothing did: whatever it raises costs that model alone. This is the one
+    place below `cli` that catches every exception.
+    """
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001  # whoever wrote the model may break whatever reads it
+        return Failure(fault_of(error))
+
+
+def fault_of(error: BaseException) -> str:
+    """Why something broke, fit to be shown: our own message, or the kind of an error and what it says, without URLs."""
+    if isinstance(error, ReconcilerError):
+        return str(error)
+    said = re.sub(r"\S*://\S*", "…", str(error)[:1000]).strip()
+    return f"{type(error).__name__}: {said[:200]}" if said else type(error).__name__

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
+from reconciler.budget import Budget, Share
 from reconciler.core.approval import counted, eligible
 from reconciler.core.changes import SetAlias, simulate_all
 from reconciler.core.desired import DesiredState, Hold, Manifest
@@ -30,6 +32,7 @@ from reconciler.core.gate import (
     Kind,
     ModelFacts,
     Override,
+    Ruling,
     Verdict,
     judge_guard,
 )
@@ -40,7 +43,7 @@ from reconciler.core.plan import Plan, PlanOptions
 from reconciler.core.policy import Policy
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot
 from reconciler.core.stays import stay_in
-from reconciler.errors import ReconcilerError, RegistryError
+from reconciler.errors import Failure, contained
 from reconciler.gates.approvals import Approvals
 from reconciler.ports import Asked, Reviews, World
 from reconciler.trust import Trunk
@@ -133,6 +136,10 @@ class _Case:
     change: _Change
     latest: _Change
 
+    def restrained(self, share: Share) -> "_Case":
+        """The same, with gates that cost their model alone."""
+        return replace(self, guards=share.restrained(self.guards))
+
 
 def judge(world: World, plan: Plan, snapshot: RegistrySnapshot, desired: DesiredState, rules: Rules) -> Plan:
     """
@@ -180,32 +187,49 @@ def judge_proposed(
     """What the policy would say that the change under review proposes; it decides nothing yet."""
     if rules.proposed is None:
         return ()
-    judged = _judged(world, plan, snapshot, desired, rules, rules.proposed)
-    return tuple(verdict for model in judged.models for verdict in model.verdicts)
+    # Without the verdicts of the rules that stand: they would keep the models that they refuse from being judged.
+    bare = replace(plan, models=tuple(replace(model, verdicts=()) for model in plan.models))
+    judged = _judged(world, bare, snapshot, desired, rules, rules.proposed)
+    verdicts: list[Verdict] = []
+    for model, now in zip(judged.models, plan.models, strict=True):
+        # What cannot be judged is not unguarded.
+        lost = () if model.blockers == now.blockers else now.verdicts
+        verdicts.extend(replace(v, ruling=Ruling.UNKNOWN, sentence=model.blockers[0].message, note="") for v in lost)
+        verdicts.extend(model.verdicts)
+    return tuple(verdicts)
 
 
 def _judged(
     world: World, plan: Plan, snapshot: RegistrySnapshot, desired: DesiredState, rules: Rules, policy: Policy | None
 ) -> Plan:
-    cases = {
-        model.model: tuple(
-            _cases(rules, model, snapshot.models.get(model.model), desired.models.get(model.model), plan, policy)
-        )
-        for model in plan.models
-        if not model.blockers
-    }
-    facts = _Gathering(world, snapshot, desired, plan).gather([c for group in cases.values() for c in group])
-    models: list[ModelPlan] = []
-    for model in plan.models:
+    budget = Budget(world.stopwatch)
+
+    def cases_of(model: ModelPlan) -> tuple[_Case, ...]:
+        live, manifest, share = snapshot.models.get(model.model), desired.models.get(model.model), budget.share()
+        return tuple(case.restrained(share) for case in _cases(rules, model, live, manifest, plan, policy))
+
+    cases = {model.model: contained(partial(cases_of, model)) for model in plan.models if not model.blockers}
+    groups = {name: group for name, group in cases.items() if not isinstance(group, Failure)}
+    facts = _Gathering(world, snapshot, desired, plan).gather([c for group in groups.values() for c in group])
+
+    def judged(model: ModelPlan) -> ModelPlan:
         live, manifest = snapshot.models.get(model.model), desired.models.get(model.model)
-        models.append(
-            replace(
-                model,
-                verdicts=tuple(facts.verdicts(cases.get(model.model, ()))),
-                guarded=frozenset(e.slot for e in model.entrances if is_guarded(rules, live, manifest, e.slot)),
-            )
-        )
-    return replace(plan, models=tuple(models))
+        group = cases.get(model.model, ())
+        if isinstance(group, Failure):
+            return replace(model, blockers=(_broken(model.model, group),))
+        verdicts = contained(lambda: tuple(facts.verdicts(group)))
+        if isinstance(verdicts, Failure):
+            return replace(model, blockers=(_broken(model.model, verdicts),))
+        guarded = frozenset(e.slot for e in model.entrances if is_guarded(rules, live, manifest, e.slot))
+        return replace(model, verdicts=verdicts, guarded=guarded)
+
+    return replace(plan, models=tuple(map(judged, plan.models)))
+
+
+def _broken(name: ModelName, failure: Failure) -> Blocker:
+    """A model that cannot be judged. The others are."""
+    why = f"What {name} would bring into its slots could not be judged: {failure.why}."
+    return Blocker("not-judged", why, "Correct what it says of itself in the registry, or report this.")
 
 
 def judge_one(
@@ -216,8 +240,9 @@ def judge_one(
     entering = tuple(entrance_of(live, slot, version, past) for slot in _guarded_slots(rules.policy, live, manifest))
     model = ModelPlan(live.name, entrances=entering)
     plan = Plan(desired.revision, PlanOptions(), (model,), 1)
+    share = Budget(world.stopwatch).share()
     snapshot = RegistrySnapshot({live.name: live})
-    cases = tuple(_cases(rules, model, live, manifest, plan, None))
+    cases = tuple(case.restrained(share) for case in _cases(rules, model, live, manifest, plan, None))
     return tuple(_Gathering(world, snapshot, desired, plan).gather(cases).verdicts(cases))
 
 
@@ -405,10 +430,9 @@ class _Gathering:
             return {}
         if self.world.evidence is None:
             return "this registry has no evidence to show"
-        try:
-            return self.world.evidence.gather(sorted(asked, key=lambda a: (a.model, a.version)))
-        except RegistryError as error:
-            return str(error)
+        gather, ordered = self.world.evidence.gather, sorted(asked, key=lambda a: (a.model, a.version))
+        gathered = contained(lambda: gather(ordered))
+        return gathered.why if isinstance(gathered, Failure) else gathered
 
     def _reviews_of(self, case: _Case, change: _Change) -> Reviews | str:
         """Who approved what a change declares of a model, looked up for those models where a gate asks."""
@@ -418,14 +442,14 @@ class _Gathering:
         return self.reviews[key]
 
     def _found(self, change: _Change, model: ModelName, signers: str) -> Reviews | str:
-        if change.head is None:
+        head = change.head
+        if head is None:
             return "what is in no commit yet can have been approved by nobody"
         if self.world.reviews is None:
             return "this command does not look for approvals"
-        try:
-            return self.world.reviews.find(change.base, change.head, model, signers)
-        except ReconcilerError as error:
-            return str(error)
+        find = self.world.reviews.find
+        reviews = contained(lambda: find(change.base, head, model, signers))
+        return reviews.why if isinstance(reviews, Failure) else reviews
 
     def _facts(
         self,
@@ -438,8 +462,8 @@ class _Gathering:
         known: dict[FactKey[Any], object] = {}
         unknown: dict[FactKey[Any], str] = {}
         for key in sorted(needs, key=str):
-            value = self._fact(key, case, change, versions, now)
-            if isinstance(value, _Unknown):
+            value = contained(partial(self._fact, key, case, change, versions, now))
+            if isinstance(value, _Unknown | Failure):
                 unknown[key] = value.why
             else:
                 known[key] = value
@@ -492,14 +516,11 @@ class _Gathering:
         checks = self.world.checks
         if checks is None:
             return _Unknown("this registry has no model files to look at")
-        try:
-            if key == CHECKS:
-                return checks.facts(entrance.model, entrance.candidate, signers)
-            if key == PRESENT:
-                return checks.present(entrance.model, entrance.candidate)
-            return checks.loads(entrance.model, entrance.candidate)
-        except ReconcilerError as error:
-            return _Unknown(str(error))
+        if key == CHECKS:
+            return checks.facts(entrance.model, entrance.candidate, signers)
+        if key == PRESENT:
+            return checks.present(entrance.model, entrance.candidate)
+        return checks.loads(entrance.model, entrance.candidate)
 
     def _contained(self, branch: str, candidate: "VersionFacts | _Unknown") -> object:
         if isinstance(candidate, _Unknown):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from threading import Event as Flag
 from typing import TypeAlias
 
@@ -18,10 +19,12 @@ from reconciler.core.records import Seal
 from reconciler.core.snapshot import ModelSnapshot, Ownership, Placement, signed_bytes
 from reconciler.errors import (
     BlockedError,
+    Failure,
     LockError,
     ReconcilerError,
     RegistryError,
     StaleError,
+    contained,
 )
 from reconciler.events import (
     ChangeMade,
@@ -381,7 +384,9 @@ class _Run:
             return
         ready: list[ModelPlan] = []
         for model in planned:
-            decided = self._decide(model, fresh.get(model.model))
+            decided = contained(partial(self._decide, model, fresh.get(model.model)))
+            if isinstance(decided, Failure):
+                decided = Outcome(model.model, OutcomeStatus.FAILED, message=f"Not begun: {decided.why}")
             if isinstance(decided, Outcome):
                 yield decided
             else:
@@ -452,11 +457,10 @@ class _Run:
         for change in model.changes:
             if why := self._lease_lost():
                 return _Tried(model, tuple(made), why)
-            try:
-                self.world.registry.execute(self._stamped(change))
-            except RegistryError as error:
-                # A call that fails like a dead server's may be one model's trouble: the next read tells which it is.
-                return _Tried(model, tuple(made), str(error))
+            # A call that fails like a dead server's may be one model's trouble: the next read tells which it is.
+            failure = contained(lambda change=change: self.world.registry.execute(self._stamped(change)))
+            if isinstance(failure, Failure):
+                return _Tried(model, tuple(made), failure.why)
             made.append(change)
             self.report(ChangeMade(change))
         return _Tried(model, tuple(made))
@@ -490,7 +494,10 @@ class _Run:
             live = dict[ModelName, ModelSnapshot]()
         for t in tried:
             if not t.error:
-                yield self._settle(t, live.get(t.plan.model))
+                settled = contained(partial(self._settle, t, live.get(t.plan.model)))
+                failed = isinstance(settled, Failure)
+                name, made = t.plan.model, t.made
+                yield Outcome(name, OutcomeStatus.FAILED, made, settled.why) if failed else settled
             elif t.made or not self._halted():
                 yield Outcome(t.plan.model, OutcomeStatus.FAILED, t.made, t.error)
             else:

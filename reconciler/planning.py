@@ -1,23 +1,26 @@
 """From manifests and registry to a plan, to its review, and to what has drifted. Reads everything, writes nothing."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import unified_diff
+from functools import partial
 
 from reconciler.core.changes import Claim, Release
 from reconciler.core.desired import DesiredState, Manifest, Revision, expired, resolve
 from reconciler.core.diff import diff
-from reconciler.core.drift import Drift, ModelDrift, judge_drift
-from reconciler.core.evidence import Evidence, Exhibit, Pairing, VersionFacts
+from reconciler.core.drift import Drift, DriftStatus, ModelDrift, judge_drift
+from reconciler.core.evidence import Evidence, Exhibit, Missing, Pairing, VersionFacts, compare
 from reconciler.core.gate import Verdict
 from reconciler.core.likeness import look_alike_notes
-from reconciler.core.names import Commit, ModelName, Version
+from reconciler.core.limits import COMPARED_LINES
+from reconciler.core.loosening import changed_parts, consequences, exposures
+from reconciler.core.names import Commit, ModelName, Version, alias_slot, plain
 from reconciler.core.past import Past
 from reconciler.core.plan import NO_PASTS, Plan, PlanOptions, build_plan
 from reconciler.core.policy import Policy
-from reconciler.core.review import Base, PolicyNote, Review, Scope, base_of, pairings
+from reconciler.core.review import Base, Note, PolicyNote, Review, Scope, Weight, base_of, pairings
 from reconciler.core.snapshot import Ownership, RegistrySnapshot
-from reconciler.errors import ManifestError, Problem, ReconcilerError, RegistryError, Severity
+from reconciler.errors import Failure, ManifestError, Problem, ReconcilerError, Severity, contained
 from reconciler.judging import NO_RULES, Rules, judge, judge_one, judge_proposed, left_behind, rules_of, unguarded
 from reconciler.ports import Asked, ManifestSource, Relation, Wanted, World
 from reconciler.trust import POLICY_PATH, PolicyAt, Trunk
@@ -75,14 +78,14 @@ def make_review(
     doing. Reads the registry once for all of it, and the evidence of moving versions alone.
     """
     desired = declaration.desired
-    notes: list[str] = []
+    notes: list[Note] = []
     before = None if base is None else _before(world, base, ref, notes)
     states = [desired] if before is None else [desired, before]
     snapshot, pasts = with_past(rules, desired, _snapshot(world, options, *states))
     bare = build_plan(desired, snapshot, options, pasts)
     plan = judge(world, bare, snapshot, desired, rules)
     if fault := rewind_fault(world, plan.revision.commit, applied_before(plan)):
-        notes.append(f"An apply would be refused: {fault}")
+        notes.append(Note(f"An apply would be refused: {fault}", Weight.REFUSAL))
     return Review(
         plan=plan,
         registry=world.registry.uri,
@@ -90,41 +93,112 @@ def make_review(
         base=None if base is None or before is None else _pending(base, before, snapshot, options),
         notes=(
             *notes,
-            *unguarded(plan, snapshot, desired, rules),
-            *left_behind(plan, snapshot),
-            *look_alike_notes(snapshot, desired, rules.names, rules.policy),
+            *_owners_changed(rules, desired),
+            *_tags_dropped(rules, desired),
+            *([] if before is None else _gates_dropped(before, desired)),
+            *(Note(text, Weight.UNGUARDED) for text in unguarded(plan, snapshot, desired, rules)),
+            *(Note(text, Weight.DOUBT) for text in left_behind(plan, snapshot)),
+            *(Note(text) for text in look_alike_notes(snapshot, desired, rules.names, rules.policy)),
         ),
-        policy=_policy_told(rules, judge_proposed(world, bare, snapshot, desired, rules)),
+        policy=_policy_note(rules, plan, snapshot, desired, judge_proposed(world, bare, snapshot, desired, rules)),
     )
 
 
-def _policy_told(rules: Rules, proposed: tuple[Verdict, ...]) -> PolicyNote | None:
-    """Which rules judged, and what would be different under those that the change proposes."""
-    standing = rules.policy
-    if rules.proposed is None and not standing.rules:
-        return None
-    difference: list[str] = []
-    if rules.proposed is not None:
-        lines = (standing.text.splitlines(), rules.proposed.text.splitlines())
-        difference = list(unified_diff(*lines, f"standing {standing.path}", "proposed", lineterm="", n=1))
-    return PolicyNote(standing.path, standing.commit, tuple(difference), proposed)
+def _owners_changed(rules: Rules, desired: DesiredState) -> tuple[Note, ...]:
+    """One note for all models whose owners the change edits: they say who may approve what comes after it."""
+    changed = [
+        f"{name} ({_names(before)} -> {_names(after)})"
+        for name, before in sorted(rules.owners.items())
+        if (manifest := desired.models.get(name)) is not None
+        and (after := manifest.owners.value if manifest.owners else ()) != before
+    ]
+    return (Note(f"This change edits the owners of {_names(changed)}.", Weight.POLICY),) if changed else ()
 
 
-def _before(world: World, base: str, ref: str | None, notes: list[str]) -> DesiredState | None:
+def _tags_dropped(rules: Rules, desired: DesiredState) -> tuple[Note, ...]:
+    """One note for the tags that put models under rules and that the manifests would no longer declare."""
+    selectors = {key for rule in rules.policy.rules for key in rule.tags}
+    dropped = [
+        f"{key} of {name}"
+        for name, tags in sorted(rules.tags.items())
+        for key in sorted(tags.keys() & selectors)
+        if (manifest := desired.models.get(name)) is not None
+        and (key not in manifest.tags or manifest.tags[key].value != tags[key])
+    ]
+    text = f"This change edits tags that put models under rules of the policy: {_names(dropped)}."
+    return (Note(text, Weight.POLICY),) if dropped else ()
+
+
+def _gates_dropped(before: DesiredState, desired: DesiredState) -> tuple[Note, ...]:
+    """One note for the gates that manifests have of their own and would no longer have."""
+    dropped = [
+        f"{guard.name} before {slot} of {name}"
+        for name, manifest in sorted(before.models.items())
+        if (after := desired.models.get(name)) is not None
+        for slot, guards in manifest.gates.items()
+        for guard in guards.value
+        if not any(guard.gate == other.gate for other in (after.gates[slot].value if slot in after.gates else ()))
+    ]
+    text = f"This change edits gates that manifests have of their own: {_names(dropped)}."
+    return (Note(text, Weight.POLICY),) if dropped else ()
+
+
+MOST_NAMED = 5
+
+
+def _names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return f"{', '.join(names[:MOST_NAMED])}{more}" or "nobody"
+
+
+def _policy_note(
+    rules: Rules, plan: Plan, snapshot: RegistrySnapshot, desired: DesiredState, verdicts: tuple[Verdict, ...]
+) -> PolicyNote | None:
+    """Which rules judged, and what would be different under those that the change proposes, by these verdicts."""
+    standing, proposed = rules.policy, rules.proposed
+    if proposed is None:
+        return PolicyNote(standing.path, standing.commit) if standing.rules else None
+    before, after = (policy.text.splitlines()[:COMPARED_LINES] for policy in (standing, proposed))
+    difference = list(unified_diff(before, after, f"standing {standing.path}", "proposed", lineterm="", n=1))
+    unread = sum(max(0, len(policy.text.splitlines()) - COMPARED_LINES) for policy in (standing, proposed))
+    slots = (
+        (name, slot)
+        for name, manifest in sorted(desired.models.items())
+        if name in snapshot.models
+        for slot in (*(s.value for s in manifest.stages if s.active), *map(alias_slot, manifest.aliases))
+    )
+    return PolicyNote(
+        standing.path,
+        standing.commit,
+        (*difference, *([f"… {unread} more lines were not compared"] if unread else [])),
+        verdicts,
+        changed_parts(standing, proposed),
+        consequences((v for model in plan.models for v in model.verdicts), verdicts),
+        exposures(
+            slots,
+            lambda name, slot: rules.guards(standing, snapshot.models[name], slot, desired.models[name]),
+            lambda name, slot: rules.guards(proposed, snapshot.models[name], slot, desired.models[name]),
+        ),
+    )
+
+
+def _before(world: World, base: str, ref: str | None, notes: list[Note]) -> DesiredState | None:
     """What was declared where the change left its base; None, with a note, where that cannot be read."""
     fork = world.source.fork(base, ref)
     if fork.behind:
-        notes.append(
+        text = (
             f"{base} has {fork.behind} newer {'commit' if fork.behind == 1 else 'commits'}: a merge may do something "
             f"else than is shown here. Merge {base} into this first, or plan the merge commit."
         )
+        notes.append(Note(text, Weight.DOUBT))
     try:
         return declare(world, fork.commit).desired
     except ManifestError as error:
-        notes.append(
+        text = (
             f"The manifests of {short(fork.commit)} on {base} cannot be read, so drift is not told apart from this "
             f"change: {error.problems[0]}"
         )
+        notes.append(Note(text, Weight.DOUBT))
         return None
 
 
@@ -158,10 +232,10 @@ def gather(world: World, moving: Iterable[Pairing], snapshot: RegistrySnapshot) 
     whole = {(e.model, v) for e in moving for v in (e.candidate, e.incumbent) if v is not None}
     brief = {(e.model, v) for e, versions in courses.items() for v in versions} - whole
     asked = [*(Asked(*key) for key in sorted(whole)), *(Asked(*key, brief=True) for key in sorted(brief))]
-    try:
-        found = world.evidence.gather(asked)
-    except RegistryError as error:
-        return Evidence(read_at, trouble=str(error))
+    gather = world.evidence.gather
+    found = contained(lambda: gather(asked))
+    if isinstance(found, Failure):
+        return Evidence(read_at, trouble=found.why)
     facts = {(a.model, a.version): f for a, f in found.items()}
 
     def of(model: ModelName, version: Version) -> VersionFacts:
@@ -170,15 +244,30 @@ def gather(world: World, moving: Iterable[Pairing], snapshot: RegistrySnapshot) 
     return Evidence(
         read_at,
         tuple(
-            Exhibit(
-                pairing,
-                of(pairing.model, pairing.candidate),
-                None if pairing.incumbent is None else of(pairing.model, pairing.incumbent),
-                tuple(of(pairing.model, version) for version in versions),
+            _comparable(
+                Exhibit(
+                    pairing,
+                    of(pairing.model, pairing.candidate),
+                    None if pairing.incumbent is None else of(pairing.model, pairing.incumbent),
+                    tuple(of(pairing.model, version) for version in versions),
+                )
             )
             for pairing, versions in courses.items()
         ),
     )
+
+
+def _comparable(exhibit: Exhibit) -> Exhibit:
+    """The exhibit, if it can be made sense of; or one that says why there is none: every rendering compares it."""
+    compared = contained(lambda: compare(exhibit.candidate, exhibit.incumbent))
+    if not isinstance(compared, Failure):
+        return exhibit
+
+    def unread(facts: VersionFacts) -> VersionFacts:
+        return VersionFacts(facts.model, facts.version, missing=(Missing("version", plain(compared.why)),))
+
+    old = exhibit.incumbent
+    return Exhibit(exhibit.pairing, unread(exhibit.candidate), None if old is None else unread(old))
 
 
 def _course(pairing: Pairing, snapshot: RegistrySnapshot) -> tuple[Version, ...]:
@@ -280,11 +369,17 @@ def find_drift(world: World, ref: str, rules: Rules) -> Drift:
     places = [pasts[name].place(record.commit) for name, record in owned.items() if name in pasts]
     hints = rules.trunk.hints(snapshot) if rules.trunk else ()
     newest = min((place for place in (*places, *hints) if place is not None), default=None)
-    models: list[ModelDrift] = []
-    for name in sorted(desired.models.keys() | owned.keys()):
+
+    def drift_of(name: ModelName) -> ModelDrift:
         live, past = snapshot.models.get(name), pasts.get(name, Past(repository))
         now = diff(desired.models.get(name), live, desired.revision, name=name, past=pasts.get(name))
-        models.append(judge_drift(now, live, repository, past, newest))
+        return judge_drift(now, live, repository, past, newest)
+
+    models: list[ModelDrift] = []
+    for name in sorted(desired.models.keys() | owned.keys()):
+        drift = contained(partial(drift_of, name))
+        unknown = isinstance(drift, Failure)
+        models.append(ModelDrift(name, DriftStatus.UNKNOWN, why=drift.why) if unknown else drift)
     return Drift(desired.revision, world.registry.uri, tuple(models))
 
 

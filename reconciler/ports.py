@@ -358,6 +358,13 @@ class Forge(Protocol):
         """
         ...
 
+    def withdraw(self, write: Callable[[str], str]) -> None:
+        """
+        Put what `write` makes of a key in the place of every comment of ours with that key under the change request,
+        but for those of the commit that the job runs for: they may be another job's.
+        """
+        ...
+
     def reviewed(self, commit: Commit, key: str) -> str | None:
         """
         The body of that comment under the change request by which `commit` came to be, or None: a commit that was
@@ -384,6 +391,22 @@ class Clock(Protocol):
         ...
 
 
+class OverBudgetError(BaseException):
+    """Some work took too much processor time. No `Exception`: what a gate catches must not keep it going."""
+
+
+class Stopwatch(Protocol):
+    """Processor time, and an end to what takes too much of it."""
+
+    def spent(self) -> float:
+        """The seconds that this thread, and processes that it waited for, have taken so far."""
+        ...
+
+    def stopping(self, seconds: float) -> AbstractContextManager[None]:
+        """Raises OverBudgetError in the block once this thread has taken so many seconds more."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """All that is outside, handed to the pipeline. `lock` is None by the explicit choice of the user alone."""
@@ -399,3 +422,4 @@ class World:
     benches: Benches | None = None
     memory: Memory | None = None
     seals: Seals | None = None
+    stopwatch: Stopwatch | None = None

@@ -1,14 +1,24 @@
 """What a command shows elsewhere than on the terminal: in files, under a change request, on the page of a CI job."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler import console
 from reconciler.core.drift import Drift
 from reconciler.core.review import Review
-from reconciler.errors import BlockedError, ExitCode, LockError, ManifestError, ReconcilerError, StaleError
+from reconciler.errors import (
+    BlockedError,
+    ExitCode,
+    Failure,
+    LockError,
+    ManifestError,
+    Problem,
+    ReconcilerError,
+    StaleError,
+    contained,
+)
 from reconciler.events import Receipt
 from reconciler.ports import Forge
 from reconciler.render import text
@@ -47,21 +57,30 @@ def rendered(review: Review, form: str, key: str) -> str:
             return "".join(f"{text.plain(line)}\n" for line in text.review_lines(review))
 
 
+SUMMARY_LENGTH = 300_000
+"""UTF-16 units of a review on a job's page: of UTF-8's bytes, of which GitHub shows 1 MiB, at most three each."""
+
+
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """Where a command's result goes besides the terminal: `reports` are pairs of a format and a file."""
+    """
+    Where a command's result goes besides the terminal: `reports` are pairs of a format and a file. `key` is None where
+    it is not known which registry and folder the command is for.
+    """
 
     forge: Forge | None
-    key: str
+    key: str | None
     reports: Sequence[tuple[str, Path]] = ()
 
     def review(self, review: Review, saved: Path | None) -> None:
         """A plan: every report, the comment, and the values that later steps may want."""
+        key = self.key or ""
         for form, path in self.reports:
-            console.write_file(path, rendered(review, form, self.key))
+            console.write_file(path, rendered(review, form, key))
         if self.forge is None:
             return
         plan = review.plan
+        self._comment(markdown(review, key, self.forge.comment_limit))
         self.forge.tell(
             {
                 "changes": _told(bool(plan.changes)),
@@ -69,35 +88,45 @@ class Publication:
                 "digest": plan.digest,
                 "plan-path": str(saved or ""),
             },
-            markdown(review, self.key),
+            markdown(review, key, SUMMARY_LENGTH),
         )
-        self._comment(markdown(review, self.key, self.forge.comment_limit))
 
-    def no_plan(self, error: ReconcilerError) -> None:
+    def no_plan(self, error: BaseException) -> None:
         """
-        Why there is no plan. An older one must not go on standing under a change request as if it were of the newest
-        commit.
+        Why there is no plan, whatever ended it. An older one must not go on standing under a change request as if it
+        were of the newest commit. Each place is tried, and what goes wrong with one is only noted: what ended the plan
+        is what the reader needs.
         """
         problems = error.problems if isinstance(error, ManifestError) else ()
+        message = _message(error)
+        self._try(lambda: self._withdraw(message, problems))
         for form, path in self.reports:
             if form == "github":
-                console.write_file(path, problem_annotations(problems))
+                self._try(lambda path=path: console.write_file(path, problem_annotations(problems)))
             elif form == "code-quality":
-                console.write_file(path, code_quality(problems, None))
-        self.refused(error)
-        try:
-            self._comment(no_plan_markdown(self.key, str(error), problems))
-        except ReconcilerError as silent:
-            # What went wrong first is what the reader needs.
-            console.note(str(silent))
+                self._try(lambda path=path: console.write_file(path, code_quality(problems, None)))
+        self._try(lambda: self.refused(error))
 
-    def refused(self, error: ReconcilerError) -> None:
+    def _withdraw(self, message: str, problems: tuple[Problem, ...]) -> None:
+        if self.forge is None:
+            return
+        if self.key is None:
+            self.forge.withdraw(lambda key: no_plan_markdown(key, message, problems))
+        else:
+            self._comment(no_plan_markdown(self.key, message, problems))
+
+    def _try(self, work: Callable[[], None]) -> None:
+        failure = contained(work)
+        if isinstance(failure, Failure):
+            console.note(failure.why)
+
+    def refused(self, error: BaseException) -> None:
         """Why a command ended without doing what it was asked to, for later steps and for the job's page."""
         if self.forge is not None:
-            self.forge.tell({"failure-reason": _reason(error)}, refusal_markdown(str(error)))
+            self.forge.tell({"failure-reason": _reason(error)}, refusal_markdown(_message(error)))
 
     def _comment(self, body: str) -> None:
-        address = None if self.forge is None else self.forge.comment(body, self.key)
+        address = None if self.forge is None or self.key is None else self.forge.comment(body, self.key)
         if address:
             console.say(f"Commented: {address}")
 
@@ -139,7 +168,18 @@ def drift_rendered(drift: Drift, form: str) -> str:
             return "".join(f"{text.plain(line)}\n" for line in text.drift_lines(drift))
 
 
-def _reason(error: ReconcilerError) -> str:
+def _message(error: BaseException) -> str:
+    """What ended a command, for everybody to read: what is no error of ours may quote secrets, and goes to the log."""
+    match error:
+        case ReconcilerError():
+            return str(error)
+        case KeyboardInterrupt():
+            return "The job was interrupted."
+        case _:
+            return f"The command broke down ({type(error).__name__}): see the log of the job."
+
+
+def _reason(error: BaseException) -> str:
     match error:
         case StaleError():
             return "plan-changed"
@@ -149,6 +189,8 @@ def _reason(error: ReconcilerError) -> str:
             return "locked"
         case ManifestError():
             return "invalid-manifests"
+        case KeyboardInterrupt():
+            return "interrupted"
         case _:
             return "error"
 

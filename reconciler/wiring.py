@@ -93,6 +93,7 @@ def open_world(
     from reconciler.adapters.mlflow_registry import MlflowRegistry
     from reconciler.adapters.reviewers import GitAndForge
     from reconciler.adapters.signing import RecordSeals
+    from reconciler.adapters.stopwatch import ProcessorStopwatch
 
     said, folder = _standing_settings(settings, environment, base, ref, policy_ref)
     source = open_source(folder, settings.repository, settings.remote)
@@ -114,8 +115,9 @@ def open_world(
         GitAndForge(source, parse, forge),
         checks,
         checks,
-        memory,
-        RecordSeals(),
+        memory=memory,
+        seals=RecordSeals(),
+        stopwatch=ProcessorStopwatch(),
     )
 
 

@@ -17,9 +17,10 @@ from reconciler.core.evidence import (
     VersionFacts,
 )
 from reconciler.core.gate import Entrance, Ruling, Verdict
+from reconciler.core.loosening import Exposure, consequences
 from reconciler.core.names import Commit, ModelName, RepositoryId, Version
 from reconciler.core.plan import Limits, Plan, PlanOptions, build_plan, effects_of
-from reconciler.core.review import PolicyNote, Review, pending_on
+from reconciler.core.review import Note, PolicyNote, Review, pending_on
 from reconciler.core.signature import Array, Column, Parameter, Scalar, Signature, Tensor
 from reconciler.core.snapshot import ModelSnapshot
 from reconciler.errors import Location
@@ -220,7 +221,7 @@ def better() -> Review:
             ),
         ),
         base=pending_on("origin/main", Commit("7d41e09c33ab" + "0" * 28), (*effects_of(drift), *effects_of(gone))),
-        notes=("The base is 2 commits ahead of the point where this change left it.",),
+        notes=(Note("The base is 2 commits ahead of the point where this change left it."),),
     )
 
 
@@ -381,7 +382,7 @@ def hostile() -> Review:
         f"{URI}/{NASTY}",
         Evidence(NOW, (exhibit(new, old, f"@{NASTY}", history=(old, new)),), trouble=NASTY),
         base,
-        notes=(NASTY,),
+        notes=(Note(NASTY),),
     )
 
 
@@ -432,5 +433,52 @@ def gated() -> Review:
     return replace(
         review,
         plan=replace(review.plan, models=(replace(model, verdicts=verdicts),)),
-        policy=PolicyNote("reconciler.yaml", Commit("7d41e09c33ab" + "0" * 28), difference, proposed),
+        policy=policy_note(difference, verdicts, proposed),
+    )
+
+
+def policy_note(
+    difference: tuple[str, ...],
+    standing: tuple[Verdict, ...],
+    proposed: tuple[Verdict, ...],
+    *exposed: Exposure,
+) -> PolicyNote:
+    """What is said of a policy whose rules the change edits."""
+    commit = Commit("7d41e09c33ab" + "0" * 28)
+    changed = consequences(standing, proposed)
+    return PolicyNote("reconciler.yaml", commit, difference, proposed, ("rules",), changed, exposed)
+
+
+def unguarded() -> Review:
+    """A change that deletes every rule, beside a promotion that the rules refuse."""
+    review = one_promotion()
+    verdicts = (verdict("soak", Ruling.FAIL, "v5 has been in Staging for 19 h 30 min; 3 days required"),)
+    (model,) = review.plan.models
+    difference = ("--- standing reconciler.yaml", "+++ proposed", "@@ -1,4 +1 @@", "-slots:", *["-  - slot: x"] * 3)
+    bare = [Exposure(ModelName(name), "Production", ("soak", "metric")) for name in ("churn", "risk-classifier")]
+    weak = Exposure(ModelName("fraud"), "@champion", ("metric",), ("soak",), 1)
+    return replace(
+        review,
+        plan=replace(review.plan, models=(replace(model, verdicts=verdicts),)),
+        policy=policy_note(difference, verdicts, (), *bare, weak),
+    )
+
+
+def crowded(count: int = 200) -> Review:
+    """One model that matters, behind many whose records change, and many notes that mean little."""
+    names = [f"a-model-{n:03}" for n in range(count)]
+    plan = plan_of(
+        *((want({S: [1]}, name=name), have({1: S}, name=name)) for name in names),
+        (want({P: [2]}, name="zebra"), have({1: P, 2: S}, owner=owns(P), name="zebra")),
+    )
+    note = "overridden until 2026-06-01 by grace@acme.example (manifests/zebra.yaml:14): new hardware"
+    entrance = Entrance(ModelName("zebra"), Version(2), "Production", Version(1))
+    let_in = Verdict(entrance, "latency", Ruling.OVERRIDDEN, "latency_ms is 21.6, above 20", POLICY, note)
+    models = tuple(replace(m, verdicts=(let_in,)) if m.model == "zebra" else m for m in plan.models)
+    difference = ("--- standing reconciler.yaml", "+++ proposed", *(f"+# {'x' * 250}{n}" for n in range(70)))
+    return Review(
+        replace(plan, models=models),
+        URI,
+        notes=tuple(Note(f"Harmless note {n}.") for n in range(25)),
+        policy=policy_note(difference, (let_in,), (let_in,)),
     )

@@ -13,6 +13,7 @@ from reconciler.adapters.repository import (
     nested,
     on_the_way,
 )
+from reconciler.core.limits import FILE_BYTES
 from reconciler.core.names import has_control_characters
 from reconciler.errors import Location, Problem
 from reconciler.ports import SourceFile
@@ -96,10 +97,16 @@ def _read(file: Path, name: str, root: Path) -> SourceFile | Problem:
     try:
         if file.exists() and not is_plain_file(file):
             return _unreadable(name, "This is no file")
-        data = file.read_bytes()
+        data = beginning(file)
     except OSError as error:
         return _unreadable(name, error.strerror or str(error))
     return content_problem(name, data) or SourceFile(name, data)
+
+
+def beginning(path: Path) -> bytes:
+    """A file, or of one that is larger than we read, one byte more than that."""
+    with path.open("rb") as file:
+        return file.read(FILE_BYTES + 1)
 
 
 def _manifests_in(folder: Path, root: Path, problems: list[Problem]) -> Iterator[Path]:

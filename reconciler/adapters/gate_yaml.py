@@ -41,6 +41,7 @@ from reconciler.adapters.spelling import (
 )
 from reconciler.core.approval import OWNERS
 from reconciler.core.gate import Gate, Guard, Quorum
+from reconciler.core.limits import GATES, WINDOWS
 from reconciler.core.names import MAX_DESCRIPTION, plain
 from reconciler.core.signature import Compatibility
 from reconciler.errors import Location, Problem
@@ -78,6 +79,8 @@ class GateCode(StrEnum):
     UNKNOWN_GATE = "unknown-gate"
     UNKNOWN_GROUP = "unknown-group"
     REFUSED_GATE = "refused-gate"
+    TOO_MANY_GATES = "too-many-gates"
+    TOO_MANY_WINDOWS = "too-many-windows"
 
 
 def _no_fault(_: str) -> str | None:
@@ -491,7 +494,11 @@ def read_entries(entries: Reader, build: GateBuilder, spec: type[GateSpec]) -> t
     """The gates of a list, each judged by itself, and everything wrong with the rest."""
     found: list[Entry] = []
     problems: list[Problem] = []
-    for i in range(len(entries.root)) if isinstance(entries.root, YamlList) else ():
+    count = len(entries.root) if isinstance(entries.root, YamlList) else 0
+    if count > GATES:
+        said = f" has {count} gates; at most {GATES} are asked."
+        problems.append(entries.problem((GATES,), GateCode.TOO_MANY_GATES, said, "Remove the others."))
+    for i in range(min(count, GATES)):
         reader = entries.below(i)
         read, wrong = reader.read(spec)
         problems.extend(_explained(problem, reader, spec) for problem in wrong)
@@ -629,6 +636,11 @@ class _Maker:
     def _freeze(self, spec: FreezeSpec) -> Gate:
         from reconciler.gates.freeze import Freeze, Window
 
+        if len(spec.windows) > WINDOWS:
+            said = f" are {len(spec.windows)}; at most {WINDOWS} are looked at."
+            fix = "Write those that repeat as one."
+            self._wrong(("freeze", "windows", WINDOWS), GateCode.TOO_MANY_WINDOWS, said, fix)
+            return Freeze(())
         windows = tuple(Window(one.start, one.duration, one.timezone) for one in spec.windows)
         for i, window in enumerate(windows):
             if why := window.fault():

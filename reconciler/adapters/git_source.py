@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 from reconciler.adapters.files import (
     DEEPEST,
     SUFFIXES,
+    beginning,
     content_problem,
     files_below,
     leads_out,
@@ -32,6 +33,7 @@ from reconciler.adapters.repository import (
     top_above,
 )
 from reconciler.core.desired import Revision
+from reconciler.core.limits import FILE_BYTES
 from reconciler.core.names import Commit, RepositoryId, plain
 from reconciler.errors import Location, ManifestError, Problem, ReconcilerError
 from reconciler.ports import Checkout, Fork, LineCommit, Relation, SourceFile, Step
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 
 SYMLINK_MODE = 0o120000
 MOST_SYMLINK_HOPS = 8
+MOST_LINK = 4096
 
 STEPS_AT_ONCE = 50
 """How many commits' files are read from git in one call, when history is walked."""
@@ -149,7 +152,7 @@ class GitSource:
             amiss = on_the_way(self.top, PurePosixPath(path).parent)
             if amiss or found.is_symlink() or (found.exists() and not found.is_file()):
                 raise _no_plain_file(path)
-            return SourceFile(path, found.read_bytes()) if found.exists() else None
+            return SourceFile(path, beginning(found)) if found.exists() else None
         entry: Any = self._named(ref).tree
         for part in PurePosixPath(path).parts:
             entries = _entries(entry, PurePosixPath()) if entry.type == "tree" else None
@@ -162,7 +165,7 @@ class GitSource:
                 return None
         if entry.type != "blob" or stat.S_IFMT(entry.mode) == SYMLINK_MODE:
             raise _no_plain_file(path)
-        return SourceFile(path, entry.data_stream.read())
+        return SourceFile(path, entry.data_stream.read(FILE_BYTES + 1))
 
     def contains_commit(self, commit: str, branch: str) -> bool | None:
         """The branch is the remote's, as far as it was fetched, or else the local one. None: git cannot tell."""
@@ -296,7 +299,7 @@ class _TreeReader:
         found, problems = self.found(folder)
         files: list[SourceFile] = []
         for path in sorted(found):
-            data = found[path].data_stream.read()
+            data = found[path].data_stream.read(FILE_BYTES + 1)
             if amiss := content_problem(path, data):
                 problems.append(amiss)
             else:
@@ -379,7 +382,7 @@ class _TreeReader:
         for _ in range(MOST_SYMLINK_HOPS):
             if entry.type == "tree" or stat.S_IFMT(entry.mode) != SYMLINK_MODE:
                 return entry
-            target: str = entry.data_stream.read().decode("utf-8", "replace")
+            target: str = entry.data_stream.read(MOST_LINK).decode("utf-8", "replace")
             inside = os.path.normpath(path.parent / target)
             if target.startswith("/") or inside.startswith(".."):
                 return None

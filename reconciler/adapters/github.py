@@ -85,6 +85,12 @@ class GithubForge:
         place = f"commenting on {self._repository_name}#{number}"
         return self._patiently(place, _WRITE, lambda: self._put_up(number, body, key))
 
+    def withdraw(self, write: Callable[[str], str]) -> None:
+        number = self._pull_request()
+        if number is not None:
+            place = f"withdrawing what was said of {self._repository_name}#{number}"
+            self._patiently(place, _WRITE, lambda: self._withdraw(number, write))
+
     def reviewed(self, commit: str, key: str) -> str | None:
         place = f"looking up how {commit[:12]} came into {self._repository_name}"
         return self._patiently(place, _READ, lambda: self._look_up(commit, key))
@@ -113,6 +119,13 @@ class GithubForge:
             with suppress(_not_found()):
                 other.delete()
         return first.html_url
+
+    def _withdraw(self, number: int, write: Callable[[str], str]) -> None:
+        current = self._environment.get("GITHUB_SHA", "")
+        for comment in self._ours(self._repository().get_issue(number).get_comments(), None):
+            marker = read_marker(comment.body or "")
+            if marker is not None and marker.commit != current and _lines(comment.body) != _lines(write(marker.key)):
+                comment.edit(write(marker.key))
 
     def _look_up(self, commit: str, key: str) -> str | None:
         repository = self._repository()
@@ -188,9 +201,11 @@ class GithubForge:
             "GitHub Actions sets GITHUB_REF; elsewhere, set it to `refs/heads/main`.",
         )
 
-    def _ours(self, comments: "Iterable[IssueComment]", key: str) -> "list[IssueComment]":
-        """The comments with our marker and this key, as far as they are by the author whom we expect."""
-        marked = [c for c in comments if (marker := read_marker(c.body or "")) is not None and marker.key == key]
+    def _ours(self, comments: "Iterable[IssueComment]", key: str | None) -> "list[IssueComment]":
+        """The comments with our marker and this key (None: any), as far as they are by the author whom we expect."""
+        marked = [
+            c for c in comments if (marker := read_marker(c.body or "")) is not None and key in {None, marker.key}
+        ]
         return [comment for comment in marked if self._by_us(comment)]
 
     def _by_us(self, comment: "IssueComment") -> bool:

@@ -106,6 +106,11 @@ class GitlabForge:
         note = self._persist(lambda server: self._put_up(server, project, number, _harmless(body), key))
         return f"{page}/-/merge_requests/{number}#note_{note}"
 
+    def withdraw(self, write: Callable[[str], str]) -> None:
+        if number := self._environment.get("CI_MERGE_REQUEST_IID", ""):
+            project = self._environment.get("CI_MERGE_REQUEST_PROJECT_ID") or self._needed("CI_PROJECT_ID")
+            self._persist(lambda server: self._withdraw(server, project, number, write))
+
     def reviewed(self, commit: Commit, key: str) -> str | None:
         project = self._needed("CI_PROJECT_ID")
         return self._persist(lambda server: self._reviewed(server, project, commit, key))
@@ -145,6 +150,15 @@ class GitlabForge:
             notes.update(ours.number, {"body": body})
         return ours.number
 
+    def _withdraw(self, server: "gitlab.Gitlab", project: str, number: str, write: Callable[[str], str]) -> None:
+        notes = _notes_of(server, project, number)
+        current = self._environment.get("CI_COMMIT_SHA", "")
+        for note in self._ours(server, notes.list(iterator=True, per_page=100), None):
+            marker = read_marker(note.body)
+            body = "" if marker is None else _harmless(write(marker.key))
+            if marker is not None and marker.commit != current and _lines(note.body) != _lines(body):
+                notes.update(note.number, {"body": body})
+
     def _reviewed(self, server: "gitlab.Gitlab", project: str, commit: Commit, key: str) -> str | None:
         lazy = server.projects.get(project, lazy=True)
         requests_of_commit = lazy.commits.get(commit, lazy=True).merge_requests(get_all=True)
@@ -177,13 +191,13 @@ class GitlabForge:
         first = min((number for number, _ in _merged_as(requests_of_commit, commit, branch)), default=None)
         return Reviews() if first is None else _approved(server, project, str(first))
 
-    def _ours(self, server: "gitlab.Gitlab", notes: Any, key: str) -> Iterator[_Note]:
+    def _ours(self, server: "gitlab.Gitlab", notes: Any, key: str | None) -> Iterator[_Note]:
         """Those by the author whom we trust that begin with our marker, the oldest first: of several, it is kept."""
         author = self._environment.get("RECONCILER_COMMENT_AUTHOR", "").removeprefix("@")
         marked = [
             note
             for note in map(_read_note, notes)
-            if not note.system and (marker := read_marker(note.body)) and marker.key == key
+            if not note.system and (marker := read_marker(note.body)) and key in {None, marker.key}
         ]
         user = None if author or not marked else _answer(server.http_get("/user")).get("id")
         for note in sorted(marked, key=lambda note: note.number):

@@ -9,17 +9,18 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import islice
 from typing import TypeAlias, final
 
 import yaml
 
+from reconciler.core import limits
 from reconciler.core.looks import is_unseen
 from reconciler.errors import Location, Problem
 
-MAX_BYTES = 1024 * 1024
-MAX_DEPTH = 20
-MAX_ALIASED = 10_000
-"""How many values the aliases of one document may stand for, all told."""
+MAX_BYTES = limits.FILE_BYTES
+MAX_DEPTH = limits.MANIFEST_NESTING
+MAX_ALIASED = limits.ALIASED_VALUES
 
 
 class YamlCode(StrEnum):
@@ -37,6 +38,9 @@ class YamlCode(StrEnum):
     UNKNOWN_ANCHOR = "unknown-anchor"
     RECURSIVE_ALIAS = "recursive-alias"
     ALIAS_EXPLOSION = "alias-explosion"
+    TOO_MANY_DOCUMENTS = "too-many-documents"
+    TOO_MANY_VALUES = "too-many-values"
+    TOO_MANY_PROBLEMS = "too-many-problems"
 
 
 class Kind(StrEnum):
@@ -111,7 +115,7 @@ def read_documents(path: str, data: bytes, fast: "type[yaml.CSafeLoader] | None"
         yield _refuse(
             Location(path),
             YamlCode.FILE_TOO_LARGE,
-            f"The file has {len(data)} bytes, and at most {MAX_BYTES} are read.",
+            f"The file has more than {MAX_BYTES} bytes.",
             "Split it: a model's declaration may be spread over several files.",
         )
         return
@@ -130,13 +134,23 @@ def read_documents(path: str, data: bytes, fast: "type[yaml.CSafeLoader] | None"
             "Save the file as UTF-8.",
         )
         return
-    line = 0
-    for part in _split(text):
-        hidden = tuple(_control_characters(path, line, part))
+    line, values = 0, _Count()
+    for number, part in enumerate(_split(text)):
+        if number > limits.DOCUMENTS:
+            yield _refuse(
+                Location(path, line + 1, 1),
+                YamlCode.TOO_MANY_DOCUMENTS,
+                f"The file has more than {limits.DOCUMENTS} documents.",
+                "Split it: a model's declaration may be spread over several files.",
+            )
+            return
+        hidden = tuple(islice(_control_characters(path, line, part), limits.PROBLEMS))
         if hidden:
             yield Document(None, hidden)
         else:
-            yield from _read_part(path, line, part, fast)
+            yield from _read_part(path, line, part, fast, values)
+        if values.full:
+            return
         line += part.count("\n")
 
 
@@ -191,12 +205,20 @@ def _refuse(at: Location, code: YamlCode, message: str, fix: str) -> Document:
     return Document(None, (Problem(at, code, message, fix),))
 
 
-def _read_part(path: str, line: int, text: str, fast: "type[yaml.CSafeLoader] | None") -> Iterator[Document]:
+def _read_part(
+    path: str, line: int, text: str, fast: "type[yaml.CSafeLoader] | None", values: "_Count"
+) -> Iterator[Document]:
     if fast is not None and not _READ_DIFFERENTLY.search(text):
+        before = values.number
         with suppress(yaml.YAMLError, _RefusedError):
-            yield from list(_Composer(path, line).documents(yaml.parse(text, fast)))
+            yield from list(_Composer(path, line, values).documents(yaml.parse(text, fast)))
             return
-    composer = _Composer(path, line)
+        if values.full:
+            # The other parser, which is twenty times as slow, would come to the same end.
+            yield Document(None, (_too_many_values(Location(path, line + 1, 1)),))
+            return
+        values.number = before
+    composer = _Composer(path, line, values)
     loader = yaml.SafeLoader(text)
     try:
         yield from composer.documents(_events(loader))
@@ -263,9 +285,9 @@ def _syntax_fix(text: str, index: int, said: str) -> str:
 class _RefusedError(Exception):
     """Ends the reading of a document."""
 
-    def __init__(self, at: Location, code: YamlCode, message: str, fix: str) -> None:
-        super().__init__(message)
-        self.problem = Problem(at, code, message, fix)
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
 
 
 @dataclass(slots=True)
@@ -280,6 +302,26 @@ class _Open:
 
 
 @dataclass(slots=True)
+class _Count:
+    """The values of a file so far, in all of its documents."""
+
+    number: int = 0
+
+    @property
+    def full(self) -> bool:
+        return self.number > limits.VALUES
+
+
+def _too_many_values(at: Location) -> Problem:
+    return Problem(
+        at,
+        YamlCode.TOO_MANY_VALUES,
+        f"The file has more than {limits.VALUES} values.",
+        "Split it: a model's declaration may be spread over several files.",
+    )
+
+
+@dataclass(slots=True)
 class _Composer:
     """
     Events → documents. Not PyYAML's own composer: that one calls itself for every level and would let the text decide
@@ -288,6 +330,7 @@ class _Composer:
 
     path: str
     line: int
+    values: _Count = field(default_factory=_Count)
     problems: list[Problem] = field(default_factory=list[Problem])
     open: list[_Open] = field(default_factory=list[_Open])
     anchors: dict[str, tuple[YamlValue, int] | None] = field(
@@ -338,10 +381,12 @@ class _Composer:
         at = self._at(event)
         if len(self.open) >= MAX_DEPTH:
             raise _RefusedError(
-                at,
-                YamlCode.TOO_DEEP,
-                f"Lists and mappings are nested more than {MAX_DEPTH} deep here.",
-                "Close the brackets that are open; a manifest is four deep.",
+                Problem(
+                    at,
+                    YamlCode.TOO_DEEP,
+                    f"Lists and mappings are nested more than {MAX_DEPTH} deep here.",
+                    "Close the brackets that are open; a manifest is four deep.",
+                )
             )
         value, tag = (
             (YamlMap(at), "tag:yaml.org,2002:map")
@@ -364,31 +409,40 @@ class _Composer:
         at, name = self._at(event), event.anchor or ""
         if name not in self.anchors:
             raise _RefusedError(
-                at,
-                YamlCode.UNKNOWN_ANCHOR,
-                f"`*{shown(name)}` refers to an anchor that this document does not have above this line.",
-                f"Put `&{shown(name)}` before the value that is meant, or quote a text that begins with `*`.",
+                Problem(
+                    at,
+                    YamlCode.UNKNOWN_ANCHOR,
+                    f"`*{shown(name)}` refers to an anchor that this document does not have above this line.",
+                    f"Put `&{shown(name)}` before the value that is meant, or quote a text that begins with `*`.",
+                )
             )
         target = self.anchors[name]
         if target is None:
             raise _RefusedError(
-                at,
-                YamlCode.RECURSIVE_ALIAS,
-                f"`*{shown(name)}` stands inside the very value that it refers to.",
-                "Write the value out.",
+                Problem(
+                    at,
+                    YamlCode.RECURSIVE_ALIAS,
+                    f"`*{shown(name)}` stands inside the very value that it refers to.",
+                    "Write the value out.",
+                )
             )
         value, size = target
         self.aliased += size
         if self.aliased > MAX_ALIASED:
             raise _RefusedError(
-                at,
-                YamlCode.ALIAS_EXPLOSION,
-                f"With `*{shown(name)}` the aliases of this document stand for more than {MAX_ALIASED} values.",
-                "Write the values out, or leave them away.",
+                Problem(
+                    at,
+                    YamlCode.ALIAS_EXPLOSION,
+                    f"With `*{shown(name)}` the aliases of this document stand for more than {MAX_ALIASED} values.",
+                    "Write the values out, or leave them away.",
+                )
             )
         self._add(replace(value, at=at) if isinstance(value, YamlScalar) else value, None, size)
 
     def _add(self, value: YamlValue, anchor: str | None, size: int = 1) -> None:
+        self.values.number += 1
+        if self.values.full:
+            raise _RefusedError(_too_many_values(value.at))
         if anchor is not None:
             self.anchors[anchor] = (value, size)
         if not self.open:
@@ -454,7 +508,18 @@ class _Composer:
         )
 
     def _note(self, at: Location, code: YamlCode, message: str, fix: str) -> None:
-        self.problems.append(Problem(at, code, message, fix))
+        # One more than are shown, so that it is seen that there are more.
+        if len(self.problems) <= limits.PROBLEMS:
+            self.problems.append(Problem(at, code, message, fix))
+
+
+def first_problems(problems: list[Problem], path: str) -> list[Problem]:
+    """The problems of a file, or the first of them and how many more there are."""
+    if len(problems) <= limits.PROBLEMS:
+        return problems
+    more = f"The file has more than {limits.PROBLEMS} problems; the others are not listed."
+    kept = sorted(problems)[: limits.PROBLEMS]
+    return [*kept, Problem(Location(path), YamlCode.TOO_MANY_PROBLEMS, more, "Correct these first.")]
 
 
 def described(value: YamlValue) -> str:

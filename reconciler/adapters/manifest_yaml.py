@@ -21,6 +21,7 @@ from reconciler.adapters.located_yaml import (
     YamlScalar,
     YamlValue,
     described,
+    first_problems,
     read_documents,
     shown,
 )
@@ -53,6 +54,7 @@ from reconciler.adapters.spelling import (
     text,
     wrong_type,
 )
+from reconciler.core import limits
 from reconciler.core.desired import Declared, Hold, Manifest, Pin
 from reconciler.core.looks import unseen_fault
 from reconciler.core.names import (
@@ -101,6 +103,7 @@ class ManifestCode(StrEnum):
     SEVERAL_VERSIONS = "several-versions"
     INVALID_REASON = "invalid-reason"
     INVALID_UNTIL = "invalid-until"
+    TOO_MANY_FILES = "too-many-files"
 
 
 CODES = frozenset[str]({*YamlCode, *SpellingCode, *ManifestCode})
@@ -128,16 +131,33 @@ def parse(
     """
     manifests: list[Manifest] = []
     problems: list[Problem] = []
+    files, over = _within_limits(files)
+    problems.extend(over)
     for file in files:
+        found: list[Problem] = []
         for document in read_documents(file.path, file.data):
-            problems.extend(document.problems)
+            found.extend(document.problems)
             if document.root is None:
                 continue
             manifest, faults = _judge(document.root, build)
-            problems.extend(faults)
+            found.extend(faults)
             if manifest is not None and not document.problems:
                 manifests.append(manifest)
+            if len(found) > limits.PROBLEMS:
+                break
+        problems.extend(first_problems(found, file.path))
     return tuple(manifests), distinct(problems)
+
+
+def _within_limits(files: "Iterable[SourceFile]") -> "tuple[list[SourceFile], list[Problem]]":
+    """The files, or none of them and why: a part of what is declared is not to be taken for the whole."""
+    listed = list(files)
+    size = sum(len(file.data) for file in listed)
+    if len(listed) <= limits.FOLDER_FILES and size <= limits.FOLDER_BYTES:
+        return listed, []
+    most = f"{limits.FOLDER_FILES} files and {limits.FOLDER_BYTES // 1024**2} MiB"
+    said = f"There are {len(listed)} manifests of {size} bytes together; at most {most} are read."
+    return [], [Problem(Location(listed[0].path), ManifestCode.TOO_MANY_FILES, said, "Use several folders.")]
 
 
 def _model_name(value: YamlValue) -> ModelName:

@@ -20,6 +20,7 @@ from reconciler.adapters.sandbox import USER_VARIABLE, Subject
 from reconciler.adapters.signing import hmac_key, verify
 from reconciler.core.check_record import Ran, Recorded, check_tag, decode_records, encode_record, signed_bytes
 from reconciler.core.gate import CheckFacts, Loading
+from reconciler.core.limits import CHECK_RECORDS
 from reconciler.core.names import ModelName, Version
 from reconciler.core.policy import Check
 from reconciler.errors import ReconcilerError, RegistryError
@@ -51,6 +52,10 @@ class MlflowChecks:
         records = decode_records(dict(row.tags))
         if not records:
             return CheckFacts("")
+        if len(records) > CHECK_RECORDS:
+            raise RegistryError(
+                "too-many-records", f"v{version} has {len(records)} check records; at most {CHECK_RECORDS} are read."
+            )
         key = hmac_key(self.environment)
         told = tuple(
             record.as_fact(verify(signed_bytes(model, version, record), record.seal, signers, key))

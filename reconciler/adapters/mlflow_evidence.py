@@ -10,27 +10,34 @@ installation lacks is found out by looking, not by its version.
 import math
 import os
 import re
-import tempfile
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
 from importlib import import_module
-from pathlib import Path
 from threading import Condition, Thread
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 from urllib.parse import quote, urlsplit
 
 from reconciler.adapters.artifacts import Artifacts, output_ids
 from reconciler.adapters.mlflow_registry import MlflowRegistry, translated, without_credentials
-from reconciler.adapters.mlmodel import MAX_BYTES, ModelFile, read_mlmodel, read_python_env, read_requirements
+from reconciler.adapters.mlmodel import (
+    MAX_BYTES,
+    TOO_LARGE,
+    ModelFile,
+    read_mlmodel,
+    read_python_env,
+    read_requirements,
+)
+from reconciler.adapters.model_files import read_small
 from reconciler.core.evidence import Dataset, Metric, Missing, RunFacts, VersionFacts
+from reconciler.core.limits import VERSION_TAGS, VERSION_VALUES
 from reconciler.core.names import MLFLOW_TAG_PREFIX, OUR_TAG_PREFIX, ModelName, Stage, Version, plain
 from reconciler.core.snapshot import PROVENANCE_TAG, decode_provenance
-from reconciler.errors import RegistryError
+from reconciler.errors import RegistryError, contained
 from reconciler.ports import UNREACHABLE, Asked
 
 DEFAULTS: Final = {
@@ -134,7 +141,7 @@ class MlflowEvidence:
             reading.begin(version)
         crew.wait(self.patience)
         told = _Telling(self)
-        facts = {key: told.facts(version) for key, version in found.items()}
+        facts = {key: told.contained(version) for key, version in found.items()}
         if all(_unread(version) for version in found.values()):
             self._refuse(found.values())
         return {one: facts[one.model, one.version] for one in wanted}
@@ -339,13 +346,8 @@ class _Folder:
 
     def _read(self, name: str) -> bytes:
         if (self.sizes[name] or 0) > MAX_BYTES:
-            raise ValueError("is larger than 4 MiB")
-        with tempfile.TemporaryDirectory() as folder:
-            local = Path(folder) / name
-            # `download_artifacts` hands this to threads that keep the process from ending while a store hangs.
-            self._repository._download_file(name, str(local))
-            with local.open("rb") as file:
-                return file.read(MAX_BYTES + 1)
+            raise ValueError(TOO_LARGE)
+        return read_small(self._repository, name)
 
     def size(self) -> int:
         """All files added up."""
@@ -369,6 +371,15 @@ class _Telling:
 
     def __init__(self, evidence: MlflowEvidence) -> None:
         self._evidence = evidence
+
+    def contained(self, found: _Found) -> VersionFacts:
+        """The facts; of a version whose answers cannot be made sense of, that nothing is known."""
+        facts = contained(lambda: _bounded(self.facts(found)))
+        if isinstance(facts, VersionFacts):
+            return facts
+        rest = ("run", "metrics") if found.brief else _ALL
+        missing = tuple(Missing(what, f"cannot be read: {plain(facts.why)}") for what in ("version", *rest))
+        return VersionFacts(found.model, found.version, missing=missing)
 
     def facts(self, found: _Found) -> VersionFacts:
         answers = dict(found.answers)  # a thread that was given up may still put one
@@ -429,6 +440,23 @@ class _Telling:
             url=_page(self._evidence.tracking_uri, place),
             deleted=info.lifecycle_stage == "deleted",
         )
+
+
+def _bounded(facts: VersionFacts) -> VersionFacts:
+    """The facts without those of which there are too many: they are missing, whatever they say."""
+    kept: dict[str, Any] = {}
+    missing: list[Missing] = []
+    nothing: dict[str, Any] = {"tags": {}, "params": {}, "metrics": (), "requirements": None}
+    for what, values, most in (
+        ("tags", facts.tags, VERSION_TAGS),
+        ("params", facts.params, VERSION_VALUES),
+        ("metrics", facts.metrics, VERSION_VALUES),
+        ("requirements", facts.requirements or (), VERSION_VALUES),
+    ):
+        if len(values) > most:
+            kept[what] = nothing[what]
+            missing.append(Missing(what, f"there are {len(values)}; at most {most} are read"))
+    return replace(facts, **kept, missing=(*facts.missing, *missing)) if kept else facts
 
 
 _FROM_MODEL_FILE = ("signature", "flavors", "python")

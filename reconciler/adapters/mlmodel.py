@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 
 import yaml
 
+from reconciler.core.limits import COLUMNS, FILE_BYTES, NESTING
 from reconciler.core.signature import (
     Array,
     Column,
@@ -24,8 +25,8 @@ from reconciler.core.signature import (
     Tensor,
 )
 
-MAX_BYTES = 4 * 1024 * 1024
-MAX_DEPTH = 64
+MAX_BYTES = FILE_BYTES
+TOO_LARGE: Final = f"is larger than {MAX_BYTES // 1024**2} MiB"
 
 # It makes texts of everything: a version of 1.10 stays 1.10, and nothing in the file can ask for another type.
 _LOADER: Final[Any] = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
@@ -96,7 +97,7 @@ def _requirements(text: str) -> Iterator[str]:
 
 def _decoded(data: bytes) -> str:
     if len(data) > MAX_BYTES:
-        raise ValueError("is larger than 4 MiB")
+        raise ValueError(TOO_LARGE)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -120,7 +121,7 @@ def _refuse_depths(text: str) -> None:
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
-        if depth > MAX_DEPTH:
+        if depth > NESTING:
             raise ValueError("is nested too deeply")
 
 
@@ -142,11 +143,17 @@ def _signature_or_fault(told: object) -> tuple[Signature | None, str]:
             outputs=_schema(parts.get("outputs")),
             params=_params(parts.get("params")),
         )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except _LimitError as error:
+        return None, f"the MLmodel file has one {error}"
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
         return None, "the MLmodel file has one that cannot be read"
     if (signature.inputs, signature.outputs, signature.params) == (None, None, None):
         return None, "it was logged without one"
     return signature, ""
+
+
+class _LimitError(Exception):
+    """A signature has more of something than is read. Says so, after the name of the thing."""
 
 
 def _schema(told: object) -> Schema | None:
@@ -163,20 +170,24 @@ def _column(told: Mapping[str, Any]) -> Column:
     return Column("" if name is None else str(name), kind, bool(required))
 
 
-def _type(told: Mapping[str, Any]) -> ColumnType:
+def _type(told: Mapping[str, Any], depth: int = 1) -> ColumnType:
     """One of MLflow's types as its JSON says it; one that we do not know keeps its name."""
+    if depth > NESTING:
+        raise _LimitError(f"whose types are nested more than {NESTING} deep")
     match told["type"]:
         case "tensor":
             spec = told["tensor-spec"]
             return Tensor(str(spec["dtype"]), tuple(int(length) for length in spec["shape"]))
         case "array":
-            return Array(_type(told["items"]))
+            return Array(_type(told["items"], depth + 1))
         case "map":
-            return MapOf(_type(told["values"]))
+            return MapOf(_type(told["values"], depth + 1))
         case "object":
             properties: Mapping[str, Any] = told["properties"]
             return Struct(
-                tuple(Column(k, _type(p), bool(p.get("required", True))) for k, p in sorted(properties.items()))
+                tuple(
+                    Column(k, _type(p, depth + 1), bool(p.get("required", True))) for k, p in sorted(properties.items())
+                )
             )
         case str(name):
             return Scalar(name)
@@ -202,6 +213,8 @@ def _entries(told: object) -> list[Mapping[str, Any]]:
     if not isinstance(told, str):
         raise TypeError("a part of a signature that is no text")
     entries = json.loads(told)
+    if entries is not None and len(entries) > COLUMNS:
+        raise _LimitError(f"with {len(entries)} columns; at most {COLUMNS} are read")
     return [] if entries is None else list(entries)
 
 

@@ -20,7 +20,7 @@ from typing import Any, Final
 from reconciler.adapters.artifacts import Artifacts, version_row
 from reconciler.adapters.holders import plain
 from reconciler.adapters.mlflow_registry import MlflowRegistry, without_credentials
-from reconciler.adapters.mlmodel import MAX_BYTES, named_files
+from reconciler.adapters.mlmodel import MAX_BYTES, TOO_LARGE, named_files
 from reconciler.core.gate import Loading
 from reconciler.core.names import ModelName, Version
 from reconciler.errors import ReconcilerError, RegistryError
@@ -103,8 +103,8 @@ def _lacking(repository: Any) -> str:
     if MLMODEL not in top:
         return "there is no MLmodel file" if top else "its files are gone"
     if (top[MLMODEL] or 0) > MAX_BYTES:
-        return "the file MLmodel is larger than 4 MiB"
-    data = _read(repository, MLMODEL)
+        return f"the file MLmodel {TOO_LARGE}"
+    data = read_small(repository, MLMODEL)
     try:
         named = named_files(data)
     except ValueError as error:
@@ -276,7 +276,11 @@ def _names_in(repository: Any, folder: str) -> Mapping[str, int | None]:
     return {PurePosixPath(str(e.path)).name: None if e.is_dir else e.file_size for e in entries}
 
 
-def _read(repository: Any, name: str) -> bytes:
+def read_small(repository: Any, name: str) -> bytes:
+    """
+    The content of a file beside the model, or the beginning of one that is larger than such files are. It is given up
+    as soon as it grows beyond that: what a store says of sizes may be wrong, or nothing.
+    """
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / name
         _download_one(repository, name, place, MAX_BYTES)

@@ -26,6 +26,7 @@ from reconciler.adapters.located_yaml import (
     YamlScalar,
     YamlValue,
     described,
+    first_problems,
     read_documents,
     shown,
 )
@@ -62,6 +63,7 @@ from reconciler.adapters.spelling import (
     whole,
     wrong_type,
 )
+from reconciler.core import limits
 from reconciler.core.approval import OWNERS
 from reconciler.core.check_record import CHECK_NAME_PATTERN
 from reconciler.core.looks import folded, skeleton
@@ -109,14 +111,14 @@ def parse_policy(
         said = "The file lays nothing down, which may be an oversight."
         problems.append(Problem(Location(file.path), PolicyCode.EMPTY_POLICY, said, "Add `slots`, or remove it."))
     if not roots:
-        return None, distinct(problems)
+        return None, distinct(first_problems(problems, file.path))
     for root in roots[1:]:
         said = "The file has more than one document, and a policy is one."
         problems.append(Problem(root.at, PolicyCode.SEVERAL_POLICIES, said, "Remove the `---` between them."))
     policy, wrong = _judge(Reader(roots[0], "The policy", roots[0].at), build)
     problems.extend(wrong)
     if policy is None or problems:
-        return None, distinct(problems)
+        return None, distinct(first_problems(problems, file.path))
     return replace(policy, signers=signers_text, path=file.path, text=file.data.decode("utf-8-sig")), ()
 
 
@@ -477,6 +479,8 @@ def _judge(reader: Reader, build: GateBuilder) -> tuple[Policy | None, list[Prob
     spec, problems = reader.read(PolicySpec)
     if spec is not None:
         build = replace(build, groups=spec.groups, checks=frozenset(spec.checks))
+    if (over := _too_many_gates(reader)) is not None:
+        return None, [*problems, over]
     slots = reader.below("slots") if isinstance(reader.root, YamlMap) and "slots" in reader.root else None
     drafts: list[_Draft] = []
     for i in range(len(slots.root)) if slots is not None and isinstance(slots.root, YamlList) else ():
@@ -502,6 +506,20 @@ def _judge(reader: Reader, build: GateBuilder) -> tuple[Policy | None, list[Prob
         spec.groups,
         {key: _check(reader, key, one) for key, one in spec.checks.items()},
     ), []
+
+
+def _too_many_gates(reader: Reader) -> Problem | None:
+    """Where the gates of a policy are more than are judged, before any of them is made."""
+    slots = reader.root.get("slots") if isinstance(reader.root, YamlMap) else None
+    count = 0
+    for i, rule in enumerate(slots if isinstance(slots, YamlList) else ()):
+        entries = rule.get("gates") if isinstance(rule, YamlMap) else None
+        # A rule without gates counts too: it costs as much.
+        count += max(1, len(entries)) if isinstance(entries, YamlList) else 1
+        if count > limits.POLICY_GATES:
+            said = f": with this rule the policy has more than {limits.POLICY_GATES} gates."
+            return reader.problem(("slots", i), GateCode.TOO_MANY_GATES, said, "Use patterns, and remove repetitions.")
+    return None
 
 
 def _judge_rule(reader: Reader, build: GateBuilder) -> tuple[_Draft | None, list[Problem]]:

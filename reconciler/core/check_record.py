@@ -3,7 +3,6 @@ What a check found, as the registry keeps it: the model version's tag `reconcile
 something only of the model and version that it was signed for, and of the files whose digest it carries.
 """
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from typing import Any
 
 from reconciler.core.gate import CheckRecord
 from reconciler.core.names import MAX_TAG_VALUE, OUR_TAG_PREFIX, ModelName, Version
-from reconciler.core.records import Seal, as_object, as_text, canonical, compact, read_seal, seal_document
+from reconciler.core.records import Seal, as_object, as_text, canonical, compact, read_record, read_seal, seal_document
 
 CHECK_TAG_PREFIX = f"{OUR_TAG_PREFIX}check."
 CHECK_NAME_PATTERN = r"^[A-Za-z0-9](?:[.]?[A-Za-z0-9_-]){0,99}$"
@@ -139,7 +138,7 @@ def decode_record(key: str, text: str) -> Recorded | None:
     strict, so that nothing can be added to a record that its signature does not cover.
     """
     try:
-        told = as_object(json.loads(text, object_pairs_hook=_without_doubles))
+        told = read_record(text, _without_doubles)
         if told.keys() ^ _KEYS or _count(told["format"]) != 1:
             return None
         seal = read_seal(told["signature"])
@@ -158,7 +157,7 @@ def decode_record(key: str, text: str) -> Recorded | None:
             seal=seal,
         )
         return record if key == check_tag(record.check) else None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
 
 

@@ -200,8 +200,8 @@ def compare(candidate: VersionFacts, incumbent: VersionFacts | None) -> Comparis
     deltas = compare_metrics(candidate.metrics, beside.metrics)
     return Comparison(
         metrics=tuple(_as_far_as_known(delta, candidate, beside) for delta in deltas),
-        params=known(_values(candidate.params, beside.params), "version", "run"),
-        tags=known(_values(candidate.tags, beside.tags), "version"),
+        params=known(_values(candidate.params, beside.params), "version", "run", "params"),
+        tags=known(_values(candidate.tags, beside.tags), "version", "tags"),
         flavors=known(_values(candidate.flavors, beside.flavors), "version", "flavors"),
         requirements=_values(_pins(candidate.requirements), _pins(beside.requirements))
         if candidate.requirements is not None and (incumbent is None or incumbent.requirements is not None)

@@ -29,7 +29,7 @@ from reconciler.core.gate import Kind
 from reconciler.core.names import ModelName, Slot, Stage, Version, alias_slot
 from reconciler.core.past import Past
 from reconciler.core.snapshot import ModelSnapshot, Ownership, RegistrySnapshot, UnreadableRecord
-from reconciler.errors import BlockedError, ReconcilerError
+from reconciler.errors import BlockedError, Failure, ReconcilerError, contained
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +194,7 @@ def build_plan(
 ) -> Plan:
     """
     The one plan for this desired state, this snapshot and what trusted history says of each model, proven by replay.
-    Raises BlockedError where nothing is declared but the registry holds models of ours, and UnsoundPlanError where the
-    proof fails.
+    Raises BlockedError where nothing is declared but the registry holds models of ours.
     """
     repository = desired.revision.repository
     orphans = {name for name, live in snapshot.models.items() if live.owned_by(repository)} - desired.models.keys()
@@ -210,9 +209,7 @@ def build_plan(
     models: list[ModelPlan] = []
     for name in names:
         manifest, live = desired.models.get(name), snapshot.models.get(name)
-        past = pasts.get(name)
-        model = diff(manifest, live, desired.revision, name=name, adopt=options.adopt, past=past)
-        prove(model, manifest, live, desired.revision, past)
+        model = _proven(manifest, live, desired.revision, name, options, pasts.get(name))
         if model.proposals or model.blocked:
             models.append(model)
     governed = sum(name in desired.models for name in names)
@@ -224,6 +221,28 @@ def build_plan(
         safeties=tuple(_mass_change(models, governed, snapshot, options)),
         fingerprint=fingerprint(snapshot.models.get(model.model) for model in models),
     )
+
+
+def _proven(
+    manifest: Manifest | None,
+    live: ModelSnapshot | None,
+    revision: Revision,
+    name: ModelName,
+    options: PlanOptions,
+    past: Past | None,
+) -> ModelPlan:
+    """One model's plan, with its proof. Where there is none, that model is blocked, and no other."""
+
+    def made() -> ModelPlan:
+        model = diff(manifest, live, revision, name=name, adopt=options.adopt, past=past)
+        prove(model, manifest, live, revision, past)
+        return model
+
+    model = contained(made)
+    if not isinstance(model, Failure):
+        return model
+    at = None if manifest is None else manifest.model.at
+    return ModelPlan(name, blockers=(Blocker("not-planned", f"{name} cannot be planned: {model.why}.", "", at),))
 
 
 def _refuse_unknown_targets(targets: Iterable[str], known: Set[ModelName]) -> None:

@@ -1,17 +1,75 @@
 """What a reviewer is shown: a plan, what of it the change under review brings about, and the evidence for it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import TypeAlias
+from enum import IntEnum, StrEnum
+from typing import TypeAlias, TypeVar
 
 from reconciler.core.changes import SetAlias, TransitionStage
 from reconciler.core.diff import ModelPlan
 from reconciler.core.evidence import Evidence, Pairing
-from reconciler.core.gate import Verdict
+from reconciler.core.gate import Ruling, Verdict
+from reconciler.core.limits import NOTES
+from reconciler.core.loosening import Consequence, Exposure
 from reconciler.core.names import Commit, ModelName, Slot, Stage, Version, alias_slot
-from reconciler.core.plan import Effect, Plan, effects_of
+from reconciler.core.plan import Effect, Plan, Verb, effects_of
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot
+
+T = TypeVar("T")
+
+
+class Weight(IntEnum):
+    """What a reader must see first, and what is left out last."""
+
+    ENTRANCE = 1
+    OVERRIDE = 2
+    POLICY = 3
+    UNGUARDED = 4
+    WAIVER = 5
+    REFUSAL = 6
+    DOUBT = 7
+    NOTE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What a reader should know of how a plan was made."""
+
+    text: str
+    weight: Weight = Weight.NOTE
+
+
+def weightiest(
+    things: Iterable[T], weight: Callable[[T], Weight], most: int = NOTES
+) -> tuple[tuple[T, ...], tuple[T, ...]]:
+    """
+    What to show and what to count, each in the order of weight. Of every weight at least one is shown: many of one kind
+    push out nothing of another.
+    """
+    ordered = sorted(things, key=weight)
+    firsts = {weight(thing): at for at, thing in reversed(list(enumerate(ordered)))}
+    chosen = sorted(firsts.values())[:most]
+    rest = [at for at in range(len(ordered)) if at not in set(chosen)]
+    kept = {*chosen, *rest[: max(0, most - len(chosen))]}
+    return (
+        tuple(thing for at, thing in enumerate(ordered) if at in kept),
+        tuple(thing for at, thing in enumerate(ordered) if at not in kept),
+    )
+
+
+def model_weight(model: ModelPlan) -> Weight:
+    """How much a model's part of the plan weighs: what gates are asked about, then what moves, then the rest."""
+    rulings = {verdict.ruling for verdict in model.verdicts}
+    if rulings:
+        return Weight.OVERRIDE if Ruling.OVERRIDDEN in rulings else Weight.ENTRANCE
+    if any(effect.verb in _ENTERING for effect in effects_of(model)):
+        return Weight.UNGUARDED
+    return Weight.REFUSAL if model.blocked else Weight.NOTE
+
+
+_ENTERING = frozenset(
+    {Verb.PROMOTE, Verb.ROLL_BACK, Verb.DEMOTE, Verb.SET_ALIAS, Verb.MOVE_ALIAS, Verb.DELETE_ALIAS, Verb.ADOPT}
+)
 
 
 class Scope(StrEnum):
@@ -46,14 +104,23 @@ EffectKey: TypeAlias = tuple[ModelName, str, str, str | None, str | None]
 @dataclass(frozen=True, slots=True)
 class PolicyNote:
     """
-    The policy that judged, of which commit. Where the change proposes another one: the difference, as the lines of a
-    unified diff, and the verdicts that the proposed rules would give; they decide nothing yet.
+    The policy that judged, of which commit. Where the change proposes another one: the parts that differ, the
+    difference as the lines of a unified diff, the verdicts that the proposed rules would give, and what these would
+    change: for the entrances of this plan, and for every slot that a manifest declares. They decide nothing yet.
     """
 
     path: str
     commit: Commit | None
     difference: tuple[str, ...] = ()
     proposed: tuple[Verdict, ...] = ()
+    parts: tuple[str, ...] = ()
+    consequences: tuple[Consequence, ...] = ()
+    exposed: tuple[Exposure, ...] = ()
+
+    @property
+    def changed(self) -> bool:
+        """Whether the change under review proposes another policy."""
+        return bool(self.difference or self.parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +134,13 @@ class Review:
     registry: str
     evidence: Evidence | None = None
     base: Base | None = None
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     policy: PolicyNote | None = None
+
+    @property
+    def models(self) -> tuple[ModelPlan, ...]:
+        """The models in the order in which people read of them: what weighs most first."""
+        return tuple(sorted(self.plan.models, key=model_weight))
 
     def origin(self, effect: Effect) -> Origin | None:
         """Where an effect comes from; None where there is no base to tell."""

@@ -1,6 +1,5 @@
 """What the registry held at one moment, and the two records of ours that it carries."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, field
 from typing import Any, TypeAlias, cast
@@ -15,7 +14,7 @@ from reconciler.core.names import (
     Stage,
     Version,
 )
-from reconciler.core.records import Seal, as_object, as_text, canonical, compact, read_seal, seal_document
+from reconciler.core.records import Seal, as_commit, as_text, canonical, compact, read_record, read_seal, seal_document
 
 OWNER_TAG = "reconciler.owner"
 PROVENANCE_TAG = "reconciler.provenance"
@@ -172,7 +171,7 @@ def encode_owner(owner: Ownership) -> str:
 def decode_owner(text: str) -> OwnerRecord:
     """The record in a tag `reconciler.owner`; what cannot be read is kept as it is, never guessed at."""
     try:
-        record = as_object(json.loads(text))
+        record = read_record(text)
         if record["format"] != 1:
             return UnreadableRecord(text)
         commit = record["commit"]
@@ -180,9 +179,9 @@ def decode_owner(text: str) -> OwnerRecord:
             repository=RepositoryId(as_text(record["repository"])),
             stages=tuple(sorted((Stage(s) for s in record["stages"]), key=list(Stage).index)),
             aliases=tuple(sorted(AliasName(as_text(a)) for a in record["aliases"])),
-            commit=None if commit is None else Commit(as_text(commit)),
+            commit=None if commit is None else Commit(as_commit(commit)),
         )
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         return UnreadableRecord(text)
 
 
@@ -226,12 +225,12 @@ def decode_provenance(text: str) -> Provenance:
     as none: it then proves nothing, so nothing is archived because of it.
     """
     try:
-        record = as_object(json.loads(text))
+        record = read_record(text)
         if record["format"] not in {1, 2}:
             return {}
         slots = cast("dict[str, dict[str, Any]]", record["slots"])
         return {slot: _placement(slot, p) for slot, p in slots.items()}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 
@@ -239,7 +238,7 @@ def _placement(slot: Slot, p: Mapping[str, Any]) -> Placement:
     return Placement(
         slot=slot,
         repository=RepositoryId(as_text(p["repository"])),
-        commit=None if p["commit"] is None else Commit(as_text(p["commit"])),
+        commit=None if p["commit"] is None else Commit(as_commit(p["commit"])),
         before=as_text(p["before"]),
         author=as_text(p["author"]),
         applied_at=as_text(p["applied_at"]),

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,6 +14,7 @@ from croniter import croniter
 
 from reconciler.core.figures import duration, parsed
 from reconciler.core.gate import NOW, Entrance, FactKey, Facts, Judgement, failed, passed, unknown
+from reconciler.core.limits import WINDOW_YEARS
 from reconciler.core.names import plain
 
 # Clocks have been put back by more than this only where a country changed sides of the date line.
@@ -88,7 +90,7 @@ class Freeze:
         if now is None:
             return unknown(f"the time is not known: {plain(facts[NOW], 40)} is none")
         for window in self.windows:
-            if fault := window.fault():
+            if fault := _fault(window):
                 return unknown(f"a window cannot be read: {fault}")
         try:
             around = [(window, *window.around(now)) for window in self.windows]
@@ -107,6 +109,12 @@ class Freeze:
         return passed(f"no freeze now, {following}")
 
 
+@lru_cache(maxsize=1024)
+def _fault(window: Window) -> str | None:
+    """The same of every entrance, and asked for each."""
+    return window.fault()
+
+
 def _zone(name: str) -> tzinfo:
     """Raises ValueError, KeyError or OSError where there is no such time zone."""
     if name == "UTC":
@@ -119,7 +127,7 @@ def _zone(name: str) -> tzinfo:
 def _walls(start: str, wall: datetime, *, back: bool) -> Iterator[datetime]:
     """What clocks show whenever a window begins: from the first after that time on, or from the last before it back."""
     # By the clocks alone: over their changes, croniter (7.0) goes from one to the next in ways of its own.
-    cron: Any = croniter(start, wall)
+    cron: Any = croniter(start, wall, max_years_between_matches=WINDOW_YEARS)
     step: Any = cron.get_prev if back else cron.get_next
     while True:
         yield step(datetime)

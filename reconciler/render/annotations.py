@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from reconciler.core.diff import Blocker
 from reconciler.core.evidence import Exhibit, compare
 from reconciler.core.names import Stage
 from reconciler.core.plan import Effect, Verb, effects_of
@@ -12,6 +11,7 @@ from reconciler.core.review import Review
 from reconciler.core.signature import Compatibility
 from reconciler.errors import Location, Problem, Severity
 from reconciler.render import words
+from reconciler.render.alerts import alerts
 from reconciler.render.clean import clean
 from reconciler.render.findings import signature_sentence, title
 
@@ -62,28 +62,21 @@ def plan_annotations(review: Review) -> str:
 
 
 def _of_plan(review: Review) -> Iterator[Annotation]:
-    plan = review.plan
-    for safety in plan.safeties:
-        yield _blocked("The plan", safety)
-    for model in plan.models:
-        for blocker in model.blockers:
-            yield _blocked(model.model, blocker)
-    for note in review.notes:
-        yield Annotation(Level.WARNING, "Note", note)
-    effects = [effect for model in plan.models for effect in effects_of(model)]
-    if review.evidence is not None:
-        if review.evidence.trouble:
-            yield Annotation(Level.WARNING, "Evidence", review.evidence.trouble)
-        for exhibit in review.evidence.exhibits:
-            yield from _signature(exhibit, effects)
+    """Of each level the weightiest first: GitHub shows no more than a few."""
+    for alert in alerts(review):
+        if alert.blocker is not None:
+            what = "The plan" if alert.model is None else alert.model
+            text = f"{what} is blocked: {alert.blocker.message} {alert.blocker.fix}".rstrip()
+            yield Annotation(Level.ERROR, alert.blocker.code, text, alert.at)
+        else:
+            level = Level.ERROR if alert.kind == "Refused" else Level.WARNING
+            yield Annotation(level, alert.kind, alert.text, alert.at)
+    effects = [effect for model in review.models for effect in effects_of(model)]
+    for exhibit in review.evidence.exhibits if review.evidence is not None else ():
+        yield from _signature(exhibit, effects)
     for effect in effects:
         if effect.verb in {Verb.PROMOTE, Verb.ROLL_BACK} and effect.after == Stage.PRODUCTION:
             yield Annotation(Level.NOTICE, "Production", words.sentence(effect), effect.because.at)
-
-
-def _blocked(what: str, blocker: Blocker) -> Annotation:
-    message = f"{what} is blocked: {blocker.message} {blocker.fix}".rstrip()
-    return Annotation(Level.ERROR, blocker.code, message, blocker.at)
 
 
 def _signature(exhibit: Exhibit, effects: Iterable[Effect]) -> Iterator[Annotation]:

@@ -20,7 +20,7 @@ from reconciler.core.evidence import Comparison, Dataset, Exhibit, MetricDelta, 
 from reconciler.core.gate import Ruling, Verdict
 from reconciler.core.names import ModelName
 from reconciler.core.plan import Effect, Plan, Status, Verb, effects_of
-from reconciler.core.review import Origin, Review
+from reconciler.core.review import Origin, Review, Weight, weightiest
 from reconciler.core.signature import Compatibility
 from reconciler.render import charts, words
 from reconciler.render.clean import clean
@@ -141,9 +141,16 @@ RULED: dict[Ruling, str] = {
 def html_page(review: Review) -> str:
     """The whole page, to be written to a file as UTF-8."""
     plan = review.plan
-    sections = tuple(_section(f"m{position}", model, review) for position, model in enumerate(plan.models, 1))
+    sections = tuple(_section(f"m{position}", model, review) for position, model in enumerate(review.models, 1))
+    grave = [note for note in review.notes if note.weight <= Weight.UNGUARDED]
+    notes, left = weightiest([note for note in review.notes if note not in grave], lambda note: note.weight)
     return _template().render(
         review=review,
+        grave=sorted(grave, key=lambda note: note.weight),
+        notes=notes,
+        more=len(left),
+        overridden=[(s, v) for s in sections for v in s.verdicts if v.ruling is Ruling.OVERRIDDEN],
+        effects=tuple(words.policy_effects(review.policy)) if review.policy else (),
         plan=plan,
         status=status(plan),
         tiles=_tiles(plan),

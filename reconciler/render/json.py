@@ -185,13 +185,16 @@ class VerdictDocument(TypedDict):
 class PolicyDocument(TypedDict):
     """
     The rules that judged, of which commit. Where the change proposes others: the difference, as lines of a unified
-    diff, and what the proposed rules would say; they decide nothing yet.
+    diff, what the proposed rules would say, which parts of the policy differ, and in sentences what the proposed policy
+    would admit, guard less and refuse; it decides nothing yet.
     """
 
     path: str
     commit: str | None
     difference: list[str]
     proposed: list[VerdictDocument]
+    parts: NotRequired[list[str]]
+    effects: NotRequired[list[str]]
 
 
 class PlanDocument(TypedDict):
@@ -321,6 +324,8 @@ def _policy(note: PolicyNote) -> PolicyDocument:
         "commit": note.commit,
         "difference": list(note.difference),
         "proposed": [verdict_document(verdict) for verdict in note.proposed],
+        "parts": list(note.parts),
+        "effects": list(words.policy_effects(note)),
     }
 
 
@@ -328,7 +333,7 @@ def review_document(review: Review) -> PlanDocument:
     """The review of a plan as a document: what `plan --format json` prints and `plan --out` saves."""
     document = plan_document(review.plan, review.registry)
     document["evidence"] = None if review.evidence is None else evidence_document(review.evidence)
-    document["notes"] = list(review.notes)
+    document["notes"] = [note.text for note in sorted(review.notes, key=lambda note: note.weight)]
     document["policy"] = None if review.policy is None else _policy(review.policy)
     if review.base is None:
         return document

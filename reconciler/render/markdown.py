@@ -6,42 +6,64 @@ nor HTML, mentions, issue references or a forge's slash commands are obeyed.
 import html
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from reconciler.core.diff import ModelPlan
 from reconciler.core.drift import Drift, DriftStatus, ModelDrift
 from reconciler.core.evidence import Exhibit, VersionFacts
-from reconciler.core.gate import Ruling, Verdict
+from reconciler.core.gate import Ruling
+from reconciler.core.limits import CELL_CHARACTERS, DIFF_LINES, NOTES
 from reconciler.core.plan import Effect, Plan, Status, Verb, effects_of
-from reconciler.core.review import Origin, Review
+from reconciler.core.review import Origin, Review, Weight, model_weight, weightiest
 from reconciler.errors import Problem
 from reconciler.events import Receipt
 from reconciler.render import words
-from reconciler.render.clean import clean, cut
+from reconciler.render.alerts import alerts, counted
+from reconciler.render.clean import clean
 from reconciler.render.findings import Findings, Row, findings
 from reconciler.render.marker import Marker
-
-LONGEST_CELL = 200
-"""A cell is cut here: a description may have thousands of characters, and the page shows it whole."""
 
 
 def markdown(review: Review, key: str, limit: int | None = None) -> str:
     """
     The comment. `key` tells the comments of several registries apart. Where it would have more than `limit` characters
-    (counted as UTF-16 does, the strictest way of counting), whole models are left out: first the largest evidence, then
-    the largest changes, blocked models last; and the comment says how many.
+    (counted as UTF-16 does, the strictest way of counting), what weighs least is left out: the evidence of whole
+    models, the largest first; then models, those that bring nothing into a slot before those that do; and the comment
+    says how many. The alerts stay.
     """
-    sections = [_section(review, model.model, index) for index, model in enumerate(review.plan.models)]
+    sections = [_section(review, model, index) for index, model in enumerate(review.models)]
     marker = _marker(review.plan, key, limit)
-    whole = _assembled(review, marker, sections)
+    body = ""
+    for room in ROOMS:
+        body = _fitted(review, marker, sections, room, limit)
+        if limit is None or length(body) <= limit:
+            break
+    return body
+
+
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """How much there is room for of what is no model: lines of lists, lines of the policy's difference, characters."""
+
+    lines: int
+    difference: int
+    text: int
+
+
+ROOMS = (_Room(NOTES, DIFF_LINES, 600), _Room(NOTES, 0, 300), _Room(NOTES // 2, 0, 100), _Room(3, 0, 60))
+"""The next is taken where a comment is too long with all of its models left out."""
+
+
+def _fitted(review: Review, marker: Marker, sections: list["_Section"], room: _Room, limit: int | None) -> str:
+    whole = _assembled(review, marker, sections, room)
     if limit is None or length(whole) <= limit:
         return whole
     # Replace the largest part by nothing until the rest fits; the parts are measured once, and the notes about what is
     # left out are short and of nearly constant length.
     excess = length(whole) - limit + SLACK
     by_evidence = sorted(sections, key=lambda s: (-length(s.evidence), s.index))
-    by_changes = sorted(sections, key=lambda s: (s.blocked, -length(s.changes), s.index))
+    by_changes = sorted(sections, key=lambda s: (-s.weight, -length(s.changes), s.index))
     kept = {section.index: section for section in sections}
     for section in by_evidence:
         if excess > 0 and section.evidence:
@@ -51,7 +73,7 @@ def markdown(review: Review, key: str, limit: int | None = None) -> str:
         if excess > 0:
             excess -= length(section.changes)
             kept[section.index] = replace(kept[section.index], changes="", evidence="")
-    return _assembled(review, marker, [kept[index] for index in sorted(kept)])
+    return _assembled(review, marker, [kept[index] for index in sorted(kept)], room)
 
 
 SLACK = 400
@@ -70,11 +92,11 @@ class _Section:
     index: int
     changes: str
     evidence: str
-    blocked: bool
+    weight: Weight
     short: bool = False
 
 
-def _assembled(review: Review, marker: Marker, sections: Iterable[_Section]) -> str:
+def _assembled(review: Review, marker: Marker, sections: Iterable[_Section], room: _Room) -> str:
     sections = list(sections)
     plan = review.plan
     changes = [section.changes for section in sections if section.changes]
@@ -82,8 +104,9 @@ def _assembled(review: Review, marker: Marker, sections: Iterable[_Section]) -> 
     short = sum(section.short and bool(section.changes) for section in sections)
     parts = [
         f"{marker}\n### {words.summary_line(plan.summary)}",
-        f"{_status(plan)} {_where(review)}",
-        *_alerts(review),
+        f"{STATUS[plan.status]} {_where(review)}",
+        *_alerts(review, room),
+        *_policy_effects(review, room),
         *(["| | model | | change | why |\n| --- | --- | --- | --- | --- |\n" + "".join(changes)] if changes else []),
         *(
             [f"**{_models(hidden)} left out here**, because the comment would be too long: see the whole plan."]
@@ -91,8 +114,8 @@ def _assembled(review: Review, marker: Marker, sections: Iterable[_Section]) -> 
             else []
         ),
         *([f"Evidence of {_models(short)} left out here, because the comment would be too long."] if short else []),
-        *_settled(review),
-        *_policy(review),
+        *_settled(review, room),
+        *_policy(review, room),
         *(section.evidence for section in sections if section.evidence),
         _footer(review),
     ]
@@ -119,48 +142,33 @@ STATUS = {
 }
 
 
-def _status(plan: Plan) -> str:
-    return STATUS[plan.status]
-
-
 def _where(review: Review) -> str:
     commit = review.plan.revision.commit
     told = f"commit {code(commit[:12])}" if commit else "the work tree"
     return f"For {told} on {code(review.registry)}."
 
 
-def _alerts(review: Review) -> Iterator[str]:
-    """What a reader must not miss. A long list of it is cut: every blocked model is in the table too."""
-    alerts = [
-        *(("Refused", words.blocker(safety)) for safety in review.plan.safeties),
-        *(("Note", note) for note in review.notes),
-        *([("No evidence", trouble)] if (trouble := review.evidence.trouble if review.evidence else "") else []),
-        *([("Drift", pending)] if (pending := words.pending_line(review)) else []),
-        *([("Policy", words.policy_line(policy))] if (policy := review.policy) and policy.difference else []),
-        *(
-            ("Overridden", _told(model, v))
-            for model in review.plan.models
-            for v in model.verdicts
-            if v.note and not v.blocks
-        ),
-        *(
-            ("Blocked", f"{clean(model.model)}: {words.blocker(blocker)}")
-            for model in review.plan.models
-            for blocker in model.blockers
-        ),
-        *(("Refused", _told(model, v)) for model in review.plan.models for v in model.verdicts if v.blocks),
-    ]
-    for kind, told in alerts[:MOST_ALERTS]:
-        yield f"> **{kind}:** {code(told, 600)}"
-    if len(alerts) > MOST_ALERTS:
-        yield f"> and {len(alerts) - MOST_ALERTS} more"
+def _alerts(review: Review, room: _Room) -> Iterator[str]:
+    """What a reader must not miss; nothing of it is folded."""
+    kept, left = weightiest(alerts(review), lambda alert: alert.weight, room.lines)
+    for alert in kept:
+        yield f"> **{alert.kind}:** {code(alert.text, room.text)}"
+    if left:
+        yield f"> and {counted(alert.kind for alert in left)}"
 
 
-MOST_ALERTS = 20
+def _policy_effects(review: Review, room: _Room) -> Iterator[str]:
+    """What the proposed policy would admit and no longer guard, and whom it would refuse."""
+    if review.policy is not None and review.policy.changed:
+        lines = list(words.policy_effects(review.policy))
+        if lines:
+            yield "**The proposed policy:**\n\n" + "\n".join(_listed(lines, room))
 
 
-def _told(model: ModelPlan, verdict: Verdict) -> str:
-    return f"{clean(model.model)}: {words.verdict(verdict)}"
+def _listed(lines: Sequence[str], room: _Room) -> Iterator[str]:
+    yield from (f"- {code(line, room.text)}" for line in lines[: room.lines])
+    if len(lines) > room.lines:
+        yield f"- and {len(lines) - room.lines} more"
 
 
 def _verdicts(model: ModelPlan) -> str:
@@ -180,27 +188,21 @@ def _verdicts(model: ModelPlan) -> str:
     return "\n\n".join([f"<details>{summary}", "\n".join(lines), "</details>"])
 
 
-def _policy(review: Review) -> Iterator[str]:
-    """What a change of the policy would change, and whom the proposed rules would refuse."""
+def _policy(review: Review, room: _Room) -> Iterator[str]:
+    """The lines that a change of the policy edits."""
     note = review.policy
     if note is None or not note.difference:
         return
-    lines = [clean(line)[:LONGEST_CELL] for line in note.difference[:MOST_LINES]]
-    more = len(note.difference) - MOST_LINES
+    if not room.difference:
+        yield "The lines that the change of the policy edits are left out here, because the comment would be too long."
+        return
+    lines = [_cut(line, CELL_CHARACTERS, strip=False) for line in note.difference[: room.difference]]
+    more = len(note.difference) - room.difference
     fence = "`" * max(3, 1 + max((len(run) for line in lines for run in re.findall(r"`+", line)), default=0))
     body = "\n".join([*lines, *([f"… and {more} more lines"] if more > 0 else [])])
-    noes = [f"- {code(words.verdict(verdict), 300)}" for verdict in note.proposed if verdict.blocks][:MOST_ALERTS]
-    told = (
-        ["The proposed rules would refuse:\n\n" + "\n".join(noes)]
-        if noes
-        else ["The proposed rules would refuse nothing."]
-    )
     yield "\n\n".join(
-        ["<details><summary>The change of the policy</summary>", f"{fence}diff\n{body}\n{fence}", *told, "</details>"]
+        ["<details><summary>The change of the policy</summary>", f"{fence}diff\n{body}\n{fence}", "</details>"]
     )
-
-
-MOST_LINES = 60
 
 
 SIGN = {
@@ -222,35 +224,34 @@ SIGN = {
 """What stands at the beginning of a row, beside the word: colour and emoji do not survive everywhere."""
 
 
-def _section(review: Review, name: str, index: int) -> _Section:
-    model = review.plan.models[index]
-    rows = "".join(_change_row(review, effect, refused=model.blocked) for effect in effects_of(model))
+def _section(review: Review, model: ModelPlan, index: int) -> _Section:
+    name = model.model
+    rows = "".join(_change_row(review, effect, model) for effect in effects_of(model))
     if model.blockers:
         rows += f"| ✕ | {cell(name)} | **blocked** | | {cell(', '.join(b.code for b in model.blockers))} |\n"
     exhibits = review.evidence.of(model.model) if review.evidence is not None else ()
     read_at = review.evidence.read_at if review.evidence is not None else ""
     shown = [_verdicts(model), *(_exhibit(name, exhibit, findings(exhibit, read_at)) for exhibit in exhibits)]
     evidence = "\n\n".join(part for part in shown if part)
-    return _Section(index, rows, evidence, model.blocked)
+    return _Section(index, rows, evidence, model_weight(model))
 
 
-def _change_row(review: Review, effect: Effect, *, refused: bool) -> str:
+def _change_row(review: Review, effect: Effect, model: ModelPlan) -> str:
     subject = f" {cell(effect.subject)}" if effect.subject else ""
     drift = " (pending already, without this change)" if review.origin(effect) is Origin.DRIFT else ""
-    drift = f"{drift} **refused by a gate**" if refused else drift
+    overridden = any(verdict.ruling is Ruling.OVERRIDDEN for verdict in model.verdicts)
+    mark = " **refused by a gate**" if model.blocked else " **let in by an override**" if overridden else ""
     important = effect.verb in {Verb.PROMOTE, Verb.ROLL_BACK, Verb.ADOPT, Verb.RELEASE}
     verb = f"**{effect.verb}**" if important else str(effect.verb)
     return (
         f"| {SIGN[effect.verb]} | {cell(effect.model)} | {verb}{subject} | {cell(words.what_moves(effect))} "
-        f"| {cell(words.reason(effect.because))}{drift} |\n"
+        f"| {cell(words.reason(effect.because))}{drift}{mark} |\n"
     )
 
 
-def _settled(review: Review) -> Iterator[str]:
+def _settled(review: Review, room: _Room) -> Iterator[str]:
     if review.settled:
-        lines = [f"- {code(words.sentence(effect), 300)}" for effect in review.settled[:MOST_ALERTS]]
-        more = len(review.settled) - MOST_ALERTS
-        lines.extend([f"- and {more} more"] if more > 0 else [])
+        lines = _listed([words.sentence(effect) for effect in review.settled], room)
         yield "**No longer pending once this is merged:**\n\n" + "\n".join(lines)
 
 
@@ -420,14 +421,17 @@ def cell(text: str) -> str:
     The same for a cell of a table. Renderers disagree about what a pipe behind backslashes means there, even in a code
     span, so a text with a pipe is written as HTML, with everything in it that could mean something as a number.
     """
-    shown = _cut(text, LONGEST_CELL)
+    shown = _cut(text, CELL_CHARACTERS)
     if "|" not in shown:
         return code(shown)
     return f"<code>{''.join(c if c.isalnum() or c == ' ' else f'&#{ord(c)};' for c in shown)}</code>"
 
 
-def _cut(text: str, longest: int) -> str:
-    return cut(clean(text).strip(), longest)
+def _cut(text: str, longest: int, *, strip: bool = True) -> str:
+    # Of a long text only the beginning is looked at; of what is cut here, nothing would be shown.
+    text = text[: 2 * longest] + " …" if len(text) > 2 * longest else text
+    shown = clean(text).strip() if strip else clean(text)
+    return shown if len(shown) <= longest else f"{shown[: longest - 1]}…"
 
 
 def _raw(text: str) -> str:

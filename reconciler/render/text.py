@@ -65,7 +65,7 @@ def review_lines(review: Review) -> Iterator[Line]:
     if not plan.models:
         yield (("", "No changes: the registry holds what is declared."),)
         yield ()
-    for model in plan.models:
+    for model in review.models:
         yield from _model_lines(review, model)
         yield ()
     if review.settled:
@@ -82,8 +82,9 @@ def review_lines(review: Review) -> Iterator[Line]:
     if review.policy is not None:
         for line in review.policy.difference:
             yield (({"+": "add", "-": "remove"}.get(line[:1], "faint"), f"  {words.clean(line)}"),)
-        yield (("warn" if review.policy.difference else "faint", words.policy_line(review.policy)),)
-        yield from verdict_lines(verdict for verdict in review.policy.proposed if verdict.blocks)
+        yield (("warn" if review.policy.changed else "faint", words.policy_line(review.policy)),)
+        for text in words.policy_effects(review.policy):
+            yield (("warn", f"  {text}"),)
         yield ()
     if pending := words.pending_line(review):
         yield (("warn", pending),)

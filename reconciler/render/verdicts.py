@@ -68,7 +68,10 @@ def _xml(text: str) -> str:
 
 
 def sarif(review: Review) -> str:
-    """SARIF 2.1.0: a rule a gate or code, a result for each no, at the manifest line that asks for what is refused."""
+    """
+    SARIF 2.1.0: a rule a gate or code, a result for each no, at the manifest line that asks for what is refused; and a
+    warning for each override, and for a change of the policy.
+    """
     results = [*_results(review)]
     rules = sorted({result["ruleId"] for result in results})
     document = {
@@ -91,6 +94,9 @@ def sarif(review: Review) -> str:
 
 
 def _results(review: Review) -> Iterator[dict[str, Any]]:
+    if review.policy is not None and review.policy.changed:
+        told = " ".join([words.policy_line(review.policy), *words.policy_effects(review.policy)])
+        yield _result("policy-change", told, Location(review.policy.path, 1, 1), "", "warning")
     for safety in review.plan.safeties:
         yield _result(safety.code, words.blocker(safety), safety.at, "")
     for model in review.plan.models:
@@ -99,14 +105,18 @@ def _results(review: Review) -> Iterator[dict[str, Any]]:
         for verdict in model.verdicts:
             if verdict.blocks:
                 told = f"{clean(str(verdict.entrance))} is refused: {words.verdict(verdict)}"
-                yield _result(f"gate/{verdict.gate}", told, asked_at(model, verdict), model.model)
+                yield _result(f"gate/{verdict.gate}", told, asked_at(model, verdict), str(verdict.entrance))
+            elif verdict.ruling is Ruling.OVERRIDDEN:
+                told = f"{clean(str(verdict.entrance))} is let in against a gate's no: {words.verdict(verdict)}"
+                at = asked_at(model, verdict)
+                yield _result(f"overridden/{verdict.gate}", told, at, str(verdict.entrance), "warning")
 
 
-def _result(rule: str, told: str, at: Location | None, model: str) -> dict[str, Any]:
-    seed = f"{rule}\n{model}\n{at.path if at else ''}"
+def _result(rule: str, told: str, at: Location | None, about: str, level: str = "error") -> dict[str, Any]:
+    seed = f"{rule}\n{about}\n{at.path if at else ''}"
     result: dict[str, Any] = {
         "ruleId": clean(rule),
-        "level": "error",
+        "level": level,
         "message": {"text": told},
         "partialFingerprints": {"reconciler/v1": hashlib.sha256(seed.encode("utf-8", "replace")).hexdigest()},
     }

@@ -1,7 +1,7 @@
 """How things are said: the same in the terminal, in JSON, in a log, and wherever else people read of a change."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import assert_never
 
 from reconciler.core.changes import (
@@ -21,6 +21,7 @@ from reconciler.core.desired import Revision
 from reconciler.core.diff import Blocker, Reason, Why
 from reconciler.core.drift import Drift, DriftStatus
 from reconciler.core.gate import Verdict
+from reconciler.core.loosening import Consequence, Shift
 from reconciler.core.names import Version
 from reconciler.core.plan import Effect, Summary, Verb, effects_of
 from reconciler.core.review import Origin, PolicyNote, Review
@@ -136,12 +137,69 @@ def verdict(of: Verdict) -> str:
 def policy_line(note: PolicyNote) -> str:
     """Which rules judged."""
     commit = f"commit {note.commit[:12]}" if note.commit else "no commit: there are none yet"
-    if not note.difference:
+    if not note.changed:
         return f"Judged by {clean(note.path)} of {commit}."
-    noes = sum(verdict.blocks for verdict in note.proposed)
-    would = f"would refuse {noes} of {len(note.proposed)}" if noes else "would refuse nothing"
-    stand = f"This change edits {clean(note.path)}. It is judged by the rules that stand, of {commit}"
-    return f"{stand}; the proposed ones {would}."
+    parts = f" ({', '.join(note.parts)})" if note.parts else ""
+    edits = f"This change edits {clean(note.path)}{parts}. It is judged by the rules that stand, of {commit}"
+    admitted = sum(consequence.admits for consequence in note.consequences)
+    open_slots = sum(not exposure.left for exposure in note.exposed)
+    weaker = len(note.exposed) - open_slots
+    refused = len({str(verdict.entrance) for verdict in note.proposed if verdict.blocks})
+    would = [
+        *([f"admit {_counted(admitted, 'entrance')} that these refuse"] if admitted else []),
+        *([f"leave {_counted(open_slots, 'slot')} without a gate"] if open_slots else []),
+        *([f"guard {_counted(weaker, 'slot')} less"] if weaker else []),
+        *([f"refuse {_counted(refused, 'entrance')}"] if refused else []),
+    ]
+    return f"{edits}; the proposed policy would {', '.join(would) or 'give the same verdicts'}."
+
+
+def policy_effects(note: PolicyNote) -> Iterator[str]:
+    """What the proposed policy would change, a line each: what it admits, where it guards less, what it refuses."""
+    grave = [c for c in note.consequences if c.shift is not Shift.REFUSED]
+    yield from map(consequence, grave)
+    alike: dict[tuple[str, tuple[str, ...], tuple[str, ...], bool], list[str]] = {}
+    for e in note.exposed:
+        alike.setdefault((e.slot, e.dropped, e.relaxed, e.left > 0), []).append(e.model)
+    for (slot, dropped, relaxed, guarded), models in alike.items():
+        where = f"{clean(slot)} of {names(models)}"
+        if not guarded:
+            yield f"{where}: no gate would guard it. Today: {names(dropped)}."
+        elif dropped:
+            yield f"{where}: {names(dropped)} would no longer be asked."
+        if relaxed:
+            yield f"{where}: {names(relaxed)} could be waived or overridden more easily."
+    yield from (consequence(c) for c in note.consequences if c.shift is Shift.REFUSED)
+
+
+def consequence(of: Consequence) -> str:
+    """How one entrance fares under the proposed policy."""
+    where = clean(str(of.entrance))
+    match of.shift:
+        case Shift.UNGUARDED if of.refused_by:
+            return (
+                f"{where}: the proposed policy would admit what the standing one refuses ({names(of.refused_by)}): "
+                "no gate would guard it."
+            )
+        case Shift.UNGUARDED:
+            return f"{where}: no gate would guard it. Today: {names(of.dropped)}."
+        case Shift.ADMITTED:
+            return f"{where}: the proposed policy would admit what the standing one refuses ({names(of.refused_by)})."
+        case Shift.FEWER_GATES:
+            return f"{where}: {names(of.dropped)} would no longer be asked."
+        case Shift.REFUSED:
+            return f"{where}: the proposed policy would refuse it ({names(of.refused_by)})."
+
+
+def names(texts: Sequence[str], most: int = 5) -> str:
+    """`a, b and 3 more`; of none, `nothing`."""
+    shown = [clean(text) for text in texts[:most]]
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return f"{', '.join(shown)}{more}" or "nothing"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def summary_line(summary: Summary) -> str:

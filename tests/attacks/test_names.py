@@ -139,7 +139,7 @@ def test_what_is_in_already_stays_and_is_told() -> None:
     review = reviewed((risk, old), *live, rules=rules(risk, old))
 
     assert codes(review.plan) == []
-    assert [note for note in review.notes if "rısk" in note] == [
+    assert [note.text for note in review.notes if "rısk" in note.text] == [
         "The model rısk looks like the model risk: its letter `ı` is U+0131 LATIN SMALL LETTER DOTLESS I."
     ]
 
@@ -148,7 +148,7 @@ def test_names_in_ascii_are_told_and_not_refused() -> None:
     review = reviewed((want({}, {"champion": 1, "charnpion": 2}), want(name="card_1"), want(name="card_l")), LIVE)
 
     assert codes(review.plan) == []
-    assert [note.partition(":")[0] for note in review.notes] == [
+    assert [note.text.partition(":")[0] for note in review.notes] == [
         "The model card_1 looks like the model card_l",
         "The alias @champion of churn looks like `charnpion`",
     ]
@@ -159,7 +159,7 @@ def test_an_alias_that_somebody_set_by_hand_to_look_like_another_is_told() -> No
 
     review = reviewed((want({}, {"champion": 1}),), live)
 
-    assert "@chɑmpion of churn is set in the registry" in " ".join(review.notes)
+    assert "@chɑmpion of churn is set in the registry" in " ".join(note.text for note in review.notes)
 
 
 def test_a_new_owner_that_looks_like_somebody_is_told() -> None:

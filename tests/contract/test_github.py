@@ -67,6 +67,18 @@ def test_it_is_a_forge(job: Job) -> None:
     assert forge.comment_limit == COMMENT_LIMIT
 
 
+def test_whatever_was_said_of_older_commits_is_withdrawn_and_nothing_else(hub: Hub, job: Job) -> None:
+    sha = "e" * 40
+    current = f"{Marker('aaaa', 'd' * 64, sha)}\nOf another job"
+    for body in (f"{Marker(KEY, 'd' * 64)}\nEarlier", f"{Marker('ffff', 'd' * 64)}\nAnother registry", current):
+        hub.add(body, BOT)
+    hub.add(f"{Marker(KEY, 'd' * 64)}\nForged", ADA)
+
+    job.forge(GITHUB_SHA=sha).withdraw(lambda key: f"No plan {key}")
+
+    assert hub.bodies() == [f"No plan {KEY}", "No plan ffff", current, f"{Marker(KEY, 'd' * 64)}\nForged"]
+
+
 @pytest.mark.parametrize("event", [PULL_REQUEST, COMMENT_ON_A_PULL_REQUEST], ids=["pull request", "comment on one"])
 def test_a_first_comment_is_made_and_its_address_returned(hub: Hub, tmp_path: Path, event: dict[str, Any]) -> None:
     address = Job(hub, tmp_path, event).forge().comment(BODY, KEY)

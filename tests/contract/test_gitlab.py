@@ -102,6 +102,18 @@ def test_somebody_elses_note_with_our_marker_is_not_ours(gitlab: Gitlab, forge: 
     assert gitlab.bodies() == [EARLIER, BODY]
 
 
+def test_whatever_was_said_of_older_commits_is_withdrawn_and_nothing_else(gitlab: Gitlab, forge: Make) -> None:
+    sha = "e" * 40
+    current = f"{Marker('aaaa', 'd' * 64, sha)}\nOf another job"
+    for body in (EARLIER, f"{Marker('ffff', 'd' * 64)}\nAnother registry", current):
+        gitlab.note(body)
+    gitlab.note(EARLIER, THEIRS)
+
+    forge(CI_COMMIT_SHA=sha).withdraw(lambda key: f"No plan {key}")
+
+    assert gitlab.bodies() == [f"No plan {KEY}", "No plan ffff", current, EARLIER]
+
+
 def test_a_system_note_is_not_ours(gitlab: Gitlab, forge: Make) -> None:
     gitlab.note(EARLIER, system=True)
 

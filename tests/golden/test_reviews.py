@@ -28,6 +28,8 @@ REVIEWS: dict[str, Callable[[], Review]] = {
     "a blocked plan": exhibits.blocked,
     "hostile evidence": exhibits.hostile,
     "refused by gates": exhibits.gated,
+    "rules deleted": exhibits.unguarded,
+    "much that weighs little": lambda: exhibits.crowded(30),
 }
 
 

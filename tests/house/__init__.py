@@ -122,7 +122,7 @@ class Done:
         if self.review is None:
             return self.message
         lines = ("".join(piece for _, piece in line) for line in review_lines(self.review))
-        return "\n".join((*lines, *self.review.notes))
+        return "\n".join((*lines, *(note.text for note in self.review.notes)))
 
 
 def readme_policy() -> str:

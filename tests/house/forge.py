@@ -64,6 +64,9 @@ class Forge:
     down: Callable[[], None] | None = None
     comments: list[str] = field(default_factory=list[str])
 
+    def withdraw(self, write: Callable[[str], str]) -> None:
+        """There are no comments."""
+
     @property
     def comment_limit(self) -> int:
         return 65_536

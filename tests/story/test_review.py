@@ -358,3 +358,57 @@ def test_drift_from_a_commit_that_is_gone_is_unknown_and_not_fine(
 
     assert told.code == 2
     assert "1 unknown" in told.out
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What keeps the second plan of a change from being made, and what the comment says of it."""
+
+    why: str
+    arguments: tuple[str, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict[str, str])
+    files: dict[str, str] = field(default_factory=dict[str, str])
+    folder: str = ""
+
+
+GATE = "slots: [{slot: Production, gates: [{uses: acme-exit}]}]\n"
+ENDINGS = {
+    "a folder stands in the place of a report": Ending(
+        "could not be written", ("--report", "html=plan.html"), folder="plan.html"
+    ),
+    "the manifests are wrong": Ending("unknown-key", files={"manifests/models.yaml": "model: a\nstage: {}\n"}),
+    "the base is not there, so that nothing can be opened": Ending("no commit", ("--base", "nowhere")),
+    "no registry is named": Ending("No registry is named", environment={"MLFLOW_TRACKING_URI": ""}),
+    "a library ends the process": Ending("broke down (SystemExit)", files={"reconciler.yaml": GATE}),
+}
+
+
+@pytest.mark.parametrize("case", ENDINGS)
+def test_an_old_plan_never_stands_whatever_ends_the_new_one(
+    repository: Repository, registry: Registry, actions: Actions, model: str, tmp_path: Path, case: str
+) -> None:
+    ending, library = ENDINGS[case], tmp_path / "library"
+    about = library / "acme_gates-1.0.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-gates\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[reconciler.gates]\nacme-exit = acme_gates:gate\n")
+    (library / "acme_gates.py").write_text("raise SystemExit(0)\n")
+    if "library" in case:
+        actions.reconciler = actions.reconciler.cold
+    registry.register(model, versions=2)
+    repository.propose(manifest(model, production=2))
+    first = actions.pull_request(GITHUB_SHA=repository.head)
+    for name, text in ending.files.items():
+        (repository.top / name).write_text(text)
+    if ending.folder:
+        (repository.top / ending.folder).mkdir()
+
+    second = actions.pull_request(
+        *ending.arguments, **{"GITHUB_SHA": "2" * 40, "PYTHONPATH": str(library), **ending.environment}
+    )
+
+    (comment,) = actions.hub.bodies()
+    assert (first.code, second.code) == (0, 1), second.said
+    assert "### No plan" in comment
+    assert ending.why in comment
+    assert actions.outputs["failure-reason"]

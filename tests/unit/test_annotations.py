@@ -10,7 +10,7 @@ from reconciler.core.desired import Pin
 from reconciler.core.diff import Blocker, ModelPlan
 from reconciler.core.names import ModelName, Version
 from reconciler.core.plan import Plan, PlanOptions
-from reconciler.core.review import Review
+from reconciler.core.review import Note, Review
 from reconciler.errors import Location, Problem, Severity
 from reconciler.render.annotations import plan_annotations, problem_annotations
 from reconciler.render.clean import clean
@@ -93,7 +93,7 @@ def test_what_blocks_is_an_error_at_its_line() -> None:
 def test_a_plan_that_is_refused_as_a_whole_is_an_error_without_a_place() -> None:
     plan = Plan(NOW, PlanOptions(), (), 1, (Blocker("mass-change", "Too much.", "Pass --force."),))
 
-    text = plan_annotations(Review(plan, "sqlite:///x", notes=("An apply would be refused.",)))
+    text = plan_annotations(Review(plan, "sqlite:///x", notes=(Note("An apply would be refused."),)))
 
     assert text == (
         "::error title=mass-change::The plan is blocked: Too much. Pass --force.\n"
@@ -115,7 +115,7 @@ def test_evidence_that_could_not_be_read_is_a_warning() -> None:
 
     titles = [c.properties["title"] for c in commands(plan_annotations(review)) if c and c.name == "warning"]
 
-    assert "Evidence" in titles
+    assert "No evidence" in titles
 
 
 SCENES = [exhibits.better, exhibits.blocked, exhibits.in_sync, exhibits.hostile, exhibits.fleet]

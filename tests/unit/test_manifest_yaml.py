@@ -78,6 +78,15 @@ BYTES: dict[str, tuple[bytes | str, Expectation]] = {
         [(22, "too-deep")],
     ),
     "a billion laughs": (LAUGHS, [(5, "alias-explosion")]),
+    "more documents than are read": ("---\nmodel: churn\n" * 2_100, [(4_003, "too-many-documents")]),
+    "more values than are read": (
+        "model: churn\ntags:\n" + "".join(f"  k{n}: a\n" for n in range(30_000)),
+        [(1, "too-many-values")],
+    ),
+    "more problems than are listed": (
+        "model: churn\n" + "".join(f"k{n}: a\n" for n in range(300)),
+        [(0, "too-many-problems"), *((n + 2, "unknown-key") for n in range(200))],
+    ),
     "a long description": (f"model: churn\ndescription: {'x' * (MAX_DESCRIPTION + 1)}\n", [(2, "invalid-text")]),
     "a long tag": (f"model: churn\ntags:\n  a: {'x' * (MAX_TAG_VALUE + 1)}\n", [(3, "invalid-tag-value")]),
     "a long alias": (f"model: churn\naliases:\n  {'x' * 256}: 4\n", [(3, "invalid-alias")]),
@@ -98,9 +107,18 @@ def test_what_cannot_be_kept_in_a_text_file_is_found_too(data: bytes | str, expe
 def test_every_code_is_expected_somewhere() -> None:
     in_files = {code for path in texts.BAD for _, code in texts.expected(path)}
     in_bytes = {code for _, expectation in BYTES.values() for _, code in expectation}
+    in_bytes.add("too-many-files")  # see test_a_folder_of_too_many_files_is_not_read_in_part
 
     assert in_files | in_bytes >= CODES
     assert in_files | in_bytes <= CODES | set(GateCode)
+
+
+@pytest.mark.parametrize("files", [[b"model: a\n"] * 10_001, [b"#" * 1024 * 1024] * 17], ids=["files", "bytes"])
+def test_a_folder_of_too_many_files_is_not_read_in_part(files: list[bytes]) -> None:
+    manifests, problems = parse(SourceFile(f"m/{n:05}.yaml", data) for n, data in enumerate(files))
+
+    assert manifests == ()
+    assert [(problem.location.path, problem.code) for problem in problems] == [("m/00000.yaml", "too-many-files")]
 
 
 def test_every_code_is_words() -> None:

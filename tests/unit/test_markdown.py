@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from reconciler.core.evidence import Evidence
-from reconciler.core.review import Review
+from reconciler.core.review import Note, Review
 from reconciler.errors import Location, Problem
 from reconciler.render.clean import clean
 from reconciler.render.markdown import cell, code, length, markdown, no_plan_markdown
@@ -94,7 +94,9 @@ def test_nothing_hostile_stands_outside_of_code() -> None:
 def test_a_comment_holds_no_mention_link_or_command_from_outside(name: str, path: str) -> None:
     review = exhibits.better()
     change = replace(review.plan.models[0], model=f"evil{name}")
-    body = markdown(replace(review, plan=replace(review.plan, models=(change,)), notes=(path,), registry=path), KEY)
+    body = markdown(
+        replace(review, plan=replace(review.plan, models=(change,)), notes=(Note(path),), registry=path), KEY
+    )
 
     outside = "\n".join(words_outside_of_code(body))
     assert "evil" not in outside

@@ -102,7 +102,7 @@ NO_FILE: dict[str, tuple[bytes, str]] = {
     "a list": (b"[1, 2]", "says nothing of a model"),
     "lists in lists": (b"[" * 200_000, "is nested too deeply"),
     "entries in entries": (b"- " * 200_000, "is nested too deeply"),
-    "too large": (b"#" * (MAX_BYTES + 1), "is larger than 4 MiB"),
+    "too large": (b"#" * (MAX_BYTES + 1), "is larger than 1 MiB"),
 }
 
 

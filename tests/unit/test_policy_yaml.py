@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -109,7 +110,43 @@ def test_every_code_is_expected_somewhere() -> None:
     in_files = {code for path in BAD for _, code in texts.expected(path)}
 
     # What can be wrong with any YAML is tested with the manifests.
-    assert {*SpellingCode, *GateCode, *PolicyCode} - {PolicyCode.EMPTY_POLICY} <= in_files <= CODES
+    of_sizes = {PolicyCode.EMPTY_POLICY, GateCode.TOO_MANY_GATES, GateCode.TOO_MANY_WINDOWS}
+    assert {*SpellingCode, *GateCode, *PolicyCode} - of_sizes <= in_files <= CODES
+
+
+RULE = "- slot: Production\n  gates:\n"
+WINDOW = "{start: 0 0 * * 1, duration: 1h}"
+
+
+@pytest.mark.parametrize(
+    ("text", "expectation"),
+    [
+        ("slots:\n" + RULE + "  - age: {min: 1h}\n" * 51, [(54, "too-many-gates")]),
+        ("slots:\n" + (RULE + "  - age: {min: 1h}\n" * 41) * 30, [(2 + 24 * 43, "too-many-gates")]),
+        ("slots:\n" + "- {slot: Production, gates: []}\n" * 1001, [(1002, "too-many-gates")]),
+        (
+            "slots:\n" + RULE + f"  - freeze: {{windows: [{', '.join([WINDOW] * 101)}]}}\n",
+            [(4, "too-many-windows")],
+        ),
+        (
+            "slots:\n" + RULE + "  - freeze: {windows: [{start: 0 0 30 2 *, duration: 1h}]}\n",
+            [(4, "invalid-window")],
+        ),
+    ],
+    ids=["before a slot", "of a policy", "rules", "windows", "a window that never opens"],
+)
+def test_more_than_is_judged_is_a_problem_at_its_place(text: str, expectation: list[tuple[int, str]]) -> None:
+    assert found(text) == expectation
+
+
+def test_a_policy_of_rare_windows_is_read_in_seconds() -> None:
+    rare = [f"{{start: {n % 60} {n % 24} 29 2 1#5, duration: 1h}}" for n in range(100)]
+    gate = f"  - freeze: {{windows: [{', '.join(rare)}]}}\n"
+
+    began = time.process_time()
+    found("slots:\n" + RULE + gate * 300)
+
+    assert time.process_time() - began < 20
 
 
 GATES: dict[str, Gate] = {

@@ -1,0 +1,79 @@
+"""
+How much of what others write is read, judged and shown. The table in `docs/security.md` has the same rows, which
+`tests/unit/test_limits.py` checks.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+FILE_BYTES: Final = 1024 * 1024
+FOLDER_BYTES: Final = 16 * 1024 * 1024
+FOLDER_FILES: Final = 10_000
+DOCUMENTS: Final = 2_000
+VALUES: Final = 50_000
+ALIASED_VALUES: Final = 10_000
+MANIFEST_NESTING: Final = 20
+PROBLEMS: Final = 200
+
+GATES: Final = 50
+POLICY_GATES: Final = 1_000
+WINDOWS: Final = 100
+WINDOW_YEARS: Final = 12
+GATE_SECONDS: Final = 2.0
+JUDGING_SECONDS: Final = 60.0
+MODEL_SHARE: Final = 0.25
+
+NESTING: Final = 64
+COLUMNS: Final = 10_000
+VERSION_TAGS: Final = 1_000
+VERSION_VALUES: Final = 10_000
+RECORD_CHARACTERS: Final = 100_000
+CHECK_RECORDS: Final = 100
+
+NOTES: Final = 20
+DIFF_LINES: Final = 60
+COMPARED_LINES: Final = 5_000
+CELL_CHARACTERS: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A row of the table: what is limited, how much of it there may be, and what happens to more."""
+
+    subject: str
+    most: str
+    beyond: str
+
+
+_PROBLEM = "a problem at its place"
+_UNKNOWN = "`unknown`"
+
+TABLE: Final = (
+    Limit("a manifest or the policy", f"{FILE_BYTES // 1024**2} MiB", _PROBLEM),
+    Limit(
+        "all manifests of a folder", f"{FOLDER_FILES:,} files, {FOLDER_BYTES // 1024**2} MiB", "a problem of the folder"
+    ),
+    Limit("documents of a file", f"{DOCUMENTS:,}", _PROBLEM),
+    Limit("values of a file", f"{VALUES:,}", _PROBLEM),
+    Limit("values that YAML aliases of a document stand for", f"{ALIASED_VALUES:,}", _PROBLEM),
+    Limit("nesting of a manifest or the policy", f"{MANIFEST_NESTING}", _PROBLEM),
+    Limit("problems of a file", f"{PROBLEMS}", "counted"),
+    Limit("gates of the policy", f"{POLICY_GATES:,}", _PROBLEM),
+    Limit("gates before a slot", f"{GATES}", f"{_PROBLEM}, or {_UNKNOWN}"),
+    Limit("windows of a `freeze` gate", f"{WINDOWS}", _PROBLEM),
+    Limit("time until a window opens again", f"{WINDOW_YEARS} years", _PROBLEM),
+    Limit("processor time of a gate", f"{GATE_SECONDS:g} s", _UNKNOWN),
+    Limit("processor time of all gates", f"{JUDGING_SECONDS:g} s", _UNKNOWN),
+    Limit("processor time of the gates of one model", f"{MODEL_SHARE:.0%} of what is left of that", _UNKNOWN),
+    Limit("an `MLmodel`, `requirements.txt` or `python_env.yaml`", f"{FILE_BYTES // 1024**2} MiB", _UNKNOWN),
+    Limit("nesting of an `MLmodel` file, and of a type in a signature", f"{NESTING}", _UNKNOWN),
+    Limit("columns of a signature", f"{COLUMNS:,}", _UNKNOWN),
+    Limit("tags of a version", f"{VERSION_TAGS:,}", _UNKNOWN),
+    Limit("parameters, metrics or requirements of a version", f"{VERSION_VALUES:,}", _UNKNOWN),
+    Limit("a record of ours in a tag", f"{RECORD_CHARACTERS:,} characters", "unreadable"),
+    Limit("check records of a version", f"{CHECK_RECORDS}", _UNKNOWN),
+    Limit("notes above a review", f"{NOTES}, the weightiest", "counted"),
+    Limit("lines of a policy's difference in a comment", f"{DIFF_LINES}", "counted"),
+    Limit("lines of a policy that are compared", f"{COMPARED_LINES:,}", "counted"),
+    Limit("characters of a cell in a comment", f"{CELL_CHARACTERS}", "cut, with `…`"),
+)
