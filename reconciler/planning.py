@@ -17,7 +17,8 @@ from reconciler.core.policy import Policy
 from reconciler.core.review import Base, PolicyNote, Review, Scope, base_of, pairings
 from reconciler.core.snapshot import Ownership, RegistrySnapshot
 from reconciler.errors import ManifestError, Problem, ReconcilerError, RegistryError, Severity
-from reconciler.judging import NO_RULES, Rules, judge, judge_one, judge_proposed, unguarded
+from reconciler.gates.authority import check_paths
+from reconciler.judging import NO_RULES, Rules, judge, judge_one, judge_proposed, unasked, unguarded
 from reconciler.ports import Asked, Relation, SourceFile, Wanted, World
 
 
@@ -78,7 +79,7 @@ def make_review(
         registry=world.registry.uri,
         evidence=gather(world, pairings(plan, snapshot, scope), snapshot) if scope is not Scope.NONE else None,
         base=None if base is None or before is None else _pending(base, before, snapshot, options),
-        notes=(*notes, *unguarded(plan, snapshot, rules)),
+        notes=(*unasked(plan, snapshot, desired, rules), *notes, *unguarded(plan, snapshot, rules)),
         policy=_policy_told(rules, judge_proposed(world, plan, snapshot, desired, rules)),
     )
 
@@ -215,8 +216,15 @@ def read_rules(world: World, parse: PolicyParser, *, standing: str | None, ref: 
         proposed=None if proposed.text == policy.text and proposed.signers == policy.signers else proposed,
         base=policy.commit,
         owners={name: manifest.owners.value if manifest.owners else () for name, manifest in declared.items()},
+        touched=frozenset() if ref is None else _touched(world, standing, ref, policy),
         tags={name: {key: tag.value for key, tag in manifest.tags.items()} for name, manifest in declared.items()},
     )
+
+
+def _touched(world: World, standing: str, ref: str, policy: Policy) -> frozenset[str]:
+    """The files of checks that differ between two commits."""
+    paths = {path for check in policy.checks.values() for path in check_paths(check)}
+    return frozenset(p for p in paths if world.source.digest(standing, p) != world.source.digest(ref, p))
 
 
 def _declared_before(world: World, commit: str) -> DesiredState | None:

@@ -315,6 +315,7 @@ def check_files(paths: list[Path]) -> tuple[int, int, tuple[Problem, ...]]:
     from reconciler.adapters.files import files_below
     from reconciler.adapters.manifest_yaml import parse
     from reconciler.core.desired import expired, resolve
+    from reconciler.gates.authority import unapprovable
 
     top = repository_top(paths[0])
     named = [path for path in paths if path.name == POLICY_NAME and path.is_file()]
@@ -326,7 +327,8 @@ def check_files(paths: list[Path]) -> tuple[int, int, tuple[Problem, ...]]:
     fragments, wrong = parse(files, build)
     models, contradictory = resolve(fragments)
     over = expired(models.values(), SystemClock().now())
-    return len(files), len(models), tuple(sorted({*unreadable, *wrong, *contradictory, *over, *broken}))
+    vain = () if policy is None else unapprovable(policy, models.values())
+    return len(files), len(models), tuple(sorted({*unreadable, *wrong, *contradictory, *over, *broken, *vain}))
 
 
 POLICY_NAME = "reconciler.yaml"
