@@ -4,10 +4,9 @@ import re
 import string
 import unicodedata
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 
 from reconciler.core.gate import Approval, Quorum
-from reconciler.core.moments import moment
+from reconciler.core.moments import moment, moment_of
 
 OWNERS = "owners"
 
@@ -79,11 +78,7 @@ def in_time(
     Those that were given when the version was there already, and the others. `created_at` is in milliseconds since
     1970. One that is dated ahead of `now`, or not at all, may be of any time.
     """
-    present = moment(now)
-    try:
-        registered = datetime.fromtimestamp(created_at / 1000, UTC)
-    except (ValueError, OverflowError, OSError):
-        registered = None
+    present, registered = moment(now), moment_of(created_at)
     kept: list[Approval] = []
     early: list[Approval] = []
     for approval in approvals:

@@ -10,3 +10,11 @@ def moment(text: str) -> datetime | None:
         return named.astimezone(UTC) if named.tzinfo else None
     except (ValueError, OverflowError):
         return None
+
+
+def moment_of(milliseconds: int) -> datetime | None:
+    """A moment out of milliseconds since 1970, as MLflow counts; None where there is no such moment."""
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
