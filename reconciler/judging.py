@@ -6,10 +6,10 @@ from functools import partial
 from typing import Any
 
 from reconciler.budget import Budget, Share
-from reconciler.core.approval import counted, eligible
+from reconciler.core.approval import counted, eligible, in_time
 from reconciler.core.changes import SetAlias, simulate_all
 from reconciler.core.desired import DesiredState, Hold, Manifest
-from reconciler.core.diff import Blocker, ModelPlan
+from reconciler.core.diff import UNAPPROVED, Blocker, ModelPlan
 from reconciler.core.entrances import entrance_of
 from reconciler.core.evidence import VersionFacts
 from reconciler.core.gate import (
@@ -41,10 +41,11 @@ from reconciler.core.names import OUR_TAG_PREFIX, Commit, ModelName, Slot, Stage
 from reconciler.core.past import Past
 from reconciler.core.plan import Plan, PlanOptions
 from reconciler.core.policy import Policy
-from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot
+from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot, VersionSnapshot
 from reconciler.core.stays import stay_in
 from reconciler.errors import Failure, contained
 from reconciler.gates.approvals import Approvals
+from reconciler.gates.authority import Shift, Side, shifts
 from reconciler.ports import Asked, Reviews, World
 from reconciler.trust import Trunk
 
@@ -54,7 +55,7 @@ class Rules:
     """
     What the trusted side lays down: the policy of the commit before the change under review, and the owners and tags
     that the manifests of that commit declare. `proposed` is the policy as the change would have it, where that is
-    another one.
+    another one; `touched` are files of checks that it changes.
     """
 
     policy: Policy = Policy()
@@ -62,6 +63,7 @@ class Rules:
     base: Commit | None = None
     owners: Mapping[ModelName, tuple[str, ...]] = field(default_factory=dict[ModelName, tuple[str, ...]])
     tags: Mapping[ModelName, Mapping[str, str]] = field(default_factory=dict[ModelName, Mapping[str, str]])
+    touched: frozenset[str] = frozenset()
     names: StandingNames = StandingNames()
     holds: Mapping[ModelName, tuple[Hold, ...]] = field(default_factory=dict[ModelName, tuple[Hold, ...]])
     trunk: Trunk | None = None
@@ -153,7 +155,7 @@ def judge(world: World, plan: Plan, snapshot: RegistrySnapshot, desired: Desired
         replace(model, blockers=(*model.blockers, *_held_back(model, desired, rules, now), *_moved_by_hand(model)))
         for model in judged.models
     )
-    return replace(judged, models=tuple(models))
+    return _unapproved(world, replace(judged, models=tuple(models)), snapshot, desired, rules)
 
 
 def _held_back(model: ModelPlan, desired: DesiredState, rules: Rules, now: str) -> Iterable[Blocker]:
@@ -179,6 +181,80 @@ def _moved_by_hand(model: ModelPlan) -> Iterable[Blocker]:
                 f"v{entrance.candidate} of {model.model} was moved into {entrance.slot} by hand, and gates refuse it.",
                 "Move it back in the registry, or override these gates in the manifest and have that approved.",
             )
+
+
+def _shifts(plan: Plan, snapshot: RegistrySnapshot, desired: DesiredState, rules: Rules) -> tuple[Shift, ...]:
+    """What the change makes different about who decides over the models of the plan."""
+    names = rules.owners.keys() | desired.models.keys()
+    guarded: dict[ModelName, tuple[Guard, ...]] = {}
+    for name in names if rules.base is not None else ():
+        live = snapshot.models.get(name) or ModelSnapshot(name)
+        tags = (live.tags, {**live.tags, **rules.tags.get(name, {})})
+        if not plan.options.targets or name in plan.options.targets:
+            about = (rule for rule in rules.policy.rules if any(rule.applies_to(name, one) for one in tags))
+            guarded[name] = tuple(guard for rule in about for guard in rule.guards)
+    owners = {name: manifest.owners.value if manifest.owners else () for name, manifest in desired.models.items()}
+    proposed = rules.policy if rules.proposed is None else rules.proposed
+    return shifts(Side(rules.policy, rules.owners), Side(proposed, owners), guarded, rules.touched)
+
+
+def unasked(plan: Plan, snapshot: RegistrySnapshot, desired: DesiredState, rules: Rules) -> tuple[str, ...]:
+    """What the change makes different about who decides, and nobody could be asked about, in one sentence."""
+    alone = [f"{s.model} ({', '.join(s.what)})" for s in _shifts(plan, snapshot, desired, rules) if not s.asked]
+    if not alone:
+        return ()
+    more = f", and of {len(alone) - 10} more" if len(alone) > 10 else ""
+    told = "This change decides who may approve, and nobody was asked about it, because nobody may approve yet: of "
+    return (f"{told}{', '.join(alone[:10])}{more}.",)
+
+
+def _unapproved(world: World, plan: Plan, snapshot: RegistrySnapshot, desired: DesiredState, rules: Rules) -> Plan:
+    """The plan, with those models blocked about whose owners, groups, signers or checks nobody of today was asked."""
+    asked = [shift for shift in _shifts(plan, snapshot, desired, rules) if shift.asked]
+    if not asked:
+        return plan
+    found = _approved_as_a_whole(world, desired, rules)
+    blocked = {shift.model: blocker for shift in asked if (blocker := _blocker(shift, found, rules))}
+    models = {model.model: model for model in plan.models}
+    for name, blocker in blocked.items():
+        model = models.get(name) or ModelPlan(name)
+        models[name] = replace(model, blockers=(*model.blockers, blocker))
+    return replace(plan, models=tuple(models[name] for name in sorted(models)))
+
+
+def _approved_as_a_whole(world: World, desired: DesiredState, rules: Rules) -> Reviews | str:
+    head = desired.revision.commit
+    if head is None or world.reviews is None:
+        return "what is in no commit yet can have been approved by nobody"
+    find = world.reviews.find
+    found = contained(lambda: find(rules.base, head, None, rules.policy.signers))
+    if isinstance(found, Failure):
+        return found.why
+    return replace(found, approvals=in_time(found.approvals, 0, world.clock.now())[0])
+
+
+def _blocker(shift: Shift, found: Reviews | str, rules: Rules) -> Blocker | None:
+    if isinstance(found, str):
+        missing = f"who approved it is not known: {found}"
+    elif not found.authors:
+        missing = "who wrote it is not known, and an author's own approval does not count"
+    else:
+        lacking: list[str] = []
+        for quorum in shift.asked:
+            people = eligible(quorum, rules.owners.get(shift.model, ()), rules.policy.groups)
+            counting = counted(found.approvals, people, found.authors, found.people)
+            if len(counting) < (required := quorum.required(by_bots=found.by_bots)):
+                lacking.append(
+                    f"{required} of {plain(quorum.group, 80)}, and {', '.join(counting) or 'nobody'} approved"
+                )
+        if not lacking:
+            return None
+        missing = f"it needs {'; '.join(lacking)}"
+    return Blocker(
+        UNAPPROVED,
+        f"This change edits who decides over {shift.model} ({', '.join(shift.what)}), and {missing}.",
+        "Have it approved by those who stand now, or leave this out of the change.",
+    )
 
 
 def judge_proposed(
@@ -384,7 +460,7 @@ class _Known:
             return None
         owners = case.rules.owners.get(case.entrance.model, ())
         people = eligible(guard.override, owners, case.rules.policy.groups)
-        return counted(facts[APPROVALS], people, facts[CHANGE].authors)
+        return counted(facts[APPROVALS], people, facts[CHANGE].authors, facts[CHANGE].people)
 
 
 @dataclass
@@ -490,7 +566,7 @@ class _Gathering:
         if key == INCUMBENT:
             return NOBODY if entrance.incumbent is None else _facts_of(versions, entrance.model, entrance.incumbent)
         if key in {CHANGE, APPROVALS}:
-            return self._review_fact(key, change, self._reviews_of(case, change))
+            return self._review_fact(key, change, self._reviews_of(case, change), candidate, now)
         if key in {CHECKS, PRESENT, LOADABLE}:
             return self._check_fact(key, entrance, case.rules.policy.signers)
         if candidate is None:
@@ -505,12 +581,19 @@ class _Gathering:
             return self._contained(key.argument, _facts_of(versions, entrance.model, entrance.candidate))
         return _Unknown("this release cannot look it up")
 
-    def _review_fact(self, key: FactKey[Any], change: _Change, found: Reviews | str) -> object:
+    def _review_fact(
+        self, key: FactKey[Any], change: _Change, found: Reviews | str, candidate: VersionSnapshot | None, now: str
+    ) -> object:
         if isinstance(found, str):
             return _Unknown(found)
+        if candidate is None:
+            return _Unknown("the registry does not show the version, so nobody can be said to have approved it")
+        approvals, early = in_time(found.approvals, candidate.created_at, now)
         if key == APPROVALS:
-            return found.approvals
-        return ChangeFacts(change.head, found.authors, self.desired.revision.subject, change.base)
+            return approvals
+        names = tuple(sorted({a.who for a in early} - {a.who for a in approvals}))
+        subject = self.desired.revision.subject
+        return ChangeFacts(change.head, found.authors, subject, change.base, found.people, found.by_bots, names)
 
     def _check_fact(self, key: FactKey[Any], entrance: Entrance, signers: str) -> object:
         checks = self.world.checks

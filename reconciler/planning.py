@@ -21,7 +21,18 @@ from reconciler.core.policy import Policy
 from reconciler.core.review import Base, Note, PolicyNote, Review, Scope, Weight, base_of, pairings
 from reconciler.core.snapshot import Ownership, RegistrySnapshot
 from reconciler.errors import Failure, ManifestError, Problem, ReconcilerError, Severity, contained
-from reconciler.judging import NO_RULES, Rules, judge, judge_one, judge_proposed, left_behind, rules_of, unguarded
+from reconciler.gates.authority import check_paths
+from reconciler.judging import (
+    NO_RULES,
+    Rules,
+    judge,
+    judge_one,
+    judge_proposed,
+    left_behind,
+    rules_of,
+    unasked,
+    unguarded,
+)
 from reconciler.ports import Asked, ManifestSource, Relation, Wanted, World
 from reconciler.trust import POLICY_PATH, PolicyAt, Trunk
 
@@ -92,6 +103,7 @@ def make_review(
         evidence=gather(world, pairings(plan, snapshot, scope), snapshot) if scope is not Scope.NONE else None,
         base=None if base is None or before is None else _pending(base, before, snapshot, options),
         notes=(
+            *(Note(text, Weight.POLICY) for text in unasked(plan, snapshot, desired, rules)),
             *notes,
             *_owners_changed(rules, desired),
             *_tags_dropped(rules, desired),
@@ -335,7 +347,14 @@ def read_rules(trunk: Trunk | None, policy_at: PolicyAt, *, ref: str | None, pol
     rules = of(standing.commit)
     beside = () if policy_ref is None or set(policy_ref) == {"0"} else (of(Commit(policy_ref)),)
     same = ((proposed or Policy()).text, (proposed or Policy()).signers) == (rules.policy.text, rules.policy.signers)
-    return replace(rules, proposed=None if same else proposed or Policy(), beside=beside)
+    touched = frozenset[str]() if ref is None else _touched(trunk.world, standing.commit, ref, rules.policy)
+    return replace(rules, proposed=None if same else proposed or Policy(), beside=beside, touched=touched)
+
+
+def _touched(world: World, standing: str, ref: str, policy: Policy) -> frozenset[str]:
+    """The files of checks that differ between two commits."""
+    paths = {path for check in policy.checks.values() for path in check_paths(check)}
+    return frozenset(p for p in paths if world.source.digest(standing, p) != world.source.digest(ref, p))
 
 
 def judge_version(

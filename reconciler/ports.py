@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -110,6 +110,10 @@ class ManifestSource(Protocol):
         """
         ...
 
+    def digest(self, ref: str, path: str) -> str | None:
+        """What tells a file or folder of a commit from another one, by its path from the top, or None."""
+        ...
+
     def contains_commit(self, commit: str, branch: str) -> bool | None:
         """
         Whether a branch contains a commit that somebody names; the text may be anything. None where git cannot tell.
@@ -207,24 +211,51 @@ class EvidenceSource(Protocol):
 @dataclass(frozen=True, slots=True)
 class Reviews:
     """
-    Who approved a change, with what proves it, and who made it: `Name <email>` and forges' `@logins`. `head` is the
-    commit that a forge's approvals are of, the last one before a merge or a squash made another commit of it.
+    Who approved a change, with what proves it, and who had a hand in it: `Name <email>` and forges' `@logins`. `people`
+    has, in one text each, the names that are known to be one person's. `by_bots`: nobody but bots is known to have made
+    the change.
     """
 
     approvals: "tuple[Approval, ...]" = ()
     authors: tuple[str, ...] = ()
-    head: Commit | None = None
+    people: tuple[str, ...] = ()
+    by_bots: bool = False
 
 
 class Reviewers(Protocol):
     """Where approvals are kept: signed commits, the reviews of a forge."""
 
-    def find(self, base: Commit | None, head: Commit, model: ModelName, signers: str) -> Reviews:
+    def find(self, base: Commit | None, head: Commit, model: ModelName | None, signers: str) -> Reviews:
         """
-        Who approved what `head` declares of a model, since `base`. `signers` is the text of an allowed-signers file.
+        Who approved what `head` declares of a model, since `base`, and who had a hand in what lies between: one change.
+        Without a model, who approved all of the change as it is now. `signers` is the text of an allowed-signers file.
         Raises ReconcilerError where that cannot be known.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """Who pushed which commits of a request, by their names or the beginnings of these; nothing: it is not known."""
+
+    who: str
+    commits: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """
+    A change request as its forge tells of it. `head` is its last commit; `merged_as` is the one that a merge, squash or
+    rebase made of it on the branch, the last of several, and None before that. Each approval names the commit that it
+    was given to. `opened_by` is a `@login`; `makers` are the people behind each commit, as far as the forge knows them.
+    """
+
+    head: Commit
+    approvals: "tuple[Approval, ...]" = ()
+    opened_by: str = ""
+    makers: Mapping[Commit, tuple[str, ...]] = field(default_factory=dict[Commit, tuple[str, ...]])
+    pushes: tuple[Push, ...] = ()
+    merged_as: Commit | None = None
 
 
 class Checks(Protocol):
@@ -372,11 +403,11 @@ class Forge(Protocol):
         """
         ...
 
-    def approvals(self, commit: Commit) -> Reviews:
+    def request(self, commit: Commit, *, merged: bool = False) -> Request | None:
         """
-        Who approves the change request that the job runs for, or by which `commit` came to be, as it stands: what was
-        said of an earlier state of it counts for nothing. Empty where there is no such request. The error says why it
-        is not known.
+        The change request that the job runs for, or by which `commit` came to be, as it stands: approvals that were
+        taken back are none, nor are those of bots. `merged`: `commit` is not what the job runs for, but one that is on
+        the branch already. None where there is no such request. The error says why it is not known.
         """
         ...
 

@@ -436,6 +436,7 @@ def check_files(paths: list[Path]) -> tuple[int, int, tuple[Problem, ...]]:
     from reconciler.adapters.manifest_yaml import parse
     from reconciler.adapters.repository import top_above
     from reconciler.core.desired import expired, resolve
+    from reconciler.gates.authority import unapprovable
 
     top = top_above(paths[0]) or Path.cwd()
     named = [path for path in paths if path.name == POLICY_NAME and path.is_file()]
@@ -447,7 +448,8 @@ def check_files(paths: list[Path]) -> tuple[int, int, tuple[Problem, ...]]:
     fragments, wrong = parse(files, build)
     models, contradictory = resolve(fragments)
     over = expired(models.values(), SystemClock().now())
-    return len(files), len(models), tuple(sorted({*unreadable, *wrong, *contradictory, *over, *broken}))
+    vain = () if policy is None else unapprovable(policy, models.values())
+    return len(files), len(models), tuple(sorted({*unreadable, *wrong, *contradictory, *over, *broken, *vain}))
 
 
 POLICY_NAME = "reconciler.yaml"

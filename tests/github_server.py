@@ -47,6 +47,8 @@ class Hub:
     reviews: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     commits: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     details: dict[str, Any] = field(default_factory=dict[str, Any])
+    events: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    activity: list[dict[str, Any]] | None = None
     faults: list[Fault] = field(default_factory=list[Fault])
     requests: list[str] = field(default_factory=list[str])
     page: int = 100
@@ -74,6 +76,7 @@ class Hub:
         return {
             "number": number,
             "url": f"{self.url}/repos/{REPOSITORY}/pulls/{number}",
+            "issue_url": f"{self.url}/repos/{REPOSITORY}/issues/{number}",
             "merge_commit_sha": merge_commit,
             "merged_at": at and f"2026-05-01T{at}Z",
             "base": {"ref": "main"},
@@ -87,11 +90,24 @@ class Hub:
         submitted = {"submitted_at": f"2026-05-01T{at}Z"} if at else {}
         self.reviews.append({"id": number, "user": user, "state": state, "commit_id": commit, **submitted})
 
-    def written(self, author: dict[str, str] | None, name: str, email: str, **committer: dict[str, str] | None) -> None:
+    def written(
+        self, author: dict[str, str] | None, name: str, email: str, sha: str = HEAD, parent: str = "", **other: Any
+    ) -> None:
         """A commit of pull request 7."""
         person = {"name": name, "email": email, "date": "2026-05-01T09:00:00Z"}
         detail = {"author": person, "committer": person}
-        self.commits.append({"sha": HEAD, "author": author, "committer": author, "commit": detail, **committer})
+        parents = [{"sha": parent, "url": f"{self.url}/repos/{REPOSITORY}/commits/{parent}"}] if parent else []
+        known = {"sha": sha, "author": author, "committer": author, "commit": detail, "parents": parents}
+        self.commits.append({**known, **other})
+
+    def event(self, name: str, at: str, actor: dict[str, str] | None = None) -> None:
+        """Something that happened to pull request 7."""
+        self.events.append({"id": next(self.ids), "event": name, "actor": actor, "created_at": f"2026-05-01T{at}Z"})
+
+    def pushed(self, actor: dict[str, str], after: str, before: str = "0" * 40, kind: str = "push") -> None:
+        """A push to the branch of pull request 7, which servers before 2023 tell nothing of."""
+        entry = {"actor": actor, "before": before, "after": after, "ref": "refs/heads/promote", "activity_type": kind}
+        self.activity = [entry, *(self.activity or [])]
 
     def writes(self) -> list[str]:
         return [request for request in self.requests if not request.startswith("GET") and "graphql" not in request]
@@ -110,8 +126,14 @@ class Hub:
         if found := re.fullmatch(r"/issues/comments/(\d+)", path):
             return self._one(method, int(found[1]), data)
         if path == "/pulls/7":
-            usual = {"user": ADA, "head": {"sha": HEAD}, "commits": len(self.commits)}
+            repository = {"full_name": REPOSITORY, "url": f"{self.url}/repos/{REPOSITORY}"}
+            head = {"sha": HEAD, "ref": "promote", "repo": repository}
+            usual = {"user": ADA, "head": head, "commits": len(self.commits)}
             return 200, {**self.merged(7), **usual, **self.details}, {}
+        if path == "/issues/7/events":
+            return self._paged(self.events, parts.path, parts.query)
+        if path == "/activity" and self.activity is not None:
+            return self._by_cursor(self.activity, parts.path, parts.query)
         if path == "/pulls/7/reviews":
             return self._paged(self.reviews, parts.path, parts.query)
         if path == "/pulls/7/commits":
@@ -130,6 +152,13 @@ class Hub:
                     comment["body"] = data["body"]
                     return 200, comment, {}
         return 404, {"message": "Not Found"}, {}
+
+    def _by_cursor(self, items: list[dict[str, Any]], path: str, query: str) -> tuple[int, Any, dict[str, str]]:
+        asked = parse_qs(query)
+        assert asked["ref"] == ["refs/heads/promote"]
+        size, start = min(int(asked["per_page"][0]), self.page), int(asked.get("after", ["0="])[0].rstrip("="))
+        more = f'<{self.url}{path}?per_page={size}&after={start + size}%3D&ref=x>; rel="next"'
+        return 200, items[start : start + size], {"Link": more} if start + size < len(items) else {}
 
     def _paged(self, items: list[dict[str, Any]], path: str, query: str) -> tuple[int, Any, dict[str, str]]:
         asked = parse_qs(query)

@@ -35,6 +35,7 @@ class History:
     dirty: tuple[str, ...] = ()
     identity: RepositoryId = OURS
     folder: str = "manifests"
+    files: dict[tuple[Commit, str], str] = field(default_factory=dict[tuple[Commit, str], str])
     strangers: dict[Commit, Relation] = field(default_factory=dict[Commit, Relation])
 
     def read(self, ref: str | None) -> Checkout:
@@ -53,6 +54,9 @@ class History:
 
     def file(self, ref: str | None, path: str) -> SourceFile | None:
         return None
+
+    def digest(self, ref: str, path: str) -> str | None:
+        return self.files.get((Commit(ref), path))
 
     def contains_commit(self, commit: str, branch: str) -> bool | None:
         return None

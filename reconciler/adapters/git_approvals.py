@@ -6,14 +6,16 @@ or a job may have left behind has a say in who signed what: no setting that name
 replaced or grafted commit, no alias, no mailmap.
 """
 
+import base64
+import binascii
 import os
 import re
 import shutil
 import string
 import subprocess
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -35,40 +37,68 @@ _EMPTY_TREES = frozenset(
 )
 
 _SSH, _PGP = b"-----BEGIN SSH SIGNATURE-----", b"-----BEGIN PGP SIGNATURE-----"
-_GOOD_SSH = re.compile(r'Good "git" signature for (\S+) with \S+ key SHA256:\S+')
+_BY_GITHUB = re.compile(r"<noreply@github\.com>$")
 _ADDRESS = re.compile(r"[^<>]*<([^<>\s@]+@[^<>\s@]+)>|([^<>\s@]+@[^<>\s@]+)")
 _BAD_PGP = frozenset({"BADSIG", "ERRSIG", "EXPSIG", "EXPKEYSIG", "REVKEYSIG", "NODATA", "TRUST_NEVER"})
 _ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
-def signed_approvals(
-    top: Path, base: Commit | None, head: Commit, signers: str, same: Callable[[Commit], bool]
-) -> tuple[Approval, ...]:
+@dataclass(frozen=True, slots=True)
+class Change:
     """
-    Who approved by a commit after `base`, up to `head`: it names them in a trailer `Approved-by` or `Reviewed-by`, and
-    is signed by them. SSH keys are those of `signers`, an allowed-signers file of the trusted side, and must be valid
-    at the time that the commit claims as well as now; OpenPGP keys are those of the machine's keyring that are fully
-    trusted. `same` says whether what a commit declares is what is to be applied; an approval of anything else is none.
-
-    A key stands for one person, the first that `signers` names for it. Raises ReconcilerError where git cannot tell.
+    What git tells of a change. `line` is the request's own, newest first; `approvals` were given on it. `hands` are
+    the people behind each commit that changes something, `idle` the commits that change nothing, and `signed` says
+    whether a hand is known by a key. `people` has, in one text each, names that are one person's. `reviewed` is the
+    line that ends in the head that a forge names, if one does, and `valid` are those commits on it that approvals were
+    given to, and after which nobody changed anything.
     """
-    found: dict[str, Approval] = {}
-    with _store(top, head, signers) as store:
-        for commit, named in store.claims(base, head):
-            who = store.signer(commit, named) if named else None
-            if who is not None and who not in found and same(commit):
-                found[who] = Approval(who, f"signed commit {commit[:8]}")
-    return tuple(found[who] for who in sorted(found))
+
+    line: tuple[Commit, ...] = ()
+    reviewed: tuple[Commit, ...] = ()
+    approvals: tuple[Approval, ...] = ()
+    hands: Mapping[Commit, frozenset[str]] = field(default_factory=dict[Commit, frozenset[str]])
+    idle: frozenset[Commit] = frozenset()
+    people: tuple[str, ...] = ()
+    valid: frozenset[Commit] = frozenset()
+    signed: bool = False
 
 
-def authors(top: Path, base: Commit | None, head: Commit) -> tuple[str, ...]:
+def read_change(
+    top: Path,
+    base: Commit | None,
+    head: Commit,
+    signers: str = "",
+    *,
+    tip: Commit | None = None,
+    merged_as: Commit | None = None,
+    earlier: Iterable[Commit] = (),
+) -> Change:
     """
-    Who made the commits after `base`, up to `head`, that change something: authors, committers and co-authors, as
-    `Name <email>`. A merge changes something where it is not what git makes of its parents by itself. Raises
+    Who approved the change from `base` to `head` by signed commits, and who made it. `signers` is an allowed-signers
+    file of the trusted side. Where a forge tells, `tip` is the head that was reviewed, `merged_as` the last commit that
+    became of it, and `earlier` are heads that reviews were given to. Where the tip is not in `head`, the forge made the
+    commits anew (squash, rebase), and whoever had it do so is not one of those who made the change. Raises
     ReconcilerError where git cannot tell.
+
+    An approval is a commit on the request's own line that names its signer in a trailer `Approved-by` or `Reviewed-by`.
+    SSH keys are those of `signers`, and must be valid at the time that the commit claims as well as now; OpenPGP keys
+    are those of the machine's keyring that are fully trusted.
     """
-    with _store(top, head) as store:
-        return tuple(sorted({person for people in store.makers(base, head) for person in people}))
+    with _store(top, head, signers) as store:
+        people: set[str] = {" ".join(sorted(names)) for names in store.keys.values() if len(names) > 1}
+        # A forge that moves the branch forward to the tip brings what comes after `head` along with it.
+        line = store.line(base, tip if tip is not None and store.contains(head, tip) else head)
+        approvals: list[Approval] = []
+        for commit, at, named in store.claims(line):
+            who = store.signer(commit, named, people) if named else None
+            if who is not None:
+                approvals.append(Approval(who, f"signed commit {commit[:8]}", at, commit))
+        hands, idle, signed = store.makers(base, head, tip, merged_as)
+        known = () if base is None else (base,)
+        reviewed = line if tip is None else store.first_parents(tip, known)
+        given = {*earlier, *(approval.commit for approval in approvals if approval.commit), *reviewed[:1]}
+        valid = store.unchanged_since(given.intersection(reviewed), known, idle, reviewed)
+    return Change(line, reviewed, tuple(approvals), hands, idle, tuple(sorted(people)), valid, signed)
 
 
 @contextmanager
@@ -106,7 +136,7 @@ class _Store:
     def signers(self) -> Path:
         return self.place / "signers"
 
-    def git(self, *arguments: str, may_fail: bool = False) -> Answer:
+    def git(self, *arguments: str, may_fail: bool = False, given: bytes = b"", signers: Path | None = None) -> Answer:
         settings = {
             "gpg.format": "ssh",
             "gpg.program": "gpg",
@@ -115,10 +145,11 @@ class _Store:
             # Nothing is known here of whom to trust with such a certificate.
             "gpg.x509.program": "false",
             "gpg.minTrustLevel": "fully",
-            "gpg.ssh.allowedSignersFile": str(self.signers),
+            "gpg.ssh.allowedSignersFile": str(signers or self.signers),
             "i18n.logOutputEncoding": "UTF-8",
         }
-        answer = Git(self.folder, self.place, settings, isolated=True).read(*arguments, may_fail=True)
+        git = Git(self.folder, self.place, settings, isolated=True)
+        answer = git.read(*arguments, stdin=given, may_fail=True)
         if answer.code != 0 and not may_fail:
             raise ReconcilerError(
                 f"git cannot look through the commits of this change: {answer.fault}.",
@@ -126,85 +157,175 @@ class _Store:
             )
         return answer
 
-    def walk(self, base: Commit | None, head: Commit, form: str) -> list[list[str]]:
-        """The commits, newest first, each as the lines of a format."""
-        for commit in (head, *([] if base is None else [base])):
+    def walk(self, head: Commit, without: Iterable[Commit], form: str, *options: str) -> list[list[str]]:
+        """The commits in `head` and in none of the others, newest first, each as the lines of a format."""
+        without = tuple(without)
+        for commit in (head, *without):
             if not FULL_NAME.fullmatch(commit):
                 raise ReconcilerError(f"`{plain(commit, 80)}` is not the full name of a commit.")
-        without = [] if base is None else [f"^{base}"]
         most = f"--max-count={MOST_COMMITS + 1}"
-        said = self.git("log", "-z", most, f"--format={form}", "--no-patch", head, *without, "--").out
+        excluded = [f"^{commit}" for commit in without]
+        said = self.git("log", "-z", most, f"--format={form}", "--no-patch", *options, head, *excluded, "--").out
         commits = [commit for commit in said.decode(errors="replace").split("\0") if commit]
         if len(commits) > MOST_COMMITS:
-            since = f" since {base[:12]}" if base is not None else ""
+            since = f" since {without[0][:12]}" if without else ""
             raise ReconcilerError(
                 f"{head[:12]} has more than {MOST_COMMITS} commits{since}: too many to look through.",
                 "Apply in smaller steps, or compare with a newer base.",
             )
         return [commit.split("\n") for commit in commits]
 
-    def claims(self, base: Commit | None, head: Commit) -> Iterator[tuple[Commit, frozenset[str]]]:
-        """Each commit with the addresses that its trailers name as approving."""
-        trailers = "%(trailers:key=Approved-by,key=Reviewed-by,valueonly,unfold)"
-        for commit, *values in self.walk(base, head, f"%H%n{trailers}"):
-            found = (_ADDRESS.fullmatch(value.strip()) for value in values)
-            yield Commit(commit), frozenset((m[1] or m[2]).translate(_ASCII_LOWER) for m in found if m)
+    def line(self, base: Commit | None, head: Commit) -> tuple[Commit, ...]:
+        """
+        The request's own commits, newest first: from the reviewed head back by first parents to where it left the base.
+        Where `head` is the merge that brought a request to the base, the reviewed head is its second parent; a merge of
+        several at once (an octopus) has no one line. Otherwise `head` itself was reviewed: a branch that is not merged
+        yet, with merges of the base or without, or one that was moved forward, rebased, squashed or pushed.
+        """
+        known = () if base is None else (base,)
+        ((_, *parents),) = (one[0].split() for one in self.walk(head, (), "%H %P", "--no-walk"))
+        if base is not None and len(parents) > 1 and self.contains(Commit(parents[0]), base):
+            if len(parents) > 2:
+                return ()
+            head, known = Commit(parents[1]), (base, Commit(parents[0]))
+        return self.first_parents(head, known)
 
-    def signer(self, commit: Commit, named: frozenset[str]) -> str | None:
+    def first_parents(self, head: Commit, known: tuple[Commit, ...]) -> tuple[Commit, ...]:
+        return tuple(Commit(one[0]) for one in self.walk(head, known, "%H", "--first-parent"))
+
+    def contains(self, commit: Commit, other: Commit) -> bool:
+        """Whether `other` contains the commit."""
+        return self.git("merge-base", "--is-ancestor", commit, other, may_fail=True).code == 0
+
+    def claims(self, line: tuple[Commit, ...]) -> Iterator[tuple[Commit, str, frozenset[str]]]:
+        """Each commit of a line, when it was made, and the addresses that its trailers name as approving."""
+        if not line:
+            return
+        trailers = "%(trailers:key=Approved-by,key=Reviewed-by,valueonly,unfold)"
+        for commit, at, *values in self._listed(line, f"%H%n%cI%n{trailers}"):
+            found = (_ADDRESS.fullmatch(value.strip()) for value in values)
+            yield Commit(commit), at, frozenset((m[1] or m[2]).translate(_ASCII_LOWER) for m in found if m)
+
+    def _listed(self, commits: Iterable[Commit], form: str) -> Iterator[list[str]]:
+        given = "\n".join(commits).encode()
+        said = self.git("log", "-z", "--no-walk=unsorted", "--stdin", f"--format={form}", "--no-patch", given=given)
+        for one in said.out.decode(errors="replace").split("\0"):
+            if one:
+                yield one.split("\n")
+
+    @property
+    def keys(self) -> dict[bytes, frozenset[str]]:
+        """Whose each key is by the signers file, whatever it is listed for, and whether it is still valid."""
+        found: dict[bytes, frozenset[str]] = {}
+        for line in self.lines:
+            found[line.key] = found.get(line.key, frozenset()) | line.principals
+        return found
+
+    @property
+    def lines(self) -> tuple["_Line", ...]:
+        return tuple(filter(None, map(_line_of, self.signers.read_text(encoding="utf-8").splitlines())))
+
+    def signer(self, commit: Commit, named: frozenset[str], people: set[str]) -> str | None:
         """The one of those who are named whose signature is on the commit, if any."""
         payload, signature = _taken_apart(self.git("cat-file", "commit", commit).out)
         if signature.startswith(_SSH):
             return self._ssh_signer(commit, named, payload, signature)
-        return self._pgp_signer(commit, named) if signature.startswith(_PGP) else None
+        return self._pgp_signer(commit, named, people) if signature.startswith(_PGP) else None
 
     def _ssh_signer(self, commit: Commit, named: frozenset[str], payload: bytes, signature: bytes) -> str | None:
         _needed("ssh-keygen")
-        said = self._verified(commit)
-        who = {found[1] for line in said if (found := _GOOD_SSH.fullmatch(line))}
-        if len(who) != 1 or (person := who.pop()).translate(_ASCII_LOWER) not in named:
-            return None
-        # Git asks whether the key was valid at the time that the commit claims, which is for whoever makes it to say.
-        file = self.place / "signature"
-        file.write_bytes(signature)
-        command = ["ssh-keygen", "-Y", "verify", "-n", _NAMESPACE, "-f", str(self.signers), "-I", person]
-        done = _run([*command, "-s", str(file)], self.place, payload)
-        return person if done.returncode == 0 else None
+        key = _public_key(signature)
+        # Line by line: of several with one key, ssh-keygen looks at the first alone, which may not be the valid one.
+        for line in self.lines:
+            for person in sorted(line.principals) if line.key == key else ():
+                if person.translate(_ASCII_LOWER) not in named:
+                    continue
+                file, one = self.place / "signature", self.place / "signer"
+                file.write_bytes(signature)
+                one.write_text(f"{line.text}\n", encoding="utf-8")
+                # Git asks whether the key was valid at the time that the commit claims, which is for whoever makes it
+                # to say; so it is asked once more whether it is valid now.
+                command = ["ssh-keygen", "-Y", "verify", "-n", _NAMESPACE, "-f", str(one), "-I", person]
+                good = self.git("verify-commit", commit, may_fail=True, signers=one).code == 0
+                if good and _run([*command, "-s", str(file)], self.place, payload).returncode == 0:
+                    return person
+        return None
 
-    def _pgp_signer(self, commit: Commit, named: frozenset[str]) -> str | None:
+    def _pgp_signer(self, commit: Commit, named: frozenset[str], people: set[str]) -> str | None:
         _needed("gpg")
-        words = [
-            line.removeprefix("[GNUPG:] ").split() for line in self._verified(commit) if line.startswith("[GNUPG:] ")
-        ]
-        said = [word[0] for word in words if word]
+        done = self.git("verify-commit", "--raw", commit, may_fail=True)
+        words = _status(done) if done.code == 0 else []
+        said = [word[0] for word in words]
         trusted = "TRUST_FULLY" in said or "TRUST_ULTIMATE" in said
-        valid = [word for word in words if word[:1] == ["VALIDSIG"]]
+        valid = [word for word in words if word[0] == "VALIDSIG"]
         if said.count("GOODSIG") != 1 or len(valid) != 1 or not trusted or not _BAD_PGP.isdisjoint(said):
             return None
         # The trust is that of the key's best name. Whoever holds a key may add names to it, which nobody vouches for.
-        listing = ["gpg", "--batch", "--no-tty", "--with-colons", "--fixed-list-mode", "--list-keys", valid[0][-1]]
+        addresses = self._pgp_names(valid[0][-1], trusted=True)
+        people.add(" ".join(addresses))
+        return next((address for address in addresses if address.translate(_ASCII_LOWER) in named), None)
+
+    def _pgp_names(self, fingerprint: str, *, trusted: bool) -> list[str]:
+        """The addresses that a key is known by, of those alone that are vouched for if that is asked."""
+        listing = ["gpg", "--batch", "--no-tty", "--with-colons", "--fixed-list-mode", "--list-keys", fingerprint]
         keys = _run(listing, self.place).stdout.decode(errors="replace")
+        addresses: list[str] = []
         for line in keys.splitlines():
             fields = line.split(":")
-            if fields[0] != "uid" or len(fields) < 10 or fields[1] not in {"f", "u"}:
+            if fields[0] != "uid" or len(fields) < 10 or (trusted and fields[1] not in {"f", "u"}):
                 continue
-            found = _ADDRESS.fullmatch(fields[9].strip())
-            if found and (address := found[1] or found[2]).translate(_ASCII_LOWER) in named:
-                return address
-        return None
+            if found := _ADDRESS.fullmatch(fields[9].strip()):
+                addresses.append(found[1] or found[2])
+        return addresses
 
-    def _verified(self, commit: Commit) -> list[str]:
-        """What the program that verifies said of a signature, or nothing where git does not take it for good."""
-        done = self.git("verify-commit", "--raw", commit, may_fail=True)
-        return done.err.decode(errors="replace").splitlines() if done.code == 0 else []
+    def makers(
+        self, base: Commit | None, head: Commit, tip: Commit | None, merged_as: Commit | None
+    ) -> tuple[dict[Commit, frozenset[str]], frozenset[Commit], bool]:
+        """Who made each commit that changes something, which change nothing, and whether a known key signed any."""
+        known = () if base is None else (base,)
+        made = {Commit(one[0]): _made(one) for one in self.walk(head, known, _MADE)}
+        if tip is not None and not self.contains(tip, head):
+            reviewed = {Commit(one[0]): _made(one) for one in self.walk(tip, known, _MADE)}
+            # What the forge makes anew, it gives to the same authors with the same words; if it squashes, it is the one
+            # commit at the end. Whoever had it do so is the committer.
+            same = {one.words for one in reviewed.values()}
+            kept = {name: one for name, one in made.items() if name != merged_as and one.words not in same}
+            made = {**kept, **reviewed}
+        hands: dict[Commit, frozenset[str]] = {}
+        idle: set[Commit] = set()
+        signed = False
+        for commit, one in made.items():
+            if self._is_nothing(one.tree, one.parents):
+                idle.add(commit)
+                continue
+            signers = self._whose_key(commit)
+            signed = signed or bool(signers)
+            hands[commit] = frozenset({*one.people, *signers})
+        return hands, frozenset(idle), signed
 
-    def makers(self, base: Commit | None, head: Commit) -> Iterator[set[str]]:
-        """Of each commit that changes something, those who made it."""
-        form = "%H%n%T%n%P%n%an <%ae>%n%cn <%ce>%n%(trailers:key=Co-authored-by,valueonly,unfold)"
-        for _, tree, parents, *people in self.walk(base, head, form):
-            if not self._is_nothing(tree, parents.split()):
-                yield {person.strip() for person in people if person.strip()}
+    def _whose_key(self, commit: Commit) -> frozenset[str]:
+        """Everybody whom the key that signed a commit is known to be of, valid still or not; nobody where none did."""
+        payload, signature = _taken_apart(self.git("cat-file", "commit", commit).out)
+        if signature.startswith(_SSH) and (names := self.keys.get(_public_key(signature))):
+            _needed("ssh-keygen")
+            file = self.place / "signature"
+            file.write_bytes(signature)
+            command = ["ssh-keygen", "-Y", "check-novalidate", "-n", _NAMESPACE, "-s", str(file)]
+            return names if _run(command, self.place, payload).returncode == 0 else frozenset()
+        if signature.startswith(_PGP) and shutil.which("gpg"):
+            words = _status(self.git("verify-commit", "--raw", commit, may_fail=True))
+            found = [word[-1] for word in words if word[0] == "VALIDSIG"]
+            return frozenset(name for key in found for name in self._pgp_names(key, trusted=False))
+        return frozenset()
 
-    def _is_nothing(self, tree: str, parents: list[str]) -> bool:
+    def unchanged_since(
+        self, given: Iterable[Commit], known: tuple[Commit, ...], idle: frozenset[Commit], line: tuple[Commit, ...]
+    ) -> frozenset[Commit]:
+        """Those of some commits of a line after which no commit changes anything."""
+        since = {commit: self.walk(line[0], (*known, commit), "%H") for commit in given}
+        return frozenset(commit for commit, later in since.items() if all(Commit(one[0]) in idle for one in later))
+
+    def _is_nothing(self, tree: str, parents: Sequence[str]) -> bool:
         match parents:
             case []:
                 return tree in _EMPTY_TREES
@@ -216,6 +337,72 @@ class _Store:
                 return done.code == 0 and done.text.partition("\n")[0] == tree
             case _:
                 return False
+
+
+_MADE = "%H%n%T%n%P%n%an <%ae>%n%cn <%ce>%n%at %B"
+"""The format that `_made` reads; the message comes last, since it has lines of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """One commit: its tree, its parents, the people who are named in it, and what stays where a forge makes it anew."""
+
+    tree: str
+    parents: tuple[str, ...]
+    people: frozenset[str]
+    words: tuple[str, str]
+
+
+def _made(lines: list[str]) -> _Made:
+    _, tree, parents, author, committer, *message = lines
+    # GitHub is the committer of whatever is made in the browser.
+    people = {author, *([] if _BY_GITHUB.search(committer) else [committer])}
+    return _Made(tree, tuple(parents.split()), frozenset(people), (author, "\n".join(message).strip()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A line of an allowed-signers file: whose a key is. Principals that are patterns are nobody."""
+
+    text: str
+    principals: frozenset[str]
+    key: bytes
+
+
+def _line_of(text: str) -> _Line | None:
+    """A line that lists a key; authorities are not known here, as nothing says whom they may vouch for."""
+    words = re.findall(r'(?:[^\s"]|"[^"]*"?)+', text)
+    if not words or words[0].startswith("#"):
+        return None
+    named = words[0].strip('"').split(",")
+    principals = frozenset(name for name in named if name and not re.search(r"[*?!\s]", name))
+    for number, kind in enumerate(words[1:-1], 1):
+        with suppress(binascii.Error, ValueError):
+            key = base64.b64decode(words[number + 1], validate=True)
+            if key[4:].startswith(kind.encode()) and int.from_bytes(key[:4], "big") == len(kind):
+                options = ",".join(words[1:number]).lower()
+                return None if "cert-authority" in options else _Line(text.strip(), principals, key)
+    return None
+
+
+def _status(done: Answer) -> list[list[str]]:
+    """What gpg said, word by word."""
+    lines = done.err.decode(errors="replace").splitlines()
+    words = (line.removeprefix("[GNUPG:] ").split() for line in lines if line.startswith("[GNUPG:] "))
+    return [word for word in words if word]
+
+
+def _public_key(signature: bytes) -> bytes:
+    """The public key inside an SSH signature; nothing where there is none."""
+    matched = re.fullmatch(
+        rb"-----BEGIN SSH SIGNATURE-----\n([A-Za-z0-9+/=\n]+)-----END SSH SIGNATURE-----\n*", signature
+    )
+    try:
+        blob = base64.b64decode(matched[1].replace(b"\n", b""), validate=True) if matched else b""
+    except binascii.Error:
+        return b""
+    length = int.from_bytes(blob[10:14], "big")
+    return blob[14 : 14 + length] if blob.startswith(b"SSHSIG") and len(blob) >= 14 + length else b""
 
 
 def _taken_apart(commit: bytes) -> tuple[bytes, bytes]:

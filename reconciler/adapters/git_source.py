@@ -167,6 +167,13 @@ class GitSource:
             raise _no_plain_file(path)
         return SourceFile(path, entry.data_stream.read(FILE_BYTES + 1))
 
+    def digest(self, ref: str, path: str) -> str | None:
+        try:
+            entry: Any = self._named(ref).tree / path
+        except (KeyError, ValueError):
+            return None
+        return str(entry.hexsha)
+
     def contains_commit(self, commit: str, branch: str) -> bool | None:
         """The branch is the remote's, as far as it was fetched, or else the local one. None: git cannot tell."""
         name = commit.strip().lower()

@@ -6,21 +6,25 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
+from urllib.parse import unquote
 
 from reconciler.core.gate import Approval
 from reconciler.core.names import Commit, plain
 from reconciler.errors import ReconcilerError, StaleError
-from reconciler.ports import Reviews
+from reconciler.ports import Push, Request
 from reconciler.render.marker import read_marker
 
 if TYPE_CHECKING:
     from github import Github
+    from github.GitAuthor import GitAuthor
     from github.GithubException import GithubException
     from github.IssueComment import IssueComment
     from github.NamedUser import NamedUser
+    from github.Organization import Organization
     from github.PullRequest import PullRequest
     from github.Repository import Repository
 
@@ -46,6 +50,14 @@ _PAUSES = (1.0, 2.0, 4.0)
 
 _MOST_COMMITS = 250
 """Commits of a pull request that GitHub lists."""
+
+_MOST_PAGES = 10
+"""Pages of a branch's activity that are read: a thousand pushes."""
+
+_PUSHED = frozenset({"push", "force_push", "branch_creation"})
+
+_BROWSER = "web-flow"
+"""Who commits what is made in the browser, for whoever is its author."""
 
 _DECISIVE = frozenset({"APPROVED", "CHANGES_REQUESTED", "DISMISSED"})
 
@@ -95,9 +107,9 @@ class GithubForge:
         place = f"looking up how {commit[:12]} came into {self._repository_name}"
         return self._patiently(place, _READ, lambda: self._look_up(commit, key))
 
-    def approvals(self, commit: Commit) -> Reviews:
+    def request(self, commit: Commit, *, merged: bool = False) -> Request | None:
         place = f"looking up who approved {commit[:12]} in {self._repository_name}"
-        return self._patiently(place, _READ, lambda: self._approvals(commit))
+        return self._patiently(place, _READ, lambda: self._request(commit, merged=merged))
 
     def tell(self, outputs: Mapping[str, str], summary: str) -> None:
         text = "".join(_heredoc(name, value) for name, value in outputs.items())
@@ -141,36 +153,89 @@ class GithubForge:
         _refuse_late(last, pull)
         return last.body
 
-    def _approvals(self, commit: Commit) -> Reviews:
-        pull = self._in_question(commit)
+    def _request(self, commit: Commit, *, merged: bool) -> Request | None:
+        """
+        Whose last word on it is a yes, and who made it. What was approved before the request was led to another branch
+        was another change.
+        """
+        pull = self._in_question(commit, merged=merged)
         if pull is None:
-            return Reviews()
+            return None
         if pull.commits > _MOST_COMMITS:
             raise ReconcilerError(
                 f"#{pull.number} has {pull.commits} commits, of which GitHub lists {_MOST_COMMITS}: who wrote the "
                 "others is not known.",
                 "Split it, or squash its commits.",
             )
-        made = {f"@{login}" for login in [_login(pull.user)] if login}
-        for one in pull.get_commits():
-            made.update(f"@{login}" for login in (_login(one.author), _login(one.committer)) if login)
-            made.update(f"{person.name} <{person.email}>" for person in (one.commit.author, one.commit.committer))
-        head = pull.head.sha
+        events = list(pull.get_issue_events())
+        led = max((event.created_at for event in events if event.event == "base_ref_changed"), default=None)
         said = [review for review in pull.get_reviews() if review.state in _DECISIVE]
         # Of each person the last word counts. A comment takes none back.
         last = {_login(review.user): review for review in sorted(said, key=lambda r: (r.submitted_at, r.id))}
-        approvals = [
-            Approval(f"@{login}", f"review of #{pull.number} on GitHub")
+        approvals = tuple(
+            Approval(
+                f"@{login}",
+                f"review of #{pull.number} on GitHub",
+                review.submitted_at.astimezone(UTC).isoformat(),
+                Commit(review.commit_id or ""),
+            )
             for login, review in sorted(last.items())
-            if review.state == "APPROVED" and review.commit_id == head and _is_person(review.user)
-            if login.casefold() != _login(pull.user).casefold()
-        ]
-        return Reviews(tuple(approvals), tuple(sorted(made)), Commit(head))
+            if review.state == "APPROVED" and _is_person(review.user)
+            if led is None or review.submitted_at > led
+        )
+        makers: dict[Commit, tuple[str, ...]] = {}
+        parents: dict[str, tuple[str, ...]] = {}
+        for one in pull.get_commits():
+            parents[one.sha] = tuple(parent.sha for parent in one.parents)
+            logins = {
+                f"@{login}" for login in (_login(one.author), _login(one.committer)) if login and login != _BROWSER
+            }
+            people = {_person(person) for person in (one.commit.author, one.commit.committer)}
+            makers[Commit(one.sha)] = tuple(sorted(logins | people - {""}))
+        pushes = self._pushes(pull, parents)
+        if pushes is None:
+            forced = {_login(event.actor) for event in events if event.event == "head_ref_force_pushed"} - {""}
+            pushes = tuple(Push(f"@{login}") for login in sorted(forced))
+        opened = _login(pull.user)
+        return Request(
+            Commit(pull.head.sha),
+            approvals,
+            f"@{opened}" if opened else "",
+            makers,
+            pushes,
+            Commit(pull.merge_commit_sha) if pull.merged_at is not None and pull.merge_commit_sha else None,
+        )
 
-    def _in_question(self, commit: Commit) -> "PullRequest | None":
-        """The pull request that the job runs for, or the one that ended in this very commit on the job's branch."""
-        number = self._pull_request()
+    def _pushes(self, pull: "PullRequest", parents: Mapping[str, tuple[str, ...]]) -> tuple[Push, ...] | None:
+        """Who pushed which commits of a request. None where GitHub does not tell: old servers, private forks."""
+        from github.GithubException import GithubException
+
+        name = cast("Any", pull.head.repo) and pull.head.repo.full_name
+        asked: dict[str, Any] = {"ref": f"refs/heads/{pull.head.ref}", "per_page": 100}
+        found: list[Push] = []
+        for _ in range(_MOST_PAGES if name else 0):
+            try:
+                headers, told = self._github().requester.requestJsonAndCheck("GET", f"/repos/{name}/activity", asked)
+            except GithubException as error:
+                if error.status in {403, 404} and _wait_told(error) is None:
+                    return None
+                raise
+            for entry in cast("list[dict[str, Any]]", told):
+                login, after = _part(entry, "actor").get("login"), str(entry.get("after"))
+                if login and after in parents and entry.get("activity_type") in _PUSHED:
+                    commits = _reached(after, parents) - _reached(str(entry.get("before")), parents)
+                    found.append(Push(f"@{login}", tuple(sorted(commits))))
+            following = re.search(r'[?&]after=([^&>]+)[^>]*>; rel="next"', str(headers.get("link", "")))
+            if following is None:
+                return tuple(found)
+            asked["after"] = unquote(following[1])
+        return None
+
+    def _in_question(self, commit: Commit, *, merged: bool) -> "PullRequest | None":
+        """The pull request that the job runs for, or the one that brought this very commit to the job's branch."""
         repository = self._repository()
+        queued = _part(self._event(), "merge_group")
+        number = None if merged else self._pull_request()
         if number is not None:
             pull = repository.get_pull(number)
             meant: object = _part(_part(self._event(), "pull_request"), "head").get("sha")
@@ -180,19 +245,26 @@ class GithubForge:
                     "See the job of the newer commit.",
                 )
             return pull
+        if not merged and commit == queued.get("head_sha"):
+            # Nobody but GitHub writes to these branches.
+            found = re.fullmatch(r"refs/heads/gh-readonly-queue/.+/pr-(\d+)-[0-9a-f]+", str(queued.get("head_ref")))
+            return repository.get_pull(int(found[1])) if found else None
         branch = self._branch()
-        ended = [
+        merged_here = [
             pull
             for pull in repository.get_commit(commit).get_pulls()
-            if pull.merged_at is not None and pull.merge_commit_sha == commit and pull.base.ref == branch
+            if pull.merged_at is not None and pull.base.ref == branch
         ]
-        first = min(ended, key=lambda pull: pull.number, default=None)
+        # A commit in the middle of a rebased branch belongs to its request as well; the first brought it to the branch.
+        first = min(merged_here, key=lambda p: (p.merge_commit_sha != commit, p.merged_at, p.number), default=None)
         # What the list has of a pull request lacks how many commits it has.
         return None if first is None else repository.get_pull(first.number)
 
     def _branch(self) -> str:
-        """The branch that the job runs for; for a tag, the one that changes are merged into."""
-        found = re.fullmatch(r"refs/heads/(.+)", self._environment.get("GITHUB_REF", ""))
+        """The branch that the job runs for, or merges into; for a tag, the one that changes are merged into."""
+        into: object = _part(_part(self._event(), "pull_request"), "base").get("ref")
+        reference = f"refs/heads/{into}" if into else self._environment.get("GITHUB_REF", "")
+        found = re.fullmatch(r"refs/heads/(?:gh-readonly-queue/)?(.+?)(?:/pr-\d+-[0-9a-f]+)?", reference)
         branch: object = found[1] if found else _part(self._event(), "repository").get("default_branch")
         if isinstance(branch, str) and branch:
             return branch
@@ -407,7 +479,7 @@ def _said(error: "GithubException") -> str:
     return f" ({plain(said, 200)})" if said else ""
 
 
-def _login(user: "NamedUser | None") -> str:
+def _login(user: "NamedUser | Organization | None") -> str:
     """Nothing where the account is gone, or GitHub does not know whose the commit's address is."""
     from github.GithubException import IncompletableObject
 
@@ -415,6 +487,22 @@ def _login(user: "NamedUser | None") -> str:
         return user.login if user is not None else ""
     except IncompletableObject:
         return ""
+
+
+def _person(person: "GitAuthor") -> str:
+    """`Name <email>`; nothing where GitHub committed for the author."""
+    return "" if person.email == "noreply@github.com" else f"{person.name} <{person.email}>"
+
+
+def _reached(commit: str, parents: Mapping[str, tuple[str, ...]]) -> set[str]:
+    """The commits of a request that one of them contains."""
+    found: set[str] = set()
+    left = [commit]
+    while left:
+        if (one := left.pop()) in parents and one not in found:
+            found.add(one)
+            left.extend(parents[one])
+    return found
 
 
 def _is_person(user: "NamedUser | None") -> bool:

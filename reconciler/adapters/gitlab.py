@@ -5,17 +5,18 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import quote
 
 from reconciler.adapters.holders import without_user_info
+from reconciler.core.approval import is_bot
 from reconciler.core.gate import Approval
 from reconciler.core.moments import moment
 from reconciler.core.names import Commit
 from reconciler.errors import ReconcilerError, StaleError
-from reconciler.ports import Reviews
+from reconciler.ports import Push, Request
 from reconciler.render.clean import clean
 from reconciler.render.marker import read_marker
 
@@ -41,8 +42,8 @@ _CONFLICT, _TOO_MANY = 409, 429
 _QUICK_ACTION = re.compile(r"(?m)((?:^|\r)[ \t>]*)/(?=[A-Za-z_])")
 
 _YES = "approved this merge request"
-_PUSHED = re.compile(r"added \d+ commits?\b")
-_ROBOT = re.compile(r"@(?:project|group)_\d+_bot(?:_\w+)?")
+_PUSHED = re.compile(r"added (\d+) commits?\b")
+_LED = re.compile(r"changed (?:automatically )?target branch|deleted the .* branch\. This merge request now targets")
 
 _ADVICE = (
     "Make a project access token with the role Reporter and the scope `api`, and set it as the masked CI/CD variable "
@@ -115,13 +116,13 @@ class GitlabForge:
         project = self._needed("CI_PROJECT_ID")
         return self._persist(lambda server: self._reviewed(server, project, commit, key))
 
-    def approvals(self, commit: Commit) -> Reviews:
+    def request(self, commit: Commit, *, merged: bool = False) -> Request | None:
         """
-        GitLab tells who approves a merge request, but not which commit: an approval counts if it is younger than the
-        last push, by the server's own times. A setting of the project could take older ones back as well, but is not
-        proof: it may be set later, and leaves those alone that a rebase in the browser passes by.
+        GitLab tells who approves a merge request, but not which commit: it is the one that the newest push before the
+        approval ended in, by the server's own times. A setting of the project could take older approvals back as well,
+        but is not proof: it may be set later, and leaves those alone that a rebase in the browser passes by.
         """
-        return self._persist(lambda server: self._approvals(server, commit))
+        return self._persist(lambda server: self._request(server, commit, merged=merged))
 
     def tell(self, outputs: Mapping[str, str], summary: str) -> None:  # noqa: ARG002  # GitLab has no place for it
         """
@@ -171,10 +172,10 @@ class GitlabForge:
                 return ours.body
         return None
 
-    def _approvals(self, server: "gitlab.Gitlab", commit: Commit) -> Reviews:
-        if number := self._environment.get("CI_MERGE_REQUEST_IID", ""):
+    def _request(self, server: "gitlab.Gitlab", commit: Commit, *, merged: bool) -> Request | None:
+        if (number := self._environment.get("CI_MERGE_REQUEST_IID", "")) and not merged:
             project = self._environment.get("CI_MERGE_REQUEST_PROJECT_ID") or self._needed("CI_PROJECT_ID")
-            found = _approved(server, project, number)
+            found = _read_request(server, project, number)
             ran_for = self._environment.get("CI_MERGE_REQUEST_SOURCE_BRANCH_SHA") or self._environment.get(
                 "CI_COMMIT_SHA"
             )
@@ -184,12 +185,21 @@ class GitlabForge:
                     "See the pipeline of the newer commit.",
                 )
             return found
-        project = self._needed("CI_PROJECT_ID")
-        branch = self._environment.get("CI_COMMIT_BRANCH") or self._needed("CI_DEFAULT_BRANCH")
+        project = self._environment.get("CI_MERGE_REQUEST_PROJECT_ID") or self._needed("CI_PROJECT_ID")
+        branch = (
+            self._environment.get("CI_COMMIT_BRANCH")
+            or self._environment.get("CI_MERGE_REQUEST_TARGET_BRANCH_NAME")
+            or self._needed("CI_DEFAULT_BRANCH")
+        )
         lazy = server.projects.get(project, lazy=True)
         requests_of_commit = lazy.commits.get(commit, lazy=True).merge_requests(get_all=True)
-        first = min((number for number, _ in _merged_as(requests_of_commit, commit, branch)), default=None)
-        return Reviews() if first is None else _approved(server, project, str(first))
+        # A commit in the middle of a branch that was moved forward belongs to its request as well; of several requests
+        # with it, the first brought it to the branch.
+        found = [request for request in map(_answer, requests_of_commit) if _is_merged(request, branch)]
+        found.sort(
+            key=lambda request: (commit not in _ends(request), str(request.get("merged_at")), _number(request["iid"]))
+        )
+        return _read_request(server, project, str(found[0]["iid"])) if found else None
 
     def _ours(self, server: "gitlab.Gitlab", notes: Any, key: str | None) -> Iterator[_Note]:
         """Those by the author whom we trust that begin with our marker, the oldest first: of several, it is kept."""
@@ -316,10 +326,10 @@ def _refuse_to_wait(answer: "requests.Response", *_: object, **__: object) -> No
     raise _BusyError(ReconcilerError(f"{url} {what} ({status}){wanted}.", "Run the job again later."), pause)
 
 
-def _approved(server: "gitlab.Gitlab", project: str, number: str) -> Reviews:
+def _read_request(server: "gitlab.Gitlab", project: str, number: str) -> Request:
     """
-    Who approves a merge request as it stands. Who approves is asked before what is there: a push in between makes the
-    approval the older of the two.
+    A merge request as it stands, and who approves it. Who approves is asked before what is there: a push in between
+    makes the approval the older of the two.
     """
     import gitlab
 
@@ -332,38 +342,65 @@ def _approved(server: "gitlab.Gitlab", project: str, number: str) -> Reviews:
     if not isinstance(given, list):
         raise gitlab.GitlabParsingError("no list of approvals")
     head, author = request.get("sha"), _answer(request.get("author") or {}).get("username")
+    heads = {moment(str(version.get("created_at") or "")): version for version in versions}
     newest = max(versions, key=lambda version: _number(version.get("id")), default=dict[str, Any]())
-    pushed = moment(str(newest.get("created_at") or ""))
-    if not isinstance(head, str) or newest.get("head_commit_sha") != head or pushed is None:
+    if not isinstance(head, str) or newest.get("head_commit_sha") != head or None in heads:
         raise ReconcilerError(
             f"GitLab does not tell when !{number} was last pushed to, so nobody can be said to approve what it is now.",
             "Run the job again in a minute.",
         )
-    people = {
-        f"{commit.get(f'{role}_name')} <{commit.get(f'{role}_email')}>"
-        for commit in commits
-        for role in ("author", "committer")
-    }
-    names = {str(commit.get(f"{role}_name")).casefold() for commit in commits for role in ("author", "committer")}
-    logins = {f"@{author}"} if author else set[str]()
-    # Whoever pushed is told by the server; whoever wrote a commit, by the commit alone.
-    logins.update(f"@{note.author[1]}" for note in notes if note.system and _PUSHED.match(note.body))
     approvals: list[Approval] = []
+    logins: dict[str, str] = {}
+    led = max(
+        (moment(note.made_at) for note in notes if note.system and _LED.match(note.body)), default=None, key=_when
+    )
     for one in cast("list[Any]", given):
         user = _answer(_answer(one).get("user"))
         login = f"@{user.get('username')}"
+        logins[str(user.get("name")).casefold()] = login
         when = moment(str(_answer(one).get("approved_at") or "")) or _noted(notes, user.get("id"))
         if when is None:
             raise ReconcilerError(
                 f"GitLab does not tell when {login} approved !{number}, so it may be what it was before.",
                 "Let them approve it anew.",
             )
-        if str(user.get("name")).casefold() in names:
-            logins.add(login)
-        if when > pushed and login not in logins and not _ROBOT.fullmatch(login):
-            approvals.append(Approval(login, f"approval of !{number} on GitLab"))
+        pushed = max((at for at in heads if at is not None and at < when), default=None)
+        if pushed is not None and not is_bot(login) and (led is None or led < when):
+            commit = Commit(str(heads[pushed].get("head_commit_sha")))
+            approvals.append(Approval(login, f"approval of !{number} on GitLab", when.isoformat(), commit))
     approvals.sort(key=lambda approval: approval.who)
-    return Reviews(tuple(approvals), tuple(sorted(people | logins)), Commit(head))
+    makers: dict[Commit, tuple[str, ...]] = {}
+    for commit in commits:
+        # Whoever wrote a commit is told by the commit alone: an approver who is called the same may be who wrote it.
+        made = [(str(commit.get(f"{role}_name")), str(commit.get(f"{role}_email"))) for role in ("author", "committer")]
+        known = {logins[name.casefold()] for name, _ in made if name.casefold() in logins}
+        makers[Commit(str(commit.get("id")))] = tuple(sorted({*known, *(f"{name} <{email}>" for name, email in made)}))
+    pushes = tuple(
+        Push(f"@{note.author[1]}", _commits_in(note.body)) for note in notes if note.system and _PUSHED.match(note.body)
+    )
+    ended = Commit(_ends(request)[-1]) if request.get("state") == "merged" else None
+    return Request(Commit(head), tuple(approvals), f"@{author}" if author else "", makers, pushes, ended)
+
+
+def _commits_in(note: str) -> tuple[str, ...]:
+    """
+    The beginnings of the names of the commits in GitLab's note of a push, without those of the target branch; none
+    where it does not list each. Titles are escaped in it.
+    """
+    names: list[str] = []
+    others = 0
+    for item in re.findall(r"<li>(.*?)</li>", note):
+        if merged := re.search(r" - (\d+) commits? from branch <code>", item):
+            others += int(merged[1])
+        elif named := re.match(r"([0-9a-f]{8,64}) - ", item):
+            names.append(named[1])
+    counted = _PUSHED.match(note)
+    return tuple(names) if counted is not None and len(names) + others == int(counted[1]) else ()
+
+
+def _when(at: datetime | None) -> datetime:
+    """A note without a time is the newest: what it tells of happened after everything else, for all that is known."""
+    return datetime.max.replace(tzinfo=UTC) if at is None else at
 
 
 def _noted(notes: Iterable[_Note], user: object) -> datetime | None:
@@ -386,13 +423,19 @@ def _merged_as(found: Any, commit: Commit, branch: str | None) -> Iterator[tuple
     request merely contains the commit does not say that it was reviewed as what is there now.
     """
     for request in map(_answer, found):
-        ends = [request.get("merge_commit_sha"), request.get("squash_commit_sha")]
-        if not any(ends):
-            ends = [request.get("sha")]
-        elsewhere = branch and request.get("target_branch") != branch
-        number = request.get("iid")
-        if isinstance(number, int) and request.get("state") == "merged" and commit in ends and not elsewhere:
-            yield number, str(request.get("merged_at") or "")
+        if _is_merged(request, branch) and commit in _ends(request):
+            yield request["iid"], str(request.get("merged_at") or "")
+
+
+def _is_merged(request: dict[str, Any], branch: str | None) -> bool:
+    here = not branch or request.get("target_branch") == branch
+    return isinstance(request.get("iid"), int) and request.get("state") == "merged" and here
+
+
+def _ends(request: dict[str, Any]) -> list[str]:
+    """The commits that a merge request became on its branch; the last one counts."""
+    made = [str(request[name]) for name in ("squash_commit_sha", "merge_commit_sha") if request.get(name)]
+    return made or [str(request.get("sha"))]
 
 
 def _refuse_late(note: _Note, number: int, merged_at: str) -> None:

@@ -1,4 +1,4 @@
-"""Whose approval counts: the people of a group, without the authors of the change."""
+"""Whose approval counts: the people of a group, without those who had a hand in the change."""
 
 import re
 import string
@@ -6,10 +6,16 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 
 from reconciler.core.gate import Approval, Quorum
+from reconciler.core.moments import moment, moment_of
 
 OWNERS = "owners"
 
 _ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+_BOT = re.compile(
+    r"\[bot\](?=$|[\s<>@])|^@(?:(?:project|group)_\d+_bot|service_account_|(?:alert|support)-bot$)", re.IGNORECASE
+)
+_PRIVATE = re.compile(r"(?:\d+[+-])?([^@]+)@users\.noreply\.[^@]+", re.IGNORECASE)
+"""The address that a forge gives to those who keep theirs to themselves: `1234+ada@users.noreply.github.com`."""
 
 
 def eligible(quorum: Quorum, owners: Iterable[str], groups: Mapping[str, tuple[str, ...]]) -> frozenset[str]:
@@ -25,28 +31,32 @@ def eligible(quorum: Quorum, owners: Iterable[str], groups: Mapping[str, tuple[s
     return frozenset(person for person in listed if _identities(person))
 
 
-def counted(approvals: Iterable[Approval], eligible: Iterable[str], authors: Iterable[str]) -> tuple[str, ...]:
+def counted(
+    approvals: Iterable[Approval], eligible: Iterable[str], authors: Iterable[str], people: Iterable[str] = ()
+) -> tuple[str, ...]:
     """
-    Who has approved out of those, each person once, by the first name in the alphabet that they approved under. Who is
-    an author of the change under any of their names is left out.
+    Who has approved out of those who are eligible, each person once, by the first name in the alphabet that they
+    approved under. Whoever is an author of the change under any of their names is left out. `people` says which names
+    are one person's; it makes nobody eligible.
 
     Letters must be the same but for the case of `a` to `z`: a look-alike of an approver is nobody. A look-alike of an
     author is the author, since both mistakes are to cost an approval, and neither is to make one.
     """
+    listed = frozenset(name for entry in eligible for name in _identities(entry))
     wrote = {_folded(name) for author in authors for name in _names(author)}
-    said = {_identity(approval.who): approval.who for approval in sorted(approvals, key=lambda a: a.who, reverse=True)}
+    given = {_identity(approval.who): approval.who for approval in sorted(approvals, key=lambda a: a.who, reverse=True)}
     found: list[str] = []
-    for person in _people(eligible):
-        names = sorted(said[identity] for identity in person & said.keys())
-        if names and not any(_folded(identity) in wrote for identity in person):
+    for person in persons((*eligible, *people)):
+        names = sorted(given[identity] for identity in person & listed & given.keys())
+        if names and not any(_folded(name) in wrote for identity in person for name in _names(identity)):
             found.append(names[0])
     return tuple(sorted(found))
 
 
-def _people(listed: Iterable[str]) -> list[frozenset[str]]:
+def persons(entries: Iterable[str]) -> list[frozenset[str]]:
     """Everybody's identities. Two entries with one in common are one person."""
     people: list[frozenset[str]] = []
-    for entry in sorted(listed):
+    for entry in sorted(entries):
         person = _identities(entry)
         for other in [p for p in people if p & person]:
             people.remove(other)
@@ -54,6 +64,28 @@ def _people(listed: Iterable[str]) -> list[frozenset[str]]:
         if person:
             people.append(person)
     return people
+
+
+def is_bot(author: str) -> bool:
+    """Whether a login, or the name and address on a commit, is a program's: an app of GitHub, a token of GitLab."""
+    return _BOT.search(author) is not None
+
+
+def in_time(
+    approvals: Iterable[Approval], created_at: int, now: str
+) -> tuple[tuple[Approval, ...], tuple[Approval, ...]]:
+    """
+    Those that were given when the version was there already, and the others. `created_at` is in milliseconds since
+    1970. One that is dated ahead of `now`, or not at all, may be of any time.
+    """
+    present, registered = moment(now), moment_of(created_at)
+    kept: list[Approval] = []
+    early: list[Approval] = []
+    for approval in approvals:
+        given = moment(approval.at)
+        timely = given and present and registered and registered <= given <= present
+        (kept if timely else early).append(approval)
+    return tuple(kept), tuple(early)
 
 
 def _identities(entry: str) -> frozenset[str]:
@@ -71,7 +103,8 @@ def _identity(who: str) -> str:
 
 def _names(author: str) -> list[str]:
     """Everything in an author's name that may be an address or a login."""
-    return [author.strip(), _identity(author), *(name for name in re.split(r"[\s<>,]+", author) if "@" in name)]
+    names = [author.strip(), _identity(author), *(name for name in re.split(r"[\s<>,]+", author) if "@" in name)]
+    return [*names, *(f"@{found[1]}" for name in names if (found := _PRIVATE.fullmatch(name)))]
 
 
 def _folded(text: str) -> str:

@@ -65,6 +65,10 @@ class Proposal:
     archives_because: Reason | None = None
 
 
+UNAPPROVED = "unapproved-change"
+"""The code of a blocker that an approval takes away. What was reviewed is the same with it and without it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Blocker:
     """Why a model cannot be brought to what is declared. Codes are words that scripts may rely on."""

@@ -68,23 +68,32 @@ class ModelFacts:
 
 @dataclass(frozen=True, slots=True)
 class ChangeFacts:
-    """The change under review. `authors` wrote its commits, as `Name <email>` and as the forge's logins where known."""
+    """
+    The change under review. `authors` had a hand in it, as `Name <email>` and as the forge's logins where known;
+    `people` has, in one text each, the names that are known to be one person's. `by_bots`: nobody but bots is known to
+    have made it. `early` approved before the candidate was registered, which counts for nothing.
+    """
 
     commit: Commit | None
     authors: tuple[str, ...] = ()
     subject: str = ""
     base: Commit | None = None
+    people: tuple[str, ...] = ()
+    by_bots: bool = False
+    early: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Approval:
     """
     Somebody's yes to exactly what is to be applied. `who` is an email address or a forge's `@login`; `how` says what
-    proves it: `signed commit 1a2b3c4d`, `review on GitHub`.
+    proves it: `signed commit 1a2b3c4d`, `review on GitHub`; `at` is when it was given (RFC 3339), and `commit` what to.
     """
 
     who: str
     how: str
+    at: str
+    commit: Commit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +239,10 @@ class Quorum:
     count: int
     group: str = "owners"
 
+    def required(self, *, by_bots: bool) -> int:
+        """How many; one more where only bots made the change, as whoever started them may be one of the approvers."""
+        return max(1, self.count) + by_bots
+
 
 @dataclass(frozen=True, slots=True)
 class Guard:
@@ -318,9 +331,10 @@ def _overridden(
     if approvers is None:
         return refused("it is not known who approved it")
     distinct = sorted(set(approvers))
-    if len(distinct) < max(1, guard.override.count):
+    required = guard.override.required(by_bots=facts.why_unknown(CHANGE) is None and facts[CHANGE].by_bots)
+    if len(distinct) < required:
         found = f"only {', '.join(distinct)}" if distinct else "nobody"
-        return refused(f"it needs {guard.override.count} of {guard.override.group}, and {found} approved")
+        return refused(f"it needs {required} of {guard.override.group}, and {found} approved")
     note = f"overridden until {override.until} by {', '.join(distinct)} ({override.at}): {override.reason}"
     return _let_in(verdict, Ruling.OVERRIDDEN, note)
 

@@ -24,7 +24,7 @@ from reconciler.core.changes import (
     simulate,
 )
 from reconciler.core.desired import DesiredState, Manifest, Revision
-from reconciler.core.diff import Blocker, ModelPlan, Proposal, Reason, diff, leftover
+from reconciler.core.diff import UNAPPROVED, Blocker, ModelPlan, Proposal, Reason, diff, leftover
 from reconciler.core.gate import Kind
 from reconciler.core.names import ModelName, Slot, Stage, Version, alias_slot
 from reconciler.core.past import Past
@@ -459,11 +459,12 @@ def digest_of(models: Iterable[ModelPlan]) -> str:
         [
             model.model,
             [_essence(c) for c in model.changes if _counts(c)],
-            sorted(b.code for b in model.blockers),
+            sorted(b.code for b in model.blockers if b.code != UNAPPROVED),
             [asdict(identity) for identity in model.identities],
             [[e.candidate, e.slot, e.kind] for e in model.entrances if not e.moves],
         ]
         for model in models
+        if model.proposals or any(b.code != UNAPPROVED for b in model.blockers)
     ]
     return _sha256(told)
 

@@ -32,24 +32,26 @@ class Approvals:
         return (APPROVALS, CHANGE, MODEL) if self.quorum.group == OWNERS else (APPROVALS, CHANGE)
 
     def judge(self, entrance: Entrance, facts: Facts) -> Judgement:
+        change, approvals = facts[CHANGE], facts[APPROVALS]
+        people = eligible(self.quorum, facts[MODEL].owners if self.quorum.group == OWNERS else (), self.groups)
+        required = self.quorum.required(by_bots=change.by_bots)
         group = "the model's owners" if self.quorum.group == OWNERS else f"the group {plain(self.quorum.group, 80)}"
-        owners = facts[MODEL].owners if self.quorum.group == OWNERS else ()
-        people = eligible(self.quorum, owners, self.groups)
+        wanted = f"{required} {'approval' if required == 1 else 'approvals'} by {group} required"
+        if change.by_bots:
+            wanted += " (one more, because only bots are known to have made the change)"
         if not people:
-            return failed(f"an approval by {group} is asked for, and nobody is in it: nobody can give it")
-        authors = tuple(author for author in facts[CHANGE].authors if author.strip())
+            return failed(f"{wanted}, and nobody is in it: nobody can give it")
+        authors = tuple(author for author in change.authors if author.strip())
         if not authors:
             return unknown("who wrote the change is not known, and an author's own approval does not count")
-        approvals = facts[APPROVALS]
-        counting = counted(approvals, people, authors)
-        asked = max(1, self.quorum.count)
-        if len(counting) >= asked:
+        counting = counted(approvals, people, authors, change.people)
+        if len(counting) >= required:
             return passed(f"approved by {_listed(counting)} of {group}")
-        others = sorted({a.who for a in approvals if not counted((a,), people, authors)})
-        told = f"only {_listed(counting)} approved" if counting else "nobody whose word counts approved"
+        others = sorted({a.who for a in approvals if not counted((a,), people, authors, change.people)})
+        found = f"only {_listed(counting)} approved" if counting else "nobody whose approval counts approved"
         beside = f"; the authors' own and other people's do not count: {_listed(others)}" if others else ""
-        wanted = f"an approval by {group} is" if asked == 1 else f"{asked} approvals by {group} are"
-        return failed(f"{wanted} asked for, {told}{beside}")
+        early = f"; approve again: v{entrance.candidate} was not registered yet when {_listed(change.early)} approved"
+        return failed(f"{wanted}; {found}{beside}{early if change.early else ''}")
 
 
 def _listed(people: Iterable[str]) -> str:

@@ -18,7 +18,7 @@ from reconciler.core.drift import DriftStatus
 from reconciler.core.evidence import Evidence, VersionFacts
 from reconciler.core.gate import Entrance, FactKey, Facts, Guard, Judgement, Ruling, passed
 from reconciler.core.limits import GATE_SECONDS, GATES
-from reconciler.core.names import ModelName, Version
+from reconciler.core.names import AliasName, ModelName, Version
 from reconciler.core.policy import Policy, Rule
 from reconciler.core.review import Scope
 from reconciler.core.signature import Array, Column, Scalar, Signature

@@ -6,98 +6,19 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from reconciler.adapters.git_approvals import MOST_COMMITS, authors, signed_approvals
+from reconciler.adapters.git_approvals import MOST_COMMITS, Change, read_change
+from reconciler.core.approval import counted
 from reconciler.core.gate import Approval
 from reconciler.core.names import Commit
 from reconciler.errors import ReconcilerError
-from tests.story.repository import WITHOUT_CONFIGURATION
+from tests.desk import ADA, APPROVED, GRACE, MALLORY, Desk, run
 
 needs_ssh = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is not installed")
 needs_gpg = pytest.mark.skipif(shutil.which("gpg") is None, reason="gpg is not installed")
-
-ADA, GRACE, MALLORY = "ada@acme.example", "grace@acme.example", "mallory@acme.example"
-APPROVED = f"Approve\n\nApproved-by: Grace Hopper <{GRACE}>"
-
-
-def run(where: Path, *command: str, given: bytes | None = None, **environment: str) -> str:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    done = subprocess.run(
-        command,
-        cwd=where,
-        env={**inherited, **WITHOUT_CONFIGURATION, **environment},
-        input=given,
-        capture_output=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == 0, f"{command}: {done.stderr.decode()}"
-    return done.stdout.decode().strip()
-
-
-@dataclass
-class Desk:
-    """A repository in which anybody commits, and a key for each."""
-
-    folder: Path
-
-    @property
-    def top(self) -> Path:
-        return self.folder / "models"
-
-    def git(self, *arguments: str, by: str = ADA, given: bytes | None = None, **environment: str) -> str:
-        who = {f"GIT_{role}_{part}": value for role in ("AUTHOR", "COMMITTER") for part, value in self._named(by)}
-        return run(self.top, "git", *arguments, given=given, **{**who, **environment})
-
-    def _named(self, email: str) -> list[tuple[str, str]]:
-        return [("NAME", email.partition("@")[0].title()), ("EMAIL", email)]
-
-    def key(self, name: str) -> Path:
-        path = self.folder / name
-        if not path.exists():
-            run(self.folder, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(path))
-        return path
-
-    def signer(self, who: str, key: str = "", options: str = "") -> str:
-        """A line of an allowed-signers file."""
-        public = self.key(key or who).with_suffix(self.key(key or who).suffix + ".pub").read_text().split()
-        return f"{who} {options}{' ' if options else ''}{public[0]} {public[1]}\n"
-
-    def commit(
-        self,
-        message: str,
-        *,
-        by: str = GRACE,
-        signed: str | None = None,
-        text: str | None = None,
-        settings: tuple[str, ...] = (),
-        **environment: str,
-    ) -> Commit:
-        """A commit, signed with somebody's key; without a text it changes nothing."""
-        if text is not None:
-            (self.top / "churn.yaml").write_text(text)
-            self.git("add", "--all")
-        sign: tuple[str, ...] = ("--no-gpg-sign",)
-        if signed is not None:
-            settings = (*settings, "-c", "gpg.format=ssh", "-c", f"user.signingKey={self.key(signed)}")
-            sign = ("--gpg-sign",)
-        self.git(
-            *settings,
-            "commit",
-            "--quiet",
-            "--allow-empty",
-            *sign,
-            "--message",
-            message,
-            by=by,
-            given=None,
-            **environment,
-        )
-        return Commit(self.git("rev-parse", "HEAD"))
 
 
 @pytest.fixture
@@ -113,18 +34,25 @@ def base(desk: Desk) -> Commit:
     return desk.commit("Promote v5", by=ADA, text="model: churn\nstages:\n  Production: 5\n")
 
 
-def approvers(desk: Desk, base: Commit | None, signers: str, *, same: bool = True) -> list[str]:
-    head = Commit(desk.git("rev-parse", "HEAD"))
-    return [approval.who for approval in signed_approvals(desk.top, base, head, signers, lambda _: same)]
+def change(desk: Desk, base: Commit | None, signers: str = "", **more: object) -> Change:
+    return read_change(desk.top, base, Commit(desk.git("rev-parse", "HEAD")), signers, **more)  # pyright: ignore[reportArgumentType]
+
+
+def approvers(desk: Desk, base: Commit | None, signers: str) -> list[str]:
+    return sorted({approval.who for approval in change(desk, base, signers).approvals})
+
+
+def hands(desk: Desk, base: Commit | None, signers: str = "", **more: object) -> list[str]:
+    return sorted({name for names in change(desk, base, signers, **more).hands.values() for name in names})
 
 
 @needs_ssh
 def test_a_signed_trailer_is_an_approval(desk: Desk, base: Commit) -> None:
-    made = desk.commit(APPROVED, signed=GRACE)
+    made = desk.commit(APPROVED, signed=GRACE, GIT_COMMITTER_DATE="2026-05-01T10:00:00Z")
 
-    found = signed_approvals(desk.top, base, made, desk.signer(GRACE), lambda commit: commit == made)
+    found = change(desk, base, desk.signer(GRACE)).approvals
 
-    assert found == (Approval(GRACE, f"signed commit {made[:8]}"),)
+    assert found == (Approval(GRACE, f"signed commit {made[:8]}", "2026-05-01T10:00:00+00:00", made),)
 
 
 ACCEPTED = {
@@ -160,16 +88,6 @@ def test_everybody_is_named_once_in_the_order_of_the_alphabet(desk: Desk, base: 
         desk.commit(f"Yes\n\nApproved-by: {who}", by=who, signed=who)
 
     assert approvers(desk, base, desk.signer(GRACE) + desk.signer(ADA)) == [ADA, GRACE]
-
-
-@needs_ssh
-def test_an_approval_on_a_branch_that_was_merged_counts(desk: Desk, base: Commit) -> None:
-    desk.git("checkout", "--quiet", "-b", "side")
-    desk.commit(APPROVED, signed=GRACE)
-    desk.git("checkout", "--quiet", "main")
-    desk.git("merge", "--quiet", "--no-ff", "--no-gpg-sign", "side", by=MALLORY)
-
-    assert approvers(desk, base, desk.signer(GRACE)) == [GRACE]
 
 
 NOT_NAMED = {
@@ -254,7 +172,10 @@ def test_a_key_is_one_person_however_many_it_is_listed_for(desk: Desk, base: Com
     for who in (GRACE, ADA, MALLORY):
         desk.commit(f"Yes\n\nApproved-by: {who}", signed=GRACE)
 
-    assert approvers(desk, base, several) == [GRACE]
+    found = change(desk, base, several)
+
+    assert len(found.approvals) == 3
+    assert counted(found.approvals, (GRACE, ADA, MALLORY), ("@x",), found.people) == (ADA,)
 
 
 @needs_ssh
@@ -262,20 +183,6 @@ def test_a_pattern_is_nobody(desk: Desk, base: Commit) -> None:
     desk.commit(f"Yes\n\nApproved-by: {GRACE}\nApproved-by: *@acme.example", signed=GRACE)
 
     assert GRACE not in approvers(desk, base, desk.signer("*@acme.example", key=GRACE))
-
-
-@needs_ssh
-def test_an_approval_of_something_else_is_none(desk: Desk, base: Commit) -> None:
-    older = desk.commit(APPROVED, signed=GRACE)
-    newer = desk.commit("Promote v6", by=ADA, text="model: churn\nstages:\n  Production: 6\n")
-    asked: list[Commit] = []
-
-    def same(commit: Commit) -> bool:
-        asked.append(commit)
-        return desk.git("rev-parse", f"{commit}^{{tree}}") == desk.git("rev-parse", f"{newer}^{{tree}}")
-
-    assert signed_approvals(desk.top, base, newer, desk.signer(GRACE), same) == ()
-    assert asked == [older]
 
 
 @needs_ssh
@@ -313,7 +220,7 @@ def test_what_the_repository_sets_changes_nothing(desk: Desk, base: Commit) -> N
     (desk.top / ".gitattributes").write_text("* filter=evil\n")
 
     assert approvers(desk, right, desk.signer(GRACE)) == []
-    assert [a.who for a in signed_approvals(desk.top, base, wrong, desk.signer(GRACE), lambda _: True)] == [GRACE]
+    assert [a.who for a in read_change(desk.top, base, wrong, desk.signer(GRACE)).approvals] == [GRACE]
 
 
 @needs_ssh
@@ -339,7 +246,7 @@ def test_a_commit_that_was_replaced_is_not_seen(desk: Desk, base: Commit) -> Non
     other = desk.commit("Promote v6", by=MALLORY)
     desk.git("replace", other, genuine)
 
-    assert signed_approvals(desk.top, base, other, desk.signer(GRACE), lambda _: True) == ()
+    assert read_change(desk.top, base, other, desk.signer(GRACE)).approvals == ()
 
 
 def raw(desk: Desk, commit: str) -> bytes:
@@ -406,11 +313,11 @@ def test_a_shallow_clone_tells_what_it_has(desk: Desk, base: Commit, tmp_path: P
     for clone, depth in ((deep, 2), (flat, 1)):
         run(tmp_path, "git", "clone", "--quiet", f"--depth={depth}", f"file://{desk.top}", str(clone))
 
-    found = signed_approvals(deep, base, made, desk.signer(GRACE), lambda _: True)
+    found = read_change(deep, base, made, desk.signer(GRACE)).approvals
 
     assert [approval.who for approval in found] == [GRACE]
     with pytest.raises(ReconcilerError, match="fetch-depth: 0"):
-        signed_approvals(flat, base, made, desk.signer(GRACE), lambda _: True)
+        read_change(flat, base, made, desk.signer(GRACE))
 
 
 @needs_ssh
@@ -422,7 +329,7 @@ def test_a_work_tree_of_its_own_and_borrowed_objects_are_looked_through(
     run(tmp_path, "git", "clone", "--quiet", "--shared", str(desk.top), str(tmp_path / "shared"))
 
     for top in (tmp_path / "tree", tmp_path / "shared"):
-        assert len(signed_approvals(top, base, made, desk.signer(GRACE), lambda _: True)) == 1
+        assert len(read_change(top, base, made, desk.signer(GRACE)).approvals) == 1
 
 
 @needs_ssh
@@ -438,9 +345,9 @@ def test_nothing_is_left_in_the_repository(desk: Desk, base: Commit) -> None:
 @pytest.mark.parametrize("name", ["HEAD", "--all", "main", "", "f" * 41])
 def test_what_is_no_commit_in_full_is_refused(desk: Desk, base: Commit, name: str) -> None:
     with pytest.raises(ReconcilerError, match="not the full name of a commit"):
-        signed_approvals(desk.top, base, Commit(name), "", lambda _: True)
+        read_change(desk.top, base, Commit(name))
     with pytest.raises(ReconcilerError, match="not the full name of a commit"):
-        authors(desk.top, Commit(name), base)
+        read_change(desk.top, Commit(name), base)
 
 
 def test_too_many_commits_are_not_looked_through(desk: Desk, base: Commit) -> None:
@@ -450,9 +357,7 @@ def test_too_many_commits_are_not_looked_through(desk: Desk, base: Commit) -> No
 
     with pytest.raises(ReconcilerError, match=f"more than {MOST_COMMITS} commits"):
         approvers(desk, base, "")
-    with pytest.raises(ReconcilerError, match=f"more than {MOST_COMMITS} commits"):
-        authors(desk.top, base, Commit(desk.git("rev-parse", "HEAD")))
-    assert authors(desk.top, Commit(desk.git("rev-parse", "HEAD~1")), Commit(desk.git("rev-parse", "HEAD"))) == ()
+    assert hands(desk, Commit(desk.git("rev-parse", "HEAD~1"))) == []
 
 
 @pytest.fixture
@@ -538,15 +443,11 @@ def fingerprint_of(where: Path, who: str) -> str:
     return next(line.split(":")[9] for line in listing.splitlines() if line.startswith("fpr"))
 
 
-def since(desk: Desk, base: Commit) -> tuple[str, ...]:
-    return authors(desk.top, base, Commit(desk.git("rev-parse", "HEAD")))
-
-
-def test_authors_are_all_who_had_a_hand_in_a_change(desk: Desk, base: Commit) -> None:
+def test_who_wrote_and_who_committed_has_a_hand_and_who_is_only_named_has_none(desk: Desk, base: Commit) -> None:
     desk.commit("One", by=ADA, text="1", GIT_COMMITTER_NAME="Mallory", GIT_COMMITTER_EMAIL=MALLORY)
     desk.commit(f"Two\n\nco-authored-by: Grace Hopper <{GRACE}>", by=ADA, text="2")
 
-    assert since(desk, base) == (f"Ada <{ADA}>", f"Grace Hopper <{GRACE}>", f"Mallory <{MALLORY}>")
+    assert hands(desk, base) == [f"Ada <{ADA}>", f"Mallory <{MALLORY}>"]
 
 
 @needs_ssh
@@ -554,7 +455,7 @@ def test_who_approves_by_an_empty_commit_is_no_author(desk: Desk, base: Commit) 
     desk.commit("Promote v6", by=ADA, text="6")
     desk.commit(APPROVED, signed=GRACE)
 
-    assert since(desk, base) == (f"Ada <{ADA}>",)
+    assert hands(desk, base) == [f"Ada <{ADA}>"]
     assert approvers(desk, base, desk.signer(GRACE)) == [GRACE]
 
 
@@ -562,7 +463,7 @@ def test_who_approves_by_an_empty_commit_is_no_author(desk: Desk, base: Commit) 
 def test_who_changes_something_along_with_an_approval_is_an_author(desk: Desk, base: Commit) -> None:
     desk.commit(APPROVED, signed=GRACE, text="6")
 
-    assert since(desk, base) == (f"Grace <{GRACE}>",)
+    assert hands(desk, base) == [f"Grace <{GRACE}>"]
     assert approvers(desk, base, desk.signer(GRACE)) == [GRACE]
 
 
@@ -579,7 +480,7 @@ def test_who_merges_what_git_merges_by_itself_is_no_author(desk: Desk, base: Com
     side(desk, base)
     desk.git("merge", "--quiet", "--no-ff", "side", by=GRACE)
 
-    assert since(desk, base) == (f"Ada <{ADA}>",)
+    assert hands(desk, base) == [f"Ada <{ADA}>"]
 
 
 @pytest.mark.parametrize("strategy", ["ours", "edited"])
@@ -591,16 +492,173 @@ def test_who_merges_something_else_is_an_author(desk: Desk, base: Commit, strate
         desk.git("merge", "--quiet", "--no-ff", "--no-commit", "side", by=GRACE)
         desk.commit("Merge", by=GRACE, text="model: churn\nstages:\n  Production: 7\n")
 
-    assert f"Grace <{GRACE}>" in since(desk, base)
+    assert f"Grace <{GRACE}>" in hands(desk, base)
 
 
 def test_a_mailmap_makes_nobody_else_the_author(desk: Desk, base: Commit) -> None:
     (desk.top / ".mailmap").write_text(f"Grace <{GRACE}> <{ADA}>\n")
     desk.commit("Promote v6", by=ADA, text="6")
 
-    assert since(desk, base) == (f"Ada <{ADA}>",)
+    assert hands(desk, base) == [f"Ada <{ADA}>"]
 
 
 def test_without_a_base_the_whole_history_is_the_change(desk: Desk, base: Commit) -> None:
-    assert authors(desk.top, None, base) == (f"Ada <{ADA}>",)
+    assert hands(desk, None) == [f"Ada <{ADA}>"]
     assert approvers(desk, None, "") == []
+
+
+# The request's own line.
+
+
+def shape(desk: Desk, base: Commit, kind: str) -> tuple[Commit, Commit, list[Commit]]:
+    """Base, head, and the line that is expected, of a change that came in one of the ways that there are."""
+    desk.git("checkout", "--quiet", "-b", "request", base)
+    one = desk.commit("One", by=ADA, text="6")
+    main = base
+    if kind == "a branch that took main in":
+        desk.git("checkout", "--quiet", "main")
+        (desk.top / "README.md").write_text("Models")
+        main = desk.commit("Explain", by=MALLORY, text="5")
+        desk.git("checkout", "--quiet", "request")
+        desk.git("merge", "--quiet", "--no-ff", "--no-edit", "--strategy-option=ours", "main")
+        merge = Commit(desk.git("rev-parse", "HEAD"))
+        return main, desk.commit("Two", by=ADA), [Commit(desk.git("rev-parse", "HEAD")), merge, one]
+    two = desk.commit("Two", by=ADA)
+    if kind in {"a branch that is not merged", "a fast-forward, a rebase or a push"}:
+        return base, two, [two, one]
+    if kind == "a side branch within it":
+        desk.git("checkout", "--quiet", "-b", "side", one)
+        (desk.top / "side").write_text("x")
+        desk.commit("Side", by=MALLORY, text="6")
+        desk.git("checkout", "--quiet", "request")
+        desk.git("merge", "--quiet", "--no-ff", "--no-edit", "side")
+        merge = Commit(desk.git("rev-parse", "HEAD"))
+        return base, merge, [merge, two, one]
+    desk.git("checkout", "--quiet", "main")
+    (desk.top / "README.md").write_text("Models")
+    before = desk.commit("Another request", by=MALLORY, text=(desk.top / "churn.yaml").read_text())
+    if kind == "a squash":
+        return before, desk.commit("One and two (#7)", by=ADA, text="6"), [Commit(desk.git("rev-parse", "HEAD"))]
+    if kind == "an octopus":
+        desk.git("branch", "other", base)
+        desk.git("checkout", "--quiet", "other")
+        (desk.top / "other").write_text("x")
+        desk.commit("Other", by=MALLORY, text=(desk.top / "churn.yaml").read_text())
+        desk.git("checkout", "--quiet", "main")
+        desk.git("merge", "--quiet", "--no-ff", "--no-edit", "request", "other")
+        return before, Commit(desk.git("rev-parse", "HEAD")), []
+    desk.git("merge", "--quiet", "--no-ff", "--no-edit", "request")
+    first = Commit(desk.git("rev-parse", "HEAD"))
+    if kind == "a merge commit":
+        return before, first, [two, one]
+    # Two requests that a queue merged into one another, of which the last is looked at.
+    desk.git("checkout", "--quiet", "-b", "second", before)
+    (desk.top / "second").write_text("x")
+    three = desk.commit("Three", by=MALLORY, text=(desk.top / "churn.yaml").read_text())
+    desk.git("checkout", "--quiet", "main")
+    desk.git("merge", "--quiet", "--no-ff", "--no-edit", "second")
+    last = Commit(desk.git("rev-parse", "HEAD"))
+    return (first, last, [three]) if kind == "a merge queue" else (before, last, [last, first])
+
+
+SHAPES = (
+    "a branch that is not merged",
+    "a branch that took main in",
+    "a side branch within it",
+    "a merge commit",
+    "a squash",
+    "a fast-forward, a rebase or a push",
+    "a merge queue",
+    "two merges at once, which are no one request",
+    "an octopus",
+)
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+def test_the_line_of_a_request_is_its_own_commits_by_first_parents(desk: Desk, base: Commit, kind: str) -> None:
+    start, head, line = shape(desk, base, kind)
+
+    assert list(read_change(desk.top, start, head).line) == line
+
+
+@needs_ssh
+def test_whoever_signs_what_changes_something_has_a_hand_under_every_name_of_the_key(desk: Desk, base: Commit) -> None:
+    desk.commit("Promote v6", by=ADA, signed=GRACE, text="6")
+    signers = desk.signer(f"{GRACE},g.hopper@acme.example", key=GRACE, options='valid-before="20200101"')
+
+    assert hands(desk, base, signers) == [f"Ada <{ADA}>", "g.hopper@acme.example", GRACE]
+
+
+@needs_ssh
+def test_a_signature_that_is_not_by_the_key_in_it_makes_nobody_a_hand(desk: Desk, base: Commit) -> None:
+    genuine = raw(desk, desk.commit("Promote v6", by=ADA, signed=GRACE, text="6"))
+
+    made_of(desk, genuine.replace(b"Promote v6", b"Promote v7"))
+
+    assert hands(desk, base, desk.signer(GRACE)) == [f"Ada <{ADA}>"]
+
+
+def test_github_is_nobody_where_it_commits_for_the_author(desk: Desk, base: Commit) -> None:
+    email = "noreply@github.com"
+    desk.commit("Promote v6", by=ADA, text="6", GIT_COMMITTER_NAME="GitHub", GIT_COMMITTER_EMAIL=email)
+
+    assert hands(desk, base) == [f"Ada <{ADA}>"]
+
+
+@pytest.mark.parametrize("way", ["squash", "rebase"])
+def test_whoever_presses_the_button_has_no_hand_in_it(desk: Desk, base: Commit, way: str) -> None:
+    desk.git("checkout", "--quiet", "-b", "request")
+    desk.commit("One", by=ADA, text="6")
+    tip = desk.commit("Two", by=MALLORY, text="7")
+    desk.git("checkout", "--quiet", "main")
+    (desk.top / "README.md").write_text("Models")
+    start = desk.commit("Another", by=ADA, text="model: churn\nstages:\n  Production: 5\n")
+    if way == "squash":
+        desk.commit("One and two (#7)", by=ADA, text="7", GIT_COMMITTER_NAME="Grace", GIT_COMMITTER_EMAIL=GRACE)
+    else:
+        desk.git("cherry-pick", f"{base}..{tip}", by=GRACE)
+
+    remade = hands(desk, start, tip=tip, merged_as=desk.git("rev-parse", "HEAD"))
+    by_git_alone = hands(desk, start)
+
+    assert remade == [f"Ada <{ADA}>", f"Mallory <{MALLORY}>"]
+    assert f"Grace <{GRACE}>" in by_git_alone
+
+
+def test_what_is_pushed_along_with_a_squash_is_somebodys(desk: Desk, base: Commit) -> None:
+    desk.git("checkout", "--quiet", "-b", "request")
+    tip = desk.commit("One", by=ADA, text="6")
+    desk.git("checkout", "--quiet", "main")
+    desk.commit("Sneaked in", by=MALLORY, text="7")
+    desk.commit("One (#7)", by=ADA, text="6", GIT_COMMITTER_NAME="Grace", GIT_COMMITTER_EMAIL=GRACE)
+
+    assert hands(desk, base, tip=tip, merged_as=desk.git("rev-parse", "HEAD")) == [
+        f"Ada <{ADA}>",
+        f"Mallory <{MALLORY}>",
+    ]
+
+
+def test_an_earlier_head_is_valid_as_long_as_nobody_changed_anything_since(desk: Desk, base: Commit) -> None:
+    desk.git("checkout", "--quiet", "-b", "request")
+    first = desk.commit("One", by=ADA, text="6")
+    second = desk.commit("Two", by=ADA, text="7")
+    desk.git("checkout", "--quiet", "main")
+    (desk.top / "README.md").write_text("Models")
+    main = desk.commit("Explain", by=MALLORY, text="model: churn\nstages:\n  Production: 5\n")
+    desk.git("checkout", "--quiet", "request")
+    desk.git("merge", "--quiet", "--no-ff", "--no-edit", "main", by=GRACE)
+    tip = Commit(desk.git("rev-parse", "HEAD"))
+
+    found = read_change(desk.top, main, tip, tip=tip, earlier=(first, second, main))
+
+    assert found.valid == {second, tip}
+
+
+@needs_ssh
+def test_what_came_along_when_a_branch_was_moved_forward_is_on_its_line(desk: Desk, base: Commit) -> None:
+    head = desk.commit("Promote v6", by=ADA, text="6")
+    tip = desk.commit(APPROVED, signed=GRACE)
+
+    found = read_change(desk.top, base, head, desk.signer(GRACE), tip=tip, merged_as=tip)
+
+    assert (found.line, [approval.who for approval in found.approvals]) == ((tip, head), [GRACE])

@@ -11,7 +11,7 @@ from reconciler.adapters.github import COMMENT_LIMIT, SUMMARY_LIMIT, GithubForge
 from reconciler.core.gate import Approval
 from reconciler.core.names import Commit
 from reconciler.errors import ReconcilerError, StaleError
-from reconciler.ports import Forge, Reviews
+from reconciler.ports import Forge, Push, Request
 from reconciler.render.marker import Marker
 from tests.github_server import ADA, BOT, HEAD, MERGED, PULL_REQUEST, PUSH, REPOSITORY, TOKEN, Fault, Hub, serving
 
@@ -471,8 +471,14 @@ def test_nothing_of_the_token_is_in_what_a_forge_shows_of_itself(hub: Hub, job: 
     assert TOKEN not in repr(forge)
 
 
-def who(reviews: Reviews) -> list[str]:
-    return [approval.who for approval in reviews.approvals]
+def asked(forge: GithubForge, commit: Commit = MERGED, **more: bool) -> Request:
+    found = forge.request(commit, **more)
+    assert found is not None
+    return found
+
+
+def who(request: Request) -> list[str]:
+    return [approval.who for approval in request.approvals]
 
 
 PUSH_TO_MAIN = {"GITHUB_REF": "refs/heads/main"}
@@ -482,10 +488,14 @@ def test_who_approved_the_pull_request_of_the_job(hub: Hub, job: Job) -> None:
     hub.review(GRACE)
     hub.written(ADA, "Ada", "ada@acme.example")
 
-    found = job.forge().approvals(MERGED)
+    found = asked(job.forge())
 
-    assert found == Reviews(
-        (Approval("@Grace", "review of #7 on GitHub"),), ("@ada", "Ada <ada@acme.example>"), Commit(HEAD)
+    assert found == Request(
+        Commit(HEAD),
+        (Approval("@Grace", "review of #7 on GitHub", "2026-05-01T11:00:00+00:00", Commit(HEAD)),),
+        "@ada",
+        {Commit(HEAD): ("@ada", "Ada <ada@acme.example>")},
+        merged_as=MERGED,
     )
 
 
@@ -493,7 +503,7 @@ def test_after_a_merge_the_pull_request_is_found_by_its_commit(hub: Hub, tmp_pat
     hub.pulls[MERGED] = [hub.merged(9, "ee" * 20), hub.merged(8, at=None), hub.merged(7)]
     hub.review(GRACE)
 
-    found = Job(hub, tmp_path, PUSH).forge(**PUSH_TO_MAIN).approvals(MERGED)
+    found = asked(Job(hub, tmp_path, PUSH).forge(**PUSH_TO_MAIN))
 
     assert who(found) == ["@Grace"]
     assert found.head == HEAD
@@ -502,7 +512,7 @@ def test_after_a_merge_the_pull_request_is_found_by_its_commit(hub: Hub, tmp_pat
 Told = tuple[dict[str, str] | None, str, str, str | None]
 DONE: dict[str, tuple[list[Told], list[str]]] = {
     "nothing": ([], []),
-    "approved an earlier commit": ([(GRACE, "APPROVED", "ee" * 20, "11:00:00")], []),
+    "approved an earlier commit": ([(GRACE, "APPROVED", "ee" * 20, "11:00:00")], ["@Grace"]),
     "approved, and approved an earlier commit": (
         [(GRACE, "APPROVED", "ee" * 20, "10:00:00"), (GRACE, "APPROVED", HEAD, "11:00:00")],
         ["@Grace"],
@@ -529,8 +539,6 @@ DONE: dict[str, tuple[list[Told], list[str]]] = {
     "is a bot": ([(BOT, "APPROVED", HEAD, "11:00:00")], []),
     "is an organization": ([({"login": "acme", "type": "Organization"}, "APPROVED", HEAD, "11:00:00")], []),
     "has no account any more": ([(None, "APPROVED", HEAD, "11:00:00")], []),
-    "opened it": ([(ADA, "APPROVED", HEAD, "11:00:00")], []),
-    "opened it, in capitals": ([({"login": "ADA", "type": "User"}, "APPROVED", HEAD, "11:00:00")], []),
     "are two": (
         [(PERSON, "APPROVED", HEAD, "11:00:00"), (GRACE, "APPROVED", HEAD, "11:00:00")],
         ["@Grace", "@mallory"],
@@ -545,14 +553,14 @@ def test_whose_review_is_an_approval_and_whose_is_not(
     for user, state, commit, at in told:
         hub.review(user, state, commit, at)
 
-    assert who(job.forge().approvals(MERGED)) == approved
+    assert who(asked(job.forge())) == approved
 
 
 def test_a_comment_that_says_so_is_no_approval(hub: Hub, job: Job) -> None:
     hub.add("APPROVED\n\nApproved-by: Grace <grace@acme.example>", GRACE)
     hub.add("/approve", GRACE)
 
-    assert who(job.forge().approvals(MERGED)) == []
+    assert who(asked(job.forge())) == []
 
 
 def test_reviews_are_read_to_the_last_page(hub: Hub, job: Job) -> None:
@@ -562,26 +570,86 @@ def test_reviews_are_read_to_the_last_page(hub: Hub, job: Job) -> None:
         hub.review(PERSON, "COMMENTED", at=f"12:00:{number:02}")
     hub.review(GRACE, "CHANGES_REQUESTED", at="13:00:00")
 
-    assert who(job.forge().approvals(MERGED)) == []
+    assert who(asked(job.forge())) == []
 
 
-def test_the_authors_are_all_who_wrote_a_commit_as_far_as_github_knows_them(hub: Hub, job: Job) -> None:
-    hub.written(GRACE, "Grace", "grace@acme.example", committer={"login": "web-flow", "type": "User"})
-    hub.written(None, "Nobody", "nobody@acme.example")
-    hub.written({}, "Empty", "empty@acme.example")
+def test_the_commit_that_a_review_was_given_to_comes_with_it(hub: Hub, job: Job) -> None:
+    hub.review(GRACE, commit="ee" * 20)
+    hub.review(PERSON)
 
-    assert job.forge().approvals(MERGED).authors == (
-        "@Grace",
-        "@ada",
-        "@web-flow",
-        "Empty <empty@acme.example>",
-        "Grace <grace@acme.example>",
-        "Nobody <nobody@acme.example>",
+    assert [approval.commit for approval in asked(job.forge()).approvals] == ["ee" * 20, HEAD]
+
+
+def test_who_made_each_commit_as_far_as_github_knows_them(hub: Hub, job: Job) -> None:
+    browser = {"author": {"name": "Grace", "email": "grace@acme.example"}}
+    browser["committer"] = {"name": "GitHub", "email": "noreply@github.com"}
+    flow = {"login": "web-flow", "type": "User"}
+    hub.written(GRACE, "Grace", "grace@acme.example", "a1" * 20, committer=flow, commit=browser)
+    hub.written(None, "Nobody", "nobody@acme.example", "a2" * 20)
+    hub.written({}, "Empty", "empty@acme.example", "a3" * 20)
+
+    assert asked(job.forge()).makers == {
+        "a1" * 20: ("@Grace", "Grace <grace@acme.example>"),
+        "a2" * 20: ("Nobody <nobody@acme.example>",),
+        "a3" * 20: ("Empty <empty@acme.example>",),
+    }
+
+
+def test_a_push_has_the_commits_that_it_brought(hub: Hub, job: Job) -> None:
+    hub.page = 1
+    first, second, third = "a1" * 20, "a2" * 20, "a3" * 20
+    for sha, parent in ((first, "00" * 20), (second, first), (third, second)):
+        hub.written(ADA, "Ada", "ada@acme.example", sha, parent)
+    hub.pushed(ADA, second, kind="branch_creation")
+    hub.pushed(PERSON, third, second)
+    hub.pushed(GRACE, "ff" * 20, third)
+    hub.pushed(GRACE, third, kind="pr_merge")
+
+    assert asked(job.forge()).pushes == (Push("@mallory", (third,)), Push("@ada", (first, second)))
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_server_that_does_not_tell_who_pushed_tells_who_forced_it(hub: Hub, job: Job, status: int) -> None:
+    hub.event("head_ref_force_pushed", "10:00:00", PERSON)
+    hub.event("head_ref_force_pushed", "10:00:00")
+    hub.event("labeled", "10:00:00", GRACE)
+
+    assert asked(job.forge()).pushes == (Push("@mallory"),)
+
+
+def test_a_review_from_before_the_request_was_led_to_another_branch_is_none(hub: Hub, job: Job) -> None:
+    hub.review(GRACE, at="11:00:00")
+    hub.review(PERSON, at="11:30:00")
+    hub.event("base_ref_changed", "11:15:00", ADA)
+
+    assert who(asked(job.forge())) == ["@mallory"]
+
+
+def test_the_job_of_a_merge_queue_knows_its_request(hub: Hub, tmp_path: Path) -> None:
+    hub.review(GRACE)
+    hub.details["merged_at"] = None
+    queued = {"head_sha": MERGED, "head_ref": f"refs/heads/gh-readonly-queue/main/pr-7-{'ee' * 20}"}
+
+    found = asked(Job(hub, tmp_path, {"merge_group": queued}).forge())
+
+    assert (who(found), found.merged_as) == (["@Grace"], None)
+    assert (
+        Job(hub, tmp_path, {"merge_group": {**queued, "head_ref": "refs/heads/pr-7-ee"}}).forge().request(MERGED)
+        is None
     )
 
 
+def test_an_earlier_commit_is_not_the_jobs_own_request(hub: Hub, job: Job) -> None:
+    hub.review(GRACE)
+    event = {**PULL_REQUEST, "pull_request": {"number": 9, "head": {"sha": HEAD}, "base": {"ref": "main"}}}
+    hub.pulls[MERGED] = [hub.merged(7)]
+
+    found = asked(Job(hub, job.folder, event).forge(), merged=True)
+
+    assert (who(found), found.merged_as) == (["@Grace"], MERGED)
+
+
 NO_REQUEST: dict[str, dict[str, Any]] = {
-    "another commit of the request": {"merge_commit_sha": "ee" * 20},
     "not merged": {"merged_at": None},
     "into another branch": {"base": {"ref": "playground"}},
 }
@@ -594,7 +662,16 @@ def test_a_request_by_which_the_commit_did_not_come_approves_nothing(
     hub.pulls[MERGED] = [{**hub.merged(7), **different}]
     hub.review(GRACE)
 
-    assert Job(hub, tmp_path, PUSH).forge(**PUSH_TO_MAIN).approvals(MERGED) == Reviews()
+    assert Job(hub, tmp_path, PUSH).forge(**PUSH_TO_MAIN).request(MERGED) is None
+
+
+def test_a_commit_in_the_middle_of_a_rebased_branch_came_by_the_first_request_that_has_it(
+    hub: Hub, tmp_path: Path
+) -> None:
+    hub.pulls[MERGED] = [hub.merged(9, "ee" * 20, at="13:00:00"), hub.merged(7, "dd" * 20)]
+    hub.review(GRACE)
+
+    assert who(asked(Job(hub, tmp_path, PUSH).forge(**PUSH_TO_MAIN))) == ["@Grace"]
 
 
 def test_the_job_of_a_tag_is_about_the_default_branch(hub: Hub, tmp_path: Path) -> None:
@@ -602,9 +679,9 @@ def test_the_job_of_a_tag_is_about_the_default_branch(hub: Hub, tmp_path: Path) 
     hub.review(GRACE)
     event = {**PUSH, "repository": {"default_branch": "main"}}
 
-    assert who(Job(hub, tmp_path, event).forge(GITHUB_REF="refs/tags/v1").approvals(MERGED)) == ["@Grace"]
+    assert who(asked(Job(hub, tmp_path, event).forge(GITHUB_REF="refs/tags/v1"))) == ["@Grace"]
     with pytest.raises(ReconcilerError, match="not known which branch"):
-        Job(hub, tmp_path, PUSH).forge(GITHUB_REF="refs/tags/v1").approvals(MERGED)
+        Job(hub, tmp_path, PUSH).forge(GITHUB_REF="refs/tags/v1").request(MERGED)
 
 
 def test_a_job_for_a_commit_that_was_pushed_over_knows_no_approvals(hub: Hub, tmp_path: Path) -> None:
@@ -612,7 +689,7 @@ def test_a_job_for_a_commit_that_was_pushed_over_knows_no_approvals(hub: Hub, tm
     event = {**PULL_REQUEST, "pull_request": {"number": 7, "head": {"sha": "ee" * 20}}}
 
     with pytest.raises(ReconcilerError, match="#7 was pushed to since this job began"):
-        Job(hub, tmp_path, event).forge().approvals(MERGED)
+        Job(hub, tmp_path, event).forge().request(MERGED)
 
 
 def test_who_wrote_a_request_of_more_commits_than_github_lists_is_not_known(hub: Hub, job: Job) -> None:
@@ -620,19 +697,19 @@ def test_who_wrote_a_request_of_more_commits_than_github_lists_is_not_known(hub:
     hub.review(GRACE)
 
     with pytest.raises(ReconcilerError, match="#7 has 251 commits"):
-        job.forge().approvals(MERGED)
+        job.forge().request(MERGED)
 
 
 def test_approvals_that_may_not_be_read_are_not_known(hub: Hub, job: Job) -> None:
     hub.faults.append(Fault(403, {"message": "Resource not accessible by integration"}))
 
     with pytest.raises(ReconcilerError, match=r"403.*who approved.*pull-requests: read"):
-        job.forge().approvals(MERGED)
+        job.forge().request(MERGED)
 
 
 def test_approvals_are_asked_for_again_where_github_fails(hub: Hub, job: Job) -> None:
     hub.review(GRACE)
     hub.faults += [Fault(502), Fault(503)]
 
-    assert who(job.forge().approvals(MERGED)) == ["@Grace"]
+    assert who(asked(job.forge())) == ["@Grace"]
     assert job.slept == [1.0, 2.0]

@@ -10,7 +10,7 @@ from reconciler.adapters.gitlab import COMMENT_LIMIT, GitlabForge
 from reconciler.core.gate import Approval
 from reconciler.core.names import Commit
 from reconciler.errors import ReconcilerError, StaleError
-from reconciler.ports import Reviews
+from reconciler.ports import Push, Request
 from reconciler.render.marker import Marker
 from tests.gitlab_server import HEAD, THEIRS, TOKEN, Fault, Gitlab, gitlab_server
 
@@ -373,18 +373,28 @@ HEDY = {"id": 3, "username": "hedy", "name": "Hedy"}
 MERGED = Commit("ab" * 20)
 
 
-def who(reviews: Reviews) -> list[str]:
-    return [approval.who for approval in reviews.approvals]
+def asked(forge: GitlabForge, commit: Commit = COMMIT, **more: bool) -> Request:
+    found = forge.request(commit, **more)
+    assert found is not None
+    return found
+
+
+def who(request: Request) -> list[str]:
+    """Those who approved its head."""
+    return [approval.who for approval in request.approvals if approval.commit == request.head]
 
 
 def test_who_approved_the_merge_request_of_the_job(gitlab: Gitlab, forge: Make) -> None:
     gitlab.push("10:00:00")
     gitlab.approve(GRACE, "11:00:00")
 
-    found = forge().approvals(COMMIT)
+    found = asked(forge())
 
-    assert found == Reviews(
-        (Approval("@grace", "approval of !3 on GitLab"),), ("@ada", "Ada <ada@acme.example>"), Commit(HEAD)
+    assert found == Request(
+        Commit(HEAD),
+        (Approval("@grace", "approval of !3 on GitLab", "2026-05-01T11:00:00+00:00", Commit(HEAD)),),
+        "@ada",
+        {Commit(HEAD): ("Ada <ada@acme.example>",)},
     )
 
 
@@ -395,7 +405,7 @@ def test_a_server_that_gives_no_time_is_believed_by_its_notes(gitlab: Gitlab, fo
     for number in range(150):
         gitlab.note(f"Remark {number}", THEIRS)
 
-    assert who(forge().approvals(COMMIT)) == ["@grace", "@hedy"]
+    assert who(asked(forge())) == ["@grace", "@hedy"]
 
 
 def test_an_approval_from_before_the_last_push_is_stale(gitlab: Gitlab, forge: Make) -> None:
@@ -404,14 +414,14 @@ def test_an_approval_from_before_the_last_push_is_stale(gitlab: Gitlab, forge: M
     gitlab.approve(HEDY, None, noted="11:00:00")
     gitlab.push("12:00:00")
 
-    assert who(forge().approvals(COMMIT)) == []
+    assert who(asked(forge())) == []
 
 
 def test_an_approval_in_the_moment_of_a_push_is_stale(gitlab: Gitlab, forge: Make) -> None:
     gitlab.push("11:00:00")
     gitlab.approve(GRACE, "11:00:00")
 
-    assert who(forge().approvals(COMMIT)) == []
+    assert who(asked(forge())) == []
 
 
 def test_of_a_persons_notes_the_last_one_counts(gitlab: Gitlab, forge: Make) -> None:
@@ -421,7 +431,7 @@ def test_of_a_persons_notes_the_last_one_counts(gitlab: Gitlab, forge: Make) -> 
     gitlab.approvals.clear()
     gitlab.approve(GRACE, None, noted="13:00:00")
 
-    assert who(forge().approvals(COMMIT)) == ["@grace"]
+    assert who(asked(forge())) == ["@grace"]
 
 
 def test_notes_that_people_write_are_no_approvals_and_date_none(gitlab: Gitlab, forge: Make) -> None:
@@ -431,10 +441,10 @@ def test_notes_that_people_write_are_no_approvals_and_date_none(gitlab: Gitlab, 
     for note in gitlab.notes:
         note["created_at"] = "2026-05-01T11:00:00.000Z"
 
-    assert who(forge().approvals(COMMIT)) == []
+    assert who(asked(forge())) == []
     gitlab.approve(GRACE, None)
     with pytest.raises(ReconcilerError, match="not tell when @grace approved !3"):
-        forge().approvals(COMMIT)
+        forge().request(COMMIT)
 
 
 def test_an_approval_that_was_taken_back_is_none(gitlab: Gitlab, forge: Make) -> None:
@@ -442,37 +452,100 @@ def test_an_approval_that_was_taken_back_is_none(gitlab: Gitlab, forge: Make) ->
     gitlab.approve(GRACE, None, noted="11:00:00")
     gitlab.approvals.clear()
 
-    assert who(forge().approvals(COMMIT)) == []
+    assert who(asked(forge())) == []
 
 
-NOBODIES = {
-    "the author": ADA,
+ROBOTS = {
     "a project's robot": {"id": 9, "username": "project_42_bot", "name": "CI"},
     "a newer robot": {"id": 9, "username": "project_42_bot_0a1b2c", "name": "CI"},
     "a group's robot": {"id": 9, "username": "group_7_bot", "name": "CI"},
-    "whose name a commit bears": {"id": 9, "username": "lovelace", "name": "ADA"},
+    "a service account": {"id": 9, "username": "service_account_group_7_0a1b", "name": "CI"},
 }
 
 
-@pytest.mark.parametrize("user", NOBODIES.values(), ids=NOBODIES.keys())
-def test_an_approval_that_counts_for_nobody(gitlab: Gitlab, forge: Make, user: dict[str, object]) -> None:
+@pytest.mark.parametrize("user", ROBOTS.values(), ids=ROBOTS.keys())
+def test_a_robots_approval_is_none(gitlab: Gitlab, forge: Make, user: dict[str, object]) -> None:
     gitlab.push("10:00:00")
     gitlab.approve(user, "11:00:00")
 
-    assert who(forge().approvals(COMMIT)) == []
+    assert who(asked(forge())) == []
 
 
-def test_who_pushed_to_the_branch_is_an_author(gitlab: Gitlab, forge: Make) -> None:
-    gitlab.push("10:00:00")
-    gitlab.note("added 1 commit\n\n<ul><li>cdcdcdcd - Promote v6</li></ul>", GRACE, system=True)
-    gitlab.note("added 2 commits to my list", HEDY)
+def test_an_approval_is_of_the_head_that_was_there_when_it_was_given(gitlab: Gitlab, forge: Make) -> None:
+    gitlab.push("10:00:00", "ee" * 20)
     gitlab.approve(GRACE, "11:00:00")
-    gitlab.approve(HEDY, "11:00:00")
+    gitlab.approve(HEDY, "09:00:00")
+    gitlab.push("12:00:00")
 
-    found = forge().approvals(COMMIT)
+    assert [(a.who, a.commit) for a in asked(forge()).approvals] == [("@grace", "ee" * 20)]
 
-    assert who(found) == ["@hedy"]
-    assert found.authors == ("@ada", "@grace", "Ada <ada@acme.example>")
+
+def test_an_approver_who_is_called_as_a_commits_author_may_be_its_author(gitlab: Gitlab, forge: Make) -> None:
+    gitlab.push("10:00:00")
+    gitlab.approve({"id": 9, "username": "lovelace", "name": "ADA"}, "11:00:00")
+
+    assert asked(forge()).makers == {HEAD: ("@lovelace", "Ada <ada@acme.example>")}
+
+
+LED = (
+    "changed target branch from `playground` to `main`",
+    "deleted the `playground` branch. This merge request now targets the `main` branch",
+)
+
+
+@pytest.mark.parametrize("body", LED)
+def test_an_approval_from_before_the_request_was_led_to_another_branch_is_none(
+    gitlab: Gitlab, forge: Make, body: str
+) -> None:
+    gitlab.push("10:00:00")
+    gitlab.approve(GRACE, "11:00:00")
+    gitlab.approve(HEDY, "12:00:00")
+    gitlab.note(body, ADA, system=True)
+    gitlab.notes[-1]["created_at"] = "2026-05-01T11:30:00.000Z"
+    gitlab.note(body, HEDY)
+    gitlab.notes[-1]["created_at"] = "2026-05-01T13:00:00.000Z"
+
+    assert who(asked(forge())) == ["@hedy"]
+
+
+ADDED = {
+    "one commit": ("added 1 commit\n\n<ul><li>cdcdcdcd - Promote v6</li></ul>", ("cdcdcdcd",)),
+    "a merge of main": (
+        (
+            "added 3 commits\n\n<ul><li>aaaaaaaa...bbbbbbbb - 2 commits from branch <code>main</code></li>"
+            "<li>cdcdcdcd - Merge branch &#39;main&#39; into promote</li></ul>"
+        ),
+        ("cdcdcdcd",),
+    ),
+    "a title that looks like more": (
+        "added 2 commits\n\n<ul><li>cdcdcdcd - x - 1 commits from branch &lt;code&gt;</li></ul>",
+        (),
+    ),
+    "more than are listed": ("added 12 commits\n\n<ul><li>cdcdcdcd - Promote v6</li></ul>", ()),
+    "no list": ("added 1 commit", ()),
+}
+
+
+@pytest.mark.parametrize(("body", "commits"), ADDED.values(), ids=ADDED.keys())
+def test_a_push_has_the_commits_that_it_brought(
+    gitlab: Gitlab, forge: Make, body: str, commits: tuple[str, ...]
+) -> None:
+    gitlab.push("10:00:00")
+    gitlab.note(body, GRACE, system=True)
+    gitlab.note("added 2 commits to my list", HEDY)
+
+    assert asked(forge()).pushes == (Push("@grace", commits),)
+
+
+def test_an_earlier_commit_is_not_the_jobs_own_request(gitlab: Gitlab, forge: Make) -> None:
+    gitlab.merge_requests = [ENDED]
+    gitlab.request["state"] = "merged"
+    gitlab.push("10:00:00")
+    gitlab.approve(GRACE, "11:00:00")
+
+    found = asked(forge(CI_MERGE_REQUEST_IID="9", CI_MERGE_REQUEST_TARGET_BRANCH_NAME="main"), MERGED, merged=True)
+
+    assert (who(found), found.merged_as) == (["@grace"], HEAD)
 
 
 VERSIONS: dict[str, list[dict[str, object]]] = {
@@ -490,7 +563,7 @@ def test_without_the_time_of_the_last_push_nothing_is_known(
     gitlab.approve(GRACE, "11:00:00")
 
     with pytest.raises(ReconcilerError, match="not tell when !3 was last pushed to"):
-        forge().approvals(COMMIT)
+        forge().request(COMMIT)
 
 
 @pytest.mark.parametrize("name", ["CI_COMMIT_SHA", "CI_MERGE_REQUEST_SOURCE_BRANCH_SHA"])
@@ -498,9 +571,9 @@ def test_a_job_for_a_commit_that_was_pushed_over_knows_no_approvals(gitlab: Gitl
     gitlab.push("10:00:00")
     gitlab.approve(GRACE, "11:00:00")
 
-    assert who(forge(**{name: HEAD}).approvals(COMMIT)) == ["@grace"]
+    assert who(asked(forge(**{name: HEAD}))) == ["@grace"]
     with pytest.raises(ReconcilerError, match="!3 was pushed to since this job began"):
-        forge(**{name: "ee" * 20}).approvals(COMMIT)
+        forge(**{name: "ee" * 20}).request(COMMIT)
 
 
 ENDED = {"iid": 3, "state": "merged", "merge_commit_sha": MERGED, "target_branch": "main"}
@@ -513,7 +586,7 @@ def test_after_a_merge_the_request_is_found_by_its_commit(gitlab: Gitlab, forge:
     gitlab.push("10:00:00")
     gitlab.approve(GRACE, "11:00:00")
 
-    found = forge(CI_MERGE_REQUEST_IID=None, **{branch: "main"}).approvals(MERGED)
+    found = asked(forge(CI_MERGE_REQUEST_IID=None, **{branch: "main"}), MERGED)
 
     assert who(found) == ["@grace"]
     assert found.head == HEAD
@@ -522,7 +595,6 @@ def test_after_a_merge_the_request_is_found_by_its_commit(gitlab: Gitlab, forge:
 NOT_BY_THIS: dict[str, dict[str, object]] = {
     "into another branch": {"target_branch": "playground"},
     "still open": {"state": "opened"},
-    "another commit": {"merge_commit_sha": "ee" * 20},
 }
 
 
@@ -534,7 +606,16 @@ def test_a_request_by_which_the_commit_did_not_come_approves_nothing(
     gitlab.push("10:00:00")
     gitlab.approve(GRACE, "11:00:00")
 
-    assert forge(**AFTER_THE_MERGE).approvals(MERGED) == Reviews()
+    assert forge(**AFTER_THE_MERGE).request(MERGED) is None
+
+
+def test_a_commit_in_the_middle_of_a_branch_came_by_the_first_request_that_has_it(gitlab: Gitlab, forge: Make) -> None:
+    first = {**ENDED, "merge_commit_sha": None, "sha": HEAD, "merged_at": "2026-05-01T12:00:00.000Z"}
+    gitlab.merge_requests = [{**first, "iid": 9, "merged_at": "2026-05-01T13:00:00.000Z"}, first]
+    gitlab.push("10:00:00")
+    gitlab.approve(GRACE, "11:00:00")
+
+    assert who(asked(forge(**AFTER_THE_MERGE), MERGED)) == ["@grace"]
 
 
 @pytest.mark.parametrize(
@@ -545,7 +626,7 @@ def test_approvals_that_cannot_be_read_are_not_known(gitlab: Gitlab, forge: Make
     gitlab.faults.append(fault)
 
     with pytest.raises(ReconcilerError):
-        forge().approvals(COMMIT)
+        forge().request(COMMIT)
 
 
 def test_approvals_are_asked_for_again_where_the_server_fails(gitlab: Gitlab, forge: Make, time: Time) -> None:
@@ -553,5 +634,5 @@ def test_approvals_are_asked_for_again_where_the_server_fails(gitlab: Gitlab, fo
     gitlab.approve(GRACE, "11:00:00")
     gitlab.faults += [Fault(502), PASS, Fault(429, {"Retry-After": "7"})]
 
-    assert who(forge().approvals(COMMIT)) == ["@grace"]
+    assert who(asked(forge())) == ["@grace"]
     assert time.slept == [1.0, 7.0]

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from reconciler.core.gate import Approval
 from reconciler.core.names import Commit
-from reconciler.ports import Reviews
+from reconciler.ports import Request as Asked
 from tests.house.people import Person
 
 
@@ -81,24 +81,23 @@ class Forge:
     def tell(self, outputs: Mapping[str, str], summary: str) -> None:
         pass
 
-    def approvals(self, commit: Commit) -> Reviews:
+    def request(self, commit: Commit, *, merged: bool = False) -> Asked | None:
         if self.down is not None:
             self.down()
-        request = self.job or self._merged_as(commit)
-        return Reviews() if request is None else self._reviews(request)
+        request = (None if merged else self.job) or self._merged_as(commit)
+        return None if request is None else self._told(request)
 
     def _merged_as(self, commit: Commit) -> Request | None:
         merged = [r for r in self.requests if r.at_the_forge and not r.closed and commit in r.landed]
         return min(merged, key=lambda request: (request.merged != commit, request.number), default=None)
 
-    def _reviews(self, request: Request) -> Reviews:
-        """Of each person the last word counts, and a yes only if it was said of the request's head."""
+    def _told(self, request: Request) -> Asked:
+        """Of each person the last word counts, and of a commit that they name."""
         last = {review.who: review for review in request.reviews}
-        approvals = [
-            Approval(f"@{who.login}", f"review of #{request.number}")
+        approvals = tuple(
+            Approval(f"@{who.login}", f"review of #{request.number}", review.at, review.of)
             for who, review in sorted(last.items(), key=lambda item: item[0].login)
-            if review.approves and review.of == request.head and who != request.opener
-        ]
-        hands = [request.opener, *request.hands.values()]
-        made = {name for person in hands for name in (f"@{person.login}", str(person))}
-        return Reviews(tuple(approvals), tuple(sorted(made)), request.head)
+            if review.approves and who != request.opener
+        )
+        makers = {commit: (f"@{person.login}", str(person)) for commit, person in request.hands.items()}
+        return Asked(request.head, approvals, f"@{request.opener.login}", makers, merged_as=request.merged)

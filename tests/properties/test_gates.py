@@ -161,8 +161,14 @@ FACTS: Mapping[FactKey[Any], st.SearchStrategy[object]] = {
     MODEL: st.builds(ModelFacts, st.just(CHURN), TEXTS, TAGS, st.lists(PEOPLE, max_size=2).map(tuple)),
     STAGE: st.one_of(STAGES, TEXTS),
     NOW: st.one_of(st.just(AT), TIMES),
-    CHANGE: st.builds(ChangeFacts, st.just(Commit("c" * 40)), st.lists(PEOPLE, max_size=2).map(tuple)),
-    APPROVALS: st.lists(st.builds(Approval, st.one_of(PEOPLE, TEXTS), TEXTS), max_size=3).map(tuple),
+    CHANGE: st.builds(
+        ChangeFacts,
+        st.just(Commit("c" * 40)),
+        st.lists(PEOPLE, max_size=2).map(tuple),
+        people=st.lists(PEOPLE, max_size=2).map(tuple),
+        by_bots=st.booleans(),
+    ),
+    APPROVALS: st.lists(st.builds(Approval, st.one_of(PEOPLE, TEXTS), TEXTS, TIMES), max_size=3).map(tuple),
     CHECKS: st.builds(CheckFacts, st.sampled_from(["d5", ""]), st.lists(RECORDS, max_size=3).map(tuple)),
     PRESENT: LOADINGS,
     LOADABLE: LOADINGS,
@@ -385,12 +391,12 @@ def test_only_a_no_is_waived_or_overridden(
 
 
 @given(
-    st.lists(st.builds(Approval, PEOPLE, st.just("review")), max_size=4),
+    st.lists(st.builds(Approval, PEOPLE, st.just("review"), st.just(AT)), max_size=4),
     st.sets(PEOPLE),
     st.lists(PEOPLE, max_size=3),
     PEOPLE,
 )
-@example([Approval("@ada", "review")], {"ada@acme.example @ada"}, [], "ada@acme.example")
+@example([Approval("@ada", "review", AT)], {"ada@acme.example @ada"}, [], "ada@acme.example")
 def test_another_author_never_adds_an_approval(
     approvals: list[Approval], people: set[str], authors: list[str], another: str
 ) -> None:
@@ -398,7 +404,19 @@ def test_another_author_never_adds_an_approval(
 
 
 @given(
-    st.lists(st.builds(Approval, PEOPLE, st.just("review")), max_size=4),
+    st.lists(st.builds(Approval, PEOPLE, st.just("review"), st.just(AT)), max_size=4),
+    st.sets(PEOPLE),
+    st.lists(PEOPLE, max_size=3),
+    st.lists(PEOPLE, max_size=3),
+)
+def test_to_know_that_names_are_one_persons_never_adds_an_approval(
+    approvals: list[Approval], people: set[str], authors: list[str], known: list[str]
+) -> None:
+    assert len(counted(approvals, people, authors, known)) <= len(counted(approvals, people, authors))
+
+
+@given(
+    st.lists(st.builds(Approval, PEOPLE, st.just("review"), st.just(AT)), max_size=4),
     st.sets(PEOPLE),
     st.lists(PEOPLE, max_size=3),
 )

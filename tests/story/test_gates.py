@@ -349,11 +349,13 @@ def test_a_signed_approval_lets_it_in_and_only_for_what_was_approved(
     git(repository.top, "commit", "--quiet", "--all", "--message", "Another one after all")
     another = plan(reconciler)
     git(repository.top, "revert", "--no-edit", "HEAD")
+    reverted = plan(reconciler)
+    approve(repository, grace, "grace@example.org")
     repository.merge_proposal()
     applied = reconciler("apply", "--yes")
 
-    codes = [ended.code for ended in (alone, by_the_author, in_her_name, approved, another)]
-    assert codes == [3, 3, 3, 0, 3], approved.said
+    codes = [ended.code for ended in (alone, by_the_author, in_her_name, approved, another, reverted)]
+    assert codes == [3, 3, 3, 0, 3, 3], approved.said
     assert rulings(approved)[("Production", "approvals")] == "pass"
     assert applied.code == 0, applied.said
     assert registry.production(model) == [1]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.core.approval import counted, eligible
+from reconciler.core.approval import counted, eligible, in_time, is_bot
 from reconciler.core.evidence import Dataset, Missing, RunFacts, VersionFacts
 from reconciler.core.evidence import Metric as Measured
 from reconciler.core.gate import (
@@ -1109,9 +1109,9 @@ class TestFreeze:
 
 
 ADA, GRACE, EVE = (
-    Approval("ada@acme.example", "signed commit"),
-    Approval("@grace", "review"),
-    Approval("@eve", "review"),
+    Approval("ada@acme.example", "signed commit", AT),
+    Approval("@grace", "review", AT),
+    Approval("@eve", "review", AT),
 )
 RISK = {"risk": ("ada@acme.example", "@grace", "@linus")}
 BY_EVE = ChangeFacts(Commit("c" * 40), ("Eve <eve@acme.example>", "@eve"))
@@ -1126,12 +1126,12 @@ class TestApprovals:
             (
                 Quorum(2, "risk"),
                 (ADA, replace(ADA, how="review")),
-                (FAIL, "2 approvals by the group risk are asked for, only ada@acme.example approved"),
+                (FAIL, "2 approvals by the group risk required; only ada@acme.example approved"),
             ),
             (
                 Quorum(1, "risk"),
                 (),
-                (FAIL, "an approval by the group risk is asked for, nobody whose word counts approved"),
+                (FAIL, "1 approval by the group risk required; nobody whose approval counts approved"),
             ),
             (
                 Quorum(1, "risk"),
@@ -1139,7 +1139,7 @@ class TestApprovals:
                 (
                     FAIL,
                     (
-                        "an approval by the group risk is asked for, nobody whose word counts approved; "
+                        "1 approval by the group risk required; nobody whose approval counts approved; "
                         "the authors' own and other people's do not count: @eve"
                     ),
                 ),
@@ -1147,12 +1147,12 @@ class TestApprovals:
             (
                 Quorum(1, "nobody"),
                 (ADA,),
-                (FAIL, "an approval by the group nobody is asked for, and nobody is in it: nobody can give it"),
+                (FAIL, "1 approval by the group nobody required, and nobody is in it: nobody can give it"),
             ),
             (
                 Quorum(0, "risk"),
                 (),
-                (FAIL, "an approval by the group risk is asked for, nobody whose word counts approved"),
+                (FAIL, "1 approval by the group risk required; nobody whose approval counts approved"),
             ),
         ],
     )
@@ -1168,7 +1168,7 @@ class TestApprovals:
         assert says(gate, facts) == (PASS, "approved by @grace of the model's owners")
         assert says(gate, {**facts, MODEL: ModelFacts(CHURN)}) == (
             FAIL,
-            "an approval by the model's owners is asked for, and nobody is in it: nobody can give it",
+            "1 approval by the model's owners required, and nobody is in it: nobody can give it",
         )
 
     def test_where_the_author_is_not_known_nobody_can_be_told_from_them(self) -> None:
@@ -1177,6 +1177,32 @@ class TestApprovals:
         assert says(Approvals(Quorum(1, "risk"), RISK), facts) == (
             UNKNOWN,
             "who wrote the change is not known, and an author's own approval does not count",
+        )
+
+    def test_where_only_bots_made_the_change_one_more_has_to_approve(self) -> None:
+        by_bots = ChangeFacts(Commit("c" * 40), ("@dependabot[bot]",), by_bots=True)
+
+        one = says(Approvals(Quorum(1, "risk"), RISK), {APPROVALS: (ADA,), CHANGE: by_bots})
+        two = says(Approvals(Quorum(1, "risk"), RISK), {APPROVALS: (ADA, GRACE), CHANGE: by_bots})
+
+        assert one == (
+            FAIL,
+            (
+                "2 approvals by the group risk required (one more, because only bots are known to have made the "
+                "change); only ada@acme.example approved"
+            ),
+        )
+        assert two == (PASS, "approved by @grace, ada@acme.example of the group risk")
+
+    def test_who_approved_before_the_version_was_there_is_named(self) -> None:
+        change = replace(BY_EVE, early=("ada@acme.example",))
+
+        assert says(Approvals(Quorum(1, "risk"), RISK), {APPROVALS: (), CHANGE: change}) == (
+            FAIL,
+            (
+                "1 approval by the group risk required; nobody whose approval counts approved; "
+                "approve again: v5 was not registered yet when ada@acme.example approved"
+            ),
         )
 
     @pytest.mark.parametrize(
@@ -1197,14 +1223,14 @@ class TestApprovals:
         ],
     )
     def test_an_approver_is_who_they_are_letter_by_letter(self, who: str, counts: bool) -> None:
-        found = counted((Approval(who, "x"),), {"ada@acme.example"}, ("Eve <eve@acme.example>",))
+        found = counted((Approval(who, "x", AT),), {"ada@acme.example"}, ("Eve <eve@acme.example>",))
 
         assert found == ((who,) if counts else ())
 
     @pytest.mark.parametrize("listed", ["@Kate", "@stra\u00dfe"])
     @pytest.mark.parametrize("who", ["@\u212aate", "@strasse"])
     def test_letters_that_only_fold_into_others_are_others(self, listed: str, who: str) -> None:
-        assert counted((Approval(who, "x"),), {listed}, ("@eve",)) == ()
+        assert counted((Approval(who, "x", AT),), {listed}, ("@eve",)) == ()
 
     @pytest.mark.parametrize(
         "author",
@@ -1221,10 +1247,68 @@ class TestApprovals:
     def test_an_author_does_not_count_under_any_of_their_names(self, author: str) -> None:
         people = {"Ada Lovelace <ada@acme.example> @ada"}
 
-        assert counted((ADA, Approval("@ada", "review")), people, (author,)) == ()
+        assert counted((ADA, Approval("@ada", "review", AT)), people, (author,)) == ()
+
+    @pytest.mark.parametrize(
+        "author",
+        [
+            "Ada <a.lovelace@acme.example>",
+            "Ada <99+ada@users.noreply.github.com>",
+            "7-ada@users.noreply.gitlab.acme.example",
+        ],
+    )
+    def test_an_author_is_known_by_names_that_the_group_does_not_list(self, author: str) -> None:
+        people = ("ada@acme.example a.lovelace@acme.example @ada",)
+
+        assert counted((ADA,), {"ada@acme.example"}, (author,), people) == ()
+        assert counted((ADA,), {"ada@acme.example"}, ("@eve",), people) == ("ada@acme.example",)
+
+    def test_a_name_that_is_known_to_be_an_approvers_makes_it_no_approver(self) -> None:
+        assert counted((Approval("@ada", "x", AT),), {"ada@acme.example"}, ("@eve",), ("ada@acme.example @ada",)) == ()
+
+    def test_two_who_are_known_to_be_one_count_once(self) -> None:
+        people = ("ada@acme.example @grace",)
+
+        assert counted((ADA, GRACE), {"ada@acme.example", "@grace"}, ("@eve",), people) == ("@grace",)
+
+    @pytest.mark.parametrize(
+        ("author", "bot"),
+        [
+            ("@dependabot[bot]", True),
+            ("dependabot[bot] <49699333+dependabot[bot]@users.noreply.github.com>", True),
+            ("@project_42_bot_0a1b", True),
+            ("@service_account_group_7_0a1b", True),
+            ("@abbot", False),
+            ("Bot Ha <bot@acme.example>", False),
+            ("@project_42_botany", True),
+        ],
+    )
+    def test_a_bot_is_known_by_its_login(self, author: str, bot: bool) -> None:
+        assert is_bot(author) is bot
+
+    @pytest.mark.parametrize(
+        ("at", "counts"),
+        [
+            ("2026-05-11T09:00:00Z", True),
+            ("2026-05-11T10:00:00+02:00", False),
+            ("2026-05-11T08:59:59Z", False),
+            ("2026-05-11T09:30:00Z", True),
+            ("2026-05-11T09:30:01Z", False),
+            ("2099-01-01T00:00:00Z", False),
+            ("2026-05-11T09:00:00", False),
+            ("", False),
+        ],
+    )
+    def test_an_approval_is_of_what_was_there_when_it_was_given(self, at: str, counts: bool) -> None:
+        given = (Approval("@ada", "x", at),)
+
+        assert in_time(given, 1778490000000, AT) == ((given, ()) if counts else ((), given))
+
+    def test_a_time_of_registration_that_is_none_is_before_nothing(self) -> None:
+        assert in_time((ADA,), 10**30, AT) == ((), (ADA,))
 
     def test_one_person_under_two_names_is_one(self) -> None:
-        approvals = (ADA, Approval("@ada", "review"), GRACE)
+        approvals = (ADA, Approval("@ada", "review", AT), GRACE)
 
         assert counted(approvals, {"ada@acme.example @ada", "@grace"}, ("@eve",)) == ("@ada", "@grace")
         assert counted(approvals, {"ada@acme.example @ada", "@ada", "ada@acme.example"}, ("@eve",)) == ("@ada",)

@@ -194,7 +194,10 @@ def test_a_gate_is_told_what_is_known_of_both_versions() -> None:
 
 
 def approved(by: str, *authors: str) -> Said:
-    return Said(Reviews((Approval(by, "signed"),), authors or ("Ada <ada@acme.example>",)))
+    return Said(Reviews((Approval(by, "signed", APPROVED_AT),), authors or ("Ada <ada@acme.example>",)))
+
+
+APPROVED_AT = "2026-05-01T09:00:00Z"
 
 
 @pytest.mark.parametrize(
@@ -261,6 +264,37 @@ def test_an_override_needs_its_quorum() -> None:
     ]
 
     assert ruled == [Ruling.FAIL, Ruling.OVERRIDDEN, Ruling.FAIL]
+
+
+@pytest.mark.parametrize("gate", ["approvals", "override"])
+def test_an_approval_of_a_version_that_was_not_registered_yet_is_of_another_one(gate: str) -> None:
+    place = promotion()
+    quorum, groups = Quorum(1, "risk"), {"risk": ("grace@acme.example",)}
+    if gate == "override":
+        asked = Override("gate", "The incumbent leaks.", "2999-01-01T00:00:00Z", POLICY)
+        place.history.commits[SECOND] = (replace(want({P: [2]}), overrides=(asked,)),)
+    by = rules(guard(NO, override=quorum) if gate == "override" else guard(Approvals(quorum, groups)), groups=groups)
+    place.registry.write(with_version(place.registry.model(CHURN), 2, created_at=1777628700000))  # 09:45
+
+    plan = plan_of(replace(place.world, reviews=approved("grace@acme.example")), by)
+
+    assert rulings(plan) == [("Production", "gate", Ruling.FAIL)]
+    if gate == "approvals":
+        (verdict,) = plan.models[0].verdicts
+        assert verdict.sentence.endswith("v2 was not registered yet when grace@acme.example approved")
+
+
+def test_a_change_by_bots_alone_needs_one_more_for_an_override() -> None:
+    place = promotion()
+    asked = Override("gate", "The incumbent leaks.", "2999-01-01T00:00:00Z", POLICY)
+    place.history.commits[SECOND] = (replace(want({P: [2]}), overrides=(asked,)),)
+    by = rules(guard(NO, override=Quorum(1, "risk")), groups={"risk": ("grace@acme.example", "@ada")})
+    by_bots = Reviews((Approval("grace@acme.example", "signed", APPROVED_AT),), ("@ci[bot]",), by_bots=True)
+    both = replace(by_bots, approvals=(*by_bots.approvals, Approval("@ada", "review", APPROVED_AT)))
+
+    ruled = [rulings(plan_of(replace(place.world, reviews=Said(said)), by))[0][2] for said in (by_bots, both)]
+
+    assert ruled == [Ruling.FAIL, Ruling.OVERRIDDEN]
 
 
 def test_a_policy_that_is_proposed_decides_nothing() -> None:
