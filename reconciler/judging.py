@@ -15,10 +15,10 @@ from reconciler.core.gate import (
     CHANGE,
     CHECKS,
     INCUMBENT,
-    LOADABLE,
     MODEL,
     NOBODY,
     NOW,
+    PINNED,
     PRESENT,
     STAGE,
     ChangeFacts,
@@ -28,6 +28,7 @@ from reconciler.core.gate import (
     Guard,
     ModelFacts,
     Override,
+    Pinned,
     Verdict,
     judge_guard,
 )
@@ -388,7 +389,7 @@ class _Gathering:
             return NOBODY if entrance.incumbent is None else _facts_of(versions, entrance.model, entrance.incumbent)
         if key in {CHANGE, APPROVALS}:
             return self._review_fact(key, reviewed(entrance.model))
-        if key in {CHECKS, PRESENT, LOADABLE}:
+        if key in {CHECKS, PRESENT, PINNED}:
             return self._check_fact(key, entrance)
         if candidate is None:
             return _Unknown(f"the registry does not show v{entrance.candidate}")
@@ -418,7 +419,7 @@ class _Gathering:
                 return checks.facts(entrance.model, entrance.candidate, self.policy.signers)
             if key == PRESENT:
                 return checks.present(entrance.model, entrance.candidate)
-            return checks.loads(entrance.model, entrance.candidate)
+            return Pinned(checks.digest(entrance.model, entrance.candidate))
         except ReconcilerError as error:
             return _Unknown(str(error))
 

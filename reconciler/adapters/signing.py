@@ -17,12 +17,18 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from reconciler.core.check_record import Seal, SealKind
+from reconciler.core.moments import moment
 from reconciler.errors import ReconcilerError
 
 KEY_VARIABLE: Final = "RECONCILER_CHECK_HMAC_KEY"
 NAMESPACE: Final = "reconciler-check"
 SHORTEST_KEY = 32
 PATIENCE = 30.0
+
+_OPTIONS = re.compile(r"""\s*(?:"[^"]*"|[^\s"])+\s+((?:"[^"]*"|[^\s"])+)\s""")
+"""What follows the principals: the options, or the kind of the key where there are none."""
+_NAMESPACES = re.compile(r"""(?i)(?:^|,)namespaces="([^"]*)"(?:,|$)""")
+_AUTHORITY = re.compile("(?i)cert-authority")
 
 _ARMOR = re.compile(r"-----BEGIN SSH SIGNATURE-----\n([A-Za-z0-9+/=\n]+)-----END SSH SIGNATURE-----\n?")
 
@@ -75,10 +81,11 @@ def hmac_key(environment: Mapping[str, str]) -> bytes | None:
     return key
 
 
-def verify(data: bytes, seal: Seal | None, signers: str, key: bytes | None) -> bool:
+def verify(data: bytes, seal: Seal | None, signers: str, key: bytes | None, at: str) -> bool:
     """
-    Whether a signature is good and by somebody we trust: by the shared key, or by one that the allowed-signers text
-    lists, for our namespace. Whatever cannot be verified is not.
+    Whether a signature is good and by somebody whose records count: by the shared key, or by a key whose line of the
+    allowed-signers text names our namespace itself and was valid `at` that time (RFC 3339). Whatever cannot be verified
+    is not.
     """
     if seal is None:
         return False
@@ -90,30 +97,46 @@ def verify(data: bytes, seal: Seal | None, signers: str, key: bytes | None) -> b
             same_key = hmac.compare_digest(good.key.encode(), seal.key.encode("utf-8", "replace"))
             return hmac.compare_digest(good.value.encode(), seal.value.encode("utf-8", "replace")) and same_key
         case SealKind.SSH:
-            return bool(signers.strip()) and _verify_ssh(data, seal, signers)
+            lines = [line for line in signers.splitlines() if names_namespace(line, NAMESPACE)]
+            return bool(lines) and _verify_ssh(data, seal, lines, at)
 
 
-def _verify_ssh(data: bytes, seal: Seal, signers: str) -> bool:
-    if not _ARMOR.fullmatch(seal.value) or _fingerprint(seal.value) != seal.key:
+def names_namespace(line: str, namespace: str) -> bool:
+    """
+    Whether a line of an allowed-signers file has `namespaces="…"` with this very name in it. A line without is a
+    person's, for commits; a pattern, such as `*`, is no name either.
+    """
+    match = _OPTIONS.match(line)
+    named = _NAMESPACES.search(match[1]) if match else None
+    return named is not None and namespace in named[1].split(",")
+
+
+def _verify_ssh(data: bytes, seal: Seal, lines: Sequence[str], at: str) -> bool:
+    time = _as_ssh_time(at)
+    if not time or not _ARMOR.fullmatch(seal.value) or _fingerprint(seal.value) != seal.key:
         return False
     with tempfile.TemporaryDirectory() as folder:
         allowed, signature = Path(folder) / "allowed_signers", Path(folder) / "signature"
         signature.write_text(seal.value, encoding="ascii")
+        files = ["-f", str(allowed), "-s", str(signature), f"-Overify-time={time}"]
         # Line by line: ssh-keygen stops at the first that has the key, and a date or a namespace may rule that one out
-        # and not the next (seen in OpenSSH 9.2). See unit/test_signing.py::test_a_listed_key_counts.
+        # and not the next (seen in OpenSSH 9.2). See unit/test_signing.py::test_a_key_of_several_lines_counts_by_one.
         public = base64.b64encode(_public_key(seal.value)).decode("ascii")
-        for line in signers.splitlines():
-            if public not in line and "cert-authority" not in line:
+        for line in lines:
+            if public not in line and not _AUTHORITY.search(line):
                 continue
             allowed.write_text(f"{line}\n", encoding="utf-8", errors="replace")
-            files = ["-f", str(allowed), "-s", str(signature)]
             found = _ssh_keygen(["-Y", "find-principals", *files], b"")
-            who = found.stdout.decode("utf-8", "replace").split("\n", 1)[0]
-            if found.returncode != 0 or not who:
-                continue
-            if _ssh_keygen(["-Y", "verify", "-n", NAMESPACE, "-I", who, *files], data).returncode == 0:
-                return True
+            for who in found.stdout.decode("utf-8", "replace").splitlines() if found.returncode == 0 else ():
+                if _ssh_keygen(["-Y", "verify", "-n", NAMESPACE, "-I", who, *files], data).returncode == 0:
+                    return True
         return False
+
+
+def _as_ssh_time(at: str) -> str:
+    """As ssh-keygen reads it in UTC, or nothing for what is no time."""
+    named = moment(at)
+    return "" if named is None else named.strftime("%Y%m%d%H%M%S")
 
 
 def _ssh_keygen(arguments: Sequence[str], data: bytes) -> "subprocess.CompletedProcess[bytes]":
@@ -127,7 +150,9 @@ def _ssh_keygen(arguments: Sequence[str], data: bytes) -> "subprocess.CompletedP
             check=False,
             # No terminal: it would ask for a passphrase there.
             start_new_session=True,
-            env={**{name: os.environ[name] for name in names if name in os.environ}, "SSH_ASKPASS_REQUIRE": "never"},
+            # In UTC, so that a date in the signers' file means the same on every machine.
+            env={name: os.environ[name] for name in names if name in os.environ}
+            | {"SSH_ASKPASS_REQUIRE": "never", "TZ": "UTC"},
         )
     except FileNotFoundError as error:
         raise ReconcilerError(

@@ -9,6 +9,9 @@ from reconciler.core.gate import Guard
 from reconciler.core.names import Commit, ModelName, Slot
 from reconciler.errors import Location
 
+LOADABLE = "loadable"
+"""The check that every policy has: it loads the model, and does nothing else."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -39,7 +42,7 @@ class Rule:
 class Check:
     """
     Something to run on a version, out of the trusted policy alone: exactly one of a command, a pytest folder, a
-    notebook, or `evaluate`, whose thresholds are by metric. `timeout` is in seconds.
+    notebook, or `evaluate`, whose thresholds are by metric; none of them is LOADABLE. `timeout` is in seconds.
     """
 
     name: str
