@@ -6,9 +6,11 @@ from typing import TypeAlias
 
 from reconciler.core.check_record import CheckResult, Ran, Recorded, check_tag, fitted, signed_bytes
 from reconciler.core.names import ModelName, Version
-from reconciler.core.policy import Check, Policy
+from reconciler.core.policy import LOADABLE, Check, Policy, matches
 from reconciler.core.records import Seal
-from reconciler.errors import ReconcilerError, RegistryError
+from reconciler.errors import Location, ReconcilerError, RegistryError
+from reconciler.gates.artifact import Artifact
+from reconciler.gates.check import CheckGate
 from reconciler.ports import Bench, Benches, Clock
 
 Sign: TypeAlias = Callable[[bytes], Seal]
@@ -55,16 +57,18 @@ def check_version(
     tool: str = "",
     write: bool = True,
     report: CheckReport = _say_nothing,
+    secret_files: Iterable[str] = (),
 ) -> tuple[CheckResult, ...]:
     """
-    Run the named checks of the policy, or all, one after the other, and record each as soon as it is over. `tree` is
-    the folder with the files of the policy's own commit. A record that cannot be written is noted in its result, and
-    the checks go on. Raises ReconcilerError where there is no such check, version or model.
+    Run the named checks, or all that the policy has or asks for, one after the other, and record each as soon as it is
+    over. `tree` is the folder with the files of the policy's own commit; no check may read `secret_files`. A record
+    that cannot be written is noted in its result, and the checks go on. Raises ReconcilerError where there is no such
+    check, version or model, and where model code cannot be kept from credentials.
     """
-    wanted = _wanted(policy, names)
+    wanted = checks_to_run(policy, model, names)
     report(Fetching(model, version))
     results: list[CheckResult] = []
-    with benches.bench(model, version, tree) as bench:
+    with benches.bench(model, version, tree, secret_files) as bench:
         for check in wanted:
             report(CheckStarted(model, version, check))
             started_at = clock.now()
@@ -81,20 +85,42 @@ def check_version(
     return tuple(results)
 
 
-def _wanted(policy: Policy, names: Iterable[str]) -> tuple[Check, ...]:
-    asked = tuple(dict.fromkeys(names)) or tuple(policy.checks)
-    unknown = sorted(set(asked) - policy.checks.keys())
-    has = ", ".join(sorted(policy.checks)) or "none"
+def checks_to_run(policy: Policy, model: ModelName, names: Iterable[str] = ()) -> tuple[Check, ...]:
+    """
+    The checks of these names; without names, all of the policy's, and LOADABLE where a gate before any slot of the
+    model asks for it. Raises ReconcilerError where there is no such check, or none at all.
+    """
+    checks = {**policy.checks, LOADABLE: Check(LOADABLE, Location(policy.path))}
+    asked = tuple(dict.fromkeys(names))
+    if not asked:
+        asked = (*policy.checks, *((LOADABLE,) if _asks_to_load(policy, model) else ()))
+    unknown = sorted(set(asked) - checks.keys())
     if unknown:
+        has = ", ".join(sorted(checks))
         raise ReconcilerError(f"{policy.path} has no check {', '.join(unknown)} (it has: {has}).", "Name one of these.")
     if not asked:
-        raise ReconcilerError(f"{policy.path} has no checks.", "Add them under `checks`, or commit them first.")
+        fix = f"Add them under `checks` and commit, or pass `--check {LOADABLE}`."
+        raise ReconcilerError(f"{policy.path} has no checks, and asks for none.", fix)
     for name in asked:
         try:
             check_tag(name)
         except ValueError as error:
-            raise ReconcilerError(f"{policy.checks[name].at}: {error}.", "Rename it.") from error
-    return tuple(policy.checks[name] for name in asked)
+            raise ReconcilerError(f"{checks[name].at}: {error}.", "Rename it.") from error
+    return tuple(checks[name] for name in asked)
+
+
+def _asks_to_load(policy: Policy, model: ModelName) -> bool:
+    """Whatever the model is tagged: a check that nobody asks for does no harm."""
+    gates = (
+        guard.gate
+        for rule in policy.rules
+        if any(matches(pattern, model) for pattern in rule.models)
+        for guard in rule.guards
+    )
+    return any(
+        gate.loadable if isinstance(gate, Artifact) else isinstance(gate, CheckGate) and gate.check == LOADABLE
+        for gate in gates
+    )
 
 
 def _record(

@@ -526,7 +526,13 @@ def _governed(settings: dict[str, Any]) -> "Governed | None":
 @click.argument("model")
 @click.argument("version", type=click.IntRange(1))
 @_registry_options
-@click.option("--check", "names", metavar="NAME", multiple=True, help="Only this check of the policy; may be repeated.")
+@click.option(
+    "--check",
+    "names",
+    metavar="NAME",
+    multiple=True,
+    help="Only this check of the policy, or `loadable`; may be repeated.",
+)
 @click.option("--base", metavar="REF", help="Take the policy from where the change left this branch.")
 @click.option("--policy-ref", metavar="REF", help="Take the policy, and the files it names, from this commit.")
 @click.option(
@@ -550,10 +556,11 @@ def check(
     **settings: Any,
 ) -> int:
     """
-    Run the policy's checks on a VERSION of MODEL, and record on it what they found, for gates to ask for. What is run
-    comes from the policy's own commit, in a process without the registry's credentials. Exits with 3 if one fails.
+    Run the policy's checks on a VERSION of MODEL, and record on it what they found, for gates to ask for; `loadable`,
+    which every policy has, loads the model. What is run comes from the policy's own commit. It is the only command that
+    runs code of a model, and it runs none where that code could reach a credential. Exits with 3 if one fails.
     """
-    from reconciler.checking import check_version
+    from reconciler.checking import check_version, checks_to_run
     from reconciler.core.names import ModelName, Version
     from reconciler.core.policy import Policy
     from reconciler.planning import standing_commit
@@ -567,6 +574,7 @@ def check(
     policy = replace(policy_reader(world)(commit) or Policy(), commit=commit)
     if world.benches is None:
         raise ReconcilerError("This registry has no model files to check.")
+    widest = max(len(one.name) for one in checks_to_run(policy, ModelName(model), names))
     with trusted_files(world, policy.commit) as tree:
         results = check_version(
             world.benches,
@@ -579,7 +587,8 @@ def check(
             sign=signer,
             tool=f"reconciler {__version__}",
             write=not dry_run,
-            report=lambda event: console.show(check_lines(event, max(map(len, names or policy.checks), default=0))),
+            report=lambda event: console.show(check_lines(event, widest)),
+            secret_files=[] if signing_key is None else [str(signing_key)],
         )
     if not dry_run and not all(result.written for result in results):
         return ExitCode.ERROR

@@ -18,10 +18,10 @@ from reconciler.core.gate import (
     CHANGE,
     CHECKS,
     INCUMBENT,
-    LOADABLE,
     MODEL,
     NOBODY,
     NOW,
+    PINNED,
     PRESENT,
     STAGE,
     ChangeFacts,
@@ -32,6 +32,7 @@ from reconciler.core.gate import (
     Kind,
     ModelFacts,
     Override,
+    Pinned,
     Ruling,
     Verdict,
     judge_guard,
@@ -297,7 +298,12 @@ def _judged(
         if isinstance(verdicts, Failure):
             return replace(model, blockers=(_broken(model.model, verdicts),))
         guarded = frozenset(e.slot for e in model.entrances if is_guarded(rules, live, manifest, e.slot))
-        return replace(model, verdicts=verdicts, guarded=guarded)
+        files = {
+            (case.entrance.candidate, case.entrance.slot): known[PINNED].now
+            for case in group
+            if (known := facts.facts[id(case)]).why_unknown(PINNED) is None
+        }
+        return replace(model, verdicts=verdicts, guarded=guarded, files=files)
 
     return replace(plan, models=tuple(map(judged, plan.models)))
 
@@ -410,7 +416,8 @@ def _change(rules: Rules, plan: Plan, place: int) -> _Change:
         return _Change(trunk.tip, head)
     known = None if end.merge else trunk.before(place)
     before = trunk.at(place + 1 if known is None else known)
-    return _Change(before.commit if before else None, end.commit)
+    last = end if end.merge else trunk.at(trunk.end(place))
+    return _Change(before.commit if before else None, last.commit if last else head)
 
 
 def is_guarded(rules: Rules, live: ModelSnapshot | None, manifest: Manifest | None, slot: Slot) -> bool:
@@ -460,7 +467,10 @@ class _Known:
             return None
         owners = case.rules.owners.get(case.entrance.model, ())
         people = eligible(guard.override, owners, case.rules.policy.groups)
-        return counted(facts[APPROVALS], people, facts[CHANGE].authors, facts[CHANGE].people)
+        # Who made the pin is one of the authors, whoever asks for the override.
+        pinned = self.facts[id(case)]
+        made = pinned[CHANGE].authors if pinned.why_unknown(CHANGE) is None else ()
+        return counted(facts[APPROVALS], people, (*facts[CHANGE].authors, *made), facts[CHANGE].people)
 
 
 @dataclass
@@ -483,7 +493,7 @@ class _Gathering:
             for guard in case.guards:
                 needs.update(guard.gate.needs(case.entrance))
             if case.overrides:
-                needs.add(NOW)
+                needs.update((NOW, CHANGE))
         versions = self._versions(wanted)
         now = self.world.clock.now() if wanted else ""
         return _Known(
@@ -567,7 +577,7 @@ class _Gathering:
             return NOBODY if entrance.incumbent is None else _facts_of(versions, entrance.model, entrance.incumbent)
         if key in {CHANGE, APPROVALS}:
             return self._review_fact(key, change, self._reviews_of(case, change), candidate, now)
-        if key in {CHECKS, PRESENT, LOADABLE}:
+        if key in {CHECKS, PRESENT, PINNED}:
             return self._check_fact(key, entrance, case.rules.policy.signers)
         if candidate is None:
             return _Unknown(f"the registry does not show v{entrance.candidate}")
@@ -603,7 +613,16 @@ class _Gathering:
             return checks.facts(entrance.model, entrance.candidate, signers)
         if key == PRESENT:
             return checks.present(entrance.model, entrance.candidate)
-        return checks.loads(entrance.model, entrance.candidate)
+        return Pinned(checks.digest(entrance.model, entrance.candidate), self._recorded_files(entrance))
+
+    def _recorded_files(self, entrance: Entrance) -> str:
+        """The digest of the files that the version entered the slot with, by a record that counts."""
+        version = self.snapshot.models[entrance.model].versions.get(entrance.candidate)
+        past = next((model.past for model in self.plan.models if model.model == entrance.model), None)
+        record = version.provenance.get(entrance.slot) if version else None
+        if version is None or record is None or (past is not None and past.place_of(record, version) is None):
+            return ""
+        return record.files
 
     def _contained(self, branch: str, candidate: "VersionFacts | _Unknown") -> object:
         if isinstance(candidate, _Unknown):

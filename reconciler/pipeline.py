@@ -474,10 +474,14 @@ class _Run:
             verdicts = self._verdicts(change.model, change.version, planned.slot)
             passed = _passed(verdicts, change.before.get(planned.slot))
             stamped = replace(planned, applied_at=now, plan=digest, override=_overridden(verdicts), passed=passed)
+            stamped = replace(stamped, files=self._files(change.model).get((change.version, planned.slot), ""))
             if self.request.sign is not None and stamped.identity is not None:
                 stamped = replace(stamped, seal=self.request.sign(signed_bytes(change.model, stamped)))
             placements.append(stamped)
         return replace(change, placements=tuple(placements))
+
+    def _files(self, model: ModelName) -> Mapping[tuple[Version, Slot], str]:
+        return next((m.files for m in self.plan.models if m.model == model), {})
 
     def _verdicts(self, model: ModelName, version: Version, slot: Slot) -> tuple[Verdict, ...]:
         verdicts = next((m.verdicts for m in self.plan.models if m.model == model), ())

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from reconciler.core.check_record import Ran, Recorded
     from reconciler.core.desired import Manifest, Revision
     from reconciler.core.evidence import VersionFacts
-    from reconciler.core.gate import Approval, CheckFacts, Loading
+    from reconciler.core.gate import Approval, CheckFacts, Presence
     from reconciler.core.policy import Check
     from reconciler.core.records import Seal
     from reconciler.core.snapshot import RegistrySnapshot
@@ -265,12 +265,12 @@ class Checks(Protocol):
         """The digest of the version's files now, and the records on it; `signers` says whose signatures count."""
         ...
 
-    def present(self, model: ModelName, version: Version) -> "Loading":
+    def present(self, model: ModelName, version: Version) -> "Presence":
         """Whether the model's files are there. Nothing of the model is downloaded."""
         ...
 
-    def loads(self, model: ModelName, version: Version) -> "Loading":
-        """Whether the model can be loaded, tried in a process of its own that has no credentials."""
+    def digest(self, model: ModelName, version: Version) -> str:
+        """The digest of the version's files now. All of them are downloaded, and none is run."""
         ...
 
 
@@ -294,8 +294,13 @@ class Bench(Protocol):
 class Benches(Protocol):
     """Where checks are run, and their records written. All calls raise ReconcilerError."""
 
-    def bench(self, model: ModelName, version: Version, tree: str) -> AbstractContextManager[Bench]:
-        """A place to run checks on a version. `tree` is the folder with the files of the trusted commit."""
+    def bench(
+        self, model: ModelName, version: Version, tree: str, secret_files: Iterable[str] = ()
+    ) -> AbstractContextManager[Bench]:
+        """
+        A place to run checks on a version. `tree` is the folder with the files of the trusted commit; no check may
+        read `secret_files`. Raises ReconcilerError also where model code could reach a credential.
+        """
         ...
 
     def record(self, model: ModelName, version: Version, record: "Recorded") -> None:

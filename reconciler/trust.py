@@ -78,6 +78,11 @@ class Trunk:
             return 1
         return next((p for c, p in self.places.items() if p > place and c in self._heads), None)
 
+    def end(self, place: int) -> int:
+        """The place of the last commit of the change that a commit belongs to: what came to an apply with it."""
+        later = [p for c, p in self.places.items() if p <= place and c in self._heads]
+        return max(later, default=0)
+
     @cached_property
     def _heads(self) -> frozenset[Commit]:
         """Commits that an apply is known to have begun with. To know of none makes changes longer, never shorter."""

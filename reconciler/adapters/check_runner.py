@@ -2,6 +2,9 @@
 Runs the checks of a policy. What a check is comes from the trusted policy, and the files that it names from the tree of
 the same commit, `trusted_tree.exported`: a change under review cannot rewrite the check that it has to pass. Each check
 gets fresh copies of that tree and of the model, so that none finds what another one has left.
+
+Of an evaluation and of `loadable`, the model's code sees nothing but the model and the features: it says what it
+predicts, and its predictions are scored by a process that has the answers and not the model.
 """
 
 import json
@@ -13,18 +16,21 @@ import shlex
 import shutil
 import stat
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
 from reconciler.adapters.holders import plain
 from reconciler.adapters.sandbox import (
     MOST_OUTPUT,
+    OPEN,
     Finished,
     Subject,
     Surroundings,
+    Way,
     chown,
     run,
     surroundings,
@@ -32,12 +38,13 @@ from reconciler.adapters.sandbox import (
 )
 from reconciler.core.check_record import CheckOutcome, Ran
 from reconciler.core.figures import number
-from reconciler.core.gate import Loading
-from reconciler.core.policy import Check
+from reconciler.core.names import ModelName, Version
+from reconciler.core.policy import LOADABLE, Check
 
 INSIDE: Final = Path(__file__).with_name("inside.py")
 MOST_RESULT = 1024 * 1024
 MOST_NOTEBOOK = 20 * 1024 * 1024
+MOST_PREDICTIONS = 256 * 1024 * 1024
 MOST_METRICS = 1000
 MOST_TOLD = 4
 TABLES = (".csv", ".parquet", ".pq")
@@ -59,13 +66,25 @@ class _Bench:
     log: Path
 
 
+_Understood: TypeAlias = Callable[[Finished], tuple[CheckOutcome, str, Mapping[str, float]]]
+
+
 @dataclass(frozen=True, slots=True)
 class _Command:
     """What is run, how a person would say it, and how its end is understood."""
 
     words: tuple[str, ...]
     ran: str
-    understood: Callable[[Finished], tuple[CheckOutcome, str, Mapping[str, float]]]
+    understood: _Understood
+
+
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    """What is the same for all that one check runs."""
+
+    environment: Mapping[str, str]
+    most_output: int
+    way: Way
 
 
 def run_check(
@@ -76,67 +95,144 @@ def run_check(
     environment: Mapping[str, str],
     *,
     most_output: int = MOST_OUTPUT,
-    user: str = "",
+    way: Way = OPEN,
 ) -> Ran:
     """
     Run one check on one version. `tree` has the files of the trusted commit; `workspace` is an empty folder that the
     caller keeps as long as the result's files are needed. Whatever goes wrong with the check is its outcome; nothing is
     raised for it.
     """
-    bench = _prepared(tree, subject, workspace)
-    around = surroundings(environment, check.environment, bench.subject, bench.home, bench.result)
-    notes = tuple(f"{name} is never handed to a check" for name in around.refused)
+    settings = _Settings(environment, most_output, way)
     try:
+        if check.evaluate:
+            return _evaluated(check, tree, subject, workspace, settings)
+        if check.name == LOADABLE:
+            return _loaded(check, subject, workspace, settings)
+        bench = _prepared(workspace, tree, subject)
         command = _command(check, bench)
     except _CannotRun as error:
-        return Ran(CheckOutcome.ERROR, _said_to_run(check), f"could not run: {error}", notes=notes)
-    for folder in (bench.tree, bench.subject.files, bench.home, bench.kept):
-        chown(folder, user)
-    finished = run(command.words, bench.tree, around, check.timeout, bench.log, most_output, user)
-    if finished.left:
-        notes = (*notes, f"it left {finished.left} running, which {'was' if finished.left == 1 else 'were'} killed")
+        return Ran(CheckOutcome.ERROR, _said_to_run(check), f"could not run: {error}")
+    around = surroundings(environment, check.environment, bench.subject, bench.home, bench.result)
+    finished = _run(command.words, bench, around, check.timeout, settings)
     outcome, sentence, metrics = _outcome(command, finished, check.timeout)
     files = tuple(str(path) for path in _kept(bench, around))
-    return Ran(outcome, command.ran, sentence, dict(sorted(metrics.items())), files, notes)
+    notes = tuple(f"{name} is never handed to a check" for name in around.refused)
+    return Ran(outcome, command.ran, sentence, dict(sorted(metrics.items())), files, (*notes, *_left(finished)))
 
 
-def load(
-    subject: Subject,
-    workspace: Path,
-    environment: Mapping[str, str],
+def _run(
+    words: tuple[str, ...],
+    bench: _Bench,
+    around: Surroundings,
     timeout: float,
-    user: str = "",
-) -> Loading:
-    """Whether `mlflow.pyfunc.load_model` loads the model, with the libraries that are installed here."""
-    bench = _prepared(None, subject, workspace)
-    around = surroundings(environment, (), bench.subject, bench.home, bench.result)
-    for folder in (bench.tree, bench.subject.files, bench.home, bench.kept):
-        chown(folder, user)
-    word = secrets.token_hex(16)
-    command = (sys.executable, "-I", str(INSIDE), "load", word)
-    finished = run(command, bench.tree, around, timeout, bench.log, user=user)
-    if finished.timed_out:
-        return Loading(True, False, f"it did not load within {timeout:g} s")
-    if finished.exit_code is None:
-        return Loading(True, None, f"it could not be tried: {plain(finished.trouble, 200)}")
-    if finished.exit_code == 0 and _result(bench).get("word") == word:
-        return Loading(True, True)
-    return Loading(True, False, _last_line(bench.log) or f"loading ended with {_ended(finished.exit_code)}")
+    settings: _Settings,
+    *,
+    network: bool = True,
+) -> Finished:
+    places = (bench.tree, bench.subject.files, bench.home, bench.kept)
+    for folder in places:
+        chown(folder, settings.way)
+    most, way = settings.most_output, settings.way
+    return run(words, bench.tree, around, timeout, bench.log, most, way, writable=places, network=network)
 
 
-def _prepared(tree: Path | None, subject: Subject, workspace: Path) -> _Bench:
-    copies, home, kept = workspace / "tree", workspace / "home", workspace / "kept"
-    if tree is None:
-        copies.mkdir()
-    else:
-        shutil.copytree(tree, copies, symlinks=True)
-    model = workspace / "model"
-    shutil.copytree(subject.files, model, symlinks=True)
+def _left(finished: Finished) -> tuple[str, ...]:
+    if not finished.left:
+        return ()
+    return (f"it left {finished.left} running, which {'was' if finished.left == 1 else 'were'} killed",)
+
+
+def _prepared(workspace: Path, tree: Path | None, subject: Subject | None) -> _Bench:
+    """A place to run something: with copies of the tree and of the model, or with an empty folder in place of one."""
+    copies, home, kept, model = (workspace / name for name in ("tree", "home", "kept", "model"))
+    for source, target in ((tree, copies), (subject and subject.files, model)):
+        if source is None:
+            target.mkdir()
+        else:
+            shutil.copytree(source, target, symlinks=True)
     home.mkdir()
     kept.mkdir()
     # A user that it may run as has to get there, and need not look around.
     workspace.chmod(0o711)
+    subject = subject or Subject(ModelName(""), Version(0), model, "", "")
     return _Bench(copies, replace(subject, files=model), home, kept, home / "result.json", workspace / "log.txt")
+
+
+def _loaded(check: Check, subject: Subject, workspace: Path, settings: _Settings) -> Ran:
+    """Whether `mlflow.pyfunc.load_model` loads the model, with the libraries that are installed here."""
+    bench = _prepared(workspace, None, subject)
+    word = secrets.token_hex(16)
+    words = (sys.executable, "-I", str(INSIDE), "load", word)
+
+    def understood(end: Finished) -> tuple[CheckOutcome, str, Mapping[str, float]]:
+        if end.exit_code == 0 and _result(bench).get("word") == word:
+            return CheckOutcome.PASSED, "it was loaded", {}
+        return CheckOutcome.FAILED, _last_line(bench.log) or f"loading ended with {_ended(end.exit_code)}", {}
+
+    finished = _inside_run(words, bench, check.timeout, settings)
+    command = _Command(words, _said_to_run(check), understood)
+    outcome, sentence, metrics = _outcome(command, finished, check.timeout)
+    return Ran(outcome, command.ran, sentence, metrics, (str(bench.log),), _left(finished))
+
+
+def _inside_run(words: tuple[str, ...], bench: _Bench, timeout: float, settings: _Settings) -> Finished:
+    """Run what needs neither credentials nor the network: there is nothing that a model could take or tell."""
+    around = surroundings(settings.environment, (), bench.subject, bench.home, bench.result, reads=False)
+    return _run(words, bench, around, timeout, settings, network=False)
+
+
+def _evaluated(check: Check, tree: Path, subject: Subject, workspace: Path, settings: _Settings) -> Ran:
+    """The features are taken out of the data; the model predicts from them; the predictions are scored."""
+    asked, ran = _evaluation(check.evaluate), _said_to_run(check)
+    for name in ("features", "predicting", "scoring"):
+        (workspace / name).mkdir()
+    splitting = _prepared(workspace / "features", tree, None)
+    data = _inside(splitting.tree, asked["data"])
+    if data.suffix.lower() not in TABLES:
+        raise _CannotRun(f"{asked['data']} is neither CSV nor Parquet")
+    predicting = _prepared(workspace / "predicting", None, subject)
+    scoring = _prepared(workspace / "scoring", tree, None)
+    features = f"features{data.suffix.lower()}"
+    predictions = scoring.tree / "predictions.json"
+    deadline = time.monotonic() + check.timeout
+    log, notes = workspace / "log.txt", list[str]()
+
+    def step(bench: _Bench, name: str, told: Mapping[str, object]) -> Finished:
+        words = (sys.executable, "-I", str(INSIDE), name, json.dumps(told))
+        end = _inside_run(words, bench, max(0.1, deadline - time.monotonic()), settings)
+        notes.extend(_left(end))
+        with log.open("ab") as file:
+            file.write(_bytes(bench.log, MOST_OUTPUT * 2))
+        return end
+
+    def answered(end: Finished, understood: _Understood) -> Ran:
+        outcome, sentence, metrics = _outcome(_Command((), ran, understood), end, check.timeout)
+        return Ran(outcome, ran, sentence, dict(sorted(metrics.items())), (str(log),), tuple(notes))
+
+    end = step(splitting, "features", {**asked, "data": str(data), "features": str(splitting.kept / features)})
+    if end.exit_code != 0:
+        return answered(end, lambda end: _broke_down(splitting, end))
+    (predicting.tree / features).write_bytes(_bytes(splitting.kept / features, MOST_PREDICTIONS))
+    end = step(predicting, "predict", {"features": str(predicting.tree / features)})
+    if end.exit_code != 0:
+        return answered(end, lambda end: _broke_down(predicting, end))
+    predictions.write_bytes(_bytes(predicting.result, MOST_PREDICTIONS))
+    same_data = str(scoring.tree / data.relative_to(splitting.tree))
+    end = step(scoring, "score", {**asked, "data": same_data, "predictions": str(predictions)})
+    return answered(end, lambda end: _scored(scoring, end, len(asked["thresholds"])))
+
+
+def _broke_down(bench: _Bench, end: Finished) -> tuple[CheckOutcome, str, Mapping[str, float]]:
+    return CheckOutcome.ERROR, _last_line(bench.log) or f"it ended with {_ended(end.exit_code)}", {}
+
+
+def _scored(bench: _Bench, end: Finished, thresholds: int) -> tuple[CheckOutcome, str, Mapping[str, float]]:
+    if end.exit_code not in {0, 1} or "faults" not in (result := _result(bench)):
+        return _broke_down(bench, end)
+    faults = [plain(str(fault)) for fault in cast("list[object]", result["faults"])]
+    if faults or end.exit_code != 0:
+        return CheckOutcome.FAILED, "; ".join(faults), _metrics(result)
+    return CheckOutcome.PASSED, f"all {thresholds} thresholds are met", _metrics(result)
 
 
 def _command(check: Check, bench: _Bench) -> _Command:
@@ -147,8 +243,6 @@ def _command(check: Check, bench: _Bench) -> _Command:
         return _pytest(check, bench, told)
     if check.notebook:
         return _notebook(check, bench, told)
-    if check.evaluate:
-        return _evaluate(check, bench, told)
     raise _CannotRun("the policy says nothing to run")
 
 
@@ -159,6 +253,8 @@ def _said_to_run(check: Check) -> str:
         return f"pytest: {plain(check.pytest)}"
     if check.notebook:
         return f"notebook: {plain(check.notebook)}"
+    if check.name == LOADABLE:
+        return "load: mlflow.pyfunc.load_model"
     return f"evaluate: {plain(str(check.evaluate.get('data', '')))}"
 
 
@@ -205,27 +301,6 @@ def _notebook(check: Check, bench: _Bench, told: str) -> _Command:
     fixed = ("-k", "python3", "-l", "python", "--cwd", str(bench.tree), "--no-progress-bar", "--log-output")
     words = (sys.executable, "-m", "papermill", str(place), executed, *raw, *fixed)
     return _Command(words, told, lambda end: _by_exit_code(end, bench))
-
-
-def _evaluate(check: Check, bench: _Bench, told: str) -> _Command:
-    asked = _evaluation(check.evaluate)
-    data = _inside(bench.tree, asked["data"])
-    if data.suffix.lower() not in TABLES:
-        raise _CannotRun(f"{asked['data']} is neither CSV nor Parquet")
-    word = secrets.token_hex(16)
-    words = (sys.executable, "-I", str(INSIDE), "evaluate", word, json.dumps({**asked, "data": str(data)}))
-
-    def understood(end: Finished) -> tuple[CheckOutcome, str, Mapping[str, float]]:
-        result = _result(bench)
-        if result.get("word") != word or end.exit_code not in {0, 1}:
-            return CheckOutcome.ERROR, _last_line(bench.log) or f"it ended with {_ended(end.exit_code)}", {}
-        faults = [plain(str(fault)) for fault in cast("list[object]", result.get("faults") or [])]
-        if faults or end.exit_code != 0:
-            return CheckOutcome.FAILED, "; ".join(faults), _metrics(result)
-        count = len(asked["thresholds"])
-        return CheckOutcome.PASSED, f"all {count} thresholds are met", _metrics(result)
-
-    return _Command(words, told, understood)
 
 
 def _evaluation(told: Mapping[str, object]) -> dict[str, Any]:

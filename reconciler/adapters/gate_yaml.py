@@ -43,6 +43,7 @@ from reconciler.core.approval import OWNERS
 from reconciler.core.gate import Gate, Guard, Quorum
 from reconciler.core.limits import GATES, WINDOWS
 from reconciler.core.names import MAX_DESCRIPTION, plain
+from reconciler.core.policy import LOADABLE
 from reconciler.core.signature import Compatibility
 from reconciler.errors import Location, Problem
 from reconciler.gates.age import Age
@@ -279,7 +280,12 @@ class RequirementsSpec(Spec):
 class ArtifactSpec(Spec):
     """That the model's files are there."""
 
-    loadable: Boolean = Field(False, description="That the model can be loaded, too.", examples=[True])
+    loadable: Boolean = Field(
+        False, description="That a signed record of the check `loadable` says they were loaded.", examples=[True]
+    )
+    pinned: Boolean = Field(
+        False, description="That they are the ones that were recorded when the version first entered.", examples=[True]
+    )
 
 
 class WindowSpec(Spec):
@@ -398,7 +404,7 @@ class GateSpec(Spec):
         None, description="What it needs to be installed.", examples=[{"pinned": True, "forbid": ["torch"]}]
     )
     artifact: Annotated[ArtifactSpec, BeforeValidator(mapping)] | None = Field(
-        None, description="Whether it is there, and can be loaded.", examples=[{"loadable": True}]
+        None, description="Whether it is there, was loaded, and is still the same.", examples=[{"loadable": True}]
     )
     freeze: Annotated[FreezeSpec, BeforeValidator(mapping)] | None = Field(
         None,
@@ -607,7 +613,7 @@ class _Maker:
         if (requirements := spec.requirements) is not None:
             return Requirements(requirements.pinned, requirements.forbid or ())
         if (artifact := spec.artifact) is not None:
-            return Artifact(artifact.loadable)
+            return Artifact(artifact.loadable, artifact.pinned)
         if (freeze := spec.freeze) is not None:
             return self._freeze(freeze)
         if (approvals := spec.approvals) is not None:
@@ -649,9 +655,9 @@ class _Maker:
         return Freeze(windows, spec.mode == "allow")
 
     def _check(self, spec: CheckSpec) -> Gate:
-        checks = self.build.checks
+        checks = None if self.build.checks is None else {*self.build.checks, LOADABLE}
         if checks is not None and spec.name not in checks:
-            known = ", ".join(sorted(checks)) or "none"
+            known = ", ".join(sorted(checks))
             said = f" is `{plain(spec.name, 80)}`, and the policy has no such check; there are: {known}."
             self._wrong(("check", "name"), GateCode.UNKNOWN_CHECK, said, "Name one of these, or add it below `checks`.")
         return CheckGate(spec.name, spec.max_age, spec.signed)

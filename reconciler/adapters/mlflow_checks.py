@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,17 +16,16 @@ from reconciler.adapters.artifacts import Artifacts, version_row
 from reconciler.adapters.holders import plain
 from reconciler.adapters.mlflow_registry import MlflowRegistry, translated, without_credentials
 from reconciler.adapters.model_files import MOST_BYTES, fetched, folder_digest
-from reconciler.adapters.sandbox import USER_VARIABLE, Subject
+from reconciler.adapters.sandbox import Subject, Way, way_to_run
 from reconciler.adapters.signing import hmac_key, verify
 from reconciler.core.check_record import Ran, Recorded, check_tag, decode_records, encode_record, signed_bytes
-from reconciler.core.gate import CheckFacts, Loading
+from reconciler.core.gate import CheckFacts, Presence
 from reconciler.core.limits import CHECK_RECORDS
 from reconciler.core.names import ModelName, Version
 from reconciler.core.policy import Check
 from reconciler.errors import ReconcilerError, RegistryError
 
 LOG_FOLDER = "reconciler/checks"
-LOAD_TIMEOUT = 300.0
 
 
 @dataclass
@@ -40,7 +39,6 @@ class MlflowChecks:
     tracking_uri: str
     environment: Mapping[str, str] = field(repr=False)
     most_bytes: int = MOST_BYTES
-    load_timeout: float = LOAD_TIMEOUT
     logs: Path | None = None
 
     @cached_property
@@ -58,24 +56,25 @@ class MlflowChecks:
             )
         key = hmac_key(self.environment)
         told = tuple(
-            record.as_fact(verify(signed_bytes(model, version, record), record.seal, signers, key))
+            record.as_fact(verify(signed_bytes(model, version, record), record.seal, signers, key, record.ended_at))
             for record in records
         )
-        return CheckFacts(model_files.digest(self.registry, model, version, self.most_bytes), told)
+        return CheckFacts(self.digest(model, version), told)
 
-    def present(self, model: ModelName, version: Version) -> Loading:
+    def present(self, model: ModelName, version: Version) -> Presence:
         return model_files.present(self.registry, model, version)
 
-    def loads(self, model: ModelName, version: Version) -> Loading:
-        with fetched(self.registry, model, version, self.most_bytes) as files, self._workspace() as workspace:
-            subject = self._subject(model, version, files)
-            return check_runner.load(subject, workspace, self.environment, self.load_timeout, self.user)
+    def digest(self, model: ModelName, version: Version) -> str:
+        return model_files.digest(self.registry, model, version, self.most_bytes)
 
     @contextmanager
-    def bench(self, model: ModelName, version: Version, tree: str) -> Generator["MlflowBench"]:
-        with fetched(self.registry, model, version, self.most_bytes) as files, self._workspace() as workspace:
-            subject = self._subject(model, version, files)
-            yield MlflowBench(self, subject, Path(tree), workspace, folder_digest(files))
+    def bench(
+        self, model: ModelName, version: Version, tree: str, secret_files: Iterable[str] = ()
+    ) -> Generator["MlflowBench"]:
+        way = way_to_run(self.environment, [Path(place) for place in secret_files])
+        with fetched(self.registry, model, version, self.most_bytes) as files, self._workspace(way) as workspace:
+            subject = Subject(model, version, files, self.tracking_uri, self.registry_uri)
+            yield MlflowBench(self, subject, Path(tree), workspace, folder_digest(files), way)
 
     def record(self, model: ModelName, version: Version, record: Recorded) -> None:
         from mlflow.entities.model_registry import ModelVersionTag
@@ -94,21 +93,14 @@ class MlflowChecks:
                 "Is somebody else recording the same check? Run it again.",
             )
 
-    @property
-    def user(self) -> str:
-        return self.environment.get(USER_VARIABLE, "")
-
     @contextmanager
-    def _workspace(self) -> Generator[Path]:
+    def _workspace(self, way: Way) -> Generator[Path]:
         with tempfile.TemporaryDirectory(prefix="reconciler-check-", ignore_cleanup_errors=True) as folder:
             top = Path(os.path.realpath(folder))
-            top.chmod(0o711 if self.user else 0o700)
+            top.chmod(0o711 if way.user else 0o700)
             work = top / "0"
             work.mkdir()
             yield work
-
-    def _subject(self, model: ModelName, version: Version, files: Path) -> Subject:
-        return Subject(model, version, files, self.tracking_uri, self.registry_uri)
 
 
 @dataclass
@@ -120,15 +112,14 @@ class MlflowBench:
     tree: Path
     workspace: Path
     digest: str
+    way: Way
 
     def run(self, check: Check) -> Ran:
         if not self._untouched():
             raise ReconcilerError("The files of the model changed while it was checked.", "Run the checks again.")
         folder = Path(tempfile.mkdtemp(dir=self.workspace))
         self.workspace.chmod(0o711)
-        return check_runner.run_check(
-            check, self.tree, self.subject, folder, self.checks.environment, user=self.checks.user
-        )
+        return check_runner.run_check(check, self.tree, self.subject, folder, self.checks.environment, way=self.way)
 
     def _untouched(self) -> bool:
         """Whether the copy that all checks get theirs from is still what was digested."""

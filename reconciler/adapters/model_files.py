@@ -21,7 +21,7 @@ from reconciler.adapters.artifacts import Artifacts, version_row
 from reconciler.adapters.holders import plain
 from reconciler.adapters.mlflow_registry import MlflowRegistry, without_credentials
 from reconciler.adapters.mlmodel import MAX_BYTES, TOO_LARGE, named_files
-from reconciler.core.gate import Loading
+from reconciler.core.gate import Presence
 from reconciler.core.names import ModelName, Version
 from reconciler.errors import ReconcilerError, RegistryError
 
@@ -80,7 +80,7 @@ def folder_digest(folder: Path) -> str:
     return f"sha256:{total.hexdigest()}"
 
 
-def present(registry: MlflowRegistry, model: ModelName, version: Version) -> Loading:
+def present(registry: MlflowRegistry, model: ModelName, version: Version) -> Presence:
     """
     Whether the MLmodel file can be read, and all that it names is there. Weights are looked for, and not downloaded.
     Raises RegistryError where the registry or the store cannot be asked.
@@ -89,12 +89,12 @@ def present(registry: MlflowRegistry, model: ModelName, version: Version) -> Loa
     try:
         why = _lacking(Artifacts(registry).of_version(row))
     except _FilesError as error:
-        return Loading(False, why=str(error))
+        return Presence(False, str(error))
     except Exception as error:  # every store raises what the library under it does
         if not _is_absent(error):
             raise _unreadable(registry, model, version, error) from error
         why = "its files are gone"
-    return Loading(not why, why=why)
+    return Presence(not why, why)
 
 
 def _lacking(repository: Any) -> str:
@@ -187,8 +187,7 @@ def _listing(repository: Any) -> Iterator[_Listed]:
 
 def _download(repository: Any, target: Path, most_bytes: int) -> None:
     files = list(_listing(repository))
-    if not files:
-        raise _FilesError("there are none")
+    _refuse_other_than_a_model(file.path for file in files)
     _refuse_size(sum(file.size or 0 for file in files), most_bytes)
     left = most_bytes
     for file in files:
@@ -233,9 +232,11 @@ def _download_one(repository: Any, path: str, place: Path, most_bytes: int) -> N
 def _copy(source: Path, target: Path, most_bytes: int) -> None:
     """Files of a store that is a folder: MLflow's own way follows links."""
     total = 0
+    # Whoever registers a version can name any folder of this machine: the home of its user, or the checkout.
+    if (source / ".git").exists():
+        raise _FilesError("they are a git repository")
     files = list(_files(source))
-    if not files:
-        raise _FilesError("there are none")
+    _refuse_other_than_a_model(path for path, _ in files)
     for path, place in files:
         total += place.lstat().st_size
         _refuse_size(total, most_bytes)
@@ -263,6 +264,12 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
             if count > MOST_FILES:
                 raise _FilesError(f"there are more than {MOST_FILES:,}")
             yield path, place
+
+
+def _refuse_other_than_a_model(paths: Iterable[str]) -> None:
+    found = set(paths)
+    if MLMODEL not in found:
+        raise _FilesError("there is no MLmodel file among them" if found else "there are none")
 
 
 def _refuse_size(size: int, most: int) -> None:

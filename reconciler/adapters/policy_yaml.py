@@ -68,7 +68,7 @@ from reconciler.core.approval import OWNERS
 from reconciler.core.check_record import CHECK_NAME_PATTERN
 from reconciler.core.looks import folded, skeleton
 from reconciler.core.names import has_control_characters
-from reconciler.core.policy import Check, Policy, PolicySettings, Rule
+from reconciler.core.policy import LOADABLE, Check, Policy, PolicySettings, Rule
 from reconciler.errors import Location, ManifestError, Problem
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ class PolicyCode(StrEnum):
     INVALID_PATH = "invalid-path"
     INVALID_REGISTRY = "invalid-registry"
     INVALID_VARIABLE = "invalid-variable"
+    RESERVED_CHECK = "reserved-check"
     SHELL_COMMAND = "shell-command"
     MISSING_RUNNER = "missing-runner"
     SEVERAL_RUNNERS = "several-runners"
@@ -234,6 +235,13 @@ def _check_name(key: str) -> str:
         said = f": `{shown(key)}` cannot be a check: letters, digits, `_`, `-` and `.` were expected."
         raise fault(SpellingCode.INVALID_TEXT, said, "Rename it.", of_key=True)
     return key
+
+
+def _defined_check(key: str) -> str:
+    if folded(key) == LOADABLE:
+        said = f": `{shown(key)}` is the check that every policy has: it loads the model."
+        raise fault(PolicyCode.RESERVED_CHECK, said, "Rename yours, or remove it and use that one.", of_key=True)
+    return _check_name(key)
 
 
 def _command(value: YamlValue) -> YamlList:
@@ -447,12 +455,12 @@ class PolicySpec(PlacesSpec):
     )
     signers: _Path | None = Field(
         None,
-        description="An SSH allowed-signers file: whose signed commits count as an approval.",
+        description="An SSH allowed-signers file: whose signed commits approve, and which keys sign records.",
         examples=[".reconciler/allowed_signers"],
     )
     checks: Annotated[
         dict[
-            Annotated[str, BeforeValidator(_check_name)],
+            Annotated[str, BeforeValidator(_defined_check)],
             Annotated[CheckDefinitionSpec, BeforeValidator(mapping)],
         ],
         BeforeValidator(mapping),

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from reconciler.core.moments import moment
-from reconciler.core.policy import RECORDS
+from reconciler.core.policy import RECORDS, listed_for
 from reconciler.core.records import Seal, SealKind
 from reconciler.errors import ReconcilerError
 
@@ -27,6 +27,8 @@ NAMESPACE: Final = "reconciler-check"
 VERIFIERS = 4
 SHORTEST_KEY = 32
 PATIENCE = 30.0
+
+_AUTHORITY = re.compile("(?i)cert-authority")
 
 _ARMOR = re.compile(r"-----BEGIN SSH SIGNATURE-----\n([A-Za-z0-9+/=\n]+)-----END SSH SIGNATURE-----\n?")
 
@@ -83,10 +85,11 @@ def hmac_key(environment: Mapping[str, str]) -> bytes | None:
     return key
 
 
-def verify(data: bytes, seal: Seal | None, signers: str, key: bytes | None) -> bool:
+def verify(data: bytes, seal: Seal | None, signers: str, key: bytes | None, at: str) -> bool:
     """
-    Whether a signature is good and by somebody we trust: by the shared key, or by one that the allowed-signers text
-    lists, for our namespace. Whatever cannot be verified is not.
+    Whether a signature is good and by somebody whose records count: by the shared key, or by a key whose line of the
+    allowed-signers text names our namespace itself and was valid `at` that time (RFC 3339). Whatever cannot be verified
+    is not.
     """
     if seal is None:
         return False
@@ -98,7 +101,7 @@ def verify(data: bytes, seal: Seal | None, signers: str, key: bytes | None) -> b
             same_key = hmac.compare_digest(good.key.encode(), seal.key.encode("utf-8", "replace"))
             return hmac.compare_digest(good.value.encode(), seal.value.encode("utf-8", "replace")) and same_key
         case SealKind.SSH:
-            return bool(signers.strip()) and _verify_ssh(data, seal, signers)
+            return _verify_ssh(data, seal, listed_for(NAMESPACE, signers), NAMESPACE, at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,40 +109,43 @@ class RecordSeals:
     """The port `Seals`, by SSH."""
 
     def verified(self, claims: Iterable[tuple[bytes, Seal, str]], signers: str) -> tuple[bool, ...]:
+        lines = listed_for(RECORDS, signers)
+
         def check(claim: tuple[bytes, Seal, str]) -> bool:
             data, seal, at = claim
-            return seal.kind is SealKind.SSH and _verify_ssh(data, seal, signers, RECORDS, at)
+            return seal.kind is SealKind.SSH and _verify_ssh(data, seal, lines, RECORDS, at)
 
         with ThreadPoolExecutor(VERIFIERS) as pool:
             return tuple(pool.map(check, claims))
 
 
-def _verify_ssh(data: bytes, seal: Seal, signers: str, namespace: str = NAMESPACE, at: str = "") -> bool:
-    when = moment(at) if at else None
-    if at and when is None:
-        return False
+def _verify_ssh(data: bytes, seal: Seal, lines: Sequence[str], namespace: str, at: str) -> bool:
     # A key that was retired stays good for what it signed before.
-    options = [f"-Overify-time={when:%Y%m%d%H%M%S}Z"] if when else []
-    if not _ARMOR.fullmatch(seal.value) or _fingerprint(seal.value) != seal.key:
+    time = _as_ssh_time(at)
+    if not time or not _ARMOR.fullmatch(seal.value) or _fingerprint(seal.value) != seal.key:
         return False
     with tempfile.TemporaryDirectory() as folder:
         allowed, signature = Path(folder) / "allowed_signers", Path(folder) / "signature"
         signature.write_text(seal.value, encoding="ascii")
+        files = ["-f", str(allowed), "-s", str(signature), f"-Overify-time={time}"]
         # Line by line: ssh-keygen stops at the first that has the key, and a date or a namespace may rule that one out
-        # and not the next (seen in OpenSSH 9.2). See unit/test_signing.py::test_a_listed_key_counts.
+        # and not the next (seen in OpenSSH 9.2). See unit/test_signing.py::test_a_key_of_several_lines_counts_by_one.
         public = base64.b64encode(_public_key(seal.value)).decode("ascii")
-        for line in signers.splitlines():
-            if public not in line and "cert-authority" not in line:
+        for line in lines:
+            if public not in line and not _AUTHORITY.search(line):
                 continue
             allowed.write_text(f"{line}\n", encoding="utf-8", errors="replace")
-            files = ["-f", str(allowed), "-s", str(signature)]
-            found = _ssh_keygen(["-Y", "find-principals", *options, *files], b"")
-            who = found.stdout.decode("utf-8", "replace").split("\n", 1)[0]
-            if found.returncode != 0 or not who:
-                continue
-            if _ssh_keygen(["-Y", "verify", *options, "-n", namespace, "-I", who, *files], data).returncode == 0:
-                return True
+            found = _ssh_keygen(["-Y", "find-principals", *files], b"")
+            for who in found.stdout.decode("utf-8", "replace").splitlines() if found.returncode == 0 else ():
+                if _ssh_keygen(["-Y", "verify", "-n", namespace, "-I", who, *files], data).returncode == 0:
+                    return True
         return False
+
+
+def _as_ssh_time(at: str) -> str:
+    """As ssh-keygen reads it in UTC, or nothing for what is no time."""
+    named = moment(at)
+    return "" if named is None else named.strftime("%Y%m%d%H%M%S")
 
 
 def _ssh_keygen(arguments: Sequence[str], data: bytes) -> "subprocess.CompletedProcess[bytes]":
@@ -153,7 +159,9 @@ def _ssh_keygen(arguments: Sequence[str], data: bytes) -> "subprocess.CompletedP
             check=False,
             # No terminal: it would ask for a passphrase there.
             start_new_session=True,
-            env={**{name: os.environ[name] for name in names if name in os.environ}, "SSH_ASKPASS_REQUIRE": "never"},
+            # In UTC, so that a date in the signers' file means the same on every machine.
+            env={name: os.environ[name] for name in names if name in os.environ}
+            | {"SSH_ASKPASS_REQUIRE": "never", "TZ": "UTC"},
         )
     except FileNotFoundError as error:
         raise ReconcilerError(

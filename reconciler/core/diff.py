@@ -85,7 +85,7 @@ class ModelPlan:
     The ordered calls for one model; where it cannot be brought to what is declared, there are none. `identities` are
     those of the versions they touch, and `entrances` what they bring into slots, or what is newly declared there.
     `verdicts` are what the gates said; one that blocks keeps the model as it is. `guarded` are those slots that have
-    gates.
+    gates, and `files` the digests of what enters, where a gate asked for them.
     """
 
     model: ModelName
@@ -95,6 +95,7 @@ class ModelPlan:
     verdicts: tuple[Verdict, ...] = ()
     entrances: tuple[Entrance, ...] = ()
     guarded: frozenset[Slot] = field(default=frozenset(), compare=False)
+    files: Mapping[tuple[Version, Slot], str] = field(default_factory=dict[tuple[Version, Slot], str], compare=False)
     past: Past | None = field(default=None, compare=False, repr=False)
 
     @property

@@ -104,12 +104,19 @@ class Stay:
 
 
 @dataclass(frozen=True, slots=True)
-class Loading:
-    """Whether the model's files are there and, where it was tried, whether it can be loaded."""
+class Presence:
+    """Whether the model's files are there; `why` says what is missing."""
 
     present: bool
-    loaded: bool | None = None
     why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """The digest of the candidate's files now, and the one recorded when it first entered the slot, if any."""
+
+    now: str
+    recorded: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +160,8 @@ NOW: FactKey[str] = FactKey("now")
 CHANGE: FactKey[ChangeFacts] = FactKey("change")
 APPROVALS: FactKey[tuple[Approval, ...]] = FactKey("approvals")
 CHECKS: FactKey[CheckFacts] = FactKey("checks")
-PRESENT: FactKey[Loading] = FactKey("artifact")
-LOADABLE: FactKey[Loading] = FactKey("artifact", "loaded")
+PRESENT: FactKey[Presence] = FactKey("artifact")
+PINNED: FactKey[Pinned] = FactKey("artifact", "pinned")
 
 
 def stay(stage: str) -> FactKey[Stay]:

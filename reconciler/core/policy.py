@@ -10,6 +10,9 @@ from reconciler.core.looks import drawn, folded, skeleton
 from reconciler.core.names import Commit, ModelName, Slot
 from reconciler.errors import Location
 
+LOADABLE = "loadable"
+"""The check that every policy has: it loads the model, and does nothing else."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -40,7 +43,7 @@ class Rule:
 class Check:
     """
     Something to run on a version, out of the trusted policy alone: exactly one of a command, a pytest folder, a
-    notebook, or `evaluate`, whose thresholds are by metric. `timeout` is in seconds.
+    notebook, or `evaluate`, whose thresholds are by metric; none of them is LOADABLE. `timeout` is in seconds.
     """
 
     name: str
@@ -101,21 +104,24 @@ class Policy:
 RECORDS = "reconciler-record"
 """The namespace of signatures on our records."""
 
-_NAMESPACES = re.compile(r'(?i)(?:^|[\s,])namespaces="([^"]*)"')
+_OPTIONS = re.compile(r"""\s*(?:"[^"]*"|[^\s"])+\s+((?:"[^"]*"|[^\s"])+)\s""")
+"""What follows the principals: the options, or the kind of the key where there are none."""
+_NAMESPACES = re.compile(r"""(?i)(?:^|,)namespaces="([^"]*)"(?:,|$)""")
 
 
 def listed_for(namespace: str, signers: str) -> tuple[str, ...]:
     """
-    The lines of an allowed-signers text that list a key for this namespace by name. A line without `namespaces` is a
-    person's, for signed commits, and whoever may approve may not vouch for our records.
+    The lines of an allowed-signers text that list a key for this namespace by its very name. A line without
+    `namespaces` is a person's, for signed commits, and whoever may approve may not vouch for our records; a pattern,
+    such as `*`, is no name either.
     """
-    return tuple(
-        line
-        for line in signers.splitlines()
-        if not line.lstrip().startswith("#")
-        and (option := _NAMESPACES.search(line))
-        and any(fnmatchcase(namespace, pattern.strip()) for pattern in option[1].split(",") if pattern.strip() != "*")
-    )
+    return tuple(line for line in signers.splitlines() if namespace in _namespaces_of(line))
+
+
+def _namespaces_of(line: str) -> list[str]:
+    options = None if line.lstrip().startswith("#") else _OPTIONS.match(line)
+    named = _NAMESPACES.search(options[1]) if options else None
+    return named[1].split(",") if named else []
 
 
 def matches(pattern: str, text: str) -> bool:

@@ -66,7 +66,8 @@ class Placement:
     """
     How a version came into a slot. `before` is where it was, for a stage, or what the alias named, for an alias.
     `applied_at` is RFC 3339 in UTC; `plan` is the digest of the plan that was carried out; `override` says which gates'
-    no was overridden for it, on whose word and why; `passed` names the gates that had nothing against it.
+    no was overridden for it, on whose word and why; `passed` names the gates that had nothing against it; `files` is the
+    digest of the version's files, where a gate asked for it.
 
     `identity` and `registry` say of which version in which registry this is: a record that was copied to another one
     proves nothing there. `sequence` counts the placements of a version. `proven` is set by whoever verified `seal`.
@@ -82,6 +83,7 @@ class Placement:
     override: str = ""
     passed: tuple[str, ...] = ()
     found: bool = False
+    files: str = ""
     identity: Identity | None = None
     registry: str = ""
     workspace: str = ""
@@ -212,6 +214,7 @@ def _fields(p: Placement) -> dict[str, object]:
         **({"override": p.override} if p.override else {}),
         **({"passed": list(p.passed)} if p.passed else {}),
         **({"found": True} if p.found else {}),
+        **({"files": p.files} if p.files else {}),
         **({"workspace": p.workspace} if p.workspace else {}),
         "registry": p.registry,
         "sequence": p.sequence,
@@ -246,6 +249,7 @@ def _placement(slot: Slot, p: Mapping[str, Any]) -> Placement:
         override=as_text(p.get("override", "")),
         passed=tuple(as_text(gate) for gate in p.get("passed", ())),
         found=p.get("found", False) is True,
+        files=as_text(p.get("files", "")),
         identity=_identity(p.get("version")),
         registry=as_text(p.get("registry", "")),
         workspace=as_text(p.get("workspace", "")),

@@ -4,26 +4,59 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from reconciler.core.gate import LOADABLE, PRESENT, Entrance, FactKey, Facts, Judgement, failed, passed, unknown
+from reconciler.core.gate import (
+    PINNED,
+    PRESENT,
+    Entrance,
+    FactKey,
+    Facts,
+    Judgement,
+    Ruling,
+    failed,
+    passed,
+)
 from reconciler.core.names import plain
+from reconciler.core.policy import LOADABLE
+from reconciler.gates.check import CheckGate
+
+LOADED = CheckGate(LOADABLE, signed=True)
+"""A signed record says that the model was loaded. Nobody who judges loads it: that would run its code."""
 
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """The model's files are there and, if `loadable`, it was loaded."""
+    """
+    The model's files are there; if `loadable`, a signed record of the check `loadable` says that exactly these were
+    loaded; if `pinned`, they are the ones that were recorded when the version first entered the slot.
+    """
 
     loadable: bool = False
+    pinned: bool = False
 
     def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
-        return (LOADABLE,) if self.loadable else (PRESENT,)
+        return (PRESENT, *(LOADED.needs(entrance) if self.loadable else ()), *((PINNED,) if self.pinned else ()))
 
     def judge(self, entrance: Entrance, facts: Facts) -> Judgement:
-        loading, version = facts[LOADABLE if self.loadable else PRESENT], f"v{entrance.candidate}"
-        because = f": {plain(loading.why)}" if loading.why.strip() else ""
-        if not loading.present:
+        files, version = facts[PRESENT], f"v{entrance.candidate}"
+        if not files.present:
+            because = f": {plain(files.why)}" if files.why.strip() else ""
             return failed(f"the files of {version} are not there{because}")
-        if not self.loadable:
-            return passed(f"the files of {version} are there")
-        if loading.loaded is None:
-            return unknown(f"nobody tried to load {version}{because}")
-        return passed(f"{version} can be loaded") if loading.loaded else failed(f"{version} cannot be loaded{because}")
+        sentences = [f"the files of {version} are there"]
+        if self.pinned:
+            pinned = facts[PINNED]
+            if pinned.recorded and pinned.recorded != pinned.now:
+                return failed(
+                    f"the files of {version} were replaced: {_short(pinned.recorded)} entered, "
+                    f"{_short(pinned.now)} is there now"
+                )
+            sentences.append(f"{'still ' if pinned.recorded else ''}with the digest {_short(pinned.now)}")
+        if self.loadable:
+            loaded = LOADED.judge(entrance, facts)
+            if loaded.ruling is not Ruling.PASS:
+                return loaded
+            sentences.append(loaded.sentence)
+        return passed(", ".join(sentences))
+
+
+def _short(digest: str) -> str:
+    return plain(digest, 23)

@@ -1,5 +1,6 @@
 """Which checks must have been run on a version, and what they must have found."""
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -39,27 +40,34 @@ class CheckGate:
         name, version = f"the check {plain(self.check, 80)}", f"v{entrance.candidate}"
         of_name = [record for record in checks.records if record.check == self.check]
         on_these = [record for record in of_name if record.digest == checks.digest]
+        run_it = f"to supply it, run `{self._command(entrance)}`"
         if not of_name:
-            return failed(f"{name} has never been run on {version}")
+            return failed(f"{name} has never been run on {version}; {run_it}")
         if not checks.digest:
             return unknown(f"whether {name} ran on {version} cannot be told: the digest of its files is not known")
         if not on_these:
-            return failed(f"{name} ran on other files than those that {version} has now")
+            return failed(f"{name} ran on other files than those that {version} has now; {run_it}")
         timeless = [record for record in on_these if between(record.ended_at, now) is None]
         if timeless:
             return unknown(f"when {name} ran on {version} cannot be told: {plain(timeless[0].ended_at, 40)} is no time")
         # Of two that ended in the same moment, the one that failed; of those, the one that nobody signed.
         record = min(on_these, key=lambda r: (between(r.ended_at, now) or 0.0, r.passed, r.signed))
-        return self._of(record, between(record.ended_at, now) or 0.0, name, version)
+        return self._of(record, between(record.ended_at, now) or 0.0, name, version, run_it)
 
-    def _of(self, record: CheckRecord, age: float, name: str, version: str) -> Judgement:
+    def _command(self, entrance: Entrance) -> str:
+        """What makes the record that this gate asks for, wherever model code may run and the key is at hand."""
+        sign = " --sign ssh --signing-key KEY" if self.signed else ""
+        return f"reconciler check {shlex.quote(entrance.model)} {entrance.candidate} --check {self.check}{sign}"
+
+    def _of(self, record: CheckRecord, age: float, name: str, version: str, run_it: str) -> Judgement:
         if age < 0:
             return failed(f"{name} on {version} ended at {moment(record.ended_at)}, after now: a clock is wrong")
         told = f"{duration(age)} ago"
         if not record.passed:
             return failed(f"{name} failed on {version}, {told}")
         if self.signed and not record.signed:
-            return failed(f"{name} passed on {version}, {told}, but no key that we trust has signed that")
+            unsigned = "but no key that may sign records of checks has signed that"
+            return failed(f"{name} passed on {version}, {told}, {unsigned}; {run_it}")
         if self.max_age is not None and not age <= self.max_age:
             over = f", {duration(age - self.max_age)} over" if duration(age) == duration(self.max_age) else ""
             return failed(f"{name} passed on {version}, but {told}, the most is {duration(self.max_age)}{over}")

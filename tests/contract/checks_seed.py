@@ -14,16 +14,15 @@ import pandas as pd
 from mlflow import MlflowClient
 from sklearn.linear_model import LogisticRegression
 
-MODEL, MARKER = sys.argv[1:]
-SPEAKS = f"""
+(MODEL,) = sys.argv[1:]
+SPEAKS = """
 import json, os
-with open({MARKER!r}, "w") as marker:
-    json.dump(dict(os.environ), marker)
+print("SEEN", json.dumps(dict(os.environ)), flush=True)
 """
 
 
 class Hostile:
-    """Runs when it is unpickled: writes down what it sees, then ends the process as if all were well, or hangs."""
+    """Runs when it is unpickled: says what it sees, then ends the process as if all were well, or hangs."""
 
     def __init__(self, then: str) -> None:
         self.then = then

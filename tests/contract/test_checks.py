@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,7 +23,7 @@ from reconciler.adapters.signing import HmacSigner, SshSigner
 from reconciler.adapters.trusted_tree import exported
 from reconciler.checking import CheckEvent, CheckFinished, CheckStarted, Fetching, check_version
 from reconciler.core.check_record import CheckOutcome, CheckResult, decode_record
-from reconciler.core.gate import Loading
+from reconciler.core.gate import Presence
 from reconciler.core.names import Commit, ModelName, Version
 from reconciler.core.policy import Check, Policy
 from reconciler.errors import Location, ReconcilerError, RegistryError
@@ -102,7 +102,6 @@ class Seeded:
     uri: str
     run_id: str
     artifacts: str
-    marker: Path
     logs: Path
 
     def checks(self, uri: str | None = None, **options: Any) -> MlflowChecks:
@@ -136,9 +135,9 @@ class Seeded:
 @pytest.fixture(scope="module")
 def seeded(mlflow_server: str, tmp_path_factory: pytest.TempPathFactory) -> Seeded:
     folder = tmp_path_factory.mktemp("seed")
-    script, marker = Path(__file__).with_name("checks_seed.py"), folder / "marker.json"
+    script = Path(__file__).with_name("checks_seed.py")
     made = subprocess.run(
-        [sys.executable, str(script), MODEL, str(marker)],
+        [sys.executable, str(script), MODEL],
         env={**os.environ, **QUIET, "MLFLOW_TRACKING_URI": mlflow_server},
         cwd=folder,
         check=False,
@@ -147,7 +146,7 @@ def seeded(mlflow_server: str, tmp_path_factory: pytest.TempPathFactory) -> Seed
     )
     assert made.returncode == 0, made.stderr[-3000:]
     run_id, artifacts = made.stdout.split()[-2:]
-    return Seeded(mlflow_server, run_id, artifacts, marker, folder / "logs")
+    return Seeded(mlflow_server, run_id, artifacts, folder / "logs")
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +213,7 @@ def test_a_record_that_was_copied_or_made_up_is_not_signed(seeded: Seeded, run: 
 def test_a_record_by_ssh(seeded: Seeded, run: RunChecks, tmp_path: Path) -> None:
     key = tmp_path / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
-    signers = "ci@acme.example " + key.with_suffix(".pub").read_text()
+    signers = 'ci@acme.example namespaces="reconciler-check" ' + key.with_suffix(".pub").read_text()
 
     run(RUNLESS, "bias", sign=SshSigner(key).sign)
 
@@ -308,42 +307,35 @@ def test_thresholds_are_mlflows() -> None:
     ]
 
 
-@pytest.fixture
-def marker(seeded: Seeded) -> Generator[Path]:
-    yield seeded.marker
-    seeded.marker.unlink(missing_ok=True)
+def test_a_model_that_can_be_loaded(run: RunChecks) -> None:
+    (result,) = run(GOOD, "loadable")
+
+    assert (result.record.outcome, result.sentence) == (CheckOutcome.PASSED, "it was loaded")
+    assert result.record.ran == "load: mlflow.pyfunc.load_model"
 
 
-def test_a_model_that_can_be_loaded(seeded: Seeded) -> None:
-    assert seeded.checks().loads(MODEL, GOOD) == Loading(True, True)
+def test_a_model_that_ends_the_process_was_not_loaded(run: RunChecks) -> None:
+    (result,) = run(LEAVES, "loadable")
+
+    assert result.record.outcome is CheckOutcome.FAILED
 
 
-def test_a_hostile_model_is_not_taken_for_loaded_and_gets_no_secret(seeded: Seeded, marker: Path) -> None:
-    loading = seeded.checks().loads(MODEL, LEAVES)
-
-    assert loading.loaded is False
-    assert json.loads(marker.read_text())["MODEL_VERSION"] == str(LEAVES)
-    assert "s3cret" not in marker.read_text()
-    assert KEY.hex() not in marker.read_text()
-
-
-def test_a_hostile_model_that_hangs_is_ended(run: RunChecks, marker: Path) -> None:
+def test_a_hostile_model_that_hangs_is_ended_and_gets_no_secret(seeded: Seeded, run: RunChecks) -> None:
     (result,) = run(HANGS, "unpickles")
 
+    said = seeded.artifact("reconciler/checks/unpickles/20261123T120000Z/log.txt").decode()
     assert result.record.outcome is CheckOutcome.TIMEOUT
     assert result.written
-    assert "s3cret" not in marker.read_text()
-
-
-def test_loading_has_a_time_limit(seeded: Seeded) -> None:
-    assert seeded.checks(load_timeout=0.2).loads(MODEL, GOOD).why == "it did not load within 0.2 s"
+    assert said.startswith("SEEN")
+    assert "s3cret" not in said
+    assert KEY.hex() not in said
 
 
 PRESENT = {
-    GOOD: Loading(True),
-    LEAVES: Loading(True),
-    GAP: Loading(False, why="model.pkl, which the MLmodel file names, is not there"),
-    NOTHING: Loading(False, why="its files are gone"),
+    GOOD: Presence(True),
+    LEAVES: Presence(True),
+    GAP: Presence(False, "model.pkl, which the MLmodel file names, is not there"),
+    NOTHING: Presence(False, "its files are gone"),
 }
 
 
@@ -503,6 +495,18 @@ def test_links_in_a_store_on_disk_are_refused(tmp_path: Path) -> None:
 
     assert before.startswith("sha256:")
     with pytest.raises(ReconcilerError, match="data/passwd is a link"):
+        digest(OnDisk(str(tmp_path)), MODEL, Version(1))
+
+
+@pytest.mark.parametrize("name", [".netrc", ".git"])
+def test_a_folder_that_is_no_model_is_not_fetched(tmp_path: Path, name: str) -> None:
+    """A version may name any folder as its source; what is in it would be handed to code that nobody trusts."""
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "config").write_text("a token")
+    if name == ".git":
+        (tmp_path / "MLmodel").write_text("flavors: {}\n")
+
+    with pytest.raises(ReconcilerError, match=r"no MLmodel file|a git repository"):
         digest(OnDisk(str(tmp_path)), MODEL, Version(1))
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.adapters.check_runner import run_check
-from reconciler.adapters.sandbox import READ_ONLY, Subject, surroundings
+from reconciler.adapters.reach import secret_names
+from reconciler.adapters.sandbox import OPEN, READ_ONLY, Subject, Way, surroundings
 from reconciler.core.check_record import CheckOutcome, Ran
 from reconciler.core.names import ModelName, Version
 from reconciler.core.policy import Check
@@ -63,12 +64,12 @@ def run(tmp_path: Path, tree: Path) -> Run:
         (tree / "checks" / "check.py").write_text(script)
         workspace = next(workspaces)
         workspace.mkdir()
-        most, user, ours = options.pop("most_output", 65536), options.pop("user", ""), options.pop("ours", OURS)
+        most, way, ours = options.pop("most_output", 65536), options.pop("way", OPEN), options.pop("ours", OURS)
         told: dict[str, object] = {"command": ("python", "checks/check.py"), "timeout": 60.0, **options}
         if "pytest" in told or "notebook" in told or "evaluate" in told:
             told["command"] = ()
         check = Check("bias", AT, **told)  # pyright: ignore[reportArgumentType]
-        return run_check(check, tree, subject, workspace, ours, most_output=most, user=user)  # pyright: ignore[reportArgumentType]
+        return run_check(check, tree, subject, workspace, ours, most_output=most, way=way)  # pyright: ignore[reportArgumentType]
 
     return begin
 
@@ -312,7 +313,7 @@ def test_a_command_that_kills_its_keeper_proves_nothing(run: Run) -> None:
 def test_another_user(run: Run, tmp_path: Path) -> None:
     if os.geteuid() != 0:
         with pytest.raises(ReconcilerError, match="only root"):
-            run("", user="nobody")
+            run("", way=Way("nobody"))
         return
     for folder in (tmp_path, *list(tmp_path.parents)[:3]):
         folder.chmod(folder.stat().st_mode | 0o011)
@@ -325,7 +326,7 @@ def test_another_user(run: Run, tmp_path: Path) -> None:
         "open(os.environ['MODEL_PATH'] + '/MLmodel', 'a').close()\n"
     )
 
-    ran = run(script, command=("/usr/bin/env", "python3", "checks/check.py"), user="nobody")
+    ran = run(script, command=("/usr/bin/env", "python3", "checks/check.py"), way=Way("nobody"))
 
     assert log(ran) == "no\nno\n"
     assert ran.outcome is CheckOutcome.PASSED
@@ -334,7 +335,41 @@ def test_another_user(run: Run, tmp_path: Path) -> None:
 
 def test_a_user_who_is_not_there(run: Run) -> None:
     with pytest.raises(ReconcilerError, match="RECONCILER_CHECK_USER names whoever"):
-        run("", user="whoever")
+        run("", way=Way("whoever"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run checks as another user")
+def test_root_is_no_other_user(run: Run) -> None:
+    with pytest.raises(ReconcilerError, match="RECONCILER_CHECK_USER names root, who is root"):
+        run("", way=Way("root"))
+
+
+SECRETS = {
+    "MLFLOW_TRACKING_PASSWORD": "x",
+    "CI_JOB_TOKEN": "x",
+    "AWS_ACCESS_KEY_ID": "x",
+    "RECONCILER_SIGNING_KEY": "x",
+    "RECONCILER_CHECK_HMAC_KEY": "x",
+    "githubToken": "x",
+    "SNOWFLAKE_PASSWORD": "x",
+    "DATABASE": "postgresql://ada:pw@db/mlflow",
+    "NOTE": "-----BEGIN OPENSSH PRIVATE KEY-----",
+    "EXTRA": "AUTHORIZATION: basic eDp5",
+    "ODD": "ghp_0123456789abcdef",
+}
+HARMLESS = {
+    "PWD": "/work",
+    "PATH": "/usr/bin",
+    "TOKENIZERS_PARALLELISM": "false",
+    "MONKEY": "x",
+    "GIT_CONFIG_KEY_0": "safe.directory",
+    "EMPTY_TOKEN": "",
+    "MLFLOW_TRACKING_URI": "https://mlflow.acme.example",
+}
+
+
+def test_what_looks_like_a_credential() -> None:
+    assert set(secret_names({**SECRETS, **HARMLESS})) == SECRETS.keys()
 
 
 def test_tests_pass(run: Run, tree: Path) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from reconciler.adapters.memory import MemoryRegistry
 from reconciler.core.changes import Change, RecordProvenance, SetAlias, TransitionStage
 from reconciler.core.evidence import Dataset, Metric, Missing, RunFacts, VersionFacts
-from reconciler.core.gate import CheckFacts, Loading
+from reconciler.core.gate import CheckFacts, Presence
 from reconciler.core.names import AliasName, ModelName, Stage, Version, alias_slot
 from reconciler.core.signature import Column, Scalar, Signature
 from reconciler.core.snapshot import ModelSnapshot, Provenance, VersionSnapshot, decode_provenance, encode_provenance
@@ -175,12 +175,12 @@ class Files:
         self._refuse_lost(model, version)
         return CheckFacts(self.digests.get((model, version), f"sha256:{model}-{version}"))
 
-    def present(self, model: ModelName, version: Version) -> Loading:
+    def present(self, model: ModelName, version: Version) -> Presence:
         there = (model, version) not in self.lost
-        return Loading(there, why="" if there else "its files are gone")
+        return Presence(there, why="" if there else "its files are gone")
 
-    def loads(self, model: ModelName, version: Version) -> Loading:
-        return self.present(model, version)
+    def digest(self, model: ModelName, version: Version) -> str:
+        return self.facts(model, version, "").digest
 
     def _refuse_lost(self, model: ModelName, version: Version) -> None:
         if (model, version) in self.lost:

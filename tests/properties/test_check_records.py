@@ -39,7 +39,7 @@ def sealed(model: ModelName, version: Version, record: Recorded) -> Recorded:
 
 
 def is_good(model: ModelName, version: Version, record: Recorded) -> bool:
-    return verify(signed_bytes(model, version, record), record.seal, "", KEY)
+    return verify(signed_bytes(model, version, record), record.seal, "", KEY, record.ended_at)
 
 
 @given(RECORDS, MODELS, VERSIONS)

@@ -17,10 +17,10 @@ from reconciler.core.gate import (
     CHANGE,
     CHECKS,
     INCUMBENT,
-    LOADABLE,
     MODEL,
     NOBODY,
     NOW,
+    PINNED,
     PRESENT,
     STAGE,
     Approval,
@@ -32,9 +32,10 @@ from reconciler.core.gate import (
     Facts,
     Gate,
     Guard,
-    Loading,
     ModelFacts,
     Override,
+    Pinned,
+    Presence,
     Quorum,
     Ruling,
     Stay,
@@ -152,7 +153,7 @@ RECORDS = st.builds(
     TIMES,
     st.booleans(),
 )
-LOADINGS = st.builds(Loading, st.booleans(), st.one_of(st.none(), st.booleans()), TEXTS)
+DIGESTS = st.sampled_from(["d5", "d4", ""])
 
 
 FACTS: Mapping[FactKey[Any], st.SearchStrategy[object]] = {
@@ -170,8 +171,8 @@ FACTS: Mapping[FactKey[Any], st.SearchStrategy[object]] = {
     ),
     APPROVALS: st.lists(st.builds(Approval, st.one_of(PEOPLE, TEXTS), TEXTS, TIMES), max_size=3).map(tuple),
     CHECKS: st.builds(CheckFacts, st.sampled_from(["d5", ""]), st.lists(RECORDS, max_size=3).map(tuple)),
-    PRESENT: LOADINGS,
-    LOADABLE: LOADINGS,
+    PRESENT: st.builds(Presence, st.booleans(), TEXTS),
+    PINNED: st.builds(Pinned, DIGESTS, DIGESTS),
     stay("Staging"): st.builds(Stay, st.one_of(st.none(), TIMES)),
     contained(BRANCH): st.booleans(),
 }
@@ -216,7 +217,7 @@ GATES: Mapping[str, st.SearchStrategy[Gate]] = {
     "requirements": st.builds(
         Requirements, st.booleans(), st.lists(st.sampled_from(["numpy", "a*"]), max_size=1).map(tuple)
     ),
-    "artifact": st.builds(Artifact, st.booleans()),
+    "artifact": st.builds(Artifact, st.booleans(), st.booleans()),
     "freeze": st.builds(
         Freeze,
         st.lists(

@@ -15,10 +15,10 @@ from reconciler.core.gate import (
     CHANGE,
     CHECKS,
     INCUMBENT,
-    LOADABLE,
     MODEL,
     NOBODY,
     NOW,
+    PINNED,
     PRESENT,
     STAGE,
     Approval,
@@ -29,8 +29,9 @@ from reconciler.core.gate import (
     FactKey,
     Facts,
     Gate,
-    Loading,
     ModelFacts,
+    Pinned,
+    Presence,
     Quorum,
     Ruling,
     Stay,
@@ -911,29 +912,70 @@ class TestRequirements:
         assert says(gate, {CANDIDATE: v5(requirements=requirements)}) == expected
 
 
+def record(**more: Any) -> CheckRecord:
+    given: dict[str, Any] = {"check": "smoke", "passed": True, "digest": "d5", "ended_at": "2026-05-11T07:20:00Z"}
+    return CheckRecord(**{**given, **more})
+
+
+UNSIGNED = "but no key that may sign records of checks has signed that"
+RUN_IT = "; to supply it, run `reconciler check churn 5 --check smoke"
+
+
 class TestArtifact:
     @pytest.mark.parametrize(
-        ("gate", "loading", "expected"),
+        ("files", "expected"),
         [
-            (Artifact(), Loading(True), (PASS, "the files of v5 are there")),
-            (Artifact(), Loading(False), (FAIL, "the files of v5 are not there")),
-            (Artifact(), Loading(False, why="no MLmodel"), (FAIL, "the files of v5 are not there: no MLmodel")),
-            (Artifact(loadable=True), Loading(True, True), (PASS, "v5 can be loaded")),
-            (
-                Artifact(loadable=True),
-                Loading(True, False, "No module\nnamed x"),
-                (FAIL, "v5 cannot be loaded: No module named x"),
-            ),
-            (Artifact(loadable=True), Loading(True), (UNKNOWN, "nobody tried to load v5")),
-            (Artifact(loadable=True), Loading(False, True), (FAIL, "the files of v5 are not there")),
+            (Presence(True), (PASS, "the files of v5 are there")),
+            (Presence(False), (FAIL, "the files of v5 are not there")),
+            (Presence(False, "no MLmodel"), (FAIL, "the files of v5 are not there: no MLmodel")),
         ],
     )
-    def test_there_is_a_model_to_serve(self, gate: Artifact, loading: Loading, expected: tuple[Ruling, str]) -> None:
-        assert says(gate, {PRESENT: loading, LOADABLE: loading}) == expected
+    def test_there_is_a_model_to_serve(self, files: Presence, expected: tuple[Ruling, str]) -> None:
+        assert says(Artifact(), {PRESENT: files}) == expected
 
-    def test_loading_is_asked_for_only_where_it_matters(self) -> None:
+    @pytest.mark.parametrize(
+        ("found", "ruling", "sentence"),
+        [
+            (record(check="loadable", signed=True), PASS, "the files of v5 are there, the check loadable passed on v5"),
+            (record(check="loadable"), FAIL, "but no key that may sign records of checks has signed that"),
+            (record(check="loadable", passed=False, signed=True), FAIL, "the check loadable failed on v5"),
+            (record(check="loadable", digest="d4", signed=True), FAIL, "ran on other files than those that v5 has now"),
+            (record(signed=True), FAIL, "the check loadable has never been run on v5"),
+        ],
+    )
+    def test_a_signed_record_says_that_it_was_loaded(self, found: CheckRecord, ruling: Ruling, sentence: str) -> None:
+        facts = {PRESENT: Presence(True), CHECKS: CheckFacts("d5", (found,)), NOW: AT}
+
+        said = says(Artifact(loadable=True), facts)
+
+        assert said[0] is ruling
+        assert sentence in said[1]
+
+    def test_it_says_who_can_supply_the_record(self) -> None:
+        facts = {PRESENT: Presence(True), CHECKS: CheckFacts(""), NOW: AT}
+
+        _, sentence = says(Artifact(loadable=True), facts)
+
+        assert sentence.endswith("run `reconciler check churn 5 --check loadable --sign ssh --signing-key KEY`")
+
+    @pytest.mark.parametrize(
+        ("pinned", "expected"),
+        [
+            (Pinned("sha256:b0"), (PASS, "the files of v5 are there, with the digest sha256:b0")),
+            (Pinned("sha256:b0", "sha256:b0"), (PASS, "the files of v5 are there, still with the digest sha256:b0")),
+            (
+                Pinned("sha256:b0", "sha256:a0"),
+                (FAIL, "the files of v5 were replaced: sha256:a0 entered, sha256:b0 is there now"),
+            ),
+        ],
+    )
+    def test_the_files_are_the_ones_that_entered(self, pinned: Pinned, expected: tuple[Ruling, str]) -> None:
+        assert says(Artifact(pinned=True), {PRESENT: Presence(True), PINNED: pinned}) == expected
+
+    def test_more_is_asked_for_only_where_it_matters(self) -> None:
         assert tuple(Artifact().needs(ADMISSION)) == (PRESENT,)
-        assert tuple(Artifact(loadable=True).needs(ADMISSION)) == (LOADABLE,)
+        assert tuple(Artifact(loadable=True).needs(ADMISSION)) == (PRESENT, CHECKS, NOW)
+        assert tuple(Artifact(pinned=True).needs(ADMISSION)) == (PRESENT, PINNED)
 
 
 WEEKEND = Window("0 18 * * 5", 62 * HOUR, "Europe/Berlin")
@@ -1333,11 +1375,6 @@ class TestApprovals:
         assert eligible(quorum, owners, groups) == expected
 
 
-def record(**more: Any) -> CheckRecord:
-    given: dict[str, Any] = {"check": "smoke", "passed": True, "digest": "d5", "ended_at": "2026-05-11T07:20:00Z"}
-    return CheckRecord(**{**given, **more})
-
-
 class TestCheck:
     @pytest.mark.parametrize(
         ("gate", "records", "expected"),
@@ -1351,13 +1388,13 @@ class TestCheck:
             pytest.param(
                 CheckGate("smoke"),
                 (record(check="other"),),
-                (FAIL, "the check smoke has never been run on v5"),
+                (FAIL, f"the check smoke has never been run on v5{RUN_IT}`"),
                 id="never run",
             ),
             pytest.param(
                 CheckGate("smoke"),
                 (record(digest="d4"),),
-                (FAIL, "the check smoke ran on other files than those that v5 has now"),
+                (FAIL, f"the check smoke ran on other files than those that v5 has now{RUN_IT}`"),
                 id="on other files",
             ),
             pytest.param(
@@ -1411,7 +1448,10 @@ class TestCheck:
             pytest.param(
                 CheckGate("smoke", signed=True),
                 (record(),),
-                (FAIL, "the check smoke passed on v5, 2 h 10 min ago, but no key that we trust has signed that"),
+                (
+                    FAIL,
+                    f"the check smoke passed on v5, 2 h 10 min ago, {UNSIGNED}{RUN_IT} --sign ssh --signing-key KEY`",
+                ),
                 id="not signed",
             ),
             pytest.param(
@@ -1437,7 +1477,7 @@ class TestCheck:
     def test_a_version_without_records_whose_files_nobody_digested_was_never_checked(self) -> None:
         facts = {CHECKS: CheckFacts(""), NOW: AT}
 
-        assert says(CheckGate("smoke"), facts) == (FAIL, "the check smoke has never been run on v5")
+        assert says(CheckGate("smoke"), facts) == (FAIL, f"the check smoke has never been run on v5{RUN_IT}`")
 
     def test_files_without_a_digest_are_not_those_of_a_record_without_one(self) -> None:
         facts = {CHECKS: CheckFacts("", (record(digest=""),)), NOW: AT}

@@ -176,7 +176,7 @@ GATES: dict[str, Gate] = {
     "requirements: {pinned: true, forbid: [torch]}": Requirements(pinned=True, forbidden=("torch",)),
     "requirements: {}": Requirements(pinned=True),
     "artifact: {}": Artifact(),
-    "artifact: {loadable: true}": Artifact(loadable=True),
+    "artifact: {loadable: true, pinned: true}": Artifact(loadable=True, pinned=True),
     'freeze: {windows: [{start: "0 18 * * 5", duration: 60h, timezone: Europe/Berlin}]}': Freeze(
         (Window("0 18 * * 5", 216_000, "Europe/Berlin"),)
     ),
@@ -452,6 +452,7 @@ WORDS = [
     "max",
     "artifact",
     "loadable",
+    "pinned",
     "approvals",
     "count",
     "of",

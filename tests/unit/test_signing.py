@@ -8,12 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.adapters.signing import HmacSigner, SshSigner, hmac_key, verify
+from reconciler.adapters import signing
+from reconciler.adapters.signing import HmacSigner, SshSigner, hmac_key
 from reconciler.core.records import Seal, SealKind
 from reconciler.errors import ReconcilerError
 
 KEY = b"\x01" * 32
 DATA = b"what was found"
+NOON = "2026-11-26T12:00:00Z"
+
+
+def verify(data: bytes, seal: Seal | None, signers: str, key: bytes | None, at: str = NOON) -> bool:
+    return signing.verify(data, seal, signers, key, at)
+
+
 ssh = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="OpenSSH's ssh-keygen is not installed")
 
 
@@ -82,7 +90,10 @@ def make_key(path: Path, passphrase: str = "", kind: str = "ed25519") -> Path:
     return path
 
 
-def listed(key: Path, options: str = "", who: str = "ci@acme.example") -> str:
+CHECKS = 'namespaces="reconciler-check"'
+
+
+def listed(key: Path, options: str = CHECKS, who: str = "ci@acme.example") -> str:
     kind, public, *_ = key.with_suffix(".pub").read_text().split()
     return " ".join(part for part in (who, options, kind, public) if part) + "\n"
 
@@ -95,8 +106,62 @@ def test_a_listed_key_counts(key: Path) -> None:
     assert seal.key.startswith("SHA256:")
     assert verify(DATA, seal, listed(key), None)
     assert verify(DATA, seal, "# the jobs\n" + listed(key, 'namespaces="git,reconciler-check"'), None)
-    assert verify(DATA, seal, listed(key, 'namespaces="git"') + listed(key, who="other@acme.example"), None)
+    assert verify(DATA, seal, listed(key, who='"the ci job"'), None)
     assert not verify(DATA + b" ", seal, listed(key), None)
+
+
+@ssh
+def test_a_key_of_several_lines_counts_by_one(key: Path) -> None:
+    seal = SshSigner(key).sign(DATA)
+    lines = listed(key, "", "ada@acme.example") + listed(key, 'namespaces="git"') + listed(key, who="ci@acme.example")
+
+    assert verify(DATA, seal, lines, None)
+
+
+@ssh
+@pytest.mark.parametrize(
+    "options",
+    [
+        "",
+        'namespaces="git"',
+        'namespaces="*"',
+        'namespaces="reconciler-*"',
+        'namespaces="reconciler-record"',
+        'namespaces="reconciler-check,!reconciler-check"',
+        'valid-after="20200101"',
+        f"cert-authority,{CHECKS}",
+    ],
+)
+def test_a_key_that_is_listed_for_something_else_does_not_count(key: Path, options: str) -> None:
+    assert not verify(DATA, SshSigner(key).sign(DATA), listed(key, options), None)
+
+
+@ssh
+def test_a_retired_key_counts_for_what_it_signed_in_its_time(key: Path) -> None:
+    seal = SshSigner(key).sign(DATA)
+    retired = listed(key, f'{CHECKS},valid-after="20260101",valid-before="20260601"')
+
+    assert verify(DATA, seal, retired, None, "2026-03-01T00:00:00Z")
+    assert verify(DATA, seal, retired, None, "2026-01-01T01:00:00+00:30")
+    assert not verify(DATA, seal, retired, None, "2025-12-31T23:00:00Z")
+    assert not verify(DATA, seal, retired, None, "2026-06-01T00:00:01Z")
+    assert not verify(DATA, seal, retired, None, "some day")
+
+
+@ssh
+@pytest.mark.parametrize(("options", "counts"), [(CHECKS, True), ("", False), ('namespaces="git"', False)])
+def test_a_certificate_counts_where_the_line_of_its_authority_says_so(
+    key: Path, tmp_path: Path, options: str, counts: bool
+) -> None:
+    authority = make_key(tmp_path / "authority")
+    names = ("-n", "nobody@acme.example,ci@acme.example", "-V", "20260101:20270101")
+    subprocess.run(["ssh-keygen", "-q", "-s", authority, "-I", "ci", *names, f"{key}.pub"], check=True)
+    seal = SshSigner(Path(f"{key}-cert.pub")).sign(DATA)
+    line = listed(authority, ",".join(filter(None, ["cert-authority", options])))
+
+    assert verify(DATA, seal, line, None) is counts
+    assert not verify(DATA, seal, line, None, "2027-02-01T00:00:00Z")
+    assert not verify(DATA, seal, line.replace("ci@acme.example", "cd@acme.example"), None)
 
 
 @ssh
@@ -110,15 +175,6 @@ def test_the_name_of_the_key_is_what_ssh_calls_it(key: Path) -> None:
 def test_the_longest_signature_leaves_room_for_the_record(tmp_path: Path) -> None:
     key = make_key(tmp_path / "rsa", kind="rsa")
     assert len(SshSigner(key).sign(DATA).value) < 1700
-
-
-@ssh
-@pytest.mark.parametrize(
-    "options",
-    ['namespaces="git"', 'valid-before="20200101"', "cert-authority"],
-)
-def test_a_key_that_is_listed_for_something_else_does_not_count(key: Path, options: str) -> None:
-    assert not verify(DATA, SshSigner(key).sign(DATA), listed(key, options), None)
 
 
 @ssh
