@@ -64,7 +64,7 @@ PAGES = ["README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in sorte
 @pytest.mark.parametrize("page", PAGES)
 def test_every_option_and_link_in_the_documentation_exists(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
-    options = {option for command in cli.commands.values() for p in command.params for option in p.opts}
+    options = {o for command in cli.commands.values() for p in command.params for o in (*p.opts, *p.secondary_opts)}
     git = {
         "--unshallow",
         "--force-with-lease",
@@ -76,7 +76,7 @@ def test_every_option_and_link_in_the_documentation_exists(page: str) -> None:
         "--allow-empty",
         "--gpg-sign",
     }
-    others = {"--update-golden", "--quick", "--data", "--header", "--request", "--create", "--strict", *git}
+    others = {"--update-golden", "--quick", "--data", "--header", "--request", "--create", "--strict", "--hash", *git}
 
     for option in set(re.findall(r"(?<![-|\w])--[a-z][a-z-]+", text)) - others:
         assert option in options | {"--help", "--color"}, option
