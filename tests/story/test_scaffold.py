@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from reconciler.scaffold import First, ForgeKind, Jobs, Scaffold, scaffold
+from reconciler.scaffold.keys import key_path
 from tests.github_server import PULL_REQUEST, PUSH, REPOSITORY, Hub, serving
 from tests.github_server import TOKEN as GITHUB_TOKEN
 from tests.gitlab_server import Gitlab, gitlab_server
@@ -64,6 +65,12 @@ class Runner:
         )
         self.printed = done.stdout + done.stderr
         return done.returncode
+
+    @property
+    def signing_key(self) -> str:
+        """The secret of the job that applies, as `init` made it."""
+        path = key_path(self.repository.top / ".git")
+        return path.read_text(encoding="utf-8") if path.exists() else ""
 
     def branch(self, name: str) -> None:
         """Ada begins a change, from where the default branch is now."""
@@ -136,7 +143,8 @@ class GitlabCi:
     def on_default_branch(self, name: str, **variables: str) -> int:
         self.runner.check_out("origin/main")
         commit = git(self.runner.at, "rev-parse", "HEAD")
-        return self.job(name, {"CI_COMMIT_BRANCH": "main", "CI_COMMIT_SHA": commit, **variables})
+        key = {"RECONCILER_SIGNING_KEY": self.runner.signing_key} if name == "apply" else {}
+        return self.job(name, {"CI_COMMIT_BRANCH": "main", "CI_COMMIT_SHA": commit, **key, **variables})
 
     def merge(self, branch: str) -> None:
         commit = self.runner.merge(branch)
@@ -314,7 +322,7 @@ class Actions:
             "github.event.merge_group.base_sha || "
             "format('refs/remotes/origin/{0}', github.event.pull_request.base.ref)": "refs/remotes/origin/main",
             "github.event.pull_request.head.sha": self.head,
-            "secrets.RECONCILER_SIGNING_KEY": "",
+            "secrets.RECONCILER_SIGNING_KEY": self.runner.signing_key,
             "github.event.before": self.before,
             "github.event_name == 'push' || inputs.compare": "true",
             "vars.MLFLOW_TRACKING_URI": self.runner.registry.uri,
