@@ -15,6 +15,7 @@ for value in "$COMMENT" "$EXPECT_REVIEWED"; do
   case $value in true | false) ;; *) refuse "The inputs comment and expect-reviewed are true or false." ;; esac
 done
 
+if [ -z "$RECONCILER_SIGNING_KEY" ]; then unset RECONCILER_SIGNING_KEY; fi
 work="$(mktemp -d "$RUNNER_TEMP/reconciler.XXXXXX")" || refuse "There is no room in RUNNER_TEMP."
 annotations="$work/annotations"
 case $COMMAND in

@@ -1,6 +1,7 @@
 """What the commands print."""
 
 import os
+import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -56,6 +57,20 @@ def show_problems(problems: Iterable[Problem], *, err: bool = False) -> None:
         kind = "" if problem.severity is Severity.ERROR else "warning: "
         code = click.style(f"{kind}{problem.code}: ", **style)
         click.echo(f"{place}{code}{clean(f'{problem.message} {problem.fix}'.rstrip())}", err=err)
+
+
+def show_key(path: Path, forge: str) -> None:
+    """Where the private key is, and what is to be done with it. The key itself is not shown."""
+    shown = shlex.quote(str(path))
+    target = {
+        "github": f"Make it the secret RECONCILER_SIGNING_KEY of the environment `production`:\n"
+        f"  gh secret set RECONCILER_SIGNING_KEY --env production < {shown}",
+        "gitlab": "Make it the CI/CD variable RECONCILER_SIGNING_KEY: type File, protected, with the environment scope "
+        "`model-registry`.",
+    }.get(forge, f"Give it to the apply: RECONCILER_SIGNING_KEY={shown} reconciler apply")
+    click.echo(styled((("error", "The private key for signed records is on this disk:"), ("", f" {path}"))))
+    click.echo(f"Whoever has it can forge what was applied. {target}")
+    click.echo(f"Then delete it here: rm {shown}")
 
 
 def count(number: int, noun: str) -> str:

@@ -481,7 +481,7 @@ class _Run:
         return replace(change, placements=tuple(placements))
 
     def _files(self, model: ModelName) -> Mapping[tuple[Version, Slot], str]:
-        return next((m.files for m in self.plan.models if m.model == model), {})
+        return next((m.files for m in self.plan.models if m.model == model), dict[tuple[Version, Slot], str]())
 
     def _verdicts(self, model: ModelName, version: Version, slot: Slot) -> tuple[Verdict, ...]:
         verdicts = next((m.verdicts for m in self.plan.models if m.model == model), ())

@@ -286,7 +286,7 @@ def _pytest(check: Check, bench: _Bench, told: str) -> _Command:
 def _notebook(check: Check, bench: _Bench, told: str) -> _Command:
     missing = [name for name in ("papermill", "ipykernel") if find_spec(name) is None]
     if missing:
-        raise _CannotRun(f"{missing[0]} is not installed here: `pip install 'mlflow-reconciler[notebook]'`")
+        raise _CannotRun(f"{missing[0]} is not installed here: `pip install ipykernel papermill`")
     place = _inside(bench.tree, check.notebook)
     subject = bench.subject
     parameters = {

@@ -1,8 +1,10 @@
 """
-What `reconciler init` puts into a git repository: first manifests, their schema for editors, the jobs of its forge, who
-has to review what, and a hook for pre-commit. The texts that are longer than a few lines lie beside this file.
+What `reconciler init` puts into a git repository: first manifests, schemas for editors, the jobs of its forge and what
+they install, who has to review what, a key for signed records, and a hook for pre-commit. The texts that are longer
+than a few lines lie beside this file.
 """
 
+import difflib
 import hashlib
 import json
 import os
@@ -17,11 +19,12 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from reconciler import __version__
 from reconciler.core.names import model_name_fault
 from reconciler.errors import Problem, ReconcilerError
 from reconciler.ports import SourceFile
 from reconciler.render.clean import clean
+from reconciler.scaffold.installation import install_source, is_local
+from reconciler.scaffold.keys import key_path, names_a_key, signer_line
 
 if TYPE_CHECKING:
     from reconciler.adapters.git_runner import Git
@@ -45,6 +48,18 @@ class First:
 
 
 @dataclass(frozen=True, slots=True)
+class Jobs:
+    """
+    How the jobs are to be: of which forge, where the plan's workflow is taken from, and what they install, where the
+    running installation does not tell. None where the repository says it.
+    """
+
+    forge: ForgeKind | None = None
+    plan_from_base: bool | None = None
+    install_from: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Laid:
     """One file, named from the top of the repository. `by_hand` is what to do about one that was there and was kept."""
 
@@ -55,19 +70,38 @@ class Laid:
 
 @dataclass(frozen=True, slots=True)
 class Scaffold:
-    """What was done, and what is left to do."""
+    """What was done, and what is left to do. `key` is a private key that is to leave this machine."""
 
     top: Path
     forge: ForgeKind
     laid: tuple[Laid, ...]
     next_steps: tuple[str, ...]
+    key: Path | None = None
+
+
+class Renewal(StrEnum):
+    """What became of one file in an update."""
+
+    CURRENT = "current"
+    WRITTEN = "written"
+    CHANGED = "changed by hand"
+    REMOVED = "removed by hand"
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """One file in an update, and the unified diff to what this release writes."""
+
+    path: str
+    renewal: Renewal
+    diff: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _File:
     """
     A file to be written where there is none. Where there is one, what to do is `by_hand`, unless it holds `mark`
-    already. `instead` are other places that would do.
+    already. `instead` are other places that would do. One that is `ours` an update writes anew.
     """
 
     path: str
@@ -75,10 +109,13 @@ class _File:
     by_hand: str
     mark: str = ""
     instead: tuple[str, ...] = ()
+    ours: bool = False
 
 
 MODELINE = "# yaml-language-server: $schema=../../schemas/manifest.schema.json\n"
-SCHEMA = "schemas/manifest.schema.json"
+POLICY = "reconciler.yaml"
+SIGNERS = ".reconciler/allowed_signers"
+RECORD = ".reconciler/init.json"
 
 # Of several, the first one counts.
 _CODEOWNERS = {
@@ -93,17 +130,27 @@ _DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
 _LONGEST_FOLDER = 80
 
 
-def scaffold(start: Path, first: First = First(), forge: ForgeKind | None = None, remote: str = "origin") -> Scaffold:
+def scaffold(
+    start: Path, first: First = First(), jobs: Jobs = Jobs(), remote: str = "origin", *, signing_key: bool = True
+) -> Scaffold:
     """
     Write what is missing into the repository around `start`, all of it or nothing. What is there is kept as it is.
-    Without `forge`, the remote's address says which one it is. Raises ReconcilerError where there is no repository, for
-    a name that cannot be, and where a file can not be written or would be written through a link.
+    Without a forge, the remote's address says which one it is. Raises ReconcilerError where there is no repository, for
+    a name that cannot be, where nobody knows what the jobs are to install, and where a file can not be written or would
+    be written through a link.
     """
     _refuse(first)
     repo = _repository(start)
     top = repo.top
-    kind = forge or _detected(repo, top, remote)
-    wanted = (*_manifests(top, first), *_checks(), *_jobs(kind, _default_branch(repo, remote)), *_owners(kind, first))
+    kind = jobs.forge or _detected(repo, top, remote)
+    git_directory = Path(repo.read("rev-parse", "--path-format=absolute", "--git-common-dir").text)
+    wanted = (
+        *_manifests(top, first),
+        *_checks(),
+        *_jobs(top, kind, _default_branch(repo, remote), jobs, anew=False),
+        *_owners(kind, first),
+        *(_signers(top, git_directory) if signing_key else ()),
+    )
     laid: list[Laid] = []
     missing: list[_File] = []
     for file in wanted:
@@ -114,8 +161,73 @@ def scaffold(start: Path, first: First = First(), forge: ForgeKind | None = None
         else:
             laid.append(Laid(there, kept=True, by_hand=_left_to_do(top / there, file)))
     _prove(top, missing)
-    _write(top, missing)
-    return Scaffold(top, kind, tuple(laid), _next_steps(kind))
+    record = list(_record(top, missing))
+    laid.extend(Laid(file.path) for file in record)
+    _write(top, [*missing, *record])
+    key = key_path(git_directory)
+    source = next((file.text for file in missing if file.path.endswith("reconciler.source")), "")
+    return Scaffold(top, kind, tuple(laid), _next_steps(kind, source), key if key.exists() else None)
+
+
+def update(start: Path, jobs: Jobs = Jobs(), remote: str = "origin", *, overwrite: bool = False) -> tuple[Renewed, ...]:
+    """
+    Write anew what `scaffold` wrote, as this release writes it: jobs, what they install, and schemas. A file that is
+    not as it was written is left as it is, unless `overwrite` says otherwise; one that was removed stays removed. All
+    of it is written, or nothing. Raises ReconcilerError as `scaffold` does.
+    """
+    repo = _repository(start)
+    top = repo.top
+    kind = jobs.forge or _detected(repo, top, remote)
+    recorded = _recorded(top)
+    renewed: list[Renewed] = []
+    changed: list[_File] = []
+    for file in (*_checks(), *_jobs(top, kind, _default_branch(repo, remote), jobs, anew=True)):
+        if not file.ours:
+            continue
+        there = _is_there(top, file.path)
+        text = _text(top / file.path) if there else ""
+        if not there and file.path in recorded and not overwrite:
+            renewal = Renewal.REMOVED
+        elif there and text == file.text:
+            renewal = Renewal.CURRENT
+        elif there and recorded.get(file.path) != _digest(text) and not overwrite:
+            renewal = Renewal.CHANGED
+        else:
+            renewal = Renewal.WRITTEN
+            changed.append(file)
+        renewed.append(Renewed(file.path, renewal, _diff(file.path, text, file.text) if there else ()))
+    _write(top, [*changed, *_record(top, changed)])
+    return tuple(renewed)
+
+
+def _diff(path: str, before: str, after: str) -> tuple[str, ...]:
+    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), f"a/{path}", f"b/{path}", lineterm="")
+    return tuple(lines)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _recorded(top: Path) -> dict[str, str]:
+    """The digests of the files as they were written. A record that says nothing makes every file one of somebody's."""
+    if not _is_there(top, RECORD):
+        return {}
+    try:
+        record: object = json.loads(_text(top / RECORD))
+    except ValueError:
+        return {}
+    files = record.get("files") if isinstance(record, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]  # JSON
+    return {str(path): str(digest) for path, digest in files.items()} if isinstance(files, dict) else {}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType, reportUnknownMemberType]  # JSON
+
+
+def _record(top: Path, written: Iterable[_File]) -> Iterator[_File]:
+    """The record of what was written, with that which is about to be."""
+    before = _recorded(top)
+    after = {**before, **{file.path: _digest(file.text) for file in written if file.ours}}
+    if after != before:
+        about = "What reconciler init wrote, so that an update knows what somebody changed since."
+        yield _File(RECORD, json.dumps({"about": about, "files": after}, indent=2, sort_keys=True) + "\n", "")
 
 
 def folder_name(model: str) -> str:
@@ -239,30 +351,79 @@ def _prove(top: Path, missing: Iterable[_File]) -> None:
 def _checks() -> Iterator[_File]:
     from reconciler.adapters.schemas import schema_text
 
-    renew = f"To renew it after an update: reconciler schema manifest --output {SCHEMA}"
-    yield _File(SCHEMA, schema_text("manifest"), renew)
+    for name in ("manifest", "policy"):
+        yield _File(f"schemas/{name}.schema.json", schema_text(name), _DIFFERS, ours=True)
     entry = _template("pre-commit-config.yaml")
     by_hand = f"Add to its `repos`:\n{entry.partition('repos:' + chr(10))[2].rstrip()}"
     yield _File(".pre-commit-config.yaml", entry, by_hand, "reconciler validate")
 
 
-def _jobs(kind: ForgeKind, branch: str) -> Iterator[_File]:
-    differs = "It differs from what this version writes: see what of it you want."
+_DIFFERS = "It differs from what this version writes. To see how: reconciler init --update"
+
+
+def _jobs(top: Path, kind: ForgeKind, branch: str, jobs: Jobs, *, anew: bool) -> Iterator[_File]:
     match kind:
         case ForgeKind.GITHUB:
-            for name in sorted(entry.name for entry in (files(__name__) / "github").iterdir()):
-                if name.endswith(".yml"):
-                    text = _template(f"github/{name}")
-                    if branch != "main":
-                        text = text.replace("branches: [main]", f'branches: ["{branch}"]')
-                        text = text.replace("'refs/heads/main'", f"'refs/heads/{branch}'")
-                    yield _File(f".github/workflows/{name}", text, differs)
+            plan = ".github/workflows/reconciler-plan.yml"
+            from_base = jobs.plan_from_base
+            if from_base is None:
+                from_base = _is_there(top, plan) and "\n  pull_request_target:" in _text(top / plan)
+            for name in ("apply", "drift", "plan"):
+                place = "github/from-base" if name == "plan" and from_base else "github"
+                text = _template(f"{place}/reconciler-{name}.yml")
+                if branch != "main":
+                    text = text.replace("branches: [main]", f'branches: ["{branch}"]')
+                    text = text.replace("'refs/heads/main'", f"'refs/heads/{branch}'")
+                    text = text.replace("base.ref == 'main'", f"base.ref == '{branch}'")
+                yield _File(f".github/workflows/reconciler-{name}.yml", text, _DIFFERS, ours=True)
+            yield from _installation(top, ".github/workflows", jobs, anew=anew)
         case ForgeKind.GITLAB:
-            yield _File(".gitlab/reconciler.gitlab-ci.yml", _template("gitlab/reconciler.gitlab-ci.yml"), differs)
+            text = _template("gitlab/reconciler.gitlab-ci.yml")
+            yield _File(".gitlab/reconciler.gitlab-ci.yml", text, _DIFFERS, ours=True)
+            yield from _installation(top, ".gitlab", jobs, anew=anew)
             text = _template("gitlab/gitlab-ci.yml")
             yield _File(".gitlab-ci.yml", text, f"Add:\n{text.rstrip()}", ".gitlab/reconciler.gitlab-ci.yml")
         case ForgeKind.NONE:
             pass
+
+
+def _installation(top: Path, folder: str, jobs: Jobs, *, anew: bool) -> Iterator[_File]:
+    """What the jobs install, and how: beside them, so that who owns one owns the other."""
+    yield _File(f"{folder}/reconciler-install.sh", _template("reconciler-install.sh"), _DIFFERS, ours=True)
+    lock = _template("reconciler.lock").split("\n", 2)[2]
+    yield _File(
+        f"{folder}/reconciler.lock",
+        f"# What reconciler depends on, as it was tested. `reconciler init --update` writes this file anew.\n{lock}",
+        _DIFFERS,
+        ours=True,
+    )
+    source = f"{folder}/reconciler.source"
+    if anew or jobs.install_from is not None or not _is_there(top, source):
+        text = (
+            "# What reconciler itself is installed from. `reconciler init --update` writes this file anew.\n"
+            f"{install_source(jobs.install_from)}\n"
+        )
+    else:
+        text = _text(top / source)
+    yield _File(source, text, _DIFFERS, ours=True)
+
+
+def _signers(top: Path, git_directory: Path) -> Iterator[_File]:
+    """The key for signed records, in the file of signers that the policy names, and the policy where there is none."""
+    from reconciler.adapters.policy_yaml import signers_path
+
+    named = signers_path(SourceFile(POLICY, (top / POLICY).read_bytes())) if _is_there(top, POLICY) else None
+    path = named or SIGNERS
+    if not _is_there(top, path) or not names_a_key(_text(top / path)):
+        line = signer_line(git_directory)
+        yield _File(
+            path,
+            "# Whose signatures count. A key signs records where its line says so by `namespaces`; other lines are of\n"
+            f'# people, for signed commits. A key that is retired stays, with valid-before="YYYYMMDD".\n{line}',
+            f"Add:\n{line.rstrip()}",
+            line.rstrip(),
+        )
+    yield _File(POLICY, _template("reconciler.yaml"), "" if named else f"Add:\nsigners: {path}")
 
 
 def _owners(kind: ForgeKind, first: First) -> Iterator[_File]:
@@ -271,7 +432,7 @@ def _owners(kind: ForgeKind, first: First) -> Iterator[_File]:
     owner, mark = first.owner or "@acme/model-owners", "" if first.owner else "# "
     path = ".github/CODEOWNERS" if kind is ForgeKind.GITHUB else ".gitlab/CODEOWNERS"
     forge = ["/.github/"] if kind is ForgeKind.GITHUB else ["/.gitlab/", "/.gitlab-ci.yml", "CODEOWNERS"]
-    jobs = ["/reconciler.yaml", *forge]
+    jobs = ["/reconciler.yaml", "/.reconciler/", *forge]
 
     def line(pattern: str, who: str = owner, mark: str = mark) -> str:
         return f"{mark}{pattern.ljust(32)} {who}\n"
@@ -299,7 +460,7 @@ def _template(name: str) -> str:
     source = files(__name__)
     for part in PurePosixPath(name).parts:
         source /= part
-    return source.read_text(encoding="utf-8").replace("@VERSION@", __version__)
+    return source.read_text(encoding="utf-8")
 
 
 def _is_there(top: Path, path: str) -> bool:
@@ -326,17 +487,21 @@ def _is_there(top: Path, path: str) -> bool:
 
 
 def _left_to_do(path: Path, file: _File) -> str:
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise ReconcilerError(f"{path} cannot be read: {error.strerror}.", "Nothing was written.") from error
+    text = _text(path)
     done = text == file.text or (file.mark and file.mark in text)
     return "" if done else file.by_hand
 
 
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise ReconcilerError(f"{path} cannot be read: {error.strerror}.", "Nothing was written.") from error
+
+
 def _write(top: Path, wanted: Iterable[_File]) -> None:
     """All of the files, or none: what was made is taken away again when one cannot be written."""
-    made: list[Path] = []
+    made: list[tuple[Path, bytes | None]] = []
     whole = False
     try:
         for file in wanted:
@@ -344,45 +509,52 @@ def _write(top: Path, wanted: Iterable[_File]) -> None:
             for folder in reversed(path.relative_to(top).parents):
                 if not (top / folder).exists():
                     (top / folder).mkdir()
-                    made.append(top / folder)
+                    made.append((top / folder, None))
+            before = path.read_bytes() if path.exists() else None
             draft = path.with_name(f".{path.name}.{os.getpid()}")
-            made.append(draft)
+            made.append((draft, None))
             draft.write_bytes(file.text.encode())
             draft.rename(path)
-            made[-1] = path
+            made[-1] = (path, before)
         whole = True
     except OSError as error:
         raise ReconcilerError(
-            f"{error.filename} could not be written: {error.strerror}.", "What was written is removed again."
+            f"{error.filename} could not be written: {error.strerror}.", "What was written is taken back."
         ) from error
     finally:
         if not whole:
-            _remove(made)
+            _take_back(made)
 
 
-def _remove(made: list[Path]) -> None:
-    for path in reversed(made):
+def _take_back(made: list[tuple[Path, bytes | None]]) -> None:
+    for path, before in reversed(made):
         try:
-            if path.is_dir():
+            if before is not None:
+                path.write_bytes(before)
+            elif path.is_dir():
                 path.rmdir()
             else:
                 path.unlink(missing_ok=True)
         except OSError:
-            continue  # the rest is to be removed all the same
+            continue  # the rest is to be taken back all the same
 
 
-def _next_steps(kind: ForgeKind) -> tuple[str, ...]:
+def _next_steps(kind: ForgeKind, source: str) -> tuple[str, ...]:
     begin = "Declare your models in manifests/, and look at what that would do: reconciler plan"
+    local = is_local(source.partition("\n")[2])
+    install = ("The jobs cannot install from a folder of this machine: reconciler init --update --install-from …",)
     match kind:
         case ForgeKind.GITHUB:
             return (
                 begin,
+                *(install if local else ()),
                 "Set the variable MLFLOW_TRACKING_URI and the secrets that the workflows in .github/workflows name.",
                 "Protect the default branch, and ask for the review of code owners.",
             )
         case ForgeKind.GITLAB:
             return (
                 begin,
+                *(install if local else ()),
                 "Set the CI/CD variables that .gitlab/reconciler.gitlab-ci.yml names, and add a pipeline schedule.",
                 "Protect the default branch, and ask for the approval of code owners.",
             )

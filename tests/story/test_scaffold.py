@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from reconciler.scaffold import First, ForgeKind, scaffold
+from reconciler.scaffold import First, ForgeKind, Jobs, Scaffold, scaffold
+from reconciler.scaffold.keys import key_path
 from tests.github_server import PULL_REQUEST, PUSH, REPOSITORY, Hub, serving
 from tests.github_server import TOKEN as GITHUB_TOKEN
 from tests.gitlab_server import Gitlab, gitlab_server
@@ -24,6 +25,7 @@ from tests.story.repository import WITHOUT_CONFIGURATION, Repository, git
 
 BIN = Path(sys.executable).parent
 OWNER = "@acme/risk-ml"
+SOURCE = f"git+https://git.acme.example/mlops/mlflow-reconciler@{'a1' * 20}"
 
 
 @dataclass
@@ -64,6 +66,12 @@ class Runner:
         self.printed = done.stdout + done.stderr
         return done.returncode
 
+    @property
+    def signing_key(self) -> str:
+        """The secret of the job that applies, as `init` made it."""
+        path = key_path(self.repository.top / ".git")
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+
     def branch(self, name: str) -> None:
         """Ada begins a change, from where the default branch is now."""
         git(self.repository.top, "fetch", "--quiet", "origin")
@@ -91,6 +99,10 @@ def runner(repository: Repository, registry: Registry, tmp_path: Path) -> Runner
     return Runner(repository, registry, folder)
 
 
+def lay(repository: Repository, first: First = First(), *, forge: ForgeKind, from_base: bool = False) -> Scaffold:
+    return scaffold(repository.top, first, Jobs(forge, from_base, SOURCE))
+
+
 def promote(repository: Repository, model: str, version: int) -> None:
     (path,) = (repository.top / "manifests").glob(f"{model}/production.yaml")
     text = path.read_text(encoding="utf-8")
@@ -111,12 +123,15 @@ class GitlabCi:
         """Run the scripts of a job, except for what installs the command, which is installed."""
         content = yaml.safe_load((self.runner.at / ".gitlab/reconciler.gitlab-ci.yml").read_text(encoding="utf-8"))
         job = {**content[".reconciler"], **content[f"reconciler:{name}"]}
-        assert all("pip install" in line for line in job["before_script"])
+        variables_of_all: dict[str, str] = content[".reconciler"]["variables"]
+        _, install, *before = job["before_script"]
+        assert "RECONCILER_INSTALL" in install
         of_the_server = {
             key: value for key, value in self.gitlab.job.items() if not key.startswith("CI_MERGE_REQUEST_")
         }
-        environment = {**job["variables"], "GITLAB_CI": "true", "CI_DEFAULT_BRANCH": "main", **of_the_server}
-        return self.runner.run("\n".join(job["script"]), {**environment, **variables})
+        environment = {**variables_of_all, "GITLAB_CI": "true", "CI_DEFAULT_BRANCH": "main", **of_the_server}
+        script = "\n".join([f"venv={BIN.parent}", *before, *job["script"]])
+        return self.runner.run(script, {**environment, **variables})
 
     def on_merge_request(self, branch: str, *names: str) -> list[int]:
         """The jobs of a pipeline for a merge request: GitLab checks out the source branch."""
@@ -128,7 +143,8 @@ class GitlabCi:
     def on_default_branch(self, name: str, **variables: str) -> int:
         self.runner.check_out("origin/main")
         commit = git(self.runner.at, "rev-parse", "HEAD")
-        return self.job(name, {"CI_COMMIT_BRANCH": "main", "CI_COMMIT_SHA": commit, **variables})
+        key = {"RECONCILER_SIGNING_KEY": self.runner.signing_key} if name == "apply" else {}
+        return self.job(name, {"CI_COMMIT_BRANCH": "main", "CI_COMMIT_SHA": commit, **key, **variables})
 
     def merge(self, branch: str) -> None:
         commit = self.runner.merge(branch)
@@ -160,7 +176,7 @@ def test_gitlab_reviews_and_applies_the_first_manifests_and_a_promotion(
 
     # The repository is laid out, with what is in Production now.
     runner.branch("begin")
-    scaffold(repository.top, First(model, 1, OWNER), ForgeKind.GITLAB)
+    lay(repository, First(model, 1, OWNER), forge=ForgeKind.GITLAB)
     runner.push("begin")
     assert gitlab_ci.on_merge_request("begin", "validate", "plan") == [0, 0], runner.printed
     assert gitlab_ci.report("reconciler-problems.json") == []
@@ -201,7 +217,7 @@ def test_gitlab_applies_nothing_that_was_not_reviewed(
 ) -> None:
     registry.register(model, versions=2)
     registry.move(model, 1, "Production")
-    scaffold(repository.top, First(model, 2, OWNER), ForgeKind.GITLAB)
+    lay(repository, First(model, 2, OWNER), forge=ForgeKind.GITLAB)
     repository.commit("Promote without a merge request")
 
     code = gitlab_ci.on_default_branch("apply")
@@ -214,7 +230,7 @@ def test_gitlab_applies_what_was_not_reviewed_when_somebody_says_so(
     gitlab_ci: GitlabCi, runner: Runner, repository: Repository, registry: Registry, model: str
 ) -> None:
     registry.register(model, versions=1)
-    scaffold(repository.top, First(model, 1, OWNER), ForgeKind.GITLAB)
+    lay(repository, First(model, 1, OWNER), forge=ForgeKind.GITLAB)
     repository.commit("Promote without a merge request")
 
     code = gitlab_ci.on_default_branch("apply", RECONCILER_COMPARE="false")
@@ -226,7 +242,7 @@ def test_gitlab_applies_what_was_not_reviewed_when_somebody_says_so(
 def test_gitlab_says_why_there_is_no_plan_of_what_cannot_be_merged(
     gitlab_ci: GitlabCi, runner: Runner, repository: Repository, model: str
 ) -> None:
-    scaffold(repository.top, First(model, 1, OWNER), ForgeKind.GITLAB)
+    lay(repository, First(model, 1, OWNER), forge=ForgeKind.GITLAB)
     repository.commit("Begin")
     for name, version in (("ours", 2), ("theirs", 3)):
         runner.branch(name)
@@ -243,7 +259,7 @@ def test_gitlab_says_why_there_is_no_plan_of_what_cannot_be_merged(
 
 def test_a_fresh_example_is_a_valid_and_empty_plan(gitlab_ci: GitlabCi, runner: Runner, repository: Repository) -> None:
     runner.branch("begin")
-    scaffold(repository.top, forge=ForgeKind.GITLAB)
+    lay(repository, forge=ForgeKind.GITLAB)
     runner.push("begin")
 
     assert gitlab_ci.on_merge_request("begin", "validate", "plan") == [0, 0], runner.printed
@@ -259,18 +275,23 @@ class Actions:
 
     runner: Runner
     hub: Hub
+    head: str = ""
+    before: str = ""
 
-    def job(self, workflow: str, job: str, event: Mapping[str, Any], *, name: str = "") -> int:
+    def job(self, workflow: str, job: str, event: Mapping[str, Any], *, name: str = "", where: str = "") -> int:
         """Run the steps of a job that are scripts, except for what installs the command, which is installed."""
-        path = self.runner.at / f".github/workflows/reconciler-{workflow}.yml"
+        path = self.runner.at / where / f".github/workflows/reconciler-{workflow}.yml"
         temp = self.runner.at.with_name(f"{self.runner.at.name}-{job}")
         temp.mkdir()
+        (temp / "reconciler").symlink_to(BIN.parent)
         (temp / "event.json").write_text(json.dumps(event))
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        top = self.runner.at
         for step in content["jobs"][job]["steps"]:
-            if "run" not in step or "pip install" in step["run"]:
+            if "run" not in step or "reconciler-install.sh" in step["run"]:
                 continue
             environment = {key: self._evaluated(str(value)) for key, value in step.get("env", {}).items()}
+            self.runner.at = top / step.get("working-directory", "")
             code = self.runner.run(
                 step["run"],
                 {
@@ -288,6 +309,7 @@ class Actions:
                     **environment,
                 },
             )
+            self.runner.at = top
             if code:
                 return code
         return 0
@@ -296,8 +318,12 @@ class Actions:
         values = {
             "github.token": GITHUB_TOKEN,
             "github.server_url": "https://github.com",
-            "github.event.merge_group.base_sha || 'HEAD^1'": "HEAD^1",
-            "github.event.before": git(self.runner.at, "rev-parse", "HEAD^1"),
+            "github.event.pull_request.base.ref": "main",
+            "github.event.merge_group.base_sha || "
+            "format('refs/remotes/origin/{0}', github.event.pull_request.base.ref)": "refs/remotes/origin/main",
+            "github.event.pull_request.head.sha": self.head,
+            "secrets.RECONCILER_SIGNING_KEY": self.runner.signing_key,
+            "github.event.before": self.before,
             "github.event_name == 'push' || inputs.compare": "true",
             "vars.MLFLOW_TRACKING_URI": self.runner.registry.uri,
             "secrets.MLFLOW_TRACKING_USERNAME": "",
@@ -311,8 +337,23 @@ class Actions:
         git(self.runner.at, "merge", "--quiet", "--no-ff", "--message", "Merge", f"origin/{branch}")
         return [self.job("plan", job, PULL_REQUEST, name="pull_request") for job in jobs]
 
+    def on_pull_request_target(self, branch: str, *jobs: str, meant: str = "") -> list[int]:
+        """The default branch and the merge are checked out into folders of their own, as the workflow says."""
+        self.runner.check_out("origin/main")
+        top = self.runner.at
+        self.runner.check_out("origin/main")
+        change = self.runner.at
+        git(change, "merge", "--quiet", "--no-ff", "--message", "Merge", f"origin/{branch}")
+        self.head = meant or git(change, "rev-parse", f"origin/{branch}")
+        self.runner.at = top.with_name(f"{top.name}-workspace")
+        self.runner.at.mkdir()
+        top.rename(self.runner.at / "base")
+        change.rename(self.runner.at / "change")
+        return [self.job("plan", job, PULL_REQUEST, name="pull_request_target", where="base") for job in jobs]
+
     def on_push(self, workflow: str) -> int:
         self.runner.check_out("origin/main")
+        self.before = git(self.runner.at, "rev-parse", "HEAD^1")
         return self.job(workflow, workflow, PUSH, name="push")
 
     def merge(self, branch: str) -> None:
@@ -333,7 +374,7 @@ def test_github_reviews_and_applies_the_first_manifests_and_a_promotion(
     registry.move(model, 1, "Production")
 
     runner.branch("begin")
-    scaffold(repository.top, First(model, 1, OWNER), ForgeKind.GITHUB)
+    lay(repository, First(model, 1, OWNER), forge=ForgeKind.GITHUB)
     runner.push("begin")
     assert actions.on_pull_request("begin", "validate", "plan") == [0, 0], runner.printed
     actions.merge("begin")
@@ -355,3 +396,42 @@ def test_github_reviews_and_applies_the_first_manifests_and_a_promotion(
 
     registry.move(model, 1, "Production", archive=True)
     assert actions.on_push("drift") == 2, runner.printed
+
+
+def test_a_plan_from_the_default_branch_shows_the_change_and_obeys_nothing_in_it(
+    actions: Actions, runner: Runner, repository: Repository, registry: Registry, model: str
+) -> None:
+    registry.register(model, versions=2)
+    registry.move(model, 1, "Production")
+    lay(repository, First(model, 1, OWNER), forge=ForgeKind.GITHUB, from_base=True)
+    repository.commit("Begin")
+    runner.branch("promote")
+    promote(repository, model, 2)
+    (repository.top / ".github/workflows/reconciler-plan.yml").write_text("on: push\njobs: {}\n")
+    (repository.top / "reconciler").mkdir()
+    (repository.top / "reconciler" / "__init__.py").write_text("raise SystemExit('theirs')\n")
+    runner.push("promote")
+
+    codes = actions.on_pull_request_target("promote", "validate", "plan")
+
+    assert codes == [0, 0], runner.printed
+    (body,) = actions.hub.bodies()
+    assert "v2" in body
+    assert "theirs" not in runner.printed
+    assert registry.production(model) == [1]
+
+
+def test_a_plan_from_the_default_branch_refuses_a_merge_of_an_older_commit(
+    actions: Actions, runner: Runner, repository: Repository, model: str
+) -> None:
+    lay(repository, First(model, 1, OWNER), forge=ForgeKind.GITHUB, from_base=True)
+    newer = repository.commit("Begin")
+    runner.branch("promote")
+    promote(repository, model, 2)
+    runner.push("promote")
+
+    codes = actions.on_pull_request_target("promote", "validate", "plan", meant=newer)
+
+    assert codes == [1, 1]
+    assert "GitHub has no merge of this commit" in runner.printed
+    assert actions.hub.bodies() == []

@@ -71,7 +71,7 @@ PAGES = [
 @pytest.mark.parametrize("page", PAGES)
 def test_every_option_and_link_in_the_documentation_exists(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
-    options = {option for command in cli.commands.values() for p in command.params for option in p.opts}
+    options = {o for command in cli.commands.values() for p in command.params for o in (*p.opts, *p.secondary_opts)}
     git = {
         "--unshallow",
         "--force-with-lease",
@@ -92,6 +92,7 @@ def test_every_option_and_link_in_the_documentation_exists(page: str) -> None:
         "--create",
         "--strict",
         "--app-name",
+        "--hash",
         *git,
     }
 

@@ -1,4 +1,4 @@
-"""The hook that others use, run by pre-commit itself: from the installed command, as installing it needs a network."""
+"""The hooks, run by pre-commit itself: the one that `init` writes, and the one of this repository."""
 
 import os
 import subprocess
@@ -14,6 +14,7 @@ from tests.story.repository import git
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 (HOOK,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))
+WRITTEN = (ROOT / "reconciler" / "scaffold" / "pre-commit-config.yaml").read_text(encoding="utf-8")
 
 
 def pre_commit(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -32,9 +33,7 @@ def pre_commit(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str
 def folder(tmp_path: Path) -> Path:
     """A repository with the hook, and with a model that is declared in two files."""
     git(tmp_path, "init", "--quiet")
-    hook: dict[str, Any] = {**HOOK, "language": "system"}
-    config = {"repos": [{"repo": "local", "hooks": [hook]}]}
-    (tmp_path / ".pre-commit-config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    (tmp_path / ".pre-commit-config.yaml").write_text(WRITTEN, encoding="utf-8")
     (tmp_path / ".gitignore").write_text(".cache\n", encoding="utf-8")
     write(tmp_path, "manifests/churn/staging.yaml", "model: churn\nstages:\n  Staging: 2\n")
     write(tmp_path, "manifests/churn/production.yaml", "model: churn\nstages:\n  Production: 1\n")
@@ -54,6 +53,14 @@ def test_pre_commit_accepts_the_manifest_of_the_hook(tmp_path: Path) -> None:
     done = pre_commit(tmp_path, "validate-manifest", str(ROOT / ".pre-commit-hooks.yaml"))
 
     assert done.returncode == 0, done.stdout
+
+
+def test_the_hook_of_this_repository_does_what_the_one_that_init_writes_does() -> None:
+    written: dict[str, Any] = yaml.safe_load(WRITTEN)["repos"][0]["hooks"][0]
+
+    assert {key: HOOK[key] for key in ("id", "files", "types", "pass_filenames")}.items() <= written.items()
+    assert (written["entry"], written["language"]) == ("reconciler validate manifests", "system")
+    assert (HOOK["entry"], HOOK["args"], HOOK["language"]) == ("action/hook.sh", ["manifests"], "script")
 
 
 def test_the_hook_lets_a_right_manifest_pass(folder: Path) -> None:

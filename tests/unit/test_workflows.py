@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -12,13 +13,14 @@ from typing import Any
 import pytest
 import yaml
 
-from reconciler import __version__
 from reconciler.cli import cli
 from tests.runner import Command, heeded
 
 ROOT = Path(__file__).parents[2]
-SCAFFOLD = sorted((ROOT / "reconciler" / "scaffold" / "github").glob("*.yml"))
-WORKFLOWS = sorted((ROOT / "examples" / "github").glob("*.yml"))
+SCAFFOLD = ROOT / "reconciler" / "scaffold" / "github"
+EXAMPLES = ROOT / "examples" / "github"
+FROM_BASE = EXAMPLES / "plan-from-base" / "reconciler-plan.yml"
+WORKFLOWS = [*sorted(EXAMPLES.glob("*.yml")), FROM_BASE]
 ACTION = ROOT / "action.yml"
 FILES = [*WORKFLOWS, ACTION]
 BIN = Path(sys.executable).parent
@@ -50,9 +52,11 @@ def workflow(name: str) -> Path:
 
 
 def test_the_examples_are_what_is_shipped() -> None:
-    assert [path.name for path in WORKFLOWS] == [path.name for path in SCAFFOLD]
-    for shipped, example in zip(SCAFFOLD, WORKFLOWS, strict=True):
-        assert example.read_bytes() == shipped.read_bytes().replace(b"@VERSION@", __version__.encode()), shipped.name
+    shipped = [*sorted(SCAFFOLD.glob("*.yml")), SCAFFOLD / "from-base" / FROM_BASE.name]
+
+    assert [path.name for path in WORKFLOWS] == [path.name for path in shipped]
+    for one, example in zip(shipped, WORKFLOWS, strict=True):
+        assert example.read_bytes() == one.read_bytes(), example
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -65,12 +69,22 @@ def test_githubs_schema_accepts_it(path: Path) -> None:
     assert checked.returncode == 0, checked.stdout
 
 
+def zizmor(*paths: Path) -> list[str]:
+    """What it finds when it is told to suspect everything, and to heed no comment that says otherwise."""
+    command = [BIN / "zizmor", "--offline", "--persona", "auditor", "--no-ignores", "--no-progress", "--format", "json"]
+    checked = subprocess.run([*command, *paths], capture_output=True, text=True, check=False)
+    return [finding["ident"] for finding in json.loads(checked.stdout)]
+
+
 def test_zizmor_finds_nothing_even_when_it_is_told_to_suspect_everything() -> None:
-    command = [BIN / "zizmor", "--offline", "--persona", "auditor", "--no-ignores", "--no-progress", "--color", "never"]
+    assert zizmor(*(path for path in FILES if path != FROM_BASE)) == []
 
-    checked = subprocess.run([*command, *FILES], capture_output=True, text=True, check=False)
 
-    assert checked.returncode == 0, checked.stdout
+def test_zizmor_finds_the_one_trigger_that_the_plan_from_the_default_branch_is_about_and_that_is_explained() -> None:
+    assert zizmor(FROM_BASE) == ["dangerous-triggers"]
+    (explained,) = re.findall(r"# (.*)\n  pull_request_target: # zizmor: ignore\[(.*)\]", FROM_BASE.read_text())
+    assert explained[1] == "dangerous-triggers"
+    assert "safe only as far as nothing of that is run" in explained[0]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -126,6 +140,48 @@ def test_a_fork_gets_validation_and_no_more() -> None:
     assert "pull_request_target" not in content(workflow("plan"))["on"]
 
 
+def test_a_plan_from_the_default_branch_gives_forks_no_more() -> None:
+    plan = jobs(FROM_BASE)
+
+    assert "if" not in plan["validate"]
+    assert plan["validate"]["permissions"] == {"contents": "read"}
+    assert "github.event_name == 'pull_request_target'" in plan["plan"]["if"]
+    assert "github.event.pull_request.head.repo.full_name == github.repository" in plan["plan"]["if"]
+
+
+@pytest.mark.parametrize("path", [workflow("plan"), FROM_BASE], ids=["of the change", "of the default branch"])
+def test_a_request_that_is_led_to_another_branch_is_planned_again(path: Path) -> None:
+    triggers = content(path)["on"]
+
+    for name in triggers.keys() & {"pull_request", "pull_request_target"}:
+        assert triggers[name] == {"branches": ["main"], "types": ["opened", "synchronize", "reopened", "edited"]}
+    assert "github.event.pull_request.base.ref" in step("Plan", path)["env"]["BASE"]
+    assert "edited" not in json.dumps(jobs(path)), "a check that is skipped for an edit passes"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_the_step_that_applies_gets_the_key_that_signs(path: Path) -> None:
+    holders = {step["name"] for step in steps(path) if "RECONCILER_SIGNING_KEY" in json.dumps(step)}
+
+    assert holders == (
+        {"Apply"} if path.stem == "reconciler-apply" else {"Run reconciler"} if path == ACTION else set()
+    )
+    if path == ACTION:
+        key = step("Run reconciler", path)["env"]["RECONCILER_SIGNING_KEY"]
+        assert key == "${{ inputs.command == 'apply' && inputs.signing-key || '' }}"
+
+
+def test_an_apply_without_the_secret_has_no_key(runner: "Runner") -> None:
+    script = step("Apply", workflow("apply"))["run"]
+
+    runner.run(script, {"COMPARE": "true", "RECONCILER_SIGNING_KEY": ""})
+    without = runner.environment("apply")
+    runner.run(script, {"COMPARE": "true", "RECONCILER_SIGNING_KEY": "k"})
+
+    assert "RECONCILER_SIGNING_KEY" not in without
+    assert runner.environment("apply")["RECONCILER_SIGNING_KEY"] == "k"
+
+
 def test_applies_wait_for_each_other_and_none_is_broken_off() -> None:
     apply = content(workflow("apply"))
 
@@ -143,7 +199,7 @@ def test_every_option_in_a_script_is_one_of_its_command(path: Path) -> None:
     assert used <= options
 
 
-@pytest.mark.parametrize("name", ["install.sh", "run.sh"])
+@pytest.mark.parametrize("name", ["environment.sh", "hook.sh", "install.sh", "run.sh"])
 def test_the_scripts_of_the_action_can_be_run(name: str) -> None:
     script = ROOT / "action" / name
 
@@ -155,9 +211,9 @@ def test_the_action_installs_what_is_tested() -> None:
     def pins(path: Path) -> set[str]:
         return set(re.findall(r"^[a-z0-9._-]+==\S+", path.read_text(encoding="utf-8"), re.MULTILINE))
 
-    installed = pins(ROOT / "action" / "requirements.lock")
+    installed = pins(ROOT / "reconciler" / "scaffold" / "reconciler.lock")
 
-    assert {pin.partition("==")[0] for pin in installed} >= {"mlflow", "pygithub", "click", "pydantic"}
+    assert {pin.partition("==")[0] for pin in installed} >= {"mlflow", "pygithub", "click", "pydantic", "hatchling"}
     assert installed <= pins(ROOT / "requirements.lock")
 
 
@@ -176,6 +232,7 @@ def test_the_action_promises_the_outputs_that_it_has() -> None:
 HOSTILE = "::error::from a model's name\nx ##[add-mask]secret\n::set-output name=changes::false\r::add-path::/evil"
 STUB = """#!/usr/bin/env bash
 printf '%s\\n' "$@" > "$STUB_ARGUMENTS.$1"
+env -0 > "$STUB_ARGUMENTS.environment.$1"
 if [ "$1" = validate ] && [ "${*: -1}" = github ]; then
   printf '::warning title=odd::Odd.\\n'
   exit 1
@@ -196,6 +253,12 @@ exit "$STUB_STATUS"
 """
 
 
+PYTHON = f"""#!/usr/bin/env bash
+if [ "$1 $2 $3" = "-I -m reconciler" ]; then exec "$(dirname "$0")/reconciler" "${{@:4}}"; fi
+exec {sys.executable} "$@"
+"""
+
+
 class Runner:
     """Runs scripts with a `reconciler` that notes how it was called, and says what it is told to."""
 
@@ -203,11 +266,11 @@ class Runner:
         self.folder = folder
         (folder / "bin").mkdir()
         (folder / "temp").mkdir()
+        (folder / "temp" / "reconciler").symlink_to(folder)
         (folder / "output").touch()
-        stub = folder / "bin" / "reconciler"
-        stub.write_text(STUB)
-        stub.chmod(0o755)
-        (folder / "bin" / "python").symlink_to(sys.executable)
+        for name, text in (("reconciler", STUB), ("python", PYTHON)):
+            (folder / "bin" / name).write_text(text)
+            (folder / "bin" / name).chmod(0o755)
         self.printed = ""
         self.status = 0
 
@@ -216,7 +279,7 @@ class Runner:
         done = subprocess.run(
             ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script],
             env={
-                "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}",
+                "PATH": os.environ["PATH"],
                 "RUNNER_TEMP": str(self.folder / "temp"),
                 "GITHUB_ACTION_PATH": str(ROOT),
                 "GITHUB_OUTPUT": str(self.folder / "output"),
@@ -224,6 +287,7 @@ class Runner:
                 "STUB_SAYS": HOSTILE,
                 "STUB_STATUS": str(status),
                 "STUB_TELLS": tells,
+                "RECONCILER_SIGNING_KEY": "",
                 **environment,
             },
             cwd=self.folder,
@@ -237,6 +301,10 @@ class Runner:
     def arguments(self, command: str) -> list[str]:
         said = (self.folder / f"arguments.{command}").read_text().splitlines()
         return [re.sub(r"/\S*/", "…/", argument) for argument in said]
+
+    def environment(self, command: str) -> dict[str, str]:
+        entries = (self.folder / f"arguments.environment.{command}").read_text().split("\0")
+        return dict(entry.split("=", 1) for entry in entries if entry)
 
     def heeded(self) -> list[Command]:
         return list(heeded(self.printed))
@@ -332,6 +400,7 @@ INPUTS = {
     "EXPECT_REVIEWED": "true",
     "ARGS": "",
     "RECONCILER_POLICY_REF": "",
+    "RECONCILER_SIGNING_KEY": "",
 }
 
 
@@ -428,8 +497,9 @@ def test_an_input_that_means_nothing_is_refused(runner: Runner, wrong: dict[str,
 def test_the_action_runs_the_commit_that_is_named_and_not_what_the_repository_holds(tmp_path: Path) -> None:
     product = tmp_path / "an action" / "v1"
     (product / "action").mkdir(parents=True)
-    (product / "action" / "requirements.lock").write_text("")
-    (product / "reconciler").mkdir()
+    shutil.copy(ROOT / "action" / "environment.sh", product / "action")
+    (product / "reconciler" / "scaffold").mkdir(parents=True)
+    (product / "reconciler" / "scaffold" / "reconciler.lock").write_text("")
     (product / "reconciler" / "__init__.py").write_text("")
     (product / "reconciler" / "cli.py").write_text("def main():\n    print('ours')\n")
     work = tmp_path / "work"
