@@ -196,7 +196,7 @@ class Listener:
 
             do_GET = do_POST = answer  # noqa: N815  # as the library calls them
 
-            def log_message(self, *_arguments: object) -> None:
+            def log_message(self, format: str, *_arguments: object) -> None:  # noqa: A002  # the library's name
                 """Quietly."""
 
         self.heard = heard
