@@ -460,12 +460,12 @@ def _policy_in(paths: list[Path], top: Path) -> "tuple[Policy | None, tuple[Prob
     policy: Policy | None = None
     problems: list[Problem] = []
     for path in paths:
-        from reconciler.adapters.files import links_are_not_read
+        from reconciler.adapters.files import no_plain_file
         from reconciler.adapters.policy_yaml import parse_policy
 
         shown = os.path.relpath(path, top) if path.is_absolute() else str(path)
-        if path.is_symlink():
-            problems.append(links_are_not_read(shown))
+        if path.is_symlink() or not path.is_file():
+            problems.append(no_plain_file(shown))
             continue
         policy, wrong = parse_policy(SourceFile(shown, path.read_bytes()), gate_builder())
         problems.extend(wrong)

@@ -164,11 +164,11 @@ def link_to_folder(name: str) -> Problem:
     )
 
 
-def links_are_not_read(name: str) -> Problem:
+def no_plain_file(name: str) -> Problem:
     return Problem(
         Location(name),
-        "link-to-file",
-        "This is a link, and the file itself was expected: what it leads to is not what a commit holds of it.",
+        "no-plain-file",
+        "This is a link, or no file, and a file was expected: what it leads to is not what a commit holds of it.",
         "Put the file itself here.",
     )
 

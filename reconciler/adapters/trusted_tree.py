@@ -33,7 +33,10 @@ def exported(repo: "git.Repo", commit: Commit) -> Generator[Path]:
     with tempfile.TemporaryDirectory(prefix="reconciler-tree-") as folder:
         top = Path(os.path.realpath(folder)) / "tree"
         top.mkdir()
-        _export(tree, top)
+        try:
+            _export(tree, top)
+        except ValueError as error:  # GitPython refuses names that no git would check out
+            raise ReconcilerError(f"The files of {commit[:12]} cannot be taken out of git: {error}.") from error
         yield top
 
 

@@ -295,6 +295,28 @@ def test_a_policy_that_is_a_link_is_refused(repository: Repository, command: Com
         assert "is a link" in said.text
 
 
+def test_a_policy_that_is_a_pipe_is_not_waited_for(repository: Repository, command: Command) -> None:
+    repository.write(manifest("churn", production=1))
+    os.mkfifo(repository.top / "reconciler.yaml")
+
+    assert "reconciler.yaml: no-plain-file: " in command("validate").text
+    assert command("plan").code == 1
+
+
+def test_a_commit_with_names_that_no_git_checks_out_is_refused_and_is_no_fault_of_ours(
+    repository: Repository, command: Command
+) -> None:
+    blob = git(repository.top, "hash-object", "-w", "README.md")
+    made = commit_tree(repository, entry(repository, "100644", "blob", blob, ".git"))
+    git(repository.top, "update-ref", "refs/heads/main", made)
+
+    for arguments in (("plan",), ("apply", "--yes"), ("drift",), ("plan", "--ref", made)):
+        said = command(*arguments)
+        assert said.code == 1
+        assert "nested-repository" in said.text
+        assert "fault of reconciler" not in said.text
+
+
 # What hides a difference from `git status`.
 
 
