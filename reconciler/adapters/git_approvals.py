@@ -145,7 +145,7 @@ class _Store:
         return self.place / "signers"
 
     def git(
-        self, *arguments: str, may_fail: bool = False, given: bytes = b"", signers: Path | None = None
+        self, *arguments: str, may_fail: bool = False, signers: Path | None = None
     ) -> "subprocess.CompletedProcess[bytes]":
         settings = {
             "gpg.format": "ssh",
@@ -163,7 +163,7 @@ class _Store:
         }
         pairs = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         command = ["git", f"--git-dir={self.folder}", "--no-pager", *pairs, *arguments]
-        done = _run(command, _environment(), self.place, given)
+        done = _run(command, _environment(), self.place)
         if done.returncode != 0 and not may_fail:
             said = plain(done.stderr.decode(errors="replace"), 200)
             raise ReconcilerError(
@@ -222,8 +222,7 @@ class _Store:
             yield Commit(commit), at, frozenset((m[1] or m[2]).translate(_ASCII_LOWER) for m in found if m)
 
     def _listed(self, commits: Iterable[Commit], form: str) -> Iterator[list[str]]:
-        given = "\n".join(commits).encode()
-        said = self.git("log", "-z", "--no-walk=unsorted", "--stdin", f"--format={form}", "--no-patch", given=given)
+        said = self.git("log", "-z", "--no-walk=unsorted", f"--format={form}", "--no-patch", *commits, "--")
         for one in said.stdout.decode(errors="replace").split("\0"):
             if one:
                 yield one.split("\n")

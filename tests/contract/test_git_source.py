@@ -376,3 +376,19 @@ def test_files_named_one_by_one_are_read_and_missing_ones_are_told(top: Path) ->
 
     assert [file.path for file in files] == ["a.yaml"]
     assert [problem.code for problem in problems] == ["no-such-path"]
+
+
+def test_a_file_or_folder_is_told_from_what_another_commit_has_there(top: Path, git: Git) -> None:
+    write(top / "checks/bias.py", "1")
+    write(top / "README.md", "1")
+    first = commit(git)
+    write(top / "checks/bias.py", "2")
+    second = commit(git)
+
+    same = {
+        path: source(top).digest(first, path) == source(top).digest(second, path)
+        for path in ("checks", "checks/bias.py", "README.md", "nothing", "checks/nothing", "/", "..")
+    }
+
+    assert [path for path, value in same.items() if not value] == ["checks", "checks/bias.py"]
+    assert source(top).digest(first, "nothing") is None
