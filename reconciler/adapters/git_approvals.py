@@ -136,7 +136,7 @@ class _Store:
     def signers(self) -> Path:
         return self.place / "signers"
 
-    def git(self, *arguments: str, may_fail: bool = False, given: bytes = b"", signers: Path | None = None) -> Answer:
+    def git(self, *arguments: str, may_fail: bool = False, signers: Path | None = None) -> Answer:
         settings = {
             "gpg.format": "ssh",
             "gpg.program": "gpg",
@@ -149,7 +149,7 @@ class _Store:
             "i18n.logOutputEncoding": "UTF-8",
         }
         git = Git(self.folder, self.place, settings, isolated=True)
-        answer = git.read(*arguments, stdin=given, may_fail=True)
+        answer = git.read(*arguments, may_fail=True)
         if answer.code != 0 and not may_fail:
             raise ReconcilerError(
                 f"git cannot look through the commits of this change: {answer.fault}.",
@@ -207,8 +207,7 @@ class _Store:
             yield Commit(commit), at, frozenset((m[1] or m[2]).translate(_ASCII_LOWER) for m in found if m)
 
     def _listed(self, commits: Iterable[Commit], form: str) -> Iterator[list[str]]:
-        given = "\n".join(commits).encode()
-        said = self.git("log", "-z", "--no-walk=unsorted", "--stdin", f"--format={form}", "--no-patch", given=given)
+        said = self.git("log", "-z", "--no-walk=unsorted", f"--format={form}", "--no-patch", *commits, "--")
         for one in said.out.decode(errors="replace").split("\0"):
             if one:
                 yield one.split("\n")

@@ -393,3 +393,19 @@ def test_a_source_gives_what_its_line_changed_in_its_own_folder(top: Path, git: 
         {"manifests/a.yaml": None},
         {"manifests/a.yaml": b"model: first\n"},
     )
+
+
+def test_a_file_or_folder_is_told_from_what_another_commit_has_there(top: Path, git: Git) -> None:
+    write(top / "checks/bias.py", "1")
+    write(top / "README.md", "1")
+    first = commit(git)
+    write(top / "checks/bias.py", "2")
+    second = commit(git)
+
+    same = {
+        path: source(top).digest(first, path) == source(top).digest(second, path)
+        for path in ("checks", "checks/bias.py", "README.md", "nothing", "checks/nothing", "/", "..")
+    }
+
+    assert [path for path, value in same.items() if not value] == ["checks", "checks/bias.py"]
+    assert source(top).digest(first, "nothing") is None
