@@ -237,7 +237,7 @@ class _History:
     def proven(self, case: _Case, live: ModelSnapshot | None) -> _Case:
         """The case, as a roll-back only if it can be proven that the version has held the slot."""
         entrance = case.entrance
-        if not entrance.rollback or not any(guard.waive_on_rollback for guard in case.guards):
+        if not entrance.rollback or all(guard.waive_on_rollback is False for guard in case.guards):
             return case
         version = live.versions.get(entrance.candidate) if live else None
         placement = version.provenance.get(entrance.slot) if version else None
@@ -362,13 +362,15 @@ class _Gathering:
     ) -> Facts:
         known: dict[FactKey[Any], object] = {}
         unknown: dict[FactKey[Any], str] = {}
+        gone: set[FactKey[Any]] = set()
         for key in sorted(needs, key=str):
             value = self._fact(key, entrance, versions, reviewed, now)
             if isinstance(value, _Unknown):
                 unknown[key] = value.why
+                gone.update({key} if value.gone else ())
             else:
                 known[key] = value
-        return Facts(known, unknown)
+        return Facts(known, unknown, frozenset(gone))
 
     def _fact(
         self,
@@ -430,7 +432,9 @@ class _Gathering:
             return candidate
         commit = candidate.run.git_commit if candidate.run else ""
         if not commit:
-            return _Unknown(f"it is not known from which commit v{candidate.version} was trained")
+            gap = candidate.gap("version", "run")
+            why = f"it is not known from which commit v{candidate.version} was trained"
+            return _Unknown(why, gone=gap is not None and gap.gone)
         found = self.world.source.contains_commit(commit, branch)
         return _Unknown(f"git cannot tell whether {commit[:12]} is in {branch}") if found is None else found
 
@@ -438,6 +442,7 @@ class _Gathering:
 @dataclass(frozen=True, slots=True)
 class _Unknown:
     why: str
+    gone: bool = False
 
 
 def _facts_of(

@@ -18,6 +18,7 @@ from reconciler.core.policy import Policy
 from reconciler.core.review import Base, PolicyNote, Review, Scope, base_of, pairings
 from reconciler.core.snapshot import Ownership, RegistrySnapshot
 from reconciler.errors import ManifestError, Problem, ReconcilerError, RegistryError, Severity
+from reconciler.gates.prospects import doubts
 from reconciler.judging import NO_RULES, Rules, judge, judge_one, judge_proposed, unguarded
 from reconciler.ports import Asked, Relation, SourceFile, Wanted, World
 
@@ -81,6 +82,7 @@ def make_review(
         base=None if base is None or before is None else _pending(base, before, snapshot, options),
         notes=(
             *notes,
+            *(str(doubt) for doubt in doubts(rules.proposed or Policy())),
             *unguarded(plan, snapshot, rules),
             *look_alike_notes(snapshot, desired, rules.names, rules.policy),
         ),

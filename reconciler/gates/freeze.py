@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from croniter import croniter
 
 from reconciler.core.figures import duration, parsed
-from reconciler.core.gate import NOW, Entrance, FactKey, Facts, Judgement, failed, passed, unknown
+from reconciler.core.gate import NOW, Entrance, FactKey, Facts, Gate, Judgement, failed, passed, unknown
 from reconciler.core.names import plain
 
 # Clocks have been put back by more than this only where a country changed sides of the date line.
@@ -82,6 +82,9 @@ class Freeze:
 
     def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         return (NOW,)
+
+    def on_rollback(self) -> Gate | None:
+        return None
 
     def judge(self, entrance: Entrance, facts: Facts) -> Judgement:
         now = parsed(facts[NOW])
