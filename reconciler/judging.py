@@ -547,13 +547,15 @@ class _Gathering:
     ) -> Facts:
         known: dict[FactKey[Any], object] = {}
         unknown: dict[FactKey[Any], str] = {}
+        gone: set[FactKey[Any]] = set()
         for key in sorted(needs, key=str):
             value = contained(partial(self._fact, key, case, change, versions, now))
             if isinstance(value, _Unknown | Failure):
                 unknown[key] = value.why
+                gone.update({key} if isinstance(value, _Unknown) and value.gone else ())
             else:
                 known[key] = value
-        return Facts(known, unknown)
+        return Facts(known, unknown, frozenset(gone))
 
     def _fact(
         self,
@@ -629,7 +631,9 @@ class _Gathering:
             return candidate
         commit = candidate.run.git_commit if candidate.run else ""
         if not commit:
-            return _Unknown(f"it is not known from which commit v{candidate.version} was trained")
+            gap = candidate.gap("version", "run")
+            why = f"it is not known from which commit v{candidate.version} was trained"
+            return _Unknown(why, gone=gap is not None and gap.gone)
         found = self.world.source.contains_commit(commit, branch)
         return _Unknown(f"git cannot tell whether {commit[:12]} is in {branch}") if found is None else found
 
@@ -637,6 +641,7 @@ class _Gathering:
 @dataclass(frozen=True, slots=True)
 class _Unknown:
     why: str
+    gone: bool = False
 
 
 def _facts_of(

@@ -22,6 +22,7 @@ from reconciler.core.review import Base, Note, PolicyNote, Review, Scope, Weight
 from reconciler.core.snapshot import Ownership, RegistrySnapshot
 from reconciler.errors import Failure, ManifestError, Problem, ReconcilerError, Severity, contained
 from reconciler.gates.authority import check_paths
+from reconciler.gates.prospects import doubts
 from reconciler.judging import (
     NO_RULES,
     Rules,
@@ -105,6 +106,7 @@ def make_review(
         notes=(
             *(Note(text, Weight.POLICY) for text in unasked(plan, snapshot, desired, rules)),
             *notes,
+            *(Note(str(doubt), Weight.DOUBT) for doubt in doubts(rules.proposed or Policy())),
             *_owners_changed(rules, desired),
             *_tags_dropped(rules, desired),
             *([] if before is None else _gates_dropped(before, desired)),

@@ -448,8 +448,12 @@ def check_files(paths: list[Path]) -> tuple[int, int, tuple[Problem, ...]]:
     fragments, wrong = parse(files, build)
     models, contradictory = resolve(fragments)
     over = expired(models.values(), SystemClock().now())
-    vain = () if policy is None else unapprovable(policy, models.values())
-    return len(files), len(models), tuple(sorted({*unreadable, *wrong, *contradictory, *over, *broken, *vain}))
+    doubtful: tuple[Problem, ...] = ()
+    if policy is not None:
+        from reconciler.gates.prospects import doubts, doubts_of
+
+        doubtful = (*doubts(policy), *doubts_of(models, policy), *unapprovable(policy, models.values()))
+    return len(files), len(models), tuple(sorted({*unreadable, *wrong, *contradictory, *over, *broken, *doubtful}))
 
 
 POLICY_NAME = "reconciler.yaml"

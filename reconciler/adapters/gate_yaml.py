@@ -460,11 +460,12 @@ class PolicyGateSpec(GateSpec):
 
     model_config = ConfigDict(title="Gate of a policy")
 
-    waive_on_rollback: Boolean = Field(
-        False,
+    waive_on_rollback: Boolean | None = Field(
+        None,
         alias="waive-on-rollback",
-        description="Whether it lets in a version that has held the slot before.",
-        examples=[True],
+        description="Whether a rollback passes it in any case (`true`), or must pass all of it (`false`). Without it, "
+        "what the gate says of the way in or of the moment is waived, and the rest must pass.",
+        examples=[False],
     )
     override: Annotated[QuorumSpec, BeforeValidator(mapping)] | None = Field(
         None,
@@ -482,7 +483,7 @@ class Entry:
     at: Location
     kind: str
     name: str | None = None
-    waive_on_rollback: bool = False
+    waive_on_rollback: bool | None = None
     override: Quorum | None = None
 
     def guard(self, name: str) -> Guard:
@@ -572,7 +573,7 @@ class _Maker:
 
     def make(self, spec: GateSpec) -> tuple[Entry | None, list[Problem]]:
         gate = self._gate(spec)
-        waive, override = False, None
+        waive, override = None, None
         if isinstance(spec, PolicyGateSpec):
             waive = spec.waive_on_rollback
             override = spec.override and self._quorum(("override",), spec.override.approvals, spec.override.of)

@@ -84,11 +84,16 @@ class _Got(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class _Lacks:
-    """Why there is no answer; `absent` where that is the answer."""
+    """Why there is no answer; `absent` where that is the answer, and `gone` where it is MLflow's own."""
 
     why: str
     absent: bool = False
     error: Exception | None = None
+
+    @property
+    def gone(self) -> bool:
+        """A 404 may be a proxy's, and says nothing of what MLflow has."""
+        return self.absent and getattr(self.error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST"
 
 
 _Answer: TypeAlias = _Got[Any] | _Lacks
@@ -472,15 +477,17 @@ def _missing_origins(row: Any, answers: Mapping[_Part, _Answer], metrics: tuple[
     """What there is not of the run, the logged model, and the metrics that both carry."""
     why_run = "" if row.run_id else "the version names no run"
     run, logged = answers.get(_Part.RUN), answers.get(_Part.LOGGED_MODEL)
+    gone = isinstance(run, _Lacks) and run.gone
     if isinstance(run, _Lacks):
         why_run = run.why
     if why_run:
-        yield Missing("run", why_run)
+        yield Missing("run", why_run, gone)
     if not metrics:
         why_logged = logged.why if isinstance(logged, _Lacks) else ""
-        yield Missing("metrics", why_run or why_logged or "none were logged")
+        unread = isinstance(logged, _Lacks) and not logged.gone
+        yield Missing("metrics", why_run or why_logged or "none were logged", gone and not unread)
     if isinstance(logged, _Lacks):
-        yield Missing("model", logged.why)
+        yield Missing("model", logged.why, logged.gone)
 
 
 def _missing_files(answers: Mapping[_Part, _Answer]) -> Iterator[Missing]:

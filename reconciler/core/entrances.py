@@ -113,7 +113,8 @@ def _entrance(live: ModelSnapshot, slot: Slot, version: Version, past: Past | No
             )
     entrance = replace(entrance, incumbent=incumbent(live, slot, version, past))
     if _has_held_and_left(live, slot, known, past):
-        return replace(entrance, kind=Kind.ROLLBACK, unproven=_unproven(record))
+        passed = frozenset(record.passed if record else ())
+        return replace(entrance, kind=Kind.ROLLBACK, unproven=_unproven(record), passed_before=passed)
     if not moves and _is_found(live, slot, known, past):
         return replace(entrance, kind=Kind.FOUND, incumbent=None)
     return entrance

@@ -46,10 +46,14 @@ class RunFacts:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """Evidence that there is none of, and why: `run`, `metrics`, `model`, `signature`, `requirements`, `size`, …"""
+    """
+    Evidence that there is none of, and why: `run`, `metrics`, `model`, `signature`, `requirements`, `size`, … It is
+    `gone` where the server says that what it comes from is there no more; what it did not answer is only missing.
+    """
 
     what: str
     why: str
+    gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,12 @@ class VersionFacts:
 
     def why_missing(self, *whats: str) -> str:
         """Why there is no such evidence, the first that there is none of, or nothing where there is all."""
-        return next((gap.why or "nobody says why" for what in whats for gap in self.missing if gap.what == what), "")
+        gap = self.gap(*whats)
+        return "" if gap is None else gap.why or "nobody says why"
+
+    def gap(self, *whats: str) -> Missing | None:
+        """The first of such evidence that there is none of."""
+        return next((gap for what in whats for gap in self.missing if gap.what == what), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,8 @@ class Entrance:
     """
     A version about to become visible in a slot: what gates judge. `incumbent` is the one that consumers find there now,
     or None. `moves` is False where it is there already and only now declared. `unproven` says which unsigned evidence
-    a rollback, a restoration or a find rests on, or nothing.
+    a rollback, a restoration or a find rests on, or nothing. `passed_before` names the
+    gates that a rollback's version passed when it entered, by the record of it.
     """
 
     model: ModelName
@@ -36,6 +37,7 @@ class Entrance:
     kind: Kind = Kind.NEW
     moves: bool = True
     unproven: str = ""
+    passed_before: frozenset[str] = frozenset()
 
     @property
     def rollback(self) -> bool:
@@ -176,10 +178,14 @@ def contained(branch: str) -> FactKey[bool]:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of one entrance. What was asked for and is not known is in `unknown`, with the reason."""
+    """
+    What is known of one entrance. What was asked for and is not known is in `unknown`, with the reason; those of them
+    that nobody can look up any more, as their run was deleted, are in `gone` too.
+    """
 
     known: Mapping[FactKey[Any], object] = field(default_factory=dict[FactKey[Any], object])
     unknown: Mapping[FactKey[Any], str] = field(default_factory=dict[FactKey[Any], str])
+    gone: frozenset[FactKey[Any]] = frozenset()
 
     def __getitem__(self, key: FactKey[T]) -> T:
         return cast(T, self.known[key])
@@ -205,28 +211,33 @@ class Ruling(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What one gate says: PASS, FAIL or UNKNOWN, and why in one sentence."""
+    """
+    What one gate says: PASS, FAIL or UNKNOWN, and why in one sentence. `gone` where the only reason that it is no pass
+    is that what it asks about was deleted.
+    """
 
     ruling: Ruling
     sentence: str
+    gone: bool = False
 
 
 def passed(sentence: str) -> Judgement:
     return Judgement(Ruling.PASS, sentence)
 
 
-def failed(sentence: str) -> Judgement:
-    return Judgement(Ruling.FAIL, sentence)
+def failed(sentence: str, *, gone: bool = False) -> Judgement:
+    return Judgement(Ruling.FAIL, sentence, gone)
 
 
-def unknown(sentence: str) -> Judgement:
-    return Judgement(Ruling.UNKNOWN, sentence)
+def unknown(sentence: str, *, gone: bool = False) -> Judgement:
+    return Judgement(Ruling.UNKNOWN, sentence, gone)
 
 
 class Gate(Protocol):
     """
     A judge. Pure: it takes no clock and asks nobody. Gates of other packages come by the entry point group
-    `reconciler.gates`.
+    `reconciler.gates`. One that speaks of the way in or of the moment has a method `on_rollback` too, which gives what
+    remains of it in a rollback, or None; one without it is about the version itself, and remains as it is.
     """
 
     def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
@@ -234,6 +245,12 @@ class Gate(Protocol):
         ...
 
     def judge(self, entrance: Entrance, facts: Facts) -> Judgement: ...
+
+
+def on_rollback(gate: Gate) -> Gate | None:
+    """What remains of a gate in a rollback, where the policy does not say otherwise; None where it is waived."""
+    remains = getattr(gate, "on_rollback", None)
+    return cast("Gate | None", remains()) if callable(remains) else gate
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,14 +271,15 @@ class Quorum:
 @dataclass(frozen=True, slots=True)
 class Guard:
     """
-    A gate as a policy places it. `name` is what reports and overrides call it. `override` says whose approval lets a
-    version in against its no; without it nobody's does.
+    A gate as a policy places it. `name` is what reports and overrides call it. `waive_on_rollback` is None where the
+    gate itself says what remains of it in a rollback; True waives it whole, False waives nothing. `override` says whose
+    approval lets a version in against its no; without it nobody's does.
     """
 
     name: str
     gate: Gate
     at: Location
-    waive_on_rollback: bool = False
+    waive_on_rollback: bool | None = None
     override: Quorum | None = None
 
 
@@ -303,24 +321,53 @@ def judge_guard(
     approvers: Iterable[str] | None = None,
 ) -> Verdict:
     """
-    One gate's verdict on one entrance. A fact that is missing never passes. Then, and only against a no: a roll-back
-    waives the gates that the policy says it waives, and an override counts if the policy allows one, it has not
-    expired, and its quorum is reached; `approvers` are those whose word counts for it, None where that is not known.
+    One gate's verdict on one entrance. A fact that is missing never passes. Then, and only against a no: a rollback
+    waives what speaks of the way in or of the moment, unless the policy says otherwise, and what is gone if the gate
+    was passed before; and an override counts if the policy allows one, it has not expired, and its quorum is reached;
+    `approvers` are those whose word counts for it, None where that is not known.
     """
-    gaps = [(key, why) for key in guard.gate.needs(entrance) if (why := facts.why_unknown(key)) is not None]
-    if gaps:
-        judgement = unknown("not known: " + "; ".join(f"{key} ({plain(why)})" for key, why in sorted(gaps, key=str)))
-    else:
-        judgement = guard.gate.judge(entrance, facts)
-    verdict = Verdict(entrance, guard.name, judgement.ruling, judgement.sentence, guard.at)
-    if not verdict.blocks:
-        return verdict
-    if entrance.rollback and guard.waive_on_rollback:
-        note = f"v{entrance.candidate} has held {entrance.slot} before: the policy waives this gate for a roll-back"
-        return _let_in(verdict, Ruling.WAIVED, note)
-    if override is None:
+    judgement = _judgement(guard.gate, entrance, facts)
+    verdict = _verdict(guard, entrance, judgement)
+    if verdict.blocks and entrance.rollback:
+        verdict = _rolled_back(verdict, guard, judgement, facts)
+    if not verdict.blocks or override is None:
         return verdict
     return _overridden(verdict, guard, override, facts, approvers)
+
+
+def _judgement(gate: Gate, entrance: Entrance, facts: Facts) -> Judgement:
+    gaps = [(key, why) for key in gate.needs(entrance) if (why := facts.why_unknown(key)) is not None]
+    if not gaps:
+        return gate.judge(entrance, facts)
+    told = "; ".join(f"{key} ({plain(why)})" for key, why in sorted(gaps, key=str))
+    return unknown(f"not known: {told}", gone=all(key in facts.gone for key, _ in gaps))
+
+
+def _verdict(guard: Guard, entrance: Entrance, judgement: Judgement) -> Verdict:
+    return Verdict(entrance, guard.name, judgement.ruling, judgement.sentence, guard.at)
+
+
+def _rolled_back(verdict: Verdict, guard: Guard, judgement: Judgement, facts: Facts) -> Verdict:
+    """The verdict on a rollback that the whole gate said no to."""
+    if guard.waive_on_rollback is False:
+        return verdict
+    entrance = verdict.entrance
+    before = f"v{entrance.candidate} has been in {entrance.slot} before"
+    if guard.waive_on_rollback:
+        return _let_in(verdict, Ruling.WAIVED, f"{before}, and the policy waives this gate for a rollback")
+    remaining = on_rollback(guard.gate)
+    if remaining is None:
+        return _let_in(verdict, Ruling.WAIVED, f"{before}, and a rollback waives this gate")
+    if remaining != guard.gate:
+        judgement = _judgement(remaining, entrance, facts)
+        if not judgement.ruling.blocks:
+            note = f"{before}, and a rollback waives the rest of this gate: {judgement.sentence}"
+            return _let_in(verdict, Ruling.WAIVED, note)
+        verdict = _verdict(guard, entrance, judgement)
+    if judgement.gone and guard.name in entrance.passed_before:
+        note = f"{before} and passed this gate then; what it asks about has been deleted since"
+        return _let_in(verdict, Ruling.WAIVED, note)
+    return verdict
 
 
 def _overridden(

@@ -99,8 +99,12 @@ def _exposure(model: ModelName, slot: Slot, now: tuple[Guard, ...], then: tuple[
     return Exposure(model, slot, dropped, relaxed, len(then)) if dropped or relaxed else None
 
 
+_WAIVES = (False, None, True)
+"""What a rollback waives, the least first: nothing, what speaks of the way in, all of a gate."""
+
+
 def _is_relaxed(now: Guard, then: Guard) -> bool:
-    waived = then.waive_on_rollback and not now.waive_on_rollback
+    waived = _WAIVES.index(then.waive_on_rollback) > _WAIVES.index(now.waive_on_rollback)
     if then.override is None:
         return waived
     same_group = now.override is not None and now.override.group == then.override.group

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reconciler.core.figures import between, duration, moment
-from reconciler.core.gate import CANDIDATE, NOW, Entrance, FactKey, Facts, Judgement, failed, passed, unknown
+from reconciler.core.gate import CANDIDATE, NOW, Entrance, FactKey, Facts, Gate, Judgement, failed, passed, unknown
 from reconciler.core.names import plain
 
 
@@ -18,6 +18,9 @@ class Age:
 
     def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         return (CANDIDATE, NOW)
+
+    def on_rollback(self) -> Gate | None:
+        return None
 
     def judge(self, entrance: Entrance, facts: Facts) -> Judgement:
         candidate, version = facts[CANDIDATE], f"v{entrance.candidate}"

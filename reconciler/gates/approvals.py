@@ -12,6 +12,7 @@ from reconciler.core.gate import (
     Entrance,
     FactKey,
     Facts,
+    Gate,
     Judgement,
     Quorum,
     failed,
@@ -30,6 +31,9 @@ class Approvals:
 
     def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         return (APPROVALS, CHANGE, MODEL) if self.quorum.group == OWNERS else (APPROVALS, CHANGE)
+
+    def on_rollback(self) -> Gate | None:
+        return None
 
     def judge(self, entrance: Entrance, facts: Facts) -> Judgement:
         change, approvals = facts[CHANGE], facts[APPROVALS]

@@ -16,6 +16,7 @@ from reconciler.core.gate import (
     Entrance,
     FactKey,
     Facts,
+    Gate,
     Judgement,
     ModelFacts,
     Nobody,
@@ -31,6 +32,10 @@ VARIABLES: Mapping[str, FactKey[Any]] = {
     "model": MODEL,
     "change": CHANGE,
 }
+
+
+_TEXT = re.compile(r"""(?s)(\"{3}|'{3}).*?\1|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'""")
+_IDENTIFIER = re.compile(r"(?<![\w.])[A-Za-z_]\w*")
 
 
 def nobody_evaluates(_condition: str, _variables: Mapping[str, object]) -> bool | str:
@@ -66,6 +71,11 @@ class Cel:
         # A word inside a text counts too: to be told more than is used does no harm.
         words = set(re.findall(r"[A-Za-z_][A-Za-z0-9_]*", self.condition))
         return tuple(key for name, key in VARIABLES.items() if name in words)
+
+    def on_rollback(self) -> Gate | None:
+        """Nothing of what compares with the incumbent or is about the change; the rest as it is."""
+        names = set(_IDENTIFIER.findall(_TEXT.sub("", self.condition)))
+        return None if names & {"incumbent", "change"} else self
 
     def judge(self, entrance: Entrance, facts: Facts) -> Judgement:
         condition = plain(self.condition)

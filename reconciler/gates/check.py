@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from reconciler.core.figures import between, duration, moment
@@ -13,6 +13,7 @@ from reconciler.core.gate import (
     Entrance,
     FactKey,
     Facts,
+    Gate,
     Judgement,
     failed,
     passed,
@@ -34,6 +35,10 @@ class CheckGate:
 
     def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         return (CHECKS, NOW)
+
+    def on_rollback(self) -> Gate | None:
+        """That it passed, however long ago."""
+        return replace(self, max_age=None)
 
     def judge(self, entrance: Entrance, facts: Facts) -> Judgement:
         checks, now = facts[CHECKS], facts[NOW]

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from croniter import croniter
 
 from reconciler.core.figures import duration, parsed
-from reconciler.core.gate import NOW, Entrance, FactKey, Facts, Judgement, failed, passed, unknown
+from reconciler.core.gate import NOW, Entrance, FactKey, Facts, Gate, Judgement, failed, passed, unknown
 from reconciler.core.limits import WINDOW_YEARS
 from reconciler.core.names import plain
 
@@ -84,6 +84,9 @@ class Freeze:
 
     def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         return (NOW,)
+
+    def on_rollback(self) -> Gate | None:
+        return None
 
     def judge(self, entrance: Entrance, facts: Facts) -> Judgement:
         now = parsed(facts[NOW])

@@ -27,10 +27,12 @@ class Lineage:
         candidate, version = facts[CANDIDATE], f"v{entrance.candidate}"
         run, why = candidate.run, candidate.why_missing("version", "run")
         if run is None or why:
-            return unknown(f"the run of {version} is not known: {plain(why or 'nothing was read of it')}")
+            gap = candidate.gap("version", "run")
+            told = f"the run of {version} is not known: {plain(why or 'nothing was read of it')}"
+            return unknown(told, gone=gap is not None and gap.gone)
         name = f"the run {plain(run.name or run.run_id, 80)} of {version}"
         if run.deleted:
-            return failed(f"{name} was deleted")
+            return failed(f"{name} was deleted", gone=True)
         if self.finished and not run.status:
             return unknown(f"{name} does not say how it ended")
         if self.finished and run.status != "FINISHED":

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from reconciler.core.evidence import Metric as Measured
@@ -14,6 +14,7 @@ from reconciler.core.gate import (
     Entrance,
     FactKey,
     Facts,
+    Gate,
     Judgement,
     Nobody,
     Ruling,
@@ -58,6 +59,12 @@ class Metric:
     def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         return (CANDIDATE, INCUMBENT) if self.compares else (CANDIDATE,)
 
+    def on_rollback(self) -> Gate | None:
+        """The threshold, without what compares with the incumbent, which is the version to get away from."""
+        if self.compares and self.threshold is None:
+            return None
+        return replace(self, min_absolute_change=None, min_relative_change=None)
+
     def judge(self, entrance: Entrance, facts: Facts) -> Judgement:
         candidate = facts[CANDIDATE]
         incumbent = facts[INCUMBENT] if self.compares else Nobody()
@@ -83,8 +90,11 @@ class Metric:
 
     def _none(self, facts: VersionFacts) -> Judgement:
         where = f" on {plain(self.dataset, 80)}" if self.dataset else ""
-        why = facts.why_missing("version", "metrics", "run", "model") or "it was not logged"
-        return unknown(f"{plain(self.name, 80)} of v{facts.version}{where} is not known: {plain(why)}")
+        gap = facts.gap("version", "metrics", "run", "model")
+        why = plain(gap.why if gap else "it was not logged")
+        return unknown(
+            f"{plain(self.name, 80)} of v{facts.version}{where} is not known: {why}", gone=gap is not None and gap.gone
+        )
 
     def _one(self, facts: VersionFacts, found: list[Measured]) -> Measured | Judgement:
         """The one figure there is of a version."""
@@ -186,8 +196,8 @@ def _together(judgements: Iterable[Judgement]) -> Judgement:
     """One no is a no, and what is not known is no yes; of several of a kind, each is told."""
     told = tuple(judgements)
     for ruling in (Ruling.FAIL, Ruling.UNKNOWN):
-        if found := [j.sentence for j in told if j.ruling is ruling]:
-            return Judgement(ruling, "; ".join(found))
+        if found := [j for j in told if j.ruling is ruling]:
+            return Judgement(ruling, "; ".join(j.sentence for j in found), all(j.gone for j in found))
     return passed("; ".join(j.sentence for j in told))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from reconciler.core.gate import STAGE, Entrance, FactKey, Facts, Judgement, failed, passed
+from reconciler.core.gate import STAGE, Entrance, FactKey, Facts, Gate, Judgement, failed, passed
 from reconciler.core.names import plain
 
 
@@ -19,6 +19,9 @@ class Path:
 
     def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         return (STAGE,)
+
+    def on_rollback(self) -> Gate | None:
+        return None
 
     def judge(self, entrance: Entrance, facts: Facts) -> Judgement:
         stage = facts[STAGE]

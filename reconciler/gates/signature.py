@@ -1,7 +1,7 @@
 """Whether today's callers can go on calling."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from reconciler.core.gate import (
@@ -10,6 +10,7 @@ from reconciler.core.gate import (
     Entrance,
     FactKey,
     Facts,
+    Gate,
     Judgement,
     Nobody,
     failed,
@@ -25,24 +26,33 @@ _MOST = 3
 @dataclass(frozen=True, slots=True)
 class SignatureGate:
     """
-    The candidate's signature stands to the incumbent's as one of these. With no incumbent it is enough to have one.
-    What cannot be compared is let in only where UNKNOWN is listed.
+    The candidate's signature stands to the incumbent's as one of these. With no incumbent it is enough to have one, and
+    so it is where nothing `compares`. What cannot be compared is let in only where UNKNOWN is listed.
     """
 
     allow: frozenset[Compatibility]
+    compares: bool = True
 
     def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
-        return (CANDIDATE, INCUMBENT)
+        return (CANDIDATE, INCUMBENT) if self.compares else (CANDIDATE,)
+
+    def on_rollback(self) -> Gate | None:
+        """
+        That it has one. Callers were served by it before, and a comparison would close the way back after every change
+        that only adds.
+        """
+        return replace(self, compares=False)
 
     def judge(self, entrance: Entrance, facts: Facts) -> Judgement:
-        candidate, incumbent = facts[CANDIDATE], facts[INCUMBENT]
+        candidate, incumbent = facts[CANDIDATE], facts[INCUMBENT] if self.compares else Nobody()
         unseen = [f for f in (candidate, incumbent) if not isinstance(f, Nobody) and f.why_missing("version")]
         for version in unseen:
             why = plain(version.why_missing("version"))
             return unknown(f"the signature of v{version.version} is not known: {why}")
         if isinstance(incumbent, Nobody):
             if candidate.signature is not None:
-                return passed(f"v{candidate.version} has a signature, and there is no incumbent to compare it with")
+                alone = ", and there is no incumbent to compare it with" if self.compares else ""
+                return passed(f"v{candidate.version} has a signature{alone}")
             return self._unknown(f"v{candidate.version} has no signature{_because(candidate.why_missing('signature'))}")
         verdict = judge_signature(candidate.signature, incumbent.signature)
         if verdict.compatibility is Compatibility.UNKNOWN:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reconciler.core.figures import asked_for, between, duration, moment
-from reconciler.core.gate import NOW, Entrance, FactKey, Facts, Judgement, failed, passed, stay, unknown
+from reconciler.core.gate import NOW, Entrance, FactKey, Facts, Gate, Judgement, failed, passed, stay, unknown
 from reconciler.core.names import plain
 
 
@@ -18,6 +18,9 @@ class Soak:
 
     def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         return (stay(self.stage), NOW)
+
+    def on_rollback(self) -> Gate | None:
+        return None
 
     def judge(self, entrance: Entrance, facts: Facts) -> Judgement:
         version, since = f"v{entrance.candidate}", facts[stay(self.stage)].since

@@ -232,6 +232,7 @@ def test_a_run_that_is_not_there(plain: Find) -> None:
 
     assert facts.run is None
     assert facts.why_missing("run").startswith("there is no run 00000")
+    assert {gap.what for gap in facts.missing if gap.gone} == {"run", "metrics"}
 
 
 def test_a_run_that_was_deleted_is_still_read(plain: Find) -> None:
@@ -359,7 +360,15 @@ def test_whatever_fails_fails_alone_and_says_why(seeded: Seeded, path: str, stat
 
     assert {gap.what for gap in facts.missing} == lacking
     assert all(gap.why in WHY[status] for gap in facts.missing)
+    assert not any(gap.gone for gap in facts.missing)
     assert facts.description == "Trained on\nMonday."
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_page_that_a_proxy_does_not_find_is_no_word_of_mlflow_s(seeded: Seeded) -> None:
+    facts = through(seeded, fails("/runs/get", 404))
+
+    assert [(gap.what, gap.gone) for gap in facts.missing] == [("run", False)]
 
 
 @pytest.mark.usefixtures("impatient")

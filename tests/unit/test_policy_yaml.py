@@ -211,7 +211,7 @@ def test_every_kind_of_gate_is_read_somewhere() -> None:
 def test_a_gate_has_its_place_and_who_may_pass_it() -> None:
     [one, two] = guards_of("[{artifact: {}}, {artifact: {}, waive-on-rollback: true, override: {approvals: 2}}]")
 
-    assert (str(one.at), one.waive_on_rollback, one.override) == ("reconciler.yaml:2:36", False, None)
+    assert (str(one.at), one.waive_on_rollback, one.override) == ("reconciler.yaml:2:36", None, None)
     assert (two.waive_on_rollback, two.override) == (True, Quorum(2, "owners"))
 
 
