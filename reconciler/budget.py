@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast
 
-from reconciler.core.gate import Entrance, FactKey, Facts, Gate, Guard, Judgement, Ruling, unknown
+from reconciler.core.gate import Entrance, FactKey, Facts, Gate, Guard, Judgement, Ruling, on_rollback, unknown
 from reconciler.core.limits import GATE_SECONDS, GATES, JUDGING_SECONDS, MODEL_SHARE
 from reconciler.core.names import plain
 from reconciler.errors import Failure, contained
@@ -90,13 +90,18 @@ class _Restrained:
         answer = needs if isinstance(needs, Failure) else self.share.within(lambda: self._answer(entrance, facts))
         return unknown(f"the gate gave no answer: {plain(answer.why)}") if isinstance(answer, Failure) else answer
 
+    def on_rollback(self) -> "Gate | None":
+        """What remains of the gate inside; all of it where that cannot be found out."""
+        rest = self.share.within(lambda: on_rollback(self.gate))
+        return self if isinstance(rest, Failure) else None if rest is None else replace(self, gate=rest)
+
     def _needs(self, entrance: Entrance) -> tuple[FactKey[Any], ...] | Failure:
         return self.share.within(lambda: tuple(self.gate.needs(entrance)))
 
     def _answer(self, entrance: Entrance, facts: Facts) -> Judgement:
         answer = cast("object", self.gate.judge(entrance, facts))
         if isinstance(answer, Judgement) and answer.ruling in _ANSWERS:
-            return Judgement(answer.ruling, str(answer.sentence))
+            return Judgement(answer.ruling, str(answer.sentence), bool(answer.gone))
         raise TypeError(f"pass, fail or unknown was expected, not {type(answer).__name__}")
 
 

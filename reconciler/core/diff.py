@@ -501,8 +501,10 @@ class _Moves:
         The records of what is in a slot already and not yet known to be there by this declaration: what is found at
         adoption, what was moved by hand and is now declared, what an older release put there.
         """
-        for slot, version in self._unknown():
-            self._note(version, slot, self.live.versions[version].stage if not slot.startswith("@") else f"v{version}")
+        unknown = tuple(self._unknown())
+        for slot, version in unknown:
+            self._note(version, slot, f"v{version}" if slot.startswith("@") else self.live.versions[version].stage)
+        for version in sorted({version for _, version in unknown}):
             self._record(version)
         out, self.out = self.out, []
         return out
