@@ -119,10 +119,14 @@ def rules_of(trunk: Trunk, policy: Policy, commit: Commit) -> Rules:
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """The change that declared something: its commits are those of `head` that are not of `base`."""
+    """
+    The change that declared something: its commits are those of `head` that are not of `base`. `last` came to an apply
+    with them: where no request tells what belongs to it, approvals may be on what was pushed along.
+    """
 
     base: Commit | None
     head: Commit | None
+    last: Commit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,7 +398,7 @@ def _cases(
                 yield _Case(entrance, guards, _overrides(manifest, entrance.slot), judging, change, last)
 
 
-EXEMPT = frozenset({Kind.RESTORATION, Kind.FOUND})
+EXEMPT = frozenset({Kind.RESTORATION, Kind.RESUMED, Kind.FOUND})
 """What is not judged: it was, or it was there before there was anything to judge."""
 
 
@@ -417,7 +421,7 @@ def _change(rules: Rules, plan: Plan, place: int) -> _Change:
     known = None if end.merge else trunk.before(place)
     before = trunk.at(place + 1 if known is None else known)
     last = end if end.merge else trunk.at(trunk.end(place))
-    return _Change(before.commit if before else None, last.commit if last else head)
+    return _Change(before.commit if before else None, end.commit, last.commit if last else head)
 
 
 def is_guarded(rules: Rules, live: ModelSnapshot | None, manifest: Manifest | None, slot: Slot) -> bool:
@@ -535,6 +539,9 @@ class _Gathering:
             return "this command does not look for approvals"
         find = self.world.reviews.find
         reviews = contained(lambda: find(change.base, head, model, signers))
+        last = change.last
+        if not isinstance(reviews, Failure) and not reviews.approvals and last is not None and last != head:
+            reviews = contained(lambda: find(change.base, last, model, signers))
         return reviews.why if isinstance(reviews, Failure) else reviews
 
     def _facts(

@@ -186,7 +186,8 @@ def diff(
     # Records of what is there come first: a new description sets MLflow's time of the version, which tells found from
     # moved by hand.
     work = [*moves.records(), *_descriptions(manifest, bound, before), *moves.proposals(owned)]
-    if not work and owned is not None and owned.governs_like(final):
+    behind = owned is not None and past is not None and _broke_off(bound, before, owned, past)
+    if not work and owned is not None and owned.governs_like(final) and not behind:
         return ModelPlan(name)
 
     governed = Reason(Why.GOVERNED, manifest.model.at)
@@ -445,6 +446,16 @@ def _production_blockers(
         "Write `Production: []` if it is to be empty, or name the version that belongs there.",
         moved.at or manifest.model.at,
     )
+
+
+def _broke_off(bound: _Bound, live: ModelSnapshot, owned: Ownership, past: Past) -> bool:
+    """Whether an apply put something where it is and did not get to write down that it was done."""
+    applied = past.place(owned.commit)
+    places = (
+        past.place_of(live.versions[version].provenance.get(slot), live.versions[version])
+        for slot, version, _ in bound.slots()
+    )
+    return applied is not None and any(place is not None and place < applied for place in places)
 
 
 def _identity_blockers(bound: _Bound, live: ModelSnapshot, past: Past | None) -> Iterator[Blocker]:

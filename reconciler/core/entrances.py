@@ -111,6 +111,8 @@ def _entrance(live: ModelSnapshot, slot: Slot, version: Version, past: Past | No
                 incumbent=max((v for v in occupants(live, slot) if v != version), default=None),
                 unproven=_unproven(record),
             )
+        if _broke_off(live, slot, known):
+            return replace(entrance, kind=Kind.RESUMED, incumbent=incumbent(live, slot, version, past))
     entrance = replace(entrance, incumbent=incumbent(live, slot, version, past))
     if _has_held_and_left(live, slot, known, past):
         passed = frozenset(record.passed if record else ())
@@ -134,6 +136,21 @@ def _was_applied(live: ModelSnapshot, slot: Slot, version: VersionSnapshot, past
     if run is not None and applied is not None:
         return applied <= run.start
     return _made(live, slot, version, version.provenance.get(slot))
+
+
+def _broke_off(live: ModelSnapshot, slot: Slot, version: VersionSnapshot) -> bool:
+    """
+    Whether the apply that recorded the entrance let it in and broke off before the move. A signed record says so; one
+    that is not signed is borne out if the same apply put the version into another slot, where it is.
+    """
+    record = version.provenance[slot]
+    return record.proven or any(
+        other.slot != slot
+        and (other.commit, other.plan, other.applied_at) == (record.commit, record.plan, record.applied_at)
+        and version.version in occupants(live, other.slot)
+        for other in version.provenance.values()
+        if other.slot not in {Stage.NONE.value, Stage.ARCHIVED.value}
+    )
 
 
 def _has_held_and_left(live: ModelSnapshot, slot: Slot, version: VersionSnapshot, past: Past) -> bool:

@@ -13,11 +13,15 @@ T = TypeVar("T")
 
 
 class Kind(StrEnum):
-    """How a version comes into a slot; `core/entrances.py` says which it is."""
+    """
+    How a version comes into a slot; `core/entrances.py` says which it is. RESUMED: an apply that broke off had let it
+    in.
+    """
 
     NEW = "new"
     ROLLBACK = "rollback"
     RESTORATION = "restoration"
+    RESUMED = "resumed"
     FOUND = "found"
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from reconciler.core.desired import Manifest, Pin
 from reconciler.core.moments import moment, moment_of
 from reconciler.core.names import Commit, RepositoryId, Slot, Stage, Version, alias_slot
-from reconciler.core.snapshot import ModelSnapshot, Placement, VersionSnapshot
+from reconciler.core.snapshot import ModelSnapshot, Ownership, Placement, VersionSnapshot
 
 CLOCKS_DIFFER_BY_LESS_THAN = timedelta(minutes=5)
 """
@@ -114,7 +114,30 @@ class Past:
         """Whether a record that counts says that this very declaration put the version there."""
         run, known = self.run(live, slot, version), live.versions[version]
         place = self.place_of(known.provenance.get(slot), known)
-        return run is not None and place is not None and place <= run.start
+        if run is None or place is None:
+            return False
+        return place <= run.start or self._never_left(live, slot, known, place)
+
+    def _never_left(self, live: ModelSnapshot, slot: Slot, version: VersionSnapshot, place: int) -> bool:
+        """
+        Whether the version was given up in git for something that never came in, and declared again: it is where our
+        record says, no later one names another version, the last applied commit declares it, and for a stage MLflow's
+        own time says that nobody moved it since.
+        """
+        applied = self.place(live.owner.commit) if isinstance(live.owner, Ownership) else None
+        epoch = None if applied is None else self.epoch_at(applied)
+        then = declared_versions(epoch.manifest if epoch else None, slot, live)
+        now = declared_versions(self.epochs[0].manifest, slot, live)
+        if version.version not in then or (max(now) == version.version and max(then) != version.version):
+            return False
+        others = (self.place_of(v.provenance.get(slot), v) for v in live.versions.values() if v is not version)
+        if any(other is not None and other < place for other in others):
+            return False
+        if slot.startswith("@"):
+            return any(alias_slot(alias) == slot and v == version.version for alias, v in live.aliases.items())
+        placed, moved = moment(version.provenance[slot].applied_at), moment_of(version.updated_at)
+        unmoved = placed is not None and moved is not None and moved <= placed + CLOCKS_DIFFER_BY_LESS_THAN
+        return version.stage == slot and unmoved
 
     def recorded(self, live: ModelSnapshot, slot: Slot, version: Version) -> bool:
         """The same, by a record that needs not be written anew: signed, where the policy names signers now."""

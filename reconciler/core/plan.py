@@ -165,13 +165,14 @@ class Plan:
     @property
     def summary(self) -> Summary:
         effects = [effect for model in self.models if not model.blocked for effect in effects_of(model)]
+        back = [effect for effect in effects if effect.verb is Verb.ROLL_BACK]
         versions = [effect for effect in effects if not isinstance(effect.change, SetAlias | DeleteAlias)]
         count = {verb: sum(effect.verb is verb for effect in versions) for verb in Verb}
         named = (Verb.PROMOTE, Verb.ARCHIVE, Verb.ROLL_BACK)
         return Summary(
             promote=count[Verb.PROMOTE],
             archive=count[Verb.ARCHIVE],
-            roll_back=count[Verb.ROLL_BACK],
+            roll_back=len({(e.model, e.after if e.subject.startswith("@") else e.subject) for e in back}),
             aliases=len(effects) - len(versions),
             other=len(versions) - sum(count[verb] for verb in named),
             unchanged=self.governed - sum(model.model in self._governed_names() for model in self.models),

@@ -68,7 +68,17 @@ def model_weight(model: ModelPlan) -> Weight:
 
 
 _ENTERING = frozenset(
-    {Verb.PROMOTE, Verb.ROLL_BACK, Verb.DEMOTE, Verb.SET_ALIAS, Verb.MOVE_ALIAS, Verb.DELETE_ALIAS, Verb.ADOPT}
+    {
+        Verb.PROMOTE,
+        Verb.ROLL_BACK,
+        Verb.RESTORE,
+        Verb.ADMIT,
+        Verb.DEMOTE,
+        Verb.SET_ALIAS,
+        Verb.MOVE_ALIAS,
+        Verb.DELETE_ALIAS,
+        Verb.ADOPT,
+    }
 )
 
 

@@ -75,7 +75,7 @@ def _of_plan(review: Review) -> Iterator[Annotation]:
     for exhibit in review.evidence.exhibits if review.evidence is not None else ():
         yield from _signature(exhibit, effects)
     for effect in effects:
-        if effect.verb in {Verb.PROMOTE, Verb.ROLL_BACK} and effect.after == Stage.PRODUCTION:
+        if effect.verb in {Verb.PROMOTE, Verb.ROLL_BACK, Verb.RESTORE, Verb.ADMIT} and effect.after == Stage.PRODUCTION:
             yield Annotation(Level.NOTICE, "Production", words.sentence(effect), effect.because.at)
 
 

@@ -615,7 +615,7 @@ def _resource(effect: Effect) -> tuple[str, str, dict[str, Any]]:
             return "mlflow_registered_model_governance", f"model[{model}].governed", {}
         case Verb.ADOPT | Verb.RELEASE:
             return "mlflow_registered_model_owner", f"model[{model}].owner", {}
-        case Verb.SET_ALIAS | Verb.MOVE_ALIAS | Verb.DELETE_ALIAS:
+        case _ if subject.startswith("@"):
             return "mlflow_registered_model_alias", f"model[{model}].alias[{subject[1:]}]", {"alias": subject[1:]}
         case Verb.TAG:
             return "mlflow_registered_model_tag", f"model[{model}].tag[{subject}]", {"key": subject}

@@ -209,6 +209,9 @@ SIGN = {
     Verb.CREATE: "+",
     Verb.PROMOTE: "↑",
     Verb.ROLL_BACK: "↺",
+    Verb.RESTORE: "↺",
+    Verb.ADMIT: "!",
+    Verb.FIND: "·",
     Verb.DEMOTE: "↓",
     Verb.ARCHIVE: "↓",
     Verb.UNSTAGE: "↓",
@@ -241,7 +244,7 @@ def _change_row(review: Review, effect: Effect, model: ModelPlan) -> str:
     drift = " (pending already, without this change)" if review.origin(effect) is Origin.DRIFT else ""
     overridden = any(verdict.ruling is Ruling.OVERRIDDEN for verdict in model.verdicts)
     mark = " **refused by a gate**" if model.blocked else " **let in by an override**" if overridden else ""
-    important = effect.verb in {Verb.PROMOTE, Verb.ROLL_BACK, Verb.ADOPT, Verb.RELEASE}
+    important = effect.verb in {Verb.PROMOTE, Verb.ROLL_BACK, Verb.RESTORE, Verb.ADMIT, Verb.ADOPT, Verb.RELEASE}
     verb = f"**{effect.verb}**" if important else str(effect.verb)
     return (
         f"| {SIGN[effect.verb]} | {cell(effect.model)} | {verb}{subject} | {cell(words.what_moves(effect))} "

@@ -168,7 +168,9 @@ def test_a_new_owner_that_looks_like_somebody_is_told() -> None:
 
     review = reviewed((owned,), LIVE, rules=Rules(names=known))
 
-    assert "The new owner @асе looks like @ace: its letter `а` is U+0430 CYRILLIC SMALL LETTER A." in review.notes
+    assert "The new owner @асе looks like @ace: its letter `а` is U+0430 CYRILLIC SMALL LETTER A." in [
+        note.text for note in review.notes
+    ]
 
 
 @pytest.mark.parametrize("name", REAL_NAMES)

@@ -118,7 +118,7 @@ OF_THE_WAY_IN = [
 
 @pytest.mark.parametrize("gate", OF_THE_WAY_IN, ids=lambda gate: type(gate).__name__)
 def test_what_a_gate_says_of_the_way_in_or_of_the_moment_is_waived(gate: Gate) -> None:
-    forth = verdict(gate, entrance=replace(BACK, rollback=False))
+    forth = verdict(gate, entrance=replace(BACK, kind=Kind.NEW))
     back = verdict(gate)
 
     assert forth.blocks
@@ -189,7 +189,7 @@ def test_what_is_gone_is_waived_if_the_record_says_that_its_gate_was_passed(gate
     assert judge_guard(Guard("gate", gate, SOMEWHERE), BACK, facts).blocks
     assert judge_guard(Guard("other", gate, SOMEWHERE), PASSED, facts).blocks
     assert judge_guard(Guard("gate", gate, SOMEWHERE, False), PASSED, facts).blocks
-    assert judge_guard(Guard("gate", gate, SOMEWHERE), replace(PASSED, rollback=False), facts).blocks
+    assert judge_guard(Guard("gate", gate, SOMEWHERE), replace(PASSED, kind=Kind.NEW), facts).blocks
 
 
 @pytest.mark.parametrize("gate", ON_A_RUN, ids=range(4))
@@ -243,7 +243,7 @@ def test_the_readmes_own_policy_lets_the_readmes_own_rollback_pass(slot: str) ->
 
     assert [v.gate for v in verdicts] == ["path", "soak", "metric", "signature", "approvals"]
     assert {v.ruling for v in verdicts} == {Ruling.WAIVED}
-    assert all(judge_guard(guard, replace(back, rollback=False), Facts(KNOWN)).blocks for guard in guards)
+    assert all(judge_guard(guard, replace(back, kind=Kind.NEW), Facts(KNOWN)).blocks for guard in guards)
 
 
 @pytest.mark.parametrize("text", [README_POLICY, TOP.joinpath("examples/policy/reconciler.yaml").read_text("utf-8")])

@@ -160,7 +160,7 @@ class Runs:
         """The run is gone for good, and its figures with it; the version and its files are there."""
         key = ModelName(model), Version(number)
         why = "the run was deleted"
-        gaps = (Missing("run", why), Missing("metrics", why))
+        gaps = (Missing("run", why, gone=True), Missing("metrics", why, gone=True))
         self.facts[key] = replace(self.facts[key], run=None, metrics=(), missing=gaps)
 
 
