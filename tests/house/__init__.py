@@ -143,7 +143,7 @@ class House:
     forge: Forge = field(default_factory=Forge)
     runs: Runs = field(default_factory=Runs)
     files: Files = field(default_factory=Files)
-    lock: Lock | None = None
+    lock: FakeLock | None = None
     address: str = "acme.example/models"
     key: str = "job"
     signers: str = ""
