@@ -18,7 +18,7 @@ def test_a_new_key_is_listed_and_the_old_one_retired_and_a_rollback_rests_on_its
 
     house.clock.later(days=1)
     house.rotate("second", retired=f"{house.clock.at:%Y%m%d}")
-    house.merge(policy=GATES + "\n")
+    house.merge(policy=GATES + "\n", approved_by=[GRACE])
     assert house.apply().exit_code == ExitCode.OK
     house.revert(request)
     done = house.apply()
@@ -34,13 +34,13 @@ def test_a_rotation_that_is_taken_back(signing_house: House, slot: str) -> None:
     at_work(house, slot)
     first = house.key
     house.rotate("second")
-    house.merge(policy=GATES + "\n")
+    house.merge(policy=GATES + "\n", approved_by=[GRACE])
     assert house.apply().exit_code == ExitCode.OK
     request = house.merge(pins({slot: 5}), approved_by=[GRACE])
     assert house.apply().exit_code == ExitCode.OK
 
     house.rotate(first)
-    house.merge(policy=GATES)
+    house.merge(policy=GATES, approved_by=[GRACE])
     assert house.apply().exit_code == ExitCode.OK
     house.revert(request)
     done = house.apply()
@@ -59,7 +59,7 @@ def test_signers_are_named_for_the_first_time(plain_house: House, slot: str) -> 
 
     house.signed = True
     house.list_signer(job_line(key_of(house.key)))
-    house.merge(policy=GATES + "\n")
+    house.merge(policy=GATES + "\n", approved_by=[GRACE])
     named = house.apply()
     assert house.apply(Trigger.SCHEDULE).exit_code == ExitCode.OK
     house.revert(request)
@@ -78,7 +78,7 @@ def test_signers_are_given_up(signing_house: House, slot: str) -> None:
     assert house.apply().exit_code == ExitCode.OK
 
     house.signed, house.signers = False, person_line(GRACE)
-    house.merge(policy=GATES + "\n")
+    house.merge(policy=GATES + "\n", approved_by=[GRACE])
     assert house.apply().exit_code == ExitCode.OK
     house.revert(request)
     done = house.apply()
@@ -91,7 +91,7 @@ def test_a_change_of_the_signers_leaves_what_is_in_as_it_is(signing_house: House
     house = signing_house
     at_work(house)
     house.rotate("second", retired=f"{house.clock.at:%Y%m%d}")
-    house.merge(policy=GATES + "\n")
+    house.merge(policy=GATES + "\n", approved_by=[GRACE])
 
     done = house.apply()
 
