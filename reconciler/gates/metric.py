@@ -92,8 +92,10 @@ class Metric:
         where = f" on {plain(self.dataset, 80)}" if self.dataset else ""
         gap = facts.gap("version", "metrics", "run", "model")
         why = plain(gap.why if gap else "it was not logged")
+        name = plain(self.name, 80)
         return unknown(
-            f"{plain(self.name, 80)} of v{facts.version}{where} is not known: {why}", gone=gap is not None and gap.gone
+            f"{name} of v{facts.version}{where} is not known: {why}; whoever trains it can log it for this version",
+            gone=gap is not None and gap.gone,
         )
 
     def _one(self, facts: VersionFacts, found: list[Measured]) -> Measured | Judgement:
