@@ -415,7 +415,7 @@ def plan(
     try:
         for path in (out, *(path for _, path in reports)):
             console.refuse_unwritable(path)
-        world = _world(settings, LockKind.NONE, forge, base=base, ref=ref)
+        world = _world(settings, LockKind.NONE, forge, base=base, ref=ref, policy_ref=settings["policy_ref"])
         publication = _publication(forge, world, reports)
         declaration = declare(world, ref, now=world.clock.now())
         console.show_problems(declaration.warnings, err=True)
@@ -431,9 +431,16 @@ def plan(
         if out is not None:
             console.write_file(out, rendered(review, "json", publication.key or ""))
         _show_notes(review, () if ref is not None else declaration.dirty)
-        publication.review(review, out)
     except BaseException as error:
         # Whatever ended it: an older plan must not go on standing as if it were of this commit.
+        publication.no_plan(error)
+        raise
+    try:
+        publication.review(review, out)
+    except ReconcilerError:
+        # There is a plan, and the forge does not take it: it takes no other word either.
+        raise
+    except BaseException as error:
         publication.no_plan(error)
         raise
     if review.plan.blocked:

@@ -38,7 +38,7 @@ from reconciler.events import (
     Receipt,
     Report,
 )
-from reconciler.judging import EXEMPT, NO_RULES, Rules, is_guarded
+from reconciler.judging import NO_RULES, Rules, is_guarded
 from reconciler.planning import (
     Declaration,
     applied_before,
@@ -429,6 +429,9 @@ class _Run:
         applied = owner.commit if owner and not chosen else None
         if applied is not None and (fault := rewinds(self.world, self.commit, applied)):
             return Outcome(name, OutcomeStatus.STALE, message=f"{short(applied)} was applied to it. {fault}")
+        if not chosen and live is not None and (newer := self._in_progress(live)):
+            why = f"{short(newer)}, which is newer, is being applied to it, or that broke off."
+            return Outcome(name, OutcomeStatus.STALE, message=why)
         now = self._diff(name, live)
         if digest_of([now]) == digest_of([planned]):
             return now
@@ -445,6 +448,14 @@ class _Run:
             return Outcome(name, OutcomeStatus.FAILED, message=str(error))
         self.report(Noticed(f"{name} moved since the plan was made; it was planned anew."))
         return now
+
+    def _in_progress(self, live: ModelSnapshot) -> Commit | None:
+        """A newer commit that a version's record names: these are written first, the ownership record last."""
+        trunk = self.request.rules.trunk
+        named = _commits_in(live, self.desired.revision.repository) - {self.commit}
+        unknown = sorted(commit for commit in named if trunk is None or commit not in trunk.places)
+        relation = self.world.source.relation
+        return next((c for c in unknown if relation(c, self.commit) is Relation.DESCENDANT), None)
 
     def _make_calls(self, model: ModelPlan) -> _Tried:
         if why := self._halted():
@@ -549,8 +560,7 @@ class _Run:
         self, goal: DesiredState, name: ModelName, live: ModelSnapshot | None, made: Iterable[Change]
     ) -> ModelPlan:
         """What the read-back still lacks, our records included: the provenance written, the commit in the ownership."""
-        past = self.pasts.get(name) if goal is self.desired else None
-        rest = diff(goal.models.get(name), live, goal.revision, name=name, adopt=self.plan.options.adopt, past=past)
+        rest = diff(goal.models.get(name), live, goal.revision, name=name, adopt=self.plan.options.adopt)
         if rest.blocked or rest.changes or live is None:
             return rest
         lacking = tuple(Proposal(c, Reason(Why.GOVERNED)) for c in _lacking_records(live, made, goal.revision.commit))
@@ -561,11 +571,9 @@ class _Run:
         What a repair would let into a guarded slot without any gate having been asked: neither before this apply, nor,
         by the record of it, before that of the newer commit.
         """
-        verdicts = (v for m in self.plan.models if m.model == rest.model for v in m.verdicts)
-        let_in = {(v.entrance.candidate, v.entrance.slot) for v in verdicts}
+        planned = (e for m in self.plan.models if m.model == rest.model for e in m.entrances)
+        let_in = {(entrance.candidate, entrance.slot) for entrance in planned}
         for entrance in self._judged(rest, live, goal):
-            if entrance.kind in EXEMPT and goal is self.desired:
-                continue
             version = live.versions[entrance.candidate] if live else None
             record = version.provenance.get(entrance.slot) if version else None
             by_the_newer = goal is not self.desired and record is not None and record.commit == goal.revision.commit

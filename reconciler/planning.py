@@ -98,11 +98,16 @@ def make_review(
     plan = judge(world, bare, snapshot, desired, rules)
     if fault := rewind_fault(world, plan.revision.commit, applied_before(plan)):
         notes.append(Note(f"An apply would be refused: {fault}", Weight.REFUSAL))
+    pending = (
+        None
+        if base is None or before is None
+        else _pending(base, before, snapshot, options, _pasts_of(before, rules, pasts))
+    )
     return Review(
         plan=plan,
         registry=world.registry.uri,
         evidence=gather(world, pairings(plan, snapshot, scope), snapshot) if scope is not Scope.NONE else None,
-        base=None if base is None or before is None else _pending(base, before, snapshot, options),
+        base=None if base is None or before is None else pending,
         notes=(
             *(Note(text, Weight.POLICY) for text in unasked(plan, snapshot, desired, rules)),
             *notes,
@@ -216,15 +221,27 @@ def _before(world: World, base: str, ref: str | None, notes: list[Note]) -> Desi
         return None
 
 
-def _pending(base: str, before: DesiredState, snapshot: RegistrySnapshot, options: PlanOptions) -> Base:
+def _pending(
+    base: str,
+    before: DesiredState,
+    snapshot: RegistrySnapshot,
+    options: PlanOptions,
+    pasts: Mapping[ModelName, Past],
+) -> Base:
     """What would be done without the change under review, within the same targets, whatever the safeties say to it."""
     targets = options.targets
     chosen = {name: m for name, m in before.models.items() if not targets or name in targets}
-    plan = build_plan(
-        replace(before, models=chosen), snapshot, replace(options, targets=(), force=True, allow_empty=True)
-    )
+    wide = replace(options, targets=(), force=True, allow_empty=True)
+    plan = build_plan(replace(before, models=chosen), snapshot, wide, pasts)
     kept = tuple(model for model in plan.models if not targets or model.model in targets)
     return base_of(base, replace(plan, models=kept))
+
+
+def _pasts_of(before: DesiredState, rules: Rules, pasts: Mapping[ModelName, Past]) -> Mapping[ModelName, Past]:
+    """What history says as of the commit before a change."""
+    ahead = rules.trunk is not None and rules.trunk.ahead
+    commit = before.revision.commit
+    return {n: replace(p, epochs=p.epochs[1:], revision=commit) if ahead else p for n, p in pasts.items()}
 
 
 LAST_VERSIONS = 8

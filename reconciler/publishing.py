@@ -80,16 +80,16 @@ class Publication:
         if self.forge is None:
             return
         plan = review.plan
-        self._comment(markdown(review, key, self.forge.comment_limit))
-        self.forge.tell(
-            {
-                "changes": _told(bool(plan.changes)),
-                "blocked": _told(plan.blocked),
-                "digest": plan.digest,
-                "plan-path": str(saved or ""),
-            },
-            markdown(review, key, SUMMARY_LENGTH),
-        )
+        values = {
+            "changes": _told(bool(plan.changes)),
+            "blocked": _told(plan.blocked),
+            "digest": plan.digest,
+            "plan-path": str(saved or ""),
+        }
+        try:
+            self._comment(markdown(review, key, self.forge.comment_limit))
+        finally:
+            self.forge.tell(values, markdown(review, key, SUMMARY_LENGTH))
 
     def no_plan(self, error: BaseException) -> None:
         """

@@ -111,7 +111,7 @@ class VersionSnapshot:
     created_at: int = 0
     provenance: Provenance = field(default_factory=dict[Slot, Placement])
     updated_at: int = field(default=0, compare=False)
-    source: str = ""
+    source: str = field(default="", compare=False)
 
     @property
     def identity(self) -> Identity:

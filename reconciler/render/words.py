@@ -241,7 +241,7 @@ def drift_sentence(effect: Effect) -> str:
     """What is there, and what should be by the commit applied last: `v4 is in None, and should be in Production`."""
     found, applied = effect.before, effect.after
     match effect.verb:
-        case Verb.SET_ALIAS | Verb.MOVE_ALIAS | Verb.DELETE_ALIAS:
+        case _ if effect.subject.startswith("@"):
             should = f"should name {applied}" if applied else "should not be there"
             return f"{clean(effect.subject)} names {found or 'nothing'}, and {should}"
         case Verb.TAG:

@@ -78,8 +78,14 @@ def test_a_lock_that_is_taken_marked_and_released_leaves_a_record_of_it(path: Pa
         "format": 1,
         "holder": {"who": "alice@box pid 1", "since": "2026-01-01T12:00:00Z", "run": "job 7"},
         "applied": {},
+        "heads": {},
     }
-    assert json.loads(sidecar.read_text()) == {"format": 1, "holder": None, "applied": {"models": FIRST}}
+    assert json.loads(sidecar.read_text()) == {
+        "format": 1,
+        "holder": None,
+        "applied": {"models": FIRST},
+        "heads": {"models": [FIRST]},
+    }
     assert sorted(file.name for file in path.parent.iterdir()) == ["mlflow.db.lock", "mlflow.db.lock.json"]
 
 

@@ -423,7 +423,7 @@ def test_a_roll_back_is_waived_what_the_policy_waives_for_it(
     applied = reconciler("apply", "--yes")
 
     assert rulings(planned) == {("Production", "path"): "waived"}
-    assert "held Production before" in json.loads(planned.out)["verdicts"][0]["note"]
+    assert "has been in Production before" in json.loads(planned.out)["verdicts"][0]["note"]
     assert (planned.code, applied.code) == (0, 0)
     assert registry.production(model) == [1]
 

@@ -32,7 +32,7 @@ def test_a_commit_promotes_and_its_revert_rolls_back_while_consumers_always_find
     assert (applied.code, settled.code) == (0, 0)
     assert "No changes" in settled.out
     assert "roll back" in going_back.out
-    assert "1 to roll back" in going_back.out.splitlines()[-1]
+    assert "2 to roll back" in going_back.out.splitlines()[-1]
     assert reverted.code == 0
     assert registry.stages(model) == {3: "Production", 4: "Staging"}
     assert registry.aliases(model) == {"champion": 3}

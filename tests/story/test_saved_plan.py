@@ -118,7 +118,7 @@ def test_an_older_commit_is_refused_after_a_newer_one(
 
     refused = reconciler("apply", "--yes", "--ref", "HEAD~1")
     still = registry.stages(model)
-    allowed = reconciler("apply", "--yes", "--ref", "HEAD~1", "--allow-rewind")
+    allowed = reconciler("apply", "--yes", "--ref", "HEAD~1", "--allow-rewind", "HEAD~1")
 
     assert refused.code == 4
     assert "git revert" in refused.err

@@ -92,5 +92,5 @@ def test_a_reader_that_has_seen_enough_is_not_answered_with_a_traceback(
     complaints = validate.stderr.read() if validate.stderr else ""
     validate.communicate(timeout=PATIENCE)
 
-    assert head.stdout.startswith("manifests/models.yaml:3:1: ")
+    assert head.stdout.startswith("manifests/models.yaml")
     assert complaints == ""

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from reconciler.core.desired import Manifest
 from reconciler.core.evidence import Metric, VersionFacts
 from reconciler.core.gate import (
     CANDIDATE,
@@ -37,7 +36,6 @@ from reconciler.judging import Rules
 from reconciler.pipeline import ApplyRequest, apply
 from reconciler.planning import declare, judge_version, make_plan, make_review
 from reconciler.ports import UNREACHABLE, Asked, Reviews, World
-from reconciler.trust import Trunk
 from tests.build import CHURN, FIRST, OURS, SECOND, THIRD, A, N, P, S, have, owns, want, with_version
 from tests.world import Stage, stage
 
@@ -103,13 +101,6 @@ class Said:
         if isinstance(self.reviews, str):
             raise ReconcilerError(self.reviews)
         return self.reviews
-
-
-def on_the_line(world: World, by: Rules) -> Rules:
-    """The rules, with what trusted history says."""
-    revision = declare(world, "HEAD").desired.revision
-    assert revision.commit is not None
-    return replace(by, trunk=Trunk(world, lambda _: None, revision, revision.commit, ahead=False))
 
 
 def plan_of(world: World, by: Rules) -> Plan:
@@ -329,22 +320,6 @@ def test_what_is_not_there_cannot_be_asked_about(model: str, version: int | None
 
     with pytest.raises(ReconcilerError):
         judge_version(place.world, declare(place.world, "HEAD").desired, ModelName(model), wanted, rules())
-
-
-def rolled_back(first: Manifest) -> Plan:
-    """`@champion` goes back to v1, whose record says that the first commit put it there."""
-    live = have({1: P, 2: S}, {"champion": 2}, owner=owns("champion"), placed={1: ["@champion"]})
-    commits = {FIRST: (first,), SECOND: (want({}, {"champion": 2}),), THIRD: (want({}, {"champion": 1}),)}
-    world = stage(commits, live).world
-    return plan_of(world, on_the_line(world, rules(guard(NO, waive_on_rollback=True), slot="@champion")))
-
-
-def test_what_an_alias_named_before_is_a_roll_back() -> None:
-    assert rulings(rolled_back(want({}, {"champion": 1}))) == [("@champion", "gate", Ruling.WAIVED)]
-
-
-def test_a_record_that_no_commit_bears_out_waives_nothing() -> None:
-    assert rulings(rolled_back(want({}, {"champion": 2}))) == [("@champion", "gate", Ruling.FAIL)]
 
 
 def described(*, moved_at: int) -> Stage:

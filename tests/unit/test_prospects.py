@@ -105,23 +105,6 @@ def test_what_can_be_passed_is_passed_over(read: Policy) -> None:
 OWNED = "model: churn\nstages: {Production: 4}\n"
 
 
-@pytest.mark.parametrize(
-    ("manifest", "text"),
-    [
-        (OWNED, "nobody can"),
-        (OWNED + "owners: ['@acme/risk-ml']\n", "nobody can; @acme/risk-ml is no group of the policy"),
-        (OWNED + "owners: [ada@acme.example]\n", "only 1 of them can"),
-    ],
-)
-def test_an_approval_that_nobody_can_give_is_said(manifest: str, text: str) -> None:
-    models, _ = resolve(parse([SourceFile("manifests/churn.yaml", manifest.encode())])[0])
-
-    found = doubts_of(models, rules("approvals: {count: 2}"))
-
-    assert [(p.code, p.severity) for p in found] == [("nobody-can-approve", Severity.WARNING)]
-    assert text in found[0].message
-
-
 def test_a_group_that_the_policy_lists_can_approve() -> None:
     read = policy(
         "groups: {acme/risk-ml: ['@ada', '@grace']}\nslots:\n- slot: '*'\n  gates:\n  - approvals: {count: 2}\n"
@@ -152,4 +135,4 @@ def test_validate_says_so_and_is_content(tmp_path: Path, monkeypatch: pytest.Mon
     _, _, problems = check_files([Path("manifests")])
 
     assert {problem.severity for problem in problems} == {Severity.WARNING}
-    assert {problem.code for problem in problems} == CODES
+    assert {problem.code for problem in problems} == CODES | {"nobody-can-approve"}
