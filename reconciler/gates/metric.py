@@ -94,7 +94,7 @@ class Metric:
         why = plain(gap.why if gap else "it was not logged")
         name = plain(self.name, 80)
         return unknown(
-            f"{name} of v{facts.version}{where} is not known: {why}; whoever trains it can log it for this version",
+            f"{name} of v{facts.version}{where} is not known: {why}",
             gone=gap is not None and gap.gone,
         )
 
