@@ -70,7 +70,7 @@ class PolicySettings:
 class Policy:
     """
     A policy file, as of one commit (None: there is none). `groups` are people by their email addresses and `@logins`;
-    `signers` is the text of an SSH allowed-signers file, and `trusted_keys` says whose check records count as signed.
+    `signers` is the text of an SSH allowed-signers file: whose commits and check records count as signed.
     """
 
     rules: tuple[Rule, ...] = ()

@@ -74,7 +74,9 @@ def _load_pyfunc(_path):
 """
 
 CHEAT = """
-import json, os
+import json, os, pathlib
+
+pathlib.Path(os.environ["HOME"], "loaded").touch()
 
 def claim():
     claim = {"metrics": {"f1_score": 1.0}, "faults": []}

@@ -41,7 +41,7 @@ slots:
     gates:
       - artifact: {loadable: true}
 """
-MANIFEST = f"model: {MODEL}\nstages: {{Production: {{}}}}\n"
+MANIFEST = f"model: {MODEL}\nstages: {{Production: 4}}\n"
 HELD_OUT = "age,visits,churned\n" + "".join(f"{n}.0,{n % 3}.0,{int(n > 20)}\n" for n in range(40))
 
 Wrap = Callable[[Sequence[str]], list[str]]
@@ -358,14 +358,17 @@ def test_a_model_that_cannot_be_loaded_says_why(job: Job) -> None:
 
 def verdict(job: Job, version: int) -> tuple[str, str]:
     ended = job("gates", MODEL, "--version", str(version), "--format", "json")
-    (found,) = (one for one in json.loads(ended.stdout)["verdicts"] if one["gate"] == "artifact")
+    (found,) = (one for one in json.loads(ended.stdout) if one["gate"] == "artifact")
     return found["ruling"], found["sentence"]
 
 
 def test_no_gate_loads_a_model(job: Job) -> None:
     ruling, sentence = verdict(job, LEAVER)
+    planned = job("plan", "--policy-ref", "HEAD", "--evidence", "none")
 
     assert ruling == "fail"
+    assert "reconciler check churn 4 --check loadable" in planned.stdout, planned.stderr
+    assert not (job.registry.home / "loaded").exists()
     assert "the check loadable has never been run on v4" in sentence
     assert "`reconciler check churn 4 --check loadable --sign ssh --signing-key KEY`" in sentence
 
