@@ -407,7 +407,7 @@ def test_an_override_that_is_over_fails_validation_and_lets_nothing_in(
     assert "expired-override" in planned.err
 
 
-def test_a_roll_back_is_waived_what_the_policy_waives_for_it(
+def test_a_rollback_passes_what_speaks_of_the_way_in(
     repository: Repository, registry: Registry, reconciler: Reconciler, model: str
 ) -> None:
     registry.register(model, versions=2)
@@ -415,7 +415,7 @@ def test_a_roll_back_is_waived_what_the_policy_waives_for_it(
     assert reconciler("apply", "--yes").code == 0
     repository.merge(manifest(model, production=2))
     assert reconciler("apply", "--yes").code == 0
-    lay_down(repository, FROM_STAGING + "        waive-on-rollback: true\n")
+    lay_down(repository, FROM_STAGING)
     repository.propose(manifest(model, production=1))
 
     planned = plan(reconciler)
