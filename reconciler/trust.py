@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from reconciler.core.desired import Manifest, Revision, resolve
 from reconciler.core.entrances import occupants
-from reconciler.core.names import ACTIVE_STAGES, Commit, ModelName, Slot, Version, alias_slot, registry_name
+from reconciler.core.names import ACTIVE_STAGES, Commit, ModelName, Slot, Version, alias_slot, names_of
 from reconciler.core.past import FOREVER, Epoch, Past, declared_versions
 from reconciler.core.policy import RECORDS, Policy, listed_for
 from reconciler.core.snapshot import ModelSnapshot, Ownership, Placement, RegistrySnapshot, signed_bytes
@@ -298,9 +298,7 @@ class Trunk:
 
     def _registry_names(self) -> tuple[str, ...]:
         """What the registry in hand is called: by its address, or by all that the policy says lead to it."""
-        name = registry_name(self.world.registry.uri)
-        listed = tuple(map(registry_name, self.standing.settings.registry_names))
-        return listed if name in listed else (name,)
+        return names_of(self.world.registry.uri, self.standing.settings.registry_names)
 
     @property
     def standing(self) -> Policy:

@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from reconciler.core.names import Commit
+from reconciler.core.names import Commit, names_of
 from reconciler.errors import Location, ManifestError, Problem, ReconcilerError, Severity
 from reconciler.ports import Clock, Forge, ManifestParser, SourceFile, World
 
@@ -95,16 +95,16 @@ def open_world(
     from reconciler.adapters.signing import RecordSeals
     from reconciler.adapters.stopwatch import ProcessorStopwatch
 
-    said, folder = _standing_settings(settings, environment, base, ref, policy_ref)
+    said, folder = _standing_settings(settings, base, ref, policy_ref)
     source = open_source(folder, settings.repository, settings.remote)
     uri = registry_uri(settings, environment, said.registry)
     tracking = environment.get("MLFLOW_TRACKING_URI") or uri
     registry = MlflowRegistry(uri, tracking)
     clock = SystemClock()
-    attempt = registry.tries.longest
-    lock = _lock(settings, uri, source, clock, environment, attempt)
+    attempt, name = registry.tries.longest, names_of(uri, said.registry_names)[0]
+    lock = _lock(settings, uri, name, source, clock, environment, attempt)
     memory = lock or _lock(
-        replace(settings, lock=LockKind.AUTO), uri, source, clock, environment, attempt, may_lack=True
+        replace(settings, lock=LockKind.AUTO), uri, name, source, clock, environment, attempt, may_lack=True
     )
     parse = _manifest_parser()
     checks = MlflowChecks(uri, tracking, environment)
@@ -125,7 +125,7 @@ def open_world(
 
 
 def _standing_settings(
-    settings: Settings, environment: Mapping[str, str], base: str | None, ref: str | None, policy_ref: str | None
+    settings: Settings, base: str | None, ref: str | None, policy_ref: str | None
 ) -> "tuple[PolicySettings, Path]":
     """What the policy that stands says of the registry, and the folder of manifests."""
     from reconciler.adapters.git_source import open_source
@@ -139,7 +139,7 @@ def _standing_settings(
         if text is not None and set(text) != {"0"}:
             source.meant(text)
     usual = settings.manifests or Path("manifests")
-    if source.head is None or (settings.manifests is not None and named_registry(settings, environment)):
+    if source.head is None:
         return PolicySettings(), usual
 
     def at(commit: str) -> "tuple[PolicySettings, GitSource]":
@@ -395,6 +395,7 @@ def checked_user(environment: Mapping[str, str]) -> "Credentials":
 def _lock(
     settings: Settings,
     uri: str,
+    name: str,
     source: "GitSource",
     clock: Clock,
     environment: Mapping[str, str],
@@ -402,7 +403,9 @@ def _lock(
     *,
     may_lack: bool = False,
 ) -> "FileLock | GitLock | None":
-    """The lock that was asked for. `attempt` is how many seconds one call to the registry may take."""
+    """
+    The lock that was asked for, of the registry of that name. `attempt` is how many seconds one call to it may take.
+    """
     from reconciler.adapters.holders import this_process
     from reconciler.adapters.mlflow_registry import sqlite_path, without_credentials
 
@@ -414,7 +417,7 @@ def _lock(
         from reconciler.adapters.file_lock import FileLock
 
         if database is None:
-            name = hashlib.sha256(without_credentials(uri).encode()).hexdigest()[:16]
+            name = hashlib.sha256(without_credentials(name).encode()).hexdigest()[:16]
             path = Path(tempfile.gettempdir()) / f"reconciler-{name}.lock"
         else:
             path = database.resolve().with_name(f"{database.name}.reconciler.lock")
@@ -429,7 +432,7 @@ def _lock(
         )
     from reconciler.adapters.git_lock import GitLock, lock_ref
 
-    return GitLock(source.git, source.remote, lock_ref(uri), holder, source.identity, clock=clock, attempt=attempt)
+    return GitLock(source.git, source.remote, lock_ref(name), holder, source.identity, clock=clock, attempt=attempt)
 
 
 def check_files(paths: list[Path]) -> tuple[int, int, tuple[Problem, ...]]:

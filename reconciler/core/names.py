@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import NewType, TypeAlias
 
@@ -46,6 +47,12 @@ def registry_name(uri: str) -> str:
         scheme, authority, rest = found.groups()
         uri = f"{scheme.lower()}://{authority.rpartition('@')[2].lower()}{rest}"
     return uri.strip().rstrip("/")
+
+
+def names_of(uri: str, listed: Iterable[str]) -> tuple[str, ...]:
+    """What the registry at an address is called, the name that is written down first: `listed` are names of one."""
+    name, names = registry_name(uri), tuple(map(registry_name, listed))
+    return names if name in names else (name,)
 
 
 # The tightest limit of any store behind MLflow holds everywhere: PostgreSQL's columns are shorter than SQLite's, and a
