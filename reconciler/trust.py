@@ -46,7 +46,7 @@ class Trunk:
     revision: Revision
     tip: Commit
     ahead: bool
-    _read: dict[Commit, tuple[Manifest, ...]] = field(default_factory=dict[Commit, tuple[Manifest, ...]])
+    _read: dict[Commit, tuple[Manifest, ...] | None] = field(default_factory=dict[Commit, tuple[Manifest, ...] | None])
 
     @cached_property
     def line(self) -> tuple[LineCommit, ...]:
@@ -100,20 +100,24 @@ class Trunk:
 
     @cached_property
     def policies(self) -> tuple[PolicyEpoch, ...]:
-        """Every policy along the line, the newest first. A broken one of the past is passed over."""
-        newest = self.policy_at(self.tip)
-        paths = {POLICY_PATH, *([newest.signers_path] if newest and newest.signers_path else [])}
-        changed = {step.commit for path in paths for step in self.world.source.steps(self.tip, path)}
-        found: list[PolicyEpoch] = []
-        for one in self.line:
-            if one.commit not in changed:
-                continue
-            try:
-                policy = self.policy_at(one.commit) or Policy()
-            except ManifestError:
-                continue
-            found.append(PolicyEpoch(self.places[one.commit], one.commit, one.time, policy))
-        return tuple(found)
+        """
+        Every policy along the line, the newest first: each time that its file was changed, or the one with the signers
+        that it names. A broken one of the past is passed over.
+        """
+        found: dict[Commit, PolicyEpoch] = {}
+        paths, seen = [POLICY_PATH], {POLICY_PATH}
+        while paths:
+            path = paths.pop()
+            for commit in {step.commit for step in self.world.source.steps(self.tip, path)} - found.keys():
+                try:
+                    policy = self.policy_at(commit) or Policy()
+                except ManifestError:
+                    continue
+                place = self.places[commit]
+                found[commit] = PolicyEpoch(place, commit, self.line[place - int(self.ahead)].time, policy)
+            named = {epoch.policy.signers_path for epoch in found.values()} - seen - {""}
+            paths, seen = [*paths, *sorted(named)], seen | named
+        return tuple(sorted(found.values(), key=lambda epoch: epoch.start))
 
     def standing_before(self, place: int) -> tuple[PolicyEpoch, ...]:
         """
@@ -137,14 +141,18 @@ class Trunk:
         return naming[-1].start if naming else None
 
     def declared(self, commit: Commit) -> Mapping[ModelName, Manifest]:
-        """What a commit declares; nothing where that cannot be read."""
-        return resolve(self._fragments(commit))[0]
+        """What stood as of a commit: what it declares, or where that cannot be read, what the last one before it did."""
+        place = self.places.get(commit)
+        before = () if place is None else islice(self.line, place - int(self.ahead) + 1, None)
+        read = next((f for c in (commit, *(one.commit for one in before)) if (f := self._fragments(c)) is not None), ())
+        return resolve(read)[0]
 
-    def _fragments(self, commit: Commit) -> tuple[Manifest, ...]:
+    def _fragments(self, commit: Commit) -> tuple[Manifest, ...] | None:
+        """What the files of a commit declare; None where some cannot be read."""
         if commit not in self._read:
             fragments, problems = self.world.parse(self.world.source.read(commit).files)
             broken = any(problem.severity is Severity.ERROR for problem in problems)
-            self._read[commit] = () if broken else fragments
+            self._read[commit] = None if broken else fragments
         return self._read[commit]
 
     def pasts(
@@ -185,10 +193,13 @@ class Trunk:
 
     def _adopting(self, live: ModelSnapshot, slots: frozenset[Slot], past: Past) -> Past:
         """With what tells found from moved by hand: since when slots are guarded, and which other folders declared."""
+        # Whoever takes a tag away, in the registry or in git, takes the model out of no rule.
+        declared = [epoch.manifest.tags.items() for epoch in past.epochs if epoch.manifest]
+        tags = [live.tags, *({**live.tags, **{key: tag.value for key, tag in one}} for one in declared)]
         since = {
             slot: min(times)
             for slot in slots
-            if (times := [e.since for e in self.policies if e.policy.guards(live.name, slot, live.tags)])
+            if (times := [e.since for e in self.policies if e.policy.guards(live.name, slot, *tags)])
         }
         elsewhere = self._declared_elsewhere(live.name)
         return replace(past, guarded_since=since, governed_elsewhere=slots & elsewhere)
@@ -224,7 +235,8 @@ class Trunk:
             for name, epochs in found.items():
                 epochs.append(Epoch(0, self.revision.commit, FOREVER, desired.get(name)))
         parts: dict[str, dict[ModelName, tuple[Manifest, ...]]] = {}
-        for fragment in self._fragments(self.tip) if needs else ():
+        mended: dict[str, LineCommit] = {}
+        for fragment in (self._fragments(self.tip) or ()) if needs else ():
             beside = parts.setdefault(fragment.model.at.path, {})
             beside[fragment.name] = (*beside.get(fragment.name, ()), fragment)
         open_ends = dict(needs)
@@ -242,22 +254,29 @@ class Trunk:
             if not open_ends:
                 break
             older: dict[str, dict[ModelName, tuple[Manifest, ...]]] = {}
+            changed: dict[str, LineCommit] = {}
             for path, data in step.before.items():
                 names = parts.get(path, {}).keys() | open_ends.keys()
                 if data is None or not _may_name(data, names):
                     older[path] = {}
                 elif (read := self._parsed(path, data)) is not None:
                     older[path] = {n: tuple(f for f in read if f.name == n) for n in {f.name for f in read}}
+                else:
+                    # What is declared since was declared when the file could be read again.
+                    mended.setdefault(path, one)
+                    continue
+                changed[path] = mended.pop(path, one)
             for name in open_ends:
-                if any(parts.get(path, {}).get(name) != was.get(name) for path, was in older.items()):
-                    close(name, one)
+                since = [changed[path] for path, was in older.items() if parts.get(path, {}).get(name) != was.get(name)]
+                if since:
+                    close(name, min(since, key=lambda commit: self.places[commit.commit]))
             parts.update(older)
         for name in open_ends:
             close(name, self.line[-1])
         return {name: tuple(epochs) for name, epochs in found.items()}
 
     def _parsed(self, path: str, data: bytes) -> tuple[Manifest, ...] | None:
-        """What a file declared; None where it could not be read. Then it was never applied, and interrupts nothing."""
+        """What a file declared; None where it could not be read. Then it was never applied."""
         fragments, problems = self.world.parse([SourceFile(path, data)])
         return None if any(problem.severity is Severity.ERROR for problem in problems) else fragments
 
@@ -347,6 +366,6 @@ def _pinned(live: ModelSnapshot, manifest: Manifest | None) -> Iterator[tuple[Sl
 def _may_name(data: bytes, names: Iterable[ModelName]) -> bool:
     """
     Whether a YAML file may declare one of some models. A name stands in it as it is, unless it is spelled by escapes,
-    or folded where it has spaces.
+    has quotes in it, or is folded where it has spaces.
     """
-    return b"\\" in data or any(" " in name or name.encode() in data for name in names)
+    return b"\\" in data or any(set(" '\"") & set(name) or name.encode() in data for name in names)

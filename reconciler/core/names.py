@@ -40,12 +40,16 @@ def alias_slot(alias: AliasName) -> Slot:
     return f"@{alias}"
 
 
+_USUAL_PORTS = {"http": ":80", "https": ":443"}
+
+
 def registry_name(uri: str) -> str:
     """What a registry's address says of which one it is: the same for everybody, whoever they log in as."""
     found = re.fullmatch(r"(?is)([a-z][a-z0-9+.-]*)://([^/?#]*)(.*)", uri.strip())
     if found:
         scheme, authority, rest = found.groups()
-        uri = f"{scheme.lower()}://{authority.rpartition('@')[2].lower()}{rest}"
+        scheme, host = scheme.lower(), authority.rpartition("@")[2].lower()
+        uri = f"{scheme}://{host.removesuffix(_USUAL_PORTS.get(scheme, ' '))}{rest}"
     return uri.strip().rstrip("/")
 
 
