@@ -28,6 +28,7 @@ from terminal import (
     REPOSITORY,
     become,
     chapter,
+    fingerprint,
     git,
     keygen,
     run,
@@ -104,14 +105,15 @@ def the_registry_as_it_is() -> list[Trained]:
 def put_gates_before_production() -> None:
     chapter(
         "2. Gates before Production",
-        "Git declares what is there, and a policy says what must hold before anything else gets there. `init` makes "
-        "the key that signs what an apply records. v3 is found, and not judged.",
+        "Git declares what is there, and a policy what must hold before anything else gets there. `init` makes the "
+        "key that signs records, and names it in the policy. v3 is found there, and not judged.",
     )
     become(*GRACE)
     run(f"reconciler init --model {MODEL} --version 3 --owner {GRACE[1]}")
     (REPOSITORY / "reconciler.yaml").write_text(policy())
+    public = keygen(FOLDER / "grace")
     with (REPOSITORY / ".reconciler" / "allowed_signers").open("a") as signers:
-        signers.write(f"{GRACE[1]} {keygen(FOLDER / 'grace')}\n")
+        signers.write(f"{GRACE[1]} {public}\n")
     run("cat reconciler.yaml")
     run("git add --all")
     run("git commit --quiet -m 'Declare what is in Production'")
@@ -166,7 +168,7 @@ def promote() -> tuple[float, float]:
     time.sleep(max(0.0, staged + SOAK + 1 - time.monotonic()))
     run("reconciler plan --base main")
     run("git switch --quiet main")
-    run("git merge --quiet --no-ff --no-edit promote-v4")
+    run("git merge --quiet --no-ff -m 'Promote v4' promote-v4")
     run("git push --quiet")
     return timed("reconciler apply --yes --receipt ../receipt.json")
 
@@ -185,8 +187,8 @@ def roll_back() -> tuple[float, float]:
 def heal(consumer: Consumer) -> tuple[float, float]:
     chapter(
         "7. A move by hand",
-        "Somebody moves v4 into Production again, on MLflow's page. `drift` finds it. An apply that happens to come "
-        "along moves nothing back that nobody looked at, and says what there is to do.",
+        "Somebody moves v4 into Production again, on MLflow's page. `drift` finds it. An apply puts nothing back that "
+        "nobody looked at, and says which two ways lead back. One of them is taken.",
     )
     show_seen(consumer)
     run("reconciler drift", code=2)
@@ -211,18 +213,19 @@ def show_seen(consumer: Consumer) -> None:
 
 
 def answer_the_auditor() -> None:
-    chapter("8. The auditor's question", "What is in Production, since when, and who decided it?")
+    chapter("8. The auditor's question", "What is in Production, since when, and who decided it? A signed record says.")
     (version,) = [v for v in registry().search_model_versions(f"name = '{MODEL}'") if v.current_stage == "Production"]
     record = json.loads(version.tags["reconciler.provenance"])["slots"]["Production"]
     say(f"\n  {styled(f'{MODEL} v{version.version} is in Production', BOLD)}")
-    say(json.dumps(record, indent=1))
     answers = {
         "since": record["applied_at"],
         "by commit": git("show", "--no-patch", "--format=%h %s", record["commit"]),
         "written by": record["author"],
         "it came from": record["before"],
-        "by plan": record["plan"][:12],
+        "gates passed": ", ".join(record["passed"]),
+        "signed by": record["signature"]["key"],
     }
+    assert record["signature"]["key"] == fingerprint(REPOSITORY / ".git" / "reconciler" / "signing-key")
     for question, answer in answers.items():
         say(f"    {question:14} {answer}")
 

@@ -72,3 +72,9 @@ def keygen(path: Path) -> str:
     command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", path.name, "-f", str(path)]
     subprocess.run(command, stdin=subprocess.DEVNULL, check=True)
     return path.with_name(f"{path.name}.pub").read_text().strip()
+
+
+def fingerprint(key: Path) -> str:
+    """`SHA256:…`, by which a key is known."""
+    shown = subprocess.run(["ssh-keygen", "-l", "-f", str(key)], check=True, capture_output=True, text=True)
+    return shown.stdout.split()[1]
