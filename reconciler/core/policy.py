@@ -58,12 +58,16 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class PolicySettings:
-    """Defaults for options of the same meaning; None leaves the command's own."""
+    """
+    Defaults for options of the same meaning; None leaves the command's own. `registry_names` are addresses of one
+    registry.
+    """
 
     registry: str | None = None
     manifests: str | None = None
     max_change_percent: float | None = None
     max_change_models: int | None = None
+    registry_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
