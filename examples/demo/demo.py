@@ -242,7 +242,7 @@ def judge(loads: Sequence[Load], swaps: Sequence[tuple[float, float]], trained: 
     seen = [version for version, _ in succession(loads)]
     good = not failed and not mistaken and seen == expected
     told = (
-        f"Consumer: {len(loads)} loads of Production, {len(failed)} failures, "
+        f"Consumer: {len(loads)} loads, {len(failed)} failures, "
         f"saw {' → '.join(f'v{version}' for version in seen)}, {len(mistaken)} wrong."
     )
     say(f"\n{styled(told, GREEN if good else RED)}")

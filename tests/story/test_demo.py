@@ -29,8 +29,8 @@ SHOWN = [
     "Apply complete: 1 applied.",
     "roll back      v3  Archived -> Production",
     "waived         path before Production",
-    "waived         approvals before Production",
     "pass           signature before Production",
+    "waived         approvals before Production",
     "Apply complete: 1 applied.",
     "drifted   v3 is in Archived, and should be in Production",
     "Drift: 1 drifted, 0 unknown, 0 waiting for an apply, 0 in sync.",
@@ -68,7 +68,7 @@ def test_the_story_is_told_to_the_end(told: str) -> None:
 def test_what_the_demo_says_itself_fits_a_terminal(told: str) -> None:
     printed_by_commands = re.compile(r"^\$ .*?(?=^\n\$|^\n━|\Z)", re.MULTILINE | re.DOTALL)
 
-    assert all(len(line) <= 80 for line in printed_by_commands.sub("", told).splitlines())
+    assert not [line for line in printed_by_commands.sub("", told).splitlines() if len(line) > 80]
 
 
 def test_the_readme_shows_what_the_demo_prints(told: str) -> None:
