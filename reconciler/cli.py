@@ -715,7 +715,7 @@ def check(
 @click.option(
     "--lock-timeout",
     type=click.FloatRange(0),
-    default=60.0,
+    default=180.0,
     show_default=True,
     metavar="SECONDS",
     help="How long to wait for the lock.",

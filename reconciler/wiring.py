@@ -101,8 +101,11 @@ def open_world(
     tracking = environment.get("MLFLOW_TRACKING_URI") or uri
     registry = MlflowRegistry(uri, tracking)
     clock = SystemClock()
-    lock = _lock(settings, uri, source, clock, environment)
-    memory = lock or _lock(replace(settings, lock=LockKind.AUTO), uri, source, clock, environment, may_lack=True)
+    attempt = registry.tries.longest
+    lock = _lock(settings, uri, source, clock, environment, attempt)
+    memory = lock or _lock(
+        replace(settings, lock=LockKind.AUTO), uri, source, clock, environment, attempt, may_lack=True
+    )
     parse = _manifest_parser()
     checks = MlflowChecks(uri, tracking, environment)
     return World(
@@ -395,9 +398,11 @@ def _lock(
     source: "GitSource",
     clock: Clock,
     environment: Mapping[str, str],
+    attempt: float,
     *,
     may_lack: bool = False,
 ) -> "FileLock | GitLock | None":
+    """The lock that was asked for. `attempt` is how many seconds one call to the registry may take."""
     from reconciler.adapters.holders import this_process
     from reconciler.adapters.mlflow_registry import sqlite_path, without_credentials
 
@@ -424,7 +429,7 @@ def _lock(
         )
     from reconciler.adapters.git_lock import GitLock, lock_ref
 
-    return GitLock(source.git, source.remote, lock_ref(uri), holder, source.identity, clock=clock)
+    return GitLock(source.git, source.remote, lock_ref(uri), holder, source.identity, clock=clock, attempt=attempt)
 
 
 def check_files(paths: list[Path]) -> tuple[int, int, tuple[Problem, ...]]:
