@@ -559,14 +559,18 @@ class _Run:
             verdicts = self._verdicts(change.model, change.version, planned.slot)
             passed = _passed(verdicts, change.before.get(planned.slot))
             stamped = replace(planned, applied_at=now, plan=digest, override=_overridden(verdicts), passed=passed)
-            stamped = replace(stamped, files=self._files(change.model).get((change.version, planned.slot), ""))
+            stamped = replace(stamped, files=self._files(change, planned))
             if self.request.sign is not None and stamped.identity is not None:
                 stamped = replace(stamped, seal=self.request.sign(signed_bytes(change.model, stamped)))
             placements.append(stamped)
         return replace(change, placements=tuple(placements))
 
-    def _files(self, model: ModelName) -> Mapping[tuple[Version, Slot], str]:
-        return next((m.files for m in self.plan.models if m.model == model), dict[tuple[Version, Slot], str]())
+    def _files(self, change: RecordProvenance, planned: Placement) -> str:
+        """The digest of the files that enter, as a gate had it read, or as it was when they entered before."""
+        read = next((m.files for m in self.plan.models if m.model == change.model), dict[tuple[Version, Slot], str]())
+        before = change.before.get(planned.slot)
+        same = before is not None and before.identity in {None, planned.identity}
+        return read.get((change.version, planned.slot)) or (before.files if before is not None and same else "")
 
     def _verdicts(self, model: ModelName, version: Version, slot: Slot) -> tuple[Verdict, ...]:
         verdicts = next((m.verdicts for m in self.plan.models if m.model == model), ())
