@@ -558,8 +558,10 @@ class _Run:
         for planned in change.placements:
             verdicts = self._verdicts(change.model, change.version, planned.slot)
             passed = _passed(verdicts, change.before.get(planned.slot))
-            stamped = replace(planned, applied_at=now, plan=digest, override=_overridden(verdicts), passed=passed)
-            stamped = replace(stamped, files=self._files(change, planned))
+            stamped = planned
+            if not planned.applied_at:
+                stamped = replace(planned, applied_at=now, plan=digest, override=_overridden(verdicts), passed=passed)
+                stamped = replace(stamped, files=self._files(change, planned))
             if self.request.sign is not None and stamped.identity is not None:
                 stamped = replace(stamped, seal=self.request.sign(signed_bytes(change.model, stamped)))
             placements.append(stamped)

@@ -48,6 +48,8 @@ class Trunk:
     ahead: bool
     _read: dict[Commit, tuple[Manifest, ...] | None] = field(default_factory=dict[Commit, tuple[Manifest, ...] | None])
 
+    _sealed: bool | None = None
+
     @cached_property
     def line(self) -> tuple[LineCommit, ...]:
         return self.world.source.first_parents(self.tip)
@@ -141,7 +143,7 @@ class Trunk:
         return naming[-1].start if naming else None
 
     def declared(self, commit: Commit) -> Mapping[ModelName, Manifest]:
-        """What stood as of a commit: what it declares, or where that cannot be read, what the last one before it did."""
+        """What stands as of a commit: what it declares, or where that cannot be read, what the last one before did."""
         place = self.places.get(commit)
         before = () if place is None else islice(self.line, place - int(self.ahead) + 1, None)
         read = next((f for c in (commit, *(one.commit for one in before)) if (f := self._fragments(c)) is not None), ())
@@ -177,6 +179,12 @@ class Trunk:
             models = self._verified({n: m for n, m in models.items() if n in settled}, desired) | self._verified(
                 {n: m for n, m in models.items() if n not in settled}, None
             )
+            if self._sealed is None:
+                # Once for a command: what it signs itself says nothing of what was signed before.
+                records = (r for m in models.values() for v in m.versions.values() for r in v.provenance.values())
+                self._sealed = any(record.proven for record in records)
+            named = self.line[bare.signers_since - int(self.ahead)]
+            bare = replace(bare, sealed=self._sealed, signers_time=named.time)
         needs = {name: _need(live, desired.get(name), bare) for name, live in models.items()}
         epochs = self._epochs(needs, desired)
         pasts = {name: replace(bare, epochs=epochs[name]) for name in models}

@@ -515,10 +515,35 @@ class _Moves:
         unknown = tuple(self._unknown())
         for slot, version in unknown:
             self._note(version, slot, f"v{version}" if slot.startswith("@") else self.live.versions[version].stage)
-        for version in sorted({version for _, version in unknown}):
+        unsigned = tuple(self._unsigned())
+        for version, record in unsigned:
+            self.unrecorded.setdefault(version, []).append(record)
+        for version in sorted({*(version for _, version in unknown), *(version for version, _ in unsigned)}):
             self._record(version)
         out, self.out = self.out, []
         return out
+
+    def _unsigned(self) -> Iterator[tuple[Version, Placement]]:
+        """The records of before signers were named that git bears out, to be signed as they are."""
+        past = self.past
+        if past is None or past.signers_since is None or past.sealed:
+            return
+        for number, version in self.live.versions.items():
+            written = {placement.slot for placement in self.unrecorded.get(number, ())}
+            for slot, record in version.provenance.items():
+                counts = not record.proven and past.place_of(record, version) is not None
+                if counts and slot not in written and not Stage.is_inactive(slot):
+                    yield (
+                        number,
+                        replace(
+                            record,
+                            identity=version.identity,
+                            registry=past.registries[0],
+                            workspace=past.workspace,
+                            sequence=_next(version),
+                            proven=True,
+                        ),
+                    )
 
     def _unknown(self) -> Iterator[tuple[Slot, Version]]:
         for slot, version, _ in self.bound.slots() if self.past else ():
@@ -637,7 +662,6 @@ class _Moves:
                 because = Reason(Why.UNDECLARED) if was_ours else None
             if because is not None:
                 self.out.append(Proposal(DeleteAlias(self.live.name, alias, before), because))
-
 
     def _was_governed(self, slot: Slot) -> bool:
         """Whether git declared the slot once, as far as it is known: our own record is anybody's to write."""
