@@ -192,7 +192,7 @@ def _made(live: ModelSnapshot, slot: Slot, version: VersionSnapshot, record: Pla
     """
     if record is None:
         return not slot.startswith("@") and any(p.before == slot for p in version.provenance.values())
-    if record.found or version.version in occupants(live, slot):
+    if record.found or record.left or version.version in occupants(live, slot):
         return True
     if slot.startswith("@"):
         named = next(iter(occupants(live, slot)), None)

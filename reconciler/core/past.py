@@ -55,6 +55,7 @@ class Past:
     places: Mapping[Commit, int] = field(default_factory=dict[Commit, int])
     signers_since: int | None = None
     signers_time: int = FOREVER
+    signers_changed: int = 0
     sealed: bool = False
     guarded_since: Mapping[Slot, int] = field(default_factory=dict[Slot, int])
     governed_elsewhere: frozenset[Slot] = frozenset()
@@ -85,10 +86,22 @@ class Past:
             if registry_name(record.registry) not in self.registries or record.workspace != self.workspace:
                 return None
         if not self.unsigned_counts(place):
-            return place if record.proven and record.identity is not None else None
+            signed = record.proven or self._was_in_place(record, version)
+            return place if signed and record.identity is not None else None
         placed, created = moment(record.applied_at), moment_of(version.created_at)
         disproven = placed is not None and created is not None and created > placed + CLOCKS_DIFFER_BY_LESS_THAN
         return None if disproven else place
+
+    def _was_in_place(self, record: Placement, version: VersionSnapshot) -> bool:
+        """
+        Whether a record by a key that is not listed any more speaks of what was in place when its line was taken away:
+        by MLflow's own time nobody has moved the version since then, for an alias too that the same apply set.
+        """
+        placed = next((p for s, p in version.provenance.items() if s == version.stage), None)
+        key = (record.commit, record.plan)
+        together = placed is not None and placed.retired and (placed.commit, placed.plan) == key
+        there = record.slot == version.stage or (record.slot.startswith("@") and together)
+        return record.retired and there and version.updated_at // 1000 <= self.signers_changed
 
     def is_ours(self, record: Placement) -> bool:
         """Whether it is a record of our repository, whatever the folder."""
@@ -117,7 +130,9 @@ class Past:
 
     def held(self, live: ModelSnapshot, slot: Slot, version: Version) -> bool:
         """Whether a record that counts says that this very declaration put the version there."""
-        run, known = self.run(live, slot, version), live.versions[version]
+        run, known = self.run(live, slot, version), live.versions.get(version)
+        if known is None:
+            return False
         record = known.provenance.get(slot)
         place = self.place_of(record, known)
         if run is None or place is None:
