@@ -64,8 +64,15 @@ def declare(world: World, ref: str | None, *, now: str | None = None) -> Declara
 
 def make_plan(world: World, desired: DesiredState, options: PlanOptions, rules: Rules = NO_RULES) -> Plan:
     """What it would take to bring the registry to the desired state, and what the rules say. Writes nothing."""
+    desired = with_names(rules, desired)
     snapshot, pasts = with_past(rules, desired, _snapshot(world, options, desired))
     return judge(world, build_plan(desired, snapshot, options, pasts), snapshot, desired, rules)
+
+
+def with_names(rules: Rules, desired: DesiredState) -> DesiredState:
+    """The desired state of a repository that is known by its former names, too."""
+    known_as = None if rules.trunk is None else rules.trunk.ours
+    return replace(desired, revision=replace(desired.revision, known_as=known_as))
 
 
 def with_past(
@@ -89,9 +96,9 @@ def make_review(
     The plan with what a reviewer needs beside it: evidence for what it moves in, and what of it is none of the change's
     doing. Reads the registry once for all of it, and the evidence of moving versions alone.
     """
-    desired = declaration.desired
+    desired = with_names(rules, declaration.desired)
     notes: list[Note] = []
-    before = None if base is None else _before(world, base, ref, notes)
+    before = None if base is None else _before(world, base, ref, rules, notes)
     states = [desired] if before is None else [desired, before]
     snapshot, pasts = with_past(rules, desired, _snapshot(world, options, *states))
     bare = build_plan(desired, snapshot, options, pasts)
@@ -201,7 +208,7 @@ def _policy_note(
     )
 
 
-def _before(world: World, base: str, ref: str | None, notes: list[Note]) -> DesiredState | None:
+def _before(world: World, base: str, ref: str | None, rules: Rules, notes: list[Note]) -> DesiredState | None:
     """What was declared where the change left its base; None, with a note, where that cannot be read."""
     fork = world.source.fork(base, ref)
     if fork.behind:
@@ -211,7 +218,7 @@ def _before(world: World, base: str, ref: str | None, notes: list[Note]) -> Desi
         )
         notes.append(Note(text, Weight.DOUBT))
     try:
-        return declare(world, fork.commit).desired
+        return with_names(rules, declare(world, fork.commit).desired)
     except ManifestError as error:
         text = (
             f"The manifests of {short(fork.commit)} on {base} cannot be read, so drift is not told apart from this "
@@ -400,21 +407,21 @@ def find_drift(world: World, ref: str, rules: Rules) -> Drift:
     Where the registry differs from the commit that was last applied to it. What a newer commit asks for and nobody has
     applied yet is told apart.
     """
-    desired = declare(world, ref).desired
+    desired = with_names(rules, declare(world, ref).desired)
     snapshot, pasts = with_past(rules, desired, _snapshot(world, PlanOptions(), desired))
-    repository = desired.revision.repository
-    owned = {name: record for name, live in snapshot.models.items() if (record := live.owned_by(repository))}
+    ours = desired.revision.ours
+    owned = {name: record for name, live in snapshot.models.items() if (record := live.owned_by(ours))}
     places = [pasts[name].place(record.commit) for name, record in owned.items() if name in pasts]
     hints = rules.trunk.hints(snapshot) if rules.trunk else ()
     newest = min((place for place in (*places, *hints) if place is not None), default=None)
 
     def drift_of(name: ModelName) -> ModelDrift:
-        live, past = snapshot.models.get(name), pasts.get(name, Past(repository))
+        live, past = snapshot.models.get(name), pasts.get(name, Past(ours))
         now = diff(desired.models.get(name), live, desired.revision, name=name, past=pasts.get(name))
-        return judge_drift(now, live, repository, past, newest)
+        return judge_drift(now, live, desired.revision, past, newest)
 
     models: list[ModelDrift] = []
-    for name in sorted(desired.models.keys() | owned.keys()):
+    for name in sorted(desired.models.keys() | snapshot.orphans(ours, desired.models)):
         drift = contained(partial(drift_of, name))
         unknown = isinstance(drift, Failure)
         models.append(ModelDrift(name, DriftStatus.UNKNOWN, why=drift.why) if unknown else drift)
@@ -428,7 +435,7 @@ def _snapshot(world: World, options: PlanOptions, *states: DesiredState) -> Regi
         chosen = (m for name, m in state.models.items() if not options.targets or name in options.targets)
         for name, wanted in versions_named(chosen).items():
             versions[name] = versions.get(name, frozenset()) | wanted
-    return world.registry.snapshot(Wanted(versions, states[0].revision.repository))
+    return world.registry.snapshot(Wanted(versions, states[0].revision.ours))
 
 
 def applied_before(plan: Plan) -> dict[Commit | None, str]:
@@ -437,7 +444,7 @@ def applied_before(plan: Plan) -> dict[Commit | None, str]:
     for model in plan.models:
         for change in model.changes:
             before = change.before if isinstance(change, Claim | Release) else None
-            if isinstance(before, Ownership) and before.repository == plan.revision.repository:
+            if isinstance(before, Ownership) and plan.revision.ours.named(before.repository):
                 found.setdefault(before.commit, model.model)
     return found
 

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from reconciler.core.desired import Manifest, Revision, resolve
 from reconciler.core.entrances import occupants
-from reconciler.core.names import ACTIVE_STAGES, Commit, ModelName, Slot, Version, alias_slot
+from reconciler.core.names import ACTIVE_STAGES, Commit, ModelName, Ours, Slot, Version, alias_slot
 from reconciler.core.past import FOREVER, Epoch, Past, declared_versions
 from reconciler.core.policy import RECORDS, Policy, listed_for
 from reconciler.core.snapshot import ModelSnapshot, Ownership, Placement, RegistrySnapshot, signed_bytes
@@ -155,7 +155,7 @@ class Trunk:
         revision.
         """
         bare = Past(
-            self.world.source.identity,
+            self.ours,
             self.revision.commit,
             self.world.registry.uri,
             self.world.registry.workspace,
@@ -295,6 +295,13 @@ class Trunk:
             )
             for name, live in models.items()
         }
+
+    @cached_property
+    def ours(self) -> Ours:
+        """The repository by its name, and by those that it had, by the policy that stood before the change in hand."""
+        known = self.before(0)
+        standing = self.standing_at(1 if known is None else known)
+        return Ours(self.revision.repository, standing[0].policy.settings.formerly if standing else (), self.places)
 
     @property
     def standing(self) -> Policy:

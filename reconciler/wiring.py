@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from reconciler.core.names import Commit
+from reconciler.core.names import Commit, Ours
 from reconciler.errors import Location, ManifestError, Problem, ReconcilerError, Severity
 from reconciler.ports import Clock, Forge, ManifestParser, SourceFile, World
 
@@ -95,14 +95,15 @@ def open_world(
     from reconciler.adapters.signing import RecordSeals
     from reconciler.adapters.stopwatch import ProcessorStopwatch
 
-    said, folder = _standing_settings(settings, environment, base, ref, policy_ref)
+    said, folder = _standing_settings(settings, base, ref, policy_ref)
     source = open_source(folder, settings.repository, settings.remote)
     uri = registry_uri(settings, environment, said.registry)
     tracking = environment.get("MLFLOW_TRACKING_URI") or uri
     registry = MlflowRegistry(uri, tracking)
     clock = SystemClock()
-    lock = _lock(settings, uri, source, clock, environment)
-    memory = lock or _lock(replace(settings, lock=LockKind.AUTO), uri, source, clock, environment, may_lack=True)
+    ours = Ours(source.identity, said.formerly)
+    lock = _lock(settings, uri, source, ours, clock, environment)
+    memory = lock or _lock(replace(settings, lock=LockKind.AUTO), uri, source, ours, clock, environment, may_lack=True)
     parse = _manifest_parser()
     checks = MlflowChecks(uri, tracking, environment)
     return World(
@@ -122,9 +123,9 @@ def open_world(
 
 
 def _standing_settings(
-    settings: Settings, environment: Mapping[str, str], base: str | None, ref: str | None, policy_ref: str | None
+    settings: Settings, base: str | None, ref: str | None, policy_ref: str | None
 ) -> "tuple[PolicySettings, Path]":
-    """What the policy that stands says of the registry, and the folder of manifests."""
+    """What the policy that stands says of the registry and of former names, and the folder of manifests."""
     from reconciler.adapters.git_source import open_source
     from reconciler.adapters.policy_yaml import settings_of
     from reconciler.core.policy import PolicySettings
@@ -136,7 +137,7 @@ def _standing_settings(
         if text is not None and set(text) != {"0"}:
             source.meant(text)
     usual = settings.manifests or Path("manifests")
-    if source.head is None or (settings.manifests is not None and named_registry(settings, environment)):
+    if source.head is None:
         return PolicySettings(), usual
 
     def at(commit: str) -> "tuple[PolicySettings, GitSource]":
@@ -393,6 +394,7 @@ def _lock(
     settings: Settings,
     uri: str,
     source: "GitSource",
+    ours: Ours,
     clock: Clock,
     environment: Mapping[str, str],
     *,
@@ -413,7 +415,7 @@ def _lock(
             path = Path(tempfile.gettempdir()) / f"reconciler-{name}.lock"
         else:
             path = database.resolve().with_name(f"{database.name}.reconciler.lock")
-        return FileLock(path, holder, source.identity, clock=clock)
+        return FileLock(path, holder, ours, clock=clock)
     if source.remote is None and may_lack:
         return None
     if source.remote is None:
@@ -424,7 +426,7 @@ def _lock(
         )
     from reconciler.adapters.git_lock import GitLock, lock_ref
 
-    return GitLock(source.git, source.remote, lock_ref(uri), holder, source.identity, clock=clock)
+    return GitLock(source.git, source.remote, lock_ref(uri), holder, ours, clock=clock)
 
 
 def check_files(paths: list[Path]) -> tuple[int, int, tuple[Problem, ...]]:

@@ -6,7 +6,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from reconciler.core.looks import looks, telling_apart
-from reconciler.core.names import AliasName, Commit, ModelName, RepositoryId, Slot, Stage, Version
+from reconciler.core.names import AliasName, Commit, ModelName, Ours, RepositoryId, Slot, Stage, Version
 from reconciler.errors import Location, Problem, Severity
 
 if TYPE_CHECKING:
@@ -93,12 +93,19 @@ class Revision:
     """
     Where manifests were read: which repository and folder (together the owner's identity), which commit, and who wrote
     it. `commit` is None for a work tree with changes that no commit holds.
+    `known_as` are its names by the policy that stands.
     """
 
     repository: RepositoryId
     commit: Commit | None = None
     author: str = ""
     subject: str = ""
+    known_as: Ours | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def ours(self) -> Ours:
+        """The repository by all its names."""
+        return self.known_as or Ours(self.repository)
 
 
 @dataclass(frozen=True, slots=True)

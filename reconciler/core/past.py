@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from reconciler.core.desired import Manifest, Pin
 from reconciler.core.moments import moment, moment_of
-from reconciler.core.names import Commit, RepositoryId, Slot, Stage, Version, alias_slot
+from reconciler.core.names import Commit, Ours, Slot, Stage, Version, alias_slot
 from reconciler.core.snapshot import ModelSnapshot, Ownership, Placement, VersionSnapshot
 
 CLOCKS_DIFFER_BY_LESS_THAN = timedelta(minutes=5)
@@ -44,7 +44,7 @@ class Past:
     what was before the last epoch is not known.
     """
 
-    repository: RepositoryId
+    ours: Ours
     revision: Commit | None = None
     registry: str = ""
     workspace: str = ""
@@ -87,7 +87,7 @@ class Past:
 
     def is_ours(self, record: Placement) -> bool:
         """Whether it is a record of our repository, whatever the folder."""
-        return _repository(record.repository) == _repository(self.repository)
+        return self.ours.is_repository(record.repository)
 
     def epoch_at(self, place: int) -> Epoch | None:
         return next((epoch for epoch in self.epochs if place <= epoch.start), None)
@@ -180,8 +180,3 @@ def pins_of(manifest: Manifest | None, slot: Slot) -> tuple[Pin, ...]:
 
 def _declares(manifest: Manifest, slot: Slot) -> bool:
     return slot in manifest.stages or any(alias_slot(alias) == slot for alias in manifest.aliases)
-
-
-def _repository(owner: RepositoryId) -> str:
-    """The repository, whatever the folder."""
-    return owner.partition("#")[0]

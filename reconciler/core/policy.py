@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 from reconciler.core.gate import Guard
 from reconciler.core.looks import drawn, folded, skeleton
-from reconciler.core.names import Commit, ModelName, Slot
+from reconciler.core.names import Commit, ModelName, RepositoryId, Slot
 from reconciler.errors import Location
 
 LOADABLE = "loadable"
@@ -58,12 +58,16 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class PolicySettings:
-    """Defaults for options of the same meaning; None leaves the command's own."""
+    """
+    Defaults for options of the same meaning; None leaves the command's own. `formerly` are the names that the
+    repository had.
+    """
 
     registry: str | None = None
     manifests: str | None = None
     max_change_percent: float | None = None
     max_change_models: int | None = None
+    formerly: tuple[RepositoryId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
