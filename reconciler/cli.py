@@ -61,6 +61,10 @@ def run(arguments: list[str]) -> int:
         console.say_error(str(error))
         return error.exit_code
     except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):
+            # Whoever read our output has seen enough, and Click ends the process.
+            console.deafen()
+            return ExitCode.ERROR
         # A library ended the process, perhaps with 0: what was asked for was not done.
         console.say_error(f"A library ended the command before it was done ({error.code}).")
         return ExitCode.ERROR
@@ -430,6 +434,7 @@ def plan(
             click.echo(rendered(review, form, publication.key or ""), nl=False)
         if out is not None:
             console.write_file(out, rendered(review, "json", publication.key or ""))
+        publication.write_reports(review)
         _show_notes(review, () if ref is not None else declaration.dirty)
     except BaseException as error:
         # Whatever ended it: an older plan must not go on standing as if it were of this commit.

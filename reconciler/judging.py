@@ -426,7 +426,9 @@ def _change(rules: Rules, plan: Plan, place: int) -> _Change:
 
 def is_guarded(rules: Rules, live: ModelSnapshot | None, manifest: Manifest | None, slot: Slot) -> bool:
     """Whether gates are before a slot."""
-    return live is not None and bool(_guards(rules, rules.policy, live, manifest, slot))
+    if live is None:
+        return False
+    return any(_guards(one, one.policy, live, manifest, slot) for one in (rules, *rules.beside))
 
 
 def _guards(

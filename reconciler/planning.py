@@ -368,10 +368,10 @@ def read_rules(trunk: Trunk | None, policy_at: PolicyAt, *, ref: str | None, pol
 
     known = trunk.before(0)
     standing = trunk.at(1 if known is None else known)
-    if standing is None:
-        return Rules(proposed=proposed, trunk=trunk)
-    rules = of(standing.commit)
     beside = () if policy_ref is None or set(policy_ref) == {"0"} else (of(Commit(policy_ref)),)
+    if standing is None:
+        return Rules(proposed=proposed, trunk=trunk, beside=beside)
+    rules = of(standing.commit)
     same = ((proposed or Policy()).text, (proposed or Policy()).signers) == (rules.policy.text, rules.policy.signers)
     touched = frozenset[str]() if ref is None else _touched(trunk.world, standing.commit, ref, rules.policy)
     return replace(rules, proposed=None if same else proposed or Policy(), beside=beside, touched=touched)

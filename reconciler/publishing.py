@@ -72,14 +72,16 @@ class Publication:
     key: str | None
     reports: Sequence[tuple[str, Path]] = ()
 
-    def review(self, review: Review, saved: Path | None) -> None:
-        """A plan: every report, the comment, and the values that later steps may want."""
-        key = self.key or ""
+    def write_reports(self, review: Review) -> None:
+        """A plan, in every report that was asked for."""
         for form, path in self.reports:
-            console.write_file(path, rendered(review, form, key))
+            console.write_file(path, rendered(review, form, self.key or ""))
+
+    def review(self, review: Review, saved: Path | None) -> None:
+        """A plan: the comment, and the values that later steps may want."""
         if self.forge is None:
             return
-        plan = review.plan
+        key, plan = self.key or "", review.plan
         values = {
             "changes": _told(bool(plan.changes)),
             "blocked": _told(plan.blocked),

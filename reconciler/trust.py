@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from reconciler.core.desired import Manifest, Revision, resolve
 from reconciler.core.entrances import occupants
-from reconciler.core.names import ACTIVE_STAGES, Commit, ModelName, Ours, Slot, Version, alias_slot
+from reconciler.core.names import ACTIVE_STAGES, Commit, ModelName, Ours, Slot, Version, alias_slot, registry_name
 from reconciler.core.past import FOREVER, Epoch, Past, declared_versions
 from reconciler.core.policy import RECORDS, Policy, listed_for
 from reconciler.core.snapshot import ModelSnapshot, Ownership, Placement, RegistrySnapshot, signed_bytes
@@ -157,7 +157,7 @@ class Trunk:
         bare = Past(
             self.ours,
             self.revision.commit,
-            self.world.registry.uri,
+            self._registry_names(),
             self.world.registry.workspace,
             places=self.places,
             whole=not self.line[-1].cut,
@@ -302,6 +302,12 @@ class Trunk:
         known = self.before(0)
         standing = self.standing_at(1 if known is None else known)
         return Ours(self.revision.repository, standing[0].policy.settings.formerly if standing else (), self.places)
+
+    def _registry_names(self) -> tuple[str, ...]:
+        """What the registry in hand is called: by its address, or by all that the policy says lead to it."""
+        name = registry_name(self.world.registry.uri)
+        listed = tuple(map(registry_name, self.standing.settings.registry_names))
+        return listed if name in listed else (name,)
 
     @property
     def standing(self) -> Policy:

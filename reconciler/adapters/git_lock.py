@@ -10,7 +10,6 @@ clocks are compared, but for one rule: a record that expired more than ten minut
 import hashlib
 import json
 import logging
-import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -32,7 +31,7 @@ from reconciler.adapters.holders import (
     without_user_info,
 )
 from reconciler.core.moments import moment
-from reconciler.core.names import Commit, Ours
+from reconciler.core.names import Commit, Ours, registry_name
 from reconciler.errors import LockError, ReconcilerError
 from reconciler.ports import Clock, Holder, Lease, WaitReport
 
@@ -57,11 +56,7 @@ _log = logging.getLogger(__name__)
 
 def lock_ref(registry_uri: str) -> str:
     """The name of the lock of a registry: the same for everybody who writes to it, whoever they log in as."""
-    if parts := re.fullmatch(r"(?is)([a-z][a-z0-9+.-]*)://([^/?#]*)(.*)", registry_uri.strip()):
-        scheme, authority, rest = parts.groups()
-        host = authority.rpartition("@")[2]
-        registry_uri = f"{scheme.lower()}://{host.lower()}{rest}"
-    digest = hashlib.sha256(registry_uri.strip().rstrip("/").encode()).hexdigest()
+    digest = hashlib.sha256(registry_name(registry_uri).encode()).hexdigest()
     return f"{LOCKS}/{digest[:16]}"
 
 

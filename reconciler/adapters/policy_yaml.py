@@ -309,6 +309,11 @@ _ARGUMENT_JSON = {"type": "string", "pattern": r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]
 _Registry = Annotated[
     str, PlainValidator(_registry), WithJsonSchema({"type": "string", "pattern": f"^{_REGISTRY.pattern}$"})
 ]
+_Names = Annotated[
+    tuple[Annotated[str, PlainValidator(line), WithJsonSchema(LINE_JSON)], ...],
+    BeforeValidator(listed),
+    JsonShape(json_of_list),
+]
 _Path = Annotated[str, PlainValidator(_path), WithJsonSchema(_PATH_JSON)]
 _Percent = Annotated[float, PlainValidator(_percent), WithJsonSchema({"type": "number", "minimum": 0, "maximum": 100})]
 _Models = Annotated[
@@ -472,6 +477,12 @@ class PolicySpec(PlacesSpec):
     limits: Annotated[LimitsSpec, BeforeValidator(mapping)] | None = Field(
         None, description="How much of the registry one apply may change.", examples=[{"max-change-percent": 30}]
     )
+    registry_names: _Names = Field(
+        (),
+        alias="registry-names",
+        description="Addresses that lead to one registry: our records of any of them are of that registry.",
+        examples=[["https://mlflow.acme.example", "http://mlflow.internal:5000"]],
+    )
     groups: _Groups = Field(
         {},
         description="People by their addresses and logins.",
@@ -534,6 +545,7 @@ def _judge(reader: Reader, build: GateBuilder) -> tuple[Policy | None, list[Prob
             spec.manifests,
             None if limits is None else limits.max_change_percent,
             None if limits is None else limits.max_change_models,
+            spec.registry_names,
             spec.formerly,
         ),
         spec.groups,

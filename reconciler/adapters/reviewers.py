@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from reconciler.adapters.git_source import GitSource
 
 
+MOST_TOGETHER = 50
+"""Of more commits that came to an apply at once, the forge is not asked which are of one request."""
+
+
 @dataclass(frozen=True, slots=True)
 class GitAndForge:
     """The port `Reviewers`. Without a forge, signed commits alone can approve. Everything is looked up once."""
@@ -30,6 +34,13 @@ class GitAndForge:
         default_factory=dict[tuple[object, ...], "tuple[Change, Request | None]"], init=False, repr=False
     )
 
+    _requests: dict[Commit, Request | None] = field(
+        default_factory=dict[Commit, Request | None], init=False, repr=False
+    )
+    _bases: dict[tuple[Commit, Commit], Commit] = field(
+        default_factory=dict[tuple[Commit, Commit], Commit], init=False, repr=False
+    )
+
     def find(self, base: Commit | None, head: Commit, model: ModelName | None, signers: str) -> Reviews:
         """
         What was approved is what a model's manifest says, wherever it stands: an approval counts for as long as no
@@ -37,6 +48,9 @@ class GitAndForge:
         """
         if base is None:
             raise ReconcilerError("there is no commit before this change, so nobody can have reviewed it")
+        if (base, head) not in self._bases:
+            self._bases[base, head] = self._own_base(base, head)
+        base = self._bases[base, head]
         change, request = self._change(base, head, signers)
         if model is None:
             given = (*change.approvals, *(request.approvals if request else ()))
@@ -55,6 +69,23 @@ class GitAndForge:
             if not same(began):
                 approvals += (a for a in request.approvals if a.commit in change.valid and same(Commit(a.commit or "")))
         return _reviews(approvals, change, request)
+
+    def _own_base(self, base: Commit, head: Commit) -> Commit:
+        """
+        The commit that the request of `head` came on top of: what came to an apply with it and is another request's, by
+        the forge's word, is no part of it.
+        """
+        request = self._request(head)
+        if request is None or request.merged_as is None:
+            return base
+        line = tuple(self.source.line(head, (base,), MOST_TOGETHER + 1))
+        others = () if len(line) > MOST_TOGETHER else reversed(line[1:])
+        for commit in others:
+            other = self.forge.request(commit, merged=True) if self.forge else None
+            if other is None or other.merged_as is None or other.head == request.head:
+                break
+            base = commit
+        return base
 
     def _change(self, base: Commit, head: Commit, signers: str) -> "tuple[Change, Request | None]":
         from reconciler.adapters.git_approvals import read_change
@@ -83,6 +114,11 @@ class GitAndForge:
 
     def _request(self, head: Commit) -> Request | None:
         """The request of a commit: the one that the job runs for if it is in the commit, or the one that became it."""
+        if head not in self._requests:
+            self._requests[head] = self._asked(head)
+        return self._requests[head]
+
+    def _asked(self, head: Commit) -> Request | None:
         request = None if self.forge is None else self.forge.request(head)
         if self.forge is None or request is None:
             return None

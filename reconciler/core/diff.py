@@ -618,7 +618,7 @@ class _Moves:
                 placement,
                 found=version in occupants(self.live, slot),
                 identity=known.identity,
-                registry=past.registry,
+                registry=past.registries[0],
                 workspace=past.workspace,
                 proven=True,
             )

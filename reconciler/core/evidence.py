@@ -92,6 +92,10 @@ class VersionFacts:
         return next((gap for what in whats for gap in self.missing if gap.what == what), None)
 
 
+RESTORE = "whoever owns the run can bring it back (`mlflow runs restore`), unless it was deleted for good"
+"""What to do about evidence that went with a run."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pairing:
     """

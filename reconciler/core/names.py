@@ -91,6 +91,15 @@ def alias_slot(alias: AliasName) -> Slot:
     return f"@{alias}"
 
 
+def registry_name(uri: str) -> str:
+    """What a registry's address says of which one it is: the same for everybody, whoever they log in as."""
+    found = re.fullmatch(r"(?is)([a-z][a-z0-9+.-]*)://([^/?#]*)(.*)", uri.strip())
+    if found:
+        scheme, authority, rest = found.groups()
+        uri = f"{scheme.lower()}://{authority.rpartition('@')[2].lower()}{rest}"
+    return uri.strip().rstrip("/")
+
+
 # The tightest limit of any store behind MLflow holds everywhere: PostgreSQL's columns are shorter than SQLite's, and a
 # manifest that is right on one must be right on the other.
 # See contract/test_limits.py::test_the_server_accepts_what_we_accept.

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from reconciler.core.desired import Manifest, Pin
 from reconciler.core.moments import moment, moment_of
-from reconciler.core.names import Commit, Ours, Slot, Stage, Version, alias_slot
+from reconciler.core.names import Commit, Ours, Slot, Stage, Version, alias_slot, registry_name
 from reconciler.core.snapshot import ModelSnapshot, Ownership, Placement, VersionSnapshot
 
 CLOCKS_DIFFER_BY_LESS_THAN = timedelta(minutes=5)
@@ -36,7 +36,8 @@ class Epoch:
 class Past:
     """
     One model's epochs, newest first. A place is a distance from the revision in hand, which has place 0: `places` has
-    those of the commits on the trusted line, the first parents of the protected branch.
+    those of the commits on the trusted line, the first parents of the protected branch. `registries` are the names of
+    the registry in hand; records are written with the first.
 
     Records must be signed where their place is before `signers_since`, that of the commit which first named signers;
     None: the policy names none. `guarded_since` says since when (seconds since 1970) gates guard a slot.
@@ -46,7 +47,7 @@ class Past:
 
     ours: Ours
     revision: Commit | None = None
-    registry: str = ""
+    registries: tuple[str, ...] = ("",)
     workspace: str = ""
     epochs: tuple[Epoch, ...] = ()
     places: Mapping[Commit, int] = field(default_factory=dict[Commit, int])
@@ -77,7 +78,7 @@ class Past:
         if record.identity is not None:
             if record.identity != version.identity:
                 return None
-            if (record.registry, record.workspace) != (self.registry, self.workspace):
+            if registry_name(record.registry) not in self.registries or record.workspace != self.workspace:
                 return None
         if not self.unsigned_counts(place):
             return place if record.proven and record.identity is not None else None

@@ -59,14 +59,15 @@ class Check:
 @dataclass(frozen=True, slots=True)
 class PolicySettings:
     """
-    Defaults for options of the same meaning; None leaves the command's own. `formerly` are the names that the
-    repository had.
+    Defaults for options of the same meaning; None leaves the command's own. `registry_names` are addresses of one
+    registry, and `formerly` the names that the repository had.
     """
 
     registry: str | None = None
     manifests: str | None = None
     max_change_percent: float | None = None
     max_change_models: int | None = None
+    registry_names: tuple[str, ...] = ()
     formerly: tuple[RepositoryId, ...] = ()
 
 

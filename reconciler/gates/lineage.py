@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from reconciler.core.evidence import RESTORE
 from reconciler.core.gate import CANDIDATE, Entrance, FactKey, Facts, Judgement, contained, failed, passed, unknown
 from reconciler.core.names import plain
 
@@ -29,10 +30,11 @@ class Lineage:
         if run is None or why:
             gap = candidate.gap("version", "run")
             told = f"the run of {version} is not known: {plain(why or 'nothing was read of it')}"
-            return unknown(told, gone=gap is not None and gap.gone)
+            gone = gap is not None and gap.gone
+            return unknown(f"{told}; {RESTORE}" if gone else told, gone=gone)
         name = f"the run {plain(run.name or run.run_id, 80)} of {version}"
         if run.deleted:
-            return failed(f"{name} was deleted", gone=True)
+            return failed(f"{name} was deleted; {RESTORE}", gone=True)
         if self.finished and not run.status:
             return unknown(f"{name} does not say how it ended")
         if self.finished and run.status != "FINISHED":

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
+from reconciler.core.evidence import RESTORE, VersionFacts
 from reconciler.core.evidence import Metric as Measured
-from reconciler.core.evidence import VersionFacts
 from reconciler.core.figures import apart, number, percent
 from reconciler.core.gate import (
     CANDIDATE,
@@ -25,6 +25,8 @@ from reconciler.core.gate import (
 from reconciler.core.names import plain
 
 _Pair: TypeAlias = tuple[Measured, Measured]
+
+LOG_IT = "whoever trained it can log it on its run"
 
 _LEAST = 1e-10
 """What an improvement on 0 must come to, since there is no part of 0."""
@@ -92,11 +94,11 @@ class Metric:
         where = f" on {plain(self.dataset, 80)}" if self.dataset else ""
         gap = facts.gap("version", "metrics", "run", "model")
         why = plain(gap.why if gap else "it was not logged")
-        name = plain(self.name, 80)
-        return unknown(
-            f"{name} of v{facts.version}{where} is not known: {why}",
-            gone=gap is not None and gap.gone,
-        )
+        name, gone = plain(self.name, 80), gap is not None and gap.gone
+        told = f"{name} of v{facts.version}{where} is not known: {why}"
+        if gone or facts.gap("version", "run") is None:
+            told = f"{told}; {RESTORE if gone else LOG_IT}"
+        return unknown(told, gone=gone)
 
     def _one(self, facts: VersionFacts, found: list[Measured]) -> Measured | Judgement:
         """The one figure there is of a version."""

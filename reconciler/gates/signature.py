@@ -53,22 +53,27 @@ class SignatureGate:
             if candidate.signature is not None:
                 alone = ", and there is no incumbent to compare it with" if self.compares else ""
                 return passed(f"v{candidate.version} has a signature{alone}")
-            return self._unknown(f"v{candidate.version} has no signature{_because(candidate.why_missing('signature'))}")
+            why = _because(candidate.why_missing("signature"))
+            return self._unknown(f"v{candidate.version} has no signature{why}", LOG_ONE)
         verdict = judge_signature(candidate.signature, incumbent.signature)
         if verdict.compatibility is Compatibility.UNKNOWN:
             reasons = [f.why_missing("signature") for f in (candidate, incumbent) if f.signature is None]
             because = _because(next(filter(None, reasons), ""))
-            return self._unknown(f"the signatures cannot be compared: {verdict.why}{because}")
+            remedy = LOG_ONE if candidate.signature is None else ""
+            return self._unknown(f"the signatures cannot be compared: {verdict.why}{because}", remedy)
         kind = verdict.compatibility.value
         told = f"the signature is {kind} for those who call v{incumbent.version}{_differences(verdict)}"
         if verdict.compatibility is Compatibility.IDENTICAL:
             told = f"the signature is the one of v{incumbent.version}"
         return passed(told) if verdict.compatibility in self.allow else failed(told)
 
-    def _unknown(self, sentence: str) -> Judgement:
+    def _unknown(self, sentence: str, remedy: str) -> Judgement:
         if Compatibility.UNKNOWN in self.allow:
             return passed(f"{sentence}; the policy lets that in")
-        return unknown(sentence)
+        return unknown(f"{sentence}; {remedy}" if remedy else sentence)
+
+
+LOG_ONE = "its author can log the model with `signature` or `input_example`, and register that"
 
 
 def _because(why: str) -> str:

@@ -114,7 +114,8 @@ def measure_reading(workshop: Workshop, way: str, uri: str, repeats: int, script
 def measure_applying(workshop: Workshop, uri: str, models: int, repeats: int) -> Applying:
     """
     Each time three blocks of models of one kind are promoted: one by apply, and the others by the same calls, made
-    bare. Their manifests follow, so that a last plan can tell whether all three came to the same.
+    bare. Their manifests follow, so that a last plan can tell whether all three came to the same: the bare calls write
+    records too, but of other versions.
     """
     applied: list[Ran] = []
     in_turn: list[Ran] = []
@@ -130,7 +131,7 @@ def measure_applying(workshop: Workshop, uri: str, models: int, repeats: int) ->
         in_turn.append(workshop.replay(moved(writes, block, models)))
         in_threads.append(workshop.replay(moved(writes, block, 2 * models), THREADS))
         workshop.declare(range(first + models, first + 3 * models), fleet.PROMOTED)
-    workshop.plan(uri)
+    workshop.plan(uri, admitted=2 * models * repeats)
     sent = applied[0].found["sent"]
     writes_only = [entry for entry in sent if entry["method"] != "GET"]
     return Applying(

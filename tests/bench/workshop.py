@@ -51,8 +51,11 @@ class Workshop:
         run([sys.executable, str(ROOT / "tests/bench/populate.py"), self.database, str(rows)], self.folder)
         self.models = models
 
-    def plan(self, uri: str, *, promoted: int = 0) -> Ran:
-        """One `reconciler plan`, which must find just what this registry was made for."""
+    def plan(self, uri: str, *, promoted: int = 0, admitted: int = 0) -> Ran:
+        """
+        One `reconciler plan`, which must find just what this registry was made for: models to promote, and models that
+        are as they should be in two slots, but not by an apply.
+        """
         saved = self.folder / "plan.json"
         # What a plan costs by itself: evidence is asked for version by version, for those alone that move.
         ran = self._reconciler("plan", uri, "--evidence", "none", "--out", str(saved))
@@ -62,8 +65,8 @@ class Workshop:
             "archive": promoted,
             "roll_back": 0,
             "aliases": promoted,
-            "other": 0,
-            "unchanged": self.models - promoted,
+            "other": 2 * admitted,
+            "unchanged": self.models - promoted - admitted,
             "blocked": 0,
         }
         if ran.found["code"] != 0 or summary != expected:

@@ -42,6 +42,27 @@ def put_to_work(house: House) -> None:
 
 
 @SLOTS
+def test_a_registry_that_moved_goes_on_with_its_records(house: House, slot: str) -> None:
+    at_work(house, slot)
+    request = house.merge(pins({slot: 5}), approved_by=[GRACE])
+    assert house.apply().exit_code == ExitCode.OK
+    was, is_now = house.registry.uri, "https://MLFLOW.acme.example/"
+    house.merge(policy=f"registry-names: [{is_now}, '{was}']\n{GATES}")
+    assert house.apply().exit_code == ExitCode.OK
+
+    house.registry.uri = is_now
+    house.merge(files={"docs/notes.md": "The registry has another address.\n"})
+    again = house.apply()
+    house.revert(request)
+    done = house.apply()
+
+    assert (again.exit_code, again.kinds()) == (ExitCode.OK, {}), again.message
+    assert (done.exit_code, done.kinds()) == (ExitCode.OK, {slot: "rollback"}), done.message
+    assert house.in_slot("churn", slot) == (4,)
+    assert house.drift_of() is DriftStatus.IN_SYNC
+
+
+@SLOTS
 def test_a_repository_that_was_renamed_goes_on_with_what_it_governs(house: House, slot: str) -> None:
     at_work(house, slot)
     request = house.merge(pins({slot: 5}), approved_by=[GRACE])

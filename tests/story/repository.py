@@ -45,6 +45,12 @@ class Repository:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
+    def name_registry(self, *uris: str) -> None:
+        """Commit a policy by which these addresses lead to one registry."""
+        lines = ["registry-names:", *(f"  - {uri}" for uri in uris)]
+        (self.top / "reconciler.yaml").write_text("\n".join(lines) + "\n")
+        self.commit("Name the registry")
+
     def delete(self, name: str = "models.yaml") -> None:
         (self.top / "manifests" / name).unlink()
 

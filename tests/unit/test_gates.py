@@ -59,6 +59,8 @@ from tests.build import CHURN
 PASS, FAIL, UNKNOWN = Ruling.PASS, Ruling.FAIL, Ruling.UNKNOWN
 AT = "2026-05-11T09:30:00Z"
 NAN, INFINITE = float("nan"), float("inf")
+LOG_WITH_ONE = "its author can log the model with `signature` or `input_example`, and register that"
+BRING_BACK = "whoever owns the run can bring it back (`mlflow runs restore`), unless it was deleted for good"
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 ADMISSION = Entrance(CHURN, Version(5), "Production", Version(4))
 HOLDOUT, OTHER = Dataset("holdout", "9f2c7a1b"), Dataset("holdout", "41d80e77")
@@ -178,7 +180,11 @@ class TestMetric:
             (Metric("f1"), 0.9, (PASS, "f1 is 0.9")),
             (Metric("f1", 0.85), NAN, (UNKNOWN, "f1 of v5 is NaN, which is no finite number")),
             (Metric("f1", 0.85), INFINITE, (UNKNOWN, "f1 of v5 is ∞, which is no finite number")),
-            (Metric("auc", 0.85), 0.9, (UNKNOWN, "auc of v5 is not known: it was not logged")),
+            (
+                Metric("auc", 0.85),
+                0.9,
+                (UNKNOWN, "auc of v5 is not known: it was not logged; whoever trained it can log it on its run"),
+            ),
         ],
     )
     def test_a_threshold_is_about_the_candidate_alone(
@@ -411,14 +417,17 @@ class TestMetric:
                 Metric("f1", min_absolute_change=0.02, dataset="holdout"),
                 (f1(0.9),),
                 (f1(0.8),),
-                (UNKNOWN, "f1 of v5 on holdout is not known: it was not logged"),
+                (
+                    UNKNOWN,
+                    "f1 of v5 on holdout is not known: it was not logged; whoever trained it can log it on its run",
+                ),
                 id="figures on data that nobody knows are not on the one that is named",
             ),
             pytest.param(
                 Metric("f1", min_absolute_change=0.02),
                 (f1(0.9, HOLDOUT),),
                 (),
-                (UNKNOWN, "f1 of v4 is not known: it was not logged"),
+                (UNKNOWN, "f1 of v4 is not known: it was not logged; whoever trained it can log it on its run"),
                 id="not measured of the incumbent",
             ),
             pytest.param(
@@ -620,7 +629,10 @@ class TestSignature:
                 v4(signature=ONE),
                 (
                     UNKNOWN,
-                    "the signatures cannot be compared: the candidate has no signature (it was logged without one)",
+                    (
+                        "the signatures cannot be compared: the candidate has no signature (it was logged without "
+                        f"one); {LOG_WITH_ONE}"
+                    ),
                 ),
                 id="without one",
             ),
@@ -651,7 +663,9 @@ class TestSignature:
                 (PASS, "v5 has a signature, and there is no incumbent to compare it with"),
                 id="no incumbent",
             ),
-            pytest.param(SAFE, v5(), NOBODY, (UNKNOWN, "v5 has no signature"), id="no incumbent, no signature"),
+            pytest.param(
+                SAFE, v5(), NOBODY, (UNKNOWN, f"v5 has no signature; {LOG_WITH_ONE}"), id="no incumbent, no signature"
+            ),
         ],
     )
     def test_callers_can_go_on(
@@ -670,7 +684,7 @@ class TestLineage:
             (Lineage(), RUN, (PASS, "the run churn-05 of v5 is FINISHED")),
             (Lineage(), replace(RUN, status="FAILED"), (FAIL, "the run churn-05 of v5 is FAILED, not FINISHED")),
             (Lineage(), replace(RUN, status=""), (UNKNOWN, "the run churn-05 of v5 does not say how it ended")),
-            (Lineage(), replace(RUN, deleted=True), (FAIL, "the run churn-05 of v5 was deleted")),
+            (Lineage(), replace(RUN, deleted=True), (FAIL, f"the run churn-05 of v5 was deleted; {BRING_BACK}")),
             (Lineage(finished=False), replace(RUN, status="RUNNING"), (PASS, "the run churn-05 of v5 is there")),
             (Lineage(), None, (UNKNOWN, "the run of v5 is not known: nothing was read of it")),
             (

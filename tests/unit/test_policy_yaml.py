@@ -337,7 +337,7 @@ def test_settings_and_checks_are_read() -> None:
     assert problems == ()
     assert policy is not None
     assert policy.settings == PolicySettings(
-        "https://mlflow.acme.example", "models", 12.5, 10, (RepositoryId("acme/old#m"),)
+        "https://mlflow.acme.example", "models", 12.5, 10, formerly=(RepositoryId("acme/old#m"),)
     )
     assert policy.signers == "ada@acme.example ssh-ed25519 A"
     assert policy.text == text
