@@ -129,7 +129,8 @@ def apply(world: World, request: ApplyRequest, report: Report) -> Receipt:
     """
     started_at = world.clock.now()
     declaration = declare(world, request.ref or "HEAD", now=started_at)
-    desired = with_names(request.rules, declaration.desired)
+    rules, desired = with_names(request.rules, declaration.desired)
+    request = replace(request, rules=rules)
     commit = _committed(declaration, request)
     for warning in declaration.warnings:
         report(Noticed(str(warning)))
@@ -529,7 +530,7 @@ class _Run:
         while True:
             if live is not None and (newer := self._newer_commit(live, tried.known, goal.revision.commit)):
                 try:
-                    goal = with_names(self.request.rules, declare(self.world, newer).desired)
+                    goal = with_names(self.request.rules, declare(self.world, newer).desired)[1]
                 except ReconcilerError as error:
                     why = f"{short(newer)} was applied to it at the same time, and cannot be read here: {error}"
                     return Outcome(name, OutcomeStatus.STALE, made, why)

@@ -6,11 +6,12 @@ model's past. Read lazily, and no further back than it takes.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import chain, islice, takewhile
+from itertools import chain, islice, pairwise, takewhile
 from typing import TypeAlias
 
 from reconciler.core.desired import Manifest, Revision, resolve
 from reconciler.core.entrances import occupants
+from reconciler.core.gate import Guard
 from reconciler.core.names import ACTIVE_STAGES, Commit, ModelName, Ours, Slot, Version, alias_slot, registry_name
 from reconciler.core.past import FOREVER, Epoch, Past, declared_versions
 from reconciler.core.policy import RECORDS, Policy, listed_for
@@ -165,32 +166,72 @@ class Trunk:
         )
         models = dict(snapshot.models)
         if bare.signers_since is not None:
-            settled = {name for name, live in models.items() if _is_in_place(live, desired.get(name))}
-            models = self._verified({n: m for n, m in models.items() if n in settled}, desired) | self._verified(
-                {n: m for n, m in models.items() if n not in settled}, None
+            models |= self._verified(
+                {name: live for name, live in models.items() if _is_in_place(live, desired.get(name))}, desired, {}
             )
         needs = {name: _need(live, desired.get(name), bare) for name, live in models.items()}
-        epochs = self._epochs(needs, desired)
-        pasts = {name: replace(bare, epochs=epochs[name]) for name in models}
+        pasts = self._pasts(bare, needs, desired, models)
+        if bare.signers_since is not None:
+            unsettled = {name: live for name, live in models.items() if not _is_in_place(live, desired.get(name))}
+            models |= self._verified(unsettled, None, pasts)
         unknown = {
             name: slots for name, past in pasts.items() if (slots := _unknown(models[name], desired.get(name), past))
         }
         if unknown:
+            whole = dict.fromkeys(name for name in unknown if needs[name] is not None)
+            pasts |= self._pasts(bare, whole, desired, models)
             if bare.signers_since is not None:
-                models = models | self._verified({name: models[name] for name in unknown}, None)
-            whole = self._epochs(dict.fromkeys(n for n in unknown if needs[n] is not None), desired)
-            pasts |= {name: replace(bare, epochs=epochs) for name, epochs in whole.items()}
+                models |= self._verified({name: models[name] for name in unknown}, None, pasts)
             pasts |= {name: self._adopting(models[name], slots, pasts[name]) for name, slots in unknown.items()}
         return RegistrySnapshot(dict(sorted(models.items()))), pasts
 
+    def _pasts(
+        self,
+        bare: Past,
+        needs: Mapping[ModelName, int | None],
+        desired: Mapping[ModelName, Manifest],
+        models: Mapping[ModelName, ModelSnapshot],
+    ) -> dict[ModelName, Past]:
+        epochs = self._epochs(needs, desired)
+        return {name: self._let_in(replace(bare, epochs=epochs[name]), models[name]) for name in needs}
+
+    def _let_in(self, past: Past, live: ModelSnapshot) -> Past:
+        """
+        Without what was before a rename that brought the model before gates which did not guard it under its former
+        name: what was let in there was let in past these.
+        """
+        for number, (now, then) in enumerate(pairwise(past.epochs), 1):
+            if now.manifest and then.manifest and now.manifest.name != then.manifest.name:
+                governed = frozenset(chain(_slots(now.manifest), _slots(then.manifest)))
+                if any(self._gains_gates(now, then, slot, live) for slot in governed):
+                    first = self.line[-1]
+                    none = Epoch(self.places[first.commit], first.commit, first.time, None)
+                    return replace(past, epochs=(*past.epochs[:number], none), governed_elsewhere=governed)
+        return past
+
+    def _gains_gates(self, now: Epoch, then: Epoch, slot: Slot, live: ModelSnapshot) -> bool:
+        """Whether a gate guards a slot under the new name, and did not under the former one, when it was renamed."""
+
+        def guards(policy: Policy, manifest: Manifest, formerly: Iterable[ModelName]) -> tuple[Guard, ...]:
+            tags = {key: tag.value for key, tag in manifest.tags.items()}
+            return policy.guards(manifest.name, slot, live.tags, {**live.tags, **tags}, formerly=formerly)
+
+        return any(
+            guard not in guards(standing.policy, then.manifest, then.manifest.former_names)
+            for standing in self.standing_before(now.start)
+            if now.manifest and then.manifest
+            for guard in guards(standing.policy, now.manifest, ())
+        )
+
     def _adopting(self, live: ModelSnapshot, slots: frozenset[Slot], past: Past) -> Past:
         """With what tells found from moved by hand: since when slots are guarded, and which other folders declared."""
-        since = {
-            slot: min(times)
+        former = _names(past, live.name)
+        guarded = {
+            slot: [e.since for e in self.policies if e.policy.guards(live.name, slot, live.tags, formerly=former)]
             for slot in slots
-            if (times := [e.since for e in self.policies if e.policy.guards(live.name, slot, live.tags)])
         }
-        elsewhere = self._declared_elsewhere(live.name)
+        since = {slot: min(times) for slot, times in guarded.items() if times}
+        elsewhere = self._declared_elsewhere(live.name) | past.governed_elsewhere
         return replace(past, guarded_since=since, governed_elsewhere=slots & elsewhere)
 
     def _declared_elsewhere(self, name: ModelName) -> frozenset[Slot]:
@@ -218,20 +259,25 @@ class Trunk:
     def _epochs(
         self, needs: Mapping[ModelName, int | None], desired: Mapping[ModelName, Manifest]
     ) -> dict[ModelName, tuple[Epoch, ...]]:
-        """Each model's epochs, back to beyond the place that it needs (None: to the first commit)."""
+        """
+        Each model's epochs, back to beyond the place that it needs (None: to the first commit). A model that a commit
+        first declares, and calls what it gave up by the same commit, goes on under its former name.
+        """
         found: dict[ModelName, list[Epoch]] = {name: [] for name in needs}
-        if self.ahead:
-            for name, epochs in found.items():
-                epochs.append(Epoch(0, self.revision.commit, FOREVER, desired.get(name)))
-        parts: dict[str, dict[ModelName, tuple[Manifest, ...]]] = {}
+        called = {name: name for name in needs}
+        parts: _Parts = {}
         for fragment in self._fragments(self.tip) if needs else ():
             beside = parts.setdefault(fragment.model.at.path, {})
             beside[fragment.name] = (*beside.get(fragment.name, ()), fragment)
         open_ends = dict(needs)
+        if self.ahead:
+            for name, epochs in found.items():
+                epochs.append(Epoch(0, self.revision.commit, FOREVER, desired.get(name)))
+                called[name] = _name_before(name, {"": {n: (m,) for n, m in desired.items()}}, parts)
 
         def close(name: ModelName, one: LineCommit) -> None:
-            own = [fragment for path in sorted(parts) for fragment in parts[path].get(name, ())]
-            manifest = resolve(own)[0].get(name)
+            own = [fragment for path in sorted(parts) for fragment in parts[path].get(called[name], ())]
+            manifest = resolve(own)[0].get(called[name])
             found[name].append(Epoch(self.places[one.commit], one.commit, one.time, manifest))
 
         for step in self.world.source.steps(self.tip) if open_ends else ():
@@ -241,16 +287,18 @@ class Trunk:
                 del open_ends[name]
             if not open_ends:
                 break
-            older: dict[str, dict[ModelName, tuple[Manifest, ...]]] = {}
+            older: _Parts = {}
+            former = frozenset(chain.from_iterable(f.former_names for f in _fragments(parts)))
             for path, data in step.before.items():
-                names = parts.get(path, {}).keys() | open_ends.keys()
+                names = parts.get(path, {}).keys() | {called[name] for name in open_ends} | former
                 if data is None or not _may_name(data, names):
                     older[path] = {}
                 elif (read := self._parsed(path, data)) is not None:
                     older[path] = {n: tuple(f for f in read if f.name == n) for n in {f.name for f in read}}
             for name in open_ends:
-                if any(parts.get(path, {}).get(name) != was.get(name) for path, was in older.items()):
+                if any(parts.get(path, {}).get(called[name]) != was.get(called[name]) for path, was in older.items()):
                     close(name, one)
+                    called[name] = _name_before(called[name], parts, {**parts, **older})
             parts.update(older)
         for name in open_ends:
             close(name, self.line[-1])
@@ -262,16 +310,22 @@ class Trunk:
         return None if any(problem.severity is Severity.ERROR for problem in problems) else fragments
 
     def _verified(
-        self, models: Mapping[ModelName, ModelSnapshot], desired: Mapping[ModelName, Manifest] | None
+        self,
+        models: Mapping[ModelName, ModelSnapshot],
+        desired: Mapping[ModelName, Manifest] | None,
+        pasts: Mapping[ModelName, Past],
     ) -> dict[ModelName, ModelSnapshot]:
-        """With their records verified: all of them, or those of what is declared where it is."""
+        """
+        With their records verified: all of them, or those of what is declared where it is. A record is of a model by
+        any name that it has in its past.
+        """
         claims: list[tuple[ModelName, Placement]] = []
         for name, live in models.items():
             for number, version in live.versions.items():
                 for slot, record in version.provenance.items():
                     wanted = desired is None or number in declared_versions(desired.get(name), slot, live)
                     if wanted and record.seal is not None and record.identity == version.identity:
-                        claims.append((name, record))
+                        claims.extend((called, record) for called in _names(pasts.get(name), name))
         seals = self.world.seals
         signers = "\n".join(listed_for(RECORDS, self.standing.signers))
         proofs = (
@@ -313,6 +367,44 @@ class Trunk:
     def standing(self) -> Policy:
         """The policy that stands before the revision."""
         return next((epoch.policy for epoch in self.policies if epoch.start >= 1), Policy())
+
+
+_Parts: TypeAlias = dict[str, dict[ModelName, tuple[Manifest, ...]]]
+"""What each file declares of each model."""
+
+
+def _fragments(parts: _Parts) -> Iterator[Manifest]:
+    return chain.from_iterable(chain.from_iterable(models.values() for models in parts.values()))
+
+
+def _name_before(name: ModelName, after: _Parts, before: _Parts) -> ModelName:
+    """
+    What a model was called before a change of the manifests: something else only if that one is the first to declare
+    it, calls another name its former one, as nothing else does, and gives that one up.
+    """
+    is_now, was = ({fragment.name for fragment in _fragments(parts)} for parts in (after, before))
+    if name in was or name not in is_now:
+        return name
+    claims = [(fragment.name, former) for fragment in _fragments(after) for former in fragment.former_names]
+    return next(
+        (
+            former
+            for claimant, former in claims
+            if claimant == name and former in was and former not in is_now and sum(f == former for _, f in claims) == 1
+        ),
+        name,
+    )
+
+
+def _names(past: Past | None, name: ModelName) -> frozenset[ModelName]:
+    """The names of a model, as far back as its past goes."""
+    return frozenset((name, *(epoch.manifest.name for epoch in (past.epochs if past else ()) if epoch.manifest)))
+
+
+def _slots(manifest: Manifest) -> Iterator[Slot]:
+    return chain(
+        (stage.value for stage in ACTIVE_STAGES if stage in manifest.stages), map(alias_slot, manifest.aliases)
+    )
 
 
 def _is_in_place(live: ModelSnapshot, manifest: Manifest | None) -> bool:

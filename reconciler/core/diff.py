@@ -1,6 +1,6 @@
 """Manifest × snapshot → the ordered calls of one model, or the reasons why there can be none."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -280,6 +280,19 @@ def _owner_blockers(
             )
         case _:
             pass
+
+
+def former_name_blockers(manifest: Manifest, models: Container[ModelName]) -> Iterator[Blocker]:
+    """A name that a model had is gone when the registered model was renamed. Where it is not, that is another model."""
+    for name in manifest.former_names:
+        if name in models and manifest.formerly is not None:
+            yield Blocker(
+                "former-name-in-use",
+                f"{manifest.name} is declared as the former {name}, and the registry has a model {name}.",
+                f"Rename that one in the registry (`MlflowClient().rename_registered_model`), or remove `{name}` from "
+                "`formerly` if it is another model.",
+                manifest.formerly.at,
+            )
 
 
 def _hidden_version(name: ModelName, version: Version, at: Location) -> Blocker:

@@ -197,6 +197,10 @@ def _is_found(live: ModelSnapshot, slot: Slot, version: VersionSnapshot, past: P
         return False
     if slot in past.governed_elsewhere or not past.whole:
         return False
+    applied = past.place(owner.commit) if (owner := live.owned_by(past.ours)) else None
+    if applied is not None and applied > first.start:
+        # We governed it before it was declared: under another name.
+        return False
     if slot.startswith("@"):
         return True
     before = min(past.guarded_since.get(slot, FOREVER), run.since)

@@ -41,7 +41,8 @@ class Past:
 
     Records must be signed where their place is before `signers_since`, that of the commit which first named signers;
     None: the policy names none. `guarded_since` says since when (seconds since 1970) gates guard a slot.
-    `governed_elsewhere` are the slots that another folder of the repository declared once. Where it is not `whole`,
+    `governed_elsewhere` are the slots that were governed once by another folder of the repository, or of a model that
+    was renamed and whose past does not count. Where it is not `whole`,
     what was before the last epoch is not known.
     """
 

@@ -24,7 +24,17 @@ from reconciler.core.changes import (
     simulate,
 )
 from reconciler.core.desired import DesiredState, Manifest, Revision
-from reconciler.core.diff import UNAPPROVED, Blocker, ModelPlan, Proposal, Reason, Why, diff, leftover
+from reconciler.core.diff import (
+    UNAPPROVED,
+    Blocker,
+    ModelPlan,
+    Proposal,
+    Reason,
+    Why,
+    diff,
+    former_name_blockers,
+    leftover,
+)
 from reconciler.core.gate import Kind
 from reconciler.core.names import ModelName, Slot, Stage, Version, alias_slot
 from reconciler.core.past import Past
@@ -198,7 +208,9 @@ def build_plan(
     Raises BlockedError where nothing is declared but the registry holds models of ours.
     """
     repository, ours = desired.revision.repository, desired.revision.ours
-    orphans = snapshot.orphans(ours, desired.models)
+    # What is to be renamed in the registry is not given up.
+    former = {name for manifest in desired.models.values() for name in manifest.former_names}
+    orphans = snapshot.orphans(ours, desired.models) - former
     if not desired.models and orphans and not options.allow_empty:
         raise BlockedError(
             f"No manifest declares anything, but the registry holds {len(orphans)} models that `{repository}` governs: "
@@ -211,6 +223,8 @@ def build_plan(
     for name in names:
         manifest, live = desired.models.get(name), snapshot.models.get(name)
         model = _proven(manifest, live, desired.revision, name, options, pasts.get(name))
+        if manifest is not None and (taken := tuple(former_name_blockers(manifest, snapshot.models))):
+            model = ModelPlan(name, blockers=(*taken, *(b for b in model.blockers if b.code != "unknown-model")))
         if model.proposals or model.blocked:
             models.append(model)
     governed = sum(name in desired.models for name in names)

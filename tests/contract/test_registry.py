@@ -187,6 +187,19 @@ def test_records_are_found_whatever_the_repository_is_called(place: Place, name:
     assert name in found
 
 
+def test_a_renamed_model_keeps_all_but_the_time_of_its_versions(mlflow_place: InMlflow, name: ModelName) -> None:
+    mlflow_place.seed(replace(RICH, name=name))
+    before, after = read(mlflow_place, name)[name], ModelName(f"{name}-renamed")
+
+    store: Any = mlflow_place.registry.store
+    store.rename_registered_model(name, after)
+    found = read(mlflow_place, name, after)
+
+    assert list(found) == [after]
+    assert found[after] == replace(before, name=after)
+    assert all(v.updated_at > before.versions[n].updated_at for n, v in found[after].versions.items())
+
+
 HOSTILE = [
     "it's", 'say "hi"', "back\\slash", "per%cent", "under_score", "back`tick", " blanks around ", "comma, (paren)",
     "@prod", "ünï-cödé 模型", "semi;colon -- comment", "a.b[c]{d}", "=or 1=1", "quote'\"both", "#hash?query&x=y",
