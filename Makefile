@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: $(READY) ## Train models, promote one by a commit, roll it back by a revert, on a real registry
+demo: $(READY) ## Gates on, on a real registry: a promotion, its rollback, a move by hand taken back
 	@$(BIN)/python examples/demo/demo.py
 
 test: $(READY) ## Lint, types, import rules, schemas, and every test

@@ -481,9 +481,14 @@ def _publication(forge: "Forge | None", world: "World", reports: tuple[tuple[str
 @cli.command(short_help="Show what was moved by hand since the last apply.")
 @_registry_options
 @click.option("--ref", metavar="REF", default="HEAD", show_default=True, help="The commit that should be applied.")
+@click.option(
+    "--files",
+    is_flag=True,
+    help="Download the files of versions whose digest was recorded (`artifact: {pinned: true}`), and compare them.",
+)
 @click.option("--format", "form", type=click.Choice(["text", "json", "markdown"]), default="text", show_default=True)
 @_publish_option
-def drift(ref: str, form: str, publish: str, **settings: Any) -> int:
+def drift(ref: str, files: bool, form: str, publish: str, **settings: Any) -> int:
     """
     Show where the registry differs from the commit that was last applied to it: what was moved by hand. Exits with 2
     if it does. Writes nothing.
@@ -497,7 +502,7 @@ def drift(ref: str, form: str, publish: str, **settings: Any) -> int:
     world = _world(settings, LockKind.NONE, forge, ref=ref)
     publication = _publication(forge, world)
     try:
-        found = find_drift(world, ref, load_rules(world, world.source.read(ref).revision, ref=ref))
+        found = find_drift(world, ref, load_rules(world, world.source.read(ref).revision, ref=ref), files=files)
     except ReconcilerError as error:
         publication.refused(error)
         raise
@@ -710,7 +715,7 @@ def check(
 @click.option(
     "--lock-timeout",
     type=click.FloatRange(0),
-    default=60.0,
+    default=180.0,
     show_default=True,
     metavar="SECONDS",
     help="How long to wait for the lock.",

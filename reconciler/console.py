@@ -61,14 +61,14 @@ def show_problems(problems: Iterable[Problem], *, err: bool = False) -> None:
 
 def show_key(path: Path, forge: str) -> None:
     """Where the private key is, and what is to be done with it. The key itself is not shown."""
-    shown = shlex.quote(str(path))
+    shown = shlex.quote(os.path.relpath(path))
     target = {
         "github": f"Make it the secret RECONCILER_SIGNING_KEY of the environment `production`:\n"
         f"  gh secret set RECONCILER_SIGNING_KEY --env production < {shown}",
         "gitlab": "Make it the CI/CD variable RECONCILER_SIGNING_KEY: type File, protected, with the environment scope "
         "`model-registry`.",
-    }.get(forge, f"Give it to the apply: RECONCILER_SIGNING_KEY={shown} reconciler apply")
-    click.echo(styled((("error", "The private key for signed records is on this disk:"), ("", f" {path}"))))
+    }.get(forge, f"Give it to the apply: export RECONCILER_SIGNING_KEY={shown}")
+    click.echo(styled((("error", "The private key for signed records is on this disk:"), ("", f" {shown}"))))
     click.echo(f"Whoever has it can forge what was applied. {target}")
     click.echo(f"Then delete it here: rm {shown}")
 

@@ -100,9 +100,10 @@ class LockError(ReconcilerError):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why some work on one model came to nothing."""
+    """Why some work on one model came to nothing, and the code of a registry's error, if it was one."""
 
     why: str
+    code: str = ""
 
 
 def contained(work: Callable[[], T]) -> T | Failure:
@@ -113,7 +114,7 @@ def contained(work: Callable[[], T]) -> T | Failure:
     try:
         return work()
     except Exception as error:  # noqa: BLE001  # whoever wrote the model may break whatever reads it
-        return Failure(fault_of(error))
+        return Failure(fault_of(error), error.code if isinstance(error, RegistryError) else "")
 
 
 def fault_of(error: BaseException) -> str:

@@ -10,6 +10,7 @@ from reconciler.core.approval import counted, eligible, in_time
 from reconciler.core.changes import SetAlias, simulate_all
 from reconciler.core.desired import DesiredState, Hold, Manifest
 from reconciler.core.diff import UNAPPROVED, Blocker, ModelPlan
+from reconciler.core.drift import FilesThen, Replaced, files_then
 from reconciler.core.entrances import entrance_of
 from reconciler.core.evidence import VersionFacts
 from reconciler.core.gate import (
@@ -44,7 +45,7 @@ from reconciler.core.plan import Plan, PlanOptions
 from reconciler.core.policy import Policy
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot, VersionSnapshot
 from reconciler.core.stays import stay_in
-from reconciler.errors import Failure, contained
+from reconciler.errors import Failure, ReconcilerError, contained
 from reconciler.gates.approvals import Approvals
 from reconciler.gates.authority import Shift, Side, shifts
 from reconciler.ports import Asked, Reviews, World
@@ -190,7 +191,15 @@ def judge(world: World, plan: Plan, snapshot: RegistrySnapshot, desired: Desired
     judged = _judged(world, plan, snapshot, desired, rules, None)
     now = world.clock.now() if any(model.entrances for model in judged.models) else ""
     models = (
-        replace(model, blockers=(*model.blockers, *_held_back(model, desired, rules, now), *_moved_by_hand(model)))
+        replace(
+            model,
+            blockers=(
+                *model.blockers,
+                *_held_back(model, desired, rules, now),
+                *_moved_by_hand(model),
+                *_other_files(world, model, snapshot, desired, rules),
+            ),
+        )
         for model in judged.models
     )
     return _unapproved(world, replace(judged, models=tuple(models)), snapshot, desired, rules)
@@ -219,6 +228,51 @@ def _moved_by_hand(model: ModelPlan) -> Iterable[Blocker]:
                 f"v{entrance.candidate} of {model.model} was moved into {entrance.slot} by hand, and gates refuse it.",
                 "Move it back in the registry, or override these gates in the manifest and have that approved.",
             )
+
+
+def _other_files(
+    world: World, model: ModelPlan, snapshot: RegistrySnapshot, desired: DesiredState, rules: Rules
+) -> Iterable[Blocker]:
+    """What is put back must be what it was: no gate judges it, so the files that a gate pins are compared here."""
+    live, manifest, past = snapshot.models.get(model.model), desired.models.get(model.model), model.past
+    if live is None or past is None:
+        return
+    for entrance in model.entrances:
+        if entrance.kind not in {Kind.RESTORATION, Kind.RESUMED}:
+            continue
+        guards = _guards(rules, rules.policy, live, manifest, entrance.slot)
+        then = files_then(live.versions[entrance.candidate], entrance.slot, past)
+        if then is None or not any(PINNED in guard.gate.needs(entrance) for guard in guards):
+            continue
+        (found,) = compared_files(world, model.model, [then])
+        if found is not None:
+            yield Blocker(
+                "files-replaced",
+                f"v{then.version} of {model.model} cannot be put back into {then.slot}: "
+                f"{found if isinstance(found, str) else found.sentence}.",
+                "Put the files back as they were, or declare another version.",
+            )
+
+
+def compared_files(world: World, model: ModelName, recorded: Iterable[FilesThen]) -> tuple[Replaced | str | None, ...]:
+    """For each record of files: what they are now if they were replaced, or why that is not known, or None."""
+    digests: dict[Version, str | Failure] = {}
+    found: list[Replaced | str | None] = []
+    for then in recorded:
+        if then.version not in digests:
+            digests[then.version] = contained(partial(_digest_of, world, model, then.version))
+        now = digests[then.version]
+        if isinstance(now, Failure):
+            found.append(f"whether the files of v{then.version} are as they entered is not known: {now.why}")
+        else:
+            found.append(None if now == then.digest else Replaced(then, now))
+    return tuple(found)
+
+
+def _digest_of(world: World, model: ModelName, version: Version) -> str:
+    if world.checks is None:
+        raise ReconcilerError("This registry has no model files to look at.")
+    return world.checks.digest(model, version)
 
 
 def _shifts(plan: Plan, snapshot: RegistrySnapshot, desired: DesiredState, rules: Rules) -> tuple[Shift, ...]:

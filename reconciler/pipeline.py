@@ -1,14 +1,15 @@
 """From a plan to a receipt: the one way in which anything is written to a registry."""
 
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import Event as Flag
 from typing import TypeAlias
 
-from reconciler.core.changes import Change, Claim, RecordProvenance
+from reconciler.core.changes import Change, Claim, CreateModel, RecordProvenance, simulate
 from reconciler.core.desired import DesiredState
 from reconciler.core.diff import Blocker, ModelPlan, Proposal, Reason, Why, diff
 from reconciler.core.gate import Entrance, Kind, Ruling, Verdict
@@ -51,7 +52,7 @@ from reconciler.planning import (
     with_names,
     with_past,
 )
-from reconciler.ports import UNREACHABLE, Lease, Relation, Wanted, World
+from reconciler.ports import UNREACHABLE, Holder, Lease, Relation, Wanted, World
 
 Sign: TypeAlias = Callable[[bytes], Seal]
 
@@ -166,11 +167,14 @@ def apply(world: World, request: ApplyRequest, report: Report) -> Receipt:
             report(Noticed(_UNSIGNED))
             plan = _without_new(plan)
         _refuse_unsafe(plan)
-        run = _Run(world, request, report, lease, desired, plan, commit)
         _refuse_all_rewound(world, commit, plan, request)
         if lease is not None:
             lease.mark(commit)
-        outcomes = tuple(run.outcomes())
+        with ExitStack() as leases:
+            run = _Run(world, request, report, lease, desired, plan, commit, leases)
+            outcomes = tuple(run.outcomes())
+            if lease is not None and lease.note:
+                outcomes = run.look_again(outcomes)
     return Receipt(
         plan=plan,
         registry=world.registry.uri,
@@ -311,16 +315,24 @@ def _locked(world: World, request: ApplyRequest, report: Report) -> Generator[Le
         report(Noticed("Applying without a lock: nothing keeps a second apply from writing at the same time."))
         yield None
         return
-    lease = world.lock.acquire(request.lock_timeout, lambda holder, s: report(LockWaiting(holder, s)))
+    lease = world.lock.acquire(request.lock_timeout, partial(_say_waiting, report))
     try:
         if lease.note:
             report(Noticed(lease.note))
         yield lease
     finally:
-        try:
-            lease.release()
-        except LockError as error:
-            report(Noticed(str(error)))
+        _released(lease, report)
+
+
+def _say_waiting(report: Report, holder: Holder, seconds: float) -> None:
+    report(LockWaiting(holder, seconds))
+
+
+def _released(lease: Lease, report: Report) -> None:
+    try:
+        lease.release()
+    except LockError as error:
+        report(Noticed(str(error)))
 
 
 _NOT_AS_DECLARED = (
@@ -331,13 +343,15 @@ _NOT_AS_DECLARED = (
 @dataclass(frozen=True, slots=True)
 class _Tried:
     """
-    The calls of one model that were made, and what stopped the rest. `known` are the commits that its records named
+    The calls of one model that were made, and what stopped the rest. `begun` says that one may have been made, and its
+    answer lost. `known` are the commits that its records named
     just before: another one that turns up later was applied at the same time.
     """
 
     plan: ModelPlan
     made: tuple[Change, ...] = ()
     error: str = ""
+    begun: bool = False
     known: frozenset[Commit] = frozenset()
 
 
@@ -355,8 +369,9 @@ class _Run:
     desired: DesiredState
     plan: Plan
     commit: Commit
+    leases: ExitStack
     lost: str = ""
-    """Why no further model is begun: the registry is gone, or the lock is."""
+    """Why no further model is begun: the registry is gone, or the lock was."""
     pasts: dict[ModelName, Past] = field(default_factory=dict[ModelName, Past])
 
     def outcomes(self) -> Iterator[Outcome]:
@@ -369,6 +384,36 @@ class _Run:
             for start in range(0, len(pending), size):
                 for outcome in self._wave(pool, pending[start : start + size]):
                     yield self._finished(outcome)
+
+    def look_again(self, outcomes: tuple[Outcome, ...]) -> tuple[Outcome, ...]:
+        """
+        Read everything once more, and put back what moved meanwhile: the holder whose lock we took over may have had a
+        call under way, which arrived after we had read.
+        """
+        if self._halted():
+            return outcomes
+        try:
+            plan = make_plan(self.world, self.desired, self.plan.options, self.request.rules)
+        except ReconcilerError as error:
+            self.report(Noticed(f"What the dead holder's last call did is not known: {error}"))
+            return outcomes
+        found = {outcome.model: outcome for outcome in outcomes}
+        for model in plan.models:
+            before = found.get(model.model, Outcome(model.model, OutcomeStatus.UNCHANGED))
+            if model.changes and before.status in {OutcomeStatus.APPLIED, OutcomeStatus.UNCHANGED}:
+                now = self._put_back(model)
+                found[model.model] = replace(now, made=(*before.made, *now.made), repaired=True)
+                self.report(ModelFinished(found[model.model]))
+        return tuple(found.values())
+
+    def _put_back(self, model: ModelPlan) -> Outcome:
+        planned = {(e.candidate, e.slot) for m in self.plan.models if m.model == model.model for e in m.entrances}
+        new = [e for e in model.entrances if e.kind is not Kind.RESTORATION and (e.candidate, e.slot) not in planned]
+        if model.blocked or new:
+            told = f"It moved while this was applied: plan and apply again. {_told(model)}".rstrip()
+            return Outcome(model.model, OutcomeStatus.FAILED, message=told)
+        (outcome,) = self._settle_all([self._execute(model)])
+        return outcome
 
     def _finished(self, outcome: Outcome) -> Outcome:
         self.report(ModelFinished(outcome))
@@ -467,15 +512,44 @@ class _Run:
     def _execute(self, model: ModelPlan) -> _Tried:
         made: list[Change] = []
         for change in model.changes:
-            if why := self._lease_lost():
-                return _Tried(model, tuple(made), why)
-            # A call that fails like a dead server's may be one model's trouble: the next read tells which it is.
-            failure = contained(lambda change=change: self.world.registry.execute(self._stamped(change)))
-            if isinstance(failure, Failure):
-                return _Tried(model, tuple(made), failure.why)
+            if why := self._make(change):
+                return _Tried(model, tuple(made), why, begun=True)
             made.append(change)
             self.report(ChangeMade(change))
-        return _Tried(model, tuple(made))
+        return _Tried(model, tuple(made), begun=True)
+
+    def _make(self, change: Change) -> str:
+        """
+        Make one call, or say why it could not be made. It is tried again where the fault may pass, after reading
+        whether it took place, and each time only while nobody else can have the lock.
+        """
+        tries, why = self.world.registry.tries, ""
+        stamped = contained(partial(self._stamped, change))
+        if isinstance(stamped, Failure):
+            return stamped.why
+        for number in range(tries.most):
+            if number:
+                time.sleep(tries.pause * 2 ** (number - 1))
+            if lost := self._lease_lost():
+                return lost
+            if number and self._took_place(stamped):
+                return ""
+            failure = contained(partial(self.world.registry.execute, stamped))
+            if not isinstance(failure, Failure):
+                return ""
+            why = failure.why
+            if failure.code != UNREACHABLE:
+                break
+        return why
+
+    def _took_place(self, change: Change) -> bool:
+        """Whether the registry shows what a call would make of it; a call that cannot be read about did not."""
+
+        def shown() -> bool:
+            live = self.world.registry.snapshot(Wanted({change.model: frozenset()})).models.get(change.model)
+            return live is not None if isinstance(change, CreateModel) else simulate(live, change) == live
+
+        return contained(shown) is True
 
     def _stamped(self, change: Change) -> Change:
         if not isinstance(change, RecordProvenance):
@@ -486,20 +560,26 @@ class _Run:
             verdicts = self._verdicts(change.model, change.version, planned.slot)
             passed = _passed(verdicts, change.before.get(planned.slot))
             stamped = replace(planned, applied_at=now, plan=digest, override=_overridden(verdicts), passed=passed)
-            stamped = replace(stamped, files=self._files(change.model).get((change.version, planned.slot), ""))
+            stamped = replace(stamped, files=self._files(change, planned))
             if self.request.sign is not None and stamped.identity is not None:
                 stamped = replace(stamped, seal=self.request.sign(signed_bytes(change.model, stamped)))
             placements.append(stamped)
         return replace(change, placements=tuple(placements))
 
-    def _files(self, model: ModelName) -> Mapping[tuple[Version, Slot], str]:
-        return next((m.files for m in self.plan.models if m.model == model), dict[tuple[Version, Slot], str]())
+    def _files(self, change: RecordProvenance, planned: Placement) -> str:
+        """The digest of the files that enter, as a gate had it read, or as it was when they entered before."""
+        read = next((m.files for m in self.plan.models if m.model == change.model), dict[tuple[Version, Slot], str]())
+        before = change.before.get(planned.slot)
+        same = before is not None and before.identity in {None, planned.identity}
+        return read.get((change.version, planned.slot)) or (before.files if before is not None and same else "")
 
     def _verdicts(self, model: ModelName, version: Version, slot: Slot) -> tuple[Verdict, ...]:
         verdicts = next((m.verdicts for m in self.plan.models if m.model == model), ())
         return tuple(v for v in verdicts if (v.entrance.candidate, v.entrance.slot) == (version, slot))
 
     def _settle_all(self, tried: list[_Tried]) -> Iterator[Outcome]:
+        if any(t.begun for t in tried) and self._lease_lost():
+            tried = self._regain(tried)
         whole = [t for t in tried if not t.error]
         try:
             live = self._read(t.plan.model for t in whole)
@@ -518,6 +598,23 @@ class _Run:
                 yield Outcome(t.plan.model, OutcomeStatus.FAILED, t.made, t.error)
             else:
                 yield Outcome(t.plan.model, OutcomeStatus.SKIPPED, message=t.error)
+
+    def _regain(self, tried: list[_Tried]) -> list[_Tried]:
+        """
+        Take the lock again. Whoever had it meanwhile read the models in hand before our last call arrived, perhaps: so
+        they are read once more, and brought to what the newest of all applied commits declares.
+        """
+        lock, waiting = self.world.lock, partial(_say_waiting, self.report)
+        try:
+            lease = lock.acquire(self.request.lock_timeout, waiting) if lock else None
+        except LockError as error:
+            told = f"{self.lost} It could not be taken again, so what is there now is not known. {error}"
+            return [replace(t, error=told) if t.begun else t for t in tried]
+        if lease is not None:
+            self.leases.callback(_released, lease, self.report)
+            self.lease = lease
+        self.report(Noticed("The lock was lost and taken again: the models in hand are read once more."))
+        return [replace(t, error="") if t.begun else t for t in tried]
 
     def _settle(self, tried: _Tried, live: ModelSnapshot | None) -> Outcome:
         """
@@ -603,11 +700,12 @@ class _Run:
         """Why no further model is begun, or nothing."""
         if self.request.stop.is_set():
             return "Not begun: interrupted."
-        return self.lost or self._lease_lost()
+        return self._lease_lost() or self.lost
 
     def _lease_lost(self) -> str:
-        if self.lease is not None and not self.lease.held():
-            self.lost = "Stopped: the lock was lost, so another apply may be writing."
+        if self.lease is None or self.lease.held():
+            return ""
+        self.lost = "Stopped: the lock was lost, so another apply may be writing."
         return self.lost
 
     def _note(self, error: RegistryError) -> None:

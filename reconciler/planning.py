@@ -8,7 +8,7 @@ from functools import partial
 from reconciler.core.changes import Claim, Release
 from reconciler.core.desired import DesiredState, Manifest, Revision, expired, resolve
 from reconciler.core.diff import diff
-from reconciler.core.drift import Drift, DriftStatus, ModelDrift, judge_drift
+from reconciler.core.drift import Drift, DriftStatus, ModelDrift, judge_drift, recorded_files, with_files
 from reconciler.core.evidence import Evidence, Exhibit, Missing, Pairing, VersionFacts, compare
 from reconciler.core.gate import Verdict
 from reconciler.core.likeness import look_alike_notes
@@ -26,6 +26,7 @@ from reconciler.gates.prospects import doubts
 from reconciler.judging import (
     NO_RULES,
     Rules,
+    compared_files,
     judge,
     judge_one,
     judge_proposed,
@@ -420,10 +421,10 @@ def judge_version(
     return chosen, judge_one(world, snapshot.models[model], chosen, desired, rules, pasts.get(model))
 
 
-def find_drift(world: World, ref: str, rules: Rules) -> Drift:
+def find_drift(world: World, ref: str, rules: Rules, *, files: bool = False) -> Drift:
     """
     Where the registry differs from the commit that was last applied to it. What a newer commit asks for and nobody has
-    applied yet is told apart.
+    applied yet is told apart. With `files`, those that were recorded are downloaded and compared.
     """
     rules, desired = with_names(rules, declare(world, ref).desired)
     snapshot, pasts = with_past(rules, desired, _snapshot(world, PlanOptions(), desired))
@@ -433,17 +434,24 @@ def find_drift(world: World, ref: str, rules: Rules) -> Drift:
     hints = rules.trunk.hints(snapshot) if rules.trunk else ()
     newest = min((place for place in (*places, *hints) if place is not None), default=None)
 
+    compared: set[tuple[ModelName, Version]] = set()
+
     def drift_of(name: ModelName) -> ModelDrift:
-        live, past = snapshot.models.get(name), pasts.get(name, Past(ours))
-        now = diff(desired.models.get(name), live, desired.revision, name=name, past=pasts.get(name))
-        return judge_drift(now, live, desired.revision, past, newest)
+        live, past, manifest = snapshot.models.get(name), pasts.get(name, Past(ours)), desired.models.get(name)
+        now = diff(manifest, live, desired.revision, name=name, past=pasts.get(name))
+        drift = judge_drift(now, live, desired.revision, past, newest)
+        if not files or live is None:
+            return drift
+        then = recorded_files(live, manifest, past)
+        compared.update((name, one.version) for one in then)
+        return with_files(drift, compared_files(world, name, then))
 
     models: list[ModelDrift] = []
     for name in sorted(desired.models.keys() | snapshot.orphans(ours, desired.models)):
         drift = contained(partial(drift_of, name))
         unknown = isinstance(drift, Failure)
         models.append(ModelDrift(name, DriftStatus.UNKNOWN, why=drift.why) if unknown else drift)
-    return Drift(desired.revision, world.registry.uri, tuple(models))
+    return Drift(desired.revision, world.registry.uri, tuple(models), len(compared) if files else None)
 
 
 def _snapshot(world: World, options: PlanOptions, *states: DesiredState) -> RegistrySnapshot:

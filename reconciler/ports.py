@@ -166,8 +166,20 @@ UNREACHABLE = "unreachable"
 """The code of a RegistryError after which it is of no use to go on."""
 
 
+@dataclass(frozen=True, slots=True)
+class Tries:
+    """
+    How often a call to a registry is tried, the pause before the second try, which doubles each time, and how long one
+    try can last at most; both in seconds.
+    """
+
+    most: int = 1
+    pause: float = 0.0
+    longest: float = 0.0
+
+
 class Registry(Protocol):
-    """A model registry. Both calls raise RegistryError."""
+    """A model registry. Both calls raise RegistryError; one whose code is UNREACHABLE may be worth another try."""
 
     @property
     def uri(self) -> str:
@@ -179,12 +191,17 @@ class Registry(Protocol):
         """The part of the registry that is worked in, where it has several; else empty."""
         ...
 
+    @property
+    def tries(self) -> Tries:
+        """How patiently a call is made."""
+        ...
+
     def snapshot(self, wanted: Wanted) -> "RegistrySnapshot":
         """What the registry holds now, read in bulk."""
         ...
 
     def execute(self, change: "Change") -> None:
-        """Make one call. Repeating a call that was made already does no harm."""
+        """Try one call once. Repeating a call that was made already does no harm."""
         ...
 
 
@@ -351,7 +368,7 @@ class Lease(Protocol):
         ...
 
     def held(self) -> bool:
-        """Whether it is certain that nobody else has the lock now."""
+        """Whether it is certain that nobody else has the lock, or gets it while one try of a call lasts."""
         ...
 
     def mark(self, commit: Commit) -> None:

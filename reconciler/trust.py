@@ -12,7 +12,7 @@ from typing import TypeAlias
 from reconciler.core.desired import Manifest, Revision, resolve
 from reconciler.core.entrances import occupants
 from reconciler.core.gate import Guard
-from reconciler.core.names import ACTIVE_STAGES, Commit, ModelName, Ours, Slot, Version, alias_slot, registry_name
+from reconciler.core.names import ACTIVE_STAGES, Commit, ModelName, Ours, Slot, Version, alias_slot, names_of
 from reconciler.core.past import FOREVER, Epoch, Past, declared_versions
 from reconciler.core.policy import RECORDS, Policy, listed_for
 from reconciler.core.snapshot import ModelSnapshot, Ownership, Placement, RegistrySnapshot, signed_bytes
@@ -47,7 +47,7 @@ class Trunk:
     revision: Revision
     tip: Commit
     ahead: bool
-    _read: dict[Commit, tuple[Manifest, ...]] = field(default_factory=dict[Commit, tuple[Manifest, ...]])
+    _read: dict[Commit, tuple[Manifest, ...] | None] = field(default_factory=dict[Commit, tuple[Manifest, ...] | None])
 
     @cached_property
     def line(self) -> tuple[LineCommit, ...]:
@@ -101,20 +101,24 @@ class Trunk:
 
     @cached_property
     def policies(self) -> tuple[PolicyEpoch, ...]:
-        """Every policy along the line, the newest first. A broken one of the past is passed over."""
-        newest = self.policy_at(self.tip)
-        paths = {POLICY_PATH, *([newest.signers_path] if newest and newest.signers_path else [])}
-        changed = {step.commit for path in paths for step in self.world.source.steps(self.tip, path)}
-        found: list[PolicyEpoch] = []
-        for one in self.line:
-            if one.commit not in changed:
-                continue
-            try:
-                policy = self.policy_at(one.commit) or Policy()
-            except ManifestError:
-                continue
-            found.append(PolicyEpoch(self.places[one.commit], one.commit, one.time, policy))
-        return tuple(found)
+        """
+        Every policy along the line, the newest first: each time that its file was changed, or the one with the signers
+        that it names. A broken one of the past is passed over.
+        """
+        found: dict[Commit, PolicyEpoch] = {}
+        paths, seen = [POLICY_PATH], {POLICY_PATH}
+        while paths:
+            path = paths.pop()
+            for commit in {step.commit for step in self.world.source.steps(self.tip, path)} - found.keys():
+                try:
+                    policy = self.policy_at(commit) or Policy()
+                except ManifestError:
+                    continue
+                place = self.places[commit]
+                found[commit] = PolicyEpoch(place, commit, self.line[place - int(self.ahead)].time, policy)
+            named = {epoch.policy.signers_path for epoch in found.values()} - seen - {""}
+            paths, seen = [*paths, *sorted(named)], seen | named
+        return tuple(sorted(found.values(), key=lambda epoch: epoch.start))
 
     def standing_before(self, place: int) -> tuple[PolicyEpoch, ...]:
         """
@@ -138,14 +142,18 @@ class Trunk:
         return naming[-1].start if naming else None
 
     def declared(self, commit: Commit) -> Mapping[ModelName, Manifest]:
-        """What a commit declares; nothing where that cannot be read."""
-        return resolve(self._fragments(commit))[0]
+        """What stood as of a commit: what it declares, or where it cannot be read, what the last one before it did."""
+        place = self.places.get(commit)
+        before = () if place is None else islice(self.line, place - int(self.ahead) + 1, None)
+        read = next((f for c in (commit, *(one.commit for one in before)) if (f := self._fragments(c)) is not None), ())
+        return resolve(read)[0]
 
-    def _fragments(self, commit: Commit) -> tuple[Manifest, ...]:
+    def _fragments(self, commit: Commit) -> tuple[Manifest, ...] | None:
+        """What the files of a commit declare; None where some cannot be read."""
         if commit not in self._read:
             fragments, problems = self.world.parse(self.world.source.read(commit).files)
             broken = any(problem.severity is Severity.ERROR for problem in problems)
-            self._read[commit] = () if broken else fragments
+            self._read[commit] = None if broken else fragments
         return self._read[commit]
 
     def pasts(
@@ -225,9 +233,12 @@ class Trunk:
 
     def _adopting(self, live: ModelSnapshot, slots: frozenset[Slot], past: Past) -> Past:
         """With what tells found from moved by hand: since when slots are guarded, and which other folders declared."""
+        # Whoever takes a tag away, in the registry or in git, takes the model out of no rule.
+        declared = [epoch.manifest.tags.items() for epoch in past.epochs if epoch.manifest]
+        tags = [live.tags, *({**live.tags, **{key: tag.value for key, tag in one}} for one in declared)]
         former = _names(past, live.name)
         guarded = {
-            slot: [e.since for e in self.policies if e.policy.guards(live.name, slot, live.tags, formerly=former)]
+            slot: [e.since for e in self.policies if e.policy.guards(live.name, slot, *tags, formerly=former)]
             for slot in slots
         }
         since = {slot: min(times) for slot, times in guarded.items() if times}
@@ -266,7 +277,8 @@ class Trunk:
         found: dict[ModelName, list[Epoch]] = {name: [] for name in needs}
         called = {name: name for name in needs}
         parts: _Parts = {}
-        for fragment in self._fragments(self.tip) if needs else ():
+        mended: dict[str, LineCommit] = {}
+        for fragment in (self._fragments(self.tip) or ()) if needs else ():
             beside = parts.setdefault(fragment.model.at.path, {})
             beside[fragment.name] = (*beside.get(fragment.name, ()), fragment)
         open_ends = dict(needs)
@@ -288,6 +300,7 @@ class Trunk:
             if not open_ends:
                 break
             older: _Parts = {}
+            changed: dict[str, LineCommit] = {}
             former = frozenset(chain.from_iterable(f.former_names for f in _fragments(parts)))
             for path, data in step.before.items():
                 names = parts.get(path, {}).keys() | {called[name] for name in open_ends} | former
@@ -295,17 +308,24 @@ class Trunk:
                     older[path] = {}
                 elif (read := self._parsed(path, data)) is not None:
                     older[path] = {n: tuple(f for f in read if f.name == n) for n in {f.name for f in read}}
+                else:
+                    # What is declared since was declared when the file could be read again.
+                    mended.setdefault(path, one)
+                    continue
+                changed[path] = mended.pop(path, one)
             for name in open_ends:
-                if any(parts.get(path, {}).get(called[name]) != was.get(called[name]) for path, was in older.items()):
-                    close(name, one)
-                    called[name] = _name_before(called[name], parts, {**parts, **older})
+                key = called[name]
+                since = [changed[path] for path, was in older.items() if parts.get(path, {}).get(key) != was.get(key)]
+                if since:
+                    close(name, min(since, key=lambda commit: self.places[commit.commit]))
+                    called[name] = _name_before(key, parts, {**parts, **older})
             parts.update(older)
         for name in open_ends:
             close(name, self.line[-1])
         return {name: tuple(epochs) for name, epochs in found.items()}
 
     def _parsed(self, path: str, data: bytes) -> tuple[Manifest, ...] | None:
-        """What a file declared; None where it could not be read. Then it was never applied, and interrupts nothing."""
+        """What a file declared; None where it could not be read. Then it was never applied."""
         fragments, problems = self.world.parse([SourceFile(path, data)])
         return None if any(problem.severity is Severity.ERROR for problem in problems) else fragments
 
@@ -359,9 +379,7 @@ class Trunk:
 
     def _registry_names(self) -> tuple[str, ...]:
         """What the registry in hand is called: by its address, or by all that the policy says lead to it."""
-        name = registry_name(self.world.registry.uri)
-        listed = tuple(map(registry_name, self.standing.settings.registry_names))
-        return listed if name in listed else (name,)
+        return names_of(self.world.registry.uri, self.standing.settings.registry_names)
 
     @property
     def standing(self) -> Policy:
@@ -448,6 +466,6 @@ def _pinned(live: ModelSnapshot, manifest: Manifest | None) -> Iterator[tuple[Sl
 def _may_name(data: bytes, names: Iterable[ModelName]) -> bool:
     """
     Whether a YAML file may declare one of some models. A name stands in it as it is, unless it is spelled by escapes,
-    or folded where it has spaces.
+    has quotes in it, or is folded where it has spaces.
     """
-    return b"\\" in data or any(" " in name or name.encode() in data for name in names)
+    return b"\\" in data or any(set(" '\"") & set(name) or name.encode() in data for name in names)

@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from reconciler.core.names import Commit, Ours
+from reconciler.core.names import Commit, Ours, names_of
 from reconciler.errors import Location, ManifestError, Problem, ReconcilerError, Severity
 from reconciler.ports import Clock, Forge, ManifestParser, SourceFile, World
 
@@ -101,9 +101,12 @@ def open_world(
     tracking = environment.get("MLFLOW_TRACKING_URI") or uri
     registry = MlflowRegistry(uri, tracking)
     clock = SystemClock()
+    attempt, name = registry.tries.longest, names_of(uri, said.registry_names)[0]
     ours = Ours(source.identity, said.formerly)
-    lock = _lock(settings, uri, source, ours, clock, environment)
-    memory = lock or _lock(replace(settings, lock=LockKind.AUTO), uri, source, ours, clock, environment, may_lack=True)
+    lock = _lock(settings, uri, name, source, ours, clock, environment, attempt)
+    memory = lock or _lock(
+        replace(settings, lock=LockKind.AUTO), uri, name, source, ours, clock, environment, attempt, may_lack=True
+    )
     parse = _manifest_parser()
     checks = MlflowChecks(uri, tracking, environment)
     return World(
@@ -393,13 +396,18 @@ def checked_user(environment: Mapping[str, str]) -> "Credentials":
 def _lock(
     settings: Settings,
     uri: str,
+    name: str,
     source: "GitSource",
     ours: Ours,
     clock: Clock,
     environment: Mapping[str, str],
+    attempt: float,
     *,
     may_lack: bool = False,
 ) -> "FileLock | GitLock | None":
+    """
+    The lock that was asked for, of the registry of that name. `attempt` is how many seconds one call to it may take.
+    """
     from reconciler.adapters.holders import this_process
     from reconciler.adapters.mlflow_registry import sqlite_path, without_credentials
 
@@ -411,7 +419,7 @@ def _lock(
         from reconciler.adapters.file_lock import FileLock
 
         if database is None:
-            name = hashlib.sha256(without_credentials(uri).encode()).hexdigest()[:16]
+            name = hashlib.sha256(without_credentials(name).encode()).hexdigest()[:16]
             path = Path(tempfile.gettempdir()) / f"reconciler-{name}.lock"
         else:
             path = database.resolve().with_name(f"{database.name}.reconciler.lock")
@@ -426,7 +434,7 @@ def _lock(
         )
     from reconciler.adapters.git_lock import GitLock, lock_ref
 
-    return GitLock(source.git, source.remote, lock_ref(uri), holder, ours, clock=clock)
+    return GitLock(source.git, source.remote, lock_ref(name), holder, ours, clock=clock, attempt=attempt)
 
 
 def check_files(paths: list[Path]) -> tuple[int, int, tuple[Problem, ...]]:

@@ -8,7 +8,7 @@ from reconciler.core.changes import Change, TransitionStage
 from reconciler.core.desired import Manifest, Revision
 from reconciler.core.names import Commit, ModelName, RepositoryId
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot
-from reconciler.errors import Problem, RegistryError
+from reconciler.errors import LockError, Problem, RegistryError
 from reconciler.events import Event
 from reconciler.ports import (
     UNREACHABLE,
@@ -136,12 +136,13 @@ class FakeLease:
     applied: Commit | None = None
     note: str = ""
     lost_after: int = 10**9
+    taken: bool = False
     released: bool = False
     heads: frozenset[Commit] = frozenset()
 
     def held(self) -> bool:
         self.lost_after -= 1
-        return self.lost_after >= 0
+        return self.lost_after >= 0 and not self.taken
 
     def mark(self, commit: Commit) -> None:
         self.applied = commit
@@ -155,6 +156,7 @@ class FakeLease:
 class FakeLock:
     lease: FakeLease = field(default_factory=FakeLease)
     holder: Holder | None = None
+    refuses: str = ""
 
     def heads(self) -> frozenset[Commit]:
         return self.lease.heads
@@ -162,6 +164,10 @@ class FakeLock:
     def acquire(self, timeout: float, waiting: WaitReport) -> FakeLease:
         if self.holder is not None:
             waiting(self.holder, 0.0)
+        if self.refuses:
+            raise LockError(self.refuses)
+        if self.lease.taken:
+            self.lease = FakeLease(self.lease.applied, heads=self.lease.heads)
         return self.lease
 
 

@@ -1,16 +1,19 @@
 """
-A promotion by a commit and a rollback by a revert, with the real commands, on a real MLflow registry with models that
-are really trained, while a consumer keeps loading what is in Production.
+Gates before Production, with the real commands, on a real MLflow registry with models that are really trained, while a
+consumer keeps loading what is in Production: a promotion that is refused and then made, its rollback by a revert, and a
+move by hand that is found and taken back.
 
     make demo
 """
 
 import json
 import os
+import re
 import shutil
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from consumer import Consumer, Load, Reign, succession, wrong
@@ -25,34 +28,20 @@ from terminal import (
     REPOSITORY,
     become,
     chapter,
+    fingerprint,
     git,
+    keygen,
     run,
     say,
     styled,
 )
 from training import Trained, quieten_mlflow, train
 
-RISK = REPOSITORY / "manifests" / "risk.yaml"
-FRAUD = REPOSITORY / "manifests" / "fraud.yaml"
-
-AS_IT_IS = """\
-model: RiskClassifier
-description: Scores consumer loan applications.
-owners: ["@acme/risk-ml"]
-stages:
-  Production: {{version: 3, comment: "F1 {0:.3f} on the holdout set."}}
-aliases:
-  baseline: 1
-"""
-PROMOTED = '{{version: 4, comment: "Two weeks of A/B test on Staging. F1 {1:.3f}, v3 had {0:.3f}."}}'
-
-FRAUD_DETECTOR = """\
-model: FraudDetector
-stages:
-  Production: 2
-aliases:
-  champion: 2
-"""
+MODEL = "RiskClassifier"
+MANIFEST = REPOSITORY / "manifests" / "risk-classifier" / "production.yaml"
+README = Path(__file__).resolve().parents[2] / "README.md"
+ADA, GRACE = ("Ada Lovelace", "ada@acme.example"), ("Grace Hopper", "grace@acme.example")
+SOAK = 10.0
 
 
 def main() -> int:
@@ -62,110 +51,157 @@ def main() -> int:
     os.environ.update(ENVIRONMENT)
     make_repository()
 
-    risk = the_registry_as_it_is()
-    declare_production(risk)
-    consumer = Consumer("RiskClassifier", FOLDER / "consumer.jsonl")
+    trained = the_registry_as_it_is()
+    put_gates_before_production()
+    consumer = Consumer(MODEL, FOLDER / "consumer.jsonl")
     try:
-        swaps = while_it_is_consumed(consumer, risk)
+        swaps = while_it_is_consumed(consumer)
     finally:
         consumer.stop()
-    answer_the_auditor("RiskClassifier")
-    return judge(consumer.loads(), swaps, risk)
+    answer_the_auditor()
+    return judge(consumer.loads(), swaps, trained)
 
 
 def make_repository() -> None:
     git("init", "--quiet", "--bare", "--initial-branch=main", str(ORIGIN), where=FOLDER)
     git("init", "--quiet", "--initial-branch=main", str(REPOSITORY), where=FOLDER)
+    os.chdir(REPOSITORY)
     git("remote", "add", "origin", str(ORIGIN))
-    RISK.parent.mkdir()
+    git("config", "gpg.format", "ssh")
+    git("config", "user.signingKey", str(FOLDER / "grace"))
+
+
+def policy() -> str:
+    """The policy that the README shows, with a soak that is short enough to watch."""
+    blocks = re.findall(r"```yaml\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    (shown,) = (block for block in blocks if re.search(r"^slots:", block, re.MULTILINE))
+    short = re.sub(r"for: \w+", f"for: {SOAK:.0f}s", shown)
+    assert short != shown
+    return short
+
+
+def registry() -> Any:
+    import mlflow
+
+    quieten_mlflow()
+    return mlflow.MlflowClient()
 
 
 def the_registry_as_it_is() -> list[Trained]:
     chapter(
         "1. The registry as it is",
-        "Models are trained, measured, and registered. Somebody has put RiskClassifier v3 into Production and v4 into "
-        "Staging by hand. Who, when, and why? MLflow does not know.",
+        "Models are trained, measured, and registered. Somebody has put v3 into Production by hand. Who, when, and "
+        "why? MLflow does not know.",
     )
-    import mlflow
-
-    risk = train("RiskClassifier", 9, (1, 2, 3, 4), FOLDER / "artifacts")
-    fraud = train("FraudDetector", 3, (1, 2), FOLDER / "artifacts")
-    quieten_mlflow()
-    client: Any = mlflow.MlflowClient()
-    client.transition_model_version_stage("RiskClassifier", "3", "Production")
-    client.transition_model_version_stage("RiskClassifier", "4", "Staging")
-
-    for name, versions in (("RiskClassifier", risk), ("FraudDetector", fraud)):
-        stages = {int(v.version): v.current_stage for v in client.search_model_versions(f"name = '{name}'")}
-        say(f"\n  {styled(name, BOLD)}")
-        for one in versions:
-            stage = "" if stages[one.version] == "None" else stages[one.version]
-            say(f"    v{one.version}  {one.kind}  F1 {one.f1:.3f}  {stage}".rstrip())
-    return risk
+    trained = train(MODEL, 9, (1, 2, 3, 4), FOLDER / "artifacts")
+    registry().transition_model_version_stage(MODEL, "3", "Production")
+    say(f"\n  {styled(MODEL, BOLD)}")
+    for one in trained:
+        stage = "  Production" if one.version == 3 else ""
+        say(f"    v{one.version}  logistic regression, {one.kind}  F1 {one.f1:.3f}{stage}")
+    return trained
 
 
-def declare_production(risk: Sequence[Trained]) -> None:
+def put_gates_before_production() -> None:
     chapter(
-        "2. Production is declared in git",
-        "The manifests say what is to be: RiskClassifier as it is, and FraudDetector v2 in Production. They do not "
-        "mention Staging, so that stays the data scientists' own.",
+        "2. Gates before Production",
+        "Git declares what is there, and a policy what must hold before anything else gets there. `init` makes the "
+        "key that signs records, and names it in the policy. v3 is found there, and not judged.",
     )
-    become("Grace Hopper", "grace@acme.example")
-    RISK.write_text(AS_IT_IS.format(risk[2].f1))
-    FRAUD.write_text(FRAUD_DETECTOR)
-    run("cat manifests/risk.yaml")
-    run("reconciler validate")
-    run("git add manifests")
+    become(*GRACE)
+    run(f"reconciler init --model {MODEL} --version 3 --owner {GRACE[1]}")
+    (REPOSITORY / "reconciler.yaml").write_text(policy())
+    public = keygen(FOLDER / "grace")
+    with (REPOSITORY / ".reconciler" / "allowed_signers").open("a") as signers:
+        signers.write(f"{GRACE[1]} {public}\n")
+    run("cat reconciler.yaml")
+    run("git add --all")
     run("git commit --quiet -m 'Declare what is in Production'")
-    run("git push --quiet -u origin main")
-    run("reconciler plan")
+    run("git push --quiet --set-upstream origin main")
+    ENVIRONMENT["RECONCILER_SIGNING_KEY"] = ".git/reconciler/signing-key"
+    say(f"\n{styled('$', GREEN)} {styled('export RECONCILER_SIGNING_KEY=.git/reconciler/signing-key', BOLD)}")
     run("reconciler apply --yes")
 
 
-def while_it_is_consumed(consumer: Consumer, risk: Sequence[Trained]) -> list[tuple[float, float]]:
-    """Promote and roll back; says from when to when each of the two applies ran."""
+def while_it_is_consumed(consumer: Consumer) -> list[tuple[float, float]]:
+    """From when to when each of the moves of Production took place: promotion, rollback, by hand, and back."""
     chapter(
         "3. A consumer",
-        "From now on another process loads models:/RiskClassifier/Production over and over, and scores an applicant "
-        "with each model that it gets. It must never find none, and never a wrong one.",
+        f"From now on another process loads models:/{MODEL}/Production over and over, and scores an applicant with "
+        "each model that it gets. It must never find none, and never a wrong one.",
     )
     show_seen(consumer)
+    refuse()
+    promotion = promote()
+    show_seen(consumer)
+    rollback = roll_back()
+    show_seen(consumer)
+    moved = time.monotonic()
+    registry().transition_model_version_stage(MODEL, "4", "Production", archive_existing_versions=True)
+    by_hand = moved, time.monotonic()
+    return [promotion, rollback, by_hand, heal(consumer)]
 
+
+def refuse() -> None:
     chapter(
-        "4. A promotion is a one-line change",
-        "Reviewed as any other change, planned in the pull request, applied on merge.",
+        "4. A promotion that the gates refuse",
+        "Ada asks for v4, a one-line change. It is better, but nobody has tried it, and nobody has approved it.",
     )
-    declared = RISK.read_text().splitlines()
-    declared[4] = f"  Production: {PROMOTED.format(risk[2].f1, risk[3].f1)}"
-    RISK.write_text("\n".join(declared) + "\n")
-    run("git diff --unified=1")
-    run("reconciler plan")
-    run("git commit --quiet -a -m 'Promote RiskClassifier v4'")
-    run("git push --quiet")
-    promotion = timed_apply("--receipt ../receipt.json")
-    show_seen(consumer)
+    become(*ADA)
+    run("git switch --quiet --create promote-v4")
+    MANIFEST.write_text(MANIFEST.read_text().replace("Production: 3", "Production: 4"))
+    run("git diff --unified=0")
+    run("git commit --quiet --all -m 'Promote v4'")
+    run("reconciler plan --base main --evidence none", code=3)
 
+
+def promote() -> tuple[float, float]:
     chapter(
-        "5. A mistake",
-        "Somebody asks for a version that does not exist. The plan says so, and where, before anything is merged.",
+        "5. The gates are met",
+        f"v4 is moved to Staging and tried for {SOAK:.0f} seconds. Grace, who owns the model, approves by a commit "
+        "that she signs. Then the plan passes, and the merge is applied.",
     )
-    become("Ada Lovelace", "ada@acme.example")
-    RISK.write_text(RISK.read_text().replace("version: 4", "version: 7"))
-    run("reconciler plan", code=3)
-    run("git restore manifests/risk.yaml")
-
-    chapter("6. A rollback is a revert", "v4 disappoints. The commit that promoted it is reverted; that is all.")
-    run("git revert --no-edit HEAD")
+    registry().transition_model_version_stage(MODEL, "4", "Staging")
+    staged = time.monotonic()
+    become(*GRACE)
+    run(f"git commit --quiet --allow-empty -S -m Approve -m 'Approved-by: {GRACE[1]}'")
+    time.sleep(max(0.0, staged + SOAK + 1 - time.monotonic()))
+    run("reconciler plan --base main")
+    run("git switch --quiet main")
+    run("git merge --quiet --no-ff -m 'Promote v4' promote-v4")
     run("git push --quiet")
-    run("reconciler plan")
-    rollback = timed_apply()
+    return timed("reconciler apply --yes --receipt ../receipt.json")
+
+
+def roll_back() -> tuple[float, float]:
+    chapter(
+        "6. A rollback is a revert",
+        "v4 disappoints. The merge is reverted. v3 was in Production before, so the gates waive what they say of the "
+        "way in, and nothing that they say of the version itself.",
+    )
+    run("git revert --no-edit --mainline 1 HEAD")
+    run("git push --quiet")
+    return timed("reconciler apply --yes")
+
+
+def heal(consumer: Consumer) -> tuple[float, float]:
+    chapter(
+        "7. A move by hand",
+        "Somebody moves v4 into Production again, on MLflow's page. `drift` finds it. An apply puts nothing back that "
+        "nobody looked at, and says which two ways lead back. One of them is taken.",
+    )
     show_seen(consumer)
-    return [promotion, rollback]
+    run("reconciler drift", code=2)
+    run("reconciler apply --yes", code=3)
+    healing = timed(f"reconciler apply --yes --restore {MODEL}")
+    run("reconciler drift")
+    show_seen(consumer)
+    return healing
 
 
-def timed_apply(options: str = "") -> tuple[float, float]:
+def timed(command: str) -> tuple[float, float]:
     began = time.monotonic()
-    run(f"reconciler apply --yes {options}".rstrip())
+    run(command)
     return began, time.monotonic()
 
 
@@ -176,41 +212,37 @@ def show_seen(consumer: Consumer) -> None:
     say(f"\n  {styled('The consumer has loaded', MAGENTA)} {told}")
 
 
-def answer_the_auditor(model: str) -> None:
-    import mlflow
-
-    chapter(
-        "7. The auditor's question", "Nothing is left to do. And what is in Production, since when, and who decided it?"
-    )
-    run("reconciler plan --detailed-exitcode")
-    client: Any = mlflow.MlflowClient()
-    (version,) = [v for v in client.search_model_versions(f"name = '{model}'") if v.current_stage == "Production"]
+def answer_the_auditor() -> None:
+    chapter("8. The auditor's question", "What is in Production, since when, and who decided it? A signed record says.")
+    (version,) = [v for v in registry().search_model_versions(f"name = '{MODEL}'") if v.current_stage == "Production"]
     record = json.loads(version.tags["reconciler.provenance"])["slots"]["Production"]
-    say(f"\n  {styled(f'{model} v{version.version} is in Production', BOLD)}")
+    say(f"\n  {styled(f'{MODEL} v{version.version} is in Production', BOLD)}")
     answers = {
         "since": record["applied_at"],
         "by commit": git("show", "--no-patch", "--format=%h %s", record["commit"]),
         "written by": record["author"],
-        "of repository": record["repository"],
         "it came from": record["before"],
-        "by plan": record["plan"][:12],
+        "gates passed": ", ".join(record["passed"]),
+        "signed by": record["signature"]["key"],
     }
+    assert record["signature"]["key"] == fingerprint(REPOSITORY / ".git" / "reconciler" / "signing-key")
     for question, answer in answers.items():
         say(f"    {question:14} {answer}")
 
 
-def judge(loads: Sequence[Load], swaps: Sequence[tuple[float, float]], risk: Sequence[Trained]) -> int:
+def judge(loads: Sequence[Load], swaps: Sequence[tuple[float, float]], trained: Sequence[Trained]) -> int:
     """The last line: what the consumer saw, and whether that was what it should have seen."""
-    (promoting, promoted), (reverting, reverted) = swaps
-    reigns = [Reign(3, 0, promoted), Reign(4, promoting, reverted), Reign(3, reverting, loads[-1].ended)]
+    expected = [3, 4, 3, 4, 3]
+    begins, ends = [0.0, *(began for began, _ in swaps)], [*(ended for _, ended in swaps), loads[-1].ended]
+    reigns = [Reign(*reign) for reign in zip(expected, begins, ends, strict=True)]
     failed = [load for load in loads if load.error]
-    mistaken = wrong(loads, reigns, {one.version: one.score for one in risk})
+    mistaken = wrong(loads, reigns, {one.version: one.score for one in trained})
     for load in (*failed, *mistaken)[:5]:
         say(f"  {load}")
     seen = [version for version, _ in succession(loads)]
-    good = not failed and not mistaken and seen == [3, 4, 3]
+    good = not failed and not mistaken and seen == expected
     told = (
-        f"Consumer: {len(loads)} loads of models:/RiskClassifier/Production, {len(failed)} failures, "
+        f"Consumer: {len(loads)} loads, {len(failed)} failures, "
         f"saw {' → '.join(f'v{version}' for version in seen)}, {len(mistaken)} wrong."
     )
     say(f"\n{styled(told, GREEN if good else RED)}")

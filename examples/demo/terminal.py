@@ -10,13 +10,14 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parents[2] / ".demo"
 REPOSITORY = FOLDER / "models"
 ORIGIN = FOLDER / "origin.git"
+WIDTH = 80
 
 COLOURS = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 ENVIRONMENT = {
     **{name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "GIT_", "RECONCILER_"))},
     "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
-    "MLFLOW_TRACKING_URI": f"sqlite:///{FOLDER / 'registry.db'}",
+    "MLFLOW_TRACKING_URI": "sqlite:///../registry.db",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_CONFIG_NOSYSTEM": "1",
@@ -36,8 +37,8 @@ def say(text: str = "") -> None:
 
 def chapter(title: str, text: str) -> None:
     """A heading, and what there is to see below it."""
-    say(f"\n{styled(f'━━ {title} '.ljust(100, '━'), CYAN)}\n")
-    say(styled(textwrap.fill(text, 100), ITALIC))
+    say(f"\n{styled(f'━━ {title} '.ljust(WIDTH, '━'), CYAN)}\n")
+    say(styled(textwrap.fill(text, WIDTH, break_on_hyphens=False, break_long_words=False), ITALIC))
 
 
 def run(command: str, *, code: int = 0) -> None:
@@ -64,3 +65,16 @@ def become(name: str, email: str) -> None:
     for role in ("AUTHOR", "COMMITTER"):
         ENVIRONMENT[f"GIT_{role}_NAME"] = name
         ENVIRONMENT[f"GIT_{role}_EMAIL"] = email
+
+
+def keygen(path: Path) -> str:
+    """Make somebody an SSH key, and give its public half."""
+    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", path.name, "-f", str(path)]
+    subprocess.run(command, stdin=subprocess.DEVNULL, check=True)
+    return path.with_name(f"{path.name}.pub").read_text().strip()
+
+
+def fingerprint(key: Path) -> str:
+    """`SHA256:…`, by which a key is known."""
+    shown = subprocess.run(["ssh-keygen", "-l", "-f", str(key)], check=True, capture_output=True, text=True)
+    return shown.stdout.split()[1]

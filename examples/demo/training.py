@@ -56,7 +56,7 @@ def train(name: str, data: int, degrees: Iterable[int], artifacts: Path) -> list
     client.create_registered_model(name)
     trained: list[Trained] = []
     for degree in degrees:
-        kind = f"logistic regression, degree {degree}"
+        kind = f"degree {degree}"
         with mlflow.start_run(experiment_id=experiment, run_name=kind) as run:
             regression = LogisticRegression(max_iter=3000)
             model: Any = make_pipeline(PolynomialFeatures(degree), StandardScaler(), regression)

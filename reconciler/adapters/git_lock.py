@@ -4,7 +4,7 @@ One writer at a time, by a ref on the git remote: whoever applies from that repo
 The ref points to a commit without parents or files, whose message is the record: who holds the lock, or held it last.
 Every write is a push that succeeds only if the ref still has the value that we saw. The holder renews its record all
 the time; who has watched the same record for its whole time to live knows that the holder is dead. No two machines'
-clocks are compared, but for one rule: a record that expired more than ten minutes ago is dead at first sight.
+clocks are compared: one that is wrong can make nobody wait less.
 """
 
 import hashlib
@@ -30,15 +30,11 @@ from reconciler.adapters.holders import (
     with_head,
     without_user_info,
 )
-from reconciler.core.moments import moment
 from reconciler.core.names import Commit, Ours, registry_name
 from reconciler.errors import LockError, ReconcilerError
 from reconciler.ports import Clock, Holder, Lease, WaitReport
 
 LOCKS = "refs/reconciler/locks"
-
-CLOCKS_DIFFER_BY_LESS_THAN = timedelta(minutes=10)
-"""What we assume of the clocks of two machines. A record that expired longer ago than this is dead at first sight."""
 
 _FORMAT = 1
 _HELD, _FREE = "held", "free"
@@ -71,7 +67,8 @@ class _RefusedError(_GitError):
 class GitLock:
     """
     The lock of a registry, kept as `ref` on `remote`, a name or URL as `git`'s repository knows it. `ours` is the
-    repository whose commits `applied` is about. `ttl` is how long a holder that gives no sign is believed to be alive.
+    repository whose commits `applied` is about. `ttl` is how long a holder that gives no sign is believed to be alive,
+    beside the `attempt` that its last call to the registry may take; all times are in seconds.
     """
 
     def __init__(
@@ -84,6 +81,7 @@ class GitLock:
         *,
         clock: Clock,
         ttl: float = 45.0,
+        attempt: float = 0.0,
         heartbeat: float = 15.0,
         poll: float = 1.0,
         git_timeout: float = 30.0,
@@ -94,7 +92,8 @@ class GitLock:
         self._holder = holder
         self._ours = ours
         self._clock = clock
-        self._ttl = ttl
+        self._ttl = ttl + attempt
+        self._attempt = attempt
         self._heartbeat = heartbeat
         self._poll = poll
         self._sleep = sleep
@@ -142,9 +141,6 @@ class GitLock:
             return ""
         if self._monotonic() - seen.since >= self._life(seen):
             return f"it gave no sign of life for {self._life(seen):.0f} s"
-        expires = moment(record.expires)
-        if expires is not None and _now(self._clock) - expires > CLOCKS_DIFFER_BY_LESS_THAN:
-            return f"it expired at {record.expires}"
         return None
 
     def _take(self, remote: "_Remote", seen: "_Sight", why: str) -> "_GitLease | None":
@@ -173,7 +169,16 @@ class GitLock:
                 return None
             note = f"Took over the lock of {named(before.holder)}: {why}." if why else ""
             return _GitLease(
-                remote, record, value, began, note, self._ours, self._clock, self._heartbeat, self._monotonic
+                remote,
+                record,
+                value,
+                began,
+                note,
+                self._ours,
+                self._clock,
+                self._attempt,
+                self._heartbeat,
+                self._monotonic,
             )
         return None
 
@@ -193,11 +198,13 @@ class _GitLease:
         note: str,
         ours: Ours,
         clock: Clock,
+        attempt: float,
         heartbeat: float,
         monotonic: Callable[[], float],
     ) -> None:
+        self._life = record.ttl - attempt
         # A push that hangs must leave time for another one.
-        self._remote = replace(remote, timeout=min(remote.timeout, record.ttl / 3))
+        self._remote = replace(remote, timeout=min(remote.timeout, self._life / 3))
         self._record = record
         self._value = value
         self._pushed = set[str]()
@@ -222,9 +229,9 @@ class _GitLease:
         return self._note
 
     def held(self) -> bool:
-        # The margin is for clocks that do not run equally fast, and for the call that is made next.
-        life = self._record.ttl * 0.9
-        return not self._ended.is_set() and not self._lost and self._monotonic() - self._renewed < life
+        # The margin is for clocks that do not run equally fast.
+        renewed = self._monotonic() - self._renewed < self._life * 0.9
+        return not self._ended.is_set() and not self._lost and renewed
 
     def mark(self, commit: Commit) -> None:
         with self._guard:
@@ -264,7 +271,7 @@ class _GitLease:
                 pause = self._heartbeat
             except LockError as error:
                 _log.warning("The lock was not renewed, trying again: %s", error)
-                pause = min(self._heartbeat, self._record.ttl / 15)
+                pause = min(self._heartbeat, self._life / 15)
 
     def _push(self, state: str) -> None:
         """

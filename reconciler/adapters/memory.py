@@ -12,7 +12,7 @@ from reconciler.core.evidence import Missing, VersionFacts
 from reconciler.core.names import ModelName, Version
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot
 from reconciler.errors import RegistryError
-from reconciler.ports import Asked, Wanted
+from reconciler.ports import Asked, Tries, Wanted
 
 
 @dataclass(slots=True)
@@ -22,6 +22,7 @@ class MemoryRegistry:
     models: dict[ModelName, ModelSnapshot] = field(default_factory=dict[ModelName, ModelSnapshot])
     uri: str = "memory://"
     workspace: str = ""
+    tries: Tries = Tries()
     lock: Lock = field(default_factory=Lock)
 
     def snapshot(self, wanted: Wanted) -> RegistrySnapshot:

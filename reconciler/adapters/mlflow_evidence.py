@@ -576,7 +576,10 @@ def _tags(tags: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _staging(row: Any) -> tuple[str, str, str]:
-    """Since when it is or was in Staging, and until when, by our own record; and why that is not known."""
+    """
+    Since when it is or was in Staging, and until when, by our own record; and why that is not known. One that is there
+    now, by nobody's record, is there since MLflow's own time of its last change, at the latest.
+    """
     placed = decode_provenance(row.tags.get(PROVENANCE_TAG, ""))
     entered, now = placed.get(Stage.STAGING), row.current_stage
     left = [p.applied_at for p in placed.values() if p.before == Stage.STAGING and p.slot != Stage.STAGING]
@@ -584,6 +587,7 @@ def _staging(row: Any) -> tuple[str, str, str]:
     made = entered is not None and (now == Stage.STAGING or entered.before != now)
     since = entered.applied_at if entered is not None and made and _is_time(entered.applied_at) else ""
     if now == Stage.STAGING:
+        since = since or _rfc3339(row.last_updated_timestamp)
         return since, "", "" if since else "nobody recorded when it entered Staging"
     if not since:
         return "", "", "nobody recorded when it entered Staging" if left or made else ""

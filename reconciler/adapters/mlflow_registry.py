@@ -15,9 +15,10 @@ import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from types import SimpleNamespace
 from typing import Any, Final, NoReturn, Protocol, TypeVar, assert_never
 from urllib.parse import quote
@@ -50,15 +51,13 @@ from reconciler.core.snapshot import (
     encode_provenance,
 )
 from reconciler.errors import RegistryError
-from reconciler.ports import UNREACHABLE, Wanted
+from reconciler.ports import UNREACHABLE, Tries, Wanted
+
+RETRIES, BACKOFF, TIMEOUT = (f"MLFLOW_HTTP_REQUEST_{name}" for name in ("MAX_RETRIES", "BACKOFF_FACTOR", "TIMEOUT"))
 
 # MLflow's own defaults keep trying a dead server for four minutes, and a hanging one for twenty. Every call we make may
 # be repeated without harm, so a few tries are right; whoever sets these variables knows better.
-HTTP_DEFAULTS: Final = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
-    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
-}
+HTTP_DEFAULTS: Final = {RETRIES: "3", BACKOFF: "1", TIMEOUT: "30"}
 
 MODELS_PAGE = 250
 VERSIONS_PAGE = 1000
@@ -135,6 +134,7 @@ class MlflowRegistry:
     registry_uri: str
     tracking_uri: str
     takes_lists: bool = True
+    tries: Tries = field(default_factory=lambda: _tries(os.environ))
 
     @property
     def uri(self) -> str:
@@ -297,7 +297,8 @@ class MlflowRegistry:
 
     def execute(self, change: Change) -> None:
         """One request. Repeating it does no harm: each sets something to what it may be already."""
-        with translated(self.uri):
+        _ = self.store
+        with translated(self.uri), _ONCE:
             self._execute(change)
 
     def _execute(self, change: Change) -> None:
@@ -345,6 +346,47 @@ class MlflowRegistry:
         )
         if (moved.name, str(moved.version), moved.current_stage) != (change.model, str(change.version), change.after):
             _unexpected_answer(f"the move of {change.model} v{change.version} to {change.after}", self.uri)
+
+
+class _Once:
+    """
+    While a call is made, MLflow's client tries nothing again by itself: it could not see that the lock was lost
+    meanwhile. It reads how often from the environment, so this holds for all threads, for as long as one is inside.
+    """
+
+    def __init__(self) -> None:
+        self._guard = Lock()
+        self._inside = 0
+        self._before: str | None = None
+
+    def __enter__(self) -> None:
+        with self._guard:
+            if self._inside == 0:
+                self._before = os.environ.get(RETRIES)
+                os.environ[RETRIES] = "0"
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._guard:
+            self._inside -= 1
+            if self._inside == 0 and self._before is not None:
+                os.environ[RETRIES] = self._before
+            elif self._inside == 0:
+                os.environ.pop(RETRIES, None)
+
+
+_ONCE = _Once()
+
+
+def _tries(environment: Mapping[str, str]) -> Tries:
+    """What MLflow's own variables ask for. It refuses what is no number by itself."""
+    told = {name: environment.get(name, "") for name in HTTP_DEFAULTS}
+    retries, backoff, timeout = (
+        float(told[name] if re.fullmatch(r"[0-9.]{1,9}", told[name]) else default)
+        for name, default in HTTP_DEFAULTS.items()
+    )
+    # The time-out is one for connecting and one for each wait for an answer.
+    return Tries(1 + int(retries), backoff, 2 * timeout)
 
 
 @contextmanager

@@ -143,6 +143,7 @@ def settings_of(file: "SourceFile") -> PolicySettings:
     problems: list[Problem] = []
     found: dict[str, str] = {}
     formerly: tuple[RepositoryId, ...] = ()
+    names: tuple[str, ...] = ()
     for document in read_documents(file.path, file.data):
         problems.extend(document.problems)
         if document.root is None:
@@ -155,9 +156,11 @@ def settings_of(file: "SourceFile") -> PolicySettings:
             for key, read in (("registry", _registry), ("manifests", _path)):
                 if key in document.root and not is_null(document.root[key]):
                     found[key] = read(document.root[key])
+            if NAMES in document.root:
+                names = tuple(map(line, listed(document.root[NAMES])))
     if problems:
         raise ManifestError(distinct(problems))
-    return PolicySettings(found.get("registry"), found.get("manifests"), formerly=formerly)
+    return PolicySettings(found.get("registry"), found.get("manifests"), registry_names=names, formerly=formerly)
 
 
 def _registry(value: YamlValue) -> str:
@@ -291,7 +294,8 @@ _REGISTRY = re.compile(
     r"(?:https://(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])"
     r"|http://(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\]))(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~%/-]*)?"
 )
-_PLACES = {("registry",), ("manifests",), ("formerly",)}
+NAMES = "registry-names"
+_PLACES = {("registry",), (NAMES,), ("manifests",), ("formerly",)}
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 
 _PATH_JSON = {
@@ -460,6 +464,12 @@ class PlacesSpec(Spec):
         "option nor the environment names a registry.",
         examples=["https://mlflow.acme.example"],
     )
+    registry_names: _Names = Field(
+        (),
+        alias=NAMES,
+        description="Addresses that lead to one registry: our records of any of them are of that registry.",
+        examples=[["https://mlflow.acme.example", "http://mlflow.internal:5000"]],
+    )
     manifests: _Path | None = Field(None, description="The folder of the manifests.", examples=["manifests"])
     formerly: _Repositories = Field(
         (),
@@ -476,12 +486,6 @@ class PolicySpec(PlacesSpec):
 
     limits: Annotated[LimitsSpec, BeforeValidator(mapping)] | None = Field(
         None, description="How much of the registry one apply may change.", examples=[{"max-change-percent": 30}]
-    )
-    registry_names: _Names = Field(
-        (),
-        alias="registry-names",
-        description="Addresses that lead to one registry: our records of any of them are of that registry.",
-        examples=[["https://mlflow.acme.example", "http://mlflow.internal:5000"]],
     )
     groups: _Groups = Field(
         {},

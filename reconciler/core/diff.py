@@ -661,9 +661,14 @@ class _Moves:
                 version, at = self.bound.aliases[alias]
                 because = Reason(Why.DECLARED, at) if version is None else None
             else:
-                because = Reason(Why.UNDECLARED) if owned and alias in owned.aliases else None
+                was_ours = owned is not None and alias in owned.aliases and self._was_governed(alias_slot(alias))
+                because = Reason(Why.UNDECLARED) if was_ours else None
             if because is not None:
                 self.out.append(Proposal(DeleteAlias(self.live.name, alias, before), because))
+
+    def _was_governed(self, slot: Slot) -> bool:
+        """Whether git declared the slot once, as far as it is known: our own record is anybody's to write."""
+        return self.past is None or not self.past.whole or self.past.first_governed(slot) is not None
 
 
 def _next(version: VersionSnapshot) -> int:

@@ -4,14 +4,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from reconciler.core.desired import Revision
+from reconciler.core.desired import Manifest, Revision
 from reconciler.core.diff import Blocker, ModelPlan, Why, diff
+from reconciler.core.entrances import occupants
 from reconciler.core.gate import Kind
-from reconciler.core.names import Commit, ModelName, Stage
-from reconciler.core.past import Past
+from reconciler.core.names import Commit, ModelName, Slot, Stage, Version, plain
+from reconciler.core.past import Past, declared_versions
 from reconciler.core.plan import Effect, Verb, effects_of, needs_review
-from reconciler.core.review import effect_key
-from reconciler.core.snapshot import ModelSnapshot
+from reconciler.core.snapshot import ModelSnapshot, VersionSnapshot
 
 INACTIVE = frozenset({Stage.NONE.value, Stage.ARCHIVED.value})
 
@@ -26,10 +26,34 @@ class DriftStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class FilesThen:
+    """The digest of a version's files when it entered a slot, by a record that counts."""
+
+    version: Version
+    slot: Slot
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """A version whose files are not those that entered a slot: their digest then, and now."""
+
+    then: FilesThen
+    now: str
+
+    @property
+    def sentence(self) -> str:
+        """`the files of v5 were replaced since it entered Production: sha256:… then, sha256:… now`."""
+        digests = f"{plain(self.then.digest, 23)} then, {plain(self.now, 23)} now"
+        return f"the files of v{self.then.version} were replaced since it entered {self.then.slot}: {digests}"
+
+
+@dataclass(frozen=True, slots=True)
 class ModelDrift:
     """
     One model. `drifted` is what would bring it back to the commit last applied, `pending` what a newer one asks for
-    beyond that; `blockers` are why it cannot be brought back; `why` says why it is not known how far it drifted.
+    beyond that; `blockers` are why it cannot be brought back; `why` says why it is not known how far it drifted;
+    `replaced` are the versions whose files are others now.
     """
 
     model: ModelName
@@ -39,15 +63,20 @@ class ModelDrift:
     pending: tuple[Effect, ...] = ()
     blockers: tuple[Blocker, ...] = ()
     why: str = ""
+    replaced: tuple[Replaced, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """All governed models, sorted by name, as seen from one commit."""
+    """
+    All governed models, sorted by name, as seen from one commit. `compared` is how many versions had their files looked
+    at; None where that was not asked for.
+    """
 
     revision: Revision
     registry: str
     models: tuple[ModelDrift, ...]
+    compared: int | None = None
 
     def count(self, status: DriftStatus) -> int:
         return sum(model.status is status for model in self.models)
@@ -90,9 +119,45 @@ def judge_drift(
         if by_hand:
             return _unknown(now, owned.commit, f"no record says how v{by_hand[0].candidate} came to {by_hand[0].slot}")
         return ModelDrift(now.model, DriftStatus.PENDING, owned.commit, pending=effects, blockers=now.blockers)
-    known = {effect_key(effect) for effect in drifted}
-    pending = tuple(effect for effect in effects if effect_key(effect) not in known)
+    # What is to be put back is called something else where no past is looked at; it is the same thing all the same.
+    known = {_moves(effect) for effect in drifted}
+    pending = tuple(effect for effect in effects if _moves(effect) not in known)
     return ModelDrift(now.model, DriftStatus.DRIFTED, owned.commit, drifted, pending, back.blockers)
+
+
+def _moves(effect: Effect) -> tuple[str, str | None, str | None]:
+    return effect.subject, effect.before, effect.after
+
+
+def recorded_files(live: ModelSnapshot, manifest: Manifest | None, past: Past) -> tuple[FilesThen, ...]:
+    """What is recorded of the files of versions that are in a slot, or declared to be."""
+    return tuple(
+        then
+        for number, version in sorted(live.versions.items())
+        for slot in sorted(version.provenance)
+        if slot not in INACTIVE
+        and (number in occupants(live, slot) or number in declared_versions(manifest, slot, live))
+        and (then := files_then(version, slot, past)) is not None
+    )
+
+
+def files_then(version: VersionSnapshot, slot: Slot, past: Past) -> FilesThen | None:
+    """The files that a version entered a slot with, if a record that counts has their digest."""
+    record = version.provenance.get(slot)
+    counts = record is not None and record.files and past.place_of(record, version) is not None
+    return FilesThen(version.version, slot, record.files) if record is not None and counts else None
+
+
+def with_files(drift: ModelDrift, compared: Iterable[Replaced | str | None]) -> ModelDrift:
+    """The same, with what became of its files: replaced, the same (None), or why that is not known."""
+    compared = tuple(compared)
+    replaced = tuple(one for one in compared if isinstance(one, Replaced))
+    whys = tuple(one for one in compared if isinstance(one, str))
+    status = DriftStatus.UNKNOWN if whys else DriftStatus.DRIFTED if replaced else drift.status
+    if drift.status is DriftStatus.UNKNOWN:
+        status = drift.status
+    why = "; ".join(dict.fromkeys((*([drift.why] if drift.why else ()), *whys)))
+    return replace(drift, status=status, why=why, replaced=replaced)
 
 
 def _unknown(now: ModelPlan, commit: Commit | None, why: str) -> ModelDrift:

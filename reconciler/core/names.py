@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NewType, TypeAlias
@@ -91,13 +91,23 @@ def alias_slot(alias: AliasName) -> Slot:
     return f"@{alias}"
 
 
+_USUAL_PORTS = {"http": ":80", "https": ":443"}
+
+
 def registry_name(uri: str) -> str:
     """What a registry's address says of which one it is: the same for everybody, whoever they log in as."""
     found = re.fullmatch(r"(?is)([a-z][a-z0-9+.-]*)://([^/?#]*)(.*)", uri.strip())
     if found:
         scheme, authority, rest = found.groups()
-        uri = f"{scheme.lower()}://{authority.rpartition('@')[2].lower()}{rest}"
+        scheme, host = scheme.lower(), authority.rpartition("@")[2].lower()
+        uri = f"{scheme}://{host.removesuffix(_USUAL_PORTS.get(scheme, ' '))}{rest}"
     return uri.strip().rstrip("/")
+
+
+def names_of(uri: str, listed: Iterable[str]) -> tuple[str, ...]:
+    """What the registry at an address is called, the name that is written down first: `listed` are names of one."""
+    name, names = registry_name(uri), tuple(map(registry_name, listed))
+    return names if name in names else (name,)
 
 
 # The tightest limit of any store behind MLflow holds everywhere: PostgreSQL's columns are shorter than SQLite's, and a

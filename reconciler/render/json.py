@@ -345,6 +345,16 @@ def review_document(review: Review) -> PlanDocument:
     return document
 
 
+class ReplacedFiles(TypedDict):
+    """A version whose files are not those that entered the slot: their digest then, and now."""
+
+    version: int
+    slot: str
+    then: str
+    now: str
+    sentence: str
+
+
 class ModelDriftDocument(TypedDict):
     """One model that is not in sync. `applied` is the commit that was applied last."""
 
@@ -355,6 +365,7 @@ class ModelDriftDocument(TypedDict):
     pending: list[Thing]
     blocked: list[Block]
     why: str
+    replaced: list[ReplacedFiles]
 
 
 class DriftFigures(TypedDict):
@@ -367,13 +378,17 @@ class DriftFigures(TypedDict):
 
 
 class DriftDocument(TypedDict):
-    """Where the registry differs from the commit that was last applied to it."""
+    """
+    Where the registry differs from the commit that was last applied to it. `files_compared` is how many versions had
+    their files compared; null without `--files`.
+    """
 
     format_version: str
     tool: Tool
     repository: str
     commit: str | None
     registry: str
+    files_compared: int | None
     summary: DriftFigures
     models: list[ModelDriftDocument]
 
@@ -386,6 +401,7 @@ def drift_document(drift: Drift) -> DriftDocument:
         "repository": drift.revision.repository,
         "commit": drift.revision.commit,
         "registry": drift.registry,
+        "files_compared": drift.compared,
         "summary": {
             "drifted": drift.count(DriftStatus.DRIFTED),
             "unknown": drift.count(DriftStatus.UNKNOWN),
@@ -401,6 +417,16 @@ def drift_document(drift: Drift) -> DriftDocument:
                 "pending": [_thing(effect, words.sentence(effect)) for effect in model.pending],
                 "blocked": [_block(blocker, model.model) for blocker in model.blockers],
                 "why": model.why,
+                "replaced": [
+                    {
+                        "version": files.then.version,
+                        "slot": files.then.slot,
+                        "then": files.then.digest,
+                        "now": files.now,
+                        "sentence": words.clean(files.sentence),
+                    }
+                    for files in model.replaced
+                ],
             }
             for model in drift.models
             if model.status is not DriftStatus.IN_SYNC

@@ -392,7 +392,7 @@ def receipt_markdown(receipt: Receipt) -> str:
 
 def drift_markdown(drift: Drift) -> str:
     """What drifted, for the page of a job."""
-    parts = [f"### {words.drift_line(drift)}", f"On {code(drift.registry)}."]
+    parts = [f"### {words.drift_line(drift)}", f"On {code(drift.registry)}. {words.files_line(drift)}".rstrip()]
     rows = "".join(_drift_rows(model) for model in drift.models if model.status is not DriftStatus.IN_SYNC)
     if rows:
         parts.append(f"| model | | found |\n| --- | --- | --- |\n{rows}")
@@ -402,6 +402,7 @@ def drift_markdown(drift: Drift) -> str:
 def _drift_rows(model: ModelDrift) -> str:
     told = [
         *(("**drifted**", words.drift_sentence(effect)) for effect in model.drifted),
+        *(("**drifted**", files.sentence) for files in model.replaced),
         *(("pending", words.sentence(effect)) for effect in model.pending),
         *(("**blocked**", words.blocker(blocker)) for blocker in model.blockers),
         *([("**unknown**", model.why)] if model.why else []),

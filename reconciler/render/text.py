@@ -213,6 +213,8 @@ def drift_lines(drift: Drift) -> Iterator[Line]:
         yield (("name", words.clean(model.model)), ("faint", since if model.status is DriftStatus.DRIFTED else ""))
         for effect in model.drifted:
             yield (("remove", "  drifted   "), ("", words.drift_sentence(effect)))
+        for files in model.replaced:
+            yield (("remove", "  drifted   "), ("", words.clean(files.sentence)))
         for effect in model.pending:
             yield (
                 ("faint", f"  pending   {effect.verb} {words.clean(effect.subject)}".rstrip()),
@@ -223,6 +225,8 @@ def drift_lines(drift: Drift) -> Iterator[Line]:
         if model.why:
             yield (("warn", "  unknown   "), ("", words.clean(model.why)))
         yield ()
+    if compared := words.files_line(drift):
+        yield (("faint", compared),)
     yield (("name", words.drift_line(drift)),)
 
 

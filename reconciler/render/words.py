@@ -261,6 +261,15 @@ def drift_sentence(effect: Effect) -> str:
             return f"{clean(effect.subject)} is in {found}, and should be in {applied}"
 
 
+def files_line(drift: Drift) -> str:
+    """How many files were compared; nothing where that was not asked for."""
+    if drift.compared is None:
+        return ""
+    if not drift.compared:
+        return "Files: none is recorded. `artifact: {pinned: true}` records those of versions that enter from then on."
+    return f"Files: those of {drift.compared} {'version' if drift.compared == 1 else 'versions'} compared."
+
+
 def drift_line(drift: Drift) -> str:
     """The last line of `drift`, which scripts may parse."""
     return (

@@ -32,6 +32,18 @@ def test_damaging_our_record_hides_no_move(house: House, slot: str) -> None:
 
 
 @SLOTS
+def test_what_was_moved_by_hand_is_drift_and_is_not_said_to_be_waiting_too(house: House, slot: str) -> None:
+    at_work(house, slot)
+
+    house.by_hand("churn", 6, slot)
+    (model,) = house.drift().models
+
+    assert model.status is DriftStatus.DRIFTED
+    assert model.drifted
+    assert not model.pending
+
+
+@SLOTS
 def test_a_record_that_names_a_pushed_branch_hides_no_move(house: House, slot: str) -> None:
     at_work(house, slot)
     mine = house.push_branch("mine", pins({slot: 6}))

@@ -7,8 +7,8 @@ import pytest
 
 from reconciler.core.desired import Manifest
 from reconciler.core.diff import diff
-from reconciler.core.drift import Drift, DriftStatus, ModelDrift, judge_drift
-from reconciler.core.names import Ours
+from reconciler.core.drift import Drift, DriftStatus, FilesThen, ModelDrift, Replaced, judge_drift, with_files
+from reconciler.core.names import Ours, Version
 from reconciler.core.past import Epoch, Past
 from reconciler.core.review import Review
 from reconciler.publishing import drift_rendered, rendered
@@ -50,7 +50,7 @@ def test_verdicts_for_other_programs(title: str, form: str, suffix: str, update_
 
 
 def drifted() -> Drift:
-    """One that a hand moved, one that a merge has not reached, one of which nobody knows, and one in sync."""
+    """One that a hand moved, one that a merge has not reached, one unknown, one with other files, and one in sync."""
     revision = NOW
     live = have({1: A, 2: S, 3: P}, {"champion": 3}, owner=owns(P, "champion"))
     declared = want({P: [2]}, {"champion": 2})
@@ -75,8 +75,13 @@ def drifted() -> Drift:
                 past(want({P: [1]}, name="waiting")),
                 1,
             ),
+            with_files(
+                ModelDrift(CHURN, applied=FIRST),
+                [Replaced(FilesThen(Version(3), "Production", f"sha256:{'a' * 64}"), f"sha256:{'b' * 64}")],
+            ),
             ModelDrift(CHURN),
         ),
+        compared=2,
     )
 
 

@@ -624,10 +624,11 @@ class House:
         notices = (event.message for event in events if isinstance(event, Noticed))
         return Done(receipt.exit_code, receipt.plan, "\n".join((*outcomes, *notices)), receipt)
 
-    def drift(self, *, manifests: str = "manifests") -> Drift:
+    def drift(self, *, manifests: str = "manifests", files: bool = False) -> Drift:
         """What the job that looks for drift finds."""
         world = self._world(manifests)
-        return find_drift(world, "HEAD", load_rules(world, world.source.read("HEAD").revision, ref="HEAD"))
+        rules = load_rules(world, world.source.read("HEAD").revision, ref="HEAD")
+        return find_drift(world, "HEAD", rules, files=files)
 
     def drift_of(self, model: str = "churn", *, manifests: str = "manifests") -> DriftStatus:
         (status,) = (one.status for one in self.drift(manifests=manifests).models if one.model == model)

@@ -173,10 +173,14 @@ class Runs:
 
 @dataclass
 class Files:
-    """The files of versions: there, unless somebody deletes them, and the same, unless somebody overwrites them."""
+    """
+    The files of versions: there, unless somebody deletes them, and the same, unless somebody overwrites them. `read`
+    are those that were downloaded.
+    """
 
     lost: set[tuple[str, int]] = field(default_factory=set[tuple[str, int]])
     digests: dict[tuple[str, int], str] = field(default_factory=dict[tuple[str, int], str])
+    read: set[tuple[str, int]] = field(default_factory=set[tuple[str, int]])
 
     def facts(self, model: ModelName, version: Version, signers: str) -> CheckFacts:
         self._refuse_lost(model, version)
@@ -187,6 +191,7 @@ class Files:
         return Presence(there, why="" if there else "its files are gone")
 
     def digest(self, model: ModelName, version: Version) -> str:
+        self.read.add((model, version))
         return self.facts(model, version, "").digest
 
     def _refuse_lost(self, model: ModelName, version: Version) -> None:

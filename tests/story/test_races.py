@@ -1,5 +1,7 @@
 """Two applies at once, with the lock and without it."""
 
+import os
+import signal
 from collections.abc import Callable
 from itertools import count
 from threading import Barrier, BrokenBarrierError, Event
@@ -71,6 +73,18 @@ def held_at_write(number: int, held: Event, released: Event) -> Judge:
 
     def judge(request: Request) -> Verdict:
         if request.writes and next(writes) >= number:
+            held.set()
+            released.wait()
+        return Pass()
+
+    return judge
+
+
+def held_at_move(held: Event, released: Event) -> Judge:
+    """Every move to another stage waits until it is released."""
+
+    def judge(request: Request) -> Verdict:
+        if request.moves:
             held.set()
             released.wait()
         return Pass()
@@ -188,3 +202,34 @@ def test_who_cannot_have_the_lock_in_time_writes_nothing_and_says_who_has_it(
     assert "--lock-timeout" in second.err
     assert of_first.code == 0
     assert registry.stages(model) == {1: "Production"}
+
+
+def test_production_is_never_left_empty_by_a_runner_that_was_cut_off(
+    repository: Repository, registry: Registry, reconciler: Reconciler, model: str
+) -> None:
+    registry.register(model, versions=3)
+    writing, released = Event(), Event()
+    with proxy(registry.uri) as front:
+        repository.name_registry(registry.uri, front.uri)
+        repository.merge(manifest(model, production=1, staging=2))
+        assert reconciler("apply", "--yes").code == 0
+        older = repository.merge(manifest(model, production=2, staging=1))
+        newer = repository.merge(manifest(model, production=1, staging=2))
+
+        front.judge = held_at_move(writing, released)
+        uri = {"MLFLOW_TRACKING_URI": front.uri, "MLFLOW_HTTP_REQUEST_TIMEOUT": "1"}
+        cut_off = reconciler.start("apply", "--yes", "--ref", older, **uri)
+        cut_off.until(writing.is_set)
+        os.kill(cut_off.process.pid or 0, signal.SIGSTOP)
+        second = reconciler("apply", "--yes", "--ref", newer, **{**uri, "MLFLOW_TRACKING_URI": registry.uri})
+        released.set()
+        os.kill(cut_off.process.pid or 0, signal.SIGCONT)
+        first = cut_off.wait()
+
+    told = f"{second.said}\n{first.said}"
+    assert second.code == 0, told
+    assert "Took over the lock" in second.err, told
+    assert first.code in {1, 4}, told
+    assert "The lock was lost and taken again" in first.err, told
+    assert registry.stages(model) == {1: "Production", 2: "Staging"}, told
+    assert reconciler("plan", "--detailed-exitcode").code == 0

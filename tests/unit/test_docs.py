@@ -31,7 +31,7 @@ def test_every_code_of_a_manifest_problem_is_explained() -> None:
 
 
 def test_every_code_that_is_explained_exists() -> None:
-    keys = {"model", "description", "owners", "tags", "stages", "aliases", "gates", "overrides"}
+    keys = {"model", "description", "owners", "tags", "stages", "aliases", "gates", "overrides", "hold"}
     for code in words_in_tables("manifests.md") - keys:
         assert any(f'"{code}"' in source for source in SOURCES), code
 
@@ -83,6 +83,9 @@ def test_every_option_and_link_in_the_documentation_exists(page: str) -> None:
         "--message",
         "--allow-empty",
         "--gpg-sign",
+        "--mainline",
+        "--no-edit",
+        "--unified",
     }
     others = {
         "--update-golden",

@@ -14,7 +14,7 @@ from reconciler.errors import BlockedError, ExitCode, ReconcilerError, StaleErro
 from reconciler.events import Event, LockWaiting, Noticed, Outcome, OutcomeStatus, Planned, Receipt
 from reconciler.pipeline import ApplyRequest, Reviewed, StalePlanError, apply
 from reconciler.planning import declare, make_plan
-from reconciler.ports import Relation
+from reconciler.ports import Relation, Tries
 from tests.build import CHURN, FIRST, SECOND, THIRD, A, N, P, S, have, owns, want, with_version
 from tests.world import FakeLease, FakeLock, Stage, is_transition, refuse, stage, unreachable
 
@@ -365,6 +365,140 @@ def test_when_the_lock_is_lost_no_further_call_is_made() -> None:
     assert statuses(receipt)["model-2"] is OutcomeStatus.SKIPPED
     assert len(place.registry.calls) < 5
     assert any("lock was lost" in outcome.message for outcome in receipt.outcomes)
+
+
+def two_promotions() -> Stage:
+    """Two models with v1 in Production; the second commit promotes v2 of both, and the third v3."""
+
+    def declared(version: int) -> tuple[Manifest, ...]:
+        return fleet(2, lambda i: want({P: [version]}, {"champion": version}, name=f"model-{i}"))
+
+    names = ("model-0", "model-1")
+    models = [have({1: P, 2: S, 3: S}, {"champion": 1}, owner=owns(P, "champion"), name=name) for name in names]
+    place = stage({FIRST: declared(1), SECOND: declared(2), THIRD: declared(3)}, *models)
+    place.lock = FakeLock()
+    return place
+
+
+@pytest.mark.parametrize("call", range(10))
+def test_a_call_that_outlives_its_lock_changes_nothing_in_the_end(call: int) -> None:
+    place = two_promotions()
+    lock = place.lock
+    assert lock is not None
+    others: list[Receipt] = []
+
+    def cut_off(number: int, _change: Change) -> None:
+        if number == call and not lock.lease.taken:
+            # Somebody takes the lock over and applies the newer commit before our call arrives.
+            lock.lease.taken = True
+            place.registry.before_call = lambda _number, _change: None
+            others.append(applied(place, ApplyRequest(ref=THIRD, parallelism=1)))
+
+    place.registry.before_call = cut_off
+
+    late = applied(place, ApplyRequest(ref=SECOND, parallelism=1))
+
+    (newer,) = others
+    assert newer.exit_code == ExitCode.OK
+    assert late.exit_code != ExitCode.OK
+    assert [place.registry.model(f"model-{i}").occupants(P) for i in range(2)] == [(3,), (3,)]
+    assert [dict(place.registry.model(f"model-{i}").aliases) for i in range(2)] == [{"champion": 3}] * 2
+    assert plan_of(place).changes == ()
+    assert "lost and taken again" in notices(place.events)
+
+
+def test_a_lock_that_cannot_be_taken_again_leaves_word_of_the_models_in_hand() -> None:
+    place = two_promotions()
+    lock = place.lock
+    assert lock is not None
+
+    def cut_off(number: int, _change: Change) -> None:
+        if number == 1:
+            lock.lease.taken = True
+            lock.refuses = "The lock is held by bob."
+
+    place.registry.before_call = cut_off
+
+    receipt = applied(place, ApplyRequest(ref=SECOND, parallelism=1))
+
+    assert receipt.exit_code == ExitCode.ERROR
+    assert statuses(receipt) == {"model-0": OutcomeStatus.FAILED, "model-1": OutcomeStatus.SKIPPED}
+    assert "what is there now is not known. The lock is held by bob." in receipt.outcomes[0].message
+
+
+@pytest.mark.parametrize("read", range(2, 7))
+def test_whoever_took_a_lock_over_finds_what_the_dead_holders_last_call_did(read: int) -> None:
+    place = two_promotions()
+    assert place.lock is not None
+    place.lock.lease.note = "Took over the lock of alice: it gave no sign of life."
+
+    def lands(number: int) -> None:
+        if number == read:
+            live = place.registry.model("model-1")
+            late = TransitionStage(live.name, Version(2), live.versions[Version(2)].stage, P, exclusive=True)
+            place.registry.write(simulate(live, late))
+
+    place.registry.before_read = lands
+
+    receipt = applied(place, ApplyRequest(parallelism=1))
+
+    assert [place.registry.model(f"model-{i}").occupants(P) for i in range(2)] == [(3,), (3,)]
+    assert receipt.exit_code == ExitCode.OK
+
+
+@pytest.mark.parametrize("done", [False, True])
+def test_a_call_is_tried_again_unless_it_took_place(done: bool) -> None:
+    place = promotion()
+    place.registry.tries = Tries(3)
+    moves: list[Change] = []
+
+    def fail_twice(_number: int, change: Change) -> None:
+        if isinstance(change, TransitionStage):
+            moves.append(change)
+            if done:
+                place.registry.write(simulate(place.registry.model("model-0"), change))
+            if len(moves) < 3:
+                unreachable()
+
+    place.registry.before_call = fail_twice
+
+    receipt = applied(place)
+
+    assert receipt.exit_code == ExitCode.OK
+    assert len(moves) == (1 if done else 3)
+    assert place.registry.model("model-0").occupants(P) == (2,)
+
+
+def test_a_refusal_is_not_tried_again() -> None:
+    place = promotion()
+    place.registry.tries = Tries(3)
+    place.registry.before_call = refuse(TransitionStage, "model-0")
+
+    receipt = applied(place)
+
+    assert receipt.exit_code == ExitCode.ERROR
+    assert not any(is_transition(change) for change in place.registry.calls)
+
+
+def test_no_call_is_tried_again_without_the_lock() -> None:
+    place = promotion()
+    lock = place.lock
+    assert lock is not None
+    place.registry.tries = Tries(3)
+    tried: list[Change] = []
+
+    def cut_off(_number: int, change: Change) -> None:
+        tried.append(change)
+        lock.lease.taken = True
+        lock.refuses = "The lock is held by bob."
+        unreachable()
+
+    place.registry.before_call = cut_off
+
+    receipt = applied(place)
+
+    assert receipt.exit_code == ExitCode.ERROR
+    assert len(tried) == 1
 
 
 def test_an_interruption_finishes_the_model_in_hand_and_skips_the_rest() -> None:
