@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from reconciler.budget import Budget, Share
 from reconciler.core.approval import counted, eligible, in_time
@@ -51,6 +51,8 @@ from reconciler.gates.authority import Shift, Side, shifts
 from reconciler.ports import Asked, Reviews, World
 from reconciler.trust import Trunk
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
@@ -70,16 +72,46 @@ class Rules:
     holds: Mapping[ModelName, tuple[Hold, ...]] = field(default_factory=dict[ModelName, tuple[Hold, ...]])
     trunk: Trunk | None = None
     beside: tuple["Rules", ...] = ()
+    formerly: Mapping[ModelName, tuple[ModelName, ...]] = field(default_factory=dict[ModelName, tuple[ModelName, ...]])
+    renames: Mapping[ModelName, tuple[ModelName, ...]] = field(default_factory=dict[ModelName, tuple[ModelName, ...]])
+
+    def called(self, renames: Mapping[ModelName, tuple[ModelName, ...]]) -> "Rules":
+        """The same, with what the trusted manifests say of a model that was renamed under the name that it has now."""
+        if not renames:
+            return self
+
+        def now(before: Mapping[ModelName, T]) -> dict[ModelName, T]:
+            found = dict(before)
+            for name, names in renames.items():
+                former = next((one for one in names if one in found), None)
+                if name not in found and former is not None:
+                    found[name] = found.pop(former)
+            return found
+
+        return replace(
+            self,
+            owners=now(self.owners),
+            tags=now(self.tags),
+            holds=now(self.holds),
+            formerly=now(self.formerly),
+            beside=tuple(rules.called(renames) for rules in self.beside),
+            renames=renames,
+        )
 
     def guards(self, policy: Policy, live: ModelSnapshot, slot: str, manifest: Manifest | None) -> tuple[Guard, ...]:
         """
         The gates of a policy before a slot. A rule is about a model by its tags in the registry, by those that the
-        trusted manifests declare, and by those of the change: nobody who tags a model, or stops to, takes it out of a
-        rule that one of these puts it into.
+        trusted manifests declare, and by those of the change, and by former names of these as by its own: nobody who
+        tags or renames a model, or stops to say so, takes it out of a rule that one of these puts it into.
         """
         proposed = {key: tag.value for key, tag in manifest.tags.items()} if manifest else {}
         standing = self.tags.get(live.name, {})
-        return policy.guards(live.name, slot, live.tags, {**live.tags, **standing}, {**live.tags, **proposed})
+        tags = (live.tags, {**live.tags, **standing}, {**live.tags, **proposed})
+        return policy.guards(live.name, slot, *tags, formerly=self.former_names(live.name, manifest))
+
+    def former_names(self, name: ModelName, manifest: Manifest | None) -> tuple[ModelName, ...]:
+        """What a model was called, by the trusted manifests or by those of the change."""
+        return (*self.formerly.get(name, ()), *(manifest.former_names if manifest else ()))
 
     def judging(self, place: int) -> tuple["Rules", ...]:
         """
@@ -93,7 +125,7 @@ class Rules:
             before = self.trunk.before(at)
             one = self.trunk.at(at + 1 if before is None else before)
             epochs = (*self.trunk.standing_before(at), *self.trunk.standing_at(1))
-            older.extend(rules_of(self.trunk, epoch.policy, one.commit) for epoch in epochs if one)
+            older.extend(rules_of(self.trunk, epoch.policy, one.commit).called(self.renames) for epoch in epochs if one)
         distinct = {
             (r.policy.text, r.policy.signers, *sorted(r.owners.items())): r for r in (*older, *self.beside, self)
         }
@@ -114,6 +146,7 @@ def rules_of(trunk: Trunk, policy: Policy, commit: Commit) -> Rules:
         tags={name: {key: tag.value for key, tag in manifest.tags.items()} for name, manifest in models},
         holds={name: manifest.holds for name, manifest in models},
         names=standing_names(declared),
+        formerly={name: manifest.former_names for name, manifest in models if manifest.former_names},
         trunk=trunk,
     )
 
@@ -250,7 +283,8 @@ def _shifts(plan: Plan, snapshot: RegistrySnapshot, desired: DesiredState, rules
         live = snapshot.models.get(name) or ModelSnapshot(name)
         tags = (live.tags, {**live.tags, **rules.tags.get(name, {})})
         if not plan.options.targets or name in plan.options.targets:
-            about = (rule for rule in rules.policy.rules if any(rule.applies_to(name, one) for one in tags))
+            called = (name, *rules.former_names(name, desired.models.get(name)))
+            about = (r for r in rules.policy.rules if any(r.applies_to(one, of) for one in called for of in tags))
             guarded[name] = tuple(guard for rule in about for guard in rule.guards)
     owners = {name: manifest.owners.value if manifest.owners else () for name, manifest in desired.models.items()}
     proposed = rules.policy if rules.proposed is None else rules.proposed

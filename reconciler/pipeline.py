@@ -13,7 +13,7 @@ from reconciler.core.changes import Change, Claim, CreateModel, RecordProvenance
 from reconciler.core.desired import DesiredState
 from reconciler.core.diff import Blocker, ModelPlan, Proposal, Reason, Why, diff
 from reconciler.core.gate import Entrance, Kind, Ruling, Verdict
-from reconciler.core.names import Commit, ModelName, RepositoryId, Slot, Version
+from reconciler.core.names import Commit, ModelName, Ours, Slot, Version
 from reconciler.core.past import Past
 from reconciler.core.plan import MODEL_DIGEST, Plan, PlanOptions, UnsoundPlanError, digest_of, prove
 from reconciler.core.policy import RECORDS, listed_for
@@ -50,6 +50,7 @@ from reconciler.planning import (
     rewinds,
     short,
     versions_named,
+    with_names,
     with_past,
 )
 from reconciler.ports import UNREACHABLE, Holder, Lease, Relation, Wanted, World
@@ -130,7 +131,8 @@ def apply(world: World, request: ApplyRequest, report: Report) -> Receipt:
     """
     started_at = world.clock.now()
     declaration = declare(world, request.ref or "HEAD", now=started_at)
-    desired = declaration.desired
+    rules, desired = with_names(request.rules, declaration.desired)
+    request = replace(request, rules=rules)
     commit = _committed(declaration, request)
     for warning in declaration.warnings:
         report(Noticed(str(warning)))
@@ -459,8 +461,7 @@ class _Run:
             else:
                 ready.append(decided)
         tried = list(pool.map(self._make_calls, ready))
-        repository = self.desired.revision.repository
-        known = {name: _commits_in(live, repository) for name, live in fresh.items()}
+        known = {name: _commits_in(live, self.desired.revision.ours) for name, live in fresh.items()}
         yield from self._settle_all([replace(t, known=known.get(t.plan.model, frozenset())) for t in tried])
 
     def _read(self, names: Iterable[ModelName]) -> Mapping[ModelName, ModelSnapshot]:
@@ -491,7 +492,7 @@ class _Run:
     def _decide(self, planned: ModelPlan, live: ModelSnapshot | None) -> ModelPlan | Outcome:
         """What to do with a model now that it was read again: as planned, planned anew, or nothing."""
         name = planned.model
-        owner = live.owned_by(self.desired.revision.repository) if live else None
+        owner = live.owned_by(self.desired.revision.ours) if live else None
         chosen = self.request.rewind_to == self.commit or name in self.request.restore
         applied = owner.commit if owner and not chosen else None
         if applied is not None and (fault := rewinds(self.world, self.commit, applied)):
@@ -519,7 +520,7 @@ class _Run:
     def _in_progress(self, live: ModelSnapshot) -> Commit | None:
         """A newer commit that a version's record names: these are written first, the ownership record last."""
         trunk = self.request.rules.trunk
-        named = _commits_in(live, self.desired.revision.repository) - {self.commit}
+        named = _commits_in(live, self.desired.revision.ours) - {self.commit}
         unknown = sorted(commit for commit in named if trunk is None or commit not in trunk.places)
         relation = self.world.source.relation
         return next((c for c in unknown if relation(c, self.commit) is Relation.DESCENDANT), None)
@@ -650,7 +651,7 @@ class _Run:
         while True:
             if live is not None and (newer := self._newer_commit(live, tried.known, goal.revision.commit)):
                 try:
-                    goal = declare(self.world, newer).desired
+                    goal = with_names(self.request.rules, declare(self.world, newer).desired)[1]
                 except ReconcilerError as error:
                     why = f"{short(newer)} was applied to it at the same time, and cannot be read here: {error}"
                     return Outcome(name, OutcomeStatus.STALE, made, why)
@@ -706,7 +707,7 @@ class _Run:
         """A commit that turned up in the model's records since we began and that `commit` must not undo."""
         if self.request.rewind_to == self.commit or commit is None:
             return None
-        appeared = _commits_in(live, self.desired.revision.repository) - known - {commit}
+        appeared = _commits_in(live, self.desired.revision.ours) - known - {commit}
         return next((other for other in sorted(appeared) if self._outranks(other, commit)), None)
 
     def _outranks(self, other: Commit, commit: Commit) -> bool:
@@ -736,13 +737,13 @@ class _Run:
             self.lost = "Not begun: the registry does not answer."
 
 
-def _commits_in(live: ModelSnapshot | None, repository: RepositoryId) -> frozenset[Commit]:
+def _commits_in(live: ModelSnapshot | None, ours: Ours) -> frozenset[Commit]:
     """The commits of a repository that a model's records name."""
     if live is None:
         return frozenset()
-    owner = live.owned_by(repository)
+    owner = live.owned_by(ours)
     placements = (p for version in live.versions.values() for p in version.provenance.values())
-    named = {owner.commit if owner else None, *(p.commit for p in placements if p.repository == repository)}
+    named = {owner.commit if owner else None, *(p.commit for p in placements if ours.named(p.repository))}
     return frozenset(commit for commit in named if commit is not None)
 
 

@@ -65,8 +65,19 @@ def declare(world: World, ref: str | None, *, now: str | None = None) -> Declara
 
 def make_plan(world: World, desired: DesiredState, options: PlanOptions, rules: Rules = NO_RULES) -> Plan:
     """What it would take to bring the registry to the desired state, and what the rules say. Writes nothing."""
+    rules, desired = with_names(rules, desired)
     snapshot, pasts = with_past(rules, desired, _snapshot(world, options, desired))
     return judge(world, build_plan(desired, snapshot, options, pasts), snapshot, desired, rules)
+
+
+def with_names(rules: Rules, desired: DesiredState) -> tuple[Rules, DesiredState]:
+    """
+    The rules of models that were renamed, under the names that they have now, and the desired state of a repository
+    that is known by its former names, too.
+    """
+    known_as = None if rules.trunk is None else rules.trunk.ours
+    renames = {name: manifest.former_names for name, manifest in desired.models.items() if manifest.former_names}
+    return rules.called(renames), replace(desired, revision=replace(desired.revision, known_as=known_as))
 
 
 def with_past(
@@ -90,9 +101,9 @@ def make_review(
     The plan with what a reviewer needs beside it: evidence for what it moves in, and what of it is none of the change's
     doing. Reads the registry once for all of it, and the evidence of moving versions alone.
     """
-    desired = declaration.desired
+    rules, desired = with_names(rules, declaration.desired)
     notes: list[Note] = []
-    before = None if base is None else _before(world, base, ref, notes)
+    before = None if base is None else _before(world, base, ref, rules, notes)
     states = [desired] if before is None else [desired, before]
     snapshot, pasts = with_past(rules, desired, _snapshot(world, options, *states))
     bare = build_plan(desired, snapshot, options, pasts)
@@ -115,6 +126,7 @@ def make_review(
             *(Note(str(doubt), Weight.DOUBT) for doubt in doubts(rules.proposed or Policy())),
             *_owners_changed(rules, desired),
             *_tags_dropped(rules, desired),
+            *_former_names_dropped(rules, desired),
             *([] if before is None else _gates_dropped(before, desired)),
             *(Note(text, Weight.UNGUARDED) for text in unguarded(plan, snapshot, desired, rules)),
             *(Note(text, Weight.DOUBT) for text in left_behind(plan, snapshot)),
@@ -147,6 +159,18 @@ def _tags_dropped(rules: Rules, desired: DesiredState) -> tuple[Note, ...]:
         and (key not in manifest.tags or manifest.tags[key].value != tags[key])
     ]
     text = f"This change edits tags that put models under rules of the policy: {_names(dropped)}."
+    return (Note(text, Weight.POLICY),) if dropped else ()
+
+
+def _former_names_dropped(rules: Rules, desired: DesiredState) -> tuple[Note, ...]:
+    """One note for the former names that put models under rules, and that the manifests would no longer declare."""
+    dropped = [
+        f"{former} of {name}"
+        for name, names in sorted(rules.formerly.items())
+        for former in names
+        if (manifest := desired.models.get(name)) is not None and former not in manifest.former_names
+    ]
+    text = f"This change drops former names, and with them the rules that are about these: {_names(dropped)}."
     return (Note(text, Weight.POLICY),) if dropped else ()
 
 
@@ -215,7 +239,7 @@ def _policy_note(
     )
 
 
-def _before(world: World, base: str, ref: str | None, notes: list[Note]) -> DesiredState | None:
+def _before(world: World, base: str, ref: str | None, rules: Rules, notes: list[Note]) -> DesiredState | None:
     """What was declared where the change left its base; None, with a note, where that cannot be read."""
     fork = world.source.fork(base, ref)
     if fork.behind:
@@ -225,7 +249,7 @@ def _before(world: World, base: str, ref: str | None, notes: list[Note]) -> Desi
         )
         notes.append(Note(text, Weight.DOUBT))
     try:
-        return declare(world, fork.commit).desired
+        return with_names(rules, declare(world, fork.commit).desired)[1]
     except ManifestError as error:
         text = (
             f"The manifests of {short(fork.commit)} on {base} cannot be read, so drift is not told apart from this "
@@ -405,6 +429,7 @@ def judge_version(
     if version is not None and version not in live.versions:
         raise ReconcilerError(f"{model} has no version {version}; the newest is {newest}.", "Name one that it has.")
     chosen = newest if version is None else version
+    rules, desired = with_names(rules, desired)
     snapshot, pasts = with_past(rules, desired, RegistrySnapshot({model: live}))
     return chosen, judge_one(world, snapshot.models[model], chosen, desired, rules, pasts.get(model))
 
@@ -414,10 +439,10 @@ def find_drift(world: World, ref: str, rules: Rules, *, files: bool = False) -> 
     Where the registry differs from the commit that was last applied to it. What a newer commit asks for and nobody has
     applied yet is told apart. With `files`, those that were recorded are downloaded and compared.
     """
-    desired = declare(world, ref).desired
+    rules, desired = with_names(rules, declare(world, ref).desired)
     snapshot, pasts = with_past(rules, desired, _snapshot(world, PlanOptions(), desired))
-    repository = desired.revision.repository
-    owned = {name: record for name, live in snapshot.models.items() if (record := live.owned_by(repository))}
+    ours = desired.revision.ours
+    owned = {name: record for name, live in snapshot.models.items() if (record := live.owned_by(ours))}
     places = [pasts[name].place(record.commit) for name, record in owned.items() if name in pasts]
     hints = rules.trunk.hints(snapshot) if rules.trunk else ()
     newest = min((place for place in (*places, *hints) if place is not None), default=None)
@@ -425,9 +450,9 @@ def find_drift(world: World, ref: str, rules: Rules, *, files: bool = False) -> 
     compared: set[tuple[ModelName, Version]] = set()
 
     def drift_of(name: ModelName) -> ModelDrift:
-        live, past, manifest = snapshot.models.get(name), pasts.get(name, Past(repository)), desired.models.get(name)
+        live, past, manifest = snapshot.models.get(name), pasts.get(name, Past(ours)), desired.models.get(name)
         now = diff(manifest, live, desired.revision, name=name, past=pasts.get(name))
-        drift = judge_drift(now, live, repository, past, newest)
+        drift = judge_drift(now, live, desired.revision, past, newest)
         if not files or live is None:
             return drift
         then = recorded_files(live, manifest, past)
@@ -435,7 +460,7 @@ def find_drift(world: World, ref: str, rules: Rules, *, files: bool = False) -> 
         return with_files(drift, compared_files(world, name, then))
 
     models: list[ModelDrift] = []
-    for name in sorted(desired.models.keys() | owned.keys()):
+    for name in sorted(desired.models.keys() | snapshot.orphans(ours, desired.models)):
         drift = contained(partial(drift_of, name))
         unknown = isinstance(drift, Failure)
         models.append(ModelDrift(name, DriftStatus.UNKNOWN, why=drift.why) if unknown else drift)
@@ -449,7 +474,9 @@ def _snapshot(world: World, options: PlanOptions, *states: DesiredState) -> Regi
         chosen = (m for name, m in state.models.items() if not options.targets or name in options.targets)
         for name, wanted in versions_named(chosen).items():
             versions[name] = versions.get(name, frozenset()) | wanted
-    return world.registry.snapshot(Wanted(versions, states[0].revision.repository))
+        for former in (n for manifest in state.models.values() for n in manifest.former_names):
+            versions.setdefault(former, frozenset())
+    return world.registry.snapshot(Wanted(versions, states[0].revision.ours))
 
 
 def applied_before(plan: Plan) -> dict[Commit | None, str]:
@@ -458,7 +485,7 @@ def applied_before(plan: Plan) -> dict[Commit | None, str]:
     for model in plan.models:
         for change in model.changes:
             before = change.before if isinstance(change, Claim | Release) else None
-            if isinstance(before, Ownership) and before.repository == plan.revision.repository:
+            if isinstance(before, Ownership) and plan.revision.ours.named(before.repository):
                 found.setdefault(before.commit, model.model)
     return found
 

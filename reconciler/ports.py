@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from reconciler.core.names import Commit, ModelName, RepositoryId, Version
+from reconciler.core.names import Commit, ModelName, Ours, RepositoryId, Version
 from reconciler.errors import Problem
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class Wanted:
     """What a snapshot must show: these models, with these versions, and all that carry this repository's record."""
 
     models: Mapping[ModelName, frozenset[Version]]
-    owned_by: RepositoryId | None = None
+    owned_by: Ours | None = None
 
 
 UNREACHABLE = "unreachable"

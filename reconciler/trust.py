@@ -3,15 +3,16 @@ The trusted side: the line of commits that a revision stands on, the policies th
 model's past. Read lazily, and no further back than it takes.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import chain, islice, takewhile
+from itertools import chain, islice, pairwise, takewhile
 from typing import TypeAlias
 
 from reconciler.core.desired import Manifest, Revision, resolve
 from reconciler.core.entrances import occupants
-from reconciler.core.names import ACTIVE_STAGES, Commit, ModelName, Slot, Version, alias_slot, names_of
+from reconciler.core.gate import Guard
+from reconciler.core.names import ACTIVE_STAGES, Commit, ModelName, Ours, Slot, Version, alias_slot, names_of
 from reconciler.core.past import FOREVER, Epoch, Past, declared_versions
 from reconciler.core.policy import RECORDS, Policy, listed_for
 from reconciler.core.snapshot import (
@@ -23,12 +24,16 @@ from reconciler.core.snapshot import (
     signed_bytes,
 )
 from reconciler.errors import LockError, ManifestError, ReconcilerError, Severity
-from reconciler.ports import LineCommit, SourceFile, World
+from reconciler.ports import LineCommit, SourceFile, Step, World
 
 POLICY_PATH = "reconciler.yaml"
 
 PolicyAt: TypeAlias = Callable[[str | None], Policy | None]
 """The policy of a commit, or of the work tree; None where there is none. Raises ManifestError for a broken one."""
+
+
+_Parts: TypeAlias = dict[str, dict[ModelName, tuple[Manifest, ...]]]
+"""What each file declares of each model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +177,7 @@ class Trunk:
         revision.
         """
         bare = Past(
-            self.world.source.identity,
+            self.ours,
             self.revision.commit,
             self._registry_names(),
             self.world.registry.workspace,
@@ -182,44 +187,94 @@ class Trunk:
         )
         models = dict(snapshot.models)
         if bare.signers_since is not None:
-            settled = {name for name, live in models.items() if _is_in_place(live, desired.get(name))}
-            models = self._verified({n: m for n, m in models.items() if n in settled}, desired) | self._verified(
-                {n: m for n, m in models.items() if n not in settled}, None
+            models |= self._verified(
+                {name: live for name, live in models.items() if _is_in_place(live, desired.get(name))}, desired, {}
             )
-            if self._sealed is None:
-                # Once for a command: what it signs itself says nothing of what was signed before.
-                records = (r for m in models.values() for v in m.versions.values() for r in v.provenance.values())
-                self._sealed = any(record.proven for record in records)
-            named = self.line[bare.signers_since - int(self.ahead)]
-            bare = replace(bare, sealed=self._sealed, signers_time=named.time, signers_changed=self._signers_changed())
         needs = {name: _need(live, desired.get(name), bare) for name, live in models.items()}
-        epochs = self._epochs(needs, desired)
-        pasts = {name: replace(bare, epochs=epochs[name]) for name in models}
+        pasts = self._pasts(bare, needs, desired, models)
+        if bare.signers_since is not None:
+            unsettled = {name: live for name, live in models.items() if not _is_in_place(live, desired.get(name))}
+            models |= self._verified(unsettled, None, pasts)
+            bare = self._sealing(bare, models)
+            pasts = {name: self._sealing(past, models) for name, past in pasts.items()}
         unknown = {
             name: slots for name, past in pasts.items() if (slots := _unknown(models[name], desired.get(name), past))
         }
         if unknown:
+            whole = dict.fromkeys(name for name in unknown if needs[name] is not None)
+            pasts |= self._pasts(bare, whole, desired, models)
             if bare.signers_since is not None:
-                models = models | self._verified({name: models[name] for name in unknown}, None)
-            whole = self._epochs(dict.fromkeys(n for n in unknown if needs[n] is not None), desired)
-            pasts |= {name: replace(bare, epochs=epochs) for name, epochs in whole.items()}
+                models |= self._verified({name: models[name] for name in unknown}, None, pasts)
             pasts |= {name: self._adopting(models[name], slots, pasts[name]) for name, slots in unknown.items()}
         moved = {n for n, live in models.items() if pasts[n].governed_elsewhere or _came_from_elsewhere(live, bare)}
-        for name, epochs in (self._epochs(dict.fromkeys(moved), desired, everywhere=True) if moved else {}).items():
-            pasts[name] = replace(pasts[name], epochs=epochs)
+        if moved:
+            found = self._pasts(bare, dict.fromkeys(moved), desired, models, everywhere=True)
+            pasts |= {name: replace(pasts[name], epochs=past.epochs) for name, past in found.items()}
         return RegistrySnapshot(dict(sorted(models.items()))), pasts
+
+    def _sealing(self, past: Past, models: Mapping[ModelName, ModelSnapshot]) -> Past:
+        """With what is known of signatures, by all models whose records were verified."""
+        if past.signers_since is None:
+            return past
+        if self._sealed is None:
+            # Once for a command: what it signs itself says nothing of what was signed before.
+            records = (r for m in models.values() for v in m.versions.values() for r in v.provenance.values())
+            self._sealed = any(record.proven for record in records)
+        named = self.line[past.signers_since - int(self.ahead)]
+        return replace(past, sealed=self._sealed, signers_time=named.time, signers_changed=self._signers_changed)
+
+    def _pasts(
+        self,
+        bare: Past,
+        needs: Mapping[ModelName, int | None],
+        desired: Mapping[ModelName, Manifest],
+        models: Mapping[ModelName, ModelSnapshot],
+        *,
+        everywhere: bool = False,
+    ) -> dict[ModelName, Past]:
+        epochs = self._epochs(needs, desired, everywhere=everywhere)
+        return {name: self._let_in(replace(bare, epochs=epochs[name]), models[name]) for name in needs}
+
+    def _let_in(self, past: Past, live: ModelSnapshot) -> Past:
+        """
+        Without what was before a rename that brought the model before gates which did not guard it under its former
+        name: what was let in there was let in past these.
+        """
+        for number, (now, then) in enumerate(pairwise(past.epochs), 1):
+            if now.manifest and then.manifest and now.manifest.name != then.manifest.name:
+                governed = frozenset(chain(_slots(now.manifest), _slots(then.manifest)))
+                if any(self._gains_gates(now, then, slot, live) for slot in governed):
+                    first = self.line[-1]
+                    none = Epoch(self.places[first.commit], first.commit, first.time, None)
+                    return replace(past, epochs=(*past.epochs[:number], none), governed_elsewhere=governed)
+        return past
+
+    def _gains_gates(self, now: Epoch, then: Epoch, slot: Slot, live: ModelSnapshot) -> bool:
+        """Whether a gate guards a slot under the new name, and did not under the former one, when it was renamed."""
+
+        def guards(policy: Policy, manifest: Manifest, formerly: Iterable[ModelName]) -> tuple[Guard, ...]:
+            tags = {key: tag.value for key, tag in manifest.tags.items()}
+            return policy.guards(manifest.name, slot, live.tags, {**live.tags, **tags}, formerly=formerly)
+
+        return any(
+            guard not in guards(standing.policy, then.manifest, then.manifest.former_names)
+            for standing in self.standing_before(now.start)
+            if now.manifest and then.manifest
+            for guard in guards(standing.policy, now.manifest, ())
+        )
 
     def _adopting(self, live: ModelSnapshot, slots: frozenset[Slot], past: Past) -> Past:
         """With what tells found from moved by hand: since when slots are guarded, and which other folders declared."""
         # Whoever takes a tag away, in the registry or in git, takes the model out of no rule.
         declared = [epoch.manifest.tags.items() for epoch in past.epochs if epoch.manifest]
         tags = [live.tags, *({**live.tags, **{key: tag.value for key, tag in one}} for one in declared)]
-        since = {
-            slot: min(times)
+        former = _names(past, live.name)
+        guarded = {
+            slot: [e.since for e in self.policies if e.policy.guards(live.name, slot, *tags, formerly=former)]
             for slot in slots
-            if (times := [e.since for e in self.policies if e.policy.guards(live.name, slot, *tags)])
         }
-        elsewhere = self._declared_elsewhere(live.name)
+        since = {slot: min(times) for slot, times in guarded.items() if times}
+        elsewhere = self._declared_elsewhere(live.name) | past.governed_elsewhere
         return replace(past, guarded_since=since, governed_elsewhere=slots & elsewhere)
 
     def _declared_elsewhere(self, name: ModelName) -> frozenset[Slot]:
@@ -245,60 +300,71 @@ class Trunk:
         )
 
     def _epochs(
-        self, needs: Mapping[ModelName, int | None], desired: Mapping[ModelName, Manifest], *, everywhere: bool = False
+        self,
+        needs: Mapping[ModelName, int | None],
+        desired: Mapping[ModelName, Manifest],
+        *,
+        everywhere: bool = False,
     ) -> dict[ModelName, tuple[Epoch, ...]]:
         """
-        Each model's epochs, back to beyond the place that it needs (None: to the first commit). `everywhere` follows a
-        model that came from another folder of the repository.
+        Each model's epochs, back to beyond the place that it needs (None: to the first commit). A model that a commit
+        first declares, and calls what it gave up by the same commit, goes on under its former name. `everywhere`
+        follows a model that came from another folder of the repository.
         """
         found: dict[ModelName, list[Epoch]] = {name: [] for name in needs}
+        called = {name: name for name in needs}
+        parts = _by_file(self._fragments(self.tip) or ()) if needs else _Parts()
+        mended: dict[str, LineCommit] = {}
+        open_ends = dict(needs)
         if self.ahead:
             for name, epochs in found.items():
                 epochs.append(Epoch(0, self.revision.commit, FOREVER, desired.get(name)))
-        parts: dict[str, dict[ModelName, tuple[Manifest, ...]]] = {}
-        mended: dict[str, LineCommit] = {}
-        for fragment in (self._fragments(self.tip) or ()) if needs else ():
-            beside = parts.setdefault(fragment.model.at.path, {})
-            beside[fragment.name] = (*beside.get(fragment.name, ()), fragment)
-        open_ends = dict(needs)
+                called[name] = _name_before(name, {"": {n: (m,) for n, m in desired.items()}}, parts)
 
         def close(name: ModelName, one: LineCommit) -> None:
-            own = [fragment for path in sorted(parts) for fragment in parts[path].get(name, ())]
-            manifest = resolve(own)[0].get(name)
+            own = [fragment for path in sorted(parts) for fragment in parts[path].get(called[name], ())]
+            manifest = resolve(own)[0].get(called[name])
             found[name].append(Epoch(self.places[one.commit], one.commit, one.time, manifest))
 
         for step in self.world.source.steps(self.tip, "" if everywhere else None) if open_ends else ():
             one = self.line[self.places[step.commit] - int(self.ahead)]
             for path, data in step.after.items() if everywhere else ():
                 if path not in parts:
-                    read = None if data is None or not _may_name(data, open_ends) else self._parsed(path, data)
-                    parts[path] = {n: tuple(f for f in read if f.name == n) for n in open_ends} if read else {}
+                    parts[path] = _by_model(self._parsed(path, data) if data and _may_name(data, open_ends) else None)
             for name in [n for n, need in open_ends.items() if need is not None and need < self.places[step.commit]]:
                 close(name, one)
                 del open_ends[name]
             if not open_ends:
                 break
-            older: dict[str, dict[ModelName, tuple[Manifest, ...]]] = {}
+            older = self._before(step, parts, {called[name] for name in open_ends})
             changed: dict[str, LineCommit] = {}
-            for path, data in step.before.items():
-                names = parts.get(path, {}).keys() | open_ends.keys()
-                if data is None or not _may_name(data, names):
-                    older[path] = {}
-                elif (read := self._parsed(path, data)) is not None:
-                    older[path] = {n: tuple(f for f in read if f.name == n) for n in {f.name for f in read}}
-                else:
-                    # What is declared since was declared when the file could be read again.
-                    mended.setdefault(path, one)
-                    continue
-                changed[path] = mended.pop(path, one)
+            for path in step.before:
+                # What is declared since a file could not be read, was declared when it could be read again.
+                since_then = mended.setdefault(path, one)
+                if path in older:
+                    changed[path] = since_then
+                    del mended[path]
             for name in open_ends:
-                since = [changed[path] for path, was in older.items() if parts.get(path, {}).get(name) != was.get(name)]
+                key = called[name]
+                since = [changed[path] for path, was in older.items() if parts.get(path, {}).get(key) != was.get(key)]
                 if since:
                     close(name, min(since, key=lambda commit: self.places[commit.commit]))
+                    called[name] = _name_before(key, parts, {**parts, **older})
             parts.update(older)
         for name in open_ends:
             close(name, self.line[-1])
         return {name: tuple(epochs) for name, epochs in found.items()}
+
+    def _before(self, step: Step, parts: "_Parts", names: Set[ModelName]) -> "_Parts":
+        """What the files that a commit changed declared before it; nothing of those that cannot be read."""
+        names = names | frozenset(chain.from_iterable(f.former_names for f in _fragments(parts)))
+        found: _Parts = {}
+        for path, data in step.before.items():
+            if data is None or not _may_name(data, names | parts.get(path, {}).keys()):
+                found[path] = {}
+            elif (read := self._parsed(path, data)) is not None:
+                found[path] = _by_model(read)
+        return found
 
     def _parsed(self, path: str, data: bytes) -> tuple[Manifest, ...] | None:
         """What a file declared; None where it could not be read. Then it was never applied."""
@@ -306,16 +372,22 @@ class Trunk:
         return None if any(problem.severity is Severity.ERROR for problem in problems) else fragments
 
     def _verified(
-        self, models: Mapping[ModelName, ModelSnapshot], desired: Mapping[ModelName, Manifest] | None
+        self,
+        models: Mapping[ModelName, ModelSnapshot],
+        desired: Mapping[ModelName, Manifest] | None,
+        pasts: Mapping[ModelName, Past],
     ) -> dict[ModelName, ModelSnapshot]:
-        """With their records verified: all of them, or those of what is declared where it is."""
+        """
+        With their records verified: all of them, or those of what is declared where it is. A record is of a model by
+        any name that it has in its past.
+        """
         claims: list[tuple[ModelName, Placement]] = []
         for name, live in models.items():
             for number, version in live.versions.items():
                 for slot, record in version.provenance.items():
                     wanted = desired is None or number in declared_versions(desired.get(name), slot, live)
                     if wanted and record.seal is not None and record.identity == version.identity:
-                        claims.append((name, record))
+                        claims.extend((called, record) for called in _names(pasts.get(name), name))
         good = self._sealed_by(claims, listed_for(RECORDS, self.standing.signers))
         once = {line for epoch in self.policies for line in listed_for(RECORDS, epoch.policy.signers)}
         retired = self._sealed_by([claim for claim in claims if id(claim[1]) not in good], sorted(once))
@@ -336,12 +408,20 @@ class Trunk:
         proofs = self.world.seals.verified(signed, "\n".join(lines))
         return frozenset(id(record) for (_, record), proven in zip(claims, proofs, strict=True) if proven)
 
+    @cached_property
     def _signers_changed(self) -> int:
         """When a line of those who sign records was last taken away or changed; seconds since 1970."""
         epochs = [epoch for epoch in self.policies if epoch.start >= 1]
         lines = [frozenset(listed_for(RECORDS, epoch.policy.signers)) for epoch in epochs]
         older = zip(epochs, lines, lines[1:], strict=False)
         return next((epoch.since for epoch, now, before in older if before - now), 0)
+
+    @cached_property
+    def ours(self) -> Ours:
+        """The repository by its name, and by those that it had, by the policy that stood before the change in hand."""
+        known = self.before(0)
+        standing = self.standing_at(1 if known is None else known)
+        return Ours(self.revision.repository, standing[0].policy.settings.formerly if standing else (), self.places)
 
     def _registry_names(self) -> tuple[str, ...]:
         """What the registry in hand is called: by its address, or by all that the policy says lead to it."""
@@ -353,10 +433,58 @@ class Trunk:
         return next((epoch.policy for epoch in self.policies if epoch.start >= 1), Policy())
 
 
+def _by_file(fragments: Iterable[Manifest]) -> _Parts:
+    found: dict[str, list[Manifest]] = {}
+    for fragment in fragments:
+        found.setdefault(fragment.model.at.path, []).append(fragment)
+    return {path: _by_model(some) for path, some in found.items()}
+
+
+def _by_model(fragments: Iterable[Manifest] | None) -> dict[ModelName, tuple[Manifest, ...]]:
+    found: dict[ModelName, tuple[Manifest, ...]] = {}
+    for fragment in fragments or ():
+        found[fragment.name] = (*found.get(fragment.name, ()), fragment)
+    return found
+
+
 def _came_from_elsewhere(live: ModelSnapshot, bare: Past) -> bool:
     """Whether a record speaks of another folder of the repository."""
     records = (r for version in live.versions.values() for r in version.provenance.values())
-    return any(record.repository != bare.repository and bare.is_ours(record) for record in records)
+    return any(record.repository != bare.ours.name and bare.is_ours(record) for record in records)
+
+
+def _fragments(parts: _Parts) -> Iterator[Manifest]:
+    return chain.from_iterable(chain.from_iterable(models.values() for models in parts.values()))
+
+
+def _name_before(name: ModelName, after: _Parts, before: _Parts) -> ModelName:
+    """
+    What a model was called before a change of the manifests: something else only if that one is the first to declare
+    it, calls another name its former one, as nothing else does, and gives that one up.
+    """
+    is_now, was = ({fragment.name for fragment in _fragments(parts)} for parts in (after, before))
+    if name in was or name not in is_now:
+        return name
+    claims = [(fragment.name, former) for fragment in _fragments(after) for former in fragment.former_names]
+    return next(
+        (
+            former
+            for claimant, former in claims
+            if claimant == name and former in was and former not in is_now and sum(f == former for _, f in claims) == 1
+        ),
+        name,
+    )
+
+
+def _names(past: Past | None, name: ModelName) -> frozenset[ModelName]:
+    """The names of a model, as far back as its past goes."""
+    return frozenset((name, *(epoch.manifest.name for epoch in (past.epochs if past else ()) if epoch.manifest)))
+
+
+def _slots(manifest: Manifest) -> Iterator[Slot]:
+    return chain(
+        (stage.value for stage in ACTIVE_STAGES if stage in manifest.stages), map(alias_slot, manifest.aliases)
+    )
 
 
 def _is_in_place(live: ModelSnapshot, manifest: Manifest | None) -> bool:

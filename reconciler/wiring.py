@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from reconciler.core.names import Commit, names_of
+from reconciler.core.names import Commit, Ours, names_of
 from reconciler.errors import Location, ManifestError, Problem, ReconcilerError, Severity
 from reconciler.ports import Clock, Forge, ManifestParser, SourceFile, World
 
@@ -102,9 +102,10 @@ def open_world(
     registry = MlflowRegistry(uri, tracking)
     clock = SystemClock()
     attempt, name = registry.tries.longest, names_of(uri, said.registry_names)[0]
-    lock = _lock(settings, uri, name, source, clock, environment, attempt)
+    ours = Ours(source.identity, said.formerly)
+    lock = _lock(settings, uri, name, source, ours, clock, environment, attempt)
     memory = lock or _lock(
-        replace(settings, lock=LockKind.AUTO), uri, name, source, clock, environment, attempt, may_lack=True
+        replace(settings, lock=LockKind.AUTO), uri, name, source, ours, clock, environment, attempt, may_lack=True
     )
     parse = _manifest_parser()
     checks = MlflowChecks(uri, tracking, environment)
@@ -127,7 +128,7 @@ def open_world(
 def _standing_settings(
     settings: Settings, base: str | None, ref: str | None, policy_ref: str | None
 ) -> "tuple[PolicySettings, Path]":
-    """What the policy that stands says of the registry, and the folder of manifests."""
+    """What the policy that stands says of the registry and of former names, and the folder of manifests."""
     from reconciler.adapters.git_source import open_source
     from reconciler.adapters.policy_yaml import settings_of
     from reconciler.core.policy import PolicySettings
@@ -397,6 +398,7 @@ def _lock(
     uri: str,
     name: str,
     source: "GitSource",
+    ours: Ours,
     clock: Clock,
     environment: Mapping[str, str],
     attempt: float,
@@ -421,7 +423,7 @@ def _lock(
             path = Path(tempfile.gettempdir()) / f"reconciler-{name}.lock"
         else:
             path = database.resolve().with_name(f"{database.name}.reconciler.lock")
-        return FileLock(path, holder, source.identity, clock=clock)
+        return FileLock(path, holder, ours, clock=clock)
     if source.remote is None and may_lack:
         return None
     if source.remote is None:
@@ -432,7 +434,7 @@ def _lock(
         )
     from reconciler.adapters.git_lock import GitLock, lock_ref
 
-    return GitLock(source.git, source.remote, lock_ref(name), holder, source.identity, clock=clock, attempt=attempt)
+    return GitLock(source.git, source.remote, lock_ref(name), holder, ours, clock=clock, attempt=attempt)
 
 
 def check_files(paths: list[Path]) -> tuple[int, int, tuple[Problem, ...]]:

@@ -5,13 +5,14 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import cast
 
 import filelock
 
-from reconciler.adapters.holders import UNKNOWN, Patience, heads_in, named, plain, with_head
-from reconciler.core.names import Commit
+from reconciler.adapters.holders import UNKNOWN, Patience, heads_in, kept_for, named, plain, with_head
+from reconciler.core.names import Commit, Ours
 from reconciler.errors import LockError
 from reconciler.ports import Clock, Holder, Lease, WaitReport
 
@@ -32,7 +33,7 @@ class _Record:
 
 class FileLock:
     """
-    The lock of a registry that only this machine can reach. `key` names the repository whose commits `applied` is
+    The lock of a registry that only this machine can reach. `ours` is the repository whose commits `applied` is
     about. A JSON file beside the lock file says who holds it and what was applied; the lock does not depend on it.
     """
 
@@ -40,7 +41,7 @@ class FileLock:
         self,
         path: Path,
         holder: Holder,
-        key: str,
+        ours: Ours,
         *,
         clock: Clock,
         poll: float = 0.2,
@@ -50,7 +51,7 @@ class FileLock:
         self._path = path
         self._sidecar = path.with_name(f"{path.name}.json")
         self._holder = holder
-        self._key = key
+        self._ours = ours
         self._clock = clock
         self._poll = poll
         self._sleep = sleep
@@ -66,13 +67,13 @@ class FileLock:
             before = _read(self._sidecar)
             record = replace(before, holder=replace(self._holder, since=self._clock.now()))
             _write(self._sidecar, record)
-            return _FileLease(lock, self._path, self._sidecar, record, self._key, _note(before.holder))
+            return _FileLease(lock, self._path, self._sidecar, record, self._ours, _note(before.holder))
         except BaseException:
             lock.release()
             raise
 
     def heads(self) -> frozenset[Commit]:
-        return frozenset(map(Commit, _read(self._sidecar).heads.get(self._key, ())))
+        return frozenset(map(Commit, chain.from_iterable(kept_for(self._ours, _read(self._sidecar).heads))))
 
     def _took(self, lock: filelock.BaseFileLock) -> bool:
         try:
@@ -87,20 +88,19 @@ class FileLock:
 
 class _FileLease:
     def __init__(
-        self, lock: filelock.BaseFileLock, path: Path, sidecar: Path, record: _Record, key: str, note: str
+        self, lock: filelock.BaseFileLock, path: Path, sidecar: Path, record: _Record, ours: Ours, note: str
     ) -> None:
         self._lock = lock
         self._path = path
         self._sidecar = sidecar
         self._record = record
-        self._key = key
+        self._ours = ours
         self._note = note
         self._locked_file = _identity(path)
 
     @property
     def applied(self) -> Commit | None:
-        commit = self._record.applied.get(self._key)
-        return Commit(commit) if commit else None
+        return next((Commit(commit) for commit in kept_for(self._ours, self._record.applied) if commit), None)
 
     @property
     def note(self) -> str:
@@ -113,8 +113,8 @@ class _FileLease:
     def mark(self, commit: Commit) -> None:
         record = replace(
             self._record,
-            applied={**self._record.applied, self._key: commit},
-            heads=with_head(self._record.heads, self._key, commit),
+            applied={**self._record.applied, self._ours.name: commit},
+            heads=with_head(self._record.heads, self._ours.name, commit),
         )
         if self.held():
             _write(self._sidecar, record)

@@ -15,12 +15,22 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from threading import Event, Lock, Thread
 from typing import cast
 
 from reconciler.adapters.git_runner import Answer, Git, GitTimeoutError
-from reconciler.adapters.holders import UNKNOWN, Patience, heads_in, named, plain, with_head, without_user_info
-from reconciler.core.names import Commit, registry_name
+from reconciler.adapters.holders import (
+    UNKNOWN,
+    Patience,
+    heads_in,
+    kept_for,
+    named,
+    plain,
+    with_head,
+    without_user_info,
+)
+from reconciler.core.names import Commit, Ours, registry_name
 from reconciler.errors import LockError, ReconcilerError
 from reconciler.ports import Clock, Holder, Lease, WaitReport
 
@@ -56,7 +66,7 @@ class _RefusedError(_GitError):
 
 class GitLock:
     """
-    The lock of a registry, kept as `ref` on `remote`, a name or URL as `git`'s repository knows it. `key` names the
+    The lock of a registry, kept as `ref` on `remote`, a name or URL as `git`'s repository knows it. `ours` is the
     repository whose commits `applied` is about. `ttl` is how long a holder that gives no sign is believed to be alive,
     beside the `attempt` that its last call to the registry may take; all times are in seconds.
     """
@@ -67,7 +77,7 @@ class GitLock:
         remote: str,
         ref: str,
         holder: Holder,
-        key: str,
+        ours: Ours,
         *,
         clock: Clock,
         ttl: float = 45.0,
@@ -80,7 +90,7 @@ class GitLock:
     ) -> None:
         self._remote = _Remote(git, remote, ref, git_timeout)
         self._holder = holder
-        self._key = key
+        self._ours = ours
         self._clock = clock
         self._ttl = ttl + attempt
         self._attempt = attempt
@@ -106,7 +116,8 @@ class GitLock:
 
     def heads(self) -> frozenset[Commit]:
         _, record = self._remote.found().read()
-        return frozenset(map(Commit, record.heads.get(self._key, ()))) if record else frozenset()
+        kept = kept_for(self._ours, record.heads) if record else ()
+        return frozenset(map(Commit, chain.from_iterable(kept)))
 
     def _look(self, remote: "_Remote", before: "_Sight | None") -> "_Sight":
         """Read the ref. One that did not change keeps the time at which it was first seen."""
@@ -163,7 +174,7 @@ class GitLock:
                 value,
                 began,
                 note,
-                self._key,
+                self._ours,
                 self._clock,
                 self._attempt,
                 self._heartbeat,
@@ -185,7 +196,7 @@ class _GitLease:
         value: str,
         began: float,
         note: str,
-        key: str,
+        ours: Ours,
         clock: Clock,
         attempt: float,
         heartbeat: float,
@@ -199,7 +210,7 @@ class _GitLease:
         self._pushed = set[str]()
         self._renewed = began
         self._note = note
-        self._key = key
+        self._ours = ours
         self._clock = clock
         self._heartbeat = heartbeat
         self._monotonic = monotonic
@@ -211,8 +222,7 @@ class _GitLease:
 
     @property
     def applied(self) -> Commit | None:
-        commit = self._record.applied.get(self._key)
-        return Commit(commit) if commit else None
+        return next((Commit(commit) for commit in kept_for(self._ours, self._record.applied) if commit), None)
 
     @property
     def note(self) -> str:
@@ -227,8 +237,8 @@ class _GitLease:
         with self._guard:
             self._record = replace(
                 self._record,
-                applied={**self._record.applied, self._key: commit},
-                heads=with_head(self._record.heads, self._key, commit),
+                applied={**self._record.applied, self._ours.name: commit},
+                heads=with_head(self._record.heads, self._ours.name, commit),
             )
 
     def release(self) -> None:

@@ -34,7 +34,7 @@ from reconciler.adapters.repository import (
 )
 from reconciler.core.desired import Revision
 from reconciler.core.limits import FILE_BYTES
-from reconciler.core.names import Commit, RepositoryId, plain
+from reconciler.core.names import Commit, RepositoryId, folded_repository, plain
 from reconciler.errors import Location, ManifestError, Problem, ReconcilerError
 from reconciler.ports import Checkout, Fork, LineCommit, Relation, SourceFile, Step
 
@@ -484,7 +484,10 @@ _SAME_HOST = {
 
 
 def normal_url(url: str) -> str:
-    """One name for one repository, however it is reached: no scheme, user, port, `www.` or `.git`."""
+    """
+    One name for one repository, however it is reached: no scheme, user, port, `www.` or `.git`, and no capitals where
+    its forge takes it in any case.
+    """
     scp = re.fullmatch(r"(?:[^@/]+@)?([^:/]+):(?!//)(.+)", url)
     if scp:
         host, path = scp[1], scp[2]
@@ -493,4 +496,4 @@ def normal_url(url: str) -> str:
         host, path = parts.hostname or "", unquote(parts.path)
     host = host.lower().removeprefix("www.")
     steps = "/".join(part for part in path.split("/") if part).removesuffix(".git")
-    return "/".join(part for part in (_SAME_HOST.get(host, host), steps) if part)
+    return folded_repository("/".join(part for part in (_SAME_HOST.get(host, host), steps) if part))

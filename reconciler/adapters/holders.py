@@ -5,11 +5,13 @@ import os
 import re
 import socket
 from collections.abc import Callable, Mapping
-from typing import cast
+from typing import TypeVar, cast
 
-from reconciler.core.names import plain
+from reconciler.core.names import Ours, RepositoryId, plain
 from reconciler.errors import LockError
 from reconciler.ports import Holder, WaitReport
+
+T = TypeVar("T")
 
 SAID_EVERY = 5.0
 """Seconds between two words about whom we are waiting for."""
@@ -95,6 +97,12 @@ def with_head(heads: Mapping[str, tuple[str, ...]], key: str, commit: str) -> di
     """The commits that applies began with, and this one, the newest last."""
     known = tuple(head for head in heads.get(key, ()) if head != commit)
     return {**heads, key: (*known, commit)[-MOST_HEADS:]}
+
+
+def kept_for(ours: Ours, entries: Mapping[str, T]) -> tuple[T, ...]:
+    """What a lock's record keeps for a repository, that under its present name first."""
+    names = sorted((name for name in entries if ours.named(RepositoryId(name))), key=lambda name: name != ours.name)
+    return tuple(entries[name] for name in names)
 
 
 def heads_in(entry: object) -> dict[str, tuple[str, ...]]:

@@ -45,11 +45,13 @@ from reconciler.adapters.spelling import (
     filled,
     json_of_list,
     json_of_mapping,
+    json_of_several,
     listed,
     mapping,
     nearest,
     prose,
     refuse_look_alikes,
+    several,
     slot_key,
     text,
     wrong_type,
@@ -477,6 +479,7 @@ class StagesSpec(Spec):
 
 
 _ModelName = Annotated[ModelName, PlainValidator(_model_name), WithJsonSchema(_MODEL_NAME_JSON)]
+_FormerNames = Annotated[tuple[_ModelName, ...], BeforeValidator(several), JsonShape(json_of_several)]
 _Owner = Annotated[str, PlainValidator(_owner), WithJsonSchema(LINE_JSON)]
 _Owners = Annotated[tuple[_Owner, ...], BeforeValidator(_owners)]
 _Tags = Annotated[
@@ -576,6 +579,12 @@ class ManifestSpec(Spec):
     model_config = ConfigDict(title="Manifest of a registered model")
 
     model: _ModelName = Field(description="The name of the registered model.", examples=["RiskClassifier"])
+    formerly: _FormerNames | None = Field(
+        None,
+        description="What the registered model was called before it was renamed in the registry: one name, or a list. "
+        "The gates of all its names hold, and its past is still known.",
+        examples=["RiskModel"],
+    )
     description: Prose | None = Field(
         None, description="The description of the registered model.", examples=["Scores consumer loan applications."]
     )
@@ -684,6 +693,7 @@ def _manifest(
         tuple(
             Hold(one.version, one.reason, reader.at("hold"), one.slot or "", one.until or "") for one in spec.hold or ()
         ),
+        None if spec.formerly is None else declared(spec.formerly, "formerly"),
     )
 
 

@@ -37,11 +37,12 @@ from reconciler.core.changes import (
     TagModel,
     TransitionStage,
 )
-from reconciler.core.names import AliasName, ModelName, RepositoryId, Stage, Version
+from reconciler.core.names import ANY_CASE, AliasName, ModelName, Ours, Stage, Version
 from reconciler.core.snapshot import (
     OWNER_TAG,
     PROVENANCE_TAG,
     ModelSnapshot,
+    Ownership,
     RegistrySnapshot,
     VersionSnapshot,
     decode_owner,
@@ -189,8 +190,10 @@ class MlflowRegistry:
         """The models that carry our record, in one query, and whatever else is declared, by name."""
         found: dict[ModelName, Any] = {}
         if wanted.owned_by is not None:
-            pages = _all_pages(self._search_models, _owned_filter(wanted.owned_by))
-            found.update((m.name, m) for m in pages if _is_owned(m, wanted.owned_by) or m.name in wanted.models)
+            ours = wanted.owned_by
+            for clause in _owned_filters(ours):
+                pages = _all_pages(self._search_models, clause)
+                found.update((m.name, m) for m in pages if _is_owned(m, ours) or m.name in wanted.models)
         rest = sorted(wanted.models.keys() - found.keys())
         for clause in self._filters(rest):
             found.update((m.name, m) for m in _all_pages(self._search_models, clause) if m.name in wanted.models)
@@ -487,14 +490,17 @@ def _all_pages(search: Page, clause: str | None) -> Iterator[Any]:
             return
 
 
-def _owned_filter(repository: RepositoryId) -> str:
-    """Narrowed to our own records where the repository's name can be quoted in a filter."""
-    plain = re.fullmatch(r"[\w./:#@+-]+", repository, re.ASCII)
-    return f"tags.`{OWNER_TAG}` LIKE '%{repository if plain else ''}%'"
+def _owned_filters(ours: Ours) -> Iterable[str]:
+    """Narrowed to our own records where the repository's names can be quoted in a filter."""
+    names = [ours.name, *ours.formerly]
+    if not all(re.fullmatch(r"[\w./:#@+-]+", name, re.ASCII) for name in names):
+        names = [""]
+    return [f"tags.`{OWNER_TAG}` {'ILIKE' if name.startswith(ANY_CASE) else 'LIKE'} '%{name}%'" for name in names]
 
 
-def _is_owned(model: Any, repository: RepositoryId) -> bool:
-    return getattr(decode_owner(model.tags.get(OWNER_TAG, "")), "repository", None) == repository
+def _is_owned(model: Any, ours: Ours) -> bool:
+    owner = decode_owner(model.tags.get(OWNER_TAG, ""))
+    return isinstance(owner, Ownership) and ours.owns(owner.repository, owner.commit)
 
 
 UNQUOTABLE: Final = r"""['"`\\]"""

@@ -67,7 +67,7 @@ from reconciler.core import limits
 from reconciler.core.approval import OWNERS
 from reconciler.core.check_record import CHECK_NAME_PATTERN
 from reconciler.core.looks import folded, skeleton
-from reconciler.core.names import has_control_characters
+from reconciler.core.names import RepositoryId, has_control_characters
 from reconciler.core.policy import LOADABLE, Check, Policy, PolicySettings, Rule
 from reconciler.errors import Location, ManifestError, Problem
 
@@ -86,6 +86,7 @@ class PolicyCode(StrEnum):
     INVALID_GROUP = "invalid-group"
     INVALID_MEMBER = "invalid-member"
     INVALID_PATH = "invalid-path"
+    INVALID_REPOSITORY = "invalid-repository"
     INVALID_REGISTRY = "invalid-registry"
     INVALID_VARIABLE = "invalid-variable"
     RESERVED_CHECK = "reserved-check"
@@ -141,13 +142,15 @@ def settings_of(file: "SourceFile") -> PolicySettings:
     """
     problems: list[Problem] = []
     found: dict[str, str] = {}
+    formerly: tuple[RepositoryId, ...] = ()
     names: tuple[str, ...] = ()
     for document in read_documents(file.path, file.data):
         problems.extend(document.problems)
         if document.root is None:
             continue
         reader = Reader(document.root, "The policy", document.root.at)
-        _, errors = reader.judge(PlacesSpec)
+        spec, errors = reader.judge(PlacesSpec)
+        formerly = formerly if spec is None else spec.formerly
         problems.extend(reader.explain(PlacesSpec, error) for error in errors if error["loc"][:1] in _PLACES)
         if isinstance(document.root, YamlMap) and not problems:
             for key, read in (("registry", _registry), ("manifests", _path)):
@@ -157,7 +160,7 @@ def settings_of(file: "SourceFile") -> PolicySettings:
                 names = tuple(map(line, listed(document.root[NAMES])))
     if problems:
         raise ManifestError(distinct(problems))
-    return PolicySettings(found.get("registry"), found.get("manifests"), registry_names=names)
+    return PolicySettings(found.get("registry"), found.get("manifests"), registry_names=names, formerly=formerly)
 
 
 def _registry(value: YamlValue) -> str:
@@ -192,6 +195,18 @@ def _path(value: YamlValue) -> str:
             "Write it from the top of the repository, with `/` and without `..`.",
         )
     return str(PurePosixPath(written))
+
+
+def _repository(value: YamlValue) -> RepositoryId:
+    """A name under which a repository governs models, as records and plans spell it."""
+    written = name(value)
+    if re.search(r"\s|://|\.git$|^git@|#.*#|^#|#$", written):
+        raise fault(
+            PolicyCode.INVALID_REPOSITORY,
+            f" is {described(value)}, and the name of a repository was expected, as plans show it.",
+            "Write `github.com/acme/models`, with `#folder` behind it if the folder of the manifests was another one.",
+        )
+    return RepositoryId(written)
 
 
 def _percent(value: YamlValue) -> float:
@@ -280,7 +295,7 @@ _REGISTRY = re.compile(
     r"|http://(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\]))(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~%/-]*)?"
 )
 NAMES = "registry-names"
-_PLACES = {("registry",), (NAMES,), ("manifests",)}
+_PLACES = {("registry",), (NAMES,), ("manifests",), ("formerly",)}
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 
 _PATH_JSON = {
@@ -290,6 +305,7 @@ _PATH_JSON = {
     "pattern": r"^[^/\\:\x00-\x1f\x7f-\x9f][^\\:\x00-\x1f\x7f-\x9f]*$",
     "not": {"pattern": r"(^|/)\.\.(/|$)"},
 }
+_REPOSITORY_JSON = {**LINE_JSON, "not": {"pattern": r"\s|://|\.git$|^git@|#.*#|^#|#$"}}
 _MEMBER_JSON = {**LINE_JSON, "allOf": [{"pattern": "@"}]}
 _CHECK_JSON = {"pattern": r"^[^\s\x00-,/:-@\[-^`{-\x9f]{1,100}$"}
 _ARGUMENT_JSON = {"type": "string", "pattern": r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$"}
@@ -311,6 +327,8 @@ _Models = Annotated[
 ]
 _ModelPattern = Annotated[str, PlainValidator(_model_pattern), WithJsonSchema(LINE_JSON)]
 _ModelPatterns = Annotated[tuple[_ModelPattern, ...], BeforeValidator(several), JsonShape(json_of_several)]
+_Repository = Annotated[RepositoryId, PlainValidator(_repository), WithJsonSchema(_REPOSITORY_JSON)]
+_Repositories = Annotated[tuple[_Repository, ...], BeforeValidator(several), JsonShape(json_of_several)]
 _Member = Annotated[str, PlainValidator(_member), WithJsonSchema(_MEMBER_JSON)]
 _Argument = Annotated[str, PlainValidator(_argument), WithJsonSchema(_ARGUMENT_JSON)]
 _Variable = Annotated[
@@ -438,7 +456,7 @@ def _rule_list() -> Any:
 
 
 class PlacesSpec(Spec):
-    """Where the registry and the manifests are."""
+    """Where the registry and the manifests are, and what the repository was called."""
 
     registry: _Registry | None = Field(
         None,
@@ -453,6 +471,12 @@ class PlacesSpec(Spec):
         examples=[["https://mlflow.acme.example", "http://mlflow.internal:5000"]],
     )
     manifests: _Path | None = Field(None, description="The folder of the manifests.", examples=["manifests"])
+    formerly: _Repositories = Field(
+        (),
+        description="The names that the repository had: what they govern, it governs. They count from the change after "
+        "the one that adds them.",
+        examples=["github.com/acme/old-models"],
+    )
 
 
 class PolicySpec(PlacesSpec):
@@ -526,6 +550,7 @@ def _judge(reader: Reader, build: GateBuilder) -> tuple[Policy | None, list[Prob
             None if limits is None else limits.max_change_percent,
             None if limits is None else limits.max_change_models,
             spec.registry_names,
+            spec.formerly,
         ),
         spec.groups,
         {key: _check(reader, key, one) for key, one in spec.checks.items()},

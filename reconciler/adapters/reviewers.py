@@ -1,7 +1,7 @@
 """Who approved a change: signed commits, and the reviews of the forge whose job this is."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from reconciler.core.approval import is_bot
@@ -189,8 +189,8 @@ def without_places(manifest: Manifest) -> Manifest:
 def _placeless(value: Any) -> Any:
     match value:
         case Manifest():
-            fields = ("model", "description", "owners", "tags", "stages", "aliases", "gates", "overrides", "holds")
-            return replace(value, **{name: _placeless(getattr(value, name)) for name in fields})
+            names = [field.name for field in fields(value)]
+            return replace(value, **{name: _placeless(getattr(value, name)) for name in names})
         case Declared():
             return Declared(_placeless(cast("Declared[Any]", value).value), NOWHERE)
         case Pin() | Guard() | Override() | Hold():

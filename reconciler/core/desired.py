@@ -6,7 +6,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from reconciler.core.looks import looks, telling_apart
-from reconciler.core.names import AliasName, Commit, ModelName, RepositoryId, Slot, Stage, Version
+from reconciler.core.names import AliasName, Commit, ModelName, Ours, RepositoryId, Slot, Stage, Version
 from reconciler.errors import Location, Problem, Severity
 
 if TYPE_CHECKING:
@@ -77,10 +77,16 @@ class Manifest:
     )
     overrides: "tuple[Override, ...]" = ()
     holds: tuple[Hold, ...] = ()
+    formerly: Declared[tuple[ModelName, ...]] | None = None
 
     @property
     def name(self) -> ModelName:
         return self.model.value
+
+    @property
+    def former_names(self) -> tuple[ModelName, ...]:
+        """What the registered model was called before, the newest name first."""
+        return self.formerly.value if self.formerly else ()
 
     def pins(self) -> Iterable[Pin]:
         """Every reference to a version, in the order of the manifest."""
@@ -93,12 +99,19 @@ class Revision:
     """
     Where manifests were read: which repository and folder (together the owner's identity), which commit, and who wrote
     it. `commit` is None for a work tree with changes that no commit holds.
+    `known_as` are its names by the policy that stands.
     """
 
     repository: RepositoryId
     commit: Commit | None = None
     author: str = ""
     subject: str = ""
+    known_as: Ours | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def ours(self) -> Ours:
+        """The repository by all its names."""
+        return self.known_as or Ours(self.repository)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +134,26 @@ def resolve(fragments: Iterable[Manifest]) -> tuple[dict[ModelName, Manifest], t
         merged[fragment.name] = fragment if known is None else _merge(known, fragment, problems)
     for manifest in merged.values():
         problems.extend(_contradictions(manifest))
+    problems.extend(_claimed(merged))
     problems.extend(_look_alikes("model", [(str(m.name), m.model.at) for m in merged.values()]))
     return dict(sorted(merged.items())), tuple(sorted(problems))
+
+
+def _claimed(models: Mapping[ModelName, Manifest]) -> Iterable[Problem]:
+    """Former names that are somebody's still, or that two models claim."""
+    claims: dict[ModelName, Manifest] = {}
+    for manifest in models.values():
+        for name in manifest.former_names:
+            other = models.get(name) or claims.get(name)
+            claims.setdefault(name, manifest)
+            if other is not None and manifest.formerly is not None:
+                yield Problem(
+                    manifest.formerly.at,
+                    "former-name-taken",
+                    f"`{name}` cannot be a former name of {manifest.name}: {other.model.at} "
+                    f"{'declares it' if other.name == name else f'says the same of {other.name}'}.",
+                    "A model that was renamed has one successor, and is declared by its present name alone.",
+                )
 
 
 def _merge(first: Manifest, second: Manifest, problems: list[Problem]) -> Manifest:
@@ -146,6 +177,7 @@ def _merge(first: Manifest, second: Manifest, problems: list[Problem]) -> Manife
         gates=union("gates", first.gates, second.gates),
         overrides=first.overrides + second.overrides,
         holds=first.holds + second.holds,
+        formerly=either("formerly", first.formerly, second.formerly),
     )
 
 

@@ -1,6 +1,6 @@
 """Manifest × snapshot → the ordered calls of one model, or the reasons why there can be none."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -45,6 +45,7 @@ class Why(StrEnum):
     UNDECLARED = "no longer declared"
     GOVERNED = "governed"
     RELEASED = "released"
+    RENAMED = "renamed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +152,9 @@ def diff(
     from another repository's ownership record. `past` tells what is where this declaration put it; without it, all of
     what is in place counts as that.
     """
-    owned = live.owned_by(revision.repository) if live else None
+    owned = live.owned_by(revision.ours) if live else None
     if manifest is None:
-        if owned is None:
+        if owned is None or not revision.ours.has_folder(owned.repository):
             return ModelPlan(name)
         return ModelPlan(name, (Proposal(Release(name, owned), Reason(Why.RELEASED)),))
 
@@ -187,13 +188,21 @@ def diff(
     # moved by hand.
     work = [*moves.records(), *_descriptions(manifest, bound, before), *moves.proposals(owned)]
     behind = owned is not None and past is not None and _broke_off(bound, before, owned, past)
-    if not work and owned is not None and owned.governs_like(final) and not behind:
+    # A former name in our record is no reason to write; what is written for another reason has the present one.
+    same = (
+        owned is not None
+        and revision.ours.has_folder(owned.repository)
+        and owned.governs_like(replace(final, repository=owned.repository))
+    )
+    if not work and same and not behind:
         return ModelPlan(name)
 
     governed = Reason(Why.GOVERNED, manifest.model.at)
     proposals = [] if live is not None else [Proposal(CreateModel(name), Reason(Why.DECLARED, manifest.model.at))]
     if before.owner != widest:
-        proposals.append(Proposal(Claim(name, before.owner, widest), governed))
+        renamed = owned is not None and owned.repository != final.repository
+        because = Reason(Why.RENAMED) if renamed else governed
+        proposals.append(Proposal(Claim(name, before.owner, widest), because))
     proposals.extend(work)
     if widest != final:
         proposals.append(Proposal(Claim(name, widest, final), governed))
@@ -239,7 +248,7 @@ def _owner_blockers(
             "Remove that tag if it is a model, or this manifest if it is a prompt.",
             at,
         )
-    owned = live.owned_by(revision.repository)
+    owned = live.owned_by(revision.ours)
     for version, stage in sorted(live.hidden.items()):
         if stage.active and stage in manifest.stages:
             yield _hidden_version(live.name, version, manifest.stages[stage].at)
@@ -249,11 +258,21 @@ def _owner_blockers(
     if adopt:
         return
     match live.owner:
-        case Ownership(repository=other) if other != revision.repository:
+        case Ownership(repository=other, commit=commit) if not owned and revision.ours.named(other):
+            yield Blocker(
+                "owned-by-another-repository",
+                f"{live.name} is governed by `{other}`, a former name of this repository, for "
+                f"{f'commit {commit[:12]}' if commit else 'no commit'}, which is not on this branch.",
+                "Fetch the whole history (`git fetch --unshallow`, `fetch-depth: 0`). If another repository has that "
+                "name now, leave the model to it, or pass --adopt to take it over.",
+                at,
+            )
+        case Ownership(repository=other) if not owned:
             yield Blocker(
                 "owned-by-another-repository",
                 f"{live.name} is governed by `{other}`; this is `{revision.repository}`.",
-                "Pass --adopt to take it over, or leave it to that repository.",
+                "If that is a former name of this one, merge it under `formerly` in reconciler.yaml first, by a change "
+                "of its own; else pass --adopt to take it over, or leave it to that repository.",
                 at,
             )
         case UnreadableRecord():
@@ -265,6 +284,19 @@ def _owner_blockers(
             )
         case _:
             pass
+
+
+def former_name_blockers(manifest: Manifest, models: Container[ModelName]) -> Iterator[Blocker]:
+    """A name that a model had is gone when the registered model was renamed. Where it is not, that is another model."""
+    for name in manifest.former_names:
+        if name in models and manifest.formerly is not None:
+            yield Blocker(
+                "former-name-in-use",
+                f"{manifest.name} is declared as the former {name}, and the registry has a model {name}.",
+                f"Rename that one in the registry (`MlflowClient().rename_registered_model`), or remove `{name}` from "
+                "`formerly` if it is another model.",
+                manifest.formerly.at,
+            )
 
 
 def _hidden_version(name: ModelName, version: Version, at: Location) -> Blocker:
@@ -413,7 +445,7 @@ def _targets(
         if stage in manifest.stages:
             declared = bound.stages[stage]
             targets[version] = _Target(Reason(Why.DISPLACED, manifest.stages[stage].at, tuple(sorted(declared))))
-        elif stage in undeclared and snapshot.placed_by(revision.repository):
+        elif stage in undeclared and snapshot.placed_by(revision.ours):
             targets[version] = _Target(Reason(Why.UNDECLARED))
     return targets
 

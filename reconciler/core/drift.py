@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from reconciler.core.desired import Manifest, Revision
-from reconciler.core.diff import Blocker, ModelPlan, diff
+from reconciler.core.diff import Blocker, ModelPlan, Why, diff
 from reconciler.core.entrances import occupants
 from reconciler.core.gate import Entrance, Kind
-from reconciler.core.names import Commit, ModelName, RepositoryId, Slot, Stage, Version, plain
+from reconciler.core.names import Commit, ModelName, Slot, Stage, Version, plain
 from reconciler.core.past import Past, declared_versions
 from reconciler.core.plan import Effect, Verb, effects_of, needs_review
 from reconciler.core.snapshot import ModelSnapshot, VersionSnapshot
@@ -86,7 +86,7 @@ class Drift:
 
 
 def judge_drift(
-    now: ModelPlan, live: ModelSnapshot | None, repository: RepositoryId, past: Past, newest_applied: int | None
+    now: ModelPlan, live: ModelSnapshot | None, revision: Revision, past: Past, newest_applied: int | None
 ) -> ModelDrift:
     """
     A model beside what was applied to it last, as far as trusted history bears our record of that out. A record that is
@@ -94,7 +94,7 @@ def judge_drift(
     than every commit that was applied: `newest_applied` is the place of the newest of these.
     """
     effects = effects_of(now)
-    owned = live.owned_by(repository) if live else None
+    owned = live.owned_by(revision.ours) if live else None
     if owned is None:
         declared = [epoch for epoch in past.epochs if epoch.manifest is not None]
         younger = newest_applied is not None and declared and declared[-1].start < newest_applied
@@ -113,8 +113,8 @@ def judge_drift(
     if not needs_review(now) and not now.blocked and all(e.verb is Verb.CLAIM for e in effects):
         return ModelDrift(now.model, applied=owned.commit)
     epoch = past.epoch_at(applied)
-    back = diff(epoch.manifest if epoch else None, live, Revision(repository, owned.commit), name=now.model)
-    drifted = effects_of(back)
+    back = diff(epoch.manifest if epoch else None, live, replace(revision, commit=owned.commit), name=now.model)
+    drifted = tuple(effect for effect in effects_of(back) if effect.because.why is not Why.RENAMED)
     if not drifted and not back.blocked:
         by_hand = [e for e in now.entrances if not e.moves and e.kind is not Kind.FOUND]
         if by_hand:

@@ -212,6 +212,10 @@ def _is_found(live: ModelSnapshot, slot: Slot, version: VersionSnapshot, past: P
         return False
     if slot in past.governed_elsewhere or not past.whole:
         return False
+    applied = past.place(owner.commit) if (owner := live.owned_by(past.ours)) else None
+    if applied is not None and applied > max(epoch.start for epoch in past.epochs if epoch.manifest):
+        # We governed the model before any manifest declared it: under another name.
+        return False
     if slot.startswith("@"):
         return True
     before = min(past.guarded_since.get(slot, FOREVER), run.since)

@@ -65,7 +65,7 @@ class _Likeness:
         self, snapshot: RegistrySnapshot, desired: DesiredState, standing: StandingNames, policy: Policy
     ) -> None:
         self._live, self._manifests, self._standing = snapshot.models, desired.models, standing
-        self._repository, self._rules = desired.revision.repository, policy.rules
+        self._ours, self._rules = desired.revision.ours, policy.rules
         self._groups = {name for group in policy.groups.items() for name in (group[0], *group[1])}
         self._models = _by_looks({*desired.models, *standing.aliases})
 
@@ -122,7 +122,7 @@ class _Likeness:
 
     def _owned(self, name: ModelName) -> Ownership | None:
         live = self._live.get(name)
-        return live.owned_by(self._repository) if live else None
+        return live.owned_by(self._ours) if live else None
 
     def _aliases(self, name: ModelName, manifest: Manifest) -> "_Looks":
         """What an alias could pass for: the model's, wherever they are declared or set, and words that are reserved."""

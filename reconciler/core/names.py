@@ -2,7 +2,8 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import NewType, TypeAlias
 
@@ -13,6 +14,56 @@ Version = NewType("Version", int)
 AliasName = NewType("AliasName", str)
 Commit = NewType("Commit", str)
 RepositoryId = NewType("RepositoryId", str)
+
+ANY_CASE = ("github.com/", "gitlab.com/")
+"""Forges that tell no two repositories apart by upper and lower case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ours:
+    """
+    One repository and folder by all its names: the one it has, and those that the standing policy says it had. A former
+    name without a folder stands for this folder of the former repository. `line` are the commits of the trusted line:
+    what a former name says of another commit is somebody's who has that name today. Whose a record is, is decided here.
+    """
+
+    name: RepositoryId
+    formerly: tuple[RepositoryId, ...] = ()
+    line: Container[Commit | None] = ()
+
+    def owns(self, owner: RepositoryId, commit: Commit | None) -> bool:
+        """Whether a record of that owner, for that commit, is of this repository and folder."""
+        return self.named(owner) and (_place(owner) == _place(self.name) or commit in self.line)
+
+    def named(self, owner: RepositoryId) -> bool:
+        """Whether that is this repository and folder, by any of its names."""
+        return _place(owner) in self._places
+
+    def is_repository(self, owner: RepositoryId) -> bool:
+        """Whether that is this repository, by any of its names, whatever the folder."""
+        return _place(owner)[0] in {repository for repository, _ in self._places}
+
+    def has_folder(self, owner: RepositoryId) -> bool:
+        """Whether that is this folder: of a folder that became several, only the manifests tell what is whose."""
+        return _place(owner)[1] == _place(self.name)[1]
+
+    @property
+    def _places(self) -> frozenset[tuple[str, str]]:
+        folder = _place(self.name)[1]
+        former = [_place(name) for name in self.formerly]
+        return frozenset([_place(self.name), *former, *((name, folder) for name, its in former if not its)])
+
+
+def _place(owner: RepositoryId) -> tuple[str, str]:
+    """The repository, by one spelling, and the folder."""
+    repository, _, folder = owner.partition("#")
+    return folded_repository(repository), folder
+
+
+def folded_repository(repository: str) -> str:
+    """A repository's name in lower case, where its forge takes it in any."""
+    lower = repository.lower()
+    return lower if lower.startswith(ANY_CASE) else repository
 
 
 class Stage(StrEnum):

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from reconciler.core.desired import Manifest, Pin
 from reconciler.core.moments import moment, moment_of
-from reconciler.core.names import Commit, RepositoryId, Slot, Stage, Version, alias_slot, registry_name
+from reconciler.core.names import Commit, Ours, Slot, Stage, Version, alias_slot, registry_name
 from reconciler.core.snapshot import ModelSnapshot, Ownership, Placement, VersionSnapshot
 
 CLOCKS_DIFFER_BY_LESS_THAN = timedelta(minutes=5)
@@ -43,11 +43,11 @@ class Past:
     signers; None: the policy names none. Once anything is signed (`sealed`), a record of before that proves no more
     that its version was in a slot and left it: those that git bore out were signed then. `signers_time` is that
     commit's time. `guarded_since` says since when (seconds since 1970) gates guard a slot. `governed_elsewhere` are
-    the slots that another folder of the repository declared once. Where it is not `whole`, what was before the last
-    epoch is not known.
+    the slots that were governed once by another folder of the repository, or of a model that was renamed and whose
+    past does not count. Where it is not `whole`, what was before the last epoch is not known.
     """
 
-    repository: RepositoryId
+    ours: Ours
     revision: Commit | None = None
     registries: tuple[str, ...] = ("",)
     workspace: str = ""
@@ -105,7 +105,7 @@ class Past:
 
     def is_ours(self, record: Placement) -> bool:
         """Whether it is a record of our repository, whatever the folder."""
-        return _repository(record.repository) == _repository(self.repository)
+        return self.ours.is_repository(record.repository)
 
     def epoch_at(self, place: int) -> Epoch | None:
         return next((epoch for epoch in self.epochs if place <= epoch.start), None)
@@ -208,8 +208,3 @@ def pins_of(manifest: Manifest | None, slot: Slot) -> tuple[Pin, ...]:
 
 def _declares(manifest: Manifest, slot: Slot) -> bool:
     return slot in manifest.stages or any(alias_slot(alias) == slot for alias in manifest.aliases)
-
-
-def _repository(owner: RepositoryId) -> str:
-    """The repository, whatever the folder."""
-    return owner.partition("#")[0]

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Set
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from enum import StrEnum
 from itertools import pairwise
@@ -24,7 +24,17 @@ from reconciler.core.changes import (
     simulate,
 )
 from reconciler.core.desired import DesiredState, Manifest, Revision
-from reconciler.core.diff import UNAPPROVED, Blocker, ModelPlan, Proposal, Reason, diff, leftover
+from reconciler.core.diff import (
+    UNAPPROVED,
+    Blocker,
+    ModelPlan,
+    Proposal,
+    Reason,
+    Why,
+    diff,
+    former_name_blockers,
+    leftover,
+)
 from reconciler.core.gate import Kind
 from reconciler.core.names import ModelName, Slot, Stage, Version, alias_slot
 from reconciler.core.past import Past
@@ -197,8 +207,10 @@ def build_plan(
     The one plan for this desired state, this snapshot and what trusted history says of each model, proven by replay.
     Raises BlockedError where nothing is declared but the registry holds models of ours.
     """
-    repository = desired.revision.repository
-    orphans = {name for name, live in snapshot.models.items() if live.owned_by(repository)} - desired.models.keys()
+    repository, ours = desired.revision.repository, desired.revision.ours
+    # What is to be renamed in the registry is not given up.
+    former = {name for manifest in desired.models.values() for name in manifest.former_names}
+    orphans = snapshot.orphans(ours, desired.models) - former
     if not desired.models and orphans and not options.allow_empty:
         raise BlockedError(
             f"No manifest declares anything, but the registry holds {len(orphans)} models that `{repository}` governs: "
@@ -211,6 +223,8 @@ def build_plan(
     for name in names:
         manifest, live = desired.models.get(name), snapshot.models.get(name)
         model = _proven(manifest, live, desired.revision, name, options, pasts.get(name))
+        if manifest is not None and (taken := tuple(former_name_blockers(manifest, snapshot.models))):
+            model = ModelPlan(name, blockers=(*taken, *(b for b in model.blockers if b.code != "unknown-model")))
         if model.proposals or model.blocked:
             models.append(model)
     governed = sum(name in desired.models for name in names)
@@ -408,6 +422,9 @@ def _claim_effects(change: Claim, because: Reason, model: ModelPlan) -> Iterable
     if change is not claims[0]:
         return
     before, after = change.before, claims[-1].after
+    if isinstance(before, Ownership) and because.why is Why.RENAMED:
+        yield Effect(model.model, Verb.CLAIM, "", before.repository, after.repository, because, change)
+        before = replace(before, repository=after.repository)
     if before is None:
         yield Effect(model.model, Verb.CLAIM, "", None, _governed(after), because, change)
     elif isinstance(before, UnreadableRecord) or before.repository != after.repository:

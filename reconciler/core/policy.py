@@ -1,13 +1,13 @@
 """The policy: which gates guard which slots, and what else a repository's owners lay down."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from reconciler.core.gate import Guard
 from reconciler.core.looks import drawn, folded, skeleton
-from reconciler.core.names import Commit, ModelName, Slot
+from reconciler.core.names import Commit, ModelName, RepositoryId, Slot
 from reconciler.errors import Location
 
 LOADABLE = "loadable"
@@ -60,7 +60,7 @@ class Check:
 class PolicySettings:
     """
     Defaults for options of the same meaning; None leaves the command's own. `registry_names` are addresses of one
-    registry.
+    registry, and `formerly` the names that the repository had.
     """
 
     registry: str | None = None
@@ -68,6 +68,7 @@ class PolicySettings:
     max_change_percent: float | None = None
     max_change_models: int | None = None
     registry_names: tuple[str, ...] = ()
+    formerly: tuple[RepositoryId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +93,19 @@ class Policy:
         """Whether records must be signed."""
         return bool(listed_for(RECORDS, self.signers))
 
-    def guards(self, model: ModelName, slot: Slot, *tags: Mapping[str, str]) -> tuple[Guard, ...]:
+    def guards(
+        self, model: ModelName, slot: Slot, *tags: Mapping[str, str], formerly: Iterable[ModelName] = ()
+    ) -> tuple[Guard, ...]:
         """
-        Every gate before that slot for that model, in the order of the file. Of several sets of tags, those that the
-        registry shows and those that are declared, it is enough for a rule to be about one.
+        Every gate before that slot for a model, in the order of the file. Of several names, its own and former ones,
+        and several sets of tags, those that the registry shows and those that are declared, it is enough for a rule to
+        be about one.
         """
+        names = (model, *formerly)
         return tuple(
             guard
             for rule in self.rules
-            if rule.guards_slot(slot) and any(rule.applies_to(model, one) for one in tags)
+            if rule.guards_slot(slot) and any(rule.applies_to(name, one) for name in names for one in tags)
             for guard in rule.guards
         )
 

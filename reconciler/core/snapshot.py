@@ -1,6 +1,6 @@
 """What the registry held at one moment, and the two records of ours that it carries."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import astuple, dataclass, field
 from typing import Any, TypeAlias, cast
 
@@ -9,6 +9,7 @@ from reconciler.core.names import (
     AliasName,
     Commit,
     ModelName,
+    Ours,
     RepositoryId,
     Slot,
     Stage,
@@ -121,10 +122,10 @@ class VersionSnapshot:
     def identity(self) -> Identity:
         return Identity(self.version, self.run_id, self.created_at, self.source)
 
-    def placed_by(self, repository: RepositoryId) -> bool:
+    def placed_by(self, ours: Ours) -> bool:
         """Whether that repository put the version into the stage it is in."""
         placement = self.provenance.get(self.stage)
-        return placement is not None and placement.repository == repository
+        return placement is not None and ours.owns(placement.repository, placement.commit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +148,9 @@ class ModelSnapshot:
         """The versions that are in the stage now, lowest first."""
         return tuple(sorted(v.version for v in self.versions.values() if v.stage is stage))
 
-    def owned_by(self, repository: RepositoryId) -> Ownership | None:
-        """The ownership record, if it is that repository's."""
-        if isinstance(self.owner, Ownership) and self.owner.repository == repository:
+    def owned_by(self, ours: Ours) -> Ownership | None:
+        """The ownership record, if it is that repository's, under whichever of its names."""
+        if isinstance(self.owner, Ownership) and ours.owns(self.owner.repository, self.owner.commit):
             return self.owner
         return None
 
@@ -159,6 +160,11 @@ class RegistrySnapshot:
     """The models that a plan needs to see: those declared, and those that carry our ownership record."""
 
     models: Mapping[ModelName, ModelSnapshot] = field(default_factory=dict[ModelName, ModelSnapshot])
+
+    def orphans(self, ours: Ours, declared: Container[ModelName]) -> frozenset[ModelName]:
+        """The models with a record of this repository and folder that no manifest declares."""
+        owners = {name: live.owned_by(ours) for name, live in self.models.items() if name not in declared}
+        return frozenset(name for name, owner in owners.items() if owner and ours.has_folder(owner.repository))
 
 
 def encode_owner(owner: Ownership) -> str:

@@ -44,7 +44,7 @@ def doubts_of(models: Mapping[ModelName, Manifest], policy: Policy) -> tuple[Pro
         tags = {key: declared.value for key, declared in manifest.tags.items()}
         for slot in _declared_slots(manifest):
             own = manifest.gates.get(slot)
-            guards = policy.guards(name, slot, tags) + (own.value if own else ())
+            guards = policy.guards(name, slot, tags, formerly=manifest.former_names) + (own.value if own else ())
             found.extend(_impossible(guards, slot) if own else ())
     return _distinct(found)
 

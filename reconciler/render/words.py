@@ -43,6 +43,8 @@ def reason(because: Reason) -> str:
             return "no longer declared"
         case Why.GOVERNED:
             return f"governed by {clean(_line(because))}"
+        case Why.RENAMED:
+            return "the repository has another name now"
         case Why.RELEASED:
             return "no manifest declares this model any more"
 

@@ -16,7 +16,7 @@ import pytest
 
 import reconciler
 from reconciler.adapters.file_lock import FileLock
-from reconciler.core.names import Commit
+from reconciler.core.names import Commit, Ours, RepositoryId
 from reconciler.errors import LockError
 from reconciler.ports import Holder, Lease
 
@@ -45,7 +45,7 @@ class FakeTime:
 
 def lock_of(path: Path, who: str = "alice@box pid 1", *, key: str = "models", fake: FakeTime | None = None) -> FileLock:
     times: dict[str, Any] = {"sleep": fake.sleep, "monotonic": fake.monotonic} if fake else {}
-    return FileLock(path, Holder(who, "", "job 7"), key, clock=SetClock(), **times)
+    return FileLock(path, Holder(who, "", "job 7"), Ours(RepositoryId(key)), clock=SetClock(), **times)
 
 
 def nobody_told(_holder: Holder, _seconds: float) -> None: ...
@@ -53,6 +53,27 @@ def nobody_told(_holder: Holder, _seconds: float) -> None: ...
 
 def now_or_never(lock: FileLock) -> Lease:
     return lock.acquire(0, nobody_told)
+
+
+def test_what_was_applied_under_a_former_name_is_remembered(path: Path) -> None:
+    with_commit(path, "github.com/Acme/old#m", FIRST)
+    now = Ours(RepositoryId("github.com/acme/models#m"), (RepositoryId("github.com/acme/old"),))
+    lock = FileLock(path, Holder("ada", ""), now, clock=SetClock())
+
+    lease = now_or_never(lock)
+    before = lease.applied
+    lease.mark(SECOND)
+    lease.release()
+
+    assert (before, lease.applied) == (FIRST, SECOND)
+    assert lock.heads() == {FIRST, SECOND}
+    assert lock_of(path, key="github.com/acme/models#m").heads() == {SECOND}
+
+
+def with_commit(path: Path, key: str, commit: Commit) -> None:
+    lease = now_or_never(lock_of(path, key=key))
+    lease.mark(commit)
+    lease.release()
 
 
 @pytest.fixture
@@ -100,6 +121,7 @@ CHILD = """
 import sys, time
 from pathlib import Path
 from reconciler.adapters.file_lock import FileLock
+from reconciler.core.names import Ours
 from reconciler.ports import Holder
 
 class Clock:
@@ -108,7 +130,7 @@ class Clock:
 def nobody_told(holder, seconds): ...
 
 path, counter, turns = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-lock = FileLock(path, Holder("the child", "", "run 13"), "models", clock=Clock(), poll=0.01)
+lock = FileLock(path, Holder("the child", "", "run 13"), Ours("models"), clock=Clock(), poll=0.01)
 if turns == 0:
     lease = lock.acquire(60, nobody_told)
     lease.mark("1" * 40)

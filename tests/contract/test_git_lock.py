@@ -23,7 +23,7 @@ import pytest
 import reconciler
 from reconciler.adapters.git_lock import GitLock, lock_ref
 from reconciler.adapters.git_runner import Git
-from reconciler.core.names import Commit
+from reconciler.core.names import Commit, Ours, RepositoryId
 from reconciler.errors import LockError
 from reconciler.ports import Clock, Holder, Lease
 
@@ -86,7 +86,7 @@ def lock_of(
         remote,
         REF,
         Holder(who, "", run),
-        key,
+        Ours(RepositoryId(key)),
         clock=clock or SetClock(),
         ttl=ttl,
         attempt=attempt,
@@ -345,11 +345,28 @@ def test_heartbeats_keep_the_lock_of_a_live_holder_beyond_its_time_to_live(
     lease.release()
 
 
+def test_what_was_applied_under_a_former_name_is_remembered(clone: Path) -> None:
+    lease = now_or_never(lock_of(clone, key="acme/old#m"))
+    lease.mark(FIRST)
+    lease.release()
+    now = Ours(RepositoryId("acme/models#m"), (RepositoryId("acme/old"),))
+    lock = GitLock(Git(clone / ".git", clone), "origin", REF, Holder("ada", ""), now, clock=SetClock())
+
+    lease = now_or_never(lock)
+    before = lease.applied
+    lease.mark(SECOND)
+    lease.release()
+
+    assert (before, lease.applied) == (FIRST, SECOND)
+    assert lock.heads() == {FIRST, SECOND}
+
+
 HOLD = """
 import sys, time
 from pathlib import Path
 from reconciler.adapters.git_lock import GitLock
 from reconciler.adapters.git_runner import git_at
+from reconciler.core.names import Ours
 from reconciler.ports import Holder
 
 class Clock:
@@ -357,7 +374,7 @@ class Clock:
 
 repo, ref, commit = sys.argv[1:]
 holder = Holder("the deceased", "", "run 13")
-lock = GitLock(git_at(Path(repo)), "origin", ref, holder, "models", clock=Clock(), ttl=3, heartbeat=0.3)
+lock = GitLock(git_at(Path(repo)), "origin", ref, holder, Ours("models"), clock=Clock(), ttl=3, heartbeat=0.3)
 lease = lock.acquire(60, lambda holder, seconds: None)
 lease.mark(commit)
 time.sleep(600)

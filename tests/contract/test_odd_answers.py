@@ -11,12 +11,12 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from reconciler.adapters.mlflow_registry import MlflowRegistry, translated
-from reconciler.core.names import Version
+from reconciler.core.names import Ours, Version
 from reconciler.errors import RegistryError
 from reconciler.ports import Wanted
 from tests.build import CHURN, OURS
 
-WANTED = Wanted({CHURN: frozenset({Version(1)})}, OURS)
+WANTED = Wanted({CHURN: frozenset({Version(1)})}, Ours(OURS))
 NOTHING: dict[str, Any] = {}
 
 

@@ -29,7 +29,7 @@ from reconciler.core.changes import (
 )
 from reconciler.core.desired import Manifest
 from reconciler.core.diff import diff
-from reconciler.core.names import AliasName, ModelName, RepositoryId, Stage, Version
+from reconciler.core.names import AliasName, Commit, ModelName, Ours, RepositoryId, Stage, Version
 from reconciler.core.snapshot import (
     OWNER_TAG,
     PROVENANCE_TAG,
@@ -159,19 +159,45 @@ def test_models_that_carry_our_record_are_found_without_being_named(place: Place
     place.seed(replace(have({1: N}, owner=owns(P, by=ours)), name=name))
     place.seed(replace(have({1: N}, owner=owns(P)), name=ModelName(f"{name}-other")))
 
-    found = place.registry.snapshot(Wanted({}, ours)).models
+    found = place.registry.snapshot(Wanted({}, Ours(ours))).models
 
     assert list(found) == [name]
     assert found[name].owner == owns(P, by=ours)
+
+
+def test_records_are_found_by_former_names_and_in_whatever_case_the_forge_takes(place: Place, name: ModelName) -> None:
+    former, other_case = RepositoryId(f"acme/{name}#m"), RepositoryId(f"github.com/Acme/{name}#m")
+    commit = Commit("1" * 40)
+    for number, owner in enumerate((former, other_case)):
+        record = replace(owns(P, by=owner), commit=commit)
+        place.seed(replace(have({1: N}, owner=record), name=ModelName(f"{name}-{number}")))
+
+    ours = Ours(RepositoryId(f"github.com/acme/{name}#m".lower()), (RepositoryId(f"acme/{name}"),), {commit})
+    found = place.registry.snapshot(Wanted({}, ours)).models
+
+    assert list(found) == [f"{name}-0", f"{name}-1"]
 
 
 @pytest.mark.parametrize("repository", ["it's#manifests", 'say "hello"#m', "100%_#m", "back\\slash#m", "ünïcode#m"])
 def test_records_are_found_whatever_the_repository_is_called(place: Place, name: ModelName, repository: str) -> None:
     place.seed(replace(have({1: N}, owner=owns(P, by=RepositoryId(repository))), name=name))
 
-    found = place.registry.snapshot(Wanted({}, RepositoryId(repository))).models
+    found = place.registry.snapshot(Wanted({}, Ours(RepositoryId(repository)))).models
 
     assert name in found
+
+
+def test_a_renamed_model_keeps_all_but_the_time_of_its_versions(mlflow_place: InMlflow, name: ModelName) -> None:
+    mlflow_place.seed(replace(RICH, name=name))
+    before, after = read(mlflow_place, name)[name], ModelName(f"{name}-renamed")
+
+    store: Any = mlflow_place.registry.store
+    store.rename_registered_model(name, after)
+    found = read(mlflow_place, name, after)
+
+    assert list(found) == [after]
+    assert found[after] == replace(before, name=after)
+    assert all(v.updated_at > before.versions[n].updated_at for n, v in found[after].versions.items())
 
 
 HOSTILE = [

@@ -35,6 +35,14 @@ def test_two_folders_of_one_repository_govern_each_its_own(house: House, slot: s
     assert house.in_slot("fraud", slot) == (4,)
 
 
+def put_to_work(house: House) -> None:
+    house.register("churn", 6)
+    house.by_hand("churn", 4, "Production")
+    house.by_hand("churn", 5, "Staging")
+    house.begin(GATES, pins({"Production": 4}))
+    house.clock.later(days=4)
+
+
 @SLOTS
 @pytest.mark.parametrize("steps", [1, 2])
 def test_a_manifest_moves_to_another_folder(house: House, slot: str, steps: int) -> None:
@@ -105,6 +113,62 @@ def test_a_repository_that_was_renamed_goes_on_with_what_it_governs(house: House
     assert house.drift_of() is DriftStatus.IN_SYNC
 
 
+def test_a_repository_in_other_letters_of_the_same_forge_is_the_same_one(house: House) -> None:
+    house.address = "github.com/Acme/Models"
+    put_to_work(house)
+
+    house.address = "github.com/acme/models"
+    house.merge(pins({"Production": 5}), approved_by=[GRACE])
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.OK, f"{done.message}\n{done.sentences()}"
+    assert house.owner_record("churn").repository == "github.com/acme/models#manifests"
+
+
+def test_a_renamed_repository_promotes_releases_and_finds_drift_as_before(house: House) -> None:
+    at_work(house, models=("churn", "fraud"))
+    house.merge(policy=f"formerly: acme.example/models\n{GATES}")
+    assert house.apply().exit_code == ExitCode.OK
+
+    house.address = "acme.example/renamed"
+    house.merge(files={"docs/notes.md": "We have another name.\n"})
+    house.by_hand("churn", 6, "Production")
+    drifted = house.drift_of()
+    house.by_hand("churn", 4, "Production")
+    house.merge(pins({"Production": 5}), files={"manifests/fraud.yaml": None}, approved_by=[GRACE])
+    planned = house.plan()
+    done = house.apply()
+
+    assert drifted is DriftStatus.DRIFTED
+    assert done.exit_code == ExitCode.OK, f"{done.message}\n{done.sentences()}"
+    assert house.in_slot("churn") == (5,)
+    assert "adopt" not in planned.verbs().values()
+    assert house.owner_record("churn").repository == "acme.example/renamed#manifests"
+    assert house.owner_record("fraud") is None
+
+
+def test_a_folder_that_became_two_leaves_each_model_to_the_one_that_declares_it(house: House) -> None:
+    for model in ("churn", "fraud"):
+        house.register(model, 6)
+        house.by_hand(model, 4, "Production")
+    house.begin("formerly: acme.example/models#manifests\n", *both())
+    moved = {
+        f"{folder}/{model}.yaml": text for folder, model, text in zip(TEAMS, ("churn", "fraud"), both(), strict=True)
+    }
+    house.merge(files={**moved, "manifests/churn.yaml": None, "manifests/fraud.yaml": None})
+
+    for folder in TEAMS:
+        done = house.apply(manifests=folder)
+        assert done.exit_code == ExitCode.OK, done.message
+
+    assert house.owner_record("churn").repository == "acme.example/models#teams/risk"
+    assert house.owner_record("fraud").repository == "acme.example/models#teams/fraud"
+
+
+def both() -> tuple[str, str]:
+    return pins({"Production": 4}, model="churn"), pins({"Production": 4}, model="fraud")
+
+
 def test_a_name_that_only_the_change_itself_calls_its_former_one_takes_nothing_over(house: House) -> None:
     at_work(house)
     before = house.name
@@ -115,3 +179,14 @@ def test_a_name_that_only_the_change_itself_calls_its_former_one_takes_nothing_o
 
     assert done.exit_code == ExitCode.BLOCKED
     assert house.in_slot("churn") == (4,)
+
+
+def test_what_says_what_to_do_about_a_former_name_is_the_plan(house: House) -> None:
+    at_work(house)
+
+    house.address = "acme.example/renamed"
+    house.request(policy=f"formerly: acme.example/models\n{GATES}")
+    planned = house.plan()
+
+    assert planned.exit_code == ExitCode.BLOCKED
+    assert "`formerly`" in "".join(b.fix for m in planned.plan.models for b in m.blockers) if planned.plan else False

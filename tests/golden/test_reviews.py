@@ -8,7 +8,7 @@ import pytest
 from reconciler.core.desired import Manifest
 from reconciler.core.diff import diff
 from reconciler.core.drift import Drift, DriftStatus, FilesThen, ModelDrift, Replaced, judge_drift, with_files
-from reconciler.core.names import Version
+from reconciler.core.names import Ours, Version
 from reconciler.core.past import Epoch, Past
 from reconciler.core.review import Review
 from reconciler.publishing import drift_rendered, rendered
@@ -59,18 +59,19 @@ def drifted() -> Drift:
     waiting = have({1: P, 2: S}, owner=owns(P), name="waiting")
 
     def past(applied: Manifest) -> Past:
-        return Past(OURS, SECOND, epochs=(Epoch(0, SECOND, 0, None), Epoch(1, FIRST, 0, applied)), places={FIRST: 1})
+        epochs = (Epoch(0, SECOND, 0, None), Epoch(1, FIRST, 0, applied))
+        return Past(Ours(OURS), SECOND, epochs=epochs, places={FIRST: 1})
 
     return Drift(
         revision,
         exhibits.URI,
         (
-            judge_drift(now, live, OURS, past(declared), 1),
+            judge_drift(now, live, revision, past(declared), 1),
             ModelDrift(CHURN, DriftStatus.UNKNOWN, FIRST, why="This clone does not have commit aaaaaaaaaaaa."),
             judge_drift(
                 diff(want({P: [2]}, name="waiting"), waiting, revision, name=waiting.name),
                 waiting,
-                OURS,
+                revision,
                 past(want({P: [1]}, name="waiting")),
                 1,
             ),

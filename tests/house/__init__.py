@@ -203,6 +203,13 @@ class House:
         """The registered model is gone; whoever registers it again begins with version 1."""
         del self.registry.models[ModelName(model)]
 
+    def rename_model(self, model: str, name: str) -> None:
+        """Somebody renames a registered model; its versions keep their numbers, records, aliases and stages."""
+        self.clock.later(minutes=1)
+        self.registry.rename(model, name)
+        for key in [key for key in self.runs.facts if key[0] == model]:
+            self.runs.facts[ModelName(name), key[1]] = replace(self.runs.facts.pop(key), model=ModelName(name))
+
     def delete_version(self, model: str, version: int) -> None:
         self.registry.delete_version(model, version)
 

@@ -114,6 +114,13 @@ class Mlflow(MemoryRegistry):
         MemoryRegistry.execute(self, change)
         self._stamp(live, self.models[live.name], {version})
 
+    def rename(self, model: str, name: str) -> None:
+        """As MLflow does it: all is kept but the times of the last change, of the model's versions too."""
+        live = self.models.pop(ModelName(model))
+        moment = self.clock.milliseconds
+        versions = {number: replace(version, updated_at=moment) for number, version in live.versions.items()}
+        self.models[ModelName(name)] = replace(live, name=ModelName(name), versions=versions)
+
     def delete_version(self, model: str, number: int) -> None:
         live = self.models[ModelName(model)]
         aliases = {alias: version for alias, version in live.aliases.items() if version != number}

@@ -110,7 +110,7 @@ def test_an_alias_that_is_there_before_and_after_is_there_throughout(live: Model
 
 @given(models(), manifests())
 def test_what_is_not_governed_is_untouched(live: ModelSnapshot, manifest: Manifest) -> None:
-    owned = live.owned_by(NOW.repository)
+    owned = live.owned_by(NOW.ours)
     declared = {pin.version for stage in manifest.stages.values() for pin in stage.value}
     governed = {*manifest.stages, *(owned.stages if owned else ())}
     names = {*manifest.aliases, *(owned.aliases if owned else ())}
@@ -170,7 +170,7 @@ def test_there_and_back_leaves_nothing_behind_even_after_a_crash(
 
 def _kept(alias: AliasName, second: Manifest, there: ModelSnapshot, away: ModelSnapshot) -> Version | None:
     """An alias that only the second commit declared is gone, unless that commit was broken off before it claimed it."""
-    owned = away.owned_by(NOW.repository)
+    owned = away.owned_by(NOW.ours)
     return None if owned and alias in owned.aliases else there.aliases.get(alias)
 
 

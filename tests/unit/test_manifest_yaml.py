@@ -455,3 +455,13 @@ def test_a_word_of_two_alphabets_is_refused(name: str, letter: str | None) -> No
     why = look_alike_fault(name)
 
     assert why is None if letter is None else why is not None and letter in why
+
+
+def test_a_former_name_is_of_one_model_that_is_declared_by_its_present_name_alone() -> None:
+    manifest = manifest_of("model: risk\nformerly: [loans, credit]\n")
+    _, fine = resolve([manifest, manifest_of("model: churn\nformerly: attrition\n")])
+    _, problems = resolve([manifest, manifest_of("model: loans\n"), manifest_of("model: churn\nformerly: credit\n")])
+
+    assert manifest.former_names == ("loans", "credit")
+    assert fine == ()
+    assert [problem.code for problem in problems] == ["former-name-taken", "former-name-taken"]

@@ -19,6 +19,7 @@ from reconciler.adapters.policy_yaml import CODES, PolicyCode, parse_policy, sig
 from reconciler.adapters.schemas import policy_schema
 from reconciler.adapters.spelling import SpellingCode
 from reconciler.core.gate import Entrance, FactKey, Facts, Gate, Guard, Judgement, Quorum, passed
+from reconciler.core.names import RepositoryId
 from reconciler.core.policy import Check, Policy, PolicySettings
 from reconciler.core.signature import Compatibility
 from reconciler.errors import Location, Problem
@@ -323,7 +324,7 @@ def test_a_rule_says_which_models_it_is_about() -> None:
 
 def test_settings_and_checks_are_read() -> None:
     text = (
-        "registry: https://mlflow.acme.example\nmanifests: ./models/\n"
+        "registry: https://mlflow.acme.example\nmanifests: ./models/\nformerly: acme/old#m\n"
         "limits: {max-change-percent: 12.5, max-change-models: 10}\nsigners: .reconciler/allowed_signers\n"
         "checks:\n  bias: {command: [python, a.py], timeout: 1h, environment: BIAS_DATA}\n"
         "  quality:\n    evaluate: {data: d.csv, targets: y, model-type: regressor, thresholds: {f1: {threshold: 1}}}\n"
@@ -335,20 +336,22 @@ def test_settings_and_checks_are_read() -> None:
 
     assert problems == ()
     assert policy is not None
-    assert policy.settings == PolicySettings("https://mlflow.acme.example", "models", 12.5, 10)
+    assert policy.settings == PolicySettings(
+        "https://mlflow.acme.example", "models", 12.5, 10, formerly=(RepositoryId("acme/old#m"),)
+    )
     assert policy.signers == "ada@acme.example ssh-ed25519 A"
     assert policy.text == text
     assert policy.checks == {
         "bias": Check(
             "bias",
-            Location("reconciler.yaml", 6, 3),
+            Location("reconciler.yaml", 7, 3),
             command=("python", "a.py"),
             timeout=3600,
             environment=("BIAS_DATA",),
         ),
         "quality": Check(
             "quality",
-            Location("reconciler.yaml", 7, 3),
+            Location("reconciler.yaml", 8, 3),
             evaluate={
                 "data": "d.csv",
                 "targets": "y",
