@@ -307,9 +307,8 @@ def load_rules(
     from reconciler.planning import open_trunk, read_rules
 
     policy_at = policy_reader(world)
-    return read_rules(
-        open_trunk(world, policy_at, revision, base=base, ahead=ahead), policy_at, ref=ref, policy_ref=policy_ref
-    )
+    trunk = open_trunk(world, policy_at, revision, base=base, ahead=ahead, policy_ref=policy_ref)
+    return read_rules(trunk, policy_at, ref=ref)
 
 
 def open_forge(kind: ForgeKind, environment: Mapping[str, str]) -> Forge | None:

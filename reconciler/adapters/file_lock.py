@@ -3,14 +3,16 @@
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
 import filelock
 
-from reconciler.adapters.holders import UNKNOWN, Patience, heads_in, named, plain, with_head
+from reconciler.adapters.holders import UNKNOWN, Heads, Patience, heads_document, heads_in, named, plain, with_heads
+from reconciler.core.heads import Head
+from reconciler.core.limits import LOCK_BYTES
 from reconciler.core.names import Commit
 from reconciler.errors import LockError
 from reconciler.ports import Clock, Holder, Lease, WaitReport
@@ -21,13 +23,13 @@ _FORMAT = 1
 @dataclass(frozen=True, slots=True)
 class _Record:
     """
-    What stands beside the lock file: who holds the lock, and of each repository the commit last applied and those that
-    applies began with.
+    What stands beside the lock file: who holds the lock, and of each repository the commit last applied and what
+    applies remember of its branch.
     """
 
     holder: Holder | None = None
     applied: Mapping[str, str] = field(default_factory=dict[str, str])
-    heads: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    heads: Heads = field(default_factory=dict[str, tuple[Head, ...]])
 
 
 class FileLock:
@@ -71,8 +73,8 @@ class FileLock:
             lock.release()
             raise
 
-    def heads(self) -> frozenset[Commit]:
-        return frozenset(map(Commit, _read(self._sidecar).heads.get(self._key, ())))
+    def heads(self) -> tuple[Head, ...]:
+        return _read(self._sidecar).heads.get(self._key, ())
 
     def _took(self, lock: filelock.BaseFileLock) -> bool:
         try:
@@ -110,11 +112,11 @@ class _FileLease:
         # Who deletes the lock file lets the next one lock a new file of the same name.
         return self._lock.is_locked and self._locked_file is not None and self._locked_file == _identity(self._path)
 
-    def mark(self, commit: Commit) -> None:
+    def mark(self, commit: Commit, heads: Iterable[Head] = ()) -> None:
         record = replace(
             self._record,
             applied={**self._record.applied, self._key: commit},
-            heads=with_head(self._record.heads, self._key, commit),
+            heads=with_heads(self._record.heads, self._key, heads),
         )
         if self.held():
             _write(self._sidecar, record)
@@ -149,7 +151,9 @@ def _identity(path: Path) -> tuple[int, int] | None:
 def _read(sidecar: Path) -> _Record:
     """What the sidecar says; nothing where it is missing, unreadable or not ours."""
     try:
-        data: object = json.loads(sidecar.read_bytes())
+        with sidecar.open("rb") as file:
+            text = file.read(LOCK_BYTES + 1)
+        data: object = json.loads(text) if len(text) <= LOCK_BYTES else None
     except (OSError, ValueError, RecursionError):
         return _Record()
     if not isinstance(data, dict):
@@ -176,7 +180,7 @@ def _write(sidecar: Path, record: _Record) -> None:
         "format": _FORMAT,
         "holder": {"who": holder.who, "since": holder.since, "run": holder.run} if holder else None,
         "applied": dict(sorted(record.applied.items())),
-        "heads": {key: list(heads) for key, heads in sorted(record.heads.items())},
+        "heads": heads_document(record.heads),
     }
     unfinished = sidecar.with_name(f"{sidecar.name}.new")
     try:
