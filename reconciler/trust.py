@@ -66,9 +66,9 @@ class Trunk:
         heads = () if self.unremembered else self._remembered[::-1]
         if {one.commit for one in self._unremembered_line}.issuperset(head.commit for head in heads):
             return self._unremembered_line
-        remembered = tuple(head.commit for head in self._signed(heads, self._at_hand))
-        signed = self._at_hand.names_signers
-        return self.world.source.trunk(self.tip, (*remembered, *self._named) if signed else (*self._named, *remembered))
+        known = tuple(head.commit for head in self._signed(heads, self._at_hand))
+        anchors = (*known, *self._named) if self._at_hand.names_signers else (*self._named, *known)
+        return self.world.source.trunk(self.tip, anchors)
 
     @cached_property
     def _unremembered_line(self) -> tuple[LineCommit, ...]:
