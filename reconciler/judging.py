@@ -396,7 +396,8 @@ def left_behind(plan: Plan, snapshot: RegistrySnapshot) -> tuple[str, ...]:
             continue
         for alias, version in sorted(after.aliases.items()):
             stage = live.versions[version].stage if version in live.versions else Stage.NONE
-            if stage.active and after.versions[version].stage is not stage:
+            stays = live.aliases.get(alias) == version
+            if stays and stage.active and after.versions[version].stage is not stage:
                 found.append(f"{alias_slot(alias)} of {model.model} still names v{version}, which leaves {stage}.")
     return tuple(found)
 

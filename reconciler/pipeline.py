@@ -19,6 +19,7 @@ from reconciler.core.heads import signed_bytes as head_bytes
 from reconciler.core.names import Commit, ModelName, RepositoryId, Slot, Version
 from reconciler.core.past import Past
 from reconciler.core.plan import MODEL_DIGEST, Plan, PlanOptions, UnsoundPlanError, digest_of, prove
+from reconciler.core.policy import RECORDS, listed_for
 from reconciler.core.records import Seal
 from reconciler.core.snapshot import ModelSnapshot, Ownership, Placement, signed_bytes
 from reconciler.errors import (
@@ -143,6 +144,7 @@ def apply(world: World, request: ApplyRequest, report: Report) -> Receipt:
             "Plan again from this commit, or pass --ref to apply that one.",
         )
 
+    _refuse_unknown_key(world, request, started_at)
     shown = False
     if request.confirm is not None and reviewed is None:
         plan = make_plan(world, desired, request.options, request.rules)
@@ -252,6 +254,26 @@ _UNSIGNED = (
 )
 
 
+def _refuse_unknown_key(world: World, request: ApplyRequest, now: str) -> None:
+    """
+    Refuse a key that no line lists for records, by the policy that stands or by the one of this commit: what it signs
+    would count for nothing, and take the place of records that do.
+    """
+    policies = [p for p in (request.rules.policy, request.rules.proposed) if p is not None and p.names_signers]
+    if request.sign is None or world.seals is None or not policies:
+        return
+    data = b"reconciler"
+    seal = request.sign(data)
+    for policy in policies:
+        if world.seals.verified([(data, seal, now)], "\n".join(listed_for(RECORDS, policy.signers)))[0]:
+            return
+    raise ReconcilerError(
+        f"No line of {policies[-1].signers_path} lets the key {seal.key} sign records now.",
+        "Pass the key that is listed there, or have its line merged first: ADDRESS "
+        f'namespaces="{RECORDS}" KEY, without a `valid-before` that is over.',
+    )
+
+
 def _must_sign(rules: Rules) -> bool:
     return rules.policy.names_signers
 
@@ -280,7 +302,7 @@ def _without_unseen(plan: Plan, unreviewed: frozenset[str], request: ApplyReques
         ),
         lambda entrance: Blocker(
             "restoration-not-reviewed",
-            f"v{entrance.candidate} of {entrance.model} is declared in {entrance.slot}, and was moved out by hand.",
+            f"v{entrance.candidate} of {entrance.model} is declared in {entrance.slot}; somebody changed that by hand.",
             f"Apply a reviewed plan that shows it put back, or run `reconciler apply --restore {entrance.model}`.",
         ),
     )
@@ -589,8 +611,10 @@ class _Run:
         for planned in change.placements:
             verdicts = self._verdicts(change.model, change.version, planned.slot)
             passed = _passed(verdicts, change.before.get(planned.slot))
-            stamped = replace(planned, applied_at=now, plan=digest, override=_overridden(verdicts), passed=passed)
-            stamped = replace(stamped, files=self._files(change, planned))
+            stamped = planned
+            if not planned.applied_at:
+                stamped = replace(planned, applied_at=now, plan=digest, override=_overridden(verdicts), passed=passed)
+                stamped = replace(stamped, files=self._files(change, planned))
             if self.request.sign is not None and stamped.identity is not None:
                 stamped = replace(stamped, seal=self.request.sign(signed_bytes(change.model, stamped)))
             placements.append(stamped)

@@ -118,6 +118,7 @@ def make_review(
             *([] if before is None else _gates_dropped(before, desired)),
             *(Note(text, Weight.UNGUARDED) for text in unguarded(plan, snapshot, desired, rules)),
             *(Note(text, Weight.DOUBT) for text in left_behind(plan, snapshot)),
+            *_unproven(plan),
             *(Note(text) for text in look_alike_notes(snapshot, desired, rules.names, rules.policy)),
         ),
         policy=_policy_note(rules, plan, snapshot, desired, judge_proposed(world, bare, snapshot, desired, rules)),
@@ -161,6 +162,18 @@ def _gates_dropped(before: DesiredState, desired: DesiredState) -> tuple[Note, .
     ]
     text = f"This change edits gates that manifests have of their own: {_names(dropped)}."
     return (Note(text, Weight.POLICY),) if dropped else ()
+
+
+def _unproven(plan: Plan) -> tuple[Note, ...]:
+    """One note for what counts as a way back by evidence that anybody who writes to the registry could have forged."""
+    doubtful = [
+        f"v{entrance.candidate} of {entrance.model} ({entrance.slot})"
+        for model in plan.models
+        for entrance in model.entrances
+        if entrance.unproven and entrance.slot in model.guarded
+    ]
+    text = f"Unproven, because no record of it is signed: that these were there before: {_names(doubtful)}."
+    return (Note(text, Weight.DOUBT),) if doubtful else ()
 
 
 MOST_NAMED = 5

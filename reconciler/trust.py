@@ -18,7 +18,14 @@ from reconciler.core.moments import moment
 from reconciler.core.names import ACTIVE_STAGES, Commit, ModelName, Slot, Version, alias_slot, names_of
 from reconciler.core.past import FOREVER, Epoch, Past, declared_versions
 from reconciler.core.policy import RECORDS, Policy, listed_for
-from reconciler.core.snapshot import ModelSnapshot, Ownership, Placement, RegistrySnapshot, signed_bytes
+from reconciler.core.snapshot import (
+    ModelSnapshot,
+    Ownership,
+    Placement,
+    RegistrySnapshot,
+    VersionSnapshot,
+    signed_bytes,
+)
 from reconciler.errors import LockError, ManifestError, ReconcilerError, Severity
 from reconciler.ports import LineCommit, Relation, SourceFile, World
 
@@ -60,6 +67,7 @@ class Trunk:
     forgotten: frozenset[Commit] = frozenset()
     _read: dict[Commit, tuple[Manifest, ...] | None] = field(default_factory=dict[Commit, tuple[Manifest, ...] | None])
     _proven: dict[tuple[Head, str], bool] = field(default_factory=dict[tuple[Head, str], bool])
+    _sealed: bool | None = None
 
     @cached_property
     def line(self) -> tuple[LineCommit, ...]:
@@ -245,7 +253,7 @@ class Trunk:
         return naming[-1].start if naming else None
 
     def declared(self, commit: Commit) -> Mapping[ModelName, Manifest]:
-        """What stood as of a commit: what it declares, or where that cannot be read, what the last one before it did."""
+        """What stands as of a commit: what it declares, or where that cannot be read, what the last one before did."""
         place = self.places.get(commit)
         before = () if place is None else islice(self.line, place - int(self.ahead) + 1, None)
         read = next((f for c in (commit, *(one.commit for one in before)) if (f := self._fragments(c)) is not None), ())
@@ -281,6 +289,12 @@ class Trunk:
             models = self._verified({n: m for n, m in models.items() if n in settled}, desired) | self._verified(
                 {n: m for n, m in models.items() if n not in settled}, None
             )
+            if self._sealed is None:
+                # Once for a command: what it signs itself says nothing of what was signed before.
+                records = (r for m in models.values() for v in m.versions.values() for r in v.provenance.values())
+                self._sealed = any(record.proven for record in records)
+            named = self.line[bare.signers_since - int(self.ahead)]
+            bare = replace(bare, sealed=self._sealed, signers_time=named.time, signers_changed=self._signers_changed())
         needs = {name: _need(live, desired.get(name), bare) for name, live in models.items()}
         epochs = self._epochs(needs, desired)
         pasts = {name: replace(bare, epochs=epochs[name]) for name in models}
@@ -293,6 +307,9 @@ class Trunk:
             whole = self._epochs(dict.fromkeys(n for n in unknown if needs[n] is not None), desired)
             pasts |= {name: replace(bare, epochs=epochs) for name, epochs in whole.items()}
             pasts |= {name: self._adopting(models[name], slots, pasts[name]) for name, slots in unknown.items()}
+        moved = {n for n, live in models.items() if pasts[n].governed_elsewhere or _came_from_elsewhere(live, bare)}
+        for name, epochs in (self._epochs(dict.fromkeys(moved), desired, everywhere=True) if moved else {}).items():
+            pasts[name] = replace(pasts[name], epochs=self._as_seen(epochs))
         return RegistrySnapshot(dict(sorted(models.items()))), pasts
 
     def _adopting(self, live: ModelSnapshot, slots: frozenset[Slot], past: Past) -> Past:
@@ -314,8 +331,13 @@ class Trunk:
             manifest = past.epochs[0].manifest
             epochs = self.doubted._epochs({live.name: None}, {} if manifest is None else {live.name: manifest})
             elsewhere |= _governed_otherwise(live, slots, replace(past, epochs=epochs[live.name]))
-        seen = tuple(replace(epoch, since=min(epoch.since, self._seen(epoch.start))) for epoch in past.epochs)
-        return replace(past, epochs=seen, guarded_since=since, governed_elsewhere=slots & elsewhere)
+        return replace(
+            past, epochs=self._as_seen(past.epochs), guarded_since=since, governed_elsewhere=slots & elsewhere
+        )
+
+    def _as_seen(self, epochs: Iterable[Epoch]) -> tuple[Epoch, ...]:
+        """With no later time than that at which an apply first saw them."""
+        return tuple(replace(epoch, since=min(epoch.since, self._seen(epoch.start))) for epoch in epochs)
 
     def _declared_elsewhere(self, name: ModelName) -> frozenset[Slot]:
         """The slots of a model that manifests in another folder of the repository declare, or did once."""
@@ -340,9 +362,12 @@ class Trunk:
         )
 
     def _epochs(
-        self, needs: Mapping[ModelName, int | None], desired: Mapping[ModelName, Manifest]
+        self, needs: Mapping[ModelName, int | None], desired: Mapping[ModelName, Manifest], *, everywhere: bool = False
     ) -> dict[ModelName, tuple[Epoch, ...]]:
-        """Each model's epochs, back to beyond the place that it needs (None: to the first commit)."""
+        """
+        Each model's epochs, back to beyond the place that it needs (None: to the first commit). `everywhere` follows a
+        model that came from another folder of the repository.
+        """
         found: dict[ModelName, list[Epoch]] = {name: [] for name in needs}
         if self.ahead:
             for name, epochs in found.items():
@@ -359,8 +384,12 @@ class Trunk:
             manifest = resolve(own)[0].get(name)
             found[name].append(Epoch(self.places[one.commit], one.commit, one.time, manifest))
 
-        for step in self.world.source.steps(self.line) if open_ends else ():
+        for step in self.world.source.steps(self.line, "" if everywhere else None) if open_ends else ():
             one = self.line[self.places[step.commit] - int(self.ahead)]
+            for path, data in step.after.items() if everywhere else ():
+                if path not in parts:
+                    read = None if data is None or not _may_name(data, open_ends) else self._parsed(path, data)
+                    parts[path] = {n: tuple(f for f in read if f.name == n) for n in open_ends} if read else {}
             for name in [n for n, need in open_ends.items() if need is not None and need < self.places[step.commit]]:
                 close(name, one)
                 del open_ends[name]
@@ -404,29 +433,32 @@ class Trunk:
                     wanted = desired is None or number in declared_versions(desired.get(name), slot, live)
                     if wanted and record.seal is not None and record.identity == version.identity:
                         claims.append((name, record))
-        seals = self.world.seals
-        signers = "\n".join(listed_for(RECORDS, self.standing.signers))
-        proofs = (
-            seals.verified(
-                ((signed_bytes(name, r), r.seal, r.applied_at) for name, r in claims if r.seal is not None), signers
-            )
-            if seals and claims
-            else ()
-        )
-        good = {id(record) for (_, record), proven in zip(claims, proofs, strict=bool(seals)) if proven}
-        return {
-            name: replace(
-                live,
-                versions={
-                    number: replace(
-                        version,
-                        provenance={s: replace(r, proven=id(r) in good) for s, r in version.provenance.items()},
-                    )
-                    for number, version in live.versions.items()
-                },
-            )
-            for name, live in models.items()
-        }
+        good = self._sealed_by(claims, listed_for(RECORDS, self.standing.signers))
+        once = {line for epoch in self.policies for line in listed_for(RECORDS, epoch.policy.signers)}
+        retired = self._sealed_by([claim for claim in claims if id(claim[1]) not in good], sorted(once))
+
+        def judged(record: Placement) -> Placement:
+            return replace(record, proven=id(record) in good, retired=id(record) in retired)
+
+        def of(version: VersionSnapshot) -> VersionSnapshot:
+            return replace(version, provenance={slot: judged(r) for slot, r in version.provenance.items()})
+
+        return {n: replace(m, versions={v: of(one) for v, one in m.versions.items()}) for n, m in models.items()}
+
+    def _sealed_by(self, claims: Sequence[tuple[ModelName, Placement]], lines: Iterable[str]) -> frozenset[int]:
+        """Which of these records, by their ids, a key of these lines signed."""
+        if self.world.seals is None or not claims:
+            return frozenset()
+        signed = [(signed_bytes(name, r), r.seal, r.applied_at) for name, r in claims if r.seal is not None]
+        proofs = self.world.seals.verified(signed, "\n".join(lines))
+        return frozenset(id(record) for (_, record), proven in zip(claims, proofs, strict=True) if proven)
+
+    def _signers_changed(self) -> int:
+        """When a line of those who sign records was last taken away or changed; seconds since 1970."""
+        epochs = [epoch for epoch in self.policies if epoch.start >= 1]
+        lines = [frozenset(listed_for(RECORDS, epoch.policy.signers)) for epoch in epochs]
+        older = zip(epochs, lines, lines[1:], strict=False)
+        return next((epoch.since for epoch, now, before in older if before - now), 0)
 
     def _registry_names(self) -> tuple[str, ...]:
         """What the registry in hand is called: by its address, or by all that the policy says lead to it."""
@@ -436,6 +468,12 @@ class Trunk:
     def standing(self) -> Policy:
         """The policy that stands before the revision."""
         return next((epoch.policy for epoch in self.policies if epoch.start >= 1), Policy())
+
+
+def _came_from_elsewhere(live: ModelSnapshot, bare: Past) -> bool:
+    """Whether a record speaks of another folder of the repository."""
+    records = (r for version in live.versions.values() for r in version.provenance.values())
+    return any(record.repository != bare.repository and bare.is_ours(record) for record in records)
 
 
 def _is_in_place(live: ModelSnapshot, manifest: Manifest | None) -> bool:
@@ -482,8 +520,8 @@ def _pinned(live: ModelSnapshot, manifest: Manifest | None) -> Iterator[tuple[Sl
     if manifest is None:
         return
     for slot in (*(s.value for s in ACTIVE_STAGES if s in manifest.stages), *map(alias_slot, sorted(manifest.aliases))):
-        for number in sorted(declared_versions(manifest, slot, live) & set(occupants(live, slot))):
-            yield slot, number
+        there = live.versions.keys() & set(occupants(live, slot))
+        yield from ((slot, number) for number in sorted(declared_versions(manifest, slot, live) & there))
 
 
 def _may_name(data: bytes, names: Iterable[ModelName]) -> bool:

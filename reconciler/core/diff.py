@@ -515,10 +515,25 @@ class _Moves:
         unknown = tuple(self._unknown())
         for slot, version in unknown:
             self._note(version, slot, f"v{version}" if slot.startswith("@") else self.live.versions[version].stage)
-        for version in sorted({version for _, version in unknown}):
+        unsigned = tuple(self._unsigned())
+        for version, record in unsigned:
+            self.unrecorded.setdefault(version, []).append(record)
+        for version in sorted({*(version for _, version in unknown), *(version for version, _ in unsigned)}):
             self._record(version)
         out, self.out = self.out, []
         return out
+
+    def _unsigned(self) -> Iterator[tuple[Version, Placement]]:
+        """The records of before signers were named that git bears out, to be signed as they are."""
+        past = self.past
+        if past is None or past.signers_since is None or past.sealed:
+            return
+        for number, version in self.live.versions.items():
+            written = {placement.slot for placement in self.unrecorded.get(number, ())}
+            for slot, record in version.provenance.items():
+                counts = not record.proven and past.place_of(record, version) is not None
+                if counts and slot not in written and not Stage.is_inactive(slot):
+                    yield number, self._signed_anew(version, record)
 
     def _unknown(self) -> Iterator[tuple[Slot, Version]]:
         for slot, version, _ in self.bound.slots() if self.past else ():
@@ -589,7 +604,23 @@ class _Moves:
             named = self.live.aliases.get(alias)
             if version is not None and version != named:
                 self._note(version, alias_slot(alias), "" if named is None else f"v{named}")
+            if named is not None and version != named:
+                self._note_left(named, alias_slot(alias))
         return self.unrecorded
+
+    def _note_left(self, number: Version, slot: Slot) -> None:
+        """That an alias stops naming a version, beside our record that it did: for a stage the next stage says it."""
+        version, past = self.live.versions.get(number), self.past
+        record = version.provenance.get(slot) if version else None
+        if version and record and past and not record.left and past.place_of(record, version) is not None:
+            self.unrecorded.setdefault(number, []).append(self._signed_anew(version, replace(record, left=True)))
+
+    def _signed_anew(self, version: VersionSnapshot, record: Placement) -> Placement:
+        """What is known of a placement, to be signed by the key of today."""
+        past = self.past
+        registry, workspace = (past.registries[0], past.workspace) if past else (record.registry, record.workspace)
+        identified = replace(record, identity=version.identity, registry=registry, workspace=workspace)
+        return replace(identified, sequence=_next(version), seal=None, proven=True)
 
     def _note(self, version: Version, slot: Slot, before: str) -> None:
         past, known = self.past, self.live.versions[version]
@@ -624,6 +655,8 @@ class _Moves:
         for alias, (version, at) in sorted(self.bound.aliases.items()):
             before = self.live.aliases.get(alias)
             if version is not None and version != before:
+                if before is not None:
+                    self._record(before)
                 self._record(version)
                 self.out.append(Proposal(SetAlias(self.live.name, alias, before, version), Reason(Why.DECLARED, at)))
 
@@ -636,8 +669,8 @@ class _Moves:
                 was_ours = owned is not None and alias in owned.aliases and self._was_governed(alias_slot(alias))
                 because = Reason(Why.UNDECLARED) if was_ours else None
             if because is not None:
+                self._record(before)
                 self.out.append(Proposal(DeleteAlias(self.live.name, alias, before), because))
-
 
     def _was_governed(self, slot: Slot) -> bool:
         """Whether git declared the slot once, as far as it is known: our own record is anybody's to write."""

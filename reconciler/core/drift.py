@@ -7,13 +7,11 @@ from enum import StrEnum
 from reconciler.core.desired import Manifest, Revision
 from reconciler.core.diff import Blocker, ModelPlan, diff
 from reconciler.core.entrances import occupants
-from reconciler.core.gate import Kind
+from reconciler.core.gate import Entrance, Kind
 from reconciler.core.names import Commit, ModelName, RepositoryId, Slot, Stage, Version, plain
 from reconciler.core.past import Past, declared_versions
 from reconciler.core.plan import Effect, Verb, effects_of, needs_review
 from reconciler.core.snapshot import ModelSnapshot, VersionSnapshot
-
-INACTIVE = frozenset({Stage.NONE.value, Stage.ARCHIVED.value})
 
 
 class DriftStatus(StrEnum):
@@ -99,7 +97,10 @@ def judge_drift(
     owned = live.owned_by(repository) if live else None
     if owned is None:
         declared = [epoch for epoch in past.epochs if epoch.manifest is not None]
-        if newest_applied is None or (declared and declared[-1].start < newest_applied):
+        younger = newest_applied is not None and declared and declared[-1].start < newest_applied
+        # Where nothing is known to have been applied, somebody may have taken all records away.
+        untouched = newest_applied is None and all(e.kind is Kind.FOUND for e in now.entrances)
+        if younger or untouched:
             return ModelDrift(now.model, DriftStatus.PENDING, pending=effects, blockers=now.blockers)
         return _unknown(now, None, "its ownership record is missing, damaged, or another repository's")
     applied = past.place(owned.commit)
@@ -118,11 +119,28 @@ def judge_drift(
         by_hand = [e for e in now.entrances if not e.moves and e.kind is not Kind.FOUND]
         if by_hand:
             return _unknown(now, owned.commit, f"no record says how v{by_hand[0].candidate} came to {by_hand[0].slot}")
+        came_by = newest_applied is not None and past.epoch_at(newest_applied) is not epoch
+        moved = next((e for e in now.entrances if came_by and live and not _never_moved(e, live, past)), None)
+        if moved is not None:
+            said = "whether an apply put it there, and somebody put the older records back, is not known"
+            return _unknown(now, owned.commit, f"v{moved.candidate} is declared in {moved.slot}, and {said}")
         return ModelDrift(now.model, DriftStatus.PENDING, owned.commit, pending=effects, blockers=now.blockers)
     # What is to be put back is called something else where no past is looked at; it is the same thing all the same.
     known = {_moves(effect) for effect in drifted}
     pending = tuple(effect for effect in effects if _moves(effect) not in known)
     return ModelDrift(now.model, DriftStatus.DRIFTED, owned.commit, drifted, pending, back.blockers)
+
+
+def _never_moved(entrance: Entrance, live: ModelSnapshot, past: Past) -> bool:
+    """
+    Whether nobody has moved a version since it was declared for a slot, by MLflow's own time, which no record that was
+    taken away or put back can change. There is none for aliases.
+    """
+    run = past.run(live, entrance.slot, entrance.candidate)
+    version = live.versions.get(entrance.candidate)
+    if run is None or version is None or entrance.slot.startswith("@"):
+        return False
+    return version.updated_at // 1000 < run.since
 
 
 def _moves(effect: Effect) -> tuple[str, str | None, str | None]:
@@ -135,7 +153,7 @@ def recorded_files(live: ModelSnapshot, manifest: Manifest | None, past: Past) -
         then
         for number, version in sorted(live.versions.items())
         for slot in sorted(version.provenance)
-        if slot not in INACTIVE
+        if not Stage.is_inactive(slot)
         and (number in occupants(live, slot) or number in declared_versions(manifest, slot, live))
         and (then := files_then(version, slot, past)) is not None
     )
@@ -170,5 +188,5 @@ def _recorded(live: ModelSnapshot, past: Past) -> Iterable[int]:
     for version in live.versions.values():
         for slot, record in version.provenance.items():
             place = past.place_of(record, version)
-            if place is not None and slot not in INACTIVE:
+            if place is not None and not Stage.is_inactive(slot):
                 yield place

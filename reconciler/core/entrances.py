@@ -10,7 +10,7 @@ from reconciler.core.changes import Change, SetAlias, TransitionStage, simulate_
 from reconciler.core.desired import Manifest
 from reconciler.core.gate import Entrance, Kind
 from reconciler.core.names import ACTIVE_STAGES, Slot, Stage, Version, alias_slot
-from reconciler.core.past import FOREVER, Past, declared_versions
+from reconciler.core.past import FOREVER, Epoch, Past, declared_versions
 from reconciler.core.snapshot import ModelSnapshot, Ownership, Placement, VersionSnapshot
 
 UNSIGNED = "its record is not signed"
@@ -58,9 +58,22 @@ def incumbent(live: ModelSnapshot, slot: Slot, candidate: Version, past: Past | 
             declared = declared_versions(epoch.manifest, slot, live) - {candidate}
             if candidate not in declared_versions(epoch.manifest, slot, live) and declared:
                 known = live.versions.get(max(declared))
-                if known is not None and past.place_of(known.provenance.get(slot), known) is not None:
+                if known is not None and not _never_came_in(live, slot, known, epoch, past):
                     return known.version
     return max((version for version in occupants(live, slot) if version != candidate), default=None)
+
+
+def _never_came_in(live: ModelSnapshot, slot: Slot, version: VersionSnapshot, epoch: Epoch, past: Past) -> bool:
+    """
+    Whether a version that was declared was never put there. That no record says it was is not enough, for anybody can
+    take a record away: by MLflow's own time nobody has touched it since, or what an alias names is there by our record.
+    """
+    if past.place_of(version.provenance.get(slot), version) is not None or version.version in occupants(live, slot):
+        return False
+    if not slot.startswith("@"):
+        return version.updated_at // 1000 < epoch.since
+    named = (live.versions[v] for v in occupants(live, slot) if v in live.versions)
+    return any(past.place_of(one.provenance.get(slot), one) is not None for one in named)
 
 
 def _moved(live: ModelSnapshot, changes: tuple[Change, ...]) -> Iterator[tuple[Slot, Version]]:
@@ -149,7 +162,7 @@ def _broke_off(live: ModelSnapshot, slot: Slot, version: VersionSnapshot) -> boo
         and (other.commit, other.plan, other.applied_at) == (record.commit, record.plan, record.applied_at)
         and version.version in occupants(live, other.slot)
         for other in version.provenance.values()
-        if other.slot not in {Stage.NONE.value, Stage.ARCHIVED.value}
+        if not Stage.is_inactive(other.slot)
     )
 
 
@@ -161,6 +174,8 @@ def _has_held_and_left(live: ModelSnapshot, slot: Slot, version: VersionSnapshot
     record = version.provenance.get(slot)
     place = past.place_of(record, version)
     if place is None or not _made(live, slot, version, record):
+        return False
+    if past.sealed and not (record and record.proven):
         return False
     run, then = past.run(live, slot, version.version), past.epoch_at(place)
     declared = declared_versions(then.manifest, slot, live) if then else frozenset[Version]()
@@ -177,7 +192,7 @@ def _made(live: ModelSnapshot, slot: Slot, version: VersionSnapshot, record: Pla
     """
     if record is None:
         return not slot.startswith("@") and any(p.before == slot for p in version.provenance.values())
-    if record.found or version.version in occupants(live, slot):
+    if record.found or record.left or version.version in occupants(live, slot):
         return True
     if slot.startswith("@"):
         named = next(iter(occupants(live, slot)), None)

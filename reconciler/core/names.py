@@ -28,6 +28,11 @@ class Stage(StrEnum):
         """Whether consumers are expected to load from this stage."""
         return self in ACTIVE_STAGES
 
+    @classmethod
+    def is_inactive(cls, slot: str) -> bool:
+        """Whether a slot is a stage that nobody loads from."""
+        return slot in {cls.NONE.value, cls.ARCHIVED.value}
+
 
 ACTIVE_STAGES = (Stage.STAGING, Stage.PRODUCTION)
 

@@ -39,10 +39,12 @@ class Past:
     those of the commits on the trusted line, the first parents of the protected branch. `registries` are the names of
     the registry in hand; records are written with the first.
 
-    Records must be signed where their place is before `signers_since`, that of the commit which first named signers;
-    None: the policy names none. `guarded_since` says since when (seconds since 1970) gates guard a slot.
-    `governed_elsewhere` are the slots that another folder of the repository declared once. Where it is not `whole`,
-    what was before the last epoch is not known.
+    Records must be signed where their place is before `signers_since`, that of the commit which first named
+    signers; None: the policy names none. Once anything is signed (`sealed`), a record of before that proves no more
+    that its version was in a slot and left it: those that git bore out were signed then. `signers_time` is that
+    commit's time. `guarded_since` says since when (seconds since 1970) gates guard a slot. `governed_elsewhere` are
+    the slots that another folder of the repository declared once. Where it is not `whole`, what was before the last
+    epoch is not known.
     """
 
     repository: RepositoryId
@@ -52,6 +54,9 @@ class Past:
     epochs: tuple[Epoch, ...] = ()
     places: Mapping[Commit, int] = field(default_factory=dict[Commit, int])
     signers_since: int | None = None
+    signers_time: int = FOREVER
+    signers_changed: int = 0
+    sealed: bool = False
     guarded_since: Mapping[Slot, int] = field(default_factory=dict[Slot, int])
     governed_elsewhere: frozenset[Slot] = frozenset()
     whole: bool = True
@@ -81,10 +86,22 @@ class Past:
             if registry_name(record.registry) not in self.registries or record.workspace != self.workspace:
                 return None
         if not self.unsigned_counts(place):
-            return place if record.proven and record.identity is not None else None
+            signed = record.proven or self._was_in_place(record, version)
+            return place if signed and record.identity is not None else None
         placed, created = moment(record.applied_at), moment_of(version.created_at)
         disproven = placed is not None and created is not None and created > placed + CLOCKS_DIFFER_BY_LESS_THAN
         return None if disproven else place
+
+    def _was_in_place(self, record: Placement, version: VersionSnapshot) -> bool:
+        """
+        Whether a record by a key that is not listed any more speaks of what was in place when its line was taken away:
+        by MLflow's own time nobody has moved the version since then, for an alias too that the same apply set.
+        """
+        placed = next((p for s, p in version.provenance.items() if s == version.stage), None)
+        key = (record.commit, record.plan)
+        together = placed is not None and placed.retired and (placed.commit, placed.plan) == key
+        there = record.slot == version.stage or (record.slot.startswith("@") and together)
+        return record.retired and there and version.updated_at // 1000 <= self.signers_changed
 
     def is_ours(self, record: Placement) -> bool:
         """Whether it is a record of our repository, whatever the folder."""
@@ -113,18 +130,30 @@ class Past:
 
     def held(self, live: ModelSnapshot, slot: Slot, version: Version) -> bool:
         """Whether a record that counts says that this very declaration put the version there."""
-        run, known = self.run(live, slot, version), live.versions[version]
-        place = self.place_of(known.provenance.get(slot), known)
+        run, known = self.run(live, slot, version), live.versions.get(version)
+        if known is None:
+            return False
+        record = known.provenance.get(slot)
+        place = self.place_of(record, known)
         if run is None or place is None:
             return False
+        if self.sealed and not (record and record.proven) and self._moved_since_sealed(slot, known):
+            return False
         return place <= run.start or self._never_left(live, slot, known, place)
+
+    def _moved_since_sealed(self, slot: Slot, version: VersionSnapshot) -> bool:
+        """Whether somebody may have moved the version after signers were named, by MLflow's own time for stages."""
+        until = self.signers_time + int(CLOCKS_DIFFER_BY_LESS_THAN.total_seconds())
+        return slot.startswith("@") or version.updated_at // 1000 > until
 
     def _never_left(self, live: ModelSnapshot, slot: Slot, version: VersionSnapshot, place: int) -> bool:
         """
         Whether the version was given up in git for something that never came in, and declared again: it is where our
-        record says, no later one names another version, the last applied commit declares it, and for a stage MLflow's
-        own time says that nobody moved it since.
+        record says, no later one names another version, the last applied commit declares it, and MLflow's own time says
+        that nobody moved it since. There is no such time for an alias.
         """
+        if slot.startswith("@"):
+            return False
         applied = self.place(live.owner.commit) if isinstance(live.owner, Ownership) else None
         epoch = None if applied is None else self.epoch_at(applied)
         then = declared_versions(epoch.manifest if epoch else None, slot, live)
@@ -134,8 +163,6 @@ class Past:
         others = (self.place_of(v.provenance.get(slot), v) for v in live.versions.values() if v is not version)
         if any(other is not None and other < place for other in others):
             return False
-        if slot.startswith("@"):
-            return any(alias_slot(alias) == slot and v == version.version for alias, v in live.aliases.items())
         placed, moved = moment(version.provenance[slot].applied_at), moment_of(version.updated_at)
         unmoved = placed is not None and moved is not None and moved <= placed + CLOCKS_DIFFER_BY_LESS_THAN
         return version.stage == slot and unmoved

@@ -70,7 +70,9 @@ class Placement:
     the digest of the version's files, where a gate asked for it.
 
     `identity` and `registry` say of which version in which registry this is: a record that was copied to another one
-    proves nothing there. `sequence` counts the placements of a version. `proven` is set by whoever verified `seal`.
+    proves nothing there. `sequence` counts the placements of a version. `left` is written when an alias comes to name
+    another version. `proven` is set by whoever verified `seal`, and `retired` where its key was listed once and is not
+    any more.
     """
 
     slot: Slot
@@ -83,6 +85,7 @@ class Placement:
     override: str = ""
     passed: tuple[str, ...] = ()
     found: bool = False
+    left: bool = False
     files: str = ""
     identity: Identity | None = None
     registry: str = ""
@@ -90,6 +93,7 @@ class Placement:
     sequence: int = 0
     seal: Seal | None = None
     proven: bool = field(default=False, compare=False)
+    retired: bool = field(default=False, compare=False)
 
 
 Provenance: TypeAlias = Mapping[Slot, Placement]
@@ -214,6 +218,7 @@ def _fields(p: Placement) -> dict[str, object]:
         **({"override": p.override} if p.override else {}),
         **({"passed": list(p.passed)} if p.passed else {}),
         **({"found": True} if p.found else {}),
+        **({"left": True} if p.left else {}),
         **({"files": p.files} if p.files else {}),
         **({"workspace": p.workspace} if p.workspace else {}),
         "registry": p.registry,
@@ -249,6 +254,7 @@ def _placement(slot: Slot, p: Mapping[str, Any]) -> Placement:
         override=as_text(p.get("override", "")),
         passed=tuple(as_text(gate) for gate in p.get("passed", ())),
         found=p.get("found", False) is True,
+        left=p.get("left", False) is True,
         files=as_text(p.get("files", "")),
         identity=_identity(p.get("version")),
         registry=as_text(p.get("registry", "")),

@@ -240,6 +240,9 @@ def changes(count: int) -> str:
 def drift_sentence(effect: Effect) -> str:
     """What is there, and what should be by the commit applied last: `v4 is in None, and should be in Production`."""
     found, applied = effect.before, effect.after
+    if found == applied and found is not None:
+        what = f"names {found}" if effect.subject.startswith("@") else f"is in {found}"
+        return f"{clean(effect.subject)} {what}, and no record says that an apply put it there"
     match effect.verb:
         case _ if effect.subject.startswith("@"):
             should = f"should name {applied}" if applied else "should not be there"

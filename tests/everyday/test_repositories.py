@@ -1,5 +1,7 @@
 """Repositories with several folders, and repositories that get another name."""
 
+import pytest
+
 from reconciler.core.drift import DriftStatus
 from reconciler.errors import ExitCode
 from tests.house import GRACE, House
@@ -31,6 +33,34 @@ def test_two_folders_of_one_repository_govern_each_its_own(house: House, slot: s
 
     assert back == [ExitCode.OK, ExitCode.OK]
     assert house.in_slot("fraud", slot) == (4,)
+
+
+@SLOTS
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_manifest_moves_to_another_folder(house: House, slot: str, steps: int) -> None:
+    house.register("churn", 6)
+    house.by_hand("churn", 4, slot)
+    house.by_hand("churn", 5, "Staging")
+    house.push(policy=GATES)
+    house.merge(pins({slot: 4}), into=TEAMS[0])
+    assert house.apply(manifests=TEAMS[0]).exit_code == ExitCode.OK
+    house.clock.later(days=4)
+    request = house.merge(pins({slot: 5}), into=TEAMS[0], approved_by=[GRACE])
+    assert house.apply(manifests=TEAMS[0]).exit_code == ExitCode.OK
+
+    gone, there = {f"{TEAMS[0]}/churn.yaml": None}, {f"{TEAMS[1]}/churn.yaml": pins({slot: 5})}
+    if steps == 1:
+        house.merge(files={**gone, **there})
+    else:
+        house.merge(files={**gone})
+        house.merge(files={**there})
+    moved = house.apply(manifests=TEAMS[1], adopt=True)
+    house.merge(files={f"{TEAMS[1]}/churn.yaml": pins({slot: 4})})
+    back = house.apply(manifests=TEAMS[1])
+
+    assert moved.exit_code == ExitCode.OK, moved.message
+    assert (back.exit_code, back.kinds()) == (ExitCode.OK, {slot: "rollback"}), back.message
+    assert request.merged
 
 
 @SLOTS

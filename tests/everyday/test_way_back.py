@@ -206,3 +206,35 @@ def test_a_rollback_where_somebody_deleted_our_record_on_the_model(house: House,
 
     assert done.exit_code == ExitCode.OK, done.message
     assert house.in_slot("churn", slot) == (4,)
+
+
+@SLOTS
+def test_back_and_forth_between_three_versions(house: House, slot: str) -> None:
+    at_work(house, slot, readme_policy())
+    second = house.merge(pins({slot: 5}), approved_by=[GRACE])
+    assert house.apply().exit_code == ExitCode.OK
+    house.revert(second)
+    assert house.apply().exit_code == ExitCode.OK
+    house.by_hand("churn", 6, "Staging")
+    house.clock.later(days=4)
+    third = house.merge(pins({slot: 6}), approved_by=[GRACE])
+    assert house.apply().exit_code == ExitCode.OK
+    house.revert(third)
+    assert house.apply().exit_code == ExitCode.OK
+
+    house.merge(pins({slot: 5}))
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.OK, done.message
+    assert done.kinds() == {slot: "rollback"}
+    assert house.in_slot("churn", slot) == (5,)
+
+
+def test_one_model_of_several_is_put_back(house: House) -> None:
+    at_work(house, "@champion", models=("churn", "fraud"))
+    house.by_hand("churn", 3, "@champion")
+
+    done = house.apply(Trigger.DISPATCH, restore=["churn"], targets=("churn",))
+
+    assert done.exit_code == ExitCode.OK, done.message
+    assert house.in_slot("churn", "@champion") == (4,)
