@@ -1,11 +1,12 @@
 """From a plan to a receipt: the one way in which anything is written to a registry."""
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice, takewhile
 from threading import Event as Flag
 from typing import TypeAlias
 
@@ -13,6 +14,8 @@ from reconciler.core.changes import Change, Claim, CreateModel, RecordProvenance
 from reconciler.core.desired import DesiredState
 from reconciler.core.diff import Blocker, ModelPlan, Proposal, Reason, Why, diff
 from reconciler.core.gate import Entrance, Kind, Ruling, Verdict
+from reconciler.core.heads import Head
+from reconciler.core.heads import signed_bytes as head_bytes
 from reconciler.core.names import Commit, ModelName, Ours, Slot, Version
 from reconciler.core.past import Past
 from reconciler.core.plan import MODEL_DIGEST, Plan, PlanOptions, UnsoundPlanError, digest_of, prove
@@ -155,7 +158,7 @@ def apply(world: World, request: ApplyRequest, report: Report) -> Receipt:
         reviewed = Reviewed(plan.digest, commit)
 
     with _locked(world, request, report) as lease:
-        _refuse_rewind(world, commit, {} if lease is None else {lease.applied: "the registry"}, request)
+        _refuse_rewind(world, commit, None if lease is None else lease.applied, request)
         plan = make_plan(world, desired, request.options, request.rules)
         if not shown:
             report(Planned(plan))
@@ -163,7 +166,7 @@ def apply(world: World, request: ApplyRequest, report: Report) -> Receipt:
             raise StalePlanError(plan)
         unreviewed = plan.model_digests if not request.asks_for_review else frozenset[str]()
         if request.look_up is not None:
-            unreviewed = _unreviewed(world, request.look_up, plan, commit)
+            unreviewed = _unreviewed(world, request.look_up, plan, commit, request)
         plan = _without_unseen(plan, unreviewed, request)
         if request.sign is None and _must_sign(request.rules):
             report(Noticed(_UNSIGNED))
@@ -171,7 +174,7 @@ def apply(world: World, request: ApplyRequest, report: Report) -> Receipt:
         _refuse_unsafe(plan)
         _refuse_all_rewound(world, commit, plan, request)
         if lease is not None:
-            lease.mark(commit)
+            lease.mark(commit, _new_heads(world, commit, request))
         with ExitStack() as leases:
             run = _Run(world, request, report, lease, desired, plan, commit, leases)
             outcomes = tuple(run.outcomes())
@@ -186,6 +189,21 @@ def apply(world: World, request: ApplyRequest, report: Report) -> Receipt:
         interrupted=request.stop.is_set(),
         locked=lease is not None,
     )
+
+
+def _new_heads(world: World, commit: Commit, request: ApplyRequest) -> tuple[Head, ...]:
+    """What is to be remembered of the branch beside the lock: where it is, and where it was before, if we know."""
+    trunk, now = request.rules.trunk, world.clock.now()
+    heads = [Head(commit, now)]
+    if trunk is not None and trunk.named is not None and trunk.named in trunk.places and trunk.named != commit:
+        heads.insert(0, Head(trunk.named, now, began=False))
+    if trunk is not None:
+        heads = [head for head in heads if not trunk.remembers(head, signed=request.sign is not None)]
+    kept = () if trunk is None else trunk.not_to_forget(len(heads))
+    if request.sign is None:
+        return (*kept, *heads)
+    sign, owner = request.sign, world.source.identity
+    return (*kept, *(replace(head, seal=sign(head_bytes(owner, head))) for head in heads))
 
 
 def _committed(declaration: Declaration, request: ApplyRequest) -> Commit:
@@ -207,9 +225,14 @@ def _refuse_unsafe(plan: Plan) -> None:
         )
 
 
-def _refuse_rewind(world: World, commit: Commit, applied: Mapping[Commit | None, str], request: ApplyRequest) -> None:
-    if request.rewind_to != commit and (fault := rewind_fault(world, commit, applied)):
-        raise StaleError(fault, f"Pass --allow-rewind {commit[:12]} to apply it all the same.")
+def _refuse_rewind(world: World, commit: Commit, applied: Commit | None, request: ApplyRequest) -> None:
+    fault = rewind_fault(world, commit, {applied: "the registry, as the lock has it"})
+    if request.rewind_to != commit and fault:
+        raise StaleError(
+            fault,
+            f"Pass --allow-rewind {commit[:12]} to apply it all the same. If nobody applied {short(applied)}, somebody "
+            "else who can push wrote it into the lock: delete the lock's ref, below `refs/reconciler/locks`.",
+        )
 
 
 def _refuse_all_rewound(world: World, commit: Commit, plan: Plan, request: ApplyRequest) -> None:
@@ -300,7 +323,7 @@ LOOK_BACK = 30
 
 
 def _unreviewed(
-    world: World, look_up: Callable[[Commit], Reviewed | None], plan: Plan, commit: Commit
+    world: World, look_up: Callable[[Commit], Reviewed | None], plan: Plan, commit: Commit, request: ApplyRequest
 ) -> frozenset[str]:
     """
     The digests of models that no review shows, and that are only put back where somebody moved them by hand; raises
@@ -309,7 +332,7 @@ def _unreviewed(
     """
     unreviewed, found = plan.model_digests, False
     applied = frozenset(before for before in applied_before(plan) if before is not None)
-    for merged in world.source.line(commit, applied, LOOK_BACK) if unreviewed else ():
+    for merged in _merged_since(world, applied, commit, request) if unreviewed else ():
         reviewed = look_up(merged)
         if reviewed is not None:
             found = True
@@ -325,6 +348,14 @@ def _unreviewed(
         f"Nothing was reviewed for commit {short(commit)}: no comment of ours under a change request shows its plan.",
         "Bring it in by a change request, or apply it without --expect-reviewed.",
     )
+
+
+def _merged_since(world: World, applied: Collection[Commit], commit: Commit, request: ApplyRequest) -> Iterable[Commit]:
+    """What the branch was at since, the newest first."""
+    if request.rules.trunk is None:
+        return world.source.line(commit, applied, LOOK_BACK)
+    line = (one.commit for one in request.rules.trunk.line)
+    return islice(takewhile(lambda merged: merged not in applied, line), LOOK_BACK)
 
 
 def _only_puts_back(model: ModelPlan) -> bool:

@@ -35,7 +35,7 @@ from reconciler.judging import (
     unasked,
     unguarded,
 )
-from reconciler.ports import Asked, ManifestSource, Relation, Wanted, World
+from reconciler.ports import Asked, LineCommit, ManifestSource, Relation, Wanted, World
 from reconciler.trust import POLICY_PATH, PolicyAt, Trunk
 
 
@@ -371,24 +371,32 @@ def _is_changed(source: ManifestSource) -> bool:
 
 
 def open_trunk(
-    world: World, policy_at: PolicyAt, revision: Revision, *, base: str | None, ahead: bool = False
+    world: World,
+    policy_at: PolicyAt,
+    revision: Revision,
+    *,
+    base: str | None,
+    ahead: bool = False,
+    policy_ref: str | None = None,
 ) -> Trunk | None:
     """
     The trusted line that a revision stands on: what its change left `base` at, or else its own commit, whose work tree
-    may be `ahead` of it. None where there is no commit yet.
+    may be `ahead` of it; led through the commit of `policy_ref`. None where there is no commit yet.
     """
     line = tuple(world.source.line("HEAD" if revision.commit is None else revision.commit, (), 1))
     if not line:
         return None
     tip = line[0] if base is None else world.source.fork(base, revision.commit).commit
-    return Trunk(world, policy_at, revision, tip, ahead or revision.commit != tip)
+    named = None if policy_ref is None or set(policy_ref) == {"0"} else next(iter(world.source.line(policy_ref, (), 1)))
+    return Trunk(world, policy_at, revision, tip, ahead or revision.commit != tip, named)
 
 
-def read_rules(trunk: Trunk | None, policy_at: PolicyAt, *, ref: str | None, policy_ref: str | None = None) -> Rules:
+def read_rules(trunk: Trunk | None, policy_at: PolicyAt, *, ref: str | None) -> Rules:
     """
-    The rules that stand: those before the change in hand, and beside them those of `policy_ref`, which can add a policy
-    and replace none. `ref` (None: the work tree) may propose others. Raises ManifestError where one of these cannot be
-    read: nothing is judged by half a policy.
+    The rules that stand: those before the change in hand, and beside them those of the commit that is named, and those
+    that stand by first parents where the line is led elsewhere by a hint: these can add a policy and replace none.
+    `ref` (None: the work tree) may propose others. Raises ManifestError where one of these cannot be read: nothing is
+    judged by half a policy.
     """
     proposed = policy_at(ref)
     if trunk is None:
@@ -397,15 +405,22 @@ def read_rules(trunk: Trunk | None, policy_at: PolicyAt, *, ref: str | None, pol
     def of(commit: Commit) -> Rules:
         return rules_of(trunk, replace(policy_at(commit) or Policy(), commit=commit), commit)
 
-    known = trunk.before(0)
-    standing = trunk.at(1 if known is None else known)
-    beside = () if policy_ref is None or set(policy_ref) == {"0"} else (of(Commit(policy_ref)),)
+    standing = _standing_on(trunk)
+    beside = () if trunk.named is None else (of(trunk.named),)
+    if trunk.doubted is not None and (other := _standing_on(trunk.doubted)) is not None:
+        beside = (*beside, of(other.commit))
     if standing is None:
         return Rules(proposed=proposed, trunk=trunk, beside=beside)
     rules = of(standing.commit)
     same = ((proposed or Policy()).text, (proposed or Policy()).signers) == (rules.policy.text, rules.policy.signers)
     touched = frozenset[str]() if ref is None else _touched(trunk.world, standing.commit, ref, rules.policy)
     return replace(rules, proposed=None if same else proposed or Policy(), beside=beside, touched=touched)
+
+
+def _standing_on(trunk: Trunk) -> LineCommit | None:
+    """The last commit before the change in hand."""
+    known = trunk.before(0)
+    return trunk.at(1 if known is None else known)
 
 
 def _touched(world: World, standing: str, ref: str, policy: Policy) -> frozenset[str]:

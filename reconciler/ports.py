@@ -1,6 +1,6 @@
 """What the pipeline needs from outside, in the core's words."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from reconciler.core.desired import Manifest, Revision
     from reconciler.core.evidence import VersionFacts
     from reconciler.core.gate import Approval, CheckFacts, Presence
+    from reconciler.core.heads import Head
     from reconciler.core.policy import Check
     from reconciler.core.records import Seal
     from reconciler.core.snapshot import RegistrySnapshot
@@ -60,8 +61,8 @@ class Fork:
 @dataclass(frozen=True, slots=True)
 class LineCommit:
     """
-    A commit on a line of first parents: whether it merges another line, its time, in seconds since 1970, and whether a
-    shallow clone ends with it.
+    A commit that the protected branch was at: whether it merges another line, its time, in seconds since 1970, and
+    whether a shallow clone ends with it.
     """
 
     commit: Commit
@@ -128,15 +129,17 @@ class ManifestSource(Protocol):
         """
         ...
 
-    def first_parents(self, tip: Commit) -> tuple[LineCommit, ...]:
+    def trunk(self, tip: Commit, anchors: Sequence[Commit]) -> tuple[LineCommit, ...]:
         """
-        The commit, and those before it as its branch saw them, newest first, as far back as this clone goes.
+        The commits that a branch was at, newest first, as far back as this clone goes: its tip, and those before it by
+        first parents, but for where only another parent leads to an anchor, a commit that the branch is known to have
+        been at. Of anchors that cannot be on one line, the first one given counts.
         """
         ...
 
-    def steps(self, tip: Commit, path: str | None = None) -> Iterable[Step]:
+    def steps(self, line: Sequence[LineCommit], path: str | None = None) -> Iterable[Step]:
         """
-        Those of these commits that change something below `path` (None: the folder of manifests; empty: anything), the
+        Those commits of a line that change something below `path` (None: the folder of manifests; empty: anything), the
         newest first, with the YAML files, or the one file, that they change.
         """
         ...
@@ -337,10 +340,8 @@ class Holder:
 class Memory(Protocol):
     """What the applies of a repository remember of each other, beside their lock. Raises LockError."""
 
-    def heads(self) -> frozenset[Commit]:
-        """
-        The commits that applies began with, the last ones: what came between two of them came to an apply together.
-        """
+    def heads(self) -> "tuple[Head, ...]":
+        """What the last applies remember of the branch, the newest last. It may be written by others than applies."""
         ...
 
 
@@ -371,8 +372,11 @@ class Lease(Protocol):
         """Whether it is certain that nobody else has the lock, or gets it while one try of a call lasts."""
         ...
 
-    def mark(self, commit: Commit) -> None:
-        """Remember that this commit is being applied: from now on it is the one that `applied` names."""
+    def mark(self, commit: Commit, heads: "Iterable[Head]" = ()) -> None:
+        """
+        Remember that this commit is being applied: from now on it is the one that `applied` names. The `heads` are
+        remembered too, in the place of others of the same commits.
+        """
         ...
 
     def release(self) -> None: ...

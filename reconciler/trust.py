@@ -12,6 +12,10 @@ from typing import TypeAlias
 from reconciler.core.desired import Manifest, Revision, resolve
 from reconciler.core.entrances import occupants
 from reconciler.core.gate import Guard
+from reconciler.core.heads import Head
+from reconciler.core.heads import signed_bytes as head_bytes
+from reconciler.core.limits import HEADS
+from reconciler.core.moments import moment
 from reconciler.core.names import ACTIVE_STAGES, Commit, ModelName, Ours, Slot, Version, alias_slot, names_of
 from reconciler.core.past import FOREVER, Epoch, Past, declared_versions
 from reconciler.core.policy import RECORDS, Policy, listed_for
@@ -24,7 +28,7 @@ from reconciler.core.snapshot import (
     signed_bytes,
 )
 from reconciler.errors import LockError, ManifestError, ReconcilerError, Severity
-from reconciler.ports import LineCommit, SourceFile, Step, World
+from reconciler.ports import LineCommit, Relation, SourceFile, Step, World
 
 POLICY_PATH = "reconciler.yaml"
 
@@ -49,8 +53,13 @@ class PolicyEpoch:
 @dataclass
 class Trunk:
     """
-    The first parents of the protected branch, as seen from a revision. `ahead` says that the revision is not on it yet:
-    a change under review, or a work tree; it then has place 0, and `tip` place 1.
+    The commits that the protected branch was at, as seen from a revision. `ahead` says that the revision is not on it
+    yet: a change under review, or a work tree; it then has place 0, and `tip` place 1. `named` is a commit that the
+    branch was at by the word of whoever runs this: a forge's workflow names the one before a push.
+
+    First parents are the line for as long as nobody moves the branch forward to a commit whose first parent it was
+    never at. So the line is led through what is known of where the branch was: `named`, and what applies remember,
+    unless `unremembered`.
     """
 
     world: World
@@ -58,13 +67,51 @@ class Trunk:
     revision: Revision
     tip: Commit
     ahead: bool
+    named: Commit | None = None
+    unremembered: bool = False
+    forgotten: frozenset[Commit] = frozenset()
     _read: dict[Commit, tuple[Manifest, ...] | None] = field(default_factory=dict[Commit, tuple[Manifest, ...] | None])
-
+    _proven: dict[tuple[Head, str], bool] = field(default_factory=dict[tuple[Head, str], bool])
     _sealed: bool | None = None
 
     @cached_property
     def line(self) -> tuple[LineCommit, ...]:
-        return self.world.source.first_parents(self.tip)
+        heads = () if self.unremembered else self._remembered[::-1]
+        if {one.commit for one in self._unremembered_line}.issuperset(head.commit for head in heads):
+            return self._unremembered_line
+        known = tuple(head.commit for head in self._signed(heads, self._at_hand))
+        anchors = (*known, *self._named) if self._at_hand.names_signers else (*self._named, *known)
+        return self.world.source.trunk(self.tip, anchors)
+
+    @cached_property
+    def _unremembered_line(self) -> tuple[LineCommit, ...]:
+        return self.world.source.trunk(self.tip, self._named)
+
+    @property
+    def _named(self) -> tuple[Commit, ...]:
+        return () if self.named is None else (self.named,)
+
+    @cached_property
+    def doubted(self) -> "Trunk | None":
+        """
+        The line as it would be if nothing were remembered, where it would be another one and what is remembered is not
+        signed: whoever can write beside the lock could have led it there. So both must agree.
+        """
+        if self.line == self._unremembered_line or self._at_hand.names_signers:
+            return None
+        return replace(self, unremembered=True)
+
+    @cached_property
+    def _at_hand(self) -> Policy:
+        """
+        The policy whose signers say what is remembered, and so which line it is: for want of one that stands by that
+        line, that of the commit that is named, or of the tip, which nobody brings to the branch unreviewed.
+        """
+        if self.named is not None and self.world.source.relation(self.named, self.tip) is Relation.ANCESTOR:
+            policy = self.policy_at(self.named)
+            if policy is not None and policy.names_signers:
+                return policy
+        return self.policy_at(self.tip) or Policy()
 
     @cached_property
     def places(self) -> Mapping[Commit, int]:
@@ -90,26 +137,82 @@ class Trunk:
         """
         if place == 0 and self.ahead:
             return 1
-        return next((p for c, p in self.places.items() if p > place and c in self._heads), None)
+        return next((p for p in sorted(self._began) if p > place and self.vouched(self._began[p])), None)
 
     def end(self, place: int) -> int:
         """The place of the last commit of the change that a commit belongs to: what came to an apply with it."""
-        later = [p for c, p in self.places.items() if p <= place and c in self._heads]
-        return max(later, default=0)
+        later = (p for p in sorted(self._began, reverse=True) if p <= place)
+        return next((p for p in later if self.vouched(self._began[p])), 0)
 
     @cached_property
-    def _heads(self) -> frozenset[Commit]:
-        """Commits that an apply is known to have begun with. To know of none makes changes longer, never shorter."""
+    def _began(self) -> Mapping[int, tuple[Head, ...]]:
+        """What is remembered of commits that an apply began with, by their places."""
+        return self._by_place(head for head in self._remembered if head.began)
+
+    def _by_place(self, heads: Iterable[Head]) -> dict[int, tuple[Head, ...]]:
+        found: dict[int, tuple[Head, ...]] = {}
+        for head in heads:
+            if (place := self.places.get(head.commit)) is not None:
+                found[place] = (*found.get(place, ()), head)
+        return found
+
+    @cached_property
+    def _remembered(self) -> tuple[Head, ...]:
+        """What applies remember, the newest last. To know of none makes changes longer, never shorter."""
         try:
-            return self.world.memory.heads() if self.world.memory else frozenset()
+            heads = self.world.memory.heads() if self.world.memory else ()
         except LockError:
-            return frozenset()
+            return ()
+        return tuple(head for head in heads if head.commit not in self.forgotten)
+
+    def vouched(self, heads: Sequence[Head]) -> tuple[Head, ...]:
+        """Those that count: signed, where the standing policy names signers."""
+        return self._signed(heads, self.standing)
+
+    def _signed(self, heads: Sequence[Head], policy: Policy) -> tuple[Head, ...]:
+        if not policy.names_signers:
+            return tuple(heads)
+        new = [h for h in heads if h.seal is not None and (h, policy.signers) not in self._proven]
+        if new and self.world.seals is not None:
+            claims = ((head_bytes(self.world.source.identity, h), h.seal, h.at) for h in new if h.seal is not None)
+            proofs = self.world.seals.verified(claims, "\n".join(listed_for(RECORDS, policy.signers)))
+            self._proven.update({(head, policy.signers): good for head, good in zip(new, proofs, strict=True)})
+        return tuple(head for head in heads if self._proven.get((head, policy.signers), False))
+
+    def _seen(self, place: int) -> int:
+        """
+        When an apply first saw the commit at a place, in seconds since 1970: whoever pushes a commit chooses the time
+        that it names, and not this one.
+        """
+        since = [heads for at, heads in self._by_place(self._remembered).items() if at <= place]
+        times = (moment(head.at) for head in self.vouched(tuple(chain.from_iterable(since))))
+        return min((int(time.timestamp()) for time in times if time is not None), default=FOREVER)
+
+    def not_to_forget(self, more: int) -> tuple[Head, ...]:
+        """What must be remembered anew before so much more is: the oldest, if without it this were another line."""
+        over = len(self._remembered) + more - HEADS
+        oldest = self._remembered[: max(over, 0)]
+        if not oldest or self.line == self._unremembered_line:
+            return ()
+        without = replace(self, forgotten=frozenset(head.commit for head in oldest))
+        return () if without.line == self.line else oldest
+
+    def remembers(self, head: Head, *, signed: bool) -> bool:
+        """Whether as much is remembered; by a signature that counts now and for the next change, if that is asked."""
+        known = tuple(h for h in self._remembered if h.commit == head.commit and (h.began or not head.began))
+        if not signed:
+            return bool(known)
+        policies = (self.standing, self._at_hand, self.policy_at(self.revision.commit) or Policy())
+        naming = [policy for policy in policies if policy.names_signers]
+        if not naming:
+            return any(head.seal for head in known)
+        return all(self._signed(known, policy) for policy in naming)
 
     def hints(self, snapshot: RegistrySnapshot) -> tuple[int, ...]:
         """The places of commits that somebody applied, as far as records and the lock's memory say."""
         versions = chain.from_iterable(live.versions.values() for live in snapshot.models.values())
         records = chain.from_iterable(version.provenance.values() for version in versions)
-        named = {*self._heads, *(r.commit for r in records if r.commit is not None)}
+        named = {*(head.commit for head in self._remembered), *(r.commit for r in records if r.commit is not None)}
         return tuple(self.places[commit] for commit in named if commit in self.places)
 
     @cached_property
@@ -122,7 +225,7 @@ class Trunk:
         paths, seen = [POLICY_PATH], {POLICY_PATH}
         while paths:
             path = paths.pop()
-            for commit in {step.commit for step in self.world.source.steps(self.tip, path)} - found.keys():
+            for commit in {step.commit for step in self.world.source.steps(self.line, path)} - found.keys():
                 try:
                     policy = self.policy_at(commit) or Policy()
                 except ManifestError:
@@ -209,7 +312,7 @@ class Trunk:
         moved = {n for n, live in models.items() if pasts[n].governed_elsewhere or _came_from_elsewhere(live, bare)}
         if moved:
             found = self._pasts(bare, dict.fromkeys(moved), desired, models, everywhere=True)
-            pasts |= {name: replace(pasts[name], epochs=past.epochs) for name, past in found.items()}
+            pasts |= {name: replace(pasts[name], epochs=self._as_seen(past.epochs)) for name, past in found.items()}
         return RegistrySnapshot(dict(sorted(models.items()))), pasts
 
     def _sealing(self, past: Past, models: Mapping[ModelName, ModelSnapshot]) -> Past:
@@ -270,12 +373,26 @@ class Trunk:
         tags = [live.tags, *({**live.tags, **{key: tag.value for key, tag in one}} for one in declared)]
         former = _names(past, live.name)
         guarded = {
-            slot: [e.since for e in self.policies if e.policy.guards(live.name, slot, *tags, formerly=former)]
+            slot: [
+                min(e.since, self._seen(e.start))
+                for e in self.policies
+                if e.policy.guards(live.name, slot, *tags, formerly=former)
+            ]
             for slot in slots
         }
         since = {slot: min(times) for slot, times in guarded.items() if times}
         elsewhere = self._declared_elsewhere(live.name) | past.governed_elsewhere
-        return replace(past, guarded_since=since, governed_elsewhere=slots & elsewhere)
+        if self.doubted is not None:
+            manifest = past.epochs[0].manifest
+            epochs = self.doubted._epochs({live.name: None}, {} if manifest is None else {live.name: manifest})
+            elsewhere |= _governed_otherwise(live, slots, replace(past, epochs=epochs[live.name]))
+        return replace(
+            past, epochs=self._as_seen(past.epochs), guarded_since=since, governed_elsewhere=slots & elsewhere
+        )
+
+    def _as_seen(self, epochs: Iterable[Epoch]) -> tuple[Epoch, ...]:
+        """With no later time than that at which an apply first saw them."""
+        return tuple(replace(epoch, since=min(epoch.since, self._seen(epoch.start))) for epoch in epochs)
 
     def _declared_elsewhere(self, name: ModelName) -> frozenset[Slot]:
         """The slots of a model that manifests in another folder of the repository declare, or did once."""
@@ -294,7 +411,7 @@ class Trunk:
         here = f"{self.world.source.folder}/"
         return tuple(
             (path, data)
-            for step in self.world.source.steps(self.tip, "")
+            for step in self.world.source.steps(self.line, "")
             for path, data in chain(step.before.items(), step.after.items())
             if data is not None and here != "./" and not path.startswith(here)
         )
@@ -326,7 +443,7 @@ class Trunk:
             manifest = resolve(own)[0].get(called[name])
             found[name].append(Epoch(self.places[one.commit], one.commit, one.time, manifest))
 
-        for step in self.world.source.steps(self.tip, "" if everywhere else None) if open_ends else ():
+        for step in self.world.source.steps(self.line, "" if everywhere else None) if open_ends else ():
             one = self.line[self.places[step.commit] - int(self.ahead)]
             for path, data in step.after.items() if everywhere else ():
                 if path not in parts:
@@ -514,6 +631,16 @@ def _need(live: ModelSnapshot, manifest: Manifest | None, bare: Past) -> int | N
 def _unknown(live: ModelSnapshot, manifest: Manifest | None, past: Past) -> frozenset[Slot]:
     """The slots with something in place that no record explains."""
     return frozenset(slot for slot, number in _pinned(live, manifest) if not past.held(live, slot, number))
+
+
+def _governed_otherwise(live: ModelSnapshot, slots: Iterable[Slot], past: Past) -> frozenset[Slot]:
+    """The slots that something else than what is in them was declared for before."""
+    return frozenset(
+        slot
+        for slot in slots
+        for version in occupants(live, slot)
+        if (first := past.first_governed(slot)) is not None and past.run(live, slot, version) != first
+    )
 
 
 def _pinned(live: ModelSnapshot, manifest: Manifest | None) -> Iterator[tuple[Slot, Version]]:

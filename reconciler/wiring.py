@@ -95,7 +95,7 @@ def open_world(
     from reconciler.adapters.signing import RecordSeals
     from reconciler.adapters.stopwatch import ProcessorStopwatch
 
-    said, folder = _standing_settings(settings, base, ref, policy_ref)
+    said, folder = _standing_settings(settings, environment, base, ref, policy_ref)
     source = open_source(folder, settings.repository, settings.remote)
     uri = registry_uri(settings, environment, said.registry)
     tracking = environment.get("MLFLOW_TRACKING_URI") or uri
@@ -126,7 +126,7 @@ def open_world(
 
 
 def _standing_settings(
-    settings: Settings, base: str | None, ref: str | None, policy_ref: str | None
+    settings: Settings, environment: Mapping[str, str], base: str | None, ref: str | None, policy_ref: str | None
 ) -> "tuple[PolicySettings, Path]":
     """What the policy that stands says of the registry and of former names, and the folder of manifests."""
     from reconciler.adapters.git_source import open_source
@@ -155,7 +155,62 @@ def _standing_settings(
     looked_at = at("HEAD")[1] if ref is None and base is None and not policy_ref else source
     standing = standing_commit(looked_at, base=base, ref=ref, policy_ref=policy_ref)
     said, found = at(standing or "HEAD")
+    tip = source.meant(ref or "HEAD")
+    parents = source.parents(tip)
+    if standing in parents and base is None and not policy_ref:
+        sides = [at(commit) for commit in (tip, *parents)]
+        if len({_places(settings, environment, one) for one, _ in sides}) > 1:
+            commits = _standing_by_memory(settings, environment, tip, sides)
+            known = {_places(settings, environment, at(commit)[0]): at(commit) for commit in commits}
+            if len(known) > 1 or (not known and len({_places(settings, environment, one) for one, _ in sides[1:]}) > 1):
+                raise _undecided(tip, [one for one, _ in (*known.values(), *sides[1:])])
+            said, found = next(iter(known.values()), (said, found))
     return said, settings.manifests or found.top / found.folder
+
+
+def _places(settings: Settings, environment: Mapping[str, str], said: "PolicySettings") -> tuple[object, ...]:
+    """What a policy decides of where credentials go and manifests are: what is named elsewhere, it does not."""
+    registry = None if named_registry(settings, environment) else said.registry
+    return registry, said.registry_names, None if settings.manifests else said.manifests
+
+
+def _standing_by_memory(
+    settings: Settings,
+    environment: Mapping[str, str],
+    tip: Commit,
+    sides: "Iterable[tuple[PolicySettings, GitSource]]",
+) -> set[Commit]:
+    """The commits that stand before a change, by what applies remember beside the locks of registries that it names."""
+    from reconciler.adapters.git_source import open_source
+    from reconciler.adapters.mlflow_registry import MlflowRegistry
+    from reconciler.adapters.signing import RecordSeals
+    from reconciler.core.desired import Revision
+    from reconciler.trust import Trunk
+
+    told: set[Commit] = set()
+    for said, found in sides:
+        uri = named_registry(settings, environment) or said.registry
+        if uri is None:
+            continue
+        source = open_source(settings.manifests or found.top / found.folder, settings.repository, settings.remote)
+        clock, name = SystemClock(), names_of(uri, said.registry_names)[0]
+        beside = replace(settings, lock=LockKind.AUTO)
+        ours = Ours(source.identity, said.formerly)
+        memory = _lock(beside, uri, name, source, ours, clock, environment, 0.0, may_lack=True)
+        world = World(source, _manifest_parser(), MlflowRegistry(uri, uri), clock, memory=memory, seals=RecordSeals())
+        trunk = Trunk(world, policy_reader(world), Revision(source.identity, tip), tip, ahead=False)
+        place = trunk.before(0)
+        if place is not None and (standing := trunk.at(place)) is not None:
+            told.add(standing.commit)
+    return told
+
+
+def _undecided(tip: Commit, sides: "Iterable[PolicySettings]") -> ReconcilerError:
+    named = " and ".join(sorted({f"{said.registry}, {said.manifests or 'manifests'}/" for said in sides}))
+    return ReconcilerError(
+        f"The policies before {tip[:12]} name different places: {named}. Which of them the branch was at is not known.",
+        "Pass --policy-ref with the commit that the branch was at before, or name the registry by an option.",
+    )
 
 
 def gate_builder() -> "GateBuilder":
@@ -308,9 +363,8 @@ def load_rules(
     from reconciler.planning import open_trunk, read_rules
 
     policy_at = policy_reader(world)
-    return read_rules(
-        open_trunk(world, policy_at, revision, base=base, ahead=ahead), policy_at, ref=ref, policy_ref=policy_ref
-    )
+    trunk = open_trunk(world, policy_at, revision, base=base, ahead=ahead, policy_ref=policy_ref)
+    return read_rules(trunk, policy_at, ref=ref)
 
 
 def open_forge(kind: ForgeKind, environment: Mapping[str, str]) -> Forge | None:

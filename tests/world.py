@@ -1,11 +1,13 @@
 """A world without git, clock or server, whose registry can be made to fail, to lie, and to be written to by others."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from reconciler.adapters.holders import with_heads
 from reconciler.adapters.memory import MemoryRegistry
 from reconciler.core.changes import Change, TransitionStage
 from reconciler.core.desired import Manifest, Revision
+from reconciler.core.heads import Head
 from reconciler.core.names import Commit, ModelName, RepositoryId
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot
 from reconciler.errors import LockError, Problem, RegistryError
@@ -67,15 +69,14 @@ class History:
         since = max((line.index(one) for one in known if one in line), default=-1)
         return tuple(reversed(line[since + 1 : line.index(commit) + 1]))[:most]
 
-    def first_parents(self, tip: Commit) -> tuple[LineCommit, ...]:
+    def trunk(self, tip: Commit, anchors: Sequence[Commit]) -> tuple[LineCommit, ...]:
         line = list(self.commits)
         until = line[: line.index(tip) + 1]
         return tuple(LineCommit(commit, merge=False, time=n) for n, commit in reversed(list(enumerate(until))))
 
-    def steps(self, tip: Commit, path: str | None = None) -> Iterator[Step]:
+    def steps(self, line: Sequence[LineCommit], path: str | None = None) -> Iterator[Step]:
         """Each commit is a file of its own, which takes the place of the one before."""
-        line = list(self.commits)
-        until = line[: line.index(tip) + 1] if path is None else []
+        until = [one.commit for one in reversed(line)] if path is None else []
         for commit, before in zip(reversed(until), [*reversed(until[:-1]), None], strict=False):
             older = {} if before is None else {before: b""}
             newer = {} if before is None else {before: None}
@@ -138,15 +139,15 @@ class FakeLease:
     lost_after: int = 10**9
     taken: bool = False
     released: bool = False
-    heads: frozenset[Commit] = frozenset()
+    heads: tuple[Head, ...] = ()
 
     def held(self) -> bool:
         self.lost_after -= 1
         return self.lost_after >= 0 and not self.taken
 
-    def mark(self, commit: Commit) -> None:
+    def mark(self, commit: Commit, heads: Iterable[Head] = ()) -> None:
         self.applied = commit
-        self.heads |= {commit}
+        self.heads = with_heads({"": self.heads}, "", heads)[""]
 
     def release(self) -> None:
         self.released = True
@@ -158,7 +159,7 @@ class FakeLock:
     holder: Holder | None = None
     refuses: str = ""
 
-    def heads(self) -> frozenset[Commit]:
+    def heads(self) -> tuple[Head, ...]:
         return self.lease.heads
 
     def acquire(self, timeout: float, waiting: WaitReport) -> FakeLease:

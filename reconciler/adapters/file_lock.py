@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -11,7 +11,19 @@ from typing import cast
 
 import filelock
 
-from reconciler.adapters.holders import UNKNOWN, Patience, heads_in, kept_for, named, plain, with_head
+from reconciler.adapters.holders import (
+    UNKNOWN,
+    Heads,
+    Patience,
+    heads_document,
+    heads_in,
+    kept_for,
+    named,
+    plain,
+    with_heads,
+)
+from reconciler.core.heads import Head
+from reconciler.core.limits import LOCK_BYTES
 from reconciler.core.names import Commit, Ours
 from reconciler.errors import LockError
 from reconciler.ports import Clock, Holder, Lease, WaitReport
@@ -22,13 +34,13 @@ _FORMAT = 1
 @dataclass(frozen=True, slots=True)
 class _Record:
     """
-    What stands beside the lock file: who holds the lock, and of each repository the commit last applied and those that
-    applies began with.
+    What stands beside the lock file: who holds the lock, and of each repository the commit last applied and what
+    applies remember of its branch.
     """
 
     holder: Holder | None = None
     applied: Mapping[str, str] = field(default_factory=dict[str, str])
-    heads: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    heads: Heads = field(default_factory=dict[str, tuple[Head, ...]])
 
 
 class FileLock:
@@ -72,8 +84,8 @@ class FileLock:
             lock.release()
             raise
 
-    def heads(self) -> frozenset[Commit]:
-        return frozenset(map(Commit, chain.from_iterable(kept_for(self._ours, _read(self._sidecar).heads))))
+    def heads(self) -> tuple[Head, ...]:
+        return tuple(chain.from_iterable(kept_for(self._ours, _read(self._sidecar).heads)))
 
     def _took(self, lock: filelock.BaseFileLock) -> bool:
         try:
@@ -110,11 +122,11 @@ class _FileLease:
         # Who deletes the lock file lets the next one lock a new file of the same name.
         return self._lock.is_locked and self._locked_file is not None and self._locked_file == _identity(self._path)
 
-    def mark(self, commit: Commit) -> None:
+    def mark(self, commit: Commit, heads: Iterable[Head] = ()) -> None:
         record = replace(
             self._record,
             applied={**self._record.applied, self._ours.name: commit},
-            heads=with_head(self._record.heads, self._ours.name, commit),
+            heads=with_heads(self._record.heads, self._ours.name, heads),
         )
         if self.held():
             _write(self._sidecar, record)
@@ -149,7 +161,9 @@ def _identity(path: Path) -> tuple[int, int] | None:
 def _read(sidecar: Path) -> _Record:
     """What the sidecar says; nothing where it is missing, unreadable or not ours."""
     try:
-        data: object = json.loads(sidecar.read_bytes())
+        with sidecar.open("rb") as file:
+            text = file.read(LOCK_BYTES + 1)
+        data: object = json.loads(text) if len(text) <= LOCK_BYTES else None
     except (OSError, ValueError, RecursionError):
         return _Record()
     if not isinstance(data, dict):
@@ -176,7 +190,7 @@ def _write(sidecar: Path, record: _Record) -> None:
         "format": _FORMAT,
         "holder": {"who": holder.who, "since": holder.since, "run": holder.run} if holder else None,
         "applied": dict(sorted(record.applied.items())),
-        "heads": {key: list(heads) for key, heads in sorted(record.heads.items())},
+        "heads": heads_document(record.heads),
     }
     unfinished = sidecar.with_name(f"{sidecar.name}.new")
     try:

@@ -1,6 +1,6 @@
-"""The first-parent line of a branch, read in bulk: its commits, what each of them changed, and blobs by their ids."""
+"""The line of commits that a branch was at, read in bulk: what each of them changed, and blobs by their ids."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
@@ -36,10 +36,47 @@ class FileChange:
 
 @dataclass(frozen=True, slots=True)
 class StepChanges:
-    """A commit on the line, and what it changed against its first parent."""
+    """A commit on the line, and what it changed against the one before it there."""
 
-    step: Step
+    commit: Commit
     changes: tuple[FileChange, ...]
+
+
+def trunk(git: Git, tip: Commit, anchors: Sequence[Commit] = ()) -> tuple[Step, ...]:
+    """
+    The commits that a branch was at, newest first: its tip, and those before it by first parents. Where that would miss
+    an anchor, a commit that the branch is known to have been at, the line follows the parents that contain the anchor:
+    whoever merges the branch into their own and has it moved forward to the merge, names their own side first. Of
+    anchors that cannot be on one line, the first one given counts; one that the tip does not contain does not.
+    """
+    plain = first_parents(git, tip)
+    if {step.commit for step in plain}.issuperset(anchors):
+        return plain
+    steps = {step.commit: step for step in _steps(git, "--topo-order", _named(tip))}
+    bits = {commit: 1 << number for number, commit in enumerate(dict.fromkeys(a for a in anchors if a in steps))}
+    # Which anchors each commit contains, itself among them: parents come before their children.
+    holds: dict[Commit, int] = {}
+    for commit, step in reversed(steps.items()):
+        holds[commit] = bits.get(commit, 0)
+        for parent in step.parents:
+            holds[commit] |= holds.get(parent, 0)
+    fixed: list[Commit] = []
+    for anchor, bit in bits.items():
+        if all(holds[other] & bit or holds[anchor] & bits[other] for other in fixed):
+            fixed.append(anchor)
+    # The more anchors one of them contains, the newer it is.
+    ahead = sorted(fixed, key=lambda anchor: sum(bool(holds[anchor] & bits[other]) for other in fixed))
+    line: list[Step] = []
+    step: Step | None = steps[tip]
+    while step is not None:
+        line.append(step)
+        if ahead and ahead[-1] == step.commit:
+            ahead.pop()
+        bit = bits[ahead[-1]] if ahead else 0
+        known = [parent for parent in step.parents if parent in steps]
+        step = next((steps[parent] for parent in known if holds[parent] & bit == bit), None)
+    line[-1] = _with_parents(git, line[-1])
+    return tuple(line)
 
 
 def first_parents(git: Git, commit: Commit, most: int | None = None) -> tuple[Step, ...]:
@@ -48,41 +85,57 @@ def first_parents(git: Git, commit: Commit, most: int | None = None) -> tuple[St
     the clone lacks; `parents` is what the commit itself says. Raises ReconcilerError for what is no commit here.
     """
     limit = () if most is None else (f"--max-count={most}",)
-    answer = git.read("log", "--first-parent", "-z", *limit, "--format=%H %ct %P", "--no-patch", _named(commit), "--")
-    steps = [_step_of(line) for line in answer.text.split("\0") if line]
-    if steps and not steps[-1].parents:
-        # `%P` is empty where a shallow clone ends, as if history began there.
-        header = git.read("cat-file", "commit", steps[-1].commit).out.partition(b"\n\n")[0].split(b"\n")
-        parents = (line.removeprefix(b"parent ").decode() for line in header if line.startswith(b"parent "))
-        steps[-1] = replace(steps[-1], parents=tuple(Commit(parent) for parent in parents))
+    steps = list(_steps(git, "--first-parent", *limit, _named(commit)))
+    if steps:
+        steps[-1] = _with_parents(git, steps[-1])
     return tuple(steps)
 
 
-def changes_along(git: Git, commit: Commit, *paths: PurePosixPath) -> tuple[StepChanges, ...]:
+def _steps(git: Git, *what: str) -> Iterator[Step]:
+    answer = git.read("log", "-z", "--format=%H %ct %P", "--no-patch", *what, "--")
+    return (_step_of(line) for line in answer.text.split("\0") if line)
+
+
+def _with_parents(git: Git, step: Step) -> Step:
+    """With the parents that the commit itself names: `%P` is empty where a shallow clone ends."""
+    if step.parents:
+        return step
+    header = git.read("cat-file", "commit", step.commit).out.partition(b"\n\n")[0].split(b"\n")
+    parents = (line.removeprefix(b"parent ").decode() for line in header if line.startswith(b"parent "))
+    return replace(step, parents=tuple(Commit(parent) for parent in parents))
+
+
+def changes_along(git: Git, line: Sequence[Commit], *paths: PurePosixPath) -> tuple[StepChanges, ...]:
     """
-    The commits on the first-parent line that change something at or below these paths (none: anywhere), newest first:
-    a merge by what it changed of its first parent. Where a path is a link, a change of what it leads to is not among
-    them. In a shallow clone, its last commit seems to add all there is.
+    Those of the commits of a line that change something at or below these paths (none: anywhere), newest first: each by
+    what differs from the next of them, the last by all there is. Where a path is a link, a change of what it leads to
+    is not among them. Raises ReconcilerError where one is no commit here.
     """
     below = [str(path) for path in paths if path.parts] if all(path.parts for path in paths) else []
+    pairs = zip(line, [*line[1:], None], strict=False)
     answer = git.read(
-        "log",
-        "--first-parent",
-        "--diff-merges=first-parent",
+        "diff-tree",
+        "--stdin",
         "--root",
+        "-r",
+        "-m",
         "--raw",
+        "--always",
+        "--no-relative",
         "--no-renames",
         "--no-abbrev",
         "--no-textconv",
         "--no-ext-diff",
         "--ignore-submodules=none",
         "-z",
-        "--format=%x01%H %ct %P",
-        _named(commit),
         "--",
         *below,
+        stdin="".join(f"{_named(one)} {before or ''}".rstrip() + "\n" for one, before in pairs).encode(),
     )
-    return tuple(_parsed(iter(answer.out.split(b"\0"))))
+    found = tuple(_parsed(iter(answer.out.split(b"\0"))))
+    if [one.commit for one in found] != list(line):  # git passes over what it does not have, and says nothing
+        raise ReconcilerError(f"git in {git.top} lacks commits of its own history.", "Fetch the whole repository.")
+    return tuple(one for one in found if one.changes)
 
 
 def blobs(git: Git, ids: Iterable[str]) -> Mapping[str, bytes]:
@@ -105,17 +158,17 @@ def blobs(git: Git, ids: Iterable[str]) -> Mapping[str, bytes]:
 
 
 def _parsed(tokens: Iterator[bytes]) -> Iterator[StepChanges]:
-    step: Step | None = None
+    commit: Commit | None = None
     changes: list[FileChange] = []
-    for token in (token.removeprefix(b"\n") for token in tokens):
-        if token.startswith(b"\1"):
-            if step is not None:
-                yield StepChanges(step, tuple(changes))
-            step, changes = _step_of(token[1:].decode()), []
-        elif token.startswith(b":"):
+    for token in tokens:
+        if token.startswith(b":"):
             changes.append(_change(token, next(tokens)))
-    if step is not None:
-        yield StepChanges(step, tuple(changes))
+            continue
+        if commit is not None:
+            yield StepChanges(commit, tuple(changes))
+        commit, changes = Commit(token.decode()), []
+        if not token:
+            return
 
 
 def _step_of(line: str) -> Step:

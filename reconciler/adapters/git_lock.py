@@ -12,24 +12,29 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import chain
+from math import inf
 from threading import Event, Lock, Thread
 from typing import cast
 
 from reconciler.adapters.git_runner import Answer, Git, GitTimeoutError
 from reconciler.adapters.holders import (
     UNKNOWN,
+    Heads,
     Patience,
+    heads_document,
     heads_in,
     kept_for,
     named,
     plain,
-    with_head,
+    with_heads,
     without_user_info,
 )
+from reconciler.core.heads import Head
+from reconciler.core.limits import LOCK_BYTES, LOCK_SECONDS
 from reconciler.core.names import Commit, Ours, registry_name
 from reconciler.errors import LockError, ReconcilerError
 from reconciler.ports import Clock, Holder, Lease, WaitReport
@@ -110,14 +115,12 @@ class GitLock:
                     return lease
                 seen = self._look(remote, seen)  # somebody was faster: the one to wait for is not the one just seen
             holder = seen.record.holder if seen.record else UNKNOWN
-            hint = f"If it died, its lock is free to take after {self._life(seen):.0f} s without a sign of life."
-            patience.pause(holder, remote.place, self._poll, hint)
+            patience.pause(holder, remote.place, self._poll, self._hint(seen))
             seen = self._look(remote, seen)
 
-    def heads(self) -> frozenset[Commit]:
+    def heads(self) -> tuple[Head, ...]:
         _, record = self._remote.found().read()
-        kept = kept_for(self._ours, record.heads) if record else ()
-        return frozenset(map(Commit, chain.from_iterable(kept)))
+        return tuple(chain.from_iterable(kept_for(self._ours, record.heads))) if record else ()
 
     def _look(self, remote: "_Remote", before: "_Sight | None") -> "_Sight":
         """Read the ref. One that did not change keeps the time at which it was first seen."""
@@ -133,6 +136,14 @@ class GitLock:
 
     def _life(self, seen: "_Sight") -> float:
         return max(self._ttl, seen.record.ttl if seen.record else 0.0)
+
+    def _hint(self, seen: "_Sight") -> str:
+        remote = plain(without_user_info(self._remote.name))
+        return (
+            f"If it died, its lock is free to take after {self._life(seen):.0f} s without a sign of life. If there is "
+            "no such apply, somebody else who can push wrote this: delete it "
+            f"(`git push {remote} :{self._remote.ref}`)."
+        )
 
     def _may_take(self, seen: "_Sight") -> str | None:
         """Why the lock may be taken: empty if it is free, else how we know that its holder is dead. None if not."""
@@ -233,12 +244,12 @@ class _GitLease:
         renewed = self._monotonic() - self._renewed < self._life * 0.9
         return not self._ended.is_set() and not self._lost and renewed
 
-    def mark(self, commit: Commit) -> None:
+    def mark(self, commit: Commit, heads: Iterable[Head] = ()) -> None:
         with self._guard:
             self._record = replace(
                 self._record,
                 applied={**self._record.applied, self._ours.name: commit},
-                heads=with_head(self._record.heads, self._ours.name, commit),
+                heads=with_heads(self._record.heads, self._ours.name, heads),
             )
 
     def release(self) -> None:
@@ -318,7 +329,7 @@ class _Record:
     ttl: float = 0.0
     token: int = 0
     applied: Mapping[str, str] = field(default_factory=dict[str, str])
-    heads: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    heads: Heads = field(default_factory=dict[str, tuple[Head, ...]])
 
     @property
     def held(self) -> bool:
@@ -341,7 +352,7 @@ class _Record:
                 "ttl": self.ttl,
                 "token": self.token,
                 "applied": dict(sorted(self.applied.items())),
-                "heads": {key: list(heads) for key, heads in sorted(self.heads.items())},
+                "heads": heads_document(self.heads),
                 "nonce": secrets.token_hex(8),
             },
             indent=1,
@@ -349,7 +360,7 @@ class _Record:
 
 
 def _parsed(message: str) -> _Record | None:
-    """The record in a commit message, or None where it is none of ours."""
+    """The record in a commit message, or None where it is none of ours. Anybody who can push may have written it."""
     try:
         data: object = json.loads(message)
     except (ValueError, RecursionError):
@@ -362,13 +373,15 @@ def _parsed(message: str) -> _Record | None:
         return None
     if not isinstance(token, int) or not isinstance(ttl, int | float) or not isinstance(applied, dict):
         return None
+    if not ttl >= 0 or ttl == inf:  # or no number at all
+        return None
     texts = [entry.get(name) for name in ("who", "since", "run", "expires")]
     if not all(isinstance(text, str) for text in texts):
         return None
     who, since, run, expires = (plain(str(text)) for text in texts)
     commits = {key: commit for key, commit in cast(dict[str, object], applied).items() if isinstance(commit, str)}
     holder = Holder(who or UNKNOWN.who, since, run)
-    return _Record(state, holder, expires, float(ttl), token, commits, heads_in(entry.get("heads")))
+    return _Record(state, holder, expires, float(min(ttl, LOCK_SECONDS)), token, commits, heads_in(entry.get("heads")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -498,7 +511,10 @@ class _Remote:
             self._said(answer, "fetch")
 
     def _object(self, value: str) -> tuple[str, str]:
-        """The kind and the content of an object, or nothing if it is not here."""
+        """The kind and the content of an object, or nothing if it is not here. Raises LockError for too long a one."""
+        about = self._said(self._git("cat-file", "--batch-check", stdin=f"{value}\n".encode()), "cat-file").split()
+        if about[-1:] != [b"missing"] and int(about[-1]) > LOCK_BYTES:
+            raise self._foreign()
         answer = self._said(self._git("cat-file", "--batch", stdin=f"{value}\n".encode()), "cat-file")
         head, _, content = answer.partition(b"\n")
         words = head.decode(errors="replace").split()
@@ -532,8 +548,8 @@ class _Remote:
         remote = self._shown()
         return LockError(
             f"{self.ref} on {remote} is no lock record that this version can read, so it was left alone.",
-            f"Update reconciler if a newer version wrote it. Otherwise look at it (`git fetch {remote} {self.ref} && "
-            f"git show FETCH_HEAD`), and when nobody needs it, delete it (`git push {remote} :{self.ref}`).",
+            "Update reconciler if a newer version wrote it. Otherwise somebody else who can push did: look at it (`git "
+            f"fetch {remote} {self.ref} && git show FETCH_HEAD`), and delete it (`git push {remote} :{self.ref}`).",
         )
 
 

@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -22,7 +22,7 @@ from reconciler.adapters.files import (
     name_problem,
     too_deep,
 )
-from reconciler.adapters.git_line import FileChange, blobs, changes_along, first_parents
+from reconciler.adapters.git_line import FileChange, blobs, changes_along, first_parents, trunk
 from reconciler.adapters.git_refs import branch_tip, resolve
 from reconciler.adapters.git_runner import FULL_NAME, Git, GitTimeoutError, open_git, opened
 from reconciler.adapters.repository import (
@@ -82,18 +82,22 @@ class GitSource:
         answer = self.git.read("rev-parse", "--verify", "--quiet", "HEAD^{commit}", may_fail=True)
         return Commit(answer.text) if FULL_NAME.fullmatch(answer.text) else None
 
-    def first_parents(self, tip: Commit) -> tuple[LineCommit, ...]:
-        steps = first_parents(self.git, tip)
+    def parents(self, commit: Commit) -> tuple[Commit, ...]:
+        """What a commit was made on top of, the first one first."""
+        return first_parents(self.git, commit, 1)[0].parents
+
+    def trunk(self, tip: Commit, anchors: Sequence[Commit]) -> tuple[LineCommit, ...]:
+        steps = trunk(self.git, tip, anchors)
         cut = bool(steps) and bool(steps[-1].parents)
         return tuple(
             LineCommit(step.commit, len(step.parents) > 1, step.committed, cut and step is steps[-1]) for step in steps
         )
 
-    def steps(self, tip: Commit, path: str | None = None) -> Iterator[Step]:
+    def steps(self, line: Sequence[LineCommit], path: str | None = None) -> Iterator[Step]:
         below = self.folder if path is None else PurePosixPath(path)
         changed = [
-            (commit.step.commit, [change for change in commit.changes if self._reads(change, path)])
-            for commit in changes_along(self.git, tip, below)
+            (one.commit, [change for change in one.changes if self._reads(change, path)])
+            for one in changes_along(self.git, [one.commit for one in line], below)
         ]
         for begin in range(0, len(changed), STEPS_AT_ONCE):
             some = changed[begin : begin + STEPS_AT_ONCE]

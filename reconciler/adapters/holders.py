@@ -1,12 +1,16 @@
 """Who holds a lock: how this process names itself, and what those who wait for the lock are told."""
 
 import getpass
+import json
 import os
 import re
 import socket
-from collections.abc import Callable, Mapping
-from typing import TypeVar, cast
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import TypeAlias, TypeVar, cast
 
+from reconciler.core.heads import Head, document_of, read_head
+from reconciler.core.limits import HEADS, LOCK_BYTES
 from reconciler.core.names import Ours, RepositoryId, plain
 from reconciler.errors import LockError
 from reconciler.ports import Holder, WaitReport
@@ -89,14 +93,19 @@ class Patience:
         self._sleep(min(interval, self._timeout - waited))
 
 
-MOST_HEADS = 100
-"""How many commits that applies began with a lock remembers of each repository."""
+Heads: TypeAlias = Mapping[str, tuple[Head, ...]]
+"""What applies remember of each repository, the newest last."""
 
 
-def with_head(heads: Mapping[str, tuple[str, ...]], key: str, commit: str) -> dict[str, tuple[str, ...]]:
-    """The commits that applies began with, and this one, the newest last."""
-    known = tuple(head for head in heads.get(key, ()) if head != commit)
-    return {**heads, key: (*known, commit)[-MOST_HEADS:]}
+def with_heads(heads: Heads, key: str, more: Iterable[Head]) -> Heads:
+    """With these for a repository, in the place of others of the same commits: as many as a record has room for."""
+    more = tuple(more)
+    known = tuple(head for head in heads.get(key, ()) if head.commit not in {new.commit for new in more})
+    kept = {**heads, key: (*known, *more)[-HEADS:]}
+    while len(json.dumps(heads_document(kept), indent=2)) > LOCK_BYTES // 2:
+        longest = max(kept, key=lambda name: len(kept[name]))
+        kept[longest] = kept[longest][1:]
+    return kept
 
 
 def kept_for(ours: Ours, entries: Mapping[str, T]) -> tuple[T, ...]:
@@ -105,9 +114,22 @@ def kept_for(ours: Ours, entries: Mapping[str, T]) -> tuple[T, ...]:
     return tuple(entries[name] for name in names)
 
 
-def heads_in(entry: object) -> dict[str, tuple[str, ...]]:
+def heads_document(heads: Heads) -> dict[str, list[dict[str, object]]]:
+    """As a lock's record has them."""
+    return {key: [document_of(head) for head in found] for key, found in sorted(heads.items()) if found}
+
+
+def heads_in(entry: object) -> Heads:
     """The same as a lock's record has them; what cannot be read is forgotten, which makes changes longer."""
     if not isinstance(entry, dict):
         return {}
     lists = cast("dict[str, object]", entry).items()
-    return {k: tuple(str(c) for c in cast("list[object]", v)) for k, v in lists if isinstance(v, list)}
+    return {
+        key: tuple(_readable(cast("list[object]", found)[-HEADS:])) for key, found in lists if isinstance(found, list)
+    }
+
+
+def _readable(found: Iterable[object]) -> Iterator[Head]:
+    for one in found:
+        with suppress(KeyError, TypeError, ValueError):
+            yield read_head(one)

@@ -30,6 +30,10 @@ VERSION_VALUES: Final = 10_000
 RECORD_CHARACTERS: Final = 100_000
 CHECK_RECORDS: Final = 100
 
+LOCK_BYTES: Final = 256 * 1024
+LOCK_SECONDS: Final = 3600.0
+HEADS: Final = 100
+
 NOTES: Final = 20
 DIFF_LINES: Final = 60
 COMPARED_LINES: Final = 5_000
@@ -72,6 +76,9 @@ TABLE: Final = (
     Limit("parameters, metrics or requirements of a version", f"{VERSION_VALUES:,}", _UNKNOWN),
     Limit("a record of ours in a tag", f"{RECORD_CHARACTERS:,} characters", "unreadable"),
     Limit("check records of a version", f"{CHECK_RECORDS}", _UNKNOWN),
+    Limit("the record of a lock", f"{LOCK_BYTES // 1024} KiB", "no record of ours: nothing is applied"),
+    Limit("time that a dead holder of a lock is waited for", f"{LOCK_SECONDS / 3600:g} h", "read as so much"),
+    Limit("commits that a lock remembers of a repository", f"{HEADS}", "the oldest are forgotten"),
     Limit("notes above a review", f"{NOTES}, the weightiest", "counted"),
     Limit("lines of a policy's difference in a comment", f"{DIFF_LINES}", "counted"),
     Limit("lines of a policy that are compared", f"{COMPARED_LINES:,}", "counted"),

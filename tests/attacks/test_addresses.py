@@ -11,6 +11,8 @@ import pytest
 
 from reconciler.adapters.git_source import normal_url, open_source
 from reconciler.adapters.policy_yaml import parse_policy
+from reconciler.core.heads import Head
+from reconciler.core.names import Commit
 from reconciler.errors import ManifestError, ReconcilerError
 from reconciler.ports import SourceFile
 from reconciler.wiring import LockKind, Settings, open_world
@@ -57,6 +59,79 @@ def test_a_changed_registry_holds_from_the_change_after_it_in_every_command(
     assert registry_of(repository, monkeypatch) == OURS  # plan of a work tree that is as the change is
     repository.write(manifest("churn", production=3))
     assert registry_of(repository, monkeypatch) == THEIRS  # what is to be committed is the change after it
+
+
+@pytest.fixture
+def led_away(repository: Repository) -> tuple[str, str]:
+    """Main as it was, and a merge that it moved forward to: of a branch whose policy names theirs, with main."""
+    policy(repository, OURS)
+    first = repository.merge(manifest("churn", production=1))
+    ours = repository.merge(manifest("churn", production=2))
+    git(repository.top, "checkout", "--quiet", "-b", "side", first)
+    policy(repository, THEIRS)
+    git(repository.top, "commit", "--quiet", "--all", "--message", "theirs")
+    git(repository.top, "merge", "--quiet", "--no-commit", "main")
+    policy(repository, OURS)
+    git(repository.top, "commit", "--quiet", "--all", "--message", "nothing to see")
+    git(repository.top, "checkout", "--quiet", "main")
+    git(repository.top, "merge", "--quiet", "--ff-only", "side")
+    return ours, git(repository.top, "rev-parse", "HEAD")
+
+
+def test_the_side_that_a_merge_names_first_leads_no_credentials_away(
+    repository: Repository, led_away: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, merged = led_away
+
+    with pytest.raises(ReconcilerError, match=r"name different places.*policy-ref"):
+        registry_of(repository, monkeypatch, ref=merged)
+    assert registry_of(repository, monkeypatch, ref=merged, policy_ref=before) == OURS
+    assert registry_of(repository, monkeypatch, ref=merged, environment={"MLFLOW_TRACKING_URI": OURS}) == OURS
+
+    applied(before, ref=merged, policy_ref=before)
+    assert registry_of(repository, monkeypatch, ref=merged) == OURS
+
+
+def applied(commit: str, **options: Any) -> None:
+    """An apply begins with a commit."""
+    lock = open_world(Settings(), {}, **options).lock
+    assert lock is not None
+    lease = lock.acquire(10, lambda _holder, _seconds: None)
+    lease.mark(Commit(commit), [Head(Commit(commit))])
+    lease.release()
+
+
+def test_a_commit_within_a_push_leads_no_credentials_away(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(repository.top)
+    policy(repository, OURS)
+    before = repository.merge(manifest("churn", production=1))
+    applied(before, ref=before, policy_ref=before)
+    policy(repository, THEIRS)
+    repository.commit("theirs")
+    policy(repository, OURS)
+    tip = repository.commit("and back")
+
+    assert registry_of(repository, monkeypatch, ref=tip) == OURS
+
+
+def test_a_merge_commit_that_changes_the_registry_holds_from_the_change_after_it(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(repository.top)
+    policy(repository, OURS)
+    repository.merge(manifest("churn", production=1))
+    before = repository.merge(manifest("churn", production=2))
+    applied(before, ref=before)
+    git(repository.top, "checkout", "--quiet", "-b", "side")
+    policy(repository, THEIRS)
+    git(repository.top, "commit", "--quiet", "--all", "--message", "theirs")
+    git(repository.top, "checkout", "--quiet", "main")
+    git(repository.top, "merge", "--quiet", "--no-ff", "--no-edit", "side")
+
+    assert registry_of(repository, monkeypatch, ref="HEAD") == OURS
+    assert registry_of(repository, monkeypatch, ref=repository.merge(manifest("churn", production=3))) == THEIRS
 
 
 def test_a_registry_in_the_work_tree_alone_is_not_spoken_to(

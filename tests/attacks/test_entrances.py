@@ -4,8 +4,8 @@ import pytest
 
 from reconciler.core.drift import DriftStatus
 from reconciler.errors import ExitCode
-from tests.house import GRACE, House
-from tests.house.scenes import GATES, SLOTS, SOAK, at_least, at_work, improving_by, pins
+from tests.house import GRACE, MALLORY, House, Trigger, Way
+from tests.house.scenes import GATES, NO_RULES, SLOTS, SOAK, at_least, at_work, improving_by, pins
 
 
 @SLOTS
@@ -260,3 +260,57 @@ def test_a_model_whose_tag_the_same_change_takes_away_stays_under_its_rule(house
 
     assert (done.exit_code, done.noes(slot)) == (ExitCode.BLOCKED, {"soak"})
     assert house.in_slot("churn", slot) == (4,)
+
+
+@SLOTS
+@pytest.mark.parametrize("trigger", [Trigger.PUSH, Trigger.SCHEDULE])
+def test_a_branch_that_takes_main_in_and_becomes_main_makes_nothing_found_that_was_moved(
+    house: House, slot: str, trigger: Trigger
+) -> None:
+    house.way = Way.FAST_FORWARD
+    at_work(house, slot)
+    house.clock.later(days=30)
+    house.by_hand("churn", 6, slot)
+
+    request = house.request(files={"x.md": "x"}, off=house.first_commit, by=MALLORY)
+    house.update(request, pins({slot: 6}), by=MALLORY)
+    house.merge(request)
+    done = house.apply(trigger)
+
+    assert done.exit_code == ExitCode.BLOCKED, done.message
+    assert house.drift_of() is DriftStatus.DRIFTED
+
+
+@SLOTS
+def test_nor_does_who_leads_the_line_there_by_writing_beside_the_lock(house: House, slot: str) -> None:
+    at_work(house, slot)
+    house.clock.later(days=30)
+    house.by_hand("churn", 6, slot)
+    request = house.request(files={"x.md": "x"}, off=house.first_commit, by=MALLORY)
+    side = request.head
+    house.update(request, pins({slot: 6}), by=MALLORY)
+    house.merge(request)
+
+    house.remember(side)
+    done = house.apply(Trigger.SCHEDULE)
+
+    assert done.exit_code == ExitCode.BLOCKED, done.message
+
+
+def test_a_commit_that_is_dated_ahead_makes_nothing_found_that_was_moved_since(house: House) -> None:
+    house.way = Way.FAST_FORWARD
+    at_work(house, policy=NO_RULES)
+    house.register("risk", 2)
+    with house.clock.ahead(days=3000):
+        request = house.request(policy=SOAK, by=MALLORY)
+    house.merge(request)
+    assert house.apply().exit_code == ExitCode.OK
+
+    house.clock.later(days=1)
+    house.by_hand("risk", 2, "Production")
+    with house.clock.ahead(days=3000):
+        request = house.request(pins({"Production": 2}, model="risk"), by=MALLORY)
+    house.merge(request)
+    done = house.apply()
+
+    assert (done.exit_code, done.noes(model="risk")) == (ExitCode.BLOCKED, {"soak"}), done.kinds("risk")

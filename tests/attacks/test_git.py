@@ -393,7 +393,7 @@ def test_no_hook_monitor_filter_or_driver_is_run(
 
     for arguments in COMMANDS[1:]:
         command(*arguments)
-    list(source(applied).steps(source(applied).meant("HEAD")))
+    list(source(applied).steps(source(applied).trunk(source(applied).meant("HEAD"), ())))
 
     assert not marker.exists()
 

@@ -1,8 +1,10 @@
 """Nobody loosens a rule and walks through it: a waiting pin keeps the rules that stood before it was declared."""
 
+import pytest
+
 from reconciler.errors import ExitCode
-from tests.house import House, Trigger, Way
-from tests.house.scenes import GATES, NO_RULES, SLOTS, SOAK, at_work, pins
+from tests.house import GRACE, LINUS, MALLORY, House, Trigger, Way
+from tests.house.scenes import APPROVALS, GATES, NO_RULES, SLOTS, SOAK, at_work, pins
 
 
 def refused(house: House, slot: str = "Production") -> None:
@@ -182,3 +184,91 @@ def test_a_hold_that_was_lifted_in_a_change_of_its_own_holds_nothing_back(house:
 
     assert done.exit_code == ExitCode.OK
     assert house.in_slot("churn", slot) == (6,)
+
+
+@pytest.mark.parametrize("trigger", list(Trigger))
+def test_a_branch_that_takes_main_in_and_becomes_main_brings_no_old_rules_back(house: House, trigger: Trigger) -> None:
+    house.way = Way.FAST_FORWARD
+    at_work(house, policy=NO_RULES)
+    request = house.request(pins({"Production": 6}), by=MALLORY)
+    house.merge(policy=SOAK)
+    assert house.apply().exit_code == ExitCode.OK
+
+    house.update(request, by=MALLORY)
+    house.merge(request)
+    done = house.apply(trigger)
+
+    assert (done.exit_code, done.noes()) == (ExitCode.BLOCKED, {"soak"})
+    refused(house)
+
+
+def test_nor_do_they_come_back_where_no_apply_has_seen_the_new_ones(house: House) -> None:
+    house.way = Way.FAST_FORWARD
+    at_work(house, policy=NO_RULES)
+    request = house.request(pins({"Production": 6}), by=MALLORY)
+    house.merge(policy=SOAK)
+
+    house.update(request, by=MALLORY)
+    house.merge(request)
+
+    refused(house)  # the push's own apply is told what main was before, and the later ones remember it
+
+
+def test_owners_of_yesterday_do_not_come_back_with_a_branch_that_takes_main_in(house: House) -> None:
+    house.way = Way.FAST_FORWARD
+    at_work(house, policy=APPROVALS)
+    house.merge(pins({"Production": 4}, owners=[GRACE, LINUS]), approved_by=[GRACE])
+    assert house.apply().exit_code == ExitCode.OK
+    request = house.request(pins({"Production": 6}, owners=[GRACE, LINUS]), by=MALLORY)
+    house.merge(pins({"Production": 4}, owners=[GRACE], also="description: Linus left\n"), approved_by=[GRACE])
+    assert house.apply().exit_code == ExitCode.OK
+
+    house.update(request, by=MALLORY, ours=True)
+    house.approve(LINUS, request)
+    house.merge(request)
+    done = house.apply(Trigger.SCHEDULE)
+
+    assert (done.exit_code, done.noes()) == (ExitCode.BLOCKED, {"approvals"})
+
+
+@pytest.mark.parametrize("way", [Way.FAST_FORWARD, Way.REBASE])
+def test_what_somebody_else_writes_beside_the_lock_makes_no_change_shorter(signing_house: House, way: Way) -> None:
+    house = signing_house
+    house.way = way
+    at_work(house, policy=SOAK)
+    request = house.request(policy=NO_RULES)
+    house.amend(request, pins({"Production": 6}))
+    house.merge(request)
+    refused(house)
+
+    house.remember(house.first_parent())
+
+    refused(house)
+
+
+def test_a_signature_on_another_commit_makes_no_change_shorter(signing_house: House) -> None:
+    house = signing_house
+    house.way = Way.REBASE
+    at_work(house, policy=SOAK)
+    request = house.request(policy=NO_RULES)
+    house.amend(request, pins({"Production": 6}))
+    house.merge(request)
+    refused(house)
+
+    assert house.lock is not None
+    *_, genuine = house.lock.lease.heads
+    house.remember(house.first_parent(), at=genuine.at, seal=genuine.seal)
+
+    refused(house)
+
+
+def test_who_writes_beside_the_lock_leads_nobody_along_the_side_of_a_merge(house: House) -> None:
+    at_work(house, policy=SOAK)
+    request = house.request(policy=NO_RULES, by=MALLORY)
+    side = request.head
+    house.amend(request, pins({"Production": 6}), by=MALLORY)
+    house.merge(request)
+
+    house.remember(side)
+
+    refused(house)

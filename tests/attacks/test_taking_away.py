@@ -59,7 +59,7 @@ def test_drift_is_not_hidden_by_taking_every_record_away(house: House, slot: str
     for n in range(1, 7):
         house.registry.record("churn", n, encode_provenance({}))
     if house.lock is not None:
-        house.lock.lease.heads = frozenset()
+        house.lock.lease.heads = ()
     assert house.drift_of() in {DriftStatus.UNKNOWN, DriftStatus.DRIFTED}
 
 

@@ -16,6 +16,8 @@ import pytest
 
 import reconciler
 from reconciler.adapters.file_lock import FileLock
+from reconciler.core.heads import Head
+from reconciler.core.limits import LOCK_BYTES
 from reconciler.core.names import Commit, Ours, RepositoryId
 from reconciler.errors import LockError
 from reconciler.ports import Holder, Lease
@@ -89,7 +91,7 @@ def sidecar(path: Path) -> Path:
 def test_a_lock_that_is_taken_marked_and_released_leaves_a_record_of_it(path: Path, sidecar: Path) -> None:
     lease = now_or_never(lock_of(path))
     held, while_held = lease.held(), json.loads(sidecar.read_text())
-    lease.mark(FIRST)
+    lease.mark(FIRST, [Head(FIRST, "2026-01-01T12:00:00Z")])
     lease.release()
 
     assert held
@@ -105,7 +107,7 @@ def test_a_lock_that_is_taken_marked_and_released_leaves_a_record_of_it(path: Pa
         "format": 1,
         "holder": None,
         "applied": {"models": FIRST},
-        "heads": {"models": [FIRST]},
+        "heads": {"models": [{"commit": FIRST, "at": "2026-01-01T12:00:00Z", "began": True, "signature": None}]},
     }
     assert sorted(file.name for file in path.parent.iterdir()) == ["mlflow.db.lock", "mlflow.db.lock.json"]
 
@@ -274,6 +276,7 @@ def test_releasing_twice_does_not_release_the_lock_of_the_next(path: Path) -> No
         b"[" * 100_000,
         b'{"holder": 7, "applied": 7}',
         b'{"applied": {"models": 7}}',
+        b'{"applied": {"models": "' + FIRST.encode() + b'"}}' + b" " * LOCK_BYTES + b"}",
     ],
 )
 def test_a_sidecar_that_makes_no_sense_is_no_obstacle(path: Path, sidecar: Path, content: bytes) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from reconciler.adapters.git_line import blobs, changes_along, first_parents
+from reconciler.adapters.git_line import blobs, changes_along, first_parents, trunk
 from reconciler.adapters.git_runner import Git
 from reconciler.core.names import Commit
 from reconciler.errors import ReconcilerError
@@ -39,12 +39,16 @@ def merge(top: Path, branch: str) -> Commit:
     return Commit(run_git(top, "rev-parse", "HEAD"))
 
 
+def line_of(top: Path, tip: Commit) -> list[Commit]:
+    return [step.commit for step in trunk(opened(top), tip)]
+
+
 def told(top: Path, tip: Commit, *paths: str) -> list[tuple[Commit, list[tuple[str, bytes | None, bytes | None]]]]:
     """Each step that changes something, with the contents before and after."""
-    steps = changes_along(opened(top), tip, *map(PurePosixPath, paths))
+    steps = changes_along(opened(top), line_of(top, tip), *map(PurePosixPath, paths))
     ids = {one for step in steps for change in step.changes for one in (change.before, change.after) if one}
     content = {None: None, **blobs(opened(top), ids)}
-    return [(s.step.commit, [(c.path, content[c.before], content[c.after]) for c in s.changes]) for s in steps]
+    return [(s.commit, [(c.path, content[c.before], content[c.after]) for c in s.changes]) for s in steps]
 
 
 def test_a_line_is_read_newest_first_with_parents_and_times(top: Path) -> None:
@@ -111,7 +115,7 @@ def test_links_and_submodules_are_said_to_be_no_plain_files(top: Path) -> None:
     run_git(top, "commit", "--quiet", "--message", "links")
     tip = Commit(run_git(top, "rev-parse", "HEAD"))
 
-    newest, _ = changes_along(opened(top), tip, PurePosixPath("manifests"))
+    newest, _ = changes_along(opened(top), line_of(top, tip), PurePosixPath("manifests"))
 
     assert [(c.path, c.plain) for c in newest.changes] == [("manifests/b.yaml", False), ("manifests/sub", False)]
 
@@ -160,7 +164,7 @@ def test_what_is_no_commit_here_is_an_error(top: Path, name: str) -> None:
     with pytest.raises(ReconcilerError):
         first_parents(opened(top), Commit(name))
     with pytest.raises(ReconcilerError):
-        changes_along(opened(top), Commit(name))
+        changes_along(opened(top), [Commit(name)])
 
 
 def test_a_blob_that_is_not_there_or_is_none_is_an_error(top: Path) -> None:

@@ -23,7 +23,10 @@ import pytest
 import reconciler
 from reconciler.adapters.git_lock import GitLock, lock_ref
 from reconciler.adapters.git_runner import Git
+from reconciler.core.heads import Head
+from reconciler.core.limits import HEADS, LOCK_BYTES
 from reconciler.core.names import Commit, Ours, RepositoryId
+from reconciler.core.records import Seal, SealKind
 from reconciler.errors import LockError
 from reconciler.ports import Clock, Holder, Lease
 
@@ -307,6 +310,51 @@ def test_the_last_commit_is_known_to_the_next_holder_of_the_same_repository_alon
     third.release()
 
 
+SIGNED = Head(SECOND, "2026-01-01T12:00:00Z", seal=Seal(SealKind.SSH, "SHA256:key", "-----BEGIN"))
+
+
+def test_what_applies_remember_of_the_branch_is_there_for_the_next(clone: Path, other: Path) -> None:
+    for head in (Head(FIRST, began=False), Head(SECOND), SIGNED):
+        lease = now_or_never(lock_of(clone, key="models"))
+        lease.mark(head.commit, [head])
+        lease.release()
+
+    assert lock_of(other, key="models").heads() == (Head(FIRST, began=False), SIGNED)
+    assert lock_of(other, key="elsewhere").heads() == ()
+
+
+def test_what_an_older_version_remembered_is_read_as_unsigned_and_what_is_damaged_is_forgotten(
+    remote: Path, clone: Path
+) -> None:
+    damaged = ["main", 7, None, {"commit": FIRST, "began": 1}, {"commit": FIRST, "signature": "none"}, {}]
+    heads = [FIRST, *damaged, {"commit": SECOND}]
+    git(remote, "update-ref", REF, commit_with(remote, OURS | {"heads": {"models": heads, "odd": 7}}))
+
+    assert lock_of(clone).heads() == (Head(FIRST), Head(SECOND))
+
+
+def test_the_record_stays_as_short_as_one_must_be_however_many_repositories_share_the_lock(
+    remote: Path, clone: Path
+) -> None:
+    seal = Seal(SealKind.SSH, "SHA256:" + "k" * 43, "s" * 1600)
+    lease = now_or_never(lock_of(clone))
+    for number in range(3 * HEADS):
+        head = Head(Commit(f"{number:040x}"), "2026-01-01T12:00:00Z", seal=seal)
+        lease.mark(head.commit, [head])
+    lease.release()
+    for repository in ("second", "third"):
+        lease = now_or_never(lock_of(clone, key=repository))
+        for number in range(HEADS):
+            lease.mark(FIRST, [Head(Commit(f"{number:040x}"), seal=seal)])
+        lease.release()
+
+    assert int(git(remote, "cat-file", "-s", REF)) < LOCK_BYTES
+    for repository in ("models", "second", "third"):
+        known = lock_of(clone, key=repository).heads()
+        assert 10 < len(known) <= HEADS
+    assert lock_of(clone, key="models").heads()[-1].commit == Commit(f"{3 * HEADS - 1:040x}")
+
+
 def test_a_mark_is_carried_by_the_next_heartbeat(remote: Path, clone: Path) -> None:
     lease = now_or_never(lock_of(clone, heartbeat=0.05))
     lease.mark(FIRST)
@@ -416,6 +464,15 @@ def test_a_holder_with_a_longer_time_to_live_is_given_it(clone: Path, other: Pat
 
     with pytest.raises(LockError, match="alice"):
         lock_of(other, "bob", ttl=45, fake=FakeTime(), poll=33).acquire(99, nobody_told)
+
+
+def test_who_writes_into_the_lock_that_it_is_held_forever_holds_it_for_an_hour(remote: Path, clone: Path) -> None:
+    git(remote, "update-ref", REF, commit_with(remote, OURS | {"state": "held", "ttl": 1e300}))
+    waiter = lock_of(clone, fake=FakeTime(), poll=600)
+
+    with pytest.raises(LockError, match=r"after 3600 s without .* delete it \(`git push origin :refs/reconciler"):
+        waiter.acquire(3000, nobody_told)
+    assert waiter.acquire(3601, nobody_told).held()
 
 
 @pytest.mark.parametrize("year", [1970, 2025, 2026, 2027, 9999])
@@ -584,6 +641,23 @@ def record_in_an_unknown_state(remote: Path) -> str:
     return commit_with(remote, OURS | {"state": "shared"})
 
 
+def record_that_lives_forever(remote: Path) -> str:
+    return commit_with(remote, OURS | {"ttl": float("inf")})
+
+
+def record_that_lives_for_no_number(remote: Path) -> str:
+    return commit_with(remote, OURS | {"ttl": float("nan")})
+
+
+def record_that_died_before_it_was_born(remote: Path) -> str:
+    return commit_with(remote, OURS | {"ttl": -1})
+
+
+def record_that_is_too_long(remote: Path) -> str:
+    message = json.dumps(OURS | {"heads": {"models": [FIRST] * (LOCK_BYTES // 40)}})
+    return git(remote, "commit-tree", git(remote, "mktree"), "-F", "-", stdin=message)
+
+
 def list_of_people(remote: Path) -> str:
     return commit_with(remote, [1])
 
@@ -605,6 +679,10 @@ def test_the_words_of_a_record_are_a_record_where_they_should_be(remote: Path, c
         record_of_a_newer_version,
         record_that_counts_in_words,
         record_in_an_unknown_state,
+        record_that_lives_forever,
+        record_that_lives_for_no_number,
+        record_that_died_before_it_was_born,
+        record_that_is_too_long,
         list_of_people,
     ],
 )

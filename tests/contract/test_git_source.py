@@ -388,9 +388,10 @@ def test_a_source_gives_what_its_line_changed_in_its_own_folder(top: Path, git: 
     second = commit(git, "second")
 
     found = source(top)
-    (step,) = found.steps(second)
+    line = found.trunk(second, ())
+    (step,) = found.steps(line)
 
-    assert [one.commit for one in found.first_parents(second)] == [second, first]
+    assert [one.commit for one in line] == [second, first]
     assert (step.commit, step.before, step.after) == (
         first,
         {"manifests/a.yaml": None},

@@ -165,3 +165,17 @@ def test_a_request_that_was_brought_up_to_date_after_its_approval(house: House) 
     done = house.apply()
 
     well(house, done, 5)
+
+
+@pytest.mark.parametrize("trigger", [Trigger.PUSH, Trigger.SCHEDULE])
+def test_a_branch_that_takes_main_in_before_main_moves_forward_to_it(house: House, trigger: Trigger) -> None:
+    begin(house, Way.FAST_FORWARD, "churn")
+    note = house.request(files={"docs/notes.md": "Notes\n"}, by=LINUS)
+    house.merge(promotion(house))
+    well(house, house.apply(), 5)
+
+    house.update(note, by=LINUS)
+    house.merge(note)
+    done = house.apply(trigger)
+
+    well(house, done, 5)

@@ -22,6 +22,7 @@ from reconciler.adapters.signing import RecordSeals
 from reconciler.core.desired import Manifest
 from reconciler.core.drift import Drift, DriftStatus
 from reconciler.core.gate import Ruling, Verdict
+from reconciler.core.heads import Head
 from reconciler.core.names import Commit, ModelName, RepositoryId, Version
 from reconciler.core.plan import Plan, PlanOptions, effects_of
 from reconciler.core.review import Review as PlanReview
@@ -295,11 +296,12 @@ class House:
         author: Person | None = None,
         trailer: str = "",
         sealed_by: Person | None = None,
+        off: str = "main",
     ) -> Request:
         """A request with one commit: manifests, each in a file of its own; a policy; files, None to delete one."""
         number = len(self.forge.requests) + 1
         branch, main = f"change-{number}", self.main
-        self._git("checkout", "--quiet", "-b", branch, "main")
+        self._git("checkout", "--quiet", "-b", branch, off)
         request = Request(number, by, branch, main, main)
         self.forge.requests.append(request)
         self._write(request, texts, policy, files, into, title, author or by, trailer, sealed_by)
@@ -337,10 +339,18 @@ class House:
         self._git(*settings, "commit", "--quiet", "--allow-empty", "--gpg-sign", *message, by=author or who)
         self._pushed(request, author or who)
 
-    def update(self, request: Request, *, by: Person = ADA) -> None:
-        """The forge's button that brings a request's branch up to date: main is merged into it."""
+    def update(
+        self, request: Request, *texts: str, by: Person = ADA, policy: str | None = None, ours: bool = False
+    ) -> None:
+        """
+        The forge's button that brings a request's branch up to date: main is merged into it. Who does it by hand may
+        have the merge say what they like, and keep what is theirs.
+        """
         self._git("checkout", "--quiet", request.branch)
-        self._git("merge", "--quiet", "--no-ff", "--no-edit", "main", by=by, committer=FORGE)
+        kept = ("--strategy-option=ours",) if ours else ()
+        self._git("merge", "--quiet", "--no-ff", "--no-commit", *kept, "main")
+        self._put(texts, policy, None, "manifests")
+        self._git("commit", "--quiet", "--no-edit", by=by, committer=by if texts or policy else FORGE)
         self._pushed(request, by)
 
     def forge_is_down(self) -> None:
@@ -447,6 +457,18 @@ class House:
         self.forge.requests.append(made)
         self._pushed(made, by)
         return made
+
+    def remember(self, commit: str, **more: Any) -> None:
+        """Somebody writes into the lock's ref that an apply began with a commit."""
+        assert self.lock is not None
+        self.lock.lease.heads = (*self.lock.lease.heads, Head(Commit(commit), **more))
+
+    @property
+    def first_commit(self) -> str:
+        return self._git("rev-list", "--max-parents=0", "main")
+
+    def first_parent(self, commit: str = "main") -> Commit:
+        return Commit(self._git("rev-parse", f"{commit}^"))
 
     def list_signer(self, line: str) -> None:
         """One line more in the file of allowed signers, from the next policy that is written on."""

@@ -1,6 +1,7 @@
 """MLflow in memory as MLflow behaves: its times, its records as text, its deletions; and what it knows of versions."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -42,6 +43,14 @@ class Clock:
 
     def later(self, **span: float) -> None:
         self.at += timedelta(**span)
+
+    @contextmanager
+    def ahead(self, **span: float) -> Generator[None]:
+        """Somebody's own clock, as long as the block lasts."""
+        at = self.at
+        self.at += timedelta(**span)
+        yield
+        self.at = at
 
 
 @dataclass(slots=True)
