@@ -64,17 +64,17 @@ def test_what_was_applied_under_a_former_name_is_remembered(path: Path) -> None:
 
     lease = now_or_never(lock)
     before = lease.applied
-    lease.mark(SECOND)
+    lease.mark(SECOND, [Head(SECOND)])
     lease.release()
 
     assert (before, lease.applied) == (FIRST, SECOND)
-    assert lock.heads() == {FIRST, SECOND}
-    assert lock_of(path, key="github.com/acme/models#m").heads() == {SECOND}
+    assert {head.commit for head in lock.heads()} == {FIRST, SECOND}
+    assert lock_of(path, key="github.com/acme/models#m").heads() == (Head(SECOND),)
 
 
 def with_commit(path: Path, key: str, commit: Commit) -> None:
     lease = now_or_never(lock_of(path, key=key))
-    lease.mark(commit)
+    lease.mark(commit, [Head(commit)])
     lease.release()
 
 

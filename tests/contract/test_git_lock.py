@@ -402,11 +402,11 @@ def test_what_was_applied_under_a_former_name_is_remembered(clone: Path) -> None
 
     lease = now_or_never(lock)
     before = lease.applied
-    lease.mark(SECOND)
+    lease.mark(SECOND, [Head(SECOND)])
     lease.release()
 
     assert (before, lease.applied) == (FIRST, SECOND)
-    assert lock.heads() == {FIRST, SECOND}
+    assert {head.commit for head in lock.heads()} == {FIRST, SECOND}
 
 
 HOLD = """
@@ -424,7 +424,7 @@ repo, ref, commit = sys.argv[1:]
 holder = Holder("the deceased", "", "run 13")
 lock = GitLock(git_at(Path(repo)), "origin", ref, holder, Ours("models"), clock=Clock(), ttl=3, heartbeat=0.3)
 lease = lock.acquire(60, lambda holder, seconds: None)
-lease.mark(commit)
+lease.mark(commit, [Head(commit)])
 time.sleep(600)
 """
 
