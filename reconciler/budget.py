@@ -43,7 +43,7 @@ class Share:
     def restrained(self, guards: Iterable[Guard]) -> tuple[Guard, ...]:
         """The same guards, whose gates break nothing and end in time. Those beyond what one slot may have are one."""
         guards = tuple(guards)
-        kept = tuple(replace(guard, gate=_Restrained(guard.gate, self)) for guard in guards[:GATES])
+        kept = tuple(replace(g, gate=_Restrained(g.gate, self)) for g in map(Guard.keyed, guards[:GATES]))
         if len(guards) <= GATES:
             return kept
         return (*kept, Guard("too-many-gates", _TooMany(len(guards)), guards[GATES].at))

@@ -421,7 +421,7 @@ def plan(
             console.refuse_unwritable(path)
         world = _world(settings, LockKind.NONE, forge, base=base, ref=ref, policy_ref=settings["policy_ref"])
         publication = _publication(forge, world, reports)
-        declaration = declare(world, ref, now=world.clock.now())
+        declaration = declare(world, ref)
         console.show_problems(declaration.warnings, err=True)
         ahead = ref is None and bool(declaration.dirty)
         revision = declaration.desired.revision

@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from typing import Any, TypeVar
 
 from reconciler.budget import Budget, Share
 from reconciler.core.approval import counted, eligible, in_time
 from reconciler.core.changes import SetAlias, simulate_all
-from reconciler.core.desired import DesiredState, Hold, Manifest
+from reconciler.core.desired import DesiredState, Hold, Manifest, expired
 from reconciler.core.diff import UNAPPROVED, Blocker, ModelPlan
 from reconciler.core.drift import FilesThen, Replaced, files_then
 from reconciler.core.entrances import entrance_of
@@ -40,14 +41,15 @@ from reconciler.core.gate import (
 )
 from reconciler.core.likeness import StandingNames, refuse_look_alikes, standing_names
 from reconciler.core.names import OUR_TAG_PREFIX, Commit, ModelName, Slot, Stage, Version, alias_slot, plain
-from reconciler.core.past import Past
+from reconciler.core.past import Epoch, Past
 from reconciler.core.plan import Plan, PlanOptions
 from reconciler.core.policy import Policy
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot, VersionSnapshot
 from reconciler.core.stays import stay_in
 from reconciler.errors import Failure, ReconcilerError, contained
 from reconciler.gates.approvals import Approvals
-from reconciler.gates.authority import Shift, Side, shifts
+from reconciler.gates.authority import Shift, Side, check_paths, shifts
+from reconciler.gates.check import CheckGate
 from reconciler.ports import Asked, Reviews, World
 from reconciler.trust import Trunk
 
@@ -57,9 +59,9 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class Rules:
     """
-    What the trusted side lays down: the policy of the commit before the change under review, and the owners and tags
-    that the manifests of that commit declare. `proposed` is the policy as the change would have it, where that is
-    another one; `touched` are files of checks that it changes.
+    What the trusted side lays down: the policy of the commit before the change under review, and the owners, tags,
+    holds and gates that the manifests of that commit declare. `proposed` is the policy as the change would have it,
+    where that is another one; `touched` are files of checks that it changes.
     """
 
     policy: Policy = Policy()
@@ -70,10 +72,16 @@ class Rules:
     touched: frozenset[str] = frozenset()
     names: StandingNames = StandingNames()
     holds: Mapping[ModelName, tuple[Hold, ...]] = field(default_factory=dict[ModelName, tuple[Hold, ...]])
+    gates: Mapping[ModelName, Mapping[Slot, tuple[Guard, ...]]] = field(
+        default_factory=dict[ModelName, Mapping[Slot, tuple[Guard, ...]]]
+    )
     trunk: Trunk | None = None
     beside: tuple["Rules", ...] = ()
     formerly: Mapping[ModelName, tuple[ModelName, ...]] = field(default_factory=dict[ModelName, tuple[ModelName, ...]])
     renames: Mapping[ModelName, tuple[ModelName, ...]] = field(default_factory=dict[ModelName, tuple[ModelName, ...]])
+    _older: dict[int, tuple["Rules", ...]] = field(
+        default_factory=dict[int, tuple["Rules", ...]], init=False, compare=False, repr=False
+    )
 
     def called(self, renames: Mapping[ModelName, tuple[ModelName, ...]]) -> "Rules":
         """The same, with what the trusted manifests say of a model that was renamed under the name that it has now."""
@@ -93,6 +101,7 @@ class Rules:
             owners=now(self.owners),
             tags=now(self.tags),
             holds=now(self.holds),
+            gates=now(self.gates),
             formerly=now(self.formerly),
             beside=tuple(rules.called(renames) for rules in self.beside),
             renames=renames,
@@ -118,18 +127,55 @@ class Rules:
         All by which a pin is judged: what stands today, and what stood before the change that declared it, which is at
         a place of the trusted line. So a rule that is loosened meanwhile lets nothing in that has been waiting.
         """
-        if self.trunk is None:
-            return (self, *self.beside)
-        older: list[Rules] = []
-        for at in dict.fromkeys((0, place)):
-            before = self.trunk.before(at)
-            one = self.trunk.at(at + 1 if before is None else before)
-            epochs = (*self.trunk.standing_before(at), *self.trunk.standing_at(1))
-            older.extend(rules_of(self.trunk, epoch.policy, one.commit).called(self.renames) for epoch in epochs if one)
-        distinct = {
-            (r.policy.text, r.policy.signers, *sorted(r.owners.items())): r for r in (*older, *self.beside, self)
-        }
-        return tuple(reversed(distinct.values()))
+        if place not in self._older:
+            older = () if self.trunk is None else _stood_before(self.trunk, place)
+            self._older[place] = tuple(rules.called(self.renames) for rules in older)
+        return (self, *self.beside, *self._older[place])
+
+    def judging_model(self, name: ModelName, place: int, past: Past | None) -> tuple["Rules", ...]:
+        """
+        Those that differ in what they say of one model. Where it is not known where its change began, what its
+        manifests said at any time before counts, too: nobody lifts a hold and walks past it in one push.
+        """
+        found = list(self.judging(place))
+        if self.trunk is not None and past is not None and self._begins_nowhere(place):
+            for epoch in past.epochs:
+                if epoch.start > place and epoch.manifest is not None:
+                    found.append(
+                        replace(self, holds={name: epoch.manifest.holds}, gates={name: _own_gates(epoch.manifest)})
+                    )
+        distinct: list[Rules] = []
+        for one in found:
+            if not any(one.says_the_same(other, name) for other in distinct):
+                distinct.append(one)
+        return tuple(distinct)
+
+    def _begins_nowhere(self, place: int) -> bool:
+        end = self.trunk.at(place) if self.trunk else None
+        return end is not None and not end.merge and self.trunk is not None and self.trunk.before(place) is None
+
+    def says_the_same(self, other: "Rules", name: ModelName) -> bool:
+        """Whether two say the same of one model."""
+
+        def about(rules: Rules) -> list[object]:
+            texts = (rules.policy.rules, rules.policy.text, rules.policy.signers, rules.policy.groups)
+            return [*texts, *(one.get(name) for one in (rules.owners, rules.tags, rules.holds, rules.gates))]
+
+        return about(self) == about(other)
+
+    def decided_by(self, side: Side | None, name: ModelName) -> "Rules | None":
+        """The same with the owners, groups and signers of another side, where that has others for the model."""
+        if side is None:
+            return None
+        owners, groups, signers = side.owners.get(name, ()), side.policy.groups, side.policy.signers
+        if (owners, groups, signers) == (self.owners.get(name, ()), self.policy.groups, self.policy.signers):
+            return None
+        rules = (
+            replace(rule, guards=tuple(_with_groups(guard, groups) for guard in rule.guards))
+            for rule in self.policy.rules
+        )
+        policy = replace(self.policy, rules=tuple(rules), groups=groups, signers=signers)
+        return replace(self, policy=policy, owners={**self.owners, name: owners})
 
 
 NO_RULES = Rules()
@@ -145,10 +191,26 @@ def rules_of(trunk: Trunk, policy: Policy, commit: Commit) -> Rules:
         owners={name: manifest.owners.value if manifest.owners else () for name, manifest in models},
         tags={name: {key: tag.value for key, tag in manifest.tags.items()} for name, manifest in models},
         holds={name: manifest.holds for name, manifest in models},
+        gates={name: _own_gates(manifest) for name, manifest in models},
         names=standing_names(declared),
         formerly={name: manifest.former_names for name, manifest in models if manifest.former_names},
         trunk=trunk,
     )
+
+
+def _stood_before(trunk: Trunk, place: int) -> Iterable[Rules]:
+    """What stood before the change at a place, and before the one in hand."""
+    for at in dict.fromkeys((place, 0)):
+        before = trunk.before(at)
+        one = trunk.at(at + 1 if before is None else before)
+        if one is not None:
+            epochs = (*trunk.standing_at(1), *trunk.standing_before(at))
+            for policy in [epoch.policy for epoch in epochs] or [Policy()]:
+                yield rules_of(trunk, policy, one.commit)
+
+
+def _own_gates(manifest: Manifest) -> Mapping[Slot, tuple[Guard, ...]]:
+    return {slot: declared.value for slot, declared in manifest.gates.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,36 +250,68 @@ def judge(world: World, plan: Plan, snapshot: RegistrySnapshot, desired: Desired
     of which blocks a model as a whole. Reads, writes nothing.
     """
     plan = refuse_look_alikes(plan, snapshot, desired, rules.names, rules.policy)
-    judged = _judged(world, plan, snapshot, desired, rules, None)
-    now = world.clock.now() if any(model.entrances for model in judged.models) else ""
-    models = (
-        replace(
-            model,
-            blockers=(
-                *model.blockers,
-                *_held_back(model, desired, rules, now),
-                *_moved_by_hand(model),
-                *_other_files(world, model, snapshot, desired, rules),
-            ),
+    now = world.clock.now() if any(model.entrances or _overrides_of(model, desired) for model in plan.models) else ""
+    plan = replace(plan, models=tuple(_without_expired(model, desired, now) for model in plan.models))
+    deciders = _Deciders(world, plan, snapshot, desired, rules)
+    judged = _judged(world, plan, snapshot, desired, rules, None, deciders)
+
+    def refused(model: ModelPlan) -> tuple[Blocker, ...]:
+        return (
+            *_held_back(model, snapshot, desired, rules, now),
+            *_moved_by_hand(model),
+            *_other_files(world, model, snapshot, desired, rules),
         )
-        for model in judged.models
-    )
-    return _unapproved(world, replace(judged, models=tuple(models)), snapshot, desired, rules)
+
+    models: list[ModelPlan] = []
+    for model in judged.models:
+        blockers = contained(partial(refused, model))
+        more = (_broken(model.model, blockers),) if isinstance(blockers, Failure) else blockers
+        models.append(replace(model, blockers=(*model.blockers, *more)))
+    return _unapproved(replace(judged, models=tuple(models)), snapshot, desired, rules, deciders)
 
 
-def _held_back(model: ModelPlan, desired: DesiredState, rules: Rules, now: str) -> Iterable[Blocker]:
-    """What a hold keeps from coming back. One of the trusted side is not lifted by the change that needs it lifted."""
+def _overrides_of(model: ModelPlan, desired: DesiredState) -> tuple[Override, ...]:
+    manifest = desired.models.get(model.model)
+    return manifest.overrides if manifest else ()
+
+
+def _without_expired(model: ModelPlan, desired: DesiredState, now: str) -> ModelPlan:
+    """The model, blocked where an override of its manifest is over, so that nobody leaves it lying about."""
+    over = expired([desired.models[model.model]], now) if _overrides_of(model, desired) else ()
+    blockers = (Blocker(problem.code, problem.message, problem.fix, problem.location) for problem in over)
+    return replace(model, blockers=(*model.blockers, *blockers))
+
+
+def _held_back(
+    model: ModelPlan, snapshot: RegistrySnapshot, desired: DesiredState, rules: Rules, now: str
+) -> Iterable[Blocker]:
+    """
+    What a hold keeps from coming back, or from being declared where somebody put it. One that stood before the change
+    of the pin is not lifted by the change that needs it lifted, and not while the pin waits.
+    """
     proposed = desired.models.get(model.model)
-    holds = (*rules.holds.get(model.model, ()), *(proposed.holds if proposed else ()))
     for entrance in model.entrances:
+        standing = rules.judging_model(
+            model.model, _place(model, snapshot.models.get(model.model), entrance), model.past
+        )
+        holds = (
+            *chain.from_iterable(r.holds.get(model.model, ()) for r in standing),
+            *(proposed.holds if proposed else ()),
+        )
         hold = next((h for h in holds if h.holds(entrance.candidate, entrance.slot, now)), None)
-        if hold is not None and entrance.kind is not Kind.FOUND:
+        if hold is not None:
             yield Blocker(
                 "on-hold",
                 f"v{entrance.candidate} of {model.model} is on hold for {entrance.slot}: {plain(hold.reason)}",
-                "Lift the hold by a change of its own first.",
+                "Declare another version; once the hold is lifted by a change of its own, declare this one again.",
                 hold.at,
             )
+
+
+def _place(model: ModelPlan, live: ModelSnapshot | None, entrance: Entrance) -> int:
+    """Where on the trusted line the change is that declared an entrance."""
+    run = model.past.run(live, entrance.slot, entrance.candidate) if model.past and live else None
+    return run.start if run else 0
 
 
 def _moved_by_hand(model: ModelPlan) -> Iterable[Blocker]:
@@ -238,9 +332,10 @@ def _other_files(
     if live is None or past is None:
         return
     for entrance in model.entrances:
-        if entrance.kind not in {Kind.RESTORATION, Kind.RESUMED}:
+        if entrance.kind is not Kind.RESTORATION:
             continue
-        guards = _guards(rules, rules.policy, live, manifest, entrance.slot)
+        judging = rules.judging_model(model.model, _place(model, live, entrance), past)
+        guards = [guard for one in judging for guard in _guards(one, one.policy, live, manifest, entrance.slot)]
         then = files_then(live.versions[entrance.candidate], entrance.slot, past)
         if then is None or not any(PINNED in guard.gate.needs(entrance) for guard in guards):
             continue
@@ -293,7 +388,9 @@ def _shifts(plan: Plan, snapshot: RegistrySnapshot, desired: DesiredState, rules
 
 def unasked(plan: Plan, snapshot: RegistrySnapshot, desired: DesiredState, rules: Rules) -> tuple[str, ...]:
     """What the change makes different about who decides, and nobody could be asked about, in one sentence."""
-    alone = [f"{s.model} ({', '.join(s.what)})" for s in _shifts(plan, snapshot, desired, rules) if not s.asked]
+    blocked = {model.model for model in plan.models if any(b.code == UNAPPROVED for b in model.blockers)}
+    found = (s for s in _shifts(plan, snapshot, desired, rules) if not s.asked and s.model not in blocked)
+    alone = [f"{s.model} ({', '.join(s.what)})" for s in found]
     if not alone:
         return ()
     more = f", and of {len(alone) - 10} more" if len(alone) > 10 else ""
@@ -301,32 +398,214 @@ def unasked(plan: Plan, snapshot: RegistrySnapshot, desired: DesiredState, rules
     return (f"{told}{', '.join(alone[:10])}{more}.",)
 
 
-def _unapproved(world: World, plan: Plan, snapshot: RegistrySnapshot, desired: DesiredState, rules: Rules) -> Plan:
-    """The plan, with those models blocked about whose owners, groups, signers or checks nobody of today was asked."""
-    asked = [shift for shift in _shifts(plan, snapshot, desired, rules) if shift.asked]
-    if not asked:
-        return plan
-    found = _approved_as_a_whole(world, desired, rules)
-    blocked = {shift.model: blocker for shift in asked if (blocker := _blocker(shift, found, rules))}
+def _unapproved(
+    plan: Plan, snapshot: RegistrySnapshot, desired: DesiredState, rules: Rules, deciders: "_Deciders"
+) -> Plan:
+    """
+    The plan, with those models blocked about whose owners, groups, signers or checks nobody who stands was asked: in
+    the change in hand, or in one before it that still waits for an answer.
+    """
+    shifted = {shift.model for shift in _shifts(plan, snapshot, desired, rules)}
     models = {model.model: model for model in plan.models}
-    for name, blocker in blocked.items():
+    for name in sorted(shifted | {model.model for model in plan.models if model.changes or model.entrances}):
         model = models.get(name) or ModelPlan(name)
-        models[name] = replace(model, blockers=(*model.blockers, blocker))
+        standing = contained(partial(deciders.of, name))
+        blocker = _broken(name, standing) if isinstance(standing, Failure) else standing.blocker
+        if blocker is not None and blocker not in model.blockers:
+            models[name] = replace(model, blockers=(*model.blockers, blocker))
     return replace(plan, models=tuple(models[name] for name in sorted(models)))
 
 
-def _approved_as_a_whole(world: World, desired: DesiredState, rules: Rules) -> Reviews | str:
-    head = desired.revision.commit
-    if head is None or world.reviews is None:
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """
+    Who decides over a model: the sides that count, each from a place of the trusted line on, the newest first. The
+    blocker says what of today's manifests and policy does not count yet.
+    """
+
+    sides: tuple[tuple[int, Side], ...]
+    blocker: Blocker | None = None
+
+    def at(self, place: int | None) -> Side | None:
+        """The side that counted as of a place; None before the first that is known."""
+        return None if place is None else next((side for start, side in self.sides if start >= place), None)
+
+
+@dataclass
+class _Deciders:
+    """
+    Who decides over the models of a plan. Owners, groups, signers and checks count along a chain alone: from what the
+    line first laid down, or from where our record shows that an apply let the model through, over shifts that those who
+    counted until then approved. What they refused counts at no later time, whatever was merged since.
+    """
+
+    world: World
+    plan: Plan
+    snapshot: RegistrySnapshot
+    desired: DesiredState
+    rules: Rules
+    _found: dict[ModelName, _Standing] = field(default_factory=dict[ModelName, _Standing])
+    _reviews: dict[tuple[_Change, str], Reviews | str] = field(default_factory=dict[tuple[_Change, str], Reviews | str])
+    _digests: dict[tuple[int, str], str | None] = field(default_factory=dict[tuple[int, str], str | None])
+
+    def of(self, name: ModelName) -> _Standing:
+        if name not in self._found:
+            self._found[name] = self._standing(name)
+        return self._found[name]
+
+    def _standing(self, name: ModelName) -> _Standing:
+        if self.rules.base is None:
+            return _Standing(())
+        begin, epochs = self._begin(name)
+        sides: list[tuple[int, Side]] = [(begin, self._side(name, begin, epochs))]
+        blocker: Blocker | None = None
+        before = begin
+        for place in self._places(begin, epochs):
+            since, counting = sides[-1]
+            side, guards = self._side(name, place, epochs), self._guards(name, counting, place, epochs)
+            shift = self._shift(name, guards, (since, counting), (place, side))
+            here = self._shift(name, guards, (before, self._side(name, before, epochs)), (place, side))
+            before = place
+            if shift is not None and shift.asked:
+                # Whoever approved what changes nothing about it was not asked.
+                if here is None:
+                    continue
+                found = self._approvals(self._change(place), counting.policy.signers)
+                blocker = _blocker(shift, found, counting, place)
+                if blocker is not None:
+                    continue
+            blocker = None
+            sides.append((place, side))
+        return _Standing(tuple(reversed(sides)), blocker)
+
+    def _shift(
+        self, name: ModelName, guards: tuple[Guard, ...], standing: tuple[int, Side], proposed: tuple[int, Side]
+    ) -> Shift | None:
+        """What shifts from one place to another."""
+        (since, before), (place, after) = standing, proposed
+        touched = self._touched(before, guards, since, place)
+        return next(iter(shifts(before, after, {name: guards}, touched)), None)
+
+    def _begin(self, name: ModelName) -> tuple[int, tuple[Epoch, ...]]:
+        """The place from which on shifts are looked at, and what was declared since."""
+        trunk, live = self.rules.trunk, self.snapshot.models.get(name)
+        if trunk is None:
+            return 1, ()
+        past = next((model.past for model in self.plan.models if model.model == name), None)
+        found = [
+            past.place_of(record, version)
+            for version in (live.versions.values() if past and live else ())
+            for record in version.provenance.values()
+            if past is not None and (record.proven or not past.sealed)
+        ]
+        # What the commit in hand shows of itself is no answer: it is asked again.
+        begin = min((place for place in found if place), default=None)
+        epochs = past.epochs if past else ()
+        if begin is None or not epochs or epochs[-1].start < begin:
+            epochs = trunk.history(name, self.desired.models)
+        if begin is None:
+            begin = epochs[-1].start
+            # Raises where this clone ends before history does.
+            trunk.at(begin + 1)
+        return begin, epochs
+
+    def _side(self, name: ModelName, place: int, epochs: tuple[Epoch, ...]) -> Side:
+        """What is laid down as of a place."""
+        trunk, rules = self.rules.trunk, self.rules
+        if place == 0:
+            policy, manifest = rules.policy if rules.proposed is None else rules.proposed, self.desired.models.get(name)
+        elif trunk is None:
+            return Side(rules.policy, rules.owners)
+        else:
+            policy = next((epoch.policy for epoch in trunk.standing_at(place)), Policy())
+            manifest = next((epoch.manifest for epoch in epochs if epoch.start >= place), None)
+        return Side(policy, {name: manifest.owners.value if manifest and manifest.owners else ()})
+
+    def _places(self, begin: int, epochs: tuple[Epoch, ...]) -> list[int]:
+        """Where something may have shifted since a place, the oldest first."""
+        found = {0} if self.rules.trunk is None or self.rules.trunk.ahead else set[int]()
+        found.update(epoch.start for epoch in epochs)
+        if self.rules.trunk is not None:
+            policies = self.rules.trunk.policies
+            found.update(epoch.start for epoch in policies)
+            paths = {
+                path for epoch in policies for check in epoch.policy.checks.values() for path in check_paths(check)
+            }
+            for path in sorted(paths):
+                found.update(self._moves(path, begin, 0))
+        return sorted((place for place in found if place < begin), reverse=True)
+
+    def _moves(self, path: str, older: int, newer: int) -> Iterable[int]:
+        """The places at which a file of a check became another one; what was taken back in between is none."""
+        if older <= newer or self._digest(older, path) == self._digest(newer, path):
+            return
+        middle = (older + newer) // 2
+        if middle == newer:
+            yield newer
+            return
+        yield from self._moves(path, older, middle)
+        yield from self._moves(path, middle, newer)
+
+    def _digest(self, place: int, path: str) -> str | None:
+        trunk = self.rules.trunk
+        one = trunk.at(place) if trunk else None
+        ref = one.commit if one else self.plan.revision.commit
+        if ref is None:
+            return None
+        if (place, path) not in self._digests:
+            self._digests[place, path] = self.world.source.digest(ref, path)
+        return self._digests[place, path]
+
+    def _touched(self, side: Side, guards: tuple[Guard, ...], since: int, place: int) -> frozenset[str]:
+        """The files of checks that are others at a place than they were when a side began to count."""
+        if self.rules.trunk is None or (place == 0 and self.plan.revision.commit is None):
+            return self.rules.touched
+        named = {guard.gate.check for guard in guards if isinstance(guard.gate, CheckGate)}
+        paths = {path for name in named if (check := side.policy.checks.get(name)) for path in check_paths(check)}
+        return frozenset(path for path in paths if self._digest(since, path) != self._digest(place, path))
+
+    def _guards(self, name: ModelName, side: Side, place: int, epochs: tuple[Epoch, ...]) -> tuple[Guard, ...]:
+        """All gates that a side's policy has about a model, by its tags in the registry and in git."""
+        if self.plan.options.targets and name not in self.plan.options.targets:
+            return ()
+        live = self.snapshot.models.get(name) or ModelSnapshot(name)
+        declared = [self.rules.tags.get(name, {})]
+        declared += [{k: t.value for k, t in e.manifest.tags.items()} for e in epochs if e.start > place and e.manifest]
+        tags = [live.tags, *({**live.tags, **one} for one in declared)]
+        about = (rule for rule in side.policy.rules if any(rule.applies_to(name, one) for one in tags))
+        return tuple(guard for rule in about for guard in rule.guards)
+
+    def _change(self, place: int) -> _Change:
+        if self.rules.trunk is None:
+            return _Change(self.rules.base, self.plan.revision.commit)
+        return _change(self.rules, self.plan, place)
+
+    def _approvals(self, change: _Change, signers: str) -> Reviews | str:
+        """Who approved a change as a whole, looked up once for all models."""
+        if (change, signers) not in self._reviews:
+            found = _find(self.world, change, None, signers)
+            if not isinstance(found, str):
+                found = replace(found, approvals=in_time(found.approvals, 0, self.world.clock.now())[0])
+            self._reviews[change, signers] = found
+        return self._reviews[change, signers]
+
+
+def _find(world: World, change: _Change, model: ModelName | None, signers: str) -> Reviews | str:
+    """Who approved what a change declares of a model, or the change as a whole."""
+    head = change.head
+    if head is None:
         return "what is in no commit yet can have been approved by nobody"
+    if world.reviews is None:
+        return "this command does not look for approvals"
     find = world.reviews.find
-    found = contained(lambda: find(rules.base, head, None, rules.policy.signers))
-    if isinstance(found, Failure):
-        return found.why
-    return replace(found, approvals=in_time(found.approvals, 0, world.clock.now())[0])
+    reviews = contained(lambda: find(change.base, head, model, signers))
+    last = change.last
+    if not isinstance(reviews, Failure) and not reviews.approvals and last is not None and last != head:
+        reviews = contained(lambda: find(change.base, last, model, signers))
+    return reviews.why if isinstance(reviews, Failure) else reviews
 
 
-def _blocker(shift: Shift, found: Reviews | str, rules: Rules) -> Blocker | None:
+def _blocker(shift: Shift, found: Reviews | str, standing: Side, place: int) -> Blocker | None:
     if isinstance(found, str):
         missing = f"who approved it is not known: {found}"
     elif not found.authors:
@@ -334,7 +613,7 @@ def _blocker(shift: Shift, found: Reviews | str, rules: Rules) -> Blocker | None
     else:
         lacking: list[str] = []
         for quorum in shift.asked:
-            people = eligible(quorum, rules.owners.get(shift.model, ()), rules.policy.groups)
+            people = eligible(quorum, standing.owners.get(shift.model, ()), standing.policy.groups)
             counting = counted(found.approvals, people, found.authors, found.people)
             if len(counting) < (required := quorum.required(by_bots=found.by_bots)):
                 lacking.append(
@@ -343,10 +622,13 @@ def _blocker(shift: Shift, found: Reviews | str, rules: Rules) -> Blocker | None
         if not lacking:
             return None
         missing = f"it needs {'; '.join(lacking)}"
+    which = "An earlier change" if place else "This change"
     return Blocker(
         UNAPPROVED,
-        f"This change edits who decides over {shift.model} ({', '.join(shift.what)}), and {missing}.",
-        "Have it approved by those who stand now, or leave this out of the change.",
+        f"{which} edits who decides over {shift.model} ({', '.join(shift.what)}), and {missing}.",
+        "Have it approved by those who stand now, or take it back."
+        if place
+        else "Have it approved by those who stand now, or leave this out of the change.",
     )
 
 
@@ -358,7 +640,8 @@ def judge_proposed(
         return ()
     # Without the verdicts of the rules that stand: they would keep the models that they refuse from being judged.
     bare = replace(plan, models=tuple(replace(model, verdicts=()) for model in plan.models))
-    judged = _judged(world, bare, snapshot, desired, rules, rules.proposed)
+    deciders = _Deciders(world, bare, snapshot, desired, rules)
+    judged = _judged(world, bare, snapshot, desired, rules, rules.proposed, deciders)
     verdicts: list[Verdict] = []
     for model, now in zip(judged.models, plan.models, strict=True):
         # What cannot be judged is not unguarded.
@@ -369,13 +652,19 @@ def judge_proposed(
 
 
 def _judged(
-    world: World, plan: Plan, snapshot: RegistrySnapshot, desired: DesiredState, rules: Rules, policy: Policy | None
+    world: World,
+    plan: Plan,
+    snapshot: RegistrySnapshot,
+    desired: DesiredState,
+    rules: Rules,
+    policy: Policy | None,
+    deciders: _Deciders,
 ) -> Plan:
     budget = Budget(world.stopwatch)
 
     def cases_of(model: ModelPlan) -> tuple[_Case, ...]:
         live, manifest, share = snapshot.models.get(model.model), desired.models.get(model.model), budget.share()
-        return tuple(case.restrained(share) for case in _cases(rules, model, live, manifest, plan, policy))
+        return tuple(case.restrained(share) for case in _cases(rules, model, live, manifest, plan, policy, deciders))
 
     cases = {model.model: contained(partial(cases_of, model)) for model in plan.models if not model.blockers}
     groups = {name: group for name, group in cases.items() if not isinstance(group, Failure)}
@@ -386,18 +675,27 @@ def _judged(
         group = cases.get(model.model, ())
         if isinstance(group, Failure):
             return replace(model, blockers=(_broken(model.model, group),))
-        verdicts = contained(lambda: tuple(facts.verdicts(group)))
+        verdicts = contained(lambda: _distinct(facts.verdicts(group)))
         if isinstance(verdicts, Failure):
             return replace(model, blockers=(_broken(model.model, verdicts),))
-        guarded = frozenset(e.slot for e in model.entrances if is_guarded(rules, live, manifest, e.slot))
+        judged_slots = {case.entrance.slot for case in group}
+        guarded = judged_slots | {e.slot for e in model.entrances if is_guarded(rules, live, manifest, e.slot)}
         files = {
             (case.entrance.candidate, case.entrance.slot): known[PINNED].now
             for case in group
             if (known := facts.facts[id(case)]).why_unknown(PINNED) is None
         }
-        return replace(model, verdicts=verdicts, guarded=guarded, files=files)
+        return replace(model, verdicts=verdicts, guarded=frozenset(guarded), files=files)
 
     return replace(plan, models=tuple(map(judged, plan.models)))
+
+
+def _distinct(verdicts: Iterable[Verdict]) -> tuple[Verdict, ...]:
+    """Each thing that is said once: several rules may have one gate, and differ in what is not asked about."""
+    said: dict[tuple[object, ...], Verdict] = {}
+    for verdict in verdicts:
+        said.setdefault((verdict.entrance, verdict.gate, verdict.ruling, verdict.sentence, verdict.note), verdict)
+    return tuple(said.values())
 
 
 def _broken(name: ModelName, failure: Failure) -> Blocker:
@@ -416,8 +714,9 @@ def judge_one(
     plan = Plan(desired.revision, PlanOptions(), (model,), 1)
     share = Budget(world.stopwatch).share()
     snapshot = RegistrySnapshot({live.name: live})
-    cases = tuple(case.restrained(share) for case in _cases(rules, model, live, manifest, plan, None))
-    return tuple(_Gathering(world, snapshot, desired, plan).gather(cases).verdicts(cases))
+    deciders = _Deciders(world, replace(plan, models=(replace(model, past=past),)), snapshot, desired, rules)
+    cases = tuple(case.restrained(share) for case in _cases(rules, model, live, manifest, plan, None, deciders))
+    return _distinct(_Gathering(world, snapshot, desired, plan).gather(cases).verdicts(cases))
 
 
 def left_behind(plan: Plan, snapshot: RegistrySnapshot) -> tuple[str, ...]:
@@ -466,6 +765,7 @@ def _cases(
     manifest: Manifest | None,
     plan: Plan,
     policy: Policy | None,
+    deciders: _Deciders,
 ) -> Iterable[_Case]:
     """The entrances that are judged, by each of the rules that judge them, or by one policy alone."""
     if live is None:
@@ -473,13 +773,16 @@ def _cases(
     for entrance in model.entrances:
         if entrance.kind in EXEMPT:
             continue
-        run = model.past.run(live, entrance.slot, entrance.candidate) if model.past else None
-        place = run.start if run else 0
+        place = _place(model, live, entrance)
         latest = model.past.epochs[0].start if model.past and model.past.epochs else 0
         seen: list[tuple[Guard, tuple[tuple[str, ...], str]]] = []
-        for judging in rules.judging(place) if policy is None else (rules,):
+        for judging in _judging(rules, model, place, deciders) if policy is None else (rules,):
             people = (judging.owners.get(model.model, ()), judging.policy.signers)
-            found = _guards(judging, policy or judging.policy, live, manifest, entrance.slot)
+            found = (
+                _guards(judging, judging.policy, live, manifest, entrance.slot)
+                if policy is None
+                else _proposed_guards(judging, policy, live, manifest, entrance.slot)
+            )
             guards = tuple(g for g in found if not any(_same(g, other) and people == by for other, by in seen))
             seen.extend((guard, people) for guard in guards)
             if guards:
@@ -487,8 +790,18 @@ def _cases(
                 yield _Case(entrance, guards, _overrides(manifest, entrance.slot), judging, change, last)
 
 
-EXEMPT = frozenset({Kind.RESTORATION, Kind.RESUMED, Kind.FOUND})
-"""What is not judged: it was, or it was there before there was anything to judge."""
+def _judging(rules: Rules, model: ModelPlan, place: int, deciders: _Deciders) -> Iterable[Rules]:
+    """All by which a pin of a model is judged; where who decides is not settled, by those who were before, too."""
+    for one in rules.judging_model(model.model, place, model.past):
+        yield one
+        at = rules.trunk.places.get(one.base) if rules.trunk and one.base else None
+        older = one.decided_by(deciders.of(model.model).at(at), model.model)
+        if older is not None:
+            yield older
+
+
+EXEMPT = frozenset({Kind.RESTORATION, Kind.FOUND})
+"""What no gate is asked about: it was, or it was there before there was anything to ask."""
 
 
 def _same(guard: Guard, other: Guard) -> bool:
@@ -523,16 +836,27 @@ def is_guarded(rules: Rules, live: ModelSnapshot | None, manifest: Manifest | No
 def _guards(
     rules: Rules, policy: Policy, live: ModelSnapshot, manifest: Manifest | None, slot: str
 ) -> tuple[Guard, ...]:
-    """Those of the policy, then those by which the manifest tightens it for its model."""
+    """
+    Those of the policy, then those by which the manifest tightens it for its model, as it stands and as it is proposed.
+    """
+    standing = tuple(_with_groups(guard, policy.groups) for guard in rules.gates.get(live.name, {}).get(slot, ()))
+    found = _proposed_guards(rules, policy, live, manifest, slot)
+    return (*found, *(guard for guard in standing if not any(_same(guard, other) for other in found)))
+
+
+def _proposed_guards(
+    rules: Rules, policy: Policy, live: ModelSnapshot, manifest: Manifest | None, slot: str
+) -> tuple[Guard, ...]:
+    """The same, by what the manifest says now."""
     own = manifest.gates.get(slot) if manifest else None
-    tightened = (_with_groups(guard, policy) for guard in (own.value if own else ()))
+    tightened = (_with_groups(guard, policy.groups) for guard in (own.value if own else ()))
     return (*rules.guards(policy, live, slot, manifest), *tightened)
 
 
-def _with_groups(guard: Guard, policy: Policy) -> Guard:
+def _with_groups(guard: Guard, groups: Mapping[str, tuple[str, ...]]) -> Guard:
     """A manifest names groups; who is in them, the policy says."""
     gate = guard.gate
-    return replace(guard, gate=replace(gate, groups=policy.groups)) if isinstance(gate, Approvals) else guard
+    return replace(guard, gate=replace(gate, groups=groups)) if isinstance(gate, Approvals) else guard
 
 
 def _overrides(manifest: Manifest | None, slot: str) -> tuple[Override, ...]:
@@ -619,21 +943,8 @@ class _Gathering:
         """Who approved what a change declares of a model, looked up for those models where a gate asks."""
         key = (change, case.entrance.model, case.rules.policy.signers)
         if key not in self.reviews:
-            self.reviews[key] = self._found(change, case.entrance.model, case.rules.policy.signers)
+            self.reviews[key] = _find(self.world, change, case.entrance.model, case.rules.policy.signers)
         return self.reviews[key]
-
-    def _found(self, change: _Change, model: ModelName, signers: str) -> Reviews | str:
-        head = change.head
-        if head is None:
-            return "what is in no commit yet can have been approved by nobody"
-        if self.world.reviews is None:
-            return "this command does not look for approvals"
-        find = self.world.reviews.find
-        reviews = contained(lambda: find(change.base, head, model, signers))
-        last = change.last
-        if not isinstance(reviews, Failure) and not reviews.approvals and last is not None and last != head:
-            reviews = contained(lambda: find(change.base, last, model, signers))
-        return reviews.why if isinstance(reviews, Failure) else reviews
 
     def _facts(
         self,

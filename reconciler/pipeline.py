@@ -133,7 +133,7 @@ def apply(world: World, request: ApplyRequest, report: Report) -> Receipt:
     BlockedError, StaleError, LockError. What goes wrong with one model later is in the receipt.
     """
     started_at = world.clock.now()
-    declaration = declare(world, request.ref or "HEAD", now=started_at)
+    declaration = declare(world, request.ref or "HEAD")
     rules, desired = with_names(request.rules, declaration.desired)
     request = replace(request, rules=rules)
     commit = _committed(declaration, request)
@@ -300,7 +300,7 @@ def _without_unseen(plan: Plan, unreviewed: frozenset[str], request: ApplyReques
         lambda model: (
             None
             if model.model in request.restore or digest_of([model])[:MODEL_DIGEST] not in unreviewed
-            else next((e for e in model.entrances if e.kind is Kind.RESTORATION and e.slot in model.guarded), None)
+            else next((e for e in model.entrances if e.puts_back and e.slot in model.guarded), None)
         ),
         lambda entrance: Blocker(
             "restoration-not-reviewed",
@@ -359,7 +359,7 @@ def _merged_since(world: World, applied: Collection[Commit], commit: Commit, req
 
 
 def _only_puts_back(model: ModelPlan) -> bool:
-    return bool(model.entrances) and all(entrance.kind is Kind.RESTORATION for entrance in model.entrances)
+    return bool(model.entrances) and all(entrance.puts_back for entrance in model.entrances)
 
 
 @contextmanager
@@ -611,9 +611,10 @@ class _Run:
         placements: list[Placement] = []
         for planned in change.placements:
             verdicts = self._verdicts(change.model, change.version, planned.slot)
-            passed = _passed(verdicts, change.before.get(planned.slot))
             stamped = planned
             if not planned.applied_at:
+                kinds = self._kinds(change.model, change.version, planned.slot)
+                passed = _passed(verdicts, change.before.get(planned.slot), kinds)
                 stamped = replace(planned, applied_at=now, plan=digest, override=_overridden(verdicts), passed=passed)
                 stamped = replace(stamped, files=self._files(change, planned))
             if self.request.sign is not None and stamped.identity is not None:
@@ -627,6 +628,10 @@ class _Run:
         before = change.before.get(planned.slot)
         same = before is not None and before.identity in {None, planned.identity}
         return read.get((change.version, planned.slot)) or (before.files if before is not None and same else "")
+
+    def _kinds(self, model: ModelName, version: Version, slot: Slot) -> frozenset[Kind]:
+        entrances = (e for m in self.plan.models if m.model == model for e in m.entrances)
+        return frozenset(e.kind for e in entrances if (e.candidate, e.slot) == (version, slot))
 
     def _verdicts(self, model: ModelName, version: Version, slot: Slot) -> tuple[Verdict, ...]:
         verdicts = next((m.verdicts for m in self.plan.models if m.model == model), ())
@@ -797,13 +802,17 @@ def _overridden(verdicts: Iterable[Verdict]) -> str:
     return "; ".join(f"{v.gate}: {v.note}" for v in verdicts if v.ruling is Ruling.OVERRIDDEN)[:MOST_OVERRIDE]
 
 
-def _passed(verdicts: Iterable[Verdict], before: Placement | None) -> tuple[str, ...]:
-    """The gates that had nothing against an entrance, now or, where they are waived now, when it was there before."""
+def _passed(verdicts: Iterable[Verdict], before: Placement | None, kinds: frozenset[Kind]) -> tuple[str, ...]:
+    """
+    The keys of the gates that had nothing against an entrance, now or, where they are waived now, when it was there
+    before; where it is there already, or only put back, those of then stay.
+    """
     verdicts, then = tuple(verdicts), frozenset(before.passed if before else ())
-    now = {v.gate for v in verdicts if v.ruling is Ruling.PASS}
-    waived = {v.gate for v in verdicts if v.ruling is Ruling.WAIVED}
-    noes = {v.gate for v in verdicts if v.blocks or v.ruling is Ruling.OVERRIDDEN}
-    return tuple(sorted((now | (waived & then)) - noes))
+    now = {v.key for v in verdicts if v.ruling is Ruling.PASS}
+    waived = {v.key for v in verdicts if v.ruling is Ruling.WAIVED}
+    noes = {v.key for v in verdicts if v.blocks or v.ruling is Ruling.OVERRIDDEN}
+    kept = then if kinds <= {Kind.RESTORATION, Kind.RESUMED} else waived & then
+    return tuple(sorted((now | kept) - noes))
 
 
 def _told(model: ModelPlan) -> str:

@@ -6,7 +6,7 @@ from difflib import unified_diff
 from functools import partial
 
 from reconciler.core.changes import Claim, Release
-from reconciler.core.desired import DesiredState, Manifest, Revision, expired, resolve
+from reconciler.core.desired import DesiredState, Hold, Manifest, Revision, resolve
 from reconciler.core.diff import diff
 from reconciler.core.drift import Drift, DriftStatus, ModelDrift, judge_drift, recorded_files, with_files
 from reconciler.core.evidence import Evidence, Exhibit, Missing, Pairing, VersionFacts, compare
@@ -48,16 +48,12 @@ class Declaration:
     dirty: tuple[str, ...] = ()
 
 
-def declare(world: World, ref: str | None, *, now: str | None = None) -> Declaration:
-    """
-    Read, parse and merge the manifests of a commit, or of the work tree. Raises ManifestError with every problem;
-    where `now` is given, an override whose time is over is one.
-    """
+def declare(world: World, ref: str | None) -> Declaration:
+    """Read, parse and merge the manifests of a commit, or of the work tree. Raises ManifestError with every problem."""
     checkout = world.source.read(ref)
     fragments, unreadable = world.parse(checkout.files)
     models, contradictions = resolve(fragments)
-    over = () if now is None else expired(models.values(), now)
-    problems = tuple(sorted((*checkout.problems, *unreadable, *contradictions, *over)))
+    problems = tuple(sorted((*checkout.problems, *unreadable, *contradictions)))
     if any(problem.severity is Severity.ERROR for problem in problems):
         raise ManifestError(problems)
     return Declaration(DesiredState(checkout.revision, models), problems, checkout.dirty)
@@ -127,6 +123,7 @@ def make_review(
             *_owners_changed(rules, desired),
             *_tags_dropped(rules, desired),
             *_former_names_dropped(rules, desired),
+            *_holds_lifted(rules, desired, world.clock.now()),
             *([] if before is None else _gates_dropped(before, desired)),
             *(Note(text, Weight.UNGUARDED) for text in unguarded(plan, snapshot, desired, rules)),
             *(Note(text, Weight.DOUBT) for text in left_behind(plan, snapshot)),
@@ -172,6 +169,27 @@ def _former_names_dropped(rules: Rules, desired: DesiredState) -> tuple[Note, ..
     ]
     text = f"This change drops former names, and with them the rules that are about these: {_names(dropped)}."
     return (Note(text, Weight.POLICY),) if dropped else ()
+
+
+def _holds_lifted(rules: Rules, desired: DesiredState, now: str) -> tuple[Note, ...]:
+    """One note for what the change lets come back: holds that it lifts, makes shorter or has for less."""
+    lifted = [
+        f"v{hold.version} of {name}{f' for {hold.slot}' if hold.slot else ''} ({plain(hold.reason, 200)})"
+        for name, holds in sorted(rules.holds.items())
+        for hold in holds
+        if hold.holds(hold.version, hold.slot, now)
+        and not any(
+            _holds_as_long(other, hold) for other in (desired.models[name].holds if name in desired.models else ())
+        )
+    ]
+    text = f"This change lifts or shortens a hold: {_names(lifted)}."
+    return (Note(text, Weight.POLICY),) if lifted else ()
+
+
+def _holds_as_long(other: Hold, hold: Hold) -> bool:
+    """Whether one hold keeps out all that another one does."""
+    longer = not other.until or (bool(hold.until) and other.until >= hold.until)
+    return other.version == hold.version and other.slot in {"", hold.slot} and longer
 
 
 def _gates_dropped(before: DesiredState, desired: DesiredState) -> tuple[Note, ...]:

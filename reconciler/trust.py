@@ -416,6 +416,10 @@ class Trunk:
             if data is not None and here != "./" and not path.startswith(here)
         )
 
+    def history(self, name: ModelName, desired: Mapping[ModelName, Manifest]) -> tuple[Epoch, ...]:
+        """All that the line ever declared of a model, the newest first."""
+        return self._epochs({name: None}, desired)[name]
+
     def _epochs(
         self,
         needs: Mapping[ModelName, int | None],

@@ -9,8 +9,9 @@ from dataclasses import replace
 from reconciler.core.changes import Change, SetAlias, TransitionStage, simulate_all
 from reconciler.core.desired import Manifest
 from reconciler.core.gate import Entrance, Kind
+from reconciler.core.moments import moment, moment_of
 from reconciler.core.names import ACTIVE_STAGES, Slot, Stage, Version, alias_slot
-from reconciler.core.past import FOREVER, Epoch, Past, declared_versions
+from reconciler.core.past import CLOCKS_DIFFER_BY_LESS_THAN, FOREVER, Epoch, Past, declared_versions
 from reconciler.core.snapshot import ModelSnapshot, Ownership, Placement, VersionSnapshot
 
 UNSIGNED = "its record is not signed"
@@ -124,8 +125,12 @@ def _entrance(live: ModelSnapshot, slot: Slot, version: Version, past: Past | No
                 incumbent=max((v for v in occupants(live, slot) if v != version), default=None),
                 unproven=_unproven(record),
             )
+        entrance = replace(entrance, may_have_left=not _has_waited(live, slot, known, past))
         if _broke_off(live, slot, known):
-            return replace(entrance, kind=Kind.RESUMED, incumbent=incumbent(live, slot, version, past))
+            passed = frozenset(record.passed if record else ())
+            return replace(
+                entrance, kind=Kind.RESUMED, incumbent=incumbent(live, slot, version, past), passed_before=passed
+            )
     entrance = replace(entrance, incumbent=incumbent(live, slot, version, past))
     if _has_held_and_left(live, slot, known, past):
         passed = frozenset(record.passed if record else ())
@@ -164,6 +169,25 @@ def _broke_off(live: ModelSnapshot, slot: Slot, version: VersionSnapshot) -> boo
         for other in version.provenance.values()
         if not Stage.is_inactive(other.slot)
     )
+
+
+def _has_waited(live: ModelSnapshot, slot: Slot, version: VersionSnapshot, past: Past) -> bool:
+    """
+    Whether the move that a record was written before never happened, as far as MLflow can tell. The version is in the
+    stage that it was in, and nobody moved it since. The alias names what it named, which says little: so it must be
+    this very commit's apply that broke off, or one that put the version into a stage, where it is.
+    """
+    record = version.provenance[slot]
+    recorded, updated = moment(record.applied_at), moment_of(version.updated_at)
+    unmoved = recorded is not None and updated is not None and updated <= recorded + CLOCKS_DIFFER_BY_LESS_THAN
+    if not slot.startswith("@"):
+        return unmoved and version.stage == record.before
+    named = next(iter(occupants(live, slot)), None)
+    if record.before != ("" if named is None else f"v{named}"):
+        return False
+    beside = version.provenance.get(version.stage)
+    same = beside is not None and (beside.commit, beside.plan) == (record.commit, record.plan)
+    return record.commit == past.revision or (unmoved and same)
 
 
 def _has_held_and_left(live: ModelSnapshot, slot: Slot, version: VersionSnapshot, past: Past) -> bool:

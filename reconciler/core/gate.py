@@ -1,8 +1,10 @@
 """Gates: who may enter a slot. A gate is told the facts it asks for, and answers with one plain sentence."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import StrEnum
+from hashlib import sha256
+from inspect import isroutine
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from reconciler.core.evidence import VersionFacts
@@ -30,8 +32,9 @@ class Entrance:
     """
     A version about to become visible in a slot: what gates judge. `incumbent` is the one that consumers find there now,
     or None. `moves` is False where it is there already and only now declared. `unproven` says which unsigned evidence
-    a rollback, a restoration or a find rests on, or nothing. `passed_before` names the
-    gates that a rollback's version passed when it entered, by the record of it.
+    a rollback, a restoration or a find rests on, or nothing. `passed_before` has the keys of the
+    gates that the version passed when it entered, or was let in, by the record of it. `may_have_left` says that a
+    record has the version there already, and that it may have been moved out by hand since.
     """
 
     model: ModelName
@@ -42,10 +45,16 @@ class Entrance:
     moves: bool = True
     unproven: str = ""
     passed_before: frozenset[str] = frozenset()
+    may_have_left: bool = False
 
     @property
     def rollback(self) -> bool:
         return self.kind is Kind.ROLLBACK
+
+    @property
+    def puts_back(self) -> bool:
+        """Whether it undoes what somebody did by hand, or may do so."""
+        return self.kind is Kind.RESTORATION or self.may_have_left
 
     def __str__(self) -> str:
         return f"{self.model} v{self.candidate} into {self.slot}"
@@ -277,7 +286,8 @@ class Guard:
     """
     A gate as a policy places it. `name` is what reports and overrides call it. `waive_on_rollback` is None where the
     gate itself says what remains of it in a rollback; True waives it whole, False waives nothing. `override` says whose
-    approval lets a version in against its no; without it nobody's does.
+    approval lets a version in against its no; without it nobody's does. `key` is kept by whoever puts another gate
+    around this one.
     """
 
     name: str
@@ -285,6 +295,28 @@ class Guard:
     at: Location
     waive_on_rollback: bool | None = None
     override: Quorum | None = None
+    key: str = field(default="", compare=False)
+
+    def keyed(self) -> "Guard":
+        """The same, with the key: the name, and a digest of what is asked, so that a tighter gate is another one."""
+        digest = sha256(repr(_plainly(self.gate)).encode()).hexdigest()
+        return self if self.key else replace(self, key=f"{self.name} {digest[:8]}")
+
+
+def _plainly(value: object) -> object:
+    """A value without where it was written, and in one order."""
+    if is_dataclass(value) and not isinstance(value, type):
+        parts = [(part.name, _plainly(getattr(value, part.name))) for part in fields(value) if part.compare]
+        return None if isinstance(value, Location) else [type(value).__qualname__, parts]
+    if isinstance(value, Mapping):
+        items = cast("Mapping[object, object]", value).items()
+        return sorted(((repr(_plainly(key)), _plainly(one)) for key, one in items), key=repr)
+    if isinstance(value, Set):
+        return sorted(repr(_plainly(one)) for one in cast("Set[object]", value))
+    if isinstance(value, tuple | list):
+        return [_plainly(one) for one in cast("Iterable[object]", value)]
+    # What a function does is the release's, not the policy's.
+    return value.__name__ if isroutine(value) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,7 +334,7 @@ class Override:
 class Verdict:
     """
     What was decided at one gate. `sentence` is the gate's own; `note` says why it was let through all the same, and on
-    whose word, or why a request to do so was refused.
+    whose word, or why a request to do so was refused. `key` tells the gate from another one of that name.
     """
 
     entrance: Entrance
@@ -311,6 +343,7 @@ class Verdict:
     sentence: str
     at: Location
     note: str = ""
+    key: str = field(default="", compare=False)
 
     @property
     def blocks(self) -> bool:
@@ -326,14 +359,18 @@ def judge_guard(
 ) -> Verdict:
     """
     One gate's verdict on one entrance. A fact that is missing never passes. Then, and only against a no: a rollback
-    waives what speaks of the way in or of the moment, unless the policy says otherwise, and what is gone if the gate
-    was passed before; and an override counts if the policy allows one, it has not expired, and its quorum is reached;
+    waives what speaks of the way in or of the moment, unless the policy says otherwise, and what is gone if this very
+    gate was passed before; where an apply that broke off had let the version in, so much is waived of the gates that it
+    passed then; and an override counts if the policy allows one, it has not expired, and its quorum is reached;
     `approvers` are those whose word counts for it, None where that is not known.
     """
+    guard = guard.keyed()
     judgement = _judgement(guard.gate, entrance, facts)
     verdict = _verdict(guard, entrance, judgement)
     if verdict.blocks and entrance.rollback:
         verdict = _rolled_back(verdict, guard, judgement, facts)
+    elif verdict.blocks and entrance.kind is Kind.RESUMED and guard.key in entrance.passed_before:
+        verdict = _rolled_back(verdict, replace(guard, waive_on_rollback=None), judgement, facts)
     if not verdict.blocks or override is None:
         return verdict
     return _overridden(verdict, guard, override, facts, approvers)
@@ -348,7 +385,7 @@ def _judgement(gate: Gate, entrance: Entrance, facts: Facts) -> Judgement:
 
 
 def _verdict(guard: Guard, entrance: Entrance, judgement: Judgement) -> Verdict:
-    return Verdict(entrance, guard.name, judgement.ruling, judgement.sentence, guard.at)
+    return Verdict(entrance, guard.name, judgement.ruling, judgement.sentence, guard.at, key=guard.key)
 
 
 def _rolled_back(verdict: Verdict, guard: Guard, judgement: Judgement, facts: Facts) -> Verdict:
@@ -356,19 +393,24 @@ def _rolled_back(verdict: Verdict, guard: Guard, judgement: Judgement, facts: Fa
     if guard.waive_on_rollback is False:
         return verdict
     entrance = verdict.entrance
+    resumed = entrance.kind is Kind.RESUMED
     before = f"v{entrance.candidate} has been in {entrance.slot} before"
+    if resumed:
+        before = f"an apply that broke off had let v{entrance.candidate} into {entrance.slot}"
     if guard.waive_on_rollback:
         return _let_in(verdict, Ruling.WAIVED, f"{before}, and the policy waives this gate for a rollback")
     remaining = on_rollback(guard.gate)
     if remaining is None:
-        return _let_in(verdict, Ruling.WAIVED, f"{before}, and a rollback waives this gate")
+        waived = "it passed this gate then" if resumed else "a rollback waives this gate"
+        return _let_in(verdict, Ruling.WAIVED, f"{before}, and {waived}")
     if remaining != guard.gate:
         judgement = _judgement(remaining, entrance, facts)
         if not judgement.ruling.blocks:
-            note = f"{before}, and a rollback waives the rest of this gate: {judgement.sentence}"
+            rest = "it passed the rest of this gate then" if resumed else "a rollback waives the rest of this gate"
+            note = f"{before}, and {rest}: {judgement.sentence}"
             return _let_in(verdict, Ruling.WAIVED, note)
         verdict = _verdict(guard, entrance, judgement)
-    if judgement.gone and guard.name in entrance.passed_before:
+    if judgement.gone and guard.key in entrance.passed_before:
         note = f"{before} and passed this gate then; what it asks about has been deleted since"
         return _let_in(verdict, Ruling.WAIVED, note)
     return verdict
@@ -378,9 +420,7 @@ def _overridden(
     verdict: Verdict, guard: Guard, override: Override, facts: Facts, approvers: Iterable[str] | None
 ) -> Verdict:
     def refused(why: str) -> Verdict:
-        return Verdict(
-            verdict.entrance, verdict.gate, verdict.ruling, verdict.sentence, verdict.at, f"override refused: {why}"
-        )
+        return replace(verdict, note=f"override refused: {why}")
 
     if guard.override is None:
         return refused("the policy lets nobody override this gate")
@@ -398,4 +438,4 @@ def _overridden(
 
 
 def _let_in(verdict: Verdict, ruling: Ruling, note: str) -> Verdict:
-    return Verdict(verdict.entrance, verdict.gate, ruling, verdict.sentence, verdict.at, note)
+    return replace(verdict, ruling=ruling, note=note)

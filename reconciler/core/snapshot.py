@@ -67,8 +67,8 @@ class Placement:
     """
     How a version came into a slot. `before` is where it was, for a stage, or what the alias named, for an alias.
     `applied_at` is RFC 3339 in UTC; `plan` is the digest of the plan that was carried out; `override` says which gates'
-    no was overridden for it, on whose word and why; `passed` names the gates that had nothing against it; `files` is
-    the digest of the version's files, where a gate asked for it.
+    no was overridden for it, on whose word and why; `passed` has the keys of the gates that had nothing against it;
+    `files` is the digest of the version's files, where a gate asked for it.
 
     `identity` and `registry` say of which version in which registry this is: a record that was copied to another one
     proves nothing there. `sequence` counts the placements of a version. `left` is written when an alias comes to name

@@ -181,3 +181,63 @@ def test_a_name_in_somebody_elses_trailer_takes_nobodys_vote(
 
     assert (done.exit_code, done.noes(slot)) == (ExitCode.OK, set())
     assert house.in_slot("churn", slot) == (6,)
+
+
+def undecided(house: House) -> None:
+    """An apply lets nothing in: who decides was changed, and those who stand did not agree."""
+    done = house.apply()
+    assert done.exit_code == ExitCode.BLOCKED, done.message
+    assert "edits who decides over churn" in done.message
+    assert house.in_slot("churn") == (4,)
+
+
+def test_owners_whom_nobody_approved_do_not_stand_after_the_next_merge(house: House) -> None:
+    at_work(house, policy=APPROVALS)
+    house.merge(pins({"Production": 4}, owners=[MALLORY]))
+    undecided(house)
+    house.merge(files={"docs/notes.md": "Notes\n"}, approved_by=[GRACE])
+    house.apply()
+
+    house.merge(pins({"Production": 6}, owners=[MALLORY]), approved_by=[MALLORY])
+
+    undecided(house)
+
+
+def test_owners_do_not_become_others_by_leaving_the_manifest_out_for_a_while(house: House) -> None:
+    at_work(house, policy=APPROVALS)
+    house.merge(files={"manifests/churn.yaml": None})
+    assert house.apply(allow_empty=True).exit_code == ExitCode.BLOCKED
+    house.merge(pins({"Production": 4}, owners=[MALLORY]))
+    undecided(house)
+
+    house.merge(pins({"Production": 6}, owners=[MALLORY]), approved_by=[MALLORY])
+
+    undecided(house)
+
+
+def test_a_pin_that_owners_approved_who_never_counted_is_not_let_in_when_they_leave(house: House) -> None:
+    at_work(house, policy=APPROVALS)
+    house.merge(pins({"Production": 4}, owners=[MALLORY]))
+    undecided(house)
+    house.merge(pins({"Production": 6}, owners=[MALLORY]), approved_by=[MALLORY])
+    undecided(house)
+
+    house.merge(pins({"Production": 6}, owners=[GRACE]), by=MALLORY, approved_by=[LINUS])
+    house.apply()
+    house.merge(files={"docs/notes.md": "Notes\n"})
+
+    refused(house)
+
+
+def test_a_group_that_nobody_approved_does_not_stand_after_the_next_merge(house: House) -> None:
+    group = "groups:\n  risk: [{}]\n"
+    policy = APPROVALS.replace("of: owners", "of: risk")
+    at_work(house, policy=group.format(GRACE.email) + policy)
+    house.merge(policy=group.format(MALLORY.email) + policy)
+    undecided(house)
+    house.merge(files={"docs/notes.md": "Notes\n"})
+    house.apply()
+
+    house.merge(pins({"Production": 6}), approved_by=[MALLORY])
+
+    undecided(house)

@@ -314,3 +314,95 @@ def test_a_commit_that_is_dated_ahead_makes_nothing_found_that_was_moved_since(h
     done = house.apply()
 
     assert (done.exit_code, done.noes(model="risk")) == (ExitCode.BLOCKED, {"soak"}), done.kinds("risk")
+
+
+PINNED = 'slots:\n- slot: [Production, "@champion*"]\n  gates:\n  - artifact: {pinned: true}\n'
+
+
+@SLOTS
+def test_what_is_put_back_has_the_files_that_entered_by_the_rules_of_its_own_change_too(
+    house: House, slot: str
+) -> None:
+    at_work(house, slot, PINNED)
+    house.merge(pins({slot: 5}))
+    assert house.apply().exit_code == ExitCode.OK
+    house.merge(policy=NO_RULES)
+    assert house.apply().exit_code == ExitCode.OK
+
+    house.files.digests["churn", 5] = "sha256:other"
+    house.by_hand("churn", 4, slot)
+    done = house.apply(Trigger.DISPATCH, restore=["churn"])
+
+    assert "files" in done.message
+    assert house.in_slot("churn", slot) == (4,)
+
+
+def break_off(house: House, slot: str) -> None:
+    """An apply records that v6 enters the slot, and breaks off before it does."""
+    house.merge(pins({slot: 6}))
+    for _ in range(4):
+        # One call each.
+        house.apply(killed_after=1)
+        if house.registry.provenance("churn", 6):
+            break
+    assert house.registry.provenance("churn", 6)
+    assert house.in_slot("churn", slot) == (4,)
+
+
+@SLOTS
+def test_an_apply_that_broke_off_lets_no_other_files_in_when_it_is_run_again(signing_house: House, slot: str) -> None:
+    house = signing_house
+    at_work(house, slot, PINNED)
+    break_off(house, slot)
+
+    house.files.digests["churn", 6] = "sha256:other"
+    done = house.apply()
+
+    assert (done.exit_code, done.noes(slot)) == (ExitCode.BLOCKED, {"artifact"})
+    assert house.in_slot("churn", slot) == (4,)
+
+
+@SLOTS
+def test_an_apply_that_broke_off_is_run_again_by_rules_that_were_tightened_since(house: House, slot: str) -> None:
+    at_work(house, slot, NO_RULES)
+    break_off(house, slot)
+    house.merge(policy=SOAK)
+    house.apply(killed_after=0)
+
+    house.merge(files={"docs/notes.md": "Notes\n"})
+    done = house.apply()
+
+    assert (done.exit_code, done.noes(slot)) == (ExitCode.BLOCKED, {"soak"})
+    assert house.in_slot("churn", slot) == (4,)
+
+
+@SLOTS
+def test_an_apply_that_broke_off_goes_on_where_the_gates_are_those_that_let_the_version_in(
+    signing_house: House, slot: str
+) -> None:
+    house = signing_house
+    at_work(house, slot, SOAK)
+    house.by_hand("churn", 6, "Staging", beside=True)
+    house.clock.later(days=4)
+    break_off(house, slot)
+
+    done = house.apply()
+
+    assert (done.exit_code, done.kinds()[slot]) == (ExitCode.OK, "resumed"), done.message
+    assert house.in_slot("churn", slot) == (6,)
+
+
+@SLOTS
+def test_what_was_moved_out_by_hand_does_not_ride_along_as_an_apply_that_broke_off(house: House, slot: str) -> None:
+    at_work(house, slot, SOAK)
+    kept = house.owner_record("churn")
+    house.merge(pins({slot: 5}))
+    assert house.apply().exit_code == ExitCode.OK
+
+    house.by_hand("churn", 4, slot)
+    house.put_owner_record("churn", kept)
+    house.merge(files={"docs/notes.md": "Notes\n"})
+    done = house.apply()
+
+    assert "--restore churn" in done.message
+    assert house.in_slot("churn", slot) == (4,)

@@ -325,3 +325,20 @@ def test_an_approval_by_a_signed_commit_before_the_version_was_there_is_of_anoth
 
     assert (done.exit_code, done.noes(slot)) == (ExitCode.BLOCKED, {"approvals"})
     assert house.in_slot("churn", slot) == (4,)
+
+
+def test_a_run_that_was_deleted_waives_no_gate_that_was_tightened_since(house: House) -> None:
+    at_work(house, policy=at_least(0.1))
+    for version in (1, 6):
+        house.merge(pins({"Production": version}))
+        assert house.apply().exit_code == ExitCode.OK
+    house.merge(policy=at_least(0.65))
+    assert house.apply().exit_code == ExitCode.OK
+    house.merge(pins({"Production": 1}))
+    assert house.apply().exit_code == ExitCode.BLOCKED
+
+    house.runs.delete_run("churn", 1)
+    done = house.apply()
+
+    assert (done.exit_code, done.noes()) == (ExitCode.BLOCKED, {"metric"})
+    assert house.in_slot("churn") == (6,)

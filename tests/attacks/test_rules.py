@@ -1,10 +1,13 @@
 """Nobody loosens a rule and walks through it: a waiting pin keeps the rules that stood before it was declared."""
 
+from dataclasses import replace
+
 import pytest
 
+from reconciler.core.names import ModelName
 from reconciler.errors import ExitCode
 from tests.house import GRACE, LINUS, MALLORY, House, Trigger, Way
-from tests.house.scenes import APPROVALS, GATES, NO_RULES, SLOTS, SOAK, at_work, pins
+from tests.house.scenes import APPROVALS, GATES, NO_RULES, SLOTS, SOAK, at_least, at_work, pins
 
 
 def refused(house: House, slot: str = "Production") -> None:
@@ -272,3 +275,112 @@ def test_who_writes_beside_the_lock_leads_nobody_along_the_side_of_a_merge(house
     house.remember(side)
 
     refused(house)
+
+
+@SLOTS
+def test_a_pin_that_a_hold_stopped_is_not_let_in_by_the_next_merge(house: House, slot: str) -> None:
+    at_work(house, slot, NO_RULES)
+    house.merge(pins({slot: 4}, also=hold(6, slot)))
+    assert house.apply().exit_code == ExitCode.OK
+    house.merge(pins({slot: 6}))
+    assert house.apply().exit_code == ExitCode.BLOCKED
+
+    house.merge(files={"docs/notes.md": "Notes\n"})
+    done = house.apply()
+
+    assert "on hold" in done.message
+    assert house.in_slot("churn", slot) == (4,)
+
+
+def test_a_hold_that_is_lifted_in_the_same_push_holds_where_nobody_remembers_what_came_together(house: House) -> None:
+    house.way = Way.FAST_FORWARD
+    at_work(house, policy=NO_RULES)
+    house.merge(pins({"Production": 4}, also=hold(6, "Production")))
+    assert house.apply().exit_code == ExitCode.OK
+    request = house.request(pins({"Production": 4}))
+    house.amend(request, pins({"Production": 6}))
+    house.merge(request)
+    assert house.lock is not None
+
+    house.lock.lease.heads = frozenset()
+    done = house.apply()
+
+    assert "on hold" in done.message
+    assert house.in_slot("churn") == (4,)
+
+
+def test_a_hold_stops_what_was_put_there_by_hand_and_is_declared_then(house: House) -> None:
+    at_work(house, "@champion", SOAK)
+    held = "hold: {version: 6, reason: It leaks personal data., until: 2027-01-01}\n"
+    house.merge(pins({"@champion": 4}, also=held))
+    assert house.apply().exit_code == ExitCode.OK
+
+    house.by_hand("churn", 6, "@champion-eu")
+    house.merge(pins({"@champion": 4, "@champion-eu": 6}, also=held))
+    done = house.apply()
+
+    assert (done.exit_code, done.kinds()) == (ExitCode.BLOCKED, {"@champion-eu": "found"})
+    assert "on hold" in done.message
+
+
+@pytest.mark.parametrize(
+    "after", ["", hold(6, "Production").replace("2027", "2026"), hold(6, "Staging"), hold(5, "Production")]
+)
+def test_the_review_says_that_a_change_lifts_or_shortens_a_hold(house: House, after: str) -> None:
+    at_work(house, policy=SOAK)
+    house.merge(pins({"Production": 4}, also=hold(6, "Production")))
+    house.apply()
+
+    house.request(pins({"Production": 4}, also=after))
+    planned = house.plan()
+
+    assert "This change lifts or shortens a hold: v6 of churn for Production (It leaks personal data.)." in planned.text
+
+
+def own_gates(slot: str) -> str:
+    """Gates that a manifest has for its model."""
+    named = f'"{slot}"' if slot.startswith("@") else slot
+    return f"gates:\n  {named}:\n  - soak: {{stage: Staging, for: 7d}}\n"
+
+
+@SLOTS
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_manifests_own_gates_are_not_dropped_by_the_change_that_needs_it_or_while_the_pin_waits(
+    house: House, slot: str, waits: bool
+) -> None:
+    at_work(house, slot, at_least(0.1))
+    house.merge(pins({slot: 4}, also=own_gates(slot)))
+    assert house.apply().exit_code == ExitCode.OK
+
+    if waits:
+        house.merge(pins({slot: 6}, also=own_gates(slot)))
+        refused(house, slot)
+    house.merge(pins({slot: 6}))
+    refused(house, slot)
+    house.merge(files={"docs/notes.md": "Notes\n"})
+
+    refused(house, slot)
+
+
+def test_a_tag_that_is_taken_away_while_a_pin_waits_takes_the_model_out_of_no_rule(house: House) -> None:
+    at_work(house, policy=SOAK.replace("- slot: [", "- tags: {tier: gold}\n  slot: ["))
+    house.merge(pins({"Production": 4}, also="tags: {tier: gold}\n"))
+    assert house.apply().exit_code == ExitCode.OK
+    house.merge(pins({"Production": 6}))
+    refused(house)
+
+    house.registry.models[ModelName("churn")] = replace(house.registry.models[ModelName("churn")], tags={})
+    house.merge(files={"docs/notes.md": "Notes\n"})
+
+    refused(house)
+
+
+def test_a_gate_that_several_rules_have_is_said_once(house: House) -> None:
+    at_work(house, policy=SOAK)
+    house.merge(pins({"Production": 6}))
+    refused(house)
+
+    house.merge(pins({"Production": 6}, owners=[GRACE, LINUS]), approved_by=[GRACE])
+    done = house.apply()
+
+    assert [verdict.gate for verdict in done.verdicts()] == ["soak"]

@@ -395,7 +395,7 @@ def test_heartbeats_keep_the_lock_of_a_live_holder_beyond_its_time_to_live(
 
 def test_what_was_applied_under_a_former_name_is_remembered(clone: Path) -> None:
     lease = now_or_never(lock_of(clone, key="acme/old#m"))
-    lease.mark(FIRST)
+    lease.mark(FIRST, [Head(FIRST)])
     lease.release()
     now = Ours(RepositoryId("acme/models#m"), (RepositoryId("acme/old"),))
     lock = GitLock(Git(clone / ".git", clone), "origin", REF, Holder("ada", ""), now, clock=SetClock())

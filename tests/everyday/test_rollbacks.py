@@ -1,6 +1,5 @@
 """The way back is open: what a rollback has to pass, and what it has not."""
 
-import re
 from dataclasses import replace
 from typing import Any
 
@@ -59,12 +58,19 @@ from reconciler.gates.soak import Soak
 from reconciler.gates.tags import Tags
 from reconciler.ports import SourceFile
 from tests.build import CHURN, SOMEWHERE
+from tests.house.scenes import readme_policy
 from tests.manifest_texts import TOP
 
 NOW_IS = "2026-05-11T09:30:00Z"
 HOLDOUT = Dataset("holdout", "9f2c7a1b")
 BACK = Entrance(CHURN, Version(4), "Production", Version(5), kind=Kind.ROLLBACK)
-PASSED = replace(BACK, passed_before=frozenset({"gate"}))
+
+
+def passed(guard: Guard) -> Entrance:
+    """The way back of a version that passed this very gate."""
+    return replace(BACK, passed_before=frozenset({guard.keyed().key}))
+
+
 AGE, FEE = Column("age", Scalar("long"), required=True), Column("fee", Scalar("double"), required=True)
 DELETED = (Missing("run", "there is no run run-4", gone=True), Missing("metrics", "there is no run run-4", gone=True))
 SILENT = tuple(Missing(what, "the server did not answer") for what in ("run", "metrics"))
@@ -157,7 +163,8 @@ def test_the_files_and_a_signature_must_be_there() -> None:
     facts = Facts({**KNOWN, PRESENT: Presence(present=False), CANDIDATE: replace(V4, signature=None)})
 
     for gate in (Artifact(), SignatureGate(frozenset({Compatibility.IDENTICAL}))):
-        assert judge_guard(Guard("gate", gate, SOMEWHERE), PASSED, facts).blocks
+        guard = Guard("gate", gate, SOMEWHERE)
+        assert judge_guard(guard, passed(guard), facts).blocks
 
 
 def test_a_gate_of_another_package_is_not_waived_unless_it_says_so() -> None:
@@ -185,24 +192,32 @@ def test_what_is_gone_is_waived_if_the_record_says_that_its_gate_was_passed(gate
     gone = replace(V4, run=None, metrics=(), missing=DELETED)
     facts = Facts({**KNOWN, CANDIDATE: gone})
 
-    assert judge_guard(Guard("gate", gate, SOMEWHERE), PASSED, facts).ruling is Ruling.WAIVED
-    assert judge_guard(Guard("gate", gate, SOMEWHERE), BACK, facts).blocks
-    assert judge_guard(Guard("other", gate, SOMEWHERE), PASSED, facts).blocks
-    assert judge_guard(Guard("gate", gate, SOMEWHERE, False), PASSED, facts).blocks
-    assert judge_guard(Guard("gate", gate, SOMEWHERE), replace(PASSED, kind=Kind.NEW), facts).blocks
+    guard = Guard("gate", gate, SOMEWHERE)
+
+    assert judge_guard(guard, passed(guard), facts).ruling is Ruling.WAIVED
+    assert judge_guard(replace(guard, at=replace(SOMEWHERE, line=99)), passed(guard), facts).ruling is Ruling.WAIVED
+    assert judge_guard(guard, BACK, facts).blocks
+    assert judge_guard(Guard("other", gate, SOMEWHERE), passed(guard), facts).blocks
+    assert judge_guard(guard, passed(replace(guard, gate=MetricGate("f1", threshold=0.1))), facts).blocks
+    assert judge_guard(replace(guard, waive_on_rollback=False), passed(guard), facts).blocks
+    assert judge_guard(guard, replace(passed(guard), kind=Kind.NEW), facts).blocks
 
 
 @pytest.mark.parametrize("gate", ON_A_RUN, ids=range(4))
 def test_what_could_not_be_read_is_not(gate: Gate) -> None:
     silent = replace(V4, run=None, metrics=(), missing=SILENT)
 
-    assert judge_guard(Guard("gate", gate, SOMEWHERE), PASSED, Facts({**KNOWN, CANDIDATE: silent})).blocks
+    guard = Guard("gate", gate, SOMEWHERE)
+
+    assert judge_guard(guard, passed(guard), Facts({**KNOWN, CANDIDATE: silent})).blocks
 
 
 def test_a_run_in_the_bin_is_gone_too() -> None:
     binned = replace(V4, run=RunFacts("run-4", status="FINISHED", deleted=True))
 
-    assert judge_guard(Guard("gate", Lineage(), SOMEWHERE), PASSED, Facts({**KNOWN, CANDIDATE: binned})).note == (
+    guard = Guard("gate", Lineage(), SOMEWHERE)
+
+    assert judge_guard(guard, passed(guard), Facts({**KNOWN, CANDIDATE: binned})).note == (
         "v4 has been in Production before and passed this gate then; what it asks about has been deleted since"
     )
 
@@ -212,8 +227,8 @@ def test_a_fact_that_is_gone_before_the_gate_is_asked_counts_alike() -> None:
     known = {key: value for key, value in KNOWN.items() if key != branch}
     guard = Guard("gate", Lineage(branch="main"), SOMEWHERE)
 
-    gone = judge_guard(guard, PASSED, Facts(known, {branch: "its run was deleted"}, frozenset({branch})))
-    silent = judge_guard(guard, PASSED, Facts(known, {branch: "git did not answer"}))
+    gone = judge_guard(guard, passed(guard), Facts(known, {branch: "its run was deleted"}, frozenset({branch})))
+    silent = judge_guard(guard, passed(guard), Facts(known, {branch: "git did not answer"}))
 
     assert (gone.ruling, silent.ruling) == (Ruling.WAIVED, Ruling.UNKNOWN)
 
@@ -221,7 +236,9 @@ def test_a_fact_that_is_gone_before_the_gate_is_asked_counts_alike() -> None:
 def test_a_figure_that_is_too_low_is_not_let_in_because_another_is_gone() -> None:
     facts = Facts({**KNOWN, INCUMBENT: replace(V5, metrics=(), missing=DELETED)})
 
-    assert judge_guard(Guard("gate", MetricGate("f1", 0.9, 0.01), SOMEWHERE), PASSED, facts).blocks
+    guard = Guard("gate", MetricGate("f1", 0.9, 0.01), SOMEWHERE)
+
+    assert judge_guard(guard, passed(guard), facts).blocks
 
 
 def policy_of(text: str) -> Policy:
@@ -230,8 +247,7 @@ def policy_of(text: str) -> Policy:
     return read
 
 
-README = TOP.joinpath("README.md").read_text(encoding="utf-8")
-[README_POLICY] = re.findall(r"```yaml\n(slots:\n.*?)```", README, re.DOTALL)
+README_POLICY = readme_policy()
 
 
 @pytest.mark.parametrize("slot", ["Production", "@champion"])

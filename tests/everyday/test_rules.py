@@ -1,7 +1,7 @@
 """Rules change, one step at a time, and what no rule could ever let in is said when it is proposed."""
 
 from reconciler.errors import ExitCode, Problem
-from tests.house import ADA, GRACE, LINUS, House, Trigger
+from tests.house import ADA, GRACE, LINUS, House, Trigger, Way
 from tests.house.scenes import APPROVALS, GATES, NO_RULES, SLOTS, SOAK, at_least, at_work, pins
 
 
@@ -136,3 +136,76 @@ def test_approvals_of_a_team_that_is_no_group_are_pointed_out(house: House) -> N
 
 def test_nothing_is_pointed_out_of_rules_that_can_be_met(house: House) -> None:
     assert said_by_validate(house, GATES, pins({"Production": 4})) == []
+
+
+def test_owners_change_twice_with_approvals_and_the_last_ones_let_a_version_in(house: House, way: Way) -> None:
+    at_work(house, policy=APPROVALS)
+    house.way = way
+    for owners, by in (([GRACE, LINUS], GRACE), ([LINUS], GRACE), ([LINUS, GRACE], LINUS)):
+        request = house.request(pins({"Production": 4}, owners=owners))
+        house.approve(by, request, signed=way is Way.PUSH)
+        house.merge(request)
+        done = house.apply()
+        assert done.exit_code == ExitCode.OK, done.message
+
+    request = house.request(pins({"Production": 5}, owners=[LINUS, GRACE]))
+    house.approve(LINUS, request, signed=way is Way.PUSH)
+    house.merge(request)
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.OK, done.message
+    assert house.in_slot("churn") == (5,)
+
+
+def test_owners_that_were_refused_are_taken_back_and_the_model_goes_on(house: House) -> None:
+    at_work(house, policy=APPROVALS)
+    house.merge(pins({"Production": 4}, owners=[LINUS]))
+    assert house.apply().exit_code == ExitCode.BLOCKED
+
+    house.merge(pins({"Production": 4}))
+    house.apply()
+    house.merge(pins({"Production": 5}), approved_by=[GRACE])
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.OK, done.message
+    assert house.in_slot("churn") == (5,)
+
+
+def test_owners_that_were_refused_are_approved_later_and_let_a_version_in(house: House) -> None:
+    at_work(house, policy=APPROVALS)
+    request = house.merge(pins({"Production": 4}, owners=[LINUS]))
+    assert house.apply().exit_code == ExitCode.BLOCKED
+    house.merge(pins({"Production": 5}, owners=[LINUS]), approved_by=[LINUS])
+    assert house.apply().exit_code == ExitCode.BLOCKED
+
+    house.approve(GRACE, request)
+    done = house.apply(Trigger.SCHEDULE)
+
+    assert done.exit_code == ExitCode.OK, done.message
+    assert house.in_slot("churn") == (5,)
+
+
+def test_an_override_that_is_over_stops_its_own_model_alone(house: House) -> None:
+    policy = SOAK.replace("for: 3d}\n", "for: 3d}\n    override: {approvals: 1, of: owners}\n")
+    at_work(house, policy=policy, models=("churn", "risk"))
+    over = "overrides:\n- {gate: soak, slot: Production, reason: It cannot wait for INC-1., until: 2026-03-10}\n"
+    house.merge(pins({"Production": 6}, also=over), approved_by=[GRACE])
+    assert house.apply().exit_code == ExitCode.OK
+    house.by_hand("risk", 1, "Staging")
+    house.clock.later(days=15)
+
+    house.merge(pins({"Production": 1}, model="risk"))
+    done = house.apply()
+    assert done.exit_code == ExitCode.OK, done.message
+    assert house.in_slot("risk") == (1,)
+
+    house.merge(
+        pins({"Production": 4}, model="risk"), files={"manifests/churn.yaml": pins({"Production": 4}, also=over)}
+    )
+    planned, done = house.plan(), house.apply()
+
+    for plan in (planned.plan, done.plan):
+        assert plan is not None
+        assert [(m.model, b.code) for m in plan.models for b in m.blockers] == [("churn", "expired-override")]
+    assert done.exit_code == ExitCode.BLOCKED
+    assert (house.in_slot("churn"), house.in_slot("risk")) == ((6,), (4,))

@@ -586,7 +586,7 @@ class House:
         self.forge.job = request
         try:
             world = self._world(manifests)
-            declaration = declare(world, ref, now=self.clock.now())
+            declaration = declare(world, ref)
             rules = load_rules(world, declaration.desired.revision, base=base, ref=ref)
             chosen = PlanOptions(**options)
             review = make_review(world, declaration, chosen, scope=Scope.NONE, base=base, ref=ref, rules=rules)
