@@ -1,6 +1,5 @@
 """From a plan to a receipt: the one way in which anything is written to a registry."""
 
-import time
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -582,7 +581,7 @@ class _Run:
             return stamped.why
         for number in range(tries.most):
             if number:
-                time.sleep(tries.pause * 2 ** (number - 1))
+                Flag().wait(tries.pause * 2 ** (number - 1))
             if lost := self._lease_lost():
                 return lost
             if number and self._took_place(stamped):

@@ -302,7 +302,7 @@ def test_a_hold_that_is_lifted_in_the_same_push_holds_where_nobody_remembers_wha
     house.merge(request)
     assert house.lock is not None
 
-    house.lock.lease.heads = frozenset()
+    house.lock.lease.heads = ()
     done = house.apply()
 
     assert "on hold" in done.message
