@@ -565,14 +565,16 @@ class _Deciders:
         return frozenset(path for path in paths if self._digest(since, path) != self._digest(place, path))
 
     def _guards(self, name: ModelName, side: Side, place: int, epochs: tuple[Epoch, ...]) -> tuple[Guard, ...]:
-        """All gates that a side's policy has about a model, by its tags in the registry and in git."""
+        """All gates that a side's policy has about a model, by its names, and its tags in the registry and in git."""
         if self.plan.options.targets and name not in self.plan.options.targets:
             return ()
         live = self.snapshot.models.get(name) or ModelSnapshot(name)
-        declared = [self.rules.tags.get(name, {})]
-        declared += [{k: t.value for k, t in e.manifest.tags.items()} for e in epochs if e.start > place and e.manifest]
+        before = [epoch.manifest for epoch in epochs if epoch.start > place and epoch.manifest]
+        names = {name, *self.rules.former_names(name, self.desired.models.get(name))}
+        names.update(former for manifest in before for former in manifest.former_names)
+        declared = [self.rules.tags.get(name, {}), *({k: t.value for k, t in one.tags.items()} for one in before)]
         tags = [live.tags, *({**live.tags, **one} for one in declared)]
-        about = (rule for rule in side.policy.rules if any(rule.applies_to(name, one) for one in tags))
+        about = (r for r in side.policy.rules if any(r.applies_to(called, one) for called in names for one in tags))
         return tuple(guard for rule in about for guard in rule.guards)
 
     def _change(self, place: int) -> _Change:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from reconciler.errors import ExitCode
 from tests.house import GRACE, MALLORY, House
-from tests.house.scenes import GATES, SLOTS, at_work, pins
+from tests.house.scenes import APPROVALS, GATES, SLOTS, at_work, pins
 
 
 def test_a_former_name_counts_for_nothing_in_the_push_that_adds_it(house: House) -> None:
@@ -196,3 +196,18 @@ def test_a_hold_holds_under_a_new_name(house: House) -> None:
 
     assert done.exit_code == ExitCode.BLOCKED
     assert "It leaks" in done.message
+
+
+def test_owners_whom_nobody_approved_at_a_rename_do_not_stand_after_the_next_merge(house: House) -> None:
+    at_work(house, policy=APPROVALS.replace("- slot", "- models: churn\n  slot"))
+    house.rename_model("churn", "free")
+    named = pins({"Production": 4}, model="free", owners=[MALLORY], also="formerly: churn\n")
+    house.merge(named, files={"manifests/churn.yaml": None})
+    assert house.apply().exit_code == ExitCode.BLOCKED
+
+    house.merge(named.replace("Production: 4", "Production: 6"), approved_by=[MALLORY])
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.BLOCKED
+    assert "edits who decides over free" in done.message
+    assert house.in_slot("free") == (4,)
