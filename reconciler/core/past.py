@@ -150,10 +150,8 @@ class Past:
         """
         Whether the version was given up in git for something that never came in, and declared again: it is where our
         record says, no later one names another version, the last applied commit declares it, and MLflow's own time says
-        that nobody moved it since. There is no such time for an alias.
+        that nobody moved it since. There is no such time for an alias; an apply that moved it wrote that down.
         """
-        if slot.startswith("@"):
-            return False
         applied = self.place(live.owner.commit) if isinstance(live.owner, Ownership) else None
         epoch = None if applied is None else self.epoch_at(applied)
         then = declared_versions(epoch.manifest if epoch else None, slot, live)
@@ -163,6 +161,9 @@ class Past:
         others = (self.place_of(v.provenance.get(slot), v) for v in live.versions.values() if v is not version)
         if any(other is not None and other < place for other in others):
             return False
+        if slot.startswith("@"):
+            named = any(alias_slot(alias) == slot and v == version.version for alias, v in live.aliases.items())
+            return named and not version.provenance[slot].left
         placed, moved = moment(version.provenance[slot].applied_at), moment_of(version.updated_at)
         unmoved = placed is not None and moved is not None and moved <= placed + CLOCKS_DIFFER_BY_LESS_THAN
         return version.stage == slot and unmoved
