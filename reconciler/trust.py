@@ -16,7 +16,17 @@ from reconciler.core.heads import Head
 from reconciler.core.heads import signed_bytes as head_bytes
 from reconciler.core.limits import HEADS
 from reconciler.core.moments import moment
-from reconciler.core.names import ACTIVE_STAGES, Commit, ModelName, Ours, Slot, Version, alias_slot, names_of
+from reconciler.core.names import (
+    ACTIVE_STAGES,
+    Commit,
+    ModelName,
+    Ours,
+    RepositoryId,
+    Slot,
+    Version,
+    alias_slot,
+    names_of,
+)
 from reconciler.core.past import FOREVER, Epoch, Past, declared_versions
 from reconciler.core.policy import RECORDS, Policy, listed_for
 from reconciler.core.snapshot import (
@@ -174,9 +184,16 @@ class Trunk:
             return tuple(heads)
         new = [h for h in heads if h.seal is not None and (h, policy.signers) not in self._proven]
         if new and self.world.seals is not None:
-            claims = ((head_bytes(self.world.source.identity, h), h.seal, h.at) for h in new if h.seal is not None)
-            proofs = self.world.seals.verified(claims, "\n".join(listed_for(RECORDS, policy.signers)))
-            self._proven.update({(head, policy.signers): good for head, good in zip(new, proofs, strict=True)})
+            lines = "\n".join(listed_for(RECORDS, policy.signers))
+            # What was signed before the repository got its present name was signed under a former one.
+            name, hash_sign, folder = self.world.source.identity.partition("#")
+            for former in (name, *policy.settings.formerly):
+                whose = RepositoryId(former if "#" in former else f"{former}{hash_sign}{folder}")
+                claims = ((head_bytes(whose, h), h.seal, h.at) for h in new if h.seal is not None)
+                proofs = self.world.seals.verified(claims, lines)
+                good = {head for head, proven in zip(new, proofs, strict=True) if proven}
+                self._proven.update({(head, policy.signers): head in good for head in new})
+                new = [head for head in new if head not in good]
         return tuple(head for head in heads if self._proven.get((head, policy.signers), False))
 
     def _seen(self, place: int) -> int:
@@ -539,10 +556,14 @@ class Trunk:
 
     @cached_property
     def ours(self) -> Ours:
-        """The repository by its name, and by those that it had, by the policy that stood before the change in hand."""
-        known = self.before(0)
-        standing = self.standing_at(1 if known is None else known)
-        return Ours(self.revision.repository, standing[0].policy.settings.formerly if standing else (), self.places)
+        """
+        The repository by its name, and by those that it had, by the policy that stood before the change in hand: by
+        every one that may have, where it is not known where that began.
+        """
+        standing = [epoch.policy.settings.formerly for epoch in self.standing_before(0)]
+        named = standing[0] if standing else ()
+        known = tuple(name for name in named if all(name in names for names in standing))
+        return Ours(self.revision.repository, known, self.places)
 
     def _registry_names(self) -> tuple[str, ...]:
         """What the registry in hand is called: by its address, or by all that the policy says lead to it."""
@@ -571,7 +592,7 @@ def _by_model(fragments: Iterable[Manifest] | None) -> dict[ModelName, tuple[Man
 def _came_from_elsewhere(live: ModelSnapshot, bare: Past) -> bool:
     """Whether a record speaks of another folder of the repository."""
     records = (r for version in live.versions.values() for r in version.provenance.values())
-    return any(record.repository != bare.ours.name and bare.is_ours(record) for record in records)
+    return any(bare.is_ours(record) and not bare.ours.has_folder(record.repository) for record in records)
 
 
 def _fragments(parts: _Parts) -> Iterator[Manifest]:
