@@ -414,6 +414,7 @@ import sys, time
 from pathlib import Path
 from reconciler.adapters.git_lock import GitLock
 from reconciler.adapters.git_runner import git_at
+from reconciler.core.heads import Head
 from reconciler.core.names import Ours
 from reconciler.ports import Holder
 

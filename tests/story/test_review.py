@@ -326,7 +326,7 @@ def test_drift_is_what_differs_from_what_was_applied(
     drifted = reconciler("drift", "--format", "json")
     told = reconciler("drift")
 
-    assert [ended.code for ended in (in_no_registry, in_sync, unapplied, drifted, told)] == [0, 0, 0, 2, 2]
+    assert [ended.code for ended in (in_no_registry, in_sync, unapplied, drifted, told)] == [2, 0, 0, 2, 2]
     assert unapplied.out.rstrip().endswith("Drift: 0 drifted, 0 unknown, 1 waiting for an apply, 2 in sync.")
     document = json.loads(drifted.out)
     models = {entry["model"]: entry for entry in document["models"]}
