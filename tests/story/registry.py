@@ -89,7 +89,10 @@ class Registry:
 
 
 def production_in(database: Path, model: str) -> list[int]:
-    """What is in Production by the server's own database, which can be asked while the server is dead: what it left half-done is undone."""
+    """
+    What is in Production by the server's own database, which can be asked while the server is dead: what that left
+    half-done is undone.
+    """
     query = "SELECT version FROM model_versions WHERE name = ? AND current_stage = 'Production' ORDER BY version"
     with closing(sqlite3.connect(f"file:{database}?mode=rw", uri=True, timeout=30)) as connection:
         return [int(row[0]) for row in connection.execute(query, (model,))]
