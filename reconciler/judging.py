@@ -113,7 +113,7 @@ class Rules:
         trusted manifests declare, and by those of the change, and by former names of these as by its own: nobody who
         tags or renames a model, or stops to say so, takes it out of a rule that one of these puts it into.
         """
-        proposed = {key: tag.value for key, tag in manifest.tags.items()} if manifest else {}
+        proposed = manifest.tag_values if manifest else {}
         standing = self.tags.get(live.name, {})
         tags = (live.tags, {**live.tags, **standing}, {**live.tags, **proposed})
         return policy.guards(live.name, slot, *tags, formerly=self.former_names(live.name, manifest))
@@ -188,8 +188,8 @@ def rules_of(trunk: Trunk, policy: Policy, commit: Commit) -> Rules:
     return Rules(
         policy=policy,
         base=commit,
-        owners={name: manifest.owners.value if manifest.owners else () for name, manifest in models},
-        tags={name: {key: tag.value for key, tag in manifest.tags.items()} for name, manifest in models},
+        owners={name: manifest.owner_names for name, manifest in models},
+        tags={name: manifest.tag_values for name, manifest in models},
         holds={name: manifest.holds for name, manifest in models},
         gates={name: _own_gates(manifest) for name, manifest in models},
         names=standing_names(declared),
@@ -379,9 +379,9 @@ def _shifts(plan: Plan, snapshot: RegistrySnapshot, desired: DesiredState, rules
         tags = (live.tags, {**live.tags, **rules.tags.get(name, {})})
         if not plan.options.targets or name in plan.options.targets:
             called = (name, *rules.former_names(name, desired.models.get(name)))
-            about = (r for r in rules.policy.rules if any(r.applies_to(one, of) for one in called for of in tags))
+            about = (rule for rule in rules.policy.rules if rule.is_about(called, tags))
             guarded[name] = tuple(guard for rule in about for guard in rule.guards)
-    owners = {name: manifest.owners.value if manifest.owners else () for name, manifest in desired.models.items()}
+    owners = {name: manifest.owner_names for name, manifest in desired.models.items()}
     proposed = rules.policy if rules.proposed is None else rules.proposed
     return shifts(Side(rules.policy, rules.owners), Side(proposed, owners), guarded, rules.touched)
 
@@ -519,7 +519,7 @@ class _Deciders:
         else:
             policy = next((epoch.policy for epoch in trunk.standing_at(place)), Policy())
             manifest = next((epoch.manifest for epoch in epochs if epoch.start >= place), None)
-        return Side(policy, {name: manifest.owners.value if manifest and manifest.owners else ()})
+        return Side(policy, {name: manifest.owner_names if manifest else ()})
 
     def _places(self, begin: int, epochs: tuple[Epoch, ...]) -> list[int]:
         """Where something may have shifted since a place, the oldest first."""
@@ -572,9 +572,9 @@ class _Deciders:
         before = [epoch.manifest for epoch in epochs if epoch.start > place and epoch.manifest]
         names = {name, *self.rules.former_names(name, self.desired.models.get(name))}
         names.update(former for manifest in before for former in manifest.former_names)
-        declared = [self.rules.tags.get(name, {}), *({k: t.value for k, t in one.tags.items()} for one in before)]
+        declared = [self.rules.tags.get(name, {}), *(one.tag_values for one in before)]
         tags = [live.tags, *({**live.tags, **one} for one in declared)]
-        about = (r for r in side.policy.rules if any(r.applies_to(called, one) for called in names for one in tags))
+        about = (rule for rule in side.policy.rules if rule.is_about(names, tags))
         return tuple(guard for rule in about for guard in rule.guards)
 
     def _change(self, place: int) -> _Change:

@@ -14,7 +14,7 @@ from reconciler.core.gate import Verdict
 from reconciler.core.likeness import look_alike_notes
 from reconciler.core.limits import COMPARED_LINES
 from reconciler.core.loosening import changed_parts, consequences, exposures
-from reconciler.core.names import Commit, ModelName, Version, alias_slot, plain
+from reconciler.core.names import Commit, ModelName, Version, plain
 from reconciler.core.past import Past
 from reconciler.core.plan import NO_PASTS, Plan, PlanOptions, build_plan
 from reconciler.core.policy import Policy
@@ -139,8 +139,7 @@ def _owners_changed(rules: Rules, desired: DesiredState) -> tuple[Note, ...]:
     changed = [
         f"{name} ({_names(before)} -> {_names(after)})"
         for name, before in sorted(rules.owners.items())
-        if (manifest := desired.models.get(name)) is not None
-        and (after := manifest.owners.value if manifest.owners else ()) != before
+        if (manifest := desired.models.get(name)) is not None and (after := manifest.owner_names) != before
     ]
     return (Note(f"This change edits the owners of {_names(changed)}.", Weight.POLICY),) if changed else ()
 
@@ -240,7 +239,7 @@ def _policy_note(
         (name, slot)
         for name, manifest in sorted(desired.models.items())
         if name in snapshot.models
-        for slot in (*(s.value for s in manifest.stages if s.active), *map(alias_slot, manifest.aliases))
+        for slot in manifest.slots
     )
     return PolicyNote(
         standing.path,

@@ -17,7 +17,6 @@ from reconciler.core.heads import signed_bytes as head_bytes
 from reconciler.core.limits import HEADS
 from reconciler.core.moments import moment
 from reconciler.core.names import (
-    ACTIVE_STAGES,
     Commit,
     ModelName,
     Ours,
@@ -362,7 +361,7 @@ class Trunk:
         """
         for number, (now, then) in enumerate(pairwise(past.epochs), 1):
             if now.manifest and then.manifest and now.manifest.name != then.manifest.name:
-                governed = frozenset(chain(_slots(now.manifest), _slots(then.manifest)))
+                governed = frozenset((*now.manifest.slots, *then.manifest.slots))
                 if any(self._gains_gates(now, then, slot, live) for slot in governed):
                     first = self.line[-1]
                     none = Epoch(self.places[first.commit], first.commit, first.time, None)
@@ -373,8 +372,8 @@ class Trunk:
         """Whether a gate guards a slot under the new name, and did not under the former one, when it was renamed."""
 
         def guards(policy: Policy, manifest: Manifest, formerly: Iterable[ModelName]) -> tuple[Guard, ...]:
-            tags = {key: tag.value for key, tag in manifest.tags.items()}
-            return policy.guards(manifest.name, slot, live.tags, {**live.tags, **tags}, formerly=formerly)
+            declared = {**live.tags, **manifest.tag_values}
+            return policy.guards(manifest.name, slot, live.tags, declared, formerly=formerly)
 
         return any(
             guard not in guards(standing.policy, then.manifest, then.manifest.former_names)
@@ -386,8 +385,8 @@ class Trunk:
     def _adopting(self, live: ModelSnapshot, slots: frozenset[Slot], past: Past) -> Past:
         """With what tells found from moved by hand: since when slots are guarded, and which other folders declared."""
         # Whoever takes a tag away, in the registry or in git, takes the model out of no rule.
-        declared = [epoch.manifest.tags.items() for epoch in past.epochs if epoch.manifest]
-        tags = [live.tags, *({**live.tags, **{key: tag.value for key, tag in one}} for one in declared)]
+        declared = (epoch.manifest.tag_values for epoch in past.epochs if epoch.manifest)
+        tags = [live.tags, *({**live.tags, **one} for one in declared)]
         former = _names(past, live.name)
         guarded = {
             slot: [
@@ -418,8 +417,7 @@ class Trunk:
             if _may_name(data, {name}):
                 for fragment in self._parsed(path, data) or ():
                     if fragment.name == name:
-                        found.update(fragment.stages)
-                        found.update(map(alias_slot, fragment.aliases))
+                        found.update(fragment.slots)
         return frozenset(found)
 
     @cached_property
@@ -623,17 +621,11 @@ def _names(past: Past | None, name: ModelName) -> frozenset[ModelName]:
     return frozenset((name, *(epoch.manifest.name for epoch in (past.epochs if past else ()) if epoch.manifest)))
 
 
-def _slots(manifest: Manifest) -> Iterator[Slot]:
-    return chain(
-        (stage.value for stage in ACTIVE_STAGES if stage in manifest.stages), map(alias_slot, manifest.aliases)
-    )
-
-
 def _is_in_place(live: ModelSnapshot, manifest: Manifest | None) -> bool:
     """Whether every slot that is, or was, governed holds just what is declared for it."""
     if manifest is None:
         return False
-    declared = {*(s.value for s in ACTIVE_STAGES if s in manifest.stages), *map(alias_slot, manifest.aliases)}
+    declared = set(manifest.slots)
     governed = set[Slot]()
     if isinstance(live.owner, Ownership):
         governed = {*(stage.value for stage in live.owner.stages), *map(alias_slot, live.owner.aliases)}
@@ -672,7 +664,7 @@ def _pinned(live: ModelSnapshot, manifest: Manifest | None) -> Iterator[tuple[Sl
     """What is declared for a slot and in it."""
     if manifest is None:
         return
-    for slot in (*(s.value for s in ACTIVE_STAGES if s in manifest.stages), *map(alias_slot, sorted(manifest.aliases))):
+    for slot in manifest.slots:
         there = live.versions.keys() & set(occupants(live, slot))
         yield from ((slot, number) for number in sorted(declared_versions(manifest, slot, live) & there))
 

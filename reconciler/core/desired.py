@@ -6,7 +6,18 @@ from itertools import chain
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from reconciler.core.looks import looks, telling_apart
-from reconciler.core.names import AliasName, Commit, ModelName, Ours, RepositoryId, Slot, Stage, Version
+from reconciler.core.names import (
+    ACTIVE_STAGES,
+    AliasName,
+    Commit,
+    ModelName,
+    Ours,
+    RepositoryId,
+    Slot,
+    Stage,
+    Version,
+    alias_slot,
+)
 from reconciler.errors import Location, Problem, Severity
 
 if TYPE_CHECKING:
@@ -87,6 +98,20 @@ class Manifest:
     def former_names(self) -> tuple[ModelName, ...]:
         """What the registered model was called before, the newest name first."""
         return self.formerly.value if self.formerly else ()
+
+    @property
+    def owner_names(self) -> tuple[str, ...]:
+        return self.owners.value if self.owners else ()
+
+    @property
+    def tag_values(self) -> dict[str, str]:
+        return {key: tag.value for key, tag in self.tags.items()}
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """The slots that it declares and that consumers load from: stages in their order, then aliases in theirs."""
+        stages = (stage.value for stage in ACTIVE_STAGES if stage in self.stages)
+        return (*stages, *map(alias_slot, sorted(self.aliases)))
 
     def pins(self) -> Iterable[Pin]:
         """Every reference to a version, in the order of the manifest."""

@@ -98,8 +98,7 @@ def _unmoved(
     if manifest is None:
         return
     after = simulate_all(live, changes) or live
-    slots = [*(s.value for s in ACTIVE_STAGES if s in manifest.stages), *map(alias_slot, sorted(manifest.aliases))]
-    for slot in slots:
+    for slot in manifest.slots:
         for version in sorted(declared_versions(manifest, slot, live)):
             if version in occupants(live, slot) and version in occupants(after, slot):
                 yield slot, version

@@ -175,7 +175,7 @@ class Past:
 
     def first_governed(self, slot: Slot) -> Epoch | None:
         """The epoch in which the slot was first declared, whatever it was to hold."""
-        governing = [e for e in self.epochs if e.manifest and _declares(e.manifest, slot)]
+        governing = [e for e in self.epochs if e.manifest and slot in e.manifest.slots]
         return governing[-1] if governing else None
 
 
@@ -205,7 +205,3 @@ def pins_of(manifest: Manifest | None, slot: Slot) -> tuple[Pin, ...]:
         return () if named is None else (named,)
     declared = manifest.stages.get(Stage(slot))
     return declared.value if declared else ()
-
-
-def _declares(manifest: Manifest, slot: Slot) -> bool:
-    return slot in manifest.stages or any(alias_slot(alias) == slot for alias in manifest.aliases)

@@ -1,7 +1,7 @@
 """The policy: which gates guard which slots, and what else a repository's owners lay down."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
@@ -37,6 +37,10 @@ class Rule:
         """
         named = any(matches(pattern, model) for pattern in self.models)
         return named and all(matches(value, tags[key]) if key in tags else False for key, value in self.tags.items())
+
+    def is_about(self, names: Iterable[ModelName], tags: Collection[Mapping[str, str]]) -> bool:
+        """Whether it is about a model of which there are several names, or several words on its tags."""
+        return any(self.applies_to(name, one) for name in names for one in tags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,7 @@ class Policy:
         return tuple(
             guard
             for rule in self.rules
-            if rule.guards_slot(slot) and any(rule.applies_to(name, one) for name in names for one in tags)
+            if rule.guards_slot(slot) and rule.is_about(names, tags)
             for guard in rule.guards
         )
 

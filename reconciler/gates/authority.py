@@ -102,9 +102,8 @@ def unapprovable(policy: Policy, models: Iterable[Manifest]) -> tuple[Problem, .
     for guard in (guard for rule in policy.rules for guard in rule.guards):
         problems.update(_too_few(quorum, guard, policy, None) for quorum in _asked(guard) if quorum.group != OWNERS)
     for manifest in models:
-        tags = {key: tag.value for key, tag in manifest.tags.items()}
         slots = {*(stage.value for stage in manifest.stages), *map(alias_slot, manifest.aliases)}
-        about = (rule for rule in policy.rules if rule.applies_to(manifest.name, tags))
+        about = (rule for rule in policy.rules if rule.applies_to(manifest.name, manifest.tag_values))
         standing = (g for rule in about if any(map(rule.guards_slot, slots)) for g in rule.guards)
         own = (guard for declared in manifest.gates.values() for guard in declared.value)
         for guard in (*standing, *own):
@@ -119,7 +118,7 @@ def _asked(guard: Guard) -> Iterator[Quorum]:
 
 
 def _too_few(quorum: Quorum, guard: Guard, policy: Policy, manifest: Manifest | None) -> Problem | None:
-    owners = manifest.owners.value if manifest is not None and manifest.owners else ()
+    owners = manifest.owner_names if manifest is not None else ()
     count = len(persons(eligible(quorum, owners, policy.groups)))
     required = quorum.required(by_bots=False)
     if count >= required:
