@@ -18,7 +18,7 @@ from reconciler.core.heads import signed_bytes as head_bytes
 from reconciler.core.names import Commit, ModelName, Ours, Slot, Version
 from reconciler.core.past import Past
 from reconciler.core.plan import MODEL_DIGEST, Plan, PlanOptions, UnsoundPlanError, digest_of, prove
-from reconciler.core.policy import RECORDS, listed_for
+from reconciler.core.policy import RECORDS
 from reconciler.core.records import Seal
 from reconciler.core.snapshot import ModelSnapshot, Ownership, Placement, signed_bytes
 from reconciler.errors import (
@@ -266,7 +266,7 @@ def _refuse_unknown_key(world: World, request: ApplyRequest, now: str) -> None:
     data = b"reconciler"
     seal = request.sign(data)
     for policy in policies:
-        if world.seals.verified([(data, seal, now)], "\n".join(listed_for(RECORDS, policy.signers)))[0]:
+        if world.seals.verified([(data, seal, now)], policy.signers)[0]:
             return
     raise ReconcilerError(
         f"No line of {policies[-1].signers_path} lets the key {seal.key} sign records now.",
@@ -425,6 +425,10 @@ class _Run:
     lost: str = ""
     """Why no further model is begun: the registry is gone, or the lock was."""
     pasts: dict[ModelName, Past] = field(default_factory=dict[ModelName, Past])
+    planned: Mapping[ModelName, ModelPlan] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.planned = {model.model: model for model in self.plan.models}
 
     def outcomes(self) -> Iterator[Outcome]:
         for model in self.plan.models:
@@ -459,7 +463,7 @@ class _Run:
         return tuple(found.values())
 
     def _put_back(self, model: ModelPlan) -> Outcome:
-        planned = {(e.candidate, e.slot) for m in self.plan.models if m.model == model.model for e in m.entrances}
+        planned = self._let_in(model.model)
         new = [e for e in model.entrances if e.kind is not Kind.RESTORATION and (e.candidate, e.slot) not in planned]
         if model.blocked or new:
             told = f"It moved while this was applied: plan and apply again. {_told(model)}".rstrip()
@@ -606,35 +610,21 @@ class _Run:
     def _stamped(self, change: Change) -> Change:
         if not isinstance(change, RecordProvenance):
             return change
-        now, digest = self.world.clock.now(), self.plan.digest
+        now, digest, model = self.world.clock.now(), self.plan.digest, self._planned(change.model)
         placements: list[Placement] = []
         for planned in change.placements:
-            verdicts = self._verdicts(change.model, change.version, planned.slot)
             stamped = planned
             if not planned.applied_at:
-                kinds = self._kinds(change.model, change.version, planned.slot)
+                entering = (change.version, planned.slot)
+                verdicts = [v for v in model.verdicts if (v.entrance.candidate, v.entrance.slot) == entering]
+                kinds = frozenset(e.kind for e in model.entrances if (e.candidate, e.slot) == entering)
                 passed = _passed(verdicts, change.before.get(planned.slot), kinds)
                 stamped = replace(planned, applied_at=now, plan=digest, override=_overridden(verdicts), passed=passed)
-                stamped = replace(stamped, files=self._files(change, planned))
+                stamped = replace(stamped, files=_files(model, change, planned))
             if self.request.sign is not None and stamped.identity is not None:
                 stamped = replace(stamped, seal=self.request.sign(signed_bytes(change.model, stamped)))
             placements.append(stamped)
         return replace(change, placements=tuple(placements))
-
-    def _files(self, change: RecordProvenance, planned: Placement) -> str:
-        """The digest of the files that enter, as a gate had it read, or as it was when they entered before."""
-        read = next((m.files for m in self.plan.models if m.model == change.model), dict[tuple[Version, Slot], str]())
-        before = change.before.get(planned.slot)
-        same = before is not None and before.identity in {None, planned.identity}
-        return read.get((change.version, planned.slot)) or (before.files if before is not None and same else "")
-
-    def _kinds(self, model: ModelName, version: Version, slot: Slot) -> frozenset[Kind]:
-        entrances = (e for m in self.plan.models if m.model == model for e in m.entrances)
-        return frozenset(e.kind for e in entrances if (e.candidate, e.slot) == (version, slot))
-
-    def _verdicts(self, model: ModelName, version: Version, slot: Slot) -> tuple[Verdict, ...]:
-        verdicts = next((m.verdicts for m in self.plan.models if m.model == model), ())
-        return tuple(v for v in verdicts if (v.entrance.candidate, v.entrance.slot) == (version, slot))
 
     def _settle_all(self, tried: list[_Tried]) -> Iterator[Outcome]:
         if any(t.begun for t in tried) and self._lease_lost():
@@ -728,8 +718,7 @@ class _Run:
         What a repair would let into a guarded slot without any gate having been asked: neither before this apply, nor,
         by the record of it, before that of the newer commit.
         """
-        planned = (e for m in self.plan.models if m.model == rest.model for e in m.entrances)
-        let_in = {(entrance.candidate, entrance.slot) for entrance in planned}
+        let_in = self._let_in(rest.model)
         for entrance in self._judged(rest, live, goal):
             version = live.versions[entrance.candidate] if live else None
             record = version.provenance.get(entrance.slot) if version else None
@@ -737,6 +726,13 @@ class _Run:
             if (entrance.candidate, entrance.slot) not in let_in and not by_the_newer:
                 return entrance
         return None
+
+    def _let_in(self, model: ModelName) -> frozenset[tuple[Version, Slot]]:
+        """What the plan brings into the slots of a model."""
+        return frozenset((e.candidate, e.slot) for e in self._planned(model).entrances)
+
+    def _planned(self, model: ModelName) -> ModelPlan:
+        return self.planned.get(model) or ModelPlan(model)
 
     def _newer_commit(self, live: ModelSnapshot, known: frozenset[Commit], commit: Commit | None) -> Commit | None:
         """A commit that turned up in the model's records since we began and that `commit` must not undo."""
@@ -770,6 +766,13 @@ class _Run:
     def _note(self, error: RegistryError) -> None:
         if error.code == UNREACHABLE:
             self.lost = "Not begun: the registry does not answer."
+
+
+def _files(model: ModelPlan, change: RecordProvenance, planned: Placement) -> str:
+    """The digest of the files that enter, as a gate had it read, or as it was when they entered before."""
+    before = change.before.get(planned.slot)
+    same = before is not None and before.identity in {None, planned.identity}
+    return model.files.get((change.version, planned.slot)) or (before.files if before is not None and same else "")
 
 
 def _commits_in(live: ModelSnapshot | None, ours: Ours) -> frozenset[Commit]:

@@ -156,11 +156,14 @@ class Trunk:
     @cached_property
     def _began(self) -> Mapping[int, tuple[Head, ...]]:
         """What is remembered of commits that an apply began with, by their places."""
-        return self._by_place(head for head in self._remembered if head.began)
+        began = {place: tuple(head for head in heads if head.began) for place, heads in self._by_place.items()}
+        return {place: heads for place, heads in began.items() if heads}
 
-    def _by_place(self, heads: Iterable[Head]) -> dict[int, tuple[Head, ...]]:
+    @cached_property
+    def _by_place(self) -> Mapping[int, tuple[Head, ...]]:
+        """What is remembered of the commits of the line, by their places."""
         found: dict[int, tuple[Head, ...]] = {}
-        for head in heads:
+        for head in self._remembered:
             if (place := self.places.get(head.commit)) is not None:
                 found[place] = (*found.get(place, ()), head)
         return found
@@ -183,13 +186,12 @@ class Trunk:
             return tuple(heads)
         new = [h for h in heads if h.seal is not None and (h, policy.signers) not in self._proven]
         if new and self.world.seals is not None:
-            lines = "\n".join(listed_for(RECORDS, policy.signers))
             # What was signed before the repository got its present name was signed under a former one.
             name, hash_sign, folder = self.world.source.identity.partition("#")
             for former in (name, *policy.settings.formerly):
                 whose = RepositoryId(former if "#" in former else f"{former}{hash_sign}{folder}")
                 claims = ((head_bytes(whose, h), h.seal, h.at) for h in new if h.seal is not None)
-                proofs = self.world.seals.verified(claims, lines)
+                proofs = self.world.seals.verified(claims, policy.signers)
                 good = {head for head, proven in zip(new, proofs, strict=True) if proven}
                 self._proven.update({(head, policy.signers): head in good for head in new})
                 new = [head for head in new if head not in good]
@@ -200,7 +202,7 @@ class Trunk:
         When an apply first saw the commit at a place, in seconds since 1970: whoever pushes a commit chooses the time
         that it names, and not this one.
         """
-        since = [heads for at, heads in self._by_place(self._remembered).items() if at <= place]
+        since = [heads for at, heads in self._by_place.items() if at <= place]
         times = (moment(head.at) for head in self.vouched(tuple(chain.from_iterable(since))))
         return min((int(time.timestamp()) for time in times if time is not None), default=FOREVER)
 
@@ -524,9 +526,9 @@ class Trunk:
                     wanted = desired is None or number in declared_versions(desired.get(name), slot, live)
                     if wanted and record.seal is not None and record.identity == version.identity:
                         claims.extend((called, record) for called in _names(pasts.get(name), name))
-        good = self._sealed_by(claims, listed_for(RECORDS, self.standing.signers))
-        once = {line for epoch in self.policies for line in listed_for(RECORDS, epoch.policy.signers)}
-        retired = self._sealed_by([claim for claim in claims if id(claim[1]) not in good], sorted(once))
+        good = self._sealed_by(claims, self.standing.signers)
+        once = dict.fromkeys(line for epoch in self.policies for line in epoch.policy.signers.splitlines())
+        retired = self._sealed_by([claim for claim in claims if id(claim[1]) not in good], "\n".join(once))
 
         def judged(record: Placement) -> Placement:
             return replace(record, proven=id(record) in good, retired=id(record) in retired)
@@ -536,12 +538,12 @@ class Trunk:
 
         return {n: replace(m, versions={v: of(one) for v, one in m.versions.items()}) for n, m in models.items()}
 
-    def _sealed_by(self, claims: Sequence[tuple[ModelName, Placement]], lines: Iterable[str]) -> frozenset[int]:
-        """Which of these records, by their ids, a key of these lines signed."""
+    def _sealed_by(self, claims: Sequence[tuple[ModelName, Placement]], signers: str) -> frozenset[int]:
+        """Which of these records, by their ids, a key signed that an allowed-signers text lists for records."""
         if self.world.seals is None or not claims:
             return frozenset()
         signed = [(signed_bytes(name, r), r.seal, r.applied_at) for name, r in claims if r.seal is not None]
-        proofs = self.world.seals.verified(signed, "\n".join(lines))
+        proofs = self.world.seals.verified(signed, signers)
         return frozenset(id(record) for (_, record), proven in zip(claims, proofs, strict=True) if proven)
 
     @cached_property

@@ -140,7 +140,7 @@ def _never_moved(entrance: Entrance, live: ModelSnapshot, past: Past) -> bool:
     version = live.versions.get(entrance.candidate)
     if run is None or version is None or entrance.slot.startswith("@"):
         return False
-    return version.updated_at // 1000 < run.since
+    return version.touched < run.since
 
 
 def _moves(effect: Effect) -> tuple[str, str | None, str | None]:

@@ -72,7 +72,7 @@ def _never_came_in(live: ModelSnapshot, slot: Slot, version: VersionSnapshot, ep
     if past.place_of(version.provenance.get(slot), version) is not None or version.version in occupants(live, slot):
         return False
     if not slot.startswith("@"):
-        return version.updated_at // 1000 < epoch.since
+        return version.touched < epoch.since
     named = (live.versions[v] for v in occupants(live, slot) if v in live.versions)
     return any(past.place_of(one.provenance.get(slot), one) is not None for one in named)
 
@@ -242,7 +242,7 @@ def _is_found(live: ModelSnapshot, slot: Slot, version: VersionSnapshot, past: P
     if slot.startswith("@"):
         return True
     before = min(past.guarded_since.get(slot, FOREVER), run.since)
-    return version.updated_at // 1000 <= before
+    return version.touched <= before
 
 
 def is_another(live: ModelSnapshot, slot: Slot, version: Version, past: Past) -> bool:

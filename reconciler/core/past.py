@@ -101,7 +101,7 @@ class Past:
         key = (record.commit, record.plan)
         together = placed is not None and placed.retired and (placed.commit, placed.plan) == key
         there = record.slot == version.stage or (record.slot.startswith("@") and together)
-        return record.retired and there and version.updated_at // 1000 <= self.signers_changed
+        return record.retired and there and version.touched <= self.signers_changed
 
     def is_ours(self, record: Placement) -> bool:
         """Whether it is a record of our repository, whatever the folder."""
@@ -144,7 +144,7 @@ class Past:
     def _moved_since_sealed(self, slot: Slot, version: VersionSnapshot) -> bool:
         """Whether somebody may have moved the version after signers were named, by MLflow's own time for stages."""
         until = self.signers_time + int(CLOCKS_DIFFER_BY_LESS_THAN.total_seconds())
-        return slot.startswith("@") or version.updated_at // 1000 > until
+        return slot.startswith("@") or version.touched > until
 
     def _never_left(self, live: ModelSnapshot, slot: Slot, version: VersionSnapshot, place: int) -> bool:
         """

@@ -122,6 +122,11 @@ class VersionSnapshot:
     def identity(self) -> Identity:
         return Identity(self.version, self.run_id, self.created_at, self.source)
 
+    @property
+    def touched(self) -> int:
+        """When it was last moved or edited, by MLflow's own time, in seconds since 1970."""
+        return self.updated_at // 1000
+
     def placed_by(self, ours: Ours) -> bool:
         """Whether that repository put the version into the stage it is in."""
         placement = self.provenance.get(self.stage)
