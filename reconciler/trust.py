@@ -82,6 +82,9 @@ class Trunk:
     _read: dict[Commit, tuple[Manifest, ...] | None] = field(default_factory=dict[Commit, tuple[Manifest, ...] | None])
     _proven: dict[tuple[Head, str], bool] = field(default_factory=dict[tuple[Head, str], bool])
     _sealed: bool | None = None
+    _walked: dict[tuple[ModelName, bool], tuple[int | None, tuple[Epoch, ...]]] = field(
+        default_factory=dict[tuple[ModelName, bool], tuple[int | None, tuple[Epoch, ...]]], init=False
+    )
 
     @cached_property
     def line(self) -> tuple[LineCommit, ...]:
@@ -447,11 +450,24 @@ class Trunk:
         """
         Each model's epochs, back to beyond the place that it needs (None: to the first commit). A model that a commit
         first declares, and calls what it gave up by the same commit, goes on under its former name. `everywhere`
-        follows a model that came from another folder of the repository.
+        follows a model that came from another folder of the repository. What was read so far back is not read again.
         """
+
+        def is_read(name: ModelName, need: int | None) -> bool:
+            back, _ = self._walked.get((name, everywhere), (-1, ()))
+            return back is None or (need is not None and need <= back)
+
+        unread = {name: need for name, need in needs.items() if not is_read(name, need)}
+        for name, epochs in self._walk(unread, desired, everywhere=everywhere).items() if unread else ():
+            self._walked[name, everywhere] = unread[name], epochs
+        return {name: self._walked[name, everywhere][1] for name in needs}
+
+    def _walk(
+        self, needs: Mapping[ModelName, int | None], desired: Mapping[ModelName, Manifest], *, everywhere: bool
+    ) -> dict[ModelName, tuple[Epoch, ...]]:
         found: dict[ModelName, list[Epoch]] = {name: [] for name in needs}
         called = {name: name for name in needs}
-        parts = _by_file(self._fragments(self.tip) or ()) if needs else _Parts()
+        parts = _by_file(self._fragments(self.tip) or ())
         mended: dict[str, LineCommit] = {}
         open_ends = dict(needs)
         if self.ahead:
