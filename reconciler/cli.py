@@ -92,6 +92,11 @@ def _colour(context: click.Context, _parameter: click.Parameter, value: str) -> 
     context.color = {"auto": None, "always": True, "never": False}[value]
 
 
+def _unless_zeros(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    """A commit; none for the zeros that forges name as the one before the first push of a branch."""
+    return None if value is not None and set(value) == {"0"} else value
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, "-V", "--version", message="%(prog)s %(version)s")
 @click.option(
@@ -161,6 +166,7 @@ def _plan_options(command: F) -> F:
         click.option(
             "--policy-ref",
             metavar="REF",
+            callback=_unless_zeros,
             envvar="RECONCILER_POLICY_REF",
             show_envvar=True,
             help="Judge by the policy of this commit; else of the one before, or where the change left `plan --base`.",
@@ -519,7 +525,12 @@ def drift(ref: str, files: bool, form: str, publish: str, **settings: Any) -> in
 @_registry_options
 @click.option("--version", type=click.IntRange(1), metavar="N", help="The version in question; else the newest.")
 @click.option("--ref", metavar="REF", default="HEAD", show_default=True, help="Whose manifests tighten the gates.")
-@click.option("--policy-ref", metavar="REF", help="Judge by the policy of this commit instead of --ref's own.")
+@click.option(
+    "--policy-ref",
+    metavar="REF",
+    callback=_unless_zeros,
+    help="Judge by the policy of this commit instead of --ref's own.",
+)
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @_publish_option
 def gates(
@@ -616,7 +627,12 @@ def _governed(settings: dict[str, Any]) -> "Governed | None":
     help="Only this check of the policy, or `loadable`; may be repeated.",
 )
 @click.option("--base", metavar="REF", help="Take the policy from where the change left this branch.")
-@click.option("--policy-ref", metavar="REF", help="Take the policy, and the files it names, from this commit.")
+@click.option(
+    "--policy-ref",
+    metavar="REF",
+    callback=_unless_zeros,
+    help="Take the policy, and the files it names, from this commit.",
+)
 @click.option(
     "--sign",
     type=click.Choice(["none", "hmac", "ssh"]),

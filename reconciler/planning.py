@@ -371,7 +371,7 @@ def standing_commit(
     That is where the change left its base; HEAD, for what is in no commit yet (`ref` is None, and the work tree is not
     as HEAD has it); or else the commit before (the first parent). So no change is judged by rules that it brings along.
     """
-    if policy_ref is not None and set(policy_ref) != {"0"}:
+    if policy_ref is not None:
         return policy_ref
     if base is not None:
         return source.fork(base, ref).commit
@@ -404,7 +404,7 @@ def open_trunk(
     if not line:
         return None
     tip = line[0] if base is None else world.source.fork(base, revision.commit).commit
-    named = None if policy_ref is None or set(policy_ref) == {"0"} else next(iter(world.source.line(policy_ref, (), 1)))
+    named = None if policy_ref is None else next(iter(world.source.line(policy_ref, (), 1)))
     return Trunk(world, policy_at, revision, tip, ahead or revision.commit != tip, named)
 
 

@@ -137,7 +137,7 @@ def _standing_settings(
 
     source = open_source(settings.manifests or Path.cwd(), settings.repository or "-", settings.remote)
     for text in (base, ref, policy_ref):
-        if text is not None and set(text) != {"0"}:
+        if text is not None:
             source.meant(text)
     usual = settings.manifests or Path("manifests")
     if source.head is None:

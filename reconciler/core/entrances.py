@@ -9,9 +9,8 @@ from dataclasses import replace
 from reconciler.core.changes import Change, SetAlias, TransitionStage, simulate_all
 from reconciler.core.desired import Manifest
 from reconciler.core.gate import Entrance, Kind
-from reconciler.core.moments import moment, moment_of
 from reconciler.core.names import ACTIVE_STAGES, Slot, Stage, Version, alias_slot
-from reconciler.core.past import CLOCKS_DIFFER_BY_LESS_THAN, FOREVER, Epoch, Past, declared_versions
+from reconciler.core.past import FOREVER, Epoch, Past, declared_versions, is_unmoved_since
 from reconciler.core.snapshot import ModelSnapshot, Ownership, Placement, VersionSnapshot
 
 UNSIGNED = "its record is not signed"
@@ -114,25 +113,19 @@ def _entrance(live: ModelSnapshot, slot: Slot, version: Version, past: Past | No
     if past is None:
         kind = Kind.ROLLBACK if _made(live, slot, known, record) else Kind.NEW
         return replace(entrance, kind=kind, incumbent=incumbent(live, slot, version, None))
-    if past.held(live, slot, version):
+    passed = frozenset(record.passed if record else ())
+    held = past.held(live, slot, version)
+    if held:
         if not moves:
             return None
         if _was_applied(live, slot, known, past):
-            return replace(
-                entrance,
-                kind=Kind.RESTORATION,
-                incumbent=max((v for v in occupants(live, slot) if v != version), default=None),
-                unproven=_unproven(record),
-            )
+            there = incumbent(live, slot, version, None)
+            return replace(entrance, kind=Kind.RESTORATION, incumbent=there, unproven=_unproven(record))
         entrance = replace(entrance, may_have_left=not _has_waited(live, slot, known, past))
-        if _broke_off(live, slot, known):
-            passed = frozenset(record.passed if record else ())
-            return replace(
-                entrance, kind=Kind.RESUMED, incumbent=incumbent(live, slot, version, past), passed_before=passed
-            )
     entrance = replace(entrance, incumbent=incumbent(live, slot, version, past))
+    if held and _broke_off(live, slot, known):
+        return replace(entrance, kind=Kind.RESUMED, passed_before=passed)
     if _has_held_and_left(live, slot, known, past):
-        passed = frozenset(record.passed if record else ())
         return replace(entrance, kind=Kind.ROLLBACK, unproven=_unproven(record), passed_before=passed)
     if not moves and _is_found(live, slot, known, past):
         return replace(entrance, kind=Kind.FOUND, incumbent=None)
@@ -177,8 +170,7 @@ def _has_waited(live: ModelSnapshot, slot: Slot, version: VersionSnapshot, past:
     this very commit's apply that broke off, or one that put the version into a stage, where it is.
     """
     record = version.provenance[slot]
-    recorded, updated = moment(record.applied_at), moment_of(version.updated_at)
-    unmoved = recorded is not None and updated is not None and updated <= recorded + CLOCKS_DIFFER_BY_LESS_THAN
+    unmoved = is_unmoved_since(record, version)
     if not slot.startswith("@"):
         return unmoved and version.stage == record.before
     named = next(iter(occupants(live, slot)), None)

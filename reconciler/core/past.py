@@ -164,9 +164,7 @@ class Past:
         if slot.startswith("@"):
             named = any(alias_slot(alias) == slot and v == version.version for alias, v in live.aliases.items())
             return named and not version.provenance[slot].left
-        placed, moved = moment(version.provenance[slot].applied_at), moment_of(version.updated_at)
-        unmoved = placed is not None and moved is not None and moved <= placed + CLOCKS_DIFFER_BY_LESS_THAN
-        return version.stage == slot and unmoved
+        return version.stage == slot and is_unmoved_since(version.provenance[slot], version)
 
     def recorded(self, live: ModelSnapshot, slot: Slot, version: Version) -> bool:
         """The same, by a record that needs not be written anew: signed, where the policy names signers now."""
@@ -177,6 +175,12 @@ class Past:
         """The epoch in which the slot was first declared, whatever it was to hold."""
         governing = [e for e in self.epochs if e.manifest and slot in e.manifest.slots]
         return governing[-1] if governing else None
+
+
+def is_unmoved_since(record: Placement, version: VersionSnapshot) -> bool:
+    """Whether nobody has moved or edited a version since a record was written, by MLflow's own time."""
+    written, touched = moment(record.applied_at), moment_of(version.updated_at)
+    return written is not None and touched is not None and touched <= written + CLOCKS_DIFFER_BY_LESS_THAN
 
 
 def declared_versions(manifest: Manifest | None, slot: Slot, live: ModelSnapshot) -> frozenset[Version]:
