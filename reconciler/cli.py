@@ -6,7 +6,8 @@ import re
 import shutil
 import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
 from dataclasses import replace
 from io import TextIOWrapper
 from pathlib import Path
@@ -61,16 +62,8 @@ def run(arguments: list[str]) -> int:
         console.say_error(str(error))
         return error.exit_code
     except SystemExit as error:
-        if isinstance(error.__context__, BrokenPipeError):
-            # Whoever read our output has seen enough, and Click ends the process.
-            console.deafen()
-            return ExitCode.ERROR
         # A library ended the process, perhaps with 0: what was asked for was not done.
         console.say_error(f"A library ended the command before it was done ({error.code}).")
-        return ExitCode.ERROR
-    except BrokenPipeError:
-        # Whoever read our output has seen enough.
-        console.deafen()
         return ExitCode.ERROR
     except Exception as error:
         if os.environ.get("RECONCILER_DEBUG"):
@@ -97,7 +90,29 @@ def _unless_zeros(_context: click.Context, _parameter: click.Parameter, value: s
     return None if value is not None and set(value) == {"0"} else value
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@contextmanager
+def _until_nobody_reads() -> Generator[None]:
+    """End quietly when the reader has seen enough (`reconciler plan | head`): Click and Rich make a bare exit of it."""
+    try:
+        yield
+    except (BrokenPipeError, SystemExit) as error:
+        if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
+            raise
+        console.deafen()
+        raise click.exceptions.Exit(ExitCode.ERROR) from None
+
+
+class _Commands(click.Group):
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        with _until_nobody_reads():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _until_nobody_reads():
+            return super().invoke(ctx)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, "-V", "--version", message="%(prog)s %(version)s")
 @click.option(
     "--color",
