@@ -17,11 +17,10 @@ INSTALLED = "installed"
 OLDER = ("2.9.2", "3.0.1")
 """The oldest that is supported, and the first with LoggedModels. `make releases` asks for more."""
 
-if asked := os.environ.get("RECONCILER_RELEASES", "").split():
-    PAIRS = [pair for release in asked for pair in ((release, INSTALLED), (INSTALLED, release))]
-else:
-    # Each is a client once, and once the server of the next.
-    PAIRS = list(zip((*OLDER, INSTALLED), (INSTALLED, *OLDER), strict=True))
+ASKED = os.environ.get("RECONCILER_RELEASES", "").split()
+# Each is a client once, and once the server of the next; what is asked for is both with the installed one.
+RING = list(zip((*OLDER, INSTALLED), (INSTALLED, *OLDER), strict=True))
+PAIRS = [pair for release in ASKED for pair in ((release, INSTALLED), (INSTALLED, release))] or RING
 
 
 @pytest.fixture(scope="module")
