@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import sys
 import warnings
 from collections.abc import Callable, Generator, Iterable
@@ -470,7 +469,7 @@ def plan(
         options = _options(settings, rules)
         review = make_review(world, declaration, options, scope=Scope(evidence), base=base, ref=ref, rules=rules)
         if form == "text":
-            console.show(review_lines(review))
+            console.show(review_lines(review, console.width()))
         else:
             click.echo(rendered(review, form, publication.key or "", limit), nl=False)
         if out is not None:
@@ -549,7 +548,7 @@ def drift(ref: str, files: bool, form: str, limit: int | None, publish: str, **s
         publication.refused(error)
         raise
     if form == "text":
-        console.show(drift_lines(found))
+        console.show(drift_lines(found, console.width()))
     else:
         click.echo(drift_rendered(found, form, limit), nl=False)
     publication.drift(found)
@@ -590,7 +589,7 @@ def gates(
     if form == "json":
         click.echo(json.dumps([verdict_document(verdict) for verdict in verdicts], indent=2, ensure_ascii=False))
     else:
-        console.show(gates_lines(ModelName(model), chosen, verdicts))
+        console.show(gates_lines(ModelName(model), chosen, verdicts, console.width()))
     return ExitCode.BLOCKED if any(verdict.blocks for verdict in verdicts) else ExitCode.OK
 
 
@@ -630,7 +629,7 @@ def access(identity: str | None, form: str, **settings: Any) -> int:
     if form == "json":
         click.echo(json.dumps(access_document(result), indent=2, ensure_ascii=False))
     else:
-        console.show(access_lines(result, shutil.get_terminal_size((100, 24)).columns))
+        console.show(access_lines(result, console.width()))
     if proof is None:
         return ExitCode.OK
     if proof.leftovers:

@@ -2,18 +2,17 @@
 
 import os
 import shlex
+import shutil
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from reconciler.errors import Problem, ReconcilerError, Severity
 from reconciler.render.clean import clean
-
-if TYPE_CHECKING:
-    from reconciler.render.text import Line
+from reconciler.render.layout import WIDTH, Line, flowed
 
 STYLES: dict[str, dict[str, Any]] = {
     "": {},
@@ -27,14 +26,19 @@ STYLES: dict[str, dict[str, Any]] = {
 }
 
 
-def styled(line: "Line") -> str:
+def styled(line: Line) -> str:
     """A line with its styles as ANSI codes; `click.echo` leaves them out where they do not belong."""
     return "".join(click.style(text, **STYLES[style]) if text and STYLES[style] else text for style, text in line)
 
 
-def show(lines: "Iterable[Line]") -> None:
+def show(lines: Iterable[Line]) -> None:
     for line in lines:
         click.echo(styled(line))
+
+
+def width() -> int:
+    """How many columns there are: those of the terminal, or as many as COLUMNS says; elsewhere 80."""
+    return shutil.get_terminal_size((WIDTH, 24)).columns
 
 
 def say(message: str) -> None:
@@ -43,11 +47,18 @@ def say(message: str) -> None:
 
 
 def say_error(message: str) -> None:
-    say(f"{click.style('Error:', **STYLES['error'])} {clean(message)}")
+    _say_after(("error", "Error: "), message)
 
 
 def note(message: str) -> None:
-    say(f"{click.style('Note:', **STYLES['warn'])} {clean(message)}")
+    _say_after(("warn", "Note: "), message)
+
+
+def _say_after(head: tuple[str, str], message: str) -> None:
+    """On one line where no terminal is, so that a log can be searched."""
+    columns = width() if sys.stderr.isatty() else sys.maxsize
+    for line in flowed((head,), (("", clean(message)),), columns):
+        say(styled(line))
 
 
 def show_problems(problems: Iterable[Problem], *, err: bool = False) -> None:

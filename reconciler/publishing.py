@@ -26,6 +26,7 @@ from reconciler.render import text
 from reconciler.render.annotations import plan_annotations, problem_annotations
 from reconciler.render.gitlab import code_quality, terraform_report
 from reconciler.render.json import drift_document, review_document
+from reconciler.render.layout import WIDTH, plain
 from reconciler.render.markdown import drift_markdown, markdown, no_plan_markdown, receipt_markdown, refusal_markdown
 from reconciler.render.verdicts import junit, sarif
 
@@ -55,7 +56,7 @@ def rendered(review: Review, form: str, key: str, limit: int | None = MARKDOWN_C
         case "code-quality":
             return code_quality((), review)
         case _:
-            return "".join(f"{text.plain(line)}\n" for line in text.review_lines(review))
+            return "".join(f"{plain(line)}\n" for line in text.review_lines(review))
 
 
 SUMMARY_LENGTH = 300_000
@@ -170,7 +171,7 @@ def drift_rendered(drift: Drift, form: str, limit: int | None = MARKDOWN_CHARACT
         case "markdown":
             return drift_markdown(drift, limit)
         case _:
-            return "".join(f"{text.plain(line)}\n" for line in text.drift_lines(drift))
+            return "".join(f"{plain(line)}\n" for line in text.drift_lines(drift, WIDTH))
 
 
 def _message(error: BaseException) -> str:

@@ -31,7 +31,8 @@ from reconciler.events import (
 from reconciler.render import words
 from reconciler.render.clean import clean
 from reconciler.render.json import PlanDocument, event_documents, plan_document
-from reconciler.render.text import Line, outcome_line, plan_lines, receipt_line
+from reconciler.render.layout import Line, plain
+from reconciler.render.text import outcome_line, outcome_lines, plan_lines, receipt_lines
 
 
 def show_difference(reviewed: PlanDocument, now: Plan, registry: str) -> None:
@@ -124,7 +125,7 @@ class Reporter:
     def _tell(self, event: Event) -> None:
         match event:
             case Planned(plan):
-                console.show(plan_lines(plan, self._registry))
+                console.show(plan_lines(plan, self._registry, console.width()))
                 self._calls = len(plan.changes)
             case LockWaiting(holder, seconds):
                 console.say(f"Waiting for the lock ({seconds:.0f} s): held by {words.holder(holder)}.")
@@ -136,9 +137,9 @@ class Reporter:
                 self._advance(1)
             case ModelFinished(outcome):
                 if self._bar is None:
-                    click.echo(console.styled(outcome_line(outcome)))
+                    console.show(outcome_lines(outcome, console.width()))
                 elif outcome.status is not OutcomeStatus.APPLIED or outcome.repaired:
-                    self._bar.console.print(clean("".join(text for _, text in outcome_line(outcome))))
+                    self._bar.console.print(clean(plain(outcome_line(outcome))))
 
     def _advance(self, calls: int) -> None:
         if self._bar is None and sys.stdout.isatty():
@@ -150,9 +151,9 @@ class Reporter:
         """The last line, which sums up."""
         with _to_nobody_if_need_be():
             if not self._as_json:
-                click.echo(console.styled(receipt_line(receipt)))
+                console.show(receipt_lines(receipt, console.width()))
                 return
-            message = "".join(text for _, text in receipt_line(receipt))
+            message = " ".join(map(plain, receipt_lines(receipt, sys.maxsize)))
             told = {"@level": "info" if receipt.exit_code == 0 else "error", "@message": message}
             click.echo(json.dumps({**told, "@timestamp": self._now(), "type": "apply_summary"}, ensure_ascii=False))
 

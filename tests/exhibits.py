@@ -417,7 +417,10 @@ def gated() -> Review:
     review = one_promotion()
     verdicts = (
         verdict("path", Ruling.PASS, "v5 is in Staging"),
-        verdict("soak", Ruling.FAIL, "v5 has been in Staging for 19 h 30 min, 3 days are asked for"),
+        verdict("signature", Ruling.PASS, "the signature is compatible with that of v4"),
+        verdict("signature", Ruling.PASS, "the signature is compatible with that of v4", slot="@champion"),
+        verdict("soak", Ruling.FAIL, "v5 has been in Staging for 19 h 30 min; 3 days required"),
+        verdict("soak", Ruling.FAIL, "v5 has been in Staging for 19 h 30 min; 3 days required", slot="@champion"),
         verdict("bias", Ruling.UNKNOWN, "not known: checks (the artifact store did not answer)"),
         verdict(
             "latency",

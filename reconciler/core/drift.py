@@ -1,7 +1,7 @@
 """Drift: the registry differs from the commit that was last applied to it."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from reconciler.core.desired import Manifest, Revision
@@ -51,7 +51,8 @@ class ModelDrift:
     """
     One model. `drifted` is what would bring it back to the commit last applied, `pending` what a newer one asks for
     beyond that; `blockers` are why it cannot be brought back; `why` says why it is not known how far it drifted;
-    `replaced` are the versions whose files are others now.
+    `replaced` are the versions whose files are others now; `changed_at` is when MLflow last saw a version move or be
+    edited, in milliseconds since 1970, by its name (`v4`): a move by hand was made then or before.
     """
 
     model: ModelName
@@ -62,6 +63,7 @@ class ModelDrift:
     blockers: tuple[Blocker, ...] = ()
     why: str = ""
     replaced: tuple[Replaced, ...] = ()
+    changed_at: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,9 @@ class Drift:
     compared: int | None = None
 
     def count(self, status: DriftStatus) -> int:
-        return sum(model.status is status for model in self.models)
+        """How many models have that status; pending counts those too that drifted and have more to come."""
+        also_pending = status is DriftStatus.PENDING
+        return sum(model.status is status or (also_pending and bool(model.pending)) for model in self.models)
 
     @property
     def drifted(self) -> bool:
@@ -128,7 +132,10 @@ def judge_drift(
     # What is to be put back is called something else where no past is looked at; it is the same thing all the same.
     known = {_moves(effect) for effect in drifted}
     pending = tuple(effect for effect in effects if _moves(effect) not in known)
-    return ModelDrift(now.model, DriftStatus.DRIFTED, owned.commit, drifted, pending, back.blockers)
+    changed_at = {f"v{version.version}": version.updated_at for version in live.versions.values()} if live else {}
+    return ModelDrift(
+        now.model, DriftStatus.DRIFTED, owned.commit, drifted, pending, back.blockers, changed_at=changed_at
+    )
 
 
 def _never_moved(entrance: Entrance, live: ModelSnapshot, past: Past) -> bool:

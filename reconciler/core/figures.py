@@ -76,12 +76,6 @@ def duration(seconds: float) -> str:
     return f"{number(round(seconds / 86400))} days"
 
 
-def asked_for(seconds: float) -> str:
-    """A stretch of time that a rule asks for, at the end of a sentence: `3 days are asked for`."""
-    text = duration(seconds)
-    return f"{text} {'is' if text.startswith('1 ') and text.count(' ') == 1 else 'are'} asked for"
-
-
 def between(start: str, end: str) -> float | None:
     """The seconds from one RFC 3339 time to another; None where one of them is not a time."""
     first, last = parsed(start), parsed(end)

@@ -107,7 +107,10 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The figures of the last line. Promotions, archivals and roll-backs count versions; what is left is `other`."""
+    """
+    The figures of the last line. Promotions, archivals and roll-backs count versions; what is left is `other`. `kinds`
+    are all of these by their verb, in the order of verbs and without those that there are none of.
+    """
 
     promote: int = 0
     archive: int = 0
@@ -116,6 +119,7 @@ class Summary:
     other: int = 0
     unchanged: int = 0
     blocked: int = 0
+    kinds: tuple[tuple[Verb, int], ...] = ()
 
 
 NO_PASTS: Mapping[ModelName, Past] = {}
@@ -179,14 +183,18 @@ class Plan:
         versions = [effect for effect in effects if not isinstance(effect.change, SetAlias | DeleteAlias)]
         count = {verb: sum(effect.verb is verb for effect in versions) for verb in Verb}
         named = (Verb.PROMOTE, Verb.ARCHIVE, Verb.ROLL_BACK)
+        roll_back = len({(e.model, e.after if e.subject.startswith("@") else e.subject) for e in back})
+        kinds = {**count, Verb.ROLL_BACK: roll_back}
+        order = (*named, *(verb for verb in Verb if verb not in named))
         return Summary(
             promote=count[Verb.PROMOTE],
             archive=count[Verb.ARCHIVE],
-            roll_back=len({(e.model, e.after if e.subject.startswith("@") else e.subject) for e in back}),
+            roll_back=roll_back,
             aliases=len(effects) - len(versions),
             other=len(versions) - sum(count[verb] for verb in named),
             unchanged=self.governed - sum(model.model in self._governed_names() for model in self.models),
             blocked=sum(model.blocked for model in self.models),
+            kinds=tuple((verb, kinds[verb]) for verb in order if kinds[verb]),
         )
 
     def _governed_names(self) -> set[ModelName]:

@@ -31,9 +31,7 @@ class Description:
         length = sum(1 for c in text if not c.isspace() and unicodedata.category(c) not in {"Cc", "Cf"})
         if length < self.minimum:
             has = "no description" if not length else f"a description of {_characters(length)}"
-            return failed(
-                f"{version} has {has}, {_characters(self.minimum)} {'is' if self.minimum == 1 else 'are'} asked for"
-            )
+            return failed(f"{version} has {has}; {_characters(self.minimum)} required")
         if self.pattern and not fnmatchcase(text, self.pattern):
             return failed(f"the description of {version} does not match {plain(self.pattern, 80)}")
         return passed(f"{version} has a description of {_characters(length)}")

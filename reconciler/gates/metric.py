@@ -161,18 +161,18 @@ class Metric:
             asked = before + self.min_absolute_change if self.greater_is_better else before - self.min_absolute_change
             met = after >= asked if self.greater_is_better else after <= asked
             by, least = apart(abs(after - before), self.min_absolute_change)
-            yield _ruled(met, f"{beside}{_by(after, before, by)}, an improvement by {least} is asked for")
+            yield _ruled(met, f"{beside}{_by(after, before, by)}; an improvement by {least} is required")
         if self.min_relative_change is not None:
             gain = after - before if self.greater_is_better else before - after
             if before == 0:
                 asked = _LEAST if self.greater_is_better else -_LEAST
                 met = after >= asked if self.greater_is_better else after <= asked
-                yield _ruled(met, f"{beside}, an improvement is asked for, and there is no part of 0")
+                yield _ruled(met, f"{beside}; an improvement is required, and there is no part of 0")
             else:
                 part = gain / abs(before)
                 by, least = _parts(abs(part), self.min_relative_change)
                 met = part >= self.min_relative_change
-                yield _ruled(met, f"{beside}{_by(after, before, by)}, an improvement by {least} is asked for")
+                yield _ruled(met, f"{beside}{_by(after, before, by)}; an improvement by {least} is required")
 
     def _told(self, measured: Measured) -> str:
         where = "" if measured.dataset is None else f" on {plain(measured.dataset.name, 80)}"

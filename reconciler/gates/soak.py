@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from reconciler.core.figures import asked_for, between, duration, moment
+from reconciler.core.figures import between, duration, moment
 from reconciler.core.gate import NOW, Entrance, FactKey, Facts, Gate, Judgement, failed, passed, stay, unknown
 from reconciler.core.names import plain
 
@@ -23,9 +23,10 @@ class Soak:
         return None
 
     def judge(self, entrance: Entrance, facts: Facts) -> Judgement:
+        required = f"{duration(self.seconds)} required"
         version, since = f"v{entrance.candidate}", facts[stay(self.stage)].since
         if since is None:
-            return failed(f"{version} is not in {self.stage} now, {asked_for(self.seconds)} there")
+            return failed(f"{version} is not in {self.stage} now; {required} there")
         held = between(since, facts[NOW])
         if held is None:
             return unknown(f"since when {version} is in {self.stage} cannot be told: {plain(since, 40)} is no time")
@@ -33,6 +34,6 @@ class Soak:
             return failed(f"{version} is in {self.stage} since {moment(since)}, which is after now: a clock is wrong")
         told = f"{version} has been in {self.stage} for {duration(held)}"
         if held >= self.seconds:
-            return passed(f"{told}, {asked_for(self.seconds)}")
+            return passed(f"{told}; {required}")
         lacking = f": {duration(self.seconds - held)} to go" if duration(held) == duration(self.seconds) else ""
-        return failed(f"{told}, {asked_for(self.seconds)}{lacking}")
+        return failed(f"{told}; {required}{lacking}")

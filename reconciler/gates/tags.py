@@ -33,7 +33,7 @@ class Tags:
         if faults:
             return failed(f"{who} {'; '.join(faults)}")
         carried = ", ".join(f"{plain(key, 80)} = {plain(tags[key], 80)}" for key in sorted(self.required))
-        return passed(f"{who} carries {carried}" if carried else "no tags are asked for")
+        return passed(f"{who} carries {carried}" if carried else "no tags are required")
 
     def _fault(self, key: str, tags: Mapping[str, str]) -> str:
         value, pattern, name = tags.get(key), self.required[key], plain(key, 80)
@@ -42,5 +42,5 @@ class Tags:
         if not value.strip():
             return f"has a blank tag {name}"
         if not fnmatchcase(value, pattern):
-            return f"has {name} = {plain(value, 80)}, {plain(pattern, 80)} is asked for"
+            return f"has {name} = {plain(value, 80)} (required: {plain(pattern, 80)})"
         return ""

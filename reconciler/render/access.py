@@ -23,7 +23,7 @@ from reconciler.core.access import (
 )
 from reconciler.render.clean import clean
 from reconciler.render.json import FORMAT_VERSION, TOOL, Tool
-from reconciler.render.text import Line
+from reconciler.render.layout import Line
 
 NARROWEST = 40
 WIDEST = 110

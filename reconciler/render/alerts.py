@@ -9,13 +9,15 @@ from reconciler.core.gate import Ruling, Verdict
 from reconciler.core.review import Review, Weight
 from reconciler.errors import Location
 from reconciler.render import words
-from reconciler.render.clean import clean
 from reconciler.render.verdicts import asked_at
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One of them. `kind` is the word that it begins with; `at` is the line of a file that it is about."""
+    """
+    One of them. `kind` is the word that it begins with, `model` the model that `text` is about, if it is about one;
+    `at` is the line of a file.
+    """
 
     weight: Weight
     kind: str
@@ -46,9 +48,8 @@ def _alerts(review: Review) -> Iterator[Alert]:
         yield Alert(Weight.REFUSAL, "Refused", words.blocker(safety), safety.at, blocker=safety)
     for model in plan.models:
         for blocker in model.blockers:
-            text = f"{clean(model.model)}: {words.blocker(blocker)}"
-            yield Alert(Weight.REFUSAL, "Blocked", text, blocker.at, model.model, blocker)
-        yield from (_of_verdict(model, v) for v in model.verdicts if v.ruling is not Ruling.PASS)
+            yield Alert(Weight.REFUSAL, "Blocked", words.blocker(blocker), blocker.at, model.model, blocker)
+        yield from (_of_verdict(model, *of) for of in words.alike(model.verdicts) if of[0].ruling is not Ruling.PASS)
     if review.evidence is not None and review.evidence.trouble:
         yield Alert(Weight.DOUBT, "No evidence", review.evidence.trouble)
     if pending := words.pending_line(review):
@@ -61,12 +62,12 @@ KINDS: dict[Weight, str] = {
 }
 
 
-def _of_verdict(model: ModelPlan, verdict: Verdict) -> Alert:
-    text, at = f"{clean(model.model)}: {words.verdict(verdict)}", asked_at(model, verdict)
+def _of_verdict(model: ModelPlan, verdict: Verdict, where: str) -> Alert:
+    text, at, name = words.verdict(verdict, where), asked_at(model, verdict), model.model
     match verdict.ruling:
         case Ruling.OVERRIDDEN:
-            return Alert(Weight.OVERRIDE, "Overridden", text, at)
+            return Alert(Weight.OVERRIDE, "Overridden", text, at, name)
         case Ruling.WAIVED:
-            return Alert(Weight.WAIVER, "Waived", text, at)
+            return Alert(Weight.WAIVER, "Waived", text, at, name)
         case _:
-            return Alert(Weight.REFUSAL, "Refused", text, at)
+            return Alert(Weight.REFUSAL, "Refused", text, at, name)

@@ -70,7 +70,8 @@ def _of_plan(review: Review) -> Iterator[Annotation]:
             yield Annotation(Level.ERROR, alert.blocker.code, text, alert.at)
         else:
             level = Level.ERROR if alert.kind == "Refused" else Level.WARNING
-            yield Annotation(level, alert.kind, alert.text, alert.at)
+            about = "" if alert.model is None else f"{alert.model}: "
+            yield Annotation(level, alert.kind, f"{about}{alert.text}", alert.at)
     effects = [effect for model in review.models for effect in effects_of(model)]
     for exhibit in review.evidence.exhibits if review.evidence is not None else ():
         yield from _signature(exhibit, effects)

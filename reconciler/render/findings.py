@@ -3,7 +3,7 @@ Evidence in words, as rows that every rendering lays out in its own way. What st
 whoever shows it escapes it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from reconciler.core import figures
@@ -35,9 +35,13 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class MetricRow:
-    """One metric of both versions, how far apart they are, and what that means."""
+    """
+    One metric of both versions, how far apart they are, and what that means. `dataset` is what both were measured on,
+    or empty.
+    """
 
     name: str
+    dataset: str
     candidate: str
     incumbent: str
     change: str
@@ -113,7 +117,8 @@ def _metric_row(delta: MetricDelta) -> MetricRow:
     if delta.relative is not None:
         change = f"{change} ({figures.percent(delta.relative)})"
     return MetricRow(
-        name=f"{delta.name}{_on(delta)}",
+        name=delta.name,
+        dataset=_on(delta),
         candidate=_value(delta.candidate),
         incumbent=_value(delta.incumbent),
         change=change,
@@ -145,7 +150,15 @@ def _on(delta: MetricDelta) -> str:
     known = {m.dataset for m in (delta.candidate, delta.incumbent) if m is not None and m.dataset is not None}
     if delta.trend is Trend.NOT_COMPARABLE or len(known) != 1:
         return ""
-    return f" on {_dataset(next(iter(known)))}"
+    return _dataset(next(iter(known)))
+
+
+def by_dataset(metrics: Iterable[MetricRow]) -> tuple[tuple[str, tuple[MetricRow, ...]], ...]:
+    """The metrics by what they were measured on, so that it is said once; those of no one dataset come last."""
+    rows: dict[str, list[MetricRow]] = {}
+    for row in sorted(metrics, key=lambda row: not row.dataset):
+        rows.setdefault(row.dataset, []).append(row)
+    return tuple((dataset, tuple(of)) for dataset, of in rows.items())
 
 
 def _dataset(dataset: Dataset) -> str:
@@ -192,7 +205,7 @@ def run_facts(run: RunFacts) -> dict[str, str]:
     name = f"{run.name} ({run.run_id})" if run.name and run.name != run.run_id else run.run_id
     finished = run.status in {"", "FINISHED"}
     return {
-        "run": f"{name}{'' if finished else f', {run.status}'}{', deleted' if run.deleted else ''}",
+        "run": f"{'deleted: ' if run.deleted else ''}{'' if finished else f'{run.status}: '}{name}",
         "experiment": run.experiment,
         "git commit": run.git_commit,
         "source": run.source,

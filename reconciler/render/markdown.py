@@ -1,9 +1,8 @@
 """
-A review for a comment under a change request. All that comes from outside stands in code spans, where neither Markdown
-nor HTML, mentions, issue references or a forge's slash commands are obeyed.
+A review for a comment under a change request. Names and values stand in code spans; sentences do not, but for what a
+forge could obey in them. See `spans.py`.
 """
 
-import html
 import math
 import re
 from collections import Counter
@@ -21,9 +20,10 @@ from reconciler.errors import Problem
 from reconciler.events import Outcome, OutcomeStatus, Receipt
 from reconciler.render import words
 from reconciler.render.alerts import alerts, counted
-from reconciler.render.clean import clean
-from reconciler.render.findings import Findings, Row, findings
+from reconciler.render.findings import Findings, MetricRow, Row, by_dataset, findings
+from reconciler.render.folds import NAMED, folded
 from reconciler.render.marker import Marker
+from reconciler.render.spans import brief, cell, code, prose, raw
 
 
 def markdown(review: Review, key: str, limit: int | None = None) -> str:
@@ -33,7 +33,7 @@ def markdown(review: Review, key: str, limit: int | None = None) -> str:
     models, the largest first; then models, those that bring nothing into a slot before those that do; and the comment
     says how many. The alerts stay.
     """
-    sections = [_section(review, model, index) for index, model in enumerate(review.models)]
+    sections = [_section(review, models, index) for index, models in enumerate(folded(review))]
     marker = _marker(review.plan, key, limit)
     body = ""
     for room in ROOMS:
@@ -88,9 +88,13 @@ def length(text: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Section:
-    """One model: its rows in the table of changes, and its evidence, either of which may be left out."""
+    """
+    One model, or several alike: their rows in the table of changes, and their evidence, either of which may be left
+    out.
+    """
 
     index: int
+    models: int
     changes: str
     evidence: str
     weight: Weight
@@ -101,7 +105,7 @@ def _assembled(review: Review, marker: Marker, sections: Iterable[_Section], roo
     sections = list(sections)
     plan = review.plan
     changes = [section.changes for section in sections if section.changes]
-    hidden = sum(not section.changes for section in sections)
+    hidden = sum(section.models for section in sections if not section.changes)
     short = sum(section.short and bool(section.changes) for section in sections)
     parts = [
         f"{marker}\n### {words.summary_line(plan.summary)}",
@@ -153,7 +157,8 @@ def _alerts(review: Review, room: _Room) -> Iterator[str]:
     """What a reader must not miss; nothing of it is folded."""
     kept, left = weightiest(alerts(review), lambda alert: alert.weight, room.lines)
     for alert in kept:
-        yield f"> **{alert.kind}:** {code(alert.text, room.text)}"
+        about = "" if alert.model is None else f"{code(alert.model)}: "
+        yield f"> **{alert.kind}:** {about}{prose(alert.text, room.text)}"
     if left:
         yield f"> and {counted(alert.kind for alert in left)}"
 
@@ -167,7 +172,7 @@ def _policy_effects(review: Review, room: _Room) -> Iterator[str]:
 
 
 def _listed(lines: Sequence[str], room: _Room) -> Iterator[str]:
-    yield from (f"- {code(line, room.text)}" for line in lines[: room.lines])
+    yield from (f"- {prose(line, room.text)}" for line in lines[: room.lines])
     if len(lines) > room.lines:
         yield f"- and {len(lines) - room.lines} more"
 
@@ -179,13 +184,11 @@ def _verdicts(model: ModelPlan) -> str:
     count = Counter(verdict.ruling for verdict in model.verdicts)
     told = ", ".join(f"{count[ruling]} {ruling}" for ruling in Ruling if count[ruling])
     lines = ["| gate | slot | | |", "| --- | --- | --- | --- |"]
-    for verdict in sorted(model.verdicts, key=lambda v: not v.blocks):
+    for verdict, slots in words.alike(model.verdicts):
         ruling = f"**{verdict.ruling}**" if verdict.ruling is not Ruling.PASS else "pass"
-        note = f" {cell(verdict.note)}" if verdict.note else ""
-        lines.append(
-            f"| {cell(verdict.gate)} | {cell(verdict.entrance.slot)} | {ruling} | {cell(verdict.sentence)}{note} |"
-        )
-    summary = f"<summary><code>{_raw(model.model)}</code> gates: {told}</summary>"
+        note = f" ({prose(verdict.note)})" if verdict.note else ""
+        lines.append(f"| {cell(verdict.gate)} | {cell(slots)} | {ruling} | {prose(verdict.sentence)}{note} |")
+    summary = f"<summary><code>{raw(model.model)}</code> gates: {told}</summary>"
     return "\n\n".join([f"<details>{summary}", "\n".join(lines), "</details>"])
 
 
@@ -197,7 +200,7 @@ def _policy(review: Review, room: _Room) -> Iterator[str]:
     if not room.difference:
         yield "The lines that the change of the policy edits are left out here, because the comment would be too long."
         return
-    lines = [_cut(line, CELL_CHARACTERS, strip=False) for line in note.difference[: room.difference]]
+    lines = [brief(line, CELL_CHARACTERS, strip=False) for line in note.difference[: room.difference]]
     more = len(note.difference) - room.difference
     fence = "`" * max(3, 1 + max((len(run) for line in lines for run in re.findall(r"`+", line)), default=0))
     body = "\n".join([*lines, *([f"… and {more} more lines"] if more > 0 else [])])
@@ -228,28 +231,37 @@ SIGN = {
 """What stands at the beginning of a row, beside the word: colour and emoji do not survive everywhere."""
 
 
-def _section(review: Review, model: ModelPlan, index: int) -> _Section:
-    name = model.model
-    rows = "".join(_change_row(review, effect, model) for effect in effects_of(model))
-    if model.blockers:
-        rows += f"| ✕ | {cell(name)} | **blocked** | | {cell(', '.join(b.code for b in model.blockers))} |\n"
+def _section(review: Review, models: tuple[ModelPlan, ...], index: int) -> _Section:
+    model = models[0]
+    if len(models) > 1:
+        rows = "".join(_change_row(review, effect, _several(models), together=True) for effect in effects_of(model))
+        return _Section(index, len(models), rows, "", model_weight(model))
+    name = cell(model.model)
+    rows = f"| ✕ | {name} | **{words.standing(model)}** | | |\n" if model.blocked else ""
+    rows += "".join(_change_row(review, effect, name, blocked=model.blocked) for effect in effects_of(model))
     exhibits = review.evidence.of(model.model) if review.evidence is not None else ()
     read_at = review.evidence.read_at if review.evidence is not None else ""
-    shown = [_verdicts(model), *(_exhibit(name, exhibit, findings(exhibit, read_at)) for exhibit in exhibits)]
+    shown = [_verdicts(model), *(_exhibit(model.model, of, findings(of, read_at)) for of in exhibits)]
     evidence = "\n\n".join(part for part in shown if part)
-    return _Section(index, rows, evidence, model_weight(model))
+    return _Section(index, 1, rows, evidence, model_weight(model))
 
 
-def _change_row(review: Review, effect: Effect, model: ModelPlan) -> str:
+def _several(models: Sequence[ModelPlan]) -> str:
+    more = f" and {len(models) - NAMED} more" if len(models) > NAMED else ""
+    return f"**{len(models)} models:** {', '.join(cell(model.model) for model in models[:NAMED])}{more}"
+
+
+_HEAVY = frozenset({Verb.PROMOTE, Verb.ROLL_BACK, Verb.RESTORE, Verb.ADMIT, Verb.ADOPT, Verb.RELEASE})
+
+
+def _change_row(review: Review, effect: Effect, whose: str, *, blocked: bool = False, together: bool = False) -> str:
     subject = f" {cell(effect.subject)}" if effect.subject else ""
     drift = " (pending already, without this change)" if review.origin(effect) is Origin.DRIFT else ""
-    overridden = any(verdict.ruling is Ruling.OVERRIDDEN for verdict in model.verdicts)
-    mark = " **refused by a gate**" if model.blocked else " **let in by an override**" if overridden else ""
-    important = effect.verb in {Verb.PROMOTE, Verb.ROLL_BACK, Verb.RESTORE, Verb.ADMIT, Verb.ADOPT, Verb.RELEASE}
-    verb = f"**{effect.verb}**" if important else str(effect.verb)
+    verb = f"**{effect.verb}**" if effect.verb in _HEAVY and not blocked else str(effect.verb)
+    why = words.reason_for_all(effect.because) if together else words.reason(effect.because)
     return (
-        f"| {SIGN[effect.verb]} | {cell(effect.model)} | {verb}{subject} | {cell(words.what_moves(effect))} "
-        f"| {cell(words.reason(effect.because))}{drift}{mark} |\n"
+        f"| {SIGN[effect.verb]} | {whose} | {verb}{subject} | {cell(words.what_moves(effect))} "
+        f"| {prose(why) if why else ''}{drift} |\n"
     )
 
 
@@ -264,17 +276,21 @@ def _exhibit(name: str, exhibit: Exhibit, found: Findings) -> str:
     old = f"v{exhibit.pairing.incumbent}" if exhibit.pairing.incumbent is not None else ""
     differ = " that differ" if old else ""
     blocks = [
-        *([_metrics(found, new, old)] if found.metrics else []),
-        f"**Signature:** {code(found.signature)}",
+        *(_metrics(dataset, rows, new, old) for dataset, rows in by_dataset(found.metrics)),
+        f"**Signature:** {prose(found.signature)}",
         *([_signature(found)] if found.signature_rows else []),
         *_rows(f"Parameters{differ}", found.params, new, old),
         *_rows("Lineage", found.lineage, new, old, ours=True),
         *_rows(f"Libraries{differ}", found.packages, new, old),
         *_rows(f"Tags{differ}", found.tags, new, old),
-        *(["**Missing:**\n\n" + "\n".join(f"- {code(missing)}" for missing in found.missing)] if found.missing else []),
+        *(
+            ["**Missing:**\n\n" + "\n".join(f"- {prose(missing)}" for missing in found.missing)]
+            if found.missing
+            else []
+        ),
         *_links(exhibit),
     ]
-    summary = f"<summary><code>{_raw(f'{name}: {found.title}')}</code>{_verdict(found, beside=bool(old))}</summary>"
+    summary = f"<summary><code>{raw(f'{name}: {found.title}')}</code>{_verdict(found, beside=bool(old))}</summary>"
     return "\n\n".join([f"<details>{summary}", *blocks, "</details>"])
 
 
@@ -290,15 +306,15 @@ def _verdict(found: Findings, *, beside: bool) -> str:
     return f": {', '.join(told)}"
 
 
-def _metrics(found: Findings, new: str, old: str) -> str:
+def _metrics(dataset: str, rows: Sequence[MetricRow], new: str, old: str) -> str:
+    head = f"metric on {cell(dataset)}" if dataset else "metric"
     if not old:
-        alone = [f"| {cell(row.name)} | {row.candidate} |" for row in found.metrics]
-        return "\n".join([f"| metric | {new} |", "| --- | ---: |", *alone])
-    lines = [f"| metric | {new} | {old} | change | |", "| --- | ---: | ---: | ---: | --- |"]
-    for row in found.metrics:
-        said = f"**{row.verdict}**" if row.verdict == "worse" else row.verdict
-        told = said if row.verdict.isalpha() or row.verdict == "worse" else cell(row.verdict) if row.verdict else ""
-        lines.append(f"| {cell(row.name)} | {row.candidate} | {row.incumbent} | {row.change} | {told} |")
+        alone = [f"| {cell(row.name)} | {row.candidate} |" for row in rows]
+        return "\n".join([f"| {head} | {new} |", "| --- | ---: |", *alone])
+    lines = [f"| {head} | {new} | {old} | change | |", "| --- | ---: | ---: | ---: | --- |"]
+    for row in rows:
+        verdict = f"**{row.verdict}**" if row.verdict == "worse" else prose(row.verdict) if row.verdict else ""
+        lines.append(f"| {cell(row.name)} | {row.candidate} | {row.incumbent} | {row.change} | {verdict} |")
     return "\n".join(lines)
 
 
@@ -308,7 +324,7 @@ def _signature(found: Findings) -> str:
         weight = "**breaking**" if d.breaking else "compatible"
         lines.append(
             f"| {d.where} | {cell(d.name)} | {cell(d.before or 'not there')} | {cell(d.after or 'not there')} "
-            f"| {weight}: {d.why if '`' not in d.why else cell(d.why)} |"
+            f"| {weight}: {prose(d.why)} |"
         )
     return "\n".join(lines)
 
@@ -350,25 +366,23 @@ def _footer(review: Review) -> str:
     lines = [f"Digest {code(plan.digest)}"]
     if plan.changes:
         apply = f"reconciler apply --yes --expect-digest {plan.digest}"
-        lines.append(
-            f"Merging applies this; by hand: {code(apply)}. To roll back, {code('git revert')} it and merge that."
-        )
+        lines.append(f"Merging applies this; by hand: {code(apply)}. {prose(words.ROLLBACK)}")
     return f"---\n<sub>{'<br>'.join(lines)}</sub>"
 
 
 def no_plan_markdown(key: str, message: str, problems: Iterable[Problem] = ()) -> str:
     """What stands in the place of a plan that could not be made. Its digest is that of nothing."""
     problems = tuple(problems)
-    lines = [f"- {code(str(problem))}" for problem in problems[:MOST_PROBLEMS]]
+    lines = [f"- {prose(str(problem))}" for problem in problems[:MOST_PROBLEMS]]
     if len(problems) > MOST_PROBLEMS:
         lines.append(f"- and {len(problems) - MOST_PROBLEMS} more")
-    told = "\n".join(lines) if lines else code(message)
+    told = "\n".join(lines) if lines else prose(message)
     return f"{Marker(key, '0' * 64)}\n### No plan\n\nWhat a merge would do is not known.\n\n{told}\n"
 
 
 def refusal_markdown(message: str) -> str:
     """Why a command did nothing, for the page of a job."""
-    return f"### Nothing done\n\n{code(message)}\n"
+    return f"### Nothing done\n\n{prose(message)}\n"
 
 
 MOST_PROBLEMS = 20
@@ -389,7 +403,7 @@ def receipt_markdown(receipt: Receipt, limit: int | None = None) -> str:
 
 
 def _outcome_row(outcome: Outcome) -> str:
-    said = cell(outcome.message) if outcome.message else ""
+    said = prose(outcome.message) if outcome.message else ""
     return f"| {cell(outcome.model)} | {outcome.status} | {len(outcome.made)} | {said} |\n"
 
 
@@ -398,6 +412,8 @@ def drift_markdown(drift: Drift, limit: int | None = None) -> str:
     parts = [f"### {words.drift_line(drift)}", f"On {code(drift.registry)}. {words.files_line(drift)}".rstrip()]
     apart = [model for model in drift.models if model.status is not DriftStatus.IN_SYNC]
     rows = [(model.status is DriftStatus.PENDING, _drift_rows(model)) for model in apart]
+    if ways := words.ways_out(drift):
+        parts.append(prose(ways))
     parts += _table("| model | | found |\n| --- | --- | --- |\n", rows, limit)
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 
@@ -419,43 +435,10 @@ def _table(head: str, rows: Sequence[tuple[bool, str]], limit: int | None) -> It
 
 def _drift_rows(model: ModelDrift) -> str:
     told = [
-        *(("**drifted**", words.drift_sentence(effect)) for effect in model.drifted),
+        *(("**drifted**", sentence) for _, sentence in words.drift_sentences(model)),
         *(("**drifted**", files.sentence) for files in model.replaced),
         *(("pending", words.sentence(effect)) for effect in model.pending),
         *(("**blocked**", words.blocker(blocker)) for blocker in model.blockers),
         *([("**unknown**", model.why)] if model.why else []),
     ]
-    return "".join(f"| {cell(model.model)} | {label} | {cell(text)} |\n" for label, text in told)
-
-
-def code(text: str, longest: int = 2000) -> str:
-    """A code span that holds this text: its fence is longer than any run of backticks in it (CommonMark 6.1)."""
-    shown = _cut(text, longest)
-    if not shown:
-        return "`–`"
-    fence = "`" * (max((len(run) for run in re.findall(r"`+", shown)), default=0) + 1)
-    pad = " " if shown.startswith("`") or shown.endswith("`") else ""
-    return f"{fence}{pad}{shown}{pad}{fence}"
-
-
-def cell(text: str) -> str:
-    """
-    The same for a cell of a table. Renderers disagree about what a pipe behind backslashes means there, even in a code
-    span, so a text with a pipe is written as HTML, with everything in it that could mean something as a number.
-    """
-    shown = _cut(text, CELL_CHARACTERS)
-    if "|" not in shown:
-        return code(shown)
-    return f"<code>{''.join(c if c.isalnum() or c == ' ' else f'&#{ord(c)};' for c in shown)}</code>"
-
-
-def _cut(text: str, longest: int, *, strip: bool = True) -> str:
-    # Of a long text only the beginning is looked at; of what is cut here, nothing would be shown.
-    text = text[: 2 * longest] + " …" if len(text) > 2 * longest else text
-    shown = clean(text).strip() if strip else clean(text)
-    return shown if len(shown) <= longest else f"{shown[: longest - 1]}…"
-
-
-def _raw(text: str) -> str:
-    """Text inside a block of HTML, in which Markdown is not obeyed."""
-    return html.escape(clean(text))
+    return "".join(f"| {cell(model.model)} | {label} | {prose(text)} |\n" for label, text in told)

@@ -1,7 +1,7 @@
 """A plan and a receipt for the terminal: lines of styled pieces, so that whoever prints them decides about colour."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeAlias
 
 from reconciler.core.diff import ModelPlan
 from reconciler.core.drift import Drift, DriftStatus
@@ -14,11 +14,9 @@ from reconciler.core.signature import Compatibility
 from reconciler.events import Outcome, OutcomeStatus, Receipt
 from reconciler.render import words
 from reconciler.render.clean import cut
-from reconciler.render.findings import Findings, findings
-
-Piece: TypeAlias = tuple[str, str]
-"""A style (`add`, `remove`, `change`, `warn`, `error`, `name`, `faint` or empty) and the text that has it."""
-Line: TypeAlias = tuple[Piece, ...]
+from reconciler.render.findings import Findings, by_dataset, findings
+from reconciler.render.folds import NAMED, folded
+from reconciler.render.layout import WIDTH, Line, cells, flowed, padded, plain, table
 
 STYLE_OF: dict[Verb, str] = {
     Verb.CREATE: "add",
@@ -50,69 +48,84 @@ OUTCOME_STYLE: dict[OutcomeStatus, str] = {
 }
 
 
-def plain(line: Line) -> str:
-    """A line without its styles."""
-    return "".join(text for _, text in line)
-
-
-def plan_lines(plan: Plan, registry: str) -> Iterator[Line]:
+def plan_lines(plan: Plan, registry: str, width: int = WIDTH) -> Iterator[Line]:
     """The plan, a paragraph a model; the last line is the one that scripts may parse."""
-    return review_lines(Review(plan, registry))
+    return review_lines(Review(plan, registry), width)
 
 
-def review_lines(review: Review) -> Iterator[Line]:
+def review_lines(review: Review, width: int = WIDTH) -> Iterator[Line]:
     """The plan, and with it what the evidence shows and what was pending before the change under review."""
     plan = review.plan
-    yield (("", f"Plan for {words.revision(plan.revision)} on {words.clean(review.registry)}"),)
+    yield from flowed((), _said(f"Plan for {words.revision(plan.revision)} on {words.clean(review.registry)}"), width)
     yield ()
     if not plan.models:
         yield (("", "No changes: the registry holds what is declared."),)
         yield ()
-    for model in review.models:
-        yield from _model_lines(review, model)
+    for models in folded(review):
+        yield from _model_lines(review, models, width)
         yield ()
     if review.settled:
         yield (("warn", "No longer pending once this is merged:"),)
         for effect in review.settled:
-            yield (("", f"  {words.sentence(effect)}"),)
+            yield from flowed((("", "  "),), _said(words.sentence(effect)), width)
         yield ()
     if review.evidence is not None and review.evidence.trouble:
-        yield (("warn", "No evidence: "), ("", words.clean(review.evidence.trouble)))
+        yield from flowed((("warn", "No evidence: "),), _said(words.clean(review.evidence.trouble)), width)
         yield ()
     for safety in plan.safeties:
-        yield (("error", "Refused: "), ("", words.blocker(safety)))
+        yield from flowed((("error", "Refused: "),), _said(words.blocker(safety)), width)
         yield ()
     if review.policy is not None:
         for line in review.policy.difference:
             yield (({"+": "add", "-": "remove"}.get(line[:1], "faint"), f"  {words.clean(line)}"),)
-        yield (("warn" if review.policy.changed else "faint", words.policy_line(review.policy)),)
+        style = "warn" if review.policy.changed else "faint"
+        yield from flowed((), ((style, words.policy_line(review.policy)),), width)
         for text in words.policy_effects(review.policy):
-            yield (("warn", f"  {text}"),)
+            yield from flowed((("", "  "),), (("warn", text),), width)
         yield ()
     if pending := words.pending_line(review):
-        yield (("warn", pending),)
+        yield from flowed((), (("warn", pending),), width)
     yield (("name", words.summary_line(plan.summary)),)
 
 
-def _model_lines(review: Review, model: ModelPlan) -> Iterator[Line]:
-    yield (("name", words.clean(model.model)),)
-    effects = effects_of(model)
-    subjects = max((len(words.clean(effect.subject)) for effect in effects), default=0)
-    moves = max((min(len(words.what_moves(effect)), 40) for effect in effects), default=0)
+def _said(text: str) -> Line:
+    return (("", text),)
+
+
+def _model_lines(review: Review, models: tuple[ModelPlan, ...], width: int) -> Iterator[Line]:
+    model, effects = models[0], effects_of(models[0])
+    if len(models) > 1:
+        file, names = "", words.names([model.model for model in models], NAMED)
+        yield from flowed((("name", f"{len(models)} models"), ("", "  ")), _said(names), width)
+    else:
+        file = _only_file(effects)
+        standing = [("", "  "), ("error", words.standing(model))] if model.blocked else []
+        place = [("", "  "), ("faint", words.clean(file))] if file else []
+        yield from flowed((("name", words.clean(model.model)),), (*standing, *place), width)
+    labels = [*(e.verb for e in effects), *(v.ruling for v in model.verdicts), *(["blocked"] if model.blockers else [])]
+    labelled = max(map(len, labels), default=0)
+
+    def why(effect: Effect) -> str:
+        return words.reason_for_all(effect.because) if len(models) > 1 else words.brief_reason(effect.because, file)
+
     ours = [effect for effect in effects if review.origin(effect) is not Origin.DRIFT]
-    for effect in ours:
-        yield _effect_line(effect, subjects, moves)
+    yield from _effect_lines([(e, why(e)) for e in ours], model, labelled, width)
     if len(ours) < len(effects):
         yield (("warn", "  pending already, without this change:"),)
-    for effect in effects:
-        if effect not in ours:
-            yield _effect_line(effect, subjects, moves)
+    waiting = [effect for effect in effects if review.origin(effect) is Origin.DRIFT]
+    yield from _effect_lines([(e, why(e)) for e in waiting], model, labelled, width)
     for blocker in model.blockers:
-        yield (("error", "  blocked        "), ("", words.blocker(blocker)))
-    yield from verdict_lines(model.verdicts)
+        yield from flowed((("error", f"  {'blocked'.ljust(labelled)}  "),), _said(words.blocker(blocker)), width)
+    yield from verdict_lines(model.verdicts, width, labelled)
     if review.evidence is not None:
         for exhibit in review.evidence.of(model.model):
-            yield from _exhibit_lines(findings(exhibit, review.evidence.read_at), exhibit)
+            yield from _exhibit_lines(findings(exhibit, review.evidence.read_at), exhibit, width)
+
+
+def _only_file(effects: Iterable[Effect]) -> str:
+    """The manifest that asks for all of it, where that is one."""
+    files = {effect.because.at.path for effect in effects if effect.because.at is not None}
+    return files.pop() if len(files) == 1 else ""
 
 
 RULING_STYLE: dict[Ruling, str] = {
@@ -124,13 +137,19 @@ RULING_STYLE: dict[Ruling, str] = {
 }
 
 
-def verdict_lines(verdicts: Iterable[Verdict]) -> Iterator[Line]:
-    """What the gates said, those that refuse first: a line each."""
-    for verdict in sorted(verdicts, key=lambda v: not v.blocks):
-        yield ((RULING_STYLE[verdict.ruling], f"  {verdict.ruling.ljust(13)}  "), ("", words.verdict(verdict)))
+def verdict_lines(verdicts: Iterable[Verdict], width: int, labelled: int) -> Iterator[Line]:
+    """What the gates said: those that refuse first, a line for each that did not simply pass; then those that did."""
+    verdicts = tuple(verdicts)
+    for verdict, where in words.alike(verdicts):
+        if verdict.ruling is not Ruling.PASS:
+            head = (RULING_STYLE[verdict.ruling], f"  {verdict.ruling.ljust(labelled)}  ")
+            yield from flowed((head,), _said(words.verdict(verdict, where)), width)
+    for sentence in words.passes(verdicts):
+        head = (RULING_STYLE[Ruling.PASS], f"  {Ruling.PASS.ljust(labelled)}  ")
+        yield from flowed((head,), _said(sentence), width)
 
 
-def gates_lines(model: ModelName, version: Version, verdicts: Sequence[Verdict]) -> Iterator[Line]:
+def gates_lines(model: ModelName, version: Version, verdicts: Sequence[Verdict], width: int) -> Iterator[Line]:
     """What the gates of a model say to one version, slot by slot."""
     yield (("name", f"{words.clean(model)} v{version}"),)
     if not verdicts:
@@ -146,8 +165,10 @@ def gates_lines(model: ModelName, version: Version, verdicts: Sequence[Verdict])
         )
         for verdict in sorted(ruled, key=lambda v: not v.blocks):
             note = f" ({words.clean(verdict.note)})" if verdict.note else ""
-            told = f"{words.clean(verdict.gate)}: {words.clean(verdict.sentence)}{note}"
-            yield ((RULING_STYLE[verdict.ruling], f"    {verdict.ruling.ljust(10)}  "), ("", told))
+            said = f"{words.clean(verdict.gate)}: {words.clean(verdict.sentence)}{note}"
+            yield from flowed(
+                ((RULING_STYLE[verdict.ruling], f"    {verdict.ruling.ljust(10)}  "),), _said(said), width
+            )
 
 
 TREND_STYLE: dict[Trend, str] = {Trend.BETTER: "add", Trend.WORSE: "remove", Trend.NOT_COMPARABLE: "warn"}
@@ -159,100 +180,121 @@ COMPATIBILITY_STYLE: dict[Compatibility, str] = {
     Compatibility.UNKNOWN: "warn",
 }
 
-WIDEST = 48
-"""Cells are cut to this many characters on a terminal; the other renderings show them whole."""
 
-
-def _exhibit_lines(found: Findings, exhibit: Exhibit) -> Iterator[Line]:
+def _exhibit_lines(found: Findings, exhibit: Exhibit, width: int) -> Iterator[Line]:
     new, old = f"v{exhibit.pairing.candidate}", f"v{exhibit.pairing.incumbent}" if exhibit.incumbent else ""
-    yield (("faint", f"  evidence for {words.clean(found.title)}"),)
-    if found.metrics:
-        table = [
-            ("metric", new, *((old, "change", "") if old else ())),
-            *((m.name, m.candidate, *((m.incumbent, m.change, m.verdict) if old else ())) for m in found.metrics),
-        ]
-        styles = ["faint", *(TREND_STYLE.get(m.trend, "") for m in found.metrics)]
-        yield from _table(table, styles)
-    yield (
-        (COMPATIBILITY_STYLE[found.compatibility] if exhibit.incumbent else "faint", "    signature  "),
-        ("", words.clean(found.signature)),
-    )
+    yield from flowed((("faint", "  "),), (("faint", f"evidence for {words.clean(found.title)}"),), width)
+    for dataset, metrics in by_dataset(found.metrics):
+        heads = [_brief(f"on {dataset}") if dataset else "metric", new, *((old, "change", "") if old else ())]
+        rows = [tuple(("faint", head) for head in heads)]
+        for m in metrics:
+            beside = (m.incumbent, m.change) if old else ()
+            told = (("", _brief(text)) for text in (m.name, m.candidate, *beside))
+            rows.append((*told, *([(TREND_STYLE.get(m.trend, ""), words.clean(m.verdict))] if old else [])))
+        yield from table(rows, width, 4)
+    style = COMPATIBILITY_STYLE[found.compatibility] if exhibit.incumbent else "faint"
+    yield from flowed(((style, "    signature  "),), _said(words.clean(found.signature)), width)
     for d in found.signature_rows:
         shown = words.clean(f"{d.where} {d.name}: {d.before or 'not there'} -> {d.after or 'not there'}: {d.why}")
-        yield (("remove" if d.breaking else "faint", "      - " if d.breaking else "      + "), ("", shown))
+        head = ("remove" if d.breaking else "faint", "      - " if d.breaking else "      + ")
+        yield from flowed((head,), _said(shown), width)
     differing = [row for row in (*found.lineage, *found.params, *found.packages, *found.tags) if not row.same]
     if differing:
-        yield from _table(
-            [
-                ("", new, *((old,) if old else ())),
-                *((row.label, row.candidate, *((row.incumbent,) if old else ())) for row in differing),
-            ],
-            ["faint", *("" for _ in differing)],
+        rows = [("", new, old), *((row.label, row.candidate, row.incumbent) for row in differing)]
+        shown = [row if old else row[:2] for row in rows]
+        styles = ["faint", *("" for _ in differing)]
+        yield from table(
+            [tuple((s, _brief(cell)) for cell in row) for s, row in zip(styles, shown, strict=True)], width, 4
         )
     for missing in found.missing:
-        yield (("warn", "    missing  "), ("", words.clean(missing)))
+        yield from flowed((("warn", "    missing  "),), _said(words.clean(missing)), width)
 
 
-def _table(rows: Sequence[tuple[str, ...]], styles: Sequence[str]) -> Iterator[Line]:
-    shown = [tuple(cut(words.clean(cell), WIDEST) for cell in row) for row in rows]
-    widths = [max(len(row[column]) for row in shown) for column in range(len(shown[0]))]
-    for row, style in zip(shown, styles, strict=True):
-        text = "  ".join(cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False))
-        first = style if style == "faint" else ""
-        yield ((first, f"    {text}"), (style, f"  {row[-1]}")) if row[-1] else ((first, f"    {text}".rstrip()),)
+def _brief(text: str) -> str:
+    """A cell, cut where it is long, with ids and digests cut as git cuts them: the other renderings show them whole."""
+    return cut(re.sub(r"\b([0-9a-f]{12})[0-9a-f]{20,}\b", r"\1…", words.clean(text)), LONGEST_CELL)
 
 
-def drift_lines(drift: Drift) -> Iterator[Line]:
-    """What drifted and what waits, a paragraph a model; the last line is the one that scripts may parse."""
-    yield (("", f"Drift on {words.clean(drift.registry)}, as seen from {words.revision(drift.revision)}"),)
+LONGEST_CELL = 160
+
+
+def drift_lines(drift: Drift, width: int) -> Iterator[Line]:
+    """What drifted and what is pending, a paragraph a model; the last line is the one that scripts may parse."""
+    seen = f"Drift on {words.clean(drift.registry)}, as seen from {words.revision(drift.revision)}"
+    yield from flowed((), _said(seen), width)
     yield ()
     for model in drift.models:
         if model.status is DriftStatus.IN_SYNC:
             continue
         since = f"  since {model.applied[:12]} was applied" if model.applied else ""
         yield (("name", words.clean(model.model)), ("faint", since if model.status is DriftStatus.DRIFTED else ""))
-        for effect in model.drifted:
-            yield (("remove", "  drifted   "), ("", words.drift_sentence(effect)))
+        for _, sentence in words.drift_sentences(model):
+            yield from flowed((("remove", "  drifted  "),), _said(sentence), width)
         for files in model.replaced:
-            yield (("remove", "  drifted   "), ("", words.clean(files.sentence)))
+            yield from flowed((("remove", "  drifted  "),), _said(words.clean(files.sentence)), width)
         for effect in model.pending:
-            yield (
-                ("faint", f"  pending   {effect.verb} {words.clean(effect.subject)}".rstrip()),
-                ("", f"  {words.what_moves(effect)}"),
-            )
+            what = f"{effect.verb} {words.clean(effect.subject)}".rstrip()
+            yield from flowed((("faint", "  pending  "),), _said(f"{what}: {words.what_moves(effect)}"), width)
         for blocker in model.blockers:
-            yield (("error", "  blocked   "), ("", words.blocker(blocker)))
+            yield from flowed((("error", "  blocked  "),), _said(words.blocker(blocker)), width)
         if model.why:
-            yield (("warn", "  unknown   "), ("", words.clean(model.why)))
+            yield from flowed((("warn", "  unknown  "),), _said(words.clean(model.why)), width)
         yield ()
     if compared := words.files_line(drift):
-        yield (("faint", compared),)
+        yield from flowed((), (("faint", compared),), width)
+    if ways := words.ways_out(drift):
+        yield from flowed((), _said(ways), width)
     yield (("name", words.drift_line(drift)),)
 
 
-def _effect_line(effect: Effect, subjects: int, moves: int) -> Line:
-    subject = words.clean(effect.subject).ljust(subjects)
-    return (
-        (STYLE_OF[effect.verb], f"  {effect.verb.ljust(13)}  "),
-        ("", f"{subject}{'  ' if subjects else ''}{words.what_moves(effect).ljust(moves)}"),
-        ("faint", f"  {words.reason(effect.because)}"),
-    )
+def _effect_lines(effects: Sequence[tuple[Effect, str]], model: ModelPlan, labelled: int, width: int) -> Iterator[Line]:
+    """
+    What moves and why, in columns. Of a blocked model nothing is done, so nothing of it is green. A reason that has no
+    room beside the others in its column follows its move, or stands below it.
+    """
+    subjects = max((cells(words.clean(effect.subject)) for effect, _ in effects), default=0)
+    moves = [words.what_moves(effect) for effect, _ in effects]
+    widest = max((cells(move) for move in moves if cells(move) <= width // 2), default=0)
+    for (effect, why), move in zip(effects, moves, strict=True):
+        style = "faint" if model.blocked else STYLE_OF[effect.verb]
+        subject = padded(words.clean(effect.subject), subjects) + ("  " if subjects else "")
+        head = ((style, f"  {effect.verb.ljust(labelled)}  "), ("", subject))
+        used = cells(plain(head))
+        room = width - used - 2 - cells(why)
+        if cells(move) <= room:
+            aligned = padded(move, widest) if widest <= room else move
+            yield from flowed(head, (("", aligned), ("", "  "), ("faint", why)), width)
+        else:
+            yield from flowed(head, (("", move),), width)
+            yield from flowed((("", " " * used),), (("faint", why),), width)
 
 
 def outcome_line(outcome: Outcome) -> Line:
     """How one model fared."""
+    return tuple(piece for part in _outcome(outcome) for piece in part)
+
+
+def outcome_lines(outcome: Outcome, width: int) -> Iterator[Line]:
+    """The same in as many lines as it takes."""
+    yield from flowed(*_outcome(outcome), width)
+
+
+def _outcome(outcome: Outcome) -> tuple[Line, Line]:
     repaired = " Repaired after another writer had changed it at the same time." if outcome.repaired else ""
     calls = f"{len(outcome.made)} {'call' if len(outcome.made) == 1 else 'calls'}"
     return (
-        (OUTCOME_STYLE[outcome.status], f"{outcome.status.ljust(9)}  "),
-        ("name", words.clean(outcome.model)),
-        ("faint", f"  {calls}" if outcome.made else ""),
-        ("", f"  {words.clean(outcome.message)}" if outcome.message else ""),
-        ("warn", repaired),
+        ((OUTCOME_STYLE[outcome.status], f"{outcome.status.ljust(9)}  "),),
+        (
+            ("name", words.clean(outcome.model)),
+            ("faint", f"  {calls}" if outcome.made else ""),
+            ("", f"  {words.clean(outcome.message)}" if outcome.message else ""),
+            ("warn", repaired),
+        ),
     )
 
 
-def receipt_line(receipt: Receipt) -> Line:
-    """The last line of an apply."""
-    again = "" if receipt.exit_code == 0 else " Run it again when the cause is gone: what is done stays done."
-    return (("name", words.receipt_sentence(receipt)), ("", again))
+def receipt_lines(receipt: Receipt, width: int) -> Iterator[Line]:
+    """How an apply ended; the first line of it is one that scripts may parse."""
+    yield (("name", words.receipt_sentence(receipt)),)
+    if receipt.exit_code != 0:
+        yield from flowed((), _said("Run it again when the cause is gone: what is done stays done."), width)

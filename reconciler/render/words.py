@@ -1,5 +1,6 @@
 """How things are said: the same in the terminal, in JSON, in a log, and wherever else people read of a change."""
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import assert_never
@@ -18,10 +19,11 @@ from reconciler.core.changes import (
     TransitionStage,
 )
 from reconciler.core.desired import Revision
-from reconciler.core.diff import Blocker, Reason, Why
-from reconciler.core.drift import Drift, DriftStatus
-from reconciler.core.gate import Verdict
+from reconciler.core.diff import Blocker, ModelPlan, Reason, Why
+from reconciler.core.drift import Drift, DriftStatus, ModelDrift
+from reconciler.core.gate import Ruling, Verdict
 from reconciler.core.loosening import Consequence, Shift
+from reconciler.core.moments import moment_of
 from reconciler.core.names import Version
 from reconciler.core.plan import Effect, Summary, Verb, effects_of
 from reconciler.core.review import Origin, PolicyNote, Review
@@ -47,6 +49,18 @@ def reason(because: Reason) -> str:
             return "the repository has another name now"
         case Why.RELEASED:
             return "no manifest declares this model any more"
+
+
+def brief_reason(because: Reason, file: str) -> str:
+    """The same, of what is declared the place alone: `line 9` of that file, `manifests/x.yaml:9` of others."""
+    if because.why not in {Why.DECLARED, Why.GOVERNED} or because.at is None:
+        return reason(because)
+    return f"line {because.at.line}" if file == because.at.path and because.at.line else clean(_line(because))
+
+
+def reason_for_all(because: Reason) -> str:
+    """The same for several models at once, which are declared in different places."""
+    return "" if because.why in {Why.DECLARED, Why.GOVERNED, Why.DISPLACED} else reason(because)
 
 
 def _line(because: Reason) -> str:
@@ -130,10 +144,39 @@ def blocker(block: Blocker) -> str:
     return f"{at}{block.code}: {clean(block.message)} {clean(block.fix)}".rstrip()
 
 
-def verdict(of: Verdict) -> str:
-    """What a gate said: `soak before Production: v5 has been in Staging for 2 h, 3 days are asked for`."""
+def verdict(of: Verdict, where: str = "") -> str:
+    """What a gate said: `soak before Production: v5 has been in Staging for 2 h; 3 days required`."""
     note = f" ({clean(of.note)})" if of.note else ""
-    return f"{clean(of.gate)} before {clean(of.entrance.slot)}: {clean(of.sentence)}{note}"
+    return f"{clean(of.gate)} before {where or clean(of.entrance.slot)}: {clean(of.sentence)}{note}"
+
+
+def alike(verdicts: Iterable[Verdict]) -> Iterator[tuple[Verdict, str]]:
+    """
+    Each verdict once, those that refuse first, with the slots that it is the same for: a stage and an alias of it,
+    as in `Production, @champion`.
+    """
+    slots: dict[tuple[object, ...], list[Verdict]] = {}
+    for of in sorted(verdicts, key=lambda v: not v.blocks):
+        same = (of.entrance.model, of.entrance.candidate, of.gate, of.ruling, of.sentence, of.note)
+        slots.setdefault(same, []).append(of)
+    for same in slots.values():
+        yield same[0], ", ".join(dict.fromkeys(clean(of.entrance.slot) for of in same))
+
+
+def passes(verdicts: Iterable[Verdict]) -> Iterator[str]:
+    """Which gates said yes: `v5: path, metric before Production, @champion`; a sentence for each such set of slots."""
+    gates: dict[tuple[Version, str], list[str]] = {}
+    for of, where in alike(of for of in verdicts if of.ruling is Ruling.PASS):
+        gates.setdefault((of.entrance.candidate, where), []).append(clean(of.gate))
+    for (candidate, where), names in gates.items():
+        yield f"v{candidate}: {', '.join(dict.fromkeys(names))} before {where}"
+
+
+def standing(model: ModelPlan) -> str:
+    """What stands in the way of a model: `blocked: soak, metric`; nothing where nothing does."""
+    refusing = [of.gate for of in model.verdicts if of.blocks]
+    obstacles = dict.fromkeys([*(block.code for block in model.blockers), *refusing])
+    return f"blocked: {names([*obstacles], 8)}" if obstacles else ""
 
 
 def policy_line(note: PolicyNote) -> str:
@@ -153,7 +196,7 @@ def policy_line(note: PolicyNote) -> str:
         *([f"guard {_counted(weaker, 'slot')} less"] if weaker else []),
         *([f"refuse {_counted(refused, 'entrance')}"] if refused else []),
     ]
-    return f"{edits}; the proposed policy would {', '.join(would) or 'give the same verdicts'}."
+    return f"{edits}; the proposed policy would {' and '.join(would) or 'give the same verdicts'}."
 
 
 def policy_effects(note: PolicyNote) -> Iterator[str]:
@@ -201,24 +244,36 @@ def names(texts: Sequence[str], most: int = 5) -> str:
 
 
 def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    return f"{number} {noun}{'' if number == 1 else 'es' if noun.endswith('s') else 's'}"
 
 
 def summary_line(summary: Summary) -> str:
     """
-    The last line of a plan, which scripts may parse: the words are the same for one and for many. The part about other
-    changes is there only if there are some.
+    The last line of a plan, which scripts may parse: a number and words that never change for each kind of change that
+    there is, in one order.
     """
-    parts = [
-        f"{summary.promote} to promote",
-        f"{summary.archive} to archive",
-        f"{summary.roll_back} to roll back",
-        f"{summary.aliases} aliases to move",
-        *([f"{summary.other} other changes"] if summary.other else []),
-        f"{summary.unchanged} unchanged",
-        f"{summary.blocked} blocked",
-    ]
-    return f"Plan: {', '.join(parts)}."
+    parts = [f"{number} {_to_do(verb, number)}" for verb, number in summary.kinds]
+    if summary.aliases:
+        parts.append(f"{_counted(summary.aliases, 'alias')} to move")
+    if summary.blocked:
+        parts.append(f"{summary.blocked} blocked")
+    unchanged = [f"{summary.unchanged} unchanged"] if summary.unchanged else []
+    return f"Plan: {', '.join([*(parts or ['no changes']), *unchanged])}."
+
+
+def _to_do(verb: Verb, number: int) -> str:
+    models, texts, tags = (noun if number == 1 else f"{noun}s" for noun in ("model", "description", "tag"))
+    match verb:
+        case Verb.DESCRIBE:
+            return f"{texts} to write"
+        case Verb.TAG:
+            return f"{tags} to set"
+        case Verb.CREATE | Verb.CLAIM | Verb.ADOPT | Verb.RELEASE:
+            return f"{models} to {verb}"
+        case Verb.FIND:
+            return "found and not judged"
+        case _:
+            return f"to {verb}"
 
 
 def pending_line(review: Review) -> str:
@@ -239,8 +294,36 @@ def changes(count: int) -> str:
     return f"{count} {'change' if count == 1 else 'changes'}"
 
 
-def drift_sentence(effect: Effect) -> str:
-    """What is there, and what should be by the commit applied last: `v4 is in None, and should be in Production`."""
+def drift_sentences(model: ModelDrift) -> Iterator[tuple[Effect, str]]:
+    """
+    What is there, and what should be by the commit applied last, with the time by which that was done where MLflow
+    keeps one: `v4 is in None, and should be in Production (last changed 2026-05-10 14:00 UTC)`.
+    """
+    for effect in model.drifted:
+        when = moment_of(model.changed_at.get(effect.subject) or 0)
+        changed = f" (last changed {when:%Y-%m-%d %H:%M} UTC)" if when is not None and when.timestamp() else ""
+        yield effect, f"{_drift_sentence(effect)}{changed}"
+
+
+def ways_out(drift: Drift) -> str:
+    """What to do about what drifted: the two ways, and nothing where nothing did."""
+    models = [shlex.quote(clean(m.model)) for m in drift.models if m.status is DriftStatus.DRIFTED and m.drifted]
+    if not models:
+        return ""
+    options = " ".join(f"--restore {name}" for name in (models if len(models) <= WAYS else ["MODEL"]))
+    return (
+        f"To put it back, run `reconciler apply --yes {options}`. To keep what is there, declare it in the manifest "
+        "and have that reviewed; gates judge it then."
+    )
+
+
+ROLLBACK = "To roll back, `git revert` the commit (`git revert -m 1` a merge commit) and merge that."
+
+WAYS = 3
+"""So many models are named in a command; of more, `MODEL` stands for each."""
+
+
+def _drift_sentence(effect: Effect) -> str:
     found, applied = effect.before, effect.after
     if found == applied and found is not None:
         what = f"names {found}" if effect.subject.startswith("@") else f"is in {found}"
@@ -277,7 +360,7 @@ def drift_line(drift: Drift) -> str:
     """The last line of `drift`, which scripts may parse."""
     return (
         f"Drift: {drift.count(DriftStatus.DRIFTED)} drifted, {drift.count(DriftStatus.UNKNOWN)} unknown, "
-        f"{drift.count(DriftStatus.PENDING)} waiting for an apply, {drift.count(DriftStatus.IN_SYNC)} in sync."
+        f"{drift.count(DriftStatus.PENDING)} pending, {drift.count(DriftStatus.IN_SYNC)} in sync."
     )
 
 

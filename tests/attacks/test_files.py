@@ -4,7 +4,8 @@ import pytest
 
 from reconciler.core.drift import DriftStatus, ModelDrift
 from reconciler.errors import ExitCode
-from reconciler.render.text import drift_lines, plain
+from reconciler.render.layout import plain
+from reconciler.render.text import drift_lines
 from tests.house import House
 from tests.house.scenes import NO_RULES, SLOTS, at_work, pins
 
@@ -40,7 +41,7 @@ def test_files_that_were_replaced_after_the_promotion_are_drift(house: House, sl
     found = house.drift(files=True)
 
     assert found.drifted
-    told = "\n".join(plain(line) for line in drift_lines(found))
+    told = "\n".join(plain(line) for line in drift_lines(found, 1000))
     assert "drifted   the files of v5 were replaced since it entered" in told
     assert slot in told
 
@@ -93,7 +94,7 @@ def test_replaced_files_are_not_put_back(house: House, slot: str) -> None:
     done = house.apply(restore=["churn"])
 
     assert of(house).status is DriftStatus.DRIFTED
-    assert any("files of v5" in line for line in map(plain, drift_lines(house.drift(files=True))))
+    assert any("files of v5" in line for line in map(plain, drift_lines(house.drift(files=True), 1000)))
     assert done.exit_code == ExitCode.BLOCKED, done.message
     assert "the files of v5 were replaced" in done.message
     assert house.in_slot("churn", slot) == (6,)

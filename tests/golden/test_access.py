@@ -6,7 +6,7 @@ import pytest
 
 from reconciler.core.access import NEEDED, Access, Act, Attempt, Identity, Proof, Result, Server, ServerKind, governed
 from reconciler.render.access import access_document, access_lines
-from reconciler.render.text import plain
+from reconciler.render.layout import plain
 from tests.build import P, S, desired, want
 from tests.golden.test_golden import check, file_name
 

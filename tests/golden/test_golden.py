@@ -24,7 +24,8 @@ from reconciler.events import (
 )
 from reconciler.ports import Holder
 from reconciler.render.json import event_documents, plan_document, receipt_document
-from reconciler.render.text import outcome_line, plain, plan_lines, receipt_line
+from reconciler.render.layout import plain
+from reconciler.render.text import outcome_lines, plan_lines, receipt_lines
 from tests.build import NOW, SOMEWHERE, THEIRS, A, N, P, S, desired, have, owns, registry, want
 
 HERE = Path(__file__).parent
@@ -122,7 +123,7 @@ def test_a_plan_as_json(title: str, update_golden: bool) -> None:
 
 
 def test_an_apply_as_text(update_golden: bool) -> None:
-    lines = [plain(outcome_line(outcome)) for outcome in OUTCOMES]
+    lines = [line for outcome in OUTCOMES for line in outcome_lines(outcome, 80)]
     ends = [
         RECEIPT,
         replace(RECEIPT, outcomes=OUTCOMES[:2]),
@@ -130,7 +131,9 @@ def test_an_apply_as_text(update_golden: bool) -> None:
         replace(RECEIPT, outcomes=()),
     ]
 
-    check("apply.txt", "\n".join([*lines, *(plain(receipt_line(end)) for end in ends)]) + "\n", update_golden)
+    lines += [line for end in ends for line in receipt_lines(end, 80)]
+
+    check("apply.txt", "".join(f"{plain(line)}\n" for line in lines), update_golden)
 
 
 def test_a_receipt(update_golden: bool) -> None:

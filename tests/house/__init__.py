@@ -122,7 +122,7 @@ class Done:
         """As the plan is shown in a terminal."""
         if self.review is None:
             return self.message
-        lines = ("".join(piece for _, piece in line) for line in review_lines(self.review))
+        lines = ("".join(piece for _, piece in line) for line in review_lines(self.review, 1000))
         return "\n".join((*lines, *(note.text for note in self.review.notes)))
 
 

@@ -27,7 +27,7 @@ from reconciler.core.access import (
 )
 from reconciler.errors import ReconcilerError
 from reconciler.render.access import INSTEAD, access_document, access_lines, proof_sentence, roles_script
-from reconciler.render.text import plain
+from reconciler.render.layout import plain
 from reconciler.reporter import Uninterrupted
 from reconciler.wiring import registry_uri_given
 from tests.build import P, S, desired, want

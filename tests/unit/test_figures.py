@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.figures import apart, asked_for, between, duration, moment, number, percent, signed, size
+from reconciler.core.figures import apart, between, duration, moment, number, percent, signed, size
 
 
 @pytest.mark.parametrize(
@@ -121,20 +121,6 @@ def test_every_number_can_be_told(value: float) -> None:
     # The largest numbers are rounded to more than there is.
     if abs(value) < 1e308 and value:
         assert float(told.replace(",", "")) == pytest.approx(value, rel=1e-3)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "told"),
-    [
-        (3 * 86400, "3 days are asked for"),
-        (86400, "1 day is asked for"),
-        (3600, "1 h is asked for"),
-        (5400, "1 h 30 min are asked for"),
-        (12 * 60, "12 min are asked for"),
-    ],
-)
-def test_a_duration_that_is_asked_for(seconds: float, told: str) -> None:
-    assert asked_for(seconds) == told
 
 
 @pytest.mark.parametrize(

@@ -129,21 +129,21 @@ class TestSoak:
     @pytest.mark.parametrize(
         ("seconds", "since", "expected"),
         [
-            (3 * DAY, "2026-05-11T07:20:00Z", (FAIL, "v5 has been in Staging for 2 h 10 min, 3 days are asked for")),
-            (3 * DAY, "2026-05-08T09:30:00Z", (PASS, "v5 has been in Staging for 3 days, 3 days are asked for")),
+            (3 * DAY, "2026-05-11T07:20:00Z", (FAIL, "v5 has been in Staging for 2 h 10 min; 3 days required")),
+            (3 * DAY, "2026-05-08T09:30:00Z", (PASS, "v5 has been in Staging for 3 days; 3 days required")),
             (
                 3 * DAY,
                 "2026-05-08T09:30:01Z",
-                (FAIL, "v5 has been in Staging for 3 days, 3 days are asked for: 1 s to go"),
+                (FAIL, "v5 has been in Staging for 3 days; 3 days required: 1 s to go"),
             ),
-            (HOUR, "2026-05-11T09:00:00Z", (FAIL, "v5 has been in Staging for 30 min, 1 h is asked for")),
-            (DAY, None, (FAIL, "v5 is not in Staging now, 1 day is asked for there")),
+            (HOUR, "2026-05-11T09:00:00Z", (FAIL, "v5 has been in Staging for 30 min; 1 h required")),
+            (DAY, None, (FAIL, "v5 is not in Staging now; 1 day required there")),
             (
                 0.0,
                 "2026-05-11T09:30:01Z",
                 (FAIL, "v5 is in Staging since 2026-05-11 09:30 UTC, which is after now: a clock is wrong"),
             ),
-            (0.0, AT, (PASS, "v5 has been in Staging for 0 s, 0 s are asked for")),
+            (0.0, AT, (PASS, "v5 has been in Staging for 0 s; 0 s required")),
             (
                 1.0,
                 "a while ago",
@@ -199,56 +199,56 @@ class TestMetric:
                 Metric("f1", min_absolute_change=0.02),
                 0.91,
                 0.87,
-                (PASS, "f1 is 0.91, better than the 0.87 of v4 by 0.04, an improvement by 0.02 is asked for"),
+                (PASS, "f1 is 0.91, better than the 0.87 of v4 by 0.04; an improvement by 0.02 is required"),
                 id="a clear improvement",
             ),
             pytest.param(
                 Metric("f1", min_absolute_change=0.02),
                 0.88,
                 0.87,
-                (FAIL, "f1 is 0.88, better than the 0.87 of v4 by 0.01, an improvement by 0.02 is asked for"),
+                (FAIL, "f1 is 0.88, better than the 0.87 of v4 by 0.01; an improvement by 0.02 is required"),
                 id="an improvement that is too small",
             ),
             pytest.param(
                 Metric("f1", min_absolute_change=0.25),
                 0.75,
                 0.5,
-                (PASS, "f1 is 0.75, better than the 0.5 of v4 by 0.25, an improvement by 0.25 is asked for"),
+                (PASS, "f1 is 0.75, better than the 0.5 of v4 by 0.25; an improvement by 0.25 is required"),
                 id="exactly as much as is asked for",
             ),
             pytest.param(
                 Metric("f1", min_absolute_change=0.02),
                 0.87,
                 0.87,
-                (FAIL, "f1 is 0.87, as good as the 0.87 of v4, an improvement by 0.02 is asked for"),
+                (FAIL, "f1 is 0.87, as good as the 0.87 of v4; an improvement by 0.02 is required"),
                 id="equal is no improvement",
             ),
             pytest.param(
                 Metric("f1", min_relative_change=0.0),
                 0.87,
                 0.87,
-                (PASS, "f1 is 0.87, as good as the 0.87 of v4, an improvement by 0 % is asked for"),
+                (PASS, "f1 is 0.87, as good as the 0.87 of v4; an improvement by 0 % is required"),
                 id="equal is not worse",
             ),
             pytest.param(
                 Metric("f1", min_relative_change=0.25),
                 0.625,
                 0.5,
-                (PASS, "f1 is 0.625, better than the 0.5 of v4 by 25 %, an improvement by 25 % is asked for"),
+                (PASS, "f1 is 0.625, better than the 0.5 of v4 by 25 %; an improvement by 25 % is required"),
                 id="a part of the incumbent's",
             ),
             pytest.param(
                 Metric("f1", min_relative_change=0.25),
                 0.375,
                 0.5,
-                (FAIL, "f1 is 0.375, worse than the 0.5 of v4 by 25 %, an improvement by 25 % is asked for"),
+                (FAIL, "f1 is 0.375, worse than the 0.5 of v4 by 25 %; an improvement by 25 % is required"),
                 id="worse by as much",
             ),
             pytest.param(
                 Metric("f1", min_relative_change=0.25, greater_is_better=False),
                 0.375,
                 0.5,
-                (PASS, "f1 is 0.375, better than the 0.5 of v4 by 25 %, an improvement by 25 % is asked for"),
+                (PASS, "f1 is 0.375, better than the 0.5 of v4 by 25 %; an improvement by 25 % is required"),
                 id="lower is better: down is an improvement",
             ),
             pytest.param(
@@ -268,14 +268,14 @@ class TestMetric:
                 Metric("f1", min_absolute_change=0.25, greater_is_better=False),
                 0.75,
                 0.5,
-                (FAIL, "f1 is 0.75, worse than the 0.5 of v4 by 0.25, an improvement by 0.25 is asked for"),
+                (FAIL, "f1 is 0.75, worse than the 0.5 of v4 by 0.25; an improvement by 0.25 is required"),
                 id="lower is better: up is none",
             ),
             pytest.param(
                 Metric("f1", min_relative_change=0.1),
                 -0.5,
                 -1.0,
-                (PASS, "f1 is -0.5, better than the -1 of v4 by 50 %, an improvement by 10 % is asked for"),
+                (PASS, "f1 is -0.5, better than the -1 of v4 by 50 %; an improvement by 10 % is required"),
                 id="a part of a negative value",
             ),
             pytest.param(
@@ -284,7 +284,7 @@ class TestMetric:
                 0.0,
                 (
                     PASS,
-                    "f1 is 1e-9, better than the 0 of v4, an improvement is asked for, and there is no part of 0",
+                    "f1 is 1e-9, better than the 0 of v4; an improvement is required, and there is no part of 0",
                 ),
                 id="better than 0 by anything",
             ),
@@ -294,7 +294,7 @@ class TestMetric:
                 0.0,
                 (
                     FAIL,
-                    "f1 is 0, as good as the 0 of v4, an improvement is asked for, and there is no part of 0",
+                    "f1 is 0, as good as the 0 of v4; an improvement is required, and there is no part of 0",
                 ),
                 id="0 is no better than 0",
             ),
@@ -313,7 +313,7 @@ class TestMetric:
                     FAIL,
                     (
                         "f1 is 0.81, below the threshold 0.85; "
-                        "f1 is 0.81, worse than the 0.82 of v4 by 0.01, an improvement by 0.02 is asked for"
+                        "f1 is 0.81, worse than the 0.82 of v4 by 0.01; an improvement by 0.02 is required"
                     ),
                 ),
                 id="both",
@@ -379,7 +379,7 @@ class TestMetric:
                 (f1(0.8, HOLDOUT), f1(0.7, OTHER)),
                 (
                     PASS,
-                    "f1 on holdout is 0.9, better than the 0.8 of v4 by 0.1, an improvement by 0.02 is asked for",
+                    "f1 on holdout is 0.9, better than the 0.8 of v4 by 0.1; an improvement by 0.02 is required",
                 ),
                 id="of several, the one that both were measured on",
             ),
@@ -399,7 +399,7 @@ class TestMetric:
                 (f1(0.8, HOLDOUT), f1(0.7, TRAIN)),
                 (
                     PASS,
-                    "f1 on train is 0.99, better than the 0.7 of v4 by 0.29, an improvement by 0.02 is asked for",
+                    "f1 on train is 0.99, better than the 0.7 of v4 by 0.29; an improvement by 0.02 is required",
                 ),
                 id="named by name",
             ),
@@ -409,7 +409,7 @@ class TestMetric:
                 (f1(0.8, HOLDOUT), f1(0.7, OTHER)),
                 (
                     PASS,
-                    "f1 on holdout is 0.9, better than the 0.8 of v4 by 0.1, an improvement by 0.02 is asked for",
+                    "f1 on holdout is 0.9, better than the 0.8 of v4 by 0.1; an improvement by 0.02 is required",
                 ),
                 id="named by digest",
             ),
@@ -465,17 +465,17 @@ class TestTags:
         ("required", "tags", "expected"),
         [
             ({"validated": "yes"}, {"validated": "yes"}, (PASS, "v5 carries validated = yes")),
-            ({"validated": "yes"}, {"validated": "Yes"}, (FAIL, "v5 has validated = Yes, yes is asked for")),
+            ({"validated": "yes"}, {"validated": "Yes"}, (FAIL, "v5 has validated = Yes (required: yes)")),
             ({"validated": "yes"}, {"Validated": "yes"}, (FAIL, "v5 has no tag validated")),
             ({"ticket": "RISK-*"}, {"ticket": "RISK-12"}, (PASS, "v5 carries ticket = RISK-12")),
-            ({"ticket": "RISK-*"}, {"ticket": "XRISK-12"}, (FAIL, "v5 has ticket = XRISK-12, RISK-* is asked for")),
+            ({"ticket": "RISK-*"}, {"ticket": "XRISK-12"}, (FAIL, "v5 has ticket = XRISK-12 (required: RISK-*)")),
             ({"ticket": "*"}, {"ticket": "x"}, (PASS, "v5 carries ticket = x")),
             ({"ticket": "*"}, {"ticket": ""}, (FAIL, "v5 has a blank tag ticket")),
             ({"ticket": "*"}, {"ticket": " \n"}, (FAIL, "v5 has a blank tag ticket")),
-            ({"b": "*", "a": "1"}, {"a": "2"}, (FAIL, "v5 has a = 2, 1 is asked for; has no tag b")),
+            ({"b": "*", "a": "1"}, {"a": "2"}, (FAIL, "v5 has a = 2 (required: 1); has no tag b")),
             ({"a": "*"}, {"a": "two\nlines"}, (PASS, "v5 carries a = two lines")),
             ({"а": "1"}, {"a": "1"}, (FAIL, "v5 has no tag а")),
-            ({}, {}, (PASS, "no tags are asked for")),
+            ({}, {}, (PASS, "no tags are required")),
         ],
     )
     def test_a_version_carries_its_tags(
@@ -487,7 +487,7 @@ class TestTags:
         gate = Tags({"tier": "gold"}, of="model")
         facts = {CANDIDATE: v5(tags={"tier": "gold"}), MODEL: ModelFacts(CHURN, tags={"tier": "tin"})}
 
-        assert says(gate, facts) == (FAIL, "the model has tier = tin, gold is asked for")
+        assert says(gate, facts) == (FAIL, "the model has tier = tin (required: gold)")
         assert says(gate, {MODEL: ModelFacts(CHURN, tags={"tier": "gold"})}) == (PASS, "the model carries tier = gold")
 
     def test_tags_that_were_not_read_are_not_known(self) -> None:
@@ -545,10 +545,10 @@ class TestDescription:
         ("gate", "text", "expected"),
         [
             (Description(), "Trained on May.", (PASS, "v5 has a description of 13 characters")),
-            (Description(), "", (FAIL, "v5 has no description, 1 character is asked for")),
-            (Description(10), " \n ", (FAIL, "v5 has no description, 10 characters are asked for")),
-            (Description(10), "x", (FAIL, "v5 has a description of 1 character, 10 characters are asked for")),
-            (Description(3), "\u200b" * 9, (FAIL, "v5 has no description, 3 characters are asked for")),
+            (Description(), "", (FAIL, "v5 has no description; 1 character required")),
+            (Description(10), " \n ", (FAIL, "v5 has no description; 10 characters required")),
+            (Description(10), "x", (FAIL, "v5 has a description of 1 character; 10 characters required")),
+            (Description(3), "\u200b" * 9, (FAIL, "v5 has no description; 3 characters required")),
             (Description(pattern="*RISK-*"), "See RISK-1", (PASS, "v5 has a description of 9 characters")),
             (Description(pattern="*RISK-*"), "a\nRISK-1\nb", (PASS, "v5 has a description of 8 characters")),
             (Description(pattern="RISK-*"), "See RISK-1", (FAIL, "the description of v5 does not match RISK-*")),

@@ -18,8 +18,9 @@ from reconciler.errors import Location, Problem
 from reconciler.events import Outcome, OutcomeStatus
 from reconciler.publishing import rendered
 from reconciler.render.clean import clean
-from reconciler.render.markdown import cell, code, drift_markdown, length, markdown, no_plan_markdown, receipt_markdown
+from reconciler.render.markdown import drift_markdown, length, markdown, no_plan_markdown, receipt_markdown
 from reconciler.render.marker import read_marker
+from reconciler.render.spans import cell, code, prose
 from tests import exhibits
 from tests.build import A, P, S, have, owns, want
 from tests.golden.test_golden import RECEIPT
@@ -82,13 +83,73 @@ def test_a_cell_stays_in_its_column(texts: list[str]) -> None:
     ).replace(" ", "")
 
 
+OBEYED = re.compile(
+    r"[@#<>\\`*_~\[\]|$&^!/=+]|www\.|[^\W\d]:\w|:\w+:|\b[0-9a-f]{7,}\b|\b[a-z][a-z0-9]*-\d+(?![\w-])", re.IGNORECASE
+)
+"""What a forge makes more of than text: mentions, references, links, commands, commits, HTML, Markdown."""
+
+TRAPS = [
+    *("@all", "@org/team", "#12", "GH-12", "JIRA-7", "!3", "&4", "%5", "$6", "~bug", "^alert#7", "org/repo#8"),
+    *("/close", "/azp run", "www.evil.example", "https://evil.example", "evil@evil.example", "0f1e2d3c4b5a"),
+    *("<b>", "<!--", "-->", "[x](y)", "![x](y)", "[^1]", "**b**", "_i_", "~~s~~", ":tada:", "1.", "1)", "-", "+"),
+    *("&#64;all", "&commat;all", "`", "``", "`a`", "|", "---", "===", "# h", "> q", "a", "3 days", "it's", "(so)"),
+]
+SENTENCES = st.lists(st.sampled_from(TRAPS) | EVIL, min_size=1, max_size=6).flatmap(
+    lambda parts: st.sampled_from(["", " "]).map(lambda gap: gap.join(parts))
+)
+
+
+@given(SENTENCES)
+def test_a_sentence_shows_its_text_and_nothing_of_it_is_obeyed(text: str) -> None:
+    for before in ("", "- ", "> ", "x "):
+        body = before + prose(text)
+        (line,) = [token for token in GFM.parse(body) if token.type == "inline"]
+        inside = [token for token in line.children or [] if token.type != "html_inline"]
+        shown = "".join(token.content for token in inside)
+
+        assert {token.type for token in inside} <= {"text", "text_special", "code_inline"}
+        assert re.sub(r"[\s`]", "", shown.removeprefix("x ")) == re.sub(
+            r"[\s`]", "", clean(text).strip()
+        ) or not text.strip("` ")
+        outside = " ".join(words_outside_of_code(body))
+        assert not OBEYED.search(outside.replace("->", "")), outside
+        assert tags(body) <= {"code"}
+
+
+@given(st.lists(SENTENCES, min_size=2, max_size=2))
+def test_a_sentence_stays_in_its_cell(texts: list[str]) -> None:
+    body = f"| a | b |\n| --- | --- |\n| {prose(texts[0])} | {prose(texts[1])} |\n\nafter"
+
+    shown = GFM.render(body)
+    assert len(re.findall("<td", shown)) == 2
+    assert shown.rstrip().endswith("<p>after</p>")
+    assert tags(body) <= {"code"}
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("v5 has been in Staging for 19 h 30 min; 3 days required", ""),
+        ("soak before Production, @champion: no", "soak before Production, `@champion`: no"),
+        ("latency_ms is 21.6, above 20", "`latency_ms` is 21.6, above 20"),
+        ("by grace@acme.example (manifests/a.yaml:14): so", "by `grace@acme.example` (`manifests/a.yaml:14`): so"),
+        ("Run `reconciler apply --restore churn`.", "Run `reconciler apply --restore churn`."),
+        ("Closes #12 and GH-7 of 0f1e2d3c4b5a", "Closes `#12` and `GH-7` of `0f1e2d3c4b5a`"),
+        ("1. then", "`1.` then"),
+        ("a `b", "a `` ` ``b"),
+    ],
+)
+def test_a_sentence_reads_like_one(text: str, shown: str) -> None:
+    assert prose(text) == (shown or text)
+
+
 def test_nothing_hostile_stands_outside_of_code() -> None:
     body = markdown(exhibits.hostile(), KEY)
 
     outside = "\n".join(words_outside_of_code(body))
-    for word in ("nasty", "alert", "@all", "evil", "heading", "7*7"):
-        assert word in body
-        assert word not in outside
+    for trap in ("<script", "alert(", "@all", "\\u202e", "# heading", "7*7"):
+        assert trap in body
+        assert trap not in outside
     assert tags(body) <= {"details", "summary", "code", "sub", "br"}
     assert "javascript:" not in GFM.render(body).replace("&lt;", "").split("href=")[
         -1
@@ -119,7 +180,7 @@ def test_a_comment_without_a_plan_holds_no_mention_link_or_command(message: str)
 
     for body in (no_plan_markdown(KEY, message), no_plan_markdown(KEY, message, [problem] * 30)):
         assert "@" not in "\n".join(words_outside_of_code(body))
-        assert tags(body) == set()
+        assert tags(body) <= {"code"}
 
 
 @pytest.fixture(scope="module")
