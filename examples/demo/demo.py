@@ -179,7 +179,7 @@ def roll_back() -> tuple[float, float]:
         "v4 disappoints. The merge is reverted. v3 was in Production before, so the gates waive what they say of the "
         "way in, and nothing that they say of the version itself.",
     )
-    run("git revert --no-edit --mainline 1 HEAD")
+    run("git revert --no-edit -m 1 HEAD")
     run("git push --quiet")
     return timed("reconciler apply --yes")
 

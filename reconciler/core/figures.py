@@ -1,7 +1,7 @@
 """How numbers, sizes and times are written: the same by every gate and in every rendering."""
 
 import math
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 DIGITS = 4
 SMALLEST, LARGEST = 1e-6, 1e15
@@ -86,6 +86,15 @@ def moment(text: str) -> str:
     """An RFC 3339 time to the minute, in UTC: `2026-05-01 10:00 UTC`; what is not a time stays as it is."""
     when = parsed(text)
     return text if when is None else f"{when:%Y-%m-%d %H:%M} UTC"
+
+
+def later(text: str, seconds: float) -> str:
+    """The moment so many seconds after an RFC 3339 time, as `moment` has it; empty where there is no such moment."""
+    when = parsed(text)
+    try:
+        return "" if when is None else moment((when + timedelta(seconds=seconds)).isoformat())
+    except (ValueError, OverflowError):
+        return ""
 
 
 def parsed(text: str) -> datetime | None:

@@ -33,9 +33,10 @@ class Age:
         told = f"{version} was registered {duration(age)} ago"
         if self.minimum is not None and not age >= self.minimum:
             lacking = f", {duration(self.minimum - age)} to go" if duration(self.minimum) == duration(age) else ""
-            return failed(f"{told}, the least is {duration(self.minimum)}{lacking}")
+            return failed(f"{told}; at least {duration(self.minimum)} required{lacking}")
         if self.maximum is not None and not age <= self.maximum:
             over = f", {duration(age - self.maximum)} over" if duration(self.maximum) == duration(age) else ""
-            return failed(f"{told}, the most is {duration(self.maximum)}{over}")
-        bounds = (("the least is", self.minimum), ("the most is", self.maximum))
-        return passed(", ".join([told, *(f"{word} {duration(bound)}" for word, bound in bounds if bound is not None)]))
+            return failed(f"{told}; at most {duration(self.maximum)} allowed{over}")
+        least = [f"at least {duration(self.minimum)} required"] if self.minimum is not None else []
+        most = [f"at most {duration(self.maximum)} allowed"] if self.maximum is not None else []
+        return passed("; ".join([told, *least, *most]))

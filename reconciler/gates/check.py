@@ -75,5 +75,7 @@ class CheckGate:
             return failed(f"{name} passed on {version}, {told}, {unsigned}; {run_it}")
         if self.max_age is not None and not age <= self.max_age:
             over = f", {duration(age - self.max_age)} over" if duration(age) == duration(self.max_age) else ""
-            return failed(f"{name} passed on {version}, but {told}, the most is {duration(self.max_age)}{over}")
+            return failed(
+                f"{name} passed on {version}, but {told}; at most {duration(self.max_age)} allowed{over}; {run_it}"
+            )
         return passed(f"{name} passed on {version}, {told}{', signed' if record.signed else ''}")

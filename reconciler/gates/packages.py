@@ -34,8 +34,8 @@ class Flavors:
         wrong = [flavor for flavor in found if not any(fnmatchcase(flavor, p) for p in self.allowed)]
         if wrong:
             allowed = plain(", ".join(self.allowed)) or "nothing"
-            return failed(f"{version} is made with {_listed(wrong)}, allowed {_is(self.allowed)} {allowed}")
-        return passed(f"{version} is made with {_listed(found)}")
+            return failed(f"{version} uses {_flavors(wrong)}; allowed: {allowed}")
+        return passed(f"{version} uses {_flavors(found)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,5 +128,5 @@ def _listed(items: list[str]) -> str:
     return ", ".join(told) + (f" and {len(items) - _MOST} more" if len(items) > _MOST else "")
 
 
-def _is(items: tuple[str, ...]) -> str:
-    return "are" if len(items) > 1 else "is"
+def _flavors(names: list[str]) -> str:
+    return f"{'flavor' if len(names) == 1 else 'flavors'} {_listed(names)}"

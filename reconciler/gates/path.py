@@ -28,4 +28,4 @@ class Path:
         here = f"v{entrance.candidate} is in the stage {plain(stage, 40)}"
         if stage in self.stages:
             return passed(here)
-        return failed(f"{here}, it must come from {' or '.join(self.stages) or 'nowhere: the policy lists no stage'}")
+        return failed(f"{here}; it must come from {' or '.join(self.stages) or 'nowhere: the policy lists no stage'}")

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from reconciler.core.figures import between, duration, moment
+from reconciler.core.figures import between, duration, later, moment
 from reconciler.core.gate import NOW, Entrance, FactKey, Facts, Gate, Judgement, failed, passed, stay, unknown
 from reconciler.core.names import plain
 
@@ -35,5 +35,7 @@ class Soak:
         told = f"{version} has been in {self.stage} for {duration(held)}"
         if held >= self.seconds:
             return passed(f"{told}; {required}")
-        lacking = f": {duration(self.seconds - held)} to go" if duration(held) == duration(self.seconds) else ""
-        return failed(f"{told}; {required}{lacking}")
+        if duration(held) == duration(self.seconds):
+            return failed(f"{told}; {required}: {duration(self.seconds - held)} to go")
+        reached = later(since, self.seconds)
+        return failed(f"{told}; {required}{f', reached {reached}' if reached else ''}")

@@ -6,7 +6,7 @@ what it is made of. Every text that the template puts out is escaped, and what a
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import cast
 
@@ -25,6 +25,7 @@ from reconciler.core.signature import Compatibility
 from reconciler.render import charts, words
 from reconciler.render.clean import clean
 from reconciler.render.findings import Findings, findings, verdict
+from reconciler.render.folds import folded
 from reconciler.render.text import STYLE_OF
 
 FEW = 5
@@ -105,26 +106,30 @@ class Beside:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One model: what is to happen to it, or why nothing can, and the evidence."""
+    """
+    One model: what is to happen to it, or why nothing can, and the evidence; or `names`, several alike. `verdicts` are
+    said once for the slots that they are the same for.
+    """
 
     anchor: str
-    model: ModelName
+    model: str
     blockers: tuple[Blocker, ...]
     groups: tuple[Group, ...]
     beside: tuple[Beside, ...]
     marks: tuple[Said, ...]
     gist: str
-    verdicts: tuple[Verdict, ...] = ()
+    verdicts: tuple[tuple[Verdict, str], ...] = ()
+    names: tuple[ModelName, ...] = ()
 
     @property
     def refused(self) -> bool:
         """Whether a gate keeps the model as it is."""
-        return any(verdict.blocks for verdict in self.verdicts)
+        return any(verdict.blocks for verdict, _ in self.verdicts)
 
     @property
     def rulings(self) -> str:
         """`1 fail, 4 pass`."""
-        count = Counter(verdict.ruling for verdict in self.verdicts)
+        count = Counter(verdict.ruling for verdict, _ in self.verdicts)
         return ", ".join(f"{count[ruling]} {ruling}" for ruling in Ruling if count[ruling])
 
 
@@ -141,7 +146,7 @@ RULED: dict[Ruling, str] = {
 def html_page(review: Review) -> str:
     """The whole page, to be written to a file as UTF-8."""
     plan = review.plan
-    sections = tuple(_section(f"m{position}", model, review) for position, model in enumerate(review.models, 1))
+    sections = tuple(_section(f"m{position}", models, review) for position, models in enumerate(folded(review), 1))
     grave = [note for note in review.notes if note.weight <= Weight.UNGUARDED]
     notes, left = weightiest([note for note in review.notes if note not in grave], lambda note: note.weight)
     return _template().render(
@@ -149,7 +154,7 @@ def html_page(review: Review) -> str:
         grave=sorted(grave, key=lambda note: note.weight),
         notes=notes,
         more=len(left),
-        overridden=[(s, v) for s in sections for v in s.verdicts if v.ruling is Ruling.OVERRIDDEN],
+        overridden=[(s, v, slots) for s in sections for v, slots in s.verdicts if v.ruling is Ruling.OVERRIDDEN],
         effects=tuple(words.policy_effects(review.policy)) if review.policy else (),
         plan=plan,
         status=status(plan),
@@ -229,17 +234,10 @@ def status(plan: Plan) -> Said:
 
 
 def _tiles(plan: Plan) -> tuple[Said, ...]:
-    summary = plan.summary
-    told = {
-        "to promote": (summary.promote, "add"),
-        "to archive": (summary.archive, "remove"),
-        "to roll back": (summary.roll_back, "warn"),
-        "aliases to move": (summary.aliases, "change"),
-        "other changes": (summary.other, ""),
-        "unchanged": (summary.unchanged, ""),
-        "blocked": (summary.blocked, "error"),
-    }
-    return tuple(Said(label, str(count), tone if count else "none") for label, (count, tone) in told.items())
+    return tuple(
+        Said(label, str(count), STYLE_OF[verb] if verb is not None else "error" if label == "blocked" else "none")
+        for count, label, verb in words.summary_parts(plan.summary)
+    )
 
 
 def _widened(plan: Plan) -> tuple[str, ...]:
@@ -249,8 +247,9 @@ def _widened(plan: Plan) -> tuple[str, ...]:
     return (*(f"--target {name}" for name in options.targets), *(flag for flag, given in flags.items() if given))
 
 
-def _section(anchor: str, model: ModelPlan, review: Review) -> Section:
-    effects = effects_of(model)
+def _section(anchor: str, models: tuple[ModelPlan, ...], review: Review) -> Section:
+    model, effects = models[0], effects_of(models[0])
+    together = len(models) > 1
     evidence = review.evidence
     exhibits = evidence.of(model.model) if evidence else ()
     beside = tuple(
@@ -260,20 +259,23 @@ def _section(anchor: str, model: ModelPlan, review: Review) -> Section:
     verbs = Counter(effect.verb for effect in effects)
     return Section(
         anchor=anchor,
-        model=model.model,
+        model=f"{len(models)} models" if together else model.model,
         blockers=model.blockers,
-        groups=tuple(_groups(effects, review)),
+        groups=tuple(_groups(model, review, together=together)),
         beside=beside,
         marks=tuple(_marks(model, beside)),
         gist=", ".join(f"{verb} {count}" if count > 1 else verb for verb, count in verbs.items()),
-        verdicts=tuple(sorted(model.verdicts, key=lambda verdict: not verdict.blocks)),
+        verdicts=tuple(words.alike(model.verdicts)),
+        names=tuple(one.model for one in models) if together else (),
     )
 
 
-def _groups(effects: Iterable[Effect], review: Review) -> Iterable[Group]:
+def _groups(model: ModelPlan, review: Review, *, together: bool) -> Iterable[Group]:
     origins: dict[Origin | None, list[Move]] = {}
-    for effect in effects:
-        origins.setdefault(review.origin(effect), []).append(_move(effect))
+    for effect in effects_of(model):
+        move = _move(effect, together=together)
+        # Of a blocked model nothing is done, so nothing of it is green.
+        origins.setdefault(review.origin(effect), []).append(replace(move, tone="") if model.blocked else move)
     titles = {
         None: "Changes",
         Origin.CHANGE: "This change",
@@ -284,7 +286,7 @@ def _groups(effects: Iterable[Effect], review: Review) -> Iterable[Group]:
             yield Group(title, tuple(origins[origin]))
 
 
-def _move(effect: Effect) -> Move:
+def _move(effect: Effect, *, together: bool = False) -> Move:
     prose = effect.verb in {Verb.DESCRIBE, Verb.TAG}
     return Move(
         model=effect.model,
@@ -295,7 +297,7 @@ def _move(effect: Effect) -> Move:
         before=effect.before or "",
         after=effect.after or "",
         note=f"through {effect.through}" if effect.through else "",
-        reason=words.reason(effect.because),
+        reason=words.reason_for_all(effect.because) if together else words.reason(effect.because),
         prose=prose,
     )
 
@@ -303,7 +305,7 @@ def _move(effect: Effect) -> Move:
 def _marks(model: ModelPlan, beside: Iterable[Beside]) -> Iterable[Said]:
     """What a reviewer must not miss of a model, whether or not its section is open."""
     if model.blocked:
-        yield Said("", "blocked", "bad")
+        yield Said("", words.standing(model), "bad")
     for one in beside:
         if one.comparison.signature.compatibility is Compatibility.BREAKING:
             yield Said("", f"v{one.exhibit.candidate.version}: breaking signature", "bad")

@@ -99,9 +99,9 @@ def _model_lines(review: Review, models: tuple[ModelPlan, ...], width: int) -> I
         yield from flowed((("name", f"{len(models)} models"), ("", "  ")), _said(names), width)
     else:
         file = _only_file(effects)
-        standing = [("", "  "), ("error", words.standing(model))] if model.blocked else []
-        place = [("", "  "), ("faint", words.clean(file))] if file else []
-        yield from flowed((("name", words.clean(model.model)),), (*standing, *place), width)
+        standing = [("error", words.standing(model)), ("", "  ")] if model.blocked else []
+        place = [("faint", words.clean(file))] if file else []
+        yield from flowed((("name", words.clean(model.model)), ("", "  ")), (*standing, *place), width)
     labels = [*(e.verb for e in effects), *(v.ruling for v in model.verdicts), *(["blocked"] if model.blockers else [])]
     labelled = max(map(len, labels), default=0)
 
@@ -144,7 +144,7 @@ def verdict_lines(verdicts: Iterable[Verdict], width: int, labelled: int) -> Ite
         if verdict.ruling is not Ruling.PASS:
             head = (RULING_STYLE[verdict.ruling], f"  {verdict.ruling.ljust(labelled)}  ")
             yield from flowed((head,), _said(words.verdict(verdict, where)), width)
-    for sentence in words.passes(verdicts):
+    if sentence := words.passes(verdicts):
         head = (RULING_STYLE[Ruling.PASS], f"  {Ruling.PASS.ljust(labelled)}  ")
         yield from flowed((head,), _said(sentence), width)
 

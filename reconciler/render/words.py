@@ -163,13 +163,16 @@ def alike(verdicts: Iterable[Verdict]) -> Iterator[tuple[Verdict, str]]:
         yield same[0], ", ".join(dict.fromkeys(clean(of.entrance.slot) for of in same))
 
 
-def passes(verdicts: Iterable[Verdict]) -> Iterator[str]:
-    """Which gates said yes: `v5: path, metric before Production, @champion`; a sentence for each such set of slots."""
+def passes(verdicts: Iterable[Verdict]) -> str:
+    """Which gates said yes, in one line: `path before Production; metric before Production, @champion`."""
     gates: dict[tuple[Version, str], list[str]] = {}
     for of, where in alike(of for of in verdicts if of.ruling is Ruling.PASS):
         gates.setdefault((of.entrance.candidate, where), []).append(clean(of.gate))
-    for (candidate, where), names in gates.items():
-        yield f"v{candidate}: {', '.join(dict.fromkeys(names))} before {where}"
+    several = len({candidate for candidate, _ in gates}) > 1
+    return "; ".join(
+        f"{f'v{candidate}: ' if several else ''}{', '.join(dict.fromkeys(names))} before {where}"
+        for (candidate, where), names in gates.items()
+    )
 
 
 def standing(model: ModelPlan) -> str:
@@ -244,7 +247,7 @@ def names(texts: Sequence[str], most: int = 5) -> str:
 
 
 def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 'es' if noun.endswith('s') else 's'}"
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def summary_line(summary: Summary) -> str:
@@ -252,13 +255,21 @@ def summary_line(summary: Summary) -> str:
     The last line of a plan, which scripts may parse: a number and words that never change for each kind of change that
     there is, in one order.
     """
-    parts = [f"{number} {_to_do(verb, number)}" for verb, number in summary.kinds]
+    parts = [f"{number} {label}" for number, label, _ in summary_parts(summary)]
+    changes = summary.kinds or summary.aliases or summary.blocked
+    return f"Plan: {', '.join(parts if changes else ['no changes', *parts])}."
+
+
+def summary_parts(summary: Summary) -> Iterator[tuple[int, str, Verb | None]]:
+    """The figures that are not 0, with what they count, and the verb where that is one."""
+    for verb, number in summary.kinds:
+        yield number, _to_do(verb, number), verb
     if summary.aliases:
-        parts.append(f"{_counted(summary.aliases, 'alias')} to move")
+        yield summary.aliases, f"{'alias' if summary.aliases == 1 else 'aliases'} to move", Verb.MOVE_ALIAS
     if summary.blocked:
-        parts.append(f"{summary.blocked} blocked")
-    unchanged = [f"{summary.unchanged} unchanged"] if summary.unchanged else []
-    return f"Plan: {', '.join([*(parts or ['no changes']), *unchanged])}."
+        yield summary.blocked, "blocked", None
+    if summary.unchanged:
+        yield summary.unchanged, "unchanged", None
 
 
 def _to_do(verb: Verb, number: int) -> str:

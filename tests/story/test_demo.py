@@ -15,30 +15,29 @@ ROOT = Path(__file__).parents[2]
 PATIENCE = 900.0
 
 SHOWN = [
-    "find           v3  Production already, found and not judged",
-    "fail           path before Production",
-    "fail           soak before Production",
-    "fail           approvals before Production",
-    "pass           metric before Production",
-    "Plan: 0 to promote, 0 to archive, 0 to roll back, 0 aliases to move, 0 unchanged, 1 blocked.",
+    "find     v3  Production already, found and not judged",
+    "RiskClassifier  blocked: path, soak, approvals",
+    "fail     path before Production",
+    "fail     soak before Production",
+    "fail     approvals before Production",
+    "pass     metric, signature before Production",
+    "Plan: 1 blocked.",
     "(exit code 3)",
-    "pass           path before Production",
-    "pass           soak before Production",
-    "pass           approvals before Production: approved by grace@acme.example",
-    "promote        v4  Staging -> Production",
+    "pass     path, soak, metric, signature, approvals before Production",
+    "promote  v4  Staging -> Production",
     "Apply complete: 1 applied.",
-    "roll back      v3  Archived -> Production",
-    "waived         path before Production",
-    "pass           signature before Production",
-    "waived         approvals before Production",
+    "roll back  v3  Archived -> Production",
+    "waived     path before Production",
+    "waived     approvals before Production",
+    "pass       signature before Production",
     "Apply complete: 1 applied.",
-    "drifted   v3 is in Archived, and should be in Production",
-    "Drift: 1 drifted, 0 unknown, 0 waiting for an apply, 0 in sync.",
+    "drifted  v3 is in Archived, and should be in Production (last changed",
+    "To put it back, run `reconciler apply --yes --restore RiskClassifier`.",
+    "Drift: 1 drifted, 0 unknown, 0 pending, 0 in sync.",
     "(exit code 2)",
-    "Apply a reviewed plan that shows it put back, or run `reconciler apply --restore RiskClassifier`.",
     "(exit code 3)",
     "Apply complete: 1 applied.",
-    "Drift: 0 drifted, 0 unknown, 0 waiting for an apply, 1 in sync.",
+    "Drift: 0 drifted, 0 unknown, 0 pending, 1 in sync.",
     "signed by      SHA256:",
     "0 failures, saw v3 → v4 → v3 → v4 → v3, 0 wrong.",
 ]
@@ -85,5 +84,6 @@ def test_the_readme_shows_what_the_demo_prints(told: str) -> None:
 def comparable(line: str) -> str:
     """A line without what is another in every run, or on purpose: commits, times, and the registry's address."""
     line = re.sub(r"\b[0-9a-f]{12}\b", "…", line.split(" #", maxsplit=1)[0].rstrip())
+    line = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d", "…", line)
     line = re.sub(r"\b\d+ (s|min|h|days?)\b( \d+ (s|min|h))?", "…", line)
     return re.sub(r" on (https|sqlite):\S+?(?=,|$)", " on …", line)

@@ -35,6 +35,7 @@ SCENES: tuple[Callable[[], Review], ...] = (
     exhibits.no_incumbent,
     exhibits.blocked,
     exhibits.hostile,
+    exhibits.crowded,
     many,
 )
 
@@ -76,6 +77,24 @@ def test_a_page_fits_and_can_be_read(
     assert browser.ask("return matchMedia('(prefers-color-scheme: dark)').matches") == (scheme == "dark")
     assert browser.complaints() == []
     assert browser.requests() == [path.as_uri()]
+
+
+@pytest.mark.parametrize("width", [360, 390])
+def test_a_phone_shows_gates_and_metrics_without_scrolling_sideways(
+    browser: Browser, page: Callable[[Review], Path], width: int
+) -> None:
+    browser.open(page(exhibits.gated()), width=width)
+
+    assert browser.ask(HIDDEN) == []
+    assert (
+        browser.ask("return [...document.querySelectorAll('.slot')].filter(e => e.getClientRects().length > 1)") == []
+    )
+
+
+HIDDEN = """
+return [...document.querySelectorAll(".gates, .metrics")].map(table => table.closest(".scroll"))
+  .filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.getAttribute("aria-label"));
+"""
 
 
 def test_names_that_try_to_break_out_are_text_and_nothing_else(

@@ -327,7 +327,7 @@ def test_drift_is_what_differs_from_what_was_applied(
     told = reconciler("drift")
 
     assert [ended.code for ended in (in_no_registry, in_sync, unapplied, drifted, told)] == [2, 0, 0, 2, 2]
-    assert unapplied.out.rstrip().endswith("Drift: 0 drifted, 0 unknown, 1 waiting for an apply, 2 in sync.")
+    assert unapplied.out.rstrip().endswith("Drift: 0 drifted, 0 unknown, 1 pending, 2 in sync.")
     document = json.loads(drifted.out)
     models = {entry["model"]: entry for entry in document["models"]}
     assert {name: entry["status"] for name, entry in models.items()} == {moved: "drifted", waiting: "pending"}

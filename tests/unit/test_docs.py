@@ -83,7 +83,6 @@ def test_every_option_and_link_in_the_documentation_exists(page: str) -> None:
         "--message",
         "--allow-empty",
         "--gpg-sign",
-        "--mainline",
         "--no-edit",
         "--unified",
     }

@@ -96,13 +96,13 @@ class TestPath:
             pytest.param(
                 ("Staging",),
                 "None",
-                (FAIL, "v5 is in the stage None, it must come from Staging"),
+                (FAIL, "v5 is in the stage None; it must come from Staging"),
                 id="from nowhere",
             ),
             pytest.param(
                 ("Staging", "Archived"),
                 "Production",
-                (FAIL, "v5 is in the stage Production, it must come from Staging or Archived"),
+                (FAIL, "v5 is in the stage Production; it must come from Staging or Archived"),
                 id="the slot's own stage does not count unless it is listed",
             ),
             pytest.param(
@@ -114,7 +114,7 @@ class TestPath:
             pytest.param(
                 (),
                 "Staging",
-                (FAIL, "v5 is in the stage Staging, it must come from nowhere: the policy lists no stage"),
+                (FAIL, "v5 is in the stage Staging; it must come from nowhere: the policy lists no stage"),
                 id="no stage at all",
             ),
         ],
@@ -129,14 +129,22 @@ class TestSoak:
     @pytest.mark.parametrize(
         ("seconds", "since", "expected"),
         [
-            (3 * DAY, "2026-05-11T07:20:00Z", (FAIL, "v5 has been in Staging for 2 h 10 min; 3 days required")),
+            (
+                3 * DAY,
+                "2026-05-11T07:20:00Z",
+                (FAIL, "v5 has been in Staging for 2 h 10 min; 3 days required, reached 2026-05-14 07:20 UTC"),
+            ),
             (3 * DAY, "2026-05-08T09:30:00Z", (PASS, "v5 has been in Staging for 3 days; 3 days required")),
             (
                 3 * DAY,
                 "2026-05-08T09:30:01Z",
                 (FAIL, "v5 has been in Staging for 3 days; 3 days required: 1 s to go"),
             ),
-            (HOUR, "2026-05-11T09:00:00Z", (FAIL, "v5 has been in Staging for 30 min; 1 h required")),
+            (
+                HOUR,
+                "2026-05-11T09:00:00Z",
+                (FAIL, "v5 has been in Staging for 30 min; 1 h required, reached 2026-05-11 10:00 UTC"),
+            ),
             (DAY, None, (FAIL, "v5 is not in Staging now; 1 day required there")),
             (
                 0.0,
@@ -258,8 +266,8 @@ class TestMetric:
                 (
                     FAIL,
                     (
-                        "f1 is 0.45, better than the 0.5 of v4 by 9.999999999999998 %, "
-                        "an improvement by 10.0 % is asked for"
+                        "f1 is 0.45, better than the 0.5 of v4 by 9.999999999999998 %; "
+                        "an improvement by 10.0 % is required"
                     ),
                 ),
                 id="short of it by what floating point costs, as MLflow has it",
@@ -743,28 +751,28 @@ class TestAge:
             (
                 Age(HOUR, 30 * DAY),
                 "2026-05-11T07:20:00Z",
-                (PASS, "v5 was registered 2 h 10 min ago, the least is 1 h, the most is 30 days"),
+                (PASS, "v5 was registered 2 h 10 min ago; at least 1 h required; at most 30 days allowed"),
             ),
             (
                 Age(DAY, None),
                 "2026-05-11T07:20:00Z",
-                (FAIL, "v5 was registered 2 h 10 min ago, the least is 1 day"),
+                (FAIL, "v5 was registered 2 h 10 min ago; at least 1 day required"),
             ),
             (
                 Age(None, HOUR),
                 "2026-05-11T07:20:00Z",
-                (FAIL, "v5 was registered 2 h 10 min ago, the most is 1 h"),
+                (FAIL, "v5 was registered 2 h 10 min ago; at most 1 h allowed"),
             ),
-            (Age(DAY, None), "2026-05-10T09:30:00Z", (PASS, "v5 was registered 1 day ago, the least is 1 day")),
+            (Age(DAY, None), "2026-05-10T09:30:00Z", (PASS, "v5 was registered 1 day ago; at least 1 day required")),
             (
                 Age(DAY, None),
                 "2026-05-10T09:30:01Z",
-                (FAIL, "v5 was registered 1 day ago, the least is 1 day, 1 s to go"),
+                (FAIL, "v5 was registered 1 day ago; at least 1 day required, 1 s to go"),
             ),
             (
                 Age(None, DAY),
                 "2026-05-10T09:29:59Z",
-                (FAIL, "v5 was registered 1 day ago, the most is 1 day, 1 s over"),
+                (FAIL, "v5 was registered 1 day ago; at most 1 day allowed, 1 s over"),
             ),
             (
                 Age(None, DAY),
@@ -788,22 +796,22 @@ class TestFlavors:
     @pytest.mark.parametrize(
         ("allowed", "flavors", "expected"),
         [
-            (("sklearn",), {"sklearn": "1.4", "python_function": ""}, (PASS, "v5 is made with sklearn")),
-            (("skl*",), {"sklearn": "1.4"}, (PASS, "v5 is made with sklearn")),
+            (("sklearn",), {"sklearn": "1.4", "python_function": ""}, (PASS, "v5 uses flavor sklearn")),
+            (("skl*",), {"sklearn": "1.4"}, (PASS, "v5 uses flavor sklearn")),
             (
                 ("sklearn",),
                 {"sklearn": "1.4", "pytorch": "2"},
-                (FAIL, "v5 is made with pytorch, allowed is sklearn"),
+                (FAIL, "v5 uses flavor pytorch; allowed: sklearn"),
             ),
             (
                 ("sklearn", "xgboost"),
                 {"python_function": ""},
-                (FAIL, "v5 is made with python_function, allowed are sklearn, xgboost"),
+                (FAIL, "v5 uses flavor python_function; allowed: sklearn, xgboost"),
             ),
-            (("python_function",), {"python_function": ""}, (PASS, "v5 is made with python_function")),
-            ((), {"sklearn": ""}, (FAIL, "v5 is made with sklearn, allowed is nothing")),
+            (("python_function",), {"python_function": ""}, (PASS, "v5 uses flavor python_function")),
+            ((), {"sklearn": ""}, (FAIL, "v5 uses flavor sklearn; allowed: nothing")),
             (("*",), {}, (UNKNOWN, "the flavours of v5 are not known: none are named")),
-            (("sklearn",), {"Sklearn": ""}, (FAIL, "v5 is made with Sklearn, allowed is sklearn")),
+            (("sklearn",), {"Sklearn": ""}, (FAIL, "v5 uses flavor Sklearn; allowed: sklearn")),
         ],
     )
     def test_every_flavour_is_allowed(
@@ -1444,7 +1452,13 @@ class TestCheck:
             pytest.param(
                 CheckGate("smoke", max_age=HOUR),
                 (record(),),
-                (FAIL, "the check smoke passed on v5, but 2 h 10 min ago, the most is 1 h"),
+                (
+                    FAIL,
+                    (
+                        "the check smoke passed on v5, but 2 h 10 min ago; at most 1 h allowed; "
+                        "to supply it, run `reconciler check churn 5 --check smoke`"
+                    ),
+                ),
                 id="too old",
             ),
             pytest.param(
