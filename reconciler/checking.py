@@ -79,7 +79,7 @@ def check_version(
                 record = replace(record, seal=sign(signed_bytes(model, version, record)))
             why = _written(benches, model, version, record) if write else "nothing is recorded, as was asked for"
             notes = (*ran.notes, *notes, *([why] if why else []))
-            result = CheckResult(model, version, record, ran.sentence, not why, notes)
+            result = CheckResult(model, version, record, ran.sentence, not why, notes, ran.output)
             results.append(result)
             report(CheckFinished(result))
     return tuple(results)

@@ -64,8 +64,11 @@ def check_lines(event: CheckEvent, widest: int = 0) -> Iterator[Line]:
                 ("name", clean(result.record.check).ljust(widest)),
                 ("", f"  {clean(result.sentence)}"),
             )
-            for note in result.notes:
-                yield (("faint", f"          {clean(note)}"),)
+            # A runner of GitHub's obeys `##[` wherever it stands in a line.
+            shown = () if result.passed else [line.replace("##[", "# #[") for line in result.output]
+            log = [f"log: {result.record.log}"] if result.record.log else []
+            for text in (*(f"| {line}" for line in shown), *result.notes, *log):
+                yield (("faint", f"          {clean(text)}"),)
 
 
 class Reporter:

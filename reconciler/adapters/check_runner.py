@@ -102,7 +102,17 @@ def run_check(
     caller keeps as long as the result's files are needed. Whatever goes wrong with the check is its outcome; nothing is
     raised for it.
     """
-    settings = _Settings(environment, most_output, way)
+    ran = _ran(check, tree, subject, workspace, _Settings(environment, most_output, way))
+    lines = _bytes(workspace / "log.txt", most_output * 2).decode("utf-8", "replace").splitlines()
+    return replace(ran, output=tuple(plain(line, 200) for line in lines if line.strip())[-SHOWN:])
+
+
+SHOWN = 10
+"""So many lines of what a check printed are shown where it failed; the log has all."""
+
+
+def _ran(check: Check, tree: Path, subject: Subject, workspace: Path, settings: "_Settings") -> Ran:
+    environment = settings.environment
     try:
         if check.evaluate:
             return _evaluated(check, tree, subject, workspace, settings)

@@ -72,7 +72,7 @@ class Recorded:
 class Ran:
     """
     How it went where a check was run: `sentence` says so to a person, `files` are those to be kept, by their local
-    paths, and `notes` say what else there is to know.
+    paths, and `notes` say what else there is to know. `output` is the end of what the program printed.
     """
 
     outcome: CheckOutcome
@@ -81,6 +81,7 @@ class Ran:
     metrics: Mapping[str, float] = field(default_factory=dict[str, float])
     files: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    output: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ class CheckResult:
     sentence: str
     written: bool
     notes: tuple[str, ...] = ()
+    output: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
