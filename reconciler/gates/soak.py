@@ -26,7 +26,7 @@ class Soak:
         required = f"{duration(self.seconds)} required"
         version, since = f"v{entrance.candidate}", facts[stay(self.stage)].since
         if since is None:
-            return failed(f"{version} is not in {self.stage} now; {required} there")
+            return failed(f"{version} is not in {self.stage}; {required} there")
         held = between(since, facts[NOW])
         if held is None:
             return unknown(f"since when {version} is in {self.stage} cannot be told: {plain(since, 40)} is no time")

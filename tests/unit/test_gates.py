@@ -145,7 +145,7 @@ class TestSoak:
                 "2026-05-11T09:00:00Z",
                 (FAIL, "v5 has been in Staging for 30 min; 1 h required, reached 2026-05-11 10:00 UTC"),
             ),
-            (DAY, None, (FAIL, "v5 is not in Staging now; 1 day required there")),
+            (DAY, None, (FAIL, "v5 is not in Staging; 1 day required there")),
             (
                 0.0,
                 "2026-05-11T09:30:01Z",
