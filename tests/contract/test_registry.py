@@ -1,4 +1,7 @@
-"""What a registry really does: the same tests for the one in memory, for SQLite opened in place, and for a server."""
+"""
+What a registry really does: the same tests for the one in memory, for SQLite and PostgreSQL opened in place, and for a
+server.
+"""
 
 import itertools
 from collections.abc import Callable
@@ -106,11 +109,19 @@ def sqlite_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"sqlite:///{path}"
 
 
-@pytest.fixture(params=["memory", "sqlite", pytest.param("server", marks=pytest.mark.server)])
+REGISTRIES = {"sqlite": "sqlite_uri", "postgres": "postgres_uri", "server": "mlflow_server"}
+OF_MLFLOW = ["sqlite", "postgres", pytest.param("server", marks=pytest.mark.server)]
+
+
+@pytest.fixture(params=["memory", *OF_MLFLOW])
 def place(request: pytest.FixtureRequest) -> Place:
     if request.param == "memory":
         return InMemory(MemoryRegistry())
-    uri: str = request.getfixturevalue("sqlite_uri" if request.param == "sqlite" else "mlflow_server")
+    return at(request)
+
+
+def at(request: pytest.FixtureRequest) -> InMlflow:
+    uri: str = request.getfixturevalue(REGISTRIES[request.param])
     return InMlflow(MlflowRegistry(uri, uri))
 
 
@@ -353,10 +364,9 @@ def test_a_plan_does_in_mlflow_what_its_simulation_says(
 # What only MLflow can show.
 
 
-@pytest.fixture(params=["sqlite", pytest.param("server", marks=pytest.mark.server)])
+@pytest.fixture(params=OF_MLFLOW)
 def mlflow_place(request: pytest.FixtureRequest) -> InMlflow:
-    uri: str = request.getfixturevalue("sqlite_uri" if request.param == "sqlite" else "mlflow_server")
-    return InMlflow(MlflowRegistry(uri, uri))
+    return at(request)
 
 
 @pytest.fixture
