@@ -96,10 +96,9 @@ def _refuse_unready_database(uri: str, shown: str, tries: Tries, *, runs: bool) 
     from sqlalchemy.exc import SQLAlchemyError
 
     url = _url(uri, shown)
+    looked_at = _read_only(url, uri) if url.get_backend_name() == "sqlite" else url
+    engine = _engine(looked_at, shown)
     bound(url, tries.longest / 2)
-    if url.get_backend_name() == "sqlite":
-        url = _read_only(url, uri)
-    engine = _engine(url, shown)
     with _connection(engine, shown, tries) as connection:
         try:
             tables = set(sqlalchemy.inspect(connection).get_table_names())
@@ -113,6 +112,7 @@ def _refuse_unready_database(uri: str, shown: str, tries: Tries, *, runs: bool) 
             query = sqlalchemy.text("SELECT version_num FROM alembic_version")
             rows = connection.execute(query).all() if "alembic_version" in tables else ()
             _refuse_other_schema(connection, tuple(str(row[0]) for row in rows), shown)
+            _hasten(tries)
             if runs and not connection.execute(sqlalchemy.text("SELECT COUNT(*) FROM experiments")).scalar():
                 # MLflow would create the first experiment.
                 raise RegistryError("no-runs", f"{shown} has no experiments, so it has no runs.")
@@ -157,7 +157,22 @@ def _read_only(url: "URL", uri: str) -> "URL":
             "registry there.",
         )
     place = quote(str(path.absolute()).lstrip("/"))
-    return url.set(database=f"file:///{place}", query={"mode": "ro", "uri": "true"})
+    query = {"mode": "ro", "uri": "true"}
+    if _would_leave_a_log(path):
+        query["immutable"] = "1"
+    return url.set(database=f"file:///{place}", query=query)
+
+
+def _would_leave_a_log(path: Path) -> bool:
+    """
+    Whether reading a SQLite database leaves a write-ahead log beside it: the database has one at work, and nobody has
+    it open.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(20)[18:] == b"\x02\x02" and not Path(f"{path}-wal").exists()
+    except OSError:
+        return False
 
 
 def _engine(url: "URL", shown: str) -> "Engine":
@@ -215,7 +230,7 @@ def _connection(engine: "Engine", shown: str, tries: Tries) -> "Generator[Connec
             break
         except (*database_errors(), OSError, TypeError, UnicodeError) as error:
             if number == tries.most - 1 or _answers(shown):
-                raise database_error(shown, error) from error
+                raise _unreachable(shown, error, opening=True) from error
     if connection is None:
         raise RegistryError(UNREACHABLE, f"{shown} was not tried.")
     try:
@@ -261,6 +276,14 @@ def _refuse_other_schema(connection: "Connection", found: tuple[str, ...], shown
         )
 
 
+def _hasten(tries: Tries) -> None:
+    """MLflow opens a database up to 15 times, for minutes and without a word (seen in 2.9 to 3.18)."""
+    import mlflow.store.db.utils as mlflow_db
+
+    untyped: Any = mlflow_db
+    untyped.MAX_RETRY_COUNT = tries.most
+
+
 def database_errors() -> tuple[type[Exception], ...]:
     """What SQLAlchemy raises; nothing while it is not imported: a registry that is a server does not need it."""
     module: Any = sys.modules.get("sqlalchemy.exc")
@@ -271,28 +294,34 @@ def database_error(shown: str, error: Exception) -> RegistryError:
     """What a database or its driver said as an error of ours, with a remedy. `shown` has no credentials."""
     import sqlalchemy.exc
 
-    code = UNREACHABLE
-    of_query = (
+    of_statement = (
         sqlalchemy.exc.IntegrityError,
         sqlalchemy.exc.DataError,
         sqlalchemy.exc.ProgrammingError,
         sqlalchemy.exc.NotSupportedError,
     )
-    if isinstance(error, of_query):
-        code = "BAD_REQUEST"
-        fix = "May this user read and write MLflow's tables?"
-    elif dialect_of(shown) == "sqlite":
+    if isinstance(error, of_statement):
+        fix = "Check that this user may read and write MLflow's tables."
+        return RegistryError("BAD_REQUEST", f"{shown} said: {_said(error)}", fix)
+    return _unreachable(shown, error)
+
+
+def _unreachable(shown: str, error: Exception, *, opening: bool = False) -> RegistryError:
+    if dialect_of(shown) == "sqlite":
         name = str(getattr(getattr(error, "orig", None), "sqlite_errorname", "")).split("_", 2)
         fix = _SQLITE_REMEDIES.get("_".join(name[:2]), "Is it the database of an MLflow registry?")
     else:
-        fix = _network_remedy(shown)
-    return RegistryError(code, f"{shown} said: {_said(error)}", fix)
+        fix = _network_remedy(shown, opening=opening)
+    return RegistryError(UNREACHABLE, f"{shown} said: {_said(error)}", fix)
 
 
 def _said(error: BaseException) -> str:
     """The driver's own words, as a sentence, without the statement."""
-    original: object = getattr(error, "orig", None) or error
-    text = " ".join(str(original).split())[:600] or type(original).__name__
+    original: BaseException = getattr(error, "orig", None) or error
+    fields: Any = original.args[0] if original.args else None
+    # pg8000 has a dictionary of what PostgreSQL sent, with the message under M.
+    text = str(fields.get("M", "")) if isinstance(fields, dict) else str(original)
+    text = " ".join(text.split())[:600] or type(original).__name__
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
@@ -314,7 +343,7 @@ def _answers(shown: str) -> bool:
     return True
 
 
-def _network_remedy(shown: str) -> str:
+def _network_remedy(shown: str, *, opening: bool) -> str:
     """
     What to do about a connection that failed. Drivers tell the reasons apart in words alone, in the server's language;
     so the address is looked at once more.
@@ -322,6 +351,8 @@ def _network_remedy(shown: str) -> str:
     place = _place(shown)
     if place is None:
         return "Check the address in the URI, the user, the password and the name of the database."
+    if not opening and _answers(shown):
+        return "It answers again: look at its log, and run the command once more."
     host, port = place
     try:
         socket.create_connection(place, _PROBE_SECONDS).close()
@@ -375,7 +406,12 @@ def _listen() -> None:
 
 def _bound_connection(dialect: Any, _record: object, _arguments: object, options: MutableMapping[str, Any]) -> None:
     """Options of each driver's `connect`. What the URI says itself stands."""
-    seconds = ceil(max(_seconds.values()))
+    if dialect.name not in PORTS:
+        return
+    asked = [seconds for url, seconds in _seconds.items() if _connects_to(dialect, url, options)]
+    if not asked:
+        return
+    seconds = ceil(max(asked))
     bounds: Mapping[str, object] = {}
     match dialect.driver:
         case "psycopg" | "psycopg2" | "psycopg2cffi":
@@ -397,6 +433,11 @@ def _bound_connection(dialect: Any, _record: object, _arguments: object, options
             pass
     for name, value in bounds.items():
         options.setdefault(name, value)
+
+
+def _connects_to(dialect: Any, url: "URL", options: Mapping[str, Any]) -> bool:
+    """SQLAlchemy does not tell which URL a connection is made for, but what it makes of the URL."""
+    return url.get_backend_name() == dialect.name and dialect.create_connect_args(url)[1] == options
 
 
 def _bound_transaction(connection: Any) -> None:

@@ -114,6 +114,12 @@ def without_a_table(path: Path) -> str:
     return "damaged-schema"
 
 
+def at_older_schema_with_a_write_ahead_log(path: Path) -> str:
+    code = at_older_schema(path)
+    edited(path, "PRAGMA journal_mode = WAL")
+    return code
+
+
 def of_somebody_else(path: Path) -> str:
     path.unlink()
     edited(path, "CREATE TABLE invoices (number INTEGER)")
@@ -137,6 +143,7 @@ def that_is_missing(path: Path) -> str:
 
 UNREADY = [
     at_older_schema,
+    at_older_schema_with_a_write_ahead_log,
     at_newer_schema,
     without_a_table,
     of_somebody_else,
@@ -404,7 +411,7 @@ def relay(port: int, released: Event) -> Generator[int]:
     def passed_on(source: socket.socket, sink: socket.socket, *, from_client: bool) -> None:
         try:
             while data := source.recv(65536):
-                if from_client and b"COMMIT" in data:
+                if from_client and b"COMMIT" in data.upper():
                     released.wait(50)
                 sink.sendall(data)
         except OSError:

@@ -6,7 +6,6 @@ server.
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
@@ -479,20 +478,3 @@ def test_a_model_tagged_as_a_prompt_is_hidden_not_gone(mlflow_place: InMlflow, n
     store.set_registered_model_tag(name, RegisteredModelTag("mlflow.prompt.is_prompt", "true"))
 
     assert read(mlflow_place, name)[name].hidden_model
-
-
-def test_a_sqlite_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:
-    uri = f"sqlite:///{tmp_path}/typo/registry.db"
-
-    with pytest.raises(RegistryError, match="no SQLite database"):
-        MlflowRegistry(uri, uri).snapshot(Wanted({}))
-
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_file_that_is_no_database_is_an_error_without_a_traceback(tmp_path: Path) -> None:
-    (tmp_path / "registry.db").write_text("not a database, though it is a file that is there")
-    uri = f"sqlite:///{tmp_path}/registry.db"
-
-    with pytest.raises(RegistryError):
-        MlflowRegistry(uri, uri).snapshot(Wanted({}))
