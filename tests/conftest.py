@@ -5,8 +5,13 @@ import re
 from collections.abc import Generator
 
 import pytest
+from hypothesis import settings
 
 from tests.servers import mlflow_server, server_with_users
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 __all__ = ["mlflow_server", "server_with_users"]
 
