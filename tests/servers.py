@@ -52,8 +52,11 @@ class MlflowServer:
     workers. It can be killed and started again on the same database.
     """
 
-    def __init__(self, folder: Path, *, users: bool = False, backend: str = "", workers: int = 1) -> None:
+    def __init__(
+        self, folder: Path, *, users: bool = False, mlflow: Path = MLFLOW, backend: str = "", workers: int = 1
+    ) -> None:
         self._users = users
+        self._mlflow = mlflow
         self._backend = backend
         self._workers = workers
         self.database = folder / "registry.db"
@@ -68,7 +71,7 @@ class MlflowServer:
         # One worker: it starts in half the time, and its answers on a connection that is kept open do not wait 40 ms
         # for a delayed acknowledgement, as they do with several (seen in MLflow 3.17). It still has many threads.
         command = [
-            *(str(MLFLOW), "server", "--host", "127.0.0.1", "--port", str(self.port)),
+            *(str(self._mlflow), "server", "--host", "127.0.0.1", "--port", str(self.port)),
             *("--workers", str(self._workers)),
             *("--backend-store-uri", self._backend or f"sqlite:///{self.database}"),
             *("--artifacts-destination", str(self._folder / "artifacts")),

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from textwrap import shorten
 from threading import Event, Lock
 from types import SimpleNamespace
 from typing import Any, Final, NoReturn, Protocol, TypeVar, assert_never
@@ -31,6 +32,7 @@ from reconciler.adapters.mlflow_database import (
     dialect_of,
     refuse_unready,
 )
+from reconciler.adapters.unreachable import why_unreachable
 from reconciler.core.changes import (
     Change,
     Claim,
@@ -119,6 +121,16 @@ def sqlite_path(uri: str) -> Path | None:
     return Path(match[1]) if match and match[1] != ":memory:" else None
 
 
+def refuse_unity_catalog(uri: str) -> None:
+    """Raise RegistryError for a registry that keeps no stages, and that refuses the order which pages are read in."""
+    if re.match(r"(databricks-uc|uc)(:|$)", uri):
+        raise RegistryError(
+            "no-stages",
+            f"{uri} is Unity Catalog, which has no stages; reconciler does not govern models there.",
+            "Name an MLflow server, or the registry of a Databricks workspace (`--registry-uri databricks`).",
+        )
+
+
 @dataclass
 class MlflowRegistry:
     """
@@ -145,6 +157,7 @@ class MlflowRegistry:
     def store(self) -> _Store:
         for variable, value in HTTP_DEFAULTS.items():
             os.environ.setdefault(variable, value)
+        refuse_unity_catalog(self.registry_uri)
         with _collector_off():
             refuse_unready(self.registry_uri, self.uri, self.tries)
             import mlflow.tracking._model_registry.client as mlflow_client
@@ -609,8 +622,9 @@ _WHAT_TO_DO: Final = {
 
 
 def _sentence(said: str) -> str:
-    """With an end, so that what to do can follow."""
-    return said if said.endswith((".", "!", "?")) else f"{said}."
+    """Not too long, and with an end, so that what to do can follow."""
+    short = shorten(said, 600, placeholder=" …")
+    return short if short.endswith((".", "!", "?", "…")) else f"{short}."
 
 
 @contextmanager
@@ -626,8 +640,10 @@ def translated(uri: str) -> Generator[None]:
             raise database_error(uri, error.__cause__) from error
         # Refused, unresolved, timed out, 5xx to the last try: MLflow has one code for them all (seen in 3.17).
         code = UNREACHABLE if error.error_code in {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"} else error.error_code
+        if code == UNREACHABLE and (told := why_unreachable(error)):
+            raise RegistryError(code, f"{uri} {told[0]}.", told[1]) from error
         said = without_credentials(" ".join(str(error).split()))
-        raise RegistryError(code, f"{uri} said: {_sentence(said[:600])}", _WHAT_TO_DO.get(code, "")) from error
+        raise RegistryError(code, f"{uri} said: {_sentence(said)}", _WHAT_TO_DO.get(code, "")) from error
     except database_errors() as error:
         raise database_error(uri, error) from error
     except (ParseError, ValueError, TypeError) as error:
