@@ -17,7 +17,7 @@ from math import ceil
 from pathlib import Path
 from threading import Event
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 from urllib.parse import quote
 
 from reconciler.errors import RegistryError
@@ -320,7 +320,7 @@ def _said(error: BaseException) -> str:
     original: BaseException = getattr(error, "orig", None) or error
     fields: Any = original.args[0] if original.args else None
     # pg8000 has a dictionary of what PostgreSQL sent, with the message under M.
-    text = str(fields.get("M", "")) if isinstance(fields, dict) else str(original)
+    text = str(cast("dict[str, object]", fields).get("M", "")) if isinstance(fields, dict) else str(original)
     text = " ".join(text.split())[:600] or type(original).__name__
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
