@@ -34,7 +34,13 @@ def side_by_side() -> Judge:
     [
         pytest.param("mlflow_server", lambda: passes, 4, id="as it happens"),
         pytest.param("mlflow_server", side_by_side, 6, id="their moves made to meet"),
-        pytest.param("mlflow_server_on_postgres", side_by_side, 2, id="their moves made to meet, on PostgreSQL"),
+        pytest.param(
+            "mlflow_server_on_postgres",
+            side_by_side,
+            2,
+            id="their moves made to meet, on PostgreSQL",
+            marks=pytest.mark.timeout(600),  # a server with several workers takes its time to start
+        ),
     ],
     indirect=["registry"],
 )
