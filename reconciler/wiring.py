@@ -319,7 +319,7 @@ def trusted_files(world: World, commit: Commit | None) -> Generator[str]:
 
     if commit is None or not isinstance(world.source, GitSource):
         raise ReconcilerError("There is no commit to take the checks from.", "Commit the policy and its files first.")
-    with exported(world.source.repo, commit) as folder:
+    with exported(world.source.git, commit) as folder:
         yield str(folder)
 
 
