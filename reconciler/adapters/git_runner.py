@@ -99,7 +99,7 @@ class Git:
     def read(
         self, *arguments: str, stdin: bytes = b"", may_fail: bool = False, into: IO[bytes] | None = None
     ) -> Answer:
-        """Ask git's own store; `into` is a file for the answer. Raises ReconcilerError where git says no, unless it may."""
+        """Ask git's own store; `into` is a file for the answer. Raises ReconcilerError on a no, unless it may fail."""
         environment = self.environment(seen=self.folder)
         answer = _run(self.command(*arguments), self.folder, environment, stdin, _LOCAL_TIMEOUT, into)
         if answer.code != 0 and not may_fail:
