@@ -149,7 +149,7 @@ class GitSource:
             amiss = on_the_way(self.top, PurePosixPath(path).parent)
             if amiss or found.is_symlink() or (found.exists() and not found.is_file()):
                 raise _no_plain_file(path)
-            return SourceFile(path, beginning(found)) if found.exists() else None
+            return _usable(SourceFile(path, beginning(found))) if found.exists() else None
         entry = self.trees.root(self._named(ref))
         above = PurePosixPath()
         for part in PurePosixPath(path).parts:
@@ -164,7 +164,7 @@ class GitSource:
             entry, above = found, above / part
         if not entry.is_file:
             raise _no_plain_file(path)
-        return SourceFile(path, blobs(self.git, [entry.id])[entry.id])
+        return _usable(SourceFile(path, blobs(self.git, [entry.id])[entry.id]))
 
     def digest(self, ref: str, path: str) -> str | None:
         entry = self.trees.at(self.trees.root(self._named(ref)), PurePosixPath(path))
@@ -249,14 +249,21 @@ class GitSource:
         commit = self._named(ref)
         files, problems = self._tree(commit).manifests(self.folder)
         dirty = self._differing(commit, self._on_disk()[0]) if commit == self.head else ()
-        return Checkout(self._revision(commit), files, problems, dirty)
+        return Checkout(self._revision(commit), files, problems, dirty, self._was_never_in(commit))
 
     def _work_tree(self) -> Checkout:
         files, problems = self._on_disk()
         head = self.head
         dirty = self._differing(head, files)
+        absent = not os.path.lexists(self.top / self.folder) and (head is None or self._was_never_in(head))
         # What no commit holds has no commit to be known by; its history is still that of HEAD.
-        return Checkout(self._revision(None if dirty else head), files, problems, dirty)
+        return Checkout(self._revision(None if dirty else head), files, problems, dirty, absent)
+
+    def _was_never_in(self, commit: Commit) -> bool:
+        """Whether neither a commit nor any before it has the folder."""
+        if self._tree(commit).folder(self.folder) is not None:
+            return False
+        return not self.git.read("rev-list", "--max-count=1", commit, "--", str(self.folder)).text
 
     def _tree(self, commit: Commit) -> "_TreeReader":
         return _TreeReader(self.trees, self.trees.root(commit))
@@ -283,6 +290,12 @@ def _blob_name(data: bytes, like: str) -> str:
     """The name that git would give to a file."""
     kind = hashlib.sha256 if len(like) == 64 else partial(hashlib.sha1, usedforsecurity=False)
     return kind(b"blob %d\0" % len(data) + data).hexdigest()
+
+
+def _usable(file: SourceFile) -> SourceFile:
+    if amiss := content_problem(file.path, file.data):
+        raise ManifestError((amiss,))
+    return file
 
 
 def _no_plain_file(path: str) -> ReconcilerError:
@@ -336,7 +349,7 @@ class _TreeReader:
                     problems.append(nested(str(above)))
                 for entry in entries:
                     path = above / entry.name
-                    match self._sorted(path, entry):
+                    match self._sorted(path, entry, names):
                         case Problem() as problem:
                             problems.append(problem)
                         case None:
@@ -368,7 +381,7 @@ class _TreeReader:
             place = found
         return place
 
-    def _sorted(self, path: PurePosixPath, entry: Entry) -> Entry | Problem | None:
+    def _sorted(self, path: PurePosixPath, entry: Entry, beside: Iterable[str]) -> Entry | Problem | None:
         """A folder to look into, the file behind an entry, a Problem, or None for what is not ours to read."""
         if not (entry.is_folder or entry.is_link or entry.is_file):
             return nested(str(path))
@@ -376,7 +389,7 @@ class _TreeReader:
             return None
         if entry.is_folder:
             return too_deep(str(path)) if len(path.parts) > DEEPEST else entry
-        if amiss := name_problem(str(path)):
+        if amiss := name_problem(str(path), beside):
             return amiss
         named = path.name.endswith(SUFFIXES)
         if not named and not entry.is_link:
@@ -441,6 +454,8 @@ def _identity(git: Git, url: str, folder: PurePosixPath) -> str:
 # `gh:acme/models`, which the user's `url.<base>.insteadOf` may stand for.
 _ALIAS = re.compile(r"[A-Za-z0-9_-]+:(?!//).+")
 
+_SCP = re.compile(r"\[?(?:[^@/\[]+@)?([^:/\[\]]+)(?::[0-9]+\])?:(?!//)(.+)")
+
 # The same hosts by other names, for those whom a firewall keeps from the usual ones.
 _SAME_HOST = {
     "ssh.github.com": "github.com",
@@ -454,12 +469,16 @@ def normal_url(url: str) -> str:
     One name for one repository, however it is reached: no scheme, user, port, `www.` or `.git`, and no capitals where
     its forge takes it in any case.
     """
-    scp = re.fullmatch(r"(?:[^@/]+@)?([^:/]+):(?!//)(.+)", url)
-    if scp:
+    url = url.strip()
+    # Git takes `[git@host:2222]:path`, too; and people write `ssh.github.com:443/acme/models`, where only a port fits.
+    if scp := _SCP.fullmatch(url):
         host, path = scp[1], scp[2]
     else:
         parts = urlsplit(url)
         host, path = parts.hostname or "", unquote(parts.path)
-    host = host.lower().removeprefix("www.")
-    steps = "/".join(part for part in path.split("/") if part).removesuffix(".git")
-    return folded_repository("/".join(part for part in (_SAME_HOST.get(host, host), steps) if part))
+    host = host.lower().removesuffix(".").removeprefix("www.")
+    if scp and host in _SAME_HOST:
+        path = path.removeprefix("443/")
+    steps = "/".join(part for part in path.split("/") if part)
+    name = folded_repository("/".join(part for part in (_SAME_HOST.get(host, host), steps) if part))
+    return name.removesuffix(".git")

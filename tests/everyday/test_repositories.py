@@ -1,5 +1,7 @@
 """Repositories with several folders, and repositories that get another name."""
 
+from pathlib import Path
+
 import pytest
 
 from reconciler.core.drift import DriftStatus
@@ -190,3 +192,25 @@ def test_what_says_what_to_do_about_a_former_name_is_the_plan(house: House) -> N
 
     assert planned.exit_code == ExitCode.BLOCKED
     assert "`formerly`" in "".join(b.fix for m in planned.plan.models for b in m.blockers) if planned.plan else False
+
+
+def test_a_repository_with_longer_names_of_commits_is_one_like_any_other(tmp_path: Path, signed: bool) -> None:
+    house = House.build(tmp_path, signed=signed, objects="sha256")
+    put_to_work(house)
+    request = house.merge(pins({"Production": 5}), approved_by=[GRACE])
+    planned = house.plan()
+    done = house.apply()
+    recorded = house.owner_record("churn").commit
+    house.by_hand("churn", 6, "Production")
+    drifted = house.drift_of()
+    restored = house.apply(restore=["churn"])
+    house.revert(request)
+    back = house.apply()
+
+    assert planned.plan is not None
+    assert done.exit_code == ExitCode.OK, done.message
+    assert recorded is not None and len(recorded) == 64
+    assert drifted is DriftStatus.DRIFTED
+    assert restored.exit_code == ExitCode.OK, restored.message
+    assert back.kinds() == {"Production": "rollback"}, back.message
+    assert house.in_slot("churn") == (4,)

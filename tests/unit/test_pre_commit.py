@@ -58,7 +58,7 @@ def test_pre_commit_accepts_the_manifest_of_the_hook(tmp_path: Path) -> None:
 def test_the_hook_of_this_repository_does_what_the_one_that_init_writes_does() -> None:
     written: dict[str, Any] = yaml.safe_load(WRITTEN)["repos"][0]["hooks"][0]
 
-    assert {key: HOOK[key] for key in ("id", "files", "types", "pass_filenames")}.items() <= written.items()
+    assert {key: HOOK[key] for key in ("id", "files", "pass_filenames")}.items() <= written.items()
     assert (written["entry"], written["language"]) == ("reconciler validate manifests", "system")
     assert (HOOK["entry"], HOOK["args"], HOOK["language"]) == ("action/hook.sh", ["manifests"], "script")
 
