@@ -1,6 +1,7 @@
 """Files and folders of commits, read in bulk out of git's own store: as they are there, whatever they are called."""
 
 import math
+import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from reconciler.adapters.repository import looks_like_dot_git, nested
 from reconciler.core.limits import FILE_BYTES
 from reconciler.core.names import Commit, plain
 from reconciler.errors import Location, Problem, ReconcilerError
+
+_ENTRY = re.compile(rb"(?s)([0-7]{1,6}) (.*?)\0")
 
 MOST_FOLDER_BYTES = 1 << 26
 """A folder that takes more than this in git's store is not read."""
@@ -137,10 +140,12 @@ def _entries_of(data: bytes, length: int) -> Iterable[Entry]:
     """The entries of a tree: a mode, a name, and `length` bytes of an id each."""
     at = 0
     while at < len(data):
-        space, end = data.index(b" ", at), data.index(b"\0", at)
-        name = data[space + 1 : end].decode("utf-8", "surrogateescape")
-        yield Entry(name, int(data[at:space], 8), data[end + 1 : end + 1 + length].hex())
-        at = end + 1 + length
+        found = _ENTRY.match(data, at)
+        id_ = b"" if found is None else data[found.end() : found.end() + length]
+        if found is None or len(id_) != length:
+            raise ReconcilerError("A folder of this commit is damaged.", "`git fsck` tells which.")
+        yield Entry(found[2].decode("utf-8", "surrogateescape"), int(found[1], 8), id_.hex())
+        at = found.end() + length
 
 
 def full(name: str) -> str:

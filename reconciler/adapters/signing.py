@@ -59,11 +59,18 @@ def signers_problems(file: SourceFile) -> Iterator[Problem]:
 
 
 def _is_key(kind: str, text: str) -> bool:
+    """Whether this is a whole public key: parts with their lengths before them, of which the first is the kind."""
     try:
         key = base64.b64decode(text, validate=True)
     except ValueError:
         return False
-    return key[4:].startswith(kind.encode()) and int.from_bytes(key[:4], "big") == len(kind)
+    parts: list[bytes] = []
+    at = 0
+    while at < len(key):
+        length = int.from_bytes(key[at : at + 4], "big")
+        parts.append(key[at + 4 : at + 4 + length])
+        at += 4 + length
+    return at == len(key) and len(parts) > 1 and parts[0] == kind.encode()
 
 
 class Signer(Protocol):

@@ -209,8 +209,22 @@ def test_a_repository_with_longer_names_of_commits_is_one_like_any_other(tmp_pat
 
     assert planned.plan is not None
     assert done.exit_code == ExitCode.OK, done.message
-    assert recorded is not None and len(recorded) == 64
+    assert len(recorded or "") == 64
     assert drifted is DriftStatus.DRIFTED
     assert restored.exit_code == ExitCode.OK, restored.message
     assert back.kinds() == {"Production": "rollback"}, back.message
     assert house.in_slot("churn") == (4,)
+
+
+def test_a_repository_that_was_renamed_before_anybody_said_so_catches_up(house: House) -> None:
+    at_work(house)
+    before, house.address = house.name, "acme.example/renamed"
+
+    house.merge(policy=f"formerly: ['{before}']\n{GATES}")
+    first = house.apply()
+    house.merge(pins({"Production": 5}), approved_by=[GRACE])
+    second = house.apply()
+
+    assert first.exit_code == ExitCode.BLOCKED
+    assert second.exit_code == ExitCode.OK, f"{second.message}\n{second.sentences()}"
+    assert house.in_slot("churn") == (5,)
