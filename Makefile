@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt bench schemas lock clean
+.PHONY: help demo test check fmt releases bench schemas lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,10 @@ check: $(READY)
 fmt: $(READY) ## Format the code and mend what lint can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+RELEASES := 2.9.2 2.14.3 2.17.2 2.20.4 2.22.2 3.0.1 3.1.4 3.3.2 3.4.0 3.5.1 3.6.0 3.8.1 3.10.0 3.12.0 3.14.0 3.16.0
+releases: $(READY) ## Try clients and servers of many releases of MLflow, each with the installed one; takes an hour
+	RECONCILER_RELEASES="$(RELEASES)" $(BIN)/pytest -n 2 tests/story/test_releases.py
 
 bench: $(READY) ## Measure plan and apply against a real server; writes docs/benchmarks.md
 	$(BIN)/python tests/bench/run.py
