@@ -228,3 +228,15 @@ def test_a_repository_that_was_renamed_before_anybody_said_so_catches_up(house: 
     assert first.exit_code == ExitCode.BLOCKED
     assert second.exit_code == ExitCode.OK, f"{second.message}\n{second.sentences()}"
     assert house.in_slot("churn") == (5,)
+
+
+def test_a_folder_that_the_base_does_not_have_yet_is_planned(house: House) -> None:
+    house.register("churn", 6)
+    house.by_hand("churn", 4, "Production")
+    house.push(policy=GATES)
+    house.request(pins({"Production": 4}))
+
+    planned = house.plan()
+
+    assert planned.exit_code == ExitCode.OK, planned.message
+    assert planned.verbs() == {"": "claim", "v4": "find"}
