@@ -78,7 +78,10 @@ class MlflowServer:
         ]
         if self._workers > 1:
             # Those of uvicorn, the default, end each other on a busy machine (seen in MLflow 3.17).
-            command += ["--gunicorn-opts", "--worker-class gthread --threads 8 --timeout 120 --preload --no-control-socket"]
+            command += [
+                "--gunicorn-opts",
+                "--worker-class gthread --threads 8 --timeout 120 --preload --no-control-socket",
+            ]
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
         if self._users:
             settings = self._folder / "basic_auth.ini"
