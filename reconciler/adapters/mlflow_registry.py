@@ -19,12 +19,19 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from textwrap import shorten
-from threading import Lock
+from threading import Event, Lock
 from types import SimpleNamespace
 from typing import Any, Final, NoReturn, Protocol, TypeVar, assert_never
 from urllib.parse import quote
 
 from reconciler.adapters.holders import without_user_info
+from reconciler.adapters.mlflow_database import (
+    attempt,
+    database_error,
+    database_errors,
+    dialect_of,
+    refuse_unready,
+)
 from reconciler.adapters.unreachable import why_unreachable
 from reconciler.core.changes import (
     Change,
@@ -97,7 +104,7 @@ class _Store(Protocol):
     def delete_registered_model_tag(self, name: str, key: str) -> None: ...
     def set_model_version_tag(self, name: str, version: str, tag: Any) -> None: ...
     def transition_model_version_stage(
-        self, name: str, version: str, stage: str, archive_existing_versions: bool
+        self, name: str, version: str | int, stage: str, archive_existing_versions: bool
     ) -> Any: ...
     def set_registered_model_alias(self, name: str, alias: str, version: str) -> None: ...
     def delete_registered_model_alias(self, name: str, alias: str) -> None: ...
@@ -112,17 +119,6 @@ def sqlite_path(uri: str) -> Path | None:
     """The file behind a `sqlite:///` URI; None for every other registry, and for a database in memory."""
     match = re.match(r"sqlite(?:\+\w+)?:///([^?]+)", uri)
     return Path(match[1]) if match and match[1] != ":memory:" else None
-
-
-def refuse_missing_database(uri: str) -> None:
-    """Raise RegistryError rather than have MLflow make an empty database where there is none."""
-    path = sqlite_path(uri)
-    if path is not None and not path.is_file():
-        raise RegistryError(
-            "no-such-database",
-            f"There is no SQLite database at {path}.",
-            "Correct the URI; MLflow would create an empty registry there.",
-        )
 
 
 def refuse_unity_catalog(uri: str) -> None:
@@ -161,22 +157,37 @@ class MlflowRegistry:
     def store(self) -> _Store:
         for variable, value in HTTP_DEFAULTS.items():
             os.environ.setdefault(variable, value)
-        refuse_missing_database(self.registry_uri)
         refuse_unity_catalog(self.registry_uri)
         with _collector_off():
+            refuse_unready(self.registry_uri, self.uri, self.tries)
             import mlflow.tracking._model_registry.client as mlflow_client
 
         logging.getLogger("mlflow").setLevel(logging.ERROR)
         logging.getLogger("alembic").setLevel(logging.ERROR)
+        # It logs what it raises, with a traceback (seen in 3.17).
+        logging.getLogger("mlflow.store").setLevel(logging.CRITICAL)
         with translated(self.uri):
             client: Any = mlflow_client.ModelRegistryClient(self.registry_uri, self.tracking_uri)
             return _swift(client.store)
 
     def snapshot(self, wanted: Wanted) -> RegistrySnapshot:
-        """Pages of models, for aliases and tags, beside pages of versions, for stages: either lacks the other's."""
+        """
+        Pages of models, for aliases and tags, beside pages of versions, for stages: either lacks the other's. MLflow
+        asks a server again by itself where it does not answer; a database is asked again here.
+        """
+        _ = self.store  # opened before threads race for it
+        for number in range(1, self.tries.most if dialect_of(self.registry_uri) else 1):
+            try:
+                return self._snapshot(wanted)
+            except RegistryError as error:
+                if error.code != UNREACHABLE:
+                    raise
+                Event().wait(self.tries.pause * 2 ** (number - 1))
+        return self._snapshot(wanted)
+
+    def _snapshot(self, wanted: Wanted) -> RegistrySnapshot:
         from mlflow.exceptions import MlflowException
 
-        _ = self.store  # opened before threads race for it
         with translated(self.uri):
             try:
                 return self._read(wanted)
@@ -311,7 +322,7 @@ class MlflowRegistry:
     def execute(self, change: Change) -> None:
         """One request. Repeating it does no harm: each sets something to what it may be already."""
         _ = self.store
-        with translated(self.uri), _ONCE:
+        with translated(self.uri), _ONCE, attempt(self.tries.longest / 2):
             self._execute(change)
 
     def _execute(self, change: Change) -> None:
@@ -354,9 +365,9 @@ class MlflowRegistry:
                 raise
 
     def _transition(self, change: TransitionStage) -> None:
-        moved = self.store.transition_model_version_stage(
-            change.model, str(change.version), str(change.after), change.exclusive
-        )
+        # PostgreSQL compares a number with text only where the driver is psycopg2 (seen in MLflow 3.17).
+        number = int(change.version) if dialect_of(self.registry_uri) else str(change.version)
+        moved = self.store.transition_model_version_stage(change.model, number, str(change.after), change.exclusive)
         if (moved.name, str(moved.version), moved.current_stage) != (change.model, str(change.version), change.after):
             _unexpected_answer(f"the move of {change.model} v{change.version} to {change.after}", self.uri)
 
@@ -619,24 +630,22 @@ def _sentence(said: str) -> str:
 @contextmanager
 def translated(uri: str) -> Generator[None]:
     """MLflow's errors as ours: decided by their code, and told without credentials."""
-    import sqlalchemy.exc
     from google.protobuf.json_format import ParseError
     from mlflow.exceptions import MlflowException
 
     try:
         yield
     except MlflowException as error:
+        if isinstance(error.__cause__, database_errors()):
+            raise database_error(uri, error.__cause__) from error
         # Refused, unresolved, timed out, 5xx to the last try: MLflow has one code for them all (seen in 3.17).
         code = UNREACHABLE if error.error_code in {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"} else error.error_code
         if code == UNREACHABLE and (told := why_unreachable(error)):
             raise RegistryError(code, f"{uri} {told[0]}.", told[1]) from error
         said = without_credentials(" ".join(str(error).split()))
         raise RegistryError(code, f"{uri} said: {_sentence(said)}", _WHAT_TO_DO.get(code, "")) from error
-    except sqlalchemy.exc.SQLAlchemyError as error:
-        said = without_credentials(" ".join(str(error).split()))
-        raise RegistryError(
-            UNREACHABLE, f"{uri} said: {_sentence(said)}", "Is it the database of an MLflow registry?"
-        ) from error
+    except database_errors() as error:
+        raise database_error(uri, error) from error
     except (ParseError, ValueError, TypeError) as error:
         # JSON of another shape, a stage that is none, a version that is no number or null.
         raise RegistryError(
@@ -645,6 +654,4 @@ def translated(uri: str) -> Generator[None]:
             "Is it an MLflow server, of a release that has stages?",
         ) from error
     except ModuleNotFoundError as error:
-        raise RegistryError(
-            "no-driver", f"{uri} needs the Python module {error.name}.", "Install the driver of that database."
-        ) from error
+        raise RegistryError("no-driver", f"{uri} needs the Python module {error.name}.", "Install it.") from error
