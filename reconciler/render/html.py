@@ -304,8 +304,8 @@ def _move(effect: Effect, *, together: bool = False) -> Move:
 
 def _marks(model: ModelPlan, beside: Iterable[Beside]) -> Iterable[Said]:
     """What a reviewer must not miss of a model, whether or not its section is open."""
-    if model.blocked:
-        yield Said("", words.standing(model), "bad")
+    if standing := words.standing(model):
+        yield Said("", standing, "bad" if model.blocked else "warn")
     for one in beside:
         if one.comparison.signature.compatibility is Compatibility.BREAKING:
             yield Said("", f"v{one.exhibit.candidate.version}: breaking signature", "bad")

@@ -131,6 +131,9 @@ def _models(count: int) -> str:
     return "1 model is" if count == 1 else f"{count} models are"
 
 
+SENTENCE = 600
+"""Characters of a sentence in a table."""
+
 MOST_DIGESTS = 500
 """A plan of more models is known by its digest alone: their digests would take a fifth of the comment."""
 
@@ -186,8 +189,8 @@ def _verdicts(model: ModelPlan) -> str:
     lines = ["| gate | slot | | |", "| --- | --- | --- | --- |"]
     for verdict, slots in words.alike(model.verdicts):
         ruling = f"**{verdict.ruling}**" if verdict.ruling is not Ruling.PASS else "pass"
-        note = f" ({prose(verdict.note)})" if verdict.note else ""
-        lines.append(f"| {cell(verdict.gate)} | {cell(slots)} | {ruling} | {prose(verdict.sentence)}{note} |")
+        note = f" ({prose(verdict.note, SENTENCE)})" if verdict.note else ""
+        lines.append(f"| {cell(verdict.gate)} | {cell(slots)} | {ruling} | {prose(verdict.sentence, SENTENCE)}{note} |")
     summary = f"<summary><code>{raw(model.model)}</code> gates: {told}</summary>"
     return "\n\n".join([f"<details>{summary}", "\n".join(lines), "</details>"])
 
@@ -237,7 +240,8 @@ def _section(review: Review, models: tuple[ModelPlan, ...], index: int) -> _Sect
         rows = "".join(_change_row(review, effect, _several(models), together=True) for effect in effects_of(model))
         return _Section(index, len(models), rows, "", model_weight(model))
     name = cell(model.model)
-    rows = f"| ✕ | {name} | **{words.standing(model)}** | | |\n" if model.blocked else ""
+    standing = words.standing(model)
+    rows = f"| {'✕' if model.blocked else '!'} | {name} | **{prose(standing)}** | | |\n" if standing else ""
     rows += "".join(_change_row(review, effect, name, blocked=model.blocked) for effect in effects_of(model))
     exhibits = review.evidence.of(model.model) if review.evidence is not None else ()
     read_at = review.evidence.read_at if review.evidence is not None else ""
@@ -284,7 +288,7 @@ def _exhibit(name: str, exhibit: Exhibit, found: Findings) -> str:
         *_rows(f"Libraries{differ}", found.packages, new, old),
         *_rows(f"Tags{differ}", found.tags, new, old),
         *(
-            ["**Missing:**\n\n" + "\n".join(f"- {prose(missing)}" for missing in found.missing)]
+            ["**Missing:**\n\n" + "\n".join(f"- {prose(missing, SENTENCE)}" for missing in found.missing)]
             if found.missing
             else []
         ),
@@ -313,7 +317,9 @@ def _metrics(dataset: str, rows: Sequence[MetricRow], new: str, old: str) -> str
         return "\n".join([f"| {head} | {new} |", "| --- | ---: |", *alone])
     lines = [f"| {head} | {new} | {old} | change | |", "| --- | ---: | ---: | ---: | --- |"]
     for row in rows:
-        verdict = f"**{row.verdict}**" if row.verdict == "worse" else prose(row.verdict) if row.verdict else ""
+        verdict = (
+            f"**{row.verdict}**" if row.verdict == "worse" else prose(row.verdict, SENTENCE) if row.verdict else ""
+        )
         lines.append(f"| {cell(row.name)} | {row.candidate} | {row.incumbent} | {row.change} | {verdict} |")
     return "\n".join(lines)
 
@@ -324,7 +330,7 @@ def _signature(found: Findings) -> str:
         weight = "**breaking**" if d.breaking else "compatible"
         lines.append(
             f"| {d.where} | {cell(d.name)} | {cell(d.before or 'not there')} | {cell(d.after or 'not there')} "
-            f"| {weight}: {prose(d.why)} |"
+            f"| {weight}: {prose(d.why, SENTENCE)} |"
         )
     return "\n".join(lines)
 
@@ -403,7 +409,7 @@ def receipt_markdown(receipt: Receipt, limit: int | None = None) -> str:
 
 
 def _outcome_row(outcome: Outcome) -> str:
-    said = prose(outcome.message) if outcome.message else ""
+    said = prose(outcome.message, SENTENCE) if outcome.message else ""
     return f"| {cell(outcome.model)} | {outcome.status} | {len(outcome.made)} | {said} |\n"
 
 
@@ -441,4 +447,4 @@ def _drift_rows(model: ModelDrift) -> str:
         *(("**blocked**", words.blocker(blocker)) for blocker in model.blockers),
         *([("**unknown**", model.why)] if model.why else []),
     ]
-    return "".join(f"| {cell(model.model)} | {label} | {prose(text)} |\n" for label, text in told)
+    return "".join(f"| {cell(model.model)} | {label} | {prose(text, SENTENCE)} |\n" for label, text in told)

@@ -13,7 +13,10 @@ from reconciler.render.clean import clean
 
 def code(text: str, longest: int = 2000) -> str:
     """A code span that holds this text: its fence is longer than any run of backticks in it (CommonMark 6.1)."""
-    shown = brief(text, longest)
+    return _span(brief(text, longest))
+
+
+def _span(shown: str) -> str:
     if not shown:
         return "`–`"
     fence = "`" * (max((len(run) for run in re.findall(r"`+", shown)), default=0) + 1)
@@ -26,9 +29,12 @@ def cell(text: str) -> str:
     The same for a cell of a table. Renderers disagree about what a pipe behind backslashes means there, even in a code
     span, so a text with a pipe is written as HTML, with everything in it that could mean something as a number.
     """
-    shown = brief(text, CELL_CHARACTERS)
+    return _cell(brief(text, CELL_CHARACTERS))
+
+
+def _cell(shown: str) -> str:
     if "|" not in shown:
-        return code(shown)
+        return _span(shown)
     return f"<code>{''.join(c if c.isalnum() or c == ' ' else f'&#{ord(c)};' for c in shown)}</code>"
 
 
@@ -38,7 +44,7 @@ def prose(text: str, longest: int = 2000) -> str:
     forge could take for more stands in code spans, and so does what stands between backticks.
     """
     shown = brief(text, longest)
-    return "".join(gap + (cell(part) if coded else part) for gap, part, coded in _parts(shown)) or "`–`"
+    return "".join(gap + (_cell(part) if coded else part) for gap, part, coded in _parts(shown)) or "`–`"
 
 
 def _parts(text: str) -> Iterator[tuple[str, str, bool]]:

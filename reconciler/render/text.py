@@ -99,7 +99,8 @@ def _model_lines(review: Review, models: tuple[ModelPlan, ...], width: int) -> I
         yield from flowed((("name", f"{len(models)} models"), ("", "  ")), _said(names), width)
     else:
         file = _only_file(effects)
-        standing = [("error", words.standing(model)), ("", "  ")] if model.blocked else []
+        said = words.standing(model)
+        standing = [("error" if model.blocked else "warn", said), ("", "  ")] if said else []
         place = [("faint", words.clean(file))] if file else []
         yield from flowed((("name", words.clean(model.model)), ("", "  ")), (*standing, *place), width)
     labels = [*(e.verb for e in effects), *(v.ruling for v in model.verdicts), *(["blocked"] if model.blockers else [])]

@@ -176,10 +176,12 @@ def passes(verdicts: Iterable[Verdict]) -> str:
 
 
 def standing(model: ModelPlan) -> str:
-    """What stands in the way of a model: `blocked: soak, metric`; nothing where nothing does."""
+    """What is most to be said of a model: `blocked: soak, metric`, `let in by an override: soak`, or nothing."""
     refusing = [of.gate for of in model.verdicts if of.blocks]
-    obstacles = dict.fromkeys([*(block.code for block in model.blockers), *refusing])
-    return f"blocked: {names([*obstacles], 8)}" if obstacles else ""
+    if obstacles := dict.fromkeys([*(block.code for block in model.blockers), *refusing]):
+        return f"blocked: {names([*obstacles], 8)}"
+    overridden = dict.fromkeys(of.gate for of in model.verdicts if of.ruling is Ruling.OVERRIDDEN)
+    return f"let in by an override: {names([*overridden], 8)}" if overridden else ""
 
 
 def policy_line(note: PolicyNote) -> str:

@@ -42,7 +42,7 @@ def test_files_that_were_replaced_after_the_promotion_are_drift(house: House, sl
 
     assert found.drifted
     told = "\n".join(plain(line) for line in drift_lines(found, 1000))
-    assert "drifted   the files of v5 were replaced since it entered" in told
+    assert "drifted  the files of v5 were replaced since it entered" in told
     assert slot in told
 
 

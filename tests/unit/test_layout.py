@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core.review import Review
@@ -14,7 +14,6 @@ from tests import exhibits
 WORDS = st.lists(st.text("abc,漢é", min_size=1, max_size=12), min_size=1, max_size=30)
 
 
-@settings(deadline=None)
 @given(WORDS, st.integers(0, 30), st.integers(40, 120))
 def test_a_sentence_is_broken_between_words_and_loses_none(words: list[str], head: int, width: int) -> None:
     lines = list(flowed((("error", "h" * head),), tuple(("", f" {word}") for word in words), width))
@@ -39,7 +38,6 @@ def test_a_word_that_is_wider_than_the_terminal_stays_whole() -> None:
     ]
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(WORDS, WORDS, WORDS), min_size=1, max_size=5), st.integers(60, 120))
 def test_a_table_fits_and_leaves_nothing_out(rows: list[tuple[list[str], ...]], width: int) -> None:
     shown: list[Line] = [tuple(("", " ".join(cell)) for cell in row) for row in rows]

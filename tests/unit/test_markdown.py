@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -99,7 +99,6 @@ SENTENCES = st.lists(st.sampled_from(TRAPS) | EVIL, min_size=1, max_size=6).flat
 )
 
 
-@settings(deadline=None)
 @given(SENTENCES)
 def test_a_sentence_shows_its_text_and_nothing_of_it_is_obeyed(text: str) -> None:
     for before in ("", "- ", "> ", "x "):
@@ -117,7 +116,6 @@ def test_a_sentence_shows_its_text_and_nothing_of_it_is_obeyed(text: str) -> Non
         assert tags(body) <= {"code"}
 
 
-@settings(deadline=None)
 @given(st.lists(SENTENCES, min_size=2, max_size=2))
 def test_a_sentence_stays_in_its_cell(texts: list[str]) -> None:
     body = f"| a | b |\n| --- | --- |\n| {prose(texts[0])} | {prose(texts[1])} |\n\nafter"
