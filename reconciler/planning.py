@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import unified_diff
+from difflib import get_close_matches, unified_diff
 from functools import partial
 
 from reconciler.core.changes import Claim, Release
@@ -470,7 +470,9 @@ def judge_version(
     wanted = frozenset({version} if version is not None else set[Version]())
     live = world.registry.snapshot(Wanted({model: wanted})).models.get(model)
     if live is None or not live.versions:
-        raise ReconcilerError(f"The registry has no versions of {model}.", "Correct the name, or register one first.")
+        near = get_close_matches(model, desired.models, 1)
+        fix = f"Did you mean {near[0]}?" if near else "Correct the name, or register one first."
+        raise ReconcilerError(f"The registry has no versions of {model}.", fix)
     newest = max(live.versions)
     if version is not None and version not in live.versions:
         raise ReconcilerError(f"{model} has no version {version}; the newest is {newest}.", "Name one that it has.")

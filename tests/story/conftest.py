@@ -22,6 +22,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("server")
 
 
+WIDE = {"COLUMNS": "200"}
+"""So that what a test looks for stands on one line."""
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _imported_beforehand() -> None:
     import_beforehand()
@@ -56,7 +60,7 @@ def command(tmp_path: Path) -> Callable[[Repository, str], Reconciler]:
         logs.mkdir()
         environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
         mlflow = {"MLFLOW_TRACKING_URI": uri, "MLFLOW_DISABLE_TELEMETRY": "true"}
-        return Reconciler(repository.top, {**environment, **WITHOUT_CONFIGURATION, **mlflow}, logs)
+        return Reconciler(repository.top, {**WIDE, **environment, **WITHOUT_CONFIGURATION, **mlflow}, logs)
 
     return make
 

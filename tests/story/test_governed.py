@@ -54,7 +54,7 @@ def test_a_move_by_hand_is_shown_by_a_plan_and_taken_back_by_an_apply(
 
     assert planned.code == 2
     assert "displaced by v1" in planned.out
-    assert "restore        @champion" in planned.out
+    assert "restore  @champion" in planned.out
     assert applied.code == 0
     assert registry.stages(model) == {1: "Production", 3: "Archived"}
     assert registry.aliases(model) == {"champion": 1}

@@ -1,0 +1,87 @@
+"""What the terminal says first, what it says once, and what it never folds."""
+
+from dataclasses import replace
+
+import pytest
+from click.testing import CliRunner
+
+from reconciler.cli import cli
+from reconciler.core.gate import Entrance, Kind
+from reconciler.core.names import ModelName, Version
+from reconciler.core.review import Review
+from reconciler.publishing import rendered
+from reconciler.render.layout import plain
+from reconciler.render.text import drift_lines, review_lines
+from tests import exhibits
+from tests.golden.test_reviews import drifted
+
+
+def lines(review: Review) -> list[str]:
+    return [plain(line) for line in review_lines(review)]
+
+
+def found(review: Review) -> Review:
+    """The same, where each model's version was found in a slot that is guarded now."""
+    models = (
+        replace(m, entrances=(Entrance(m.model, Version(1), "Staging", kind=Kind.FOUND),)) for m in review.plan.models
+    )
+    return replace(review, plan=replace(review.plan, models=tuple(models)))
+
+
+def test_two_hundred_models_alike_are_a_few_lines() -> None:
+    shown = lines(replace(exhibits.crowded(200), policy=None))
+
+    assert len(shown) < 20
+    assert shown[-1] == "Plan: 1 to promote, 1 to archive, 200 models to claim."
+    assert any("190 more" in line for line in shown)
+
+
+@pytest.mark.parametrize("form", ["text", "markdown", "html"])
+def test_what_enters_a_guarded_slot_is_never_folded(form: str) -> None:
+    shown = rendered(found(exhibits.crowded(30)), form, "0123456789ab", None)
+
+    assert all(f"a-model-{number:03}" in shown for number in range(30))
+
+
+def test_two_models_alike_are_shown_one_by_one() -> None:
+    shown = lines(replace(exhibits.crowded(2), policy=None))
+
+    assert "a-model-000  manifests/a-model-000.yaml" in shown
+    assert "a-model-001  manifests/a-model-001.yaml" in shown
+
+
+def test_a_blocked_model_says_so_first_and_shows_nothing_in_green() -> None:
+    shown = list(review_lines(exhibits.gated()))
+
+    (head,) = [line for line in shown if plain(line).startswith("risk-classifier")]
+    assert plain(head).startswith("risk-classifier  blocked: soak, bias")
+    assert [plain(line) for line in shown if line and line[0][0] == "add" and "promote" in plain(line)] == []
+
+
+def test_the_same_verdict_on_a_stage_and_its_alias_is_one_line() -> None:
+    assert sum("soak before Production, @champion" in line for line in lines(exhibits.gated())) == 1
+
+
+def test_drift_says_when_and_the_two_ways_out() -> None:
+    drift = drifted()
+    first, *others = drift.models
+    models = (replace(first, changed_at={"v3": 1_778_421_600_000}), *others)
+
+    shown = "\n".join(plain(line) for line in drift_lines(replace(drift, models=models), 200))
+
+    assert "v3 is in Production, and should be in Archived (last changed 2026-05-10 14:00 UTC)" in shown
+    assert "v2 is in Staging, and should be in Production\n" in shown
+    assert "To put it back, run `reconciler apply --yes --restore churn`. To keep what is there, declare it" in shown
+
+
+def test_a_restore_of_a_strange_name_can_be_pasted_into_a_shell() -> None:
+    drift = drifted()
+    first = replace(drift.models[0], model=ModelName("a b; rm -rf ~"))
+
+    shown = "\n".join(plain(line) for line in drift_lines(replace(drift, models=(first,)), 200))
+
+    assert "--restore 'a b; rm -rf ~'`" in shown
+
+
+def test_a_command_that_is_misspelled_is_pointed_out() -> None:
+    assert "Did you mean 'drift'?" in CliRunner().invoke(cli, ["drfit"]).output
