@@ -101,7 +101,8 @@ class Renewed:
 class _File:
     """
     A file to be written where there is none. Where there is one, what to do is `by_hand`, unless it holds `mark`
-    already. `instead` are other places that would do. One that is `ours` an update writes anew.
+    already; then each of `more` is a mark and what to do where that is missing. `instead` are other places that would
+    do. One that is `ours` an update writes anew.
     """
 
     path: str
@@ -110,6 +111,7 @@ class _File:
     mark: str = ""
     instead: tuple[str, ...] = ()
     ours: bool = False
+    more: tuple[tuple[str, str], ...] = ()
 
 
 MODELINE = "# yaml-language-server: $schema=../../schemas/manifest.schema.json\n"
@@ -299,6 +301,13 @@ def _manifests(top: Path, first: First) -> Iterator[_File]:
     mark = "" if first.version else "# "
     version = first.version or 1
     by_hand = f"Declare it there: {model.removeprefix('# ')}"
+    disagrees = (
+        f"It does not declare v{version} in Production. To promote it, change the line there and have that reviewed."
+    )
+    more = [
+        *([(f"\n  Production: {version}\n", disagrees)] if first.version else []),
+        *([(first.owner, f"Add to its owners: {first.owner}")] if owners and first.owner else []),
+    ]
     yield _File(
         f"manifests/{folder}/production.yaml",
         f"{MODELINE}"
@@ -309,6 +318,7 @@ def _manifests(top: Path, first: First) -> Iterator[_File]:
         f"{mark}  Production: {version}\n",
         by_hand,
         model,
+        more=tuple(more),
     )
     yield _File(
         f"manifests/{folder}/staging.yaml",
@@ -452,7 +462,11 @@ def _owners(kind: ForgeKind, first: First) -> Iterator[_File]:
         f"{''.join(map(line, jobs))}"
     )
     lines = "\n".join(row for row in text.splitlines() if "/" in row and "@" in row and "Put your" not in row)
-    yield _File(path, text, f"Add:\n{lines}", "production.yaml", _CODEOWNERS[kind])
+    # Of the lines that match, the last one counts: one for the model's folder, below those for all.
+    folder = f"/manifests/{folder_name(first.model or '')}/"
+    another = f"Add below its other lines for manifests:\n{line(folder).rstrip()}"
+    more = ((first.owner, another),) if first.owner and first.model else ()
+    yield _File(path, text, f"Add:\n{lines}", "production.yaml", _CODEOWNERS[kind], more=more)
 
 
 def _template(name: str) -> str:
@@ -488,8 +502,9 @@ def _is_there(top: Path, path: str) -> bool:
 
 def _left_to_do(path: Path, file: _File) -> str:
     text = _text(path)
-    done = text == file.text or (file.mark and file.mark in text)
-    return "" if done else file.by_hand
+    if text != file.text and not (file.mark and file.mark in text):
+        return file.by_hand
+    return "\n".join(what for mark, what in file.more if mark not in text)
 
 
 def _text(path: Path) -> str:

@@ -215,6 +215,20 @@ def test_what_is_there_is_kept_and_what_to_add_is_said(top: Path, path: str, sai
     assert (top / path).read_text() == "# mine\n"
 
 
+def test_a_second_owner_and_a_version_that_disagrees_are_said(top: Path) -> None:
+    lay(top, RISK, ForgeKind.GITHUB)
+
+    same = {laid.path: laid.by_hand for laid in lay(top, RISK, ForgeKind.GITHUB).laid}
+    other = {laid.path: laid.by_hand for laid in lay(top, First("RiskClassifier", 5, "@ada"), ForgeKind.GITHUB).laid}
+    second = {laid.path: laid.by_hand for laid in lay(top, First("Churn", 1, "@ada"), ForgeKind.GITHUB).laid}
+
+    manifest = "manifests/risk-classifier/production.yaml"
+    assert set(same.values()) == {""}
+    assert other[manifest].startswith("It does not declare v5 in Production.")
+    assert other[manifest].endswith("Add to its owners: @ada")
+    assert second[".github/CODEOWNERS"].splitlines()[1].split() == ["/manifests/churn/", "@ada"]
+
+
 def test_nothing_is_written_through_a_link(top: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (top / "schemas").symlink_to(tmp_path / "elsewhere")
