@@ -493,10 +493,12 @@ def _forge(publish: str) -> "Forge | None":
 
 
 def _publication(forge: "Forge | None", world: "World", reports: tuple[tuple[str, Path], ...] = ()) -> "Publication":
+    from reconciler.core.names import in_workspace
     from reconciler.publishing import Publication
     from reconciler.wiring import comment_key
 
-    return Publication(forge, comment_key(world.source.identity, world.registry.uri), reports)
+    where = in_workspace(world.registry.uri, world.registry.workspace)
+    return Publication(forge, comment_key(world.source.identity, where), reports)
 
 
 @cli.command(short_help="Show what was moved by hand since the last apply.")
@@ -816,7 +818,7 @@ def apply(
     reviewed = None if document is None else reviewed_of(document)
     if expect_digest is not None:
         reviewed = Reviewed(expect_digest, any_commit=True)
-    reporter = Reporter(log_format, world.registry.uri, world.clock.now)
+    reporter = Reporter(log_format, world.registry.uri, world.clock.now, world.registry.workspace)
     request = ApplyRequest(
         ref=ref,
         options=_options(settings, rules) if document is None else options_of(document),
@@ -837,7 +839,7 @@ def apply(
             done = apply_commit(world, replace(request, sign=sign), reporter.report)
     except StalePlanError as error:
         if document is not None:
-            show_difference(document, error.plan, world.registry.uri)
+            show_difference(document, error.plan)
         publication.refused(error)
         raise
     except ReconcilerError as error:
@@ -922,9 +924,12 @@ def _refuse_two_expectations(saved: bool, digest: str | None, reviewed: bool) ->
 
 
 def _refuse_other_place(document: "PlanDocument", world: "World") -> None:
-    planned = document["base"]["registry"]
-    if planned != world.registry.uri:
+    from reconciler.render.words import registry
+
+    base, now = document["base"], world.registry
+    planned = (base["registry"], base.get("workspace", ""))
+    if planned != (now.uri, now.workspace):
         raise ReconcilerError(
-            f"The plan is for the registry {planned}, and this is {world.registry.uri}.",
-            "Plan again for this registry, or name that one.",
+            f"The plan is for the registry {registry(*planned)}, and this is {registry(now.uri, now.workspace)}.",
+            "Plan again for this registry, or name that one, and its workspace in MLFLOW_WORKSPACE.",
         )

@@ -45,6 +45,7 @@ class Receipt:
     outcomes: tuple[Outcome, ...] = ()
     interrupted: bool = False
     locked: bool = True
+    workspace: str = ""
 
     @property
     def exit_code(self) -> ExitCode:

@@ -182,6 +182,7 @@ def apply(world: World, request: ApplyRequest, report: Report) -> Receipt:
     return Receipt(
         plan=plan,
         registry=world.registry.uri,
+        workspace=world.registry.workspace,
         started_at=started_at,
         finished_at=world.clock.now(),
         outcomes=outcomes,

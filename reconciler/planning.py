@@ -114,6 +114,7 @@ def make_review(
     return Review(
         plan=plan,
         registry=world.registry.uri,
+        workspace=world.registry.workspace,
         evidence=gather(world, pairings(plan, snapshot, scope), snapshot) if scope is not Scope.NONE else None,
         base=None if base is None or before is None else pending,
         notes=(
@@ -496,7 +497,8 @@ def find_drift(world: World, ref: str, rules: Rules, *, files: bool = False) -> 
         drift = contained(partial(drift_of, name))
         unknown = isinstance(drift, Failure)
         models.append(ModelDrift(name, DriftStatus.UNKNOWN, why=drift.why) if unknown else drift)
-    return Drift(desired.revision, world.registry.uri, tuple(models), len(compared) if files else None)
+    number = len(compared) if files else None
+    return Drift(desired.revision, world.registry.uri, tuple(models), number, world.registry.workspace)
 
 
 def _snapshot(world: World, options: PlanOptions, *states: DesiredState) -> RegistrySnapshot:

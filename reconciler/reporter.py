@@ -34,14 +34,14 @@ from reconciler.render.json import PlanDocument, event_documents, plan_document
 from reconciler.render.text import Line, outcome_line, plan_lines, receipt_line
 
 
-def show_difference(reviewed: PlanDocument, now: Plan, registry: str) -> None:
+def show_difference(reviewed: PlanDocument, now: Plan) -> None:
     """What was reviewed beside what would be done now, on standard error."""
 
     def told(document: PlanDocument) -> list[str]:
         changes = [clean(change["sentence"]) for change in document["resource_changes"]]
         return [*changes, *(clean(f"{block['model']}: blocked: {block['code']}") for block in document["blocked"])]
 
-    lines = list(unified_diff(told(reviewed), told(plan_document(now, registry)), "reviewed", "now", lineterm="", n=0))
+    lines = list(unified_diff(told(reviewed), told(plan_document(now, "")), "reviewed", "now", lineterm="", n=0))
     if not lines:
         lines = ["The same changes as were reviewed, but what they replace is another text or another version."]
     for line in lines:
@@ -73,10 +73,10 @@ class Reporter:
     context manager it turns the first Ctrl-C (or SIGTERM, which CI sends) into a request to stop, once calls are made.
     """
 
-    def __init__(self, log_format: str, registry: str, now: Callable[[], str]) -> None:
+    def __init__(self, log_format: str, registry: str, now: Callable[[], str], workspace: str = "") -> None:
         self.stop = Flag()
         self._as_json = log_format == "json"
-        self._registry = registry
+        self._registry, self._workspace = registry, workspace
         self._now = now
         self._printing = Lock()
         self.writing = False
@@ -106,7 +106,7 @@ class Reporter:
 
     def confirm(self, _plan: Plan) -> bool:
         """Ask as Terraform does: only `yes` will do."""
-        question = f"\nApply this to {self._registry}? Only `yes` is accepted"
+        question = f"\nApply this to {words.registry(self._registry, self._workspace)}? Only `yes` is accepted"
         return click.prompt(question, default="", show_default=False).strip() == "yes"
 
     def report(self, event: Event) -> None:
@@ -124,7 +124,7 @@ class Reporter:
     def _tell(self, event: Event) -> None:
         match event:
             case Planned(plan):
-                console.show(plan_lines(plan, self._registry))
+                console.show(plan_lines(plan, self._registry, self._workspace))
                 self._calls = len(plan.changes)
             case LockWaiting(holder, seconds):
                 console.say(f"Waiting for the lock ({seconds:.0f} s): held by {words.holder(holder)}.")

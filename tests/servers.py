@@ -48,12 +48,13 @@ auth_cache_ttl_seconds = 60
 
 class MlflowServer:
     """
-    `mlflow server` on a SQLite database in a folder, with users or without. It can be killed and started again on the
-    same database.
+    `mlflow server` on a SQLite database in a folder, with users and workspaces or without. It can be killed and started
+    again on the same database.
     """
 
-    def __init__(self, folder: Path, *, users: bool = False) -> None:
+    def __init__(self, folder: Path, *, users: bool = False, workspaces: bool = False) -> None:
         self._users = users
+        self._workspaces = workspaces
         self.database = folder / "registry.db"
         self.port = free_port()
         self.uri = f"http://127.0.0.1:{self.port}"
@@ -70,6 +71,8 @@ class MlflowServer:
             *("--backend-store-uri", f"sqlite:///{self.database}"),
             *("--artifacts-destination", str(self._folder / "artifacts")),
         ]
+        if self._workspaces:
+            command += ["--enable-workspaces"]
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
         if self._users:
             settings = self._folder / "basic_auth.ini"

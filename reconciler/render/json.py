@@ -44,7 +44,7 @@ from reconciler.events import (
 from reconciler.render import words
 from reconciler.render.evidence_json import EvidenceDocument, evidence_document
 
-FORMAT_VERSION = "1.1"
+FORMAT_VERSION = "1.2"
 
 Action = Literal["create", "update", "delete", "forget"]
 
@@ -72,12 +72,16 @@ class Against(TypedDict):
 
 
 class Base(TypedDict):
-    """What the plan was computed from. `commit` is null for a work tree that no commit holds."""
+    """
+    What the plan was computed from. `commit` is null for a work tree that no commit holds; `workspace` is empty for the
+    default one.
+    """
 
     repository: str
     commit: str | None
     author: str
     registry: str
+    workspace: NotRequired[str]
     fingerprint: str
 
 
@@ -267,7 +271,7 @@ EventDocument = TypedDict(
 TOOL: Tool = {"name": "reconciler", "version": __version__}
 
 
-def plan_document(plan: Plan, registry: str) -> PlanDocument:
+def plan_document(plan: Plan, registry: str, workspace: str = "") -> PlanDocument:
     """A plan as a document, without what a review adds."""
     calls: list[Call] = []
     changes: list[ResourceChange] = []
@@ -281,7 +285,7 @@ def plan_document(plan: Plan, registry: str) -> PlanDocument:
     return {
         "format_version": FORMAT_VERSION,
         "tool": TOOL,
-        "base": _base(plan, registry),
+        "base": _base(plan, registry, workspace),
         "options": {
             "targets": list(options.targets),
             "adopt": options.adopt,
@@ -331,7 +335,7 @@ def _policy(note: PolicyNote) -> PolicyDocument:
 
 def review_document(review: Review) -> PlanDocument:
     """The review of a plan as a document: what `plan --format json` prints and `plan --out` saves."""
-    document = plan_document(review.plan, review.registry)
+    document = plan_document(review.plan, review.registry, review.workspace)
     document["evidence"] = None if review.evidence is None else evidence_document(review.evidence)
     document["notes"] = [note.text for note in sorted(review.notes, key=lambda note: note.weight)]
     document["policy"] = None if review.policy is None else _policy(review.policy)
@@ -388,6 +392,7 @@ class DriftDocument(TypedDict):
     repository: str
     commit: str | None
     registry: str
+    workspace: str
     files_compared: int | None
     summary: DriftFigures
     models: list[ModelDriftDocument]
@@ -401,6 +406,7 @@ def drift_document(drift: Drift) -> DriftDocument:
         "repository": drift.revision.repository,
         "commit": drift.revision.commit,
         "registry": drift.registry,
+        "workspace": drift.workspace,
         "files_compared": drift.compared,
         "summary": {
             "drifted": drift.count(DriftStatus.DRIFTED),
@@ -439,7 +445,7 @@ def receipt_document(receipt: Receipt) -> ReceiptDocument:
     return {
         "format_version": FORMAT_VERSION,
         "tool": TOOL,
-        "base": _base(receipt.plan, receipt.registry),
+        "base": _base(receipt.plan, receipt.registry, receipt.workspace),
         "plan_digest": receipt.plan.digest,
         "started_at": receipt.started_at,
         "finished_at": receipt.finished_at,
@@ -544,12 +550,13 @@ def _call(change: Change) -> tuple[str, dict[str, Any]]:
             assert_never(change)
 
 
-def _base(plan: Plan, registry: str) -> Base:
+def _base(plan: Plan, registry: str, workspace: str) -> Base:
     return {
         "repository": plan.revision.repository,
         "commit": plan.revision.commit,
         "author": plan.revision.author,
         "registry": registry,
+        "workspace": workspace,
         "fingerprint": plan.fingerprint,
     }
 
