@@ -7,7 +7,7 @@ from functools import partial
 
 from reconciler.core.changes import Claim, Release
 from reconciler.core.desired import DesiredState, Hold, Manifest, Revision, resolve
-from reconciler.core.diff import diff
+from reconciler.core.diff import diff, renamed
 from reconciler.core.drift import Drift, DriftStatus, ModelDrift, judge_drift, recorded_files, with_files
 from reconciler.core.evidence import Evidence, Exhibit, Missing, Pairing, VersionFacts, compare
 from reconciler.core.gate import Verdict
@@ -481,9 +481,13 @@ def find_drift(world: World, ref: str, rules: Rules, *, files: bool = False) -> 
     newest = min((place for place in (*places, *hints) if place is not None), default=None)
 
     compared: set[tuple[ModelName, Version]] = set()
+    strays = renamed(desired, snapshot.models, pasts)
 
     def drift_of(name: ModelName) -> ModelDrift:
         live, past, manifest = snapshot.models.get(name), pasts.get(name, Past(ours)), desired.models.get(name)
+        if name in strays:
+            record = owned.get(name)
+            return ModelDrift(name, DriftStatus.DRIFTED, record and record.commit, blockers=(strays[name],))
         now = diff(manifest, live, desired.revision, name=name, past=pasts.get(name))
         drift = judge_drift(now, live, desired.revision, past, newest)
         if not files or live is None:
