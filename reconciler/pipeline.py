@@ -570,17 +570,25 @@ class _Run:
     def _make_calls(self, model: ModelPlan) -> _Tried:
         if why := self._halted():
             return _Tried(model, error=why)
-        self.report(ModelStarted(model.model, len(model.changes)))
-        return self._execute(model)
+        return self._execute(model, ModelStarted(model.model, len(model.changes)))
 
-    def _execute(self, model: ModelPlan) -> _Tried:
+    def _execute(self, model: ModelPlan, first: ModelStarted | None = None) -> _Tried:
+        """The calls of one model; whatever goes wrong with it, what was made is known, and the others go on."""
         made: list[Change] = []
-        for change in model.changes:
-            if why := self._make(change):
-                return _Tried(model, tuple(made), why, begun=True)
-            made.append(change)
-            self.report(ChangeMade(change))
-        return _Tried(model, tuple(made), begun=True)
+
+        def make_all() -> str:
+            if first is not None:
+                self.report(first)
+            for change in model.changes:
+                if why := self._make(change):
+                    return why
+                made.append(change)
+                self.report(ChangeMade(change))
+            return ""
+
+        ended = contained(make_all)
+        error = f"It broke off: {ended.why}" if isinstance(ended, Failure) else ended
+        return _Tried(model, tuple(made), error, begun=True)
 
     def _make(self, change: Change) -> str:
         """

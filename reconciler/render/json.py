@@ -233,8 +233,18 @@ class OutcomeDocument(TypedDict):
     calls: list[Call]
 
 
+class EndingDocument(TypedDict):
+    """Why an apply ended before it was done: a word that programs may rely on, and a sentence."""
+
+    reason: str
+    message: str
+
+
 class ReceiptDocument(TypedDict):
-    """What one apply did. Times are RFC 3339 in UTC."""
+    """
+    What one apply did. Times are RFC 3339 in UTC. `ending` is null where it came to its end; where it did not,
+    `plan_digest` is empty if there was no plan yet, and models that are not listed were not begun.
+    """
 
     format_version: str
     tool: Tool
@@ -247,6 +257,7 @@ class ReceiptDocument(TypedDict):
     locked: bool
     models: list[OutcomeDocument]
     verdicts: NotRequired[list[VerdictDocument]]
+    ending: NotRequired[EndingDocument | None]
 
 
 EventDocument = TypedDict(
@@ -442,16 +453,18 @@ def drift_document(drift: Drift) -> DriftDocument:
 
 def receipt_document(receipt: Receipt) -> ReceiptDocument:
     """The receipt as a document: what `apply --receipt` writes."""
+    ending = receipt.ending
     return {
         "format_version": FORMAT_VERSION,
         "tool": TOOL,
         "base": _base(receipt.plan, receipt.registry, receipt.workspace),
-        "plan_digest": receipt.plan.digest,
+        "plan_digest": receipt.plan.digest if receipt.plan.fingerprint or ending is None else "",
         "started_at": receipt.started_at,
         "finished_at": receipt.finished_at,
         "exit_code": int(receipt.exit_code),
         "interrupted": receipt.interrupted,
         "locked": receipt.locked,
+        "ending": None if ending is None else {"reason": ending.reason, "message": ending.message},
         "models": [
             {
                 "model": outcome.model,
