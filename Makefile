@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+UV = $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt bench schemas lock clean
+.PHONY: help demo test check fmt releases bench schemas lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,6 +30,10 @@ fmt: $(READY) ## Format the code and mend what lint can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+RELEASES := 2.9.2 2.14.3 2.17.2 2.20.4 2.22.2 3.0.1 3.1.4 3.3.2 3.4.0 3.5.1 3.6.0 3.8.1 3.10.0 3.12.0 3.14.0 3.16.0
+releases: $(READY) ## Try clients and servers of many releases of MLflow, each with the installed one; takes an hour
+	RECONCILER_RELEASES="$(RELEASES)" $(BIN)/pytest -n 2 tests/story/test_releases.py
+
 bench: $(READY) ## Measure plan and apply against a real server; writes docs/benchmarks.md
 	$(BIN)/python tests/bench/run.py
 
@@ -46,6 +52,9 @@ clean: ## Remove what the other targets made
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	awk '/^uv==/ {wanted = 1} wanted; wanted && !/\\$$/ {exit}' requirements.lock > $(VENV)/uv.lock
+	$(PIP) --require-hashes -r $(VENV)/uv.lock
+	@# Installs all of it in seconds, where pip takes minutes; pip does it where that cannot run or reach its index.
+	$(UV) --require-hashes -r requirements.lock || $(PIP) --require-hashes -r requirements.lock
+	$(UV) --no-deps --no-build-isolation -e . || $(PIP) --no-deps --no-build-isolation -e .
 	@touch $@

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from reconciler import __version__, console
+from reconciler.core.limits import MARKDOWN_CHARACTERS
 from reconciler.errors import ExitCode, ManifestError, Problem, ReconcilerError, Severity
 from reconciler.render.clean import clean
 
@@ -372,6 +373,23 @@ def _reports(
     return tuple(pairs)
 
 
+def _unless_zero(_context: click.Context, _parameter: click.Parameter, value: int) -> int | None:
+    return value or None
+
+
+def _limit_option(command: F) -> F:
+    return click.option(
+        "--markdown-limit",
+        "limit",
+        type=click.IntRange(0),
+        default=MARKDOWN_CHARACTERS,
+        metavar="CHARACTERS",
+        show_default=True,
+        callback=_unless_zero,
+        help="How long Markdown may be; 0 for no bound. What weighs least is left out, and counted.",
+    )(command)
+
+
 def _publish_option(command: F) -> F:
     return click.option(
         "--publish",
@@ -420,6 +438,7 @@ def _publish_option(command: F) -> F:
     multiple=True,
     help=f"Write the same plan to a file too; may be repeated. FORMAT is one of {', '.join(FORMATS)}.",
 )
+@_limit_option
 @_publish_option
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when there is something to change.")
 def plan(
@@ -429,6 +448,7 @@ def plan(
     form: str,
     out: Path | None,
     reports: tuple[tuple[str, Path], ...],
+    limit: int | None,
     publish: str,
     detailed_exitcode: bool,
     **settings: Any,
@@ -446,7 +466,7 @@ def plan(
         for path in (out, *(path for _, path in reports)):
             console.refuse_unwritable(path)
         world = _world(settings, LockKind.NONE, forge, base=base, ref=ref, policy_ref=settings["policy_ref"])
-        publication = _publication(forge, world, reports)
+        publication = replace(_publication(forge, world, reports), limit=limit)
         declaration = declare(world, ref)
         console.show_problems(declaration.warnings, err=True)
         ahead = ref is None and bool(declaration.dirty)
@@ -457,7 +477,7 @@ def plan(
         if form == "text":
             console.show(review_lines(review))
         else:
-            click.echo(rendered(review, form, publication.key or ""), nl=False)
+            click.echo(rendered(review, form, publication.key or "", limit), nl=False)
         if out is not None:
             console.write_file(out, rendered(review, "json", publication.key or ""))
         publication.write_reports(review)
@@ -483,7 +503,7 @@ def _show_notes(review: "Review", dirty: Iterable[str]) -> None:
     from reconciler.core.review import weightiest
 
     if dirty:
-        console.note(f"Not in any commit yet, so not to be applied as it is: {', '.join(dirty)}.")
+        console.note(f"The work tree differs from the commit: {', '.join(dirty)}. `--ref HEAD` plans the commit.")
     notes, left = weightiest(review.notes, lambda note: note.weight)
     for note in notes:
         console.note(note.text)
@@ -515,8 +535,9 @@ def _publication(forge: "Forge | None", world: "World", reports: tuple[tuple[str
     help="Download the files of versions whose digest was recorded (`artifact: {pinned: true}`), and compare them.",
 )
 @click.option("--format", "form", type=click.Choice(["text", "json", "markdown"]), default="text", show_default=True)
+@_limit_option
 @_publish_option
-def drift(ref: str, files: bool, form: str, publish: str, **settings: Any) -> int:
+def drift(ref: str, files: bool, form: str, limit: int | None, publish: str, **settings: Any) -> int:
     """
     Show where the registry differs from the commit that was last applied to it: what was moved by hand. Exits with 2
     if it does. Writes nothing.
@@ -537,7 +558,7 @@ def drift(ref: str, files: bool, form: str, publish: str, **settings: Any) -> in
     if form == "text":
         console.show(drift_lines(found))
     else:
-        click.echo(drift_rendered(found, form), nl=False)
+        click.echo(drift_rendered(found, form, limit), nl=False)
     publication.drift(found)
     return ExitCode.CHANGES if found.drifted else ExitCode.OK
 

@@ -142,7 +142,8 @@ def apply(world: World, request: ApplyRequest, report: Report) -> Receipt:
     if reviewed is not None and not reviewed.any_commit and reviewed.commit != commit:
         raise StaleError(
             f"The plan was made from commit {short(reviewed.commit)}, and this is {short(commit)}.",
-            "Plan again from this commit, or pass --ref to apply that one.",
+            f"After a merge, pass `--expect-digest {reviewed.digest} --yes` instead of the file: it takes the same "
+            "changes from any commit. Or plan again from this one, or pass --ref to apply that one.",
         )
 
     _refuse_unknown_key(world, request, started_at)

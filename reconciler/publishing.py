@@ -7,6 +7,7 @@ from pathlib import Path
 
 from reconciler import console
 from reconciler.core.drift import Drift
+from reconciler.core.limits import MARKDOWN_CHARACTERS
 from reconciler.core.review import Review
 from reconciler.errors import ExitCode, Failure, ManifestError, Problem, ReconcilerError, contained, ending_of
 from reconciler.events import Receipt
@@ -19,16 +20,16 @@ from reconciler.render.markdown import drift_markdown, markdown, no_plan_markdow
 from reconciler.render.verdicts import junit, sarif
 
 
-def rendered(review: Review, form: str, key: str) -> str:
+def rendered(review: Review, form: str, key: str, limit: int | None = MARKDOWN_CHARACTERS) -> str:
     """
     A review as `text` (without colours), `json`, `markdown`, `html`, or for a forge to read: `github` (annotations),
-    `gitlab-terraform`, `code-quality`, `junit`, `sarif`.
+    `gitlab-terraform`, `code-quality`, `junit`, `sarif`. Markdown has at most `limit` characters, if not None.
     """
     match form:
         case "json":
             return json.dumps(review_document(review), indent=2, ensure_ascii=False) + "\n"
         case "markdown":
-            return markdown(review, key)
+            return markdown(review, key, limit)
         case "html":
             from reconciler.render.html import html_page
 
@@ -55,19 +56,21 @@ SUMMARY_LENGTH = 300_000
 class Publication:
     """
     Where a command's result goes besides the terminal: `reports` are pairs of a format and a file. `key` is None where
-    it is not known which registry and folder the command is for.
+    it is not known which registry and folder the command is for. Reports in Markdown have at most `limit`
+    characters.
     """
 
     forge: Forge | None
     key: str | None
     reports: Sequence[tuple[str, Path]] = ()
+    limit: int | None = MARKDOWN_CHARACTERS
 
     def write_reports(self, review: Review) -> None:
         """A plan, in every report that was asked for. Raises ReconcilerError at the end for what cannot be written."""
         unwritten: list[ReconcilerError] = []
         for form, path in self.reports:
             try:
-                console.write_file(path, rendered(review, form, self.key or ""))
+                console.write_file(path, rendered(review, form, self.key or "", self.limit))
             except ReconcilerError as error:
                 unwritten.append(error)
         if unwritten:
@@ -138,14 +141,14 @@ class Publication:
                 "digest": receipt.plan.digest,
                 **({"failure-reason": FAILURES[receipt.exit_code]} if receipt.exit_code in FAILURES else {}),
             }
-            self.forge.tell(values, receipt_markdown(receipt))
+            self.forge.tell(values, receipt_markdown(receipt, SUMMARY_LENGTH))
 
     def drift(self, drift: Drift) -> None:
         """What drifted."""
         for form, path in self.reports:
-            console.write_file(path, drift_rendered(drift, form))
+            console.write_file(path, drift_rendered(drift, form, self.limit))
         if self.forge is not None:
-            self.forge.tell({"changes": _told(drift.drifted)}, drift_markdown(drift))
+            self.forge.tell({"changes": _told(drift.drifted)}, drift_markdown(drift, SUMMARY_LENGTH))
 
 
 FAILURES: dict[ExitCode, str] = {
@@ -171,13 +174,13 @@ def keep_receipt(receipt: Receipt, path: Path) -> bool:
     return True
 
 
-def drift_rendered(drift: Drift, form: str) -> str:
-    """Drift as `text`, `json` or `markdown`, without the colours of the text."""
+def drift_rendered(drift: Drift, form: str, limit: int | None = MARKDOWN_CHARACTERS) -> str:
+    """Drift as `text`, `json` or `markdown` (of at most `limit` characters), without the colours of the text."""
     match form:
         case "json":
             return json.dumps(drift_document(drift), indent=2, ensure_ascii=False) + "\n"
         case "markdown":
-            return drift_markdown(drift)
+            return drift_markdown(drift, limit)
         case _:
             return "".join(f"{text.plain(line)}\n" for line in text.drift_lines(drift))
 

@@ -52,9 +52,9 @@ class MlflowServer:
     again on the same database.
     """
 
-    def __init__(self, folder: Path, *, users: bool = False, workspaces: bool = False) -> None:
-        self._users = users
-        self._workspaces = workspaces
+    def __init__(self, folder: Path, *, users: bool = False, workspaces: bool = False, mlflow: Path = MLFLOW) -> None:
+        self._users, self._workspaces = users, workspaces
+        self._mlflow = mlflow
         self.database = folder / "registry.db"
         self.port = free_port()
         self.uri = f"http://127.0.0.1:{self.port}"
@@ -67,7 +67,7 @@ class MlflowServer:
         # One worker: it starts in half the time, and its answers on a connection that is kept open do not wait 40 ms
         # for a delayed acknowledgement, as they do with several (seen in MLflow 3.17). It still has many threads.
         command = [
-            *(str(MLFLOW), "server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"),
+            *(str(self._mlflow), "server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"),
             *("--backend-store-uri", f"sqlite:///{self.database}"),
             *("--artifacts-destination", str(self._folder / "artifacts")),
         ]

@@ -540,7 +540,8 @@ class _Remote:
     def _error(self, message: str, *, refused: bool = False) -> _GitError:
         fix = (
             "The lock needs a remote that can be reached and that this job may push to (on GitHub: `permissions: "
-            "contents: write`). Mend that, or pass `--no-lock` if you are certain that nothing else is writing."
+            "contents: write`, and no rule that guards refs/reconciler/). Mend that; or pass `--lock file` if every "
+            "apply runs on this machine, `--no-lock` if you are certain that nothing else is writing."
         )
         return _RefusedError(message, fix) if refused else _GitError(message, fix)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import unquote
 
 from reconciler.core.gate import Approval
+from reconciler.core.limits import MARKDOWN_CHARACTERS
 from reconciler.core.names import Commit, plain
 from reconciler.errors import ReconcilerError, StaleError
 from reconciler.ports import Push, Request
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-COMMENT_LIMIT = 65_536
+COMMENT_LIMIT = MARKDOWN_CHARACTERS
 """
 GitHub's message speaks of 65,536 characters. What is refused was measured by others as 65,536 code points for a pull
 request's text, and 262,144 bytes of UTF-8 for a comment: as many code points of four bytes each are within both.

@@ -19,12 +19,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from textwrap import shorten
 from threading import Lock
 from types import SimpleNamespace
 from typing import Any, Final, NoReturn, Protocol, TypeVar, assert_never
 from urllib.parse import quote
 
 from reconciler.adapters.holders import without_user_info
+from reconciler.adapters.unreachable import why_unreachable
 from reconciler.core.changes import (
     Change,
     Claim,
@@ -135,6 +137,16 @@ def refuse_missing_database(uri: str) -> None:
         )
 
 
+def refuse_unity_catalog(uri: str) -> None:
+    """Raise RegistryError for a registry that keeps no stages, and that refuses the order which pages are read in."""
+    if re.match(r"(databricks-uc|uc)(:|$)", uri):
+        raise RegistryError(
+            "no-stages",
+            f"{uri} is Unity Catalog, which has no stages; reconciler does not govern models there.",
+            "Name an MLflow server, or the registry of a Databricks workspace (`--registry-uri databricks`).",
+        )
+
+
 @dataclass
 class MlflowRegistry:
     """
@@ -159,6 +171,7 @@ class MlflowRegistry:
         for variable, value in HTTP_DEFAULTS.items():
             os.environ.setdefault(variable, value)
         refuse_missing_database(self.registry_uri)
+        refuse_unity_catalog(self.registry_uri)
         with _collector_off():
             import mlflow.tracking._model_registry.client as mlflow_client
 
@@ -672,8 +685,9 @@ _WHAT_TO_DO: Final = {
 
 
 def _sentence(said: str) -> str:
-    """With an end, so that what to do can follow."""
-    return said if said.endswith((".", "!", "?")) else f"{said}."
+    """Not too long, and with an end, so that what to do can follow."""
+    short = shorten(said, 600, placeholder=" …")
+    return short if short.endswith((".", "!", "?", "…")) else f"{short}."
 
 
 @contextmanager
@@ -688,12 +702,14 @@ def translated(uri: str) -> Generator[None]:
     except MlflowException as error:
         # Refused, unresolved, timed out, 5xx to the last try: MLflow has one code for them all (seen in 3.17).
         code = UNREACHABLE if error.error_code in {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"} else error.error_code
+        if code == UNREACHABLE and (told := why_unreachable(error)):
+            raise RegistryError(code, f"{uri} {told[0]}.", told[1]) from error
         said = without_credentials(" ".join(str(error).split()))
-        raise RegistryError(code, f"{uri} said: {_sentence(said[:600])}", _WHAT_TO_DO.get(code, "")) from error
+        raise RegistryError(code, f"{uri} said: {_sentence(said)}", _WHAT_TO_DO.get(code, "")) from error
     except sqlalchemy.exc.SQLAlchemyError as error:
         said = without_credentials(" ".join(str(error).split()))
         raise RegistryError(
-            UNREACHABLE, f"{uri} said: {_sentence(said[:600])}", "Is it the database of an MLflow registry?"
+            UNREACHABLE, f"{uri} said: {_sentence(said)}", "Is it the database of an MLflow registry?"
         ) from error
     except (ParseError, ValueError, TypeError) as error:
         # JSON of another shape, a stage that is none, a version that is no number or null.

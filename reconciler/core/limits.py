@@ -38,6 +38,7 @@ NOTES: Final = 20
 DIFF_LINES: Final = 60
 COMPARED_LINES: Final = 5_000
 CELL_CHARACTERS: Final = 200
+MARKDOWN_CHARACTERS: Final = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,4 +84,9 @@ TABLE: Final = (
     Limit("lines of a policy's difference in a comment", f"{DIFF_LINES}", "counted"),
     Limit("lines of a policy that are compared", f"{COMPARED_LINES:,}", "counted"),
     Limit("characters of a cell in a comment", f"{CELL_CHARACTERS}", "cut, with `…`"),
+    Limit(
+        "characters of Markdown that is printed or written to a file",
+        f"{MARKDOWN_CHARACTERS:,}, or `--markdown-limit`",
+        "what weighs least is left out, and counted",
+    ),
 )

@@ -4,6 +4,7 @@ nor HTML, mentions, issue references or a forge's slash commands are obeyed.
 """
 
 import html
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,7 +18,7 @@ from reconciler.core.limits import CELL_CHARACTERS, DIFF_LINES, NOTES
 from reconciler.core.plan import Effect, Plan, Status, Verb, effects_of
 from reconciler.core.review import Origin, Review, Weight, model_weight, weightiest
 from reconciler.errors import Problem
-from reconciler.events import Receipt
+from reconciler.events import Outcome, OutcomeStatus, Receipt
 from reconciler.render import words
 from reconciler.render.alerts import alerts, counted
 from reconciler.render.clean import clean
@@ -377,32 +378,49 @@ def refusal_markdown(message: str) -> str:
 MOST_PROBLEMS = 20
 
 
-def receipt_markdown(receipt: Receipt) -> str:
-    """What an apply did, for the page of a job."""
-    rows = "".join(
-        f"| {cell(outcome.model)} | {outcome.status} | {len(outcome.made)} "
-        f"| {cell(outcome.message) if outcome.message else ''} |\n"
-        for outcome in receipt.outcomes
-    )
+def receipt_markdown(receipt: Receipt, limit: int | None = None) -> str:
+    """What an apply did, for the page of a job. What went wrong comes first where not all models fit."""
+    well = {OutcomeStatus.APPLIED, OutcomeStatus.UNCHANGED}
+    rows = [(outcome.status in well, _outcome_row(outcome)) for outcome in receipt.outcomes]
     commit = code((receipt.plan.revision.commit or "none")[:12])
     where = _registry(receipt.registry, receipt.workspace)
     parts = [
         f"### {words.receipt_sentence(receipt)}",
         f"Commit {commit} on {where}, {receipt.started_at} to {receipt.finished_at}.",
-        *([f"| model | | calls | |\n| --- | --- | ---: | --- |\n{rows}"] if rows else []),
+        *_table("| model | | calls | |\n| --- | --- | ---: | --- |\n", rows, limit),
         f"<sub>Digest {code(receipt.plan.digest)}</sub>",
     ]
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 
 
-def drift_markdown(drift: Drift) -> str:
-    """What drifted, for the page of a job."""
+def _outcome_row(outcome: Outcome) -> str:
+    said = cell(outcome.message) if outcome.message else ""
+    return f"| {cell(outcome.model)} | {outcome.status} | {len(outcome.made)} | {said} |\n"
+
+
+def drift_markdown(drift: Drift, limit: int | None = None) -> str:
+    """What drifted, for the page of a job. It comes first where not all models fit."""
     where = _registry(drift.registry, drift.workspace)
     parts = [f"### {words.drift_line(drift)}", f"On {where}. {words.files_line(drift)}".rstrip()]
-    rows = "".join(_drift_rows(model) for model in drift.models if model.status is not DriftStatus.IN_SYNC)
-    if rows:
-        parts.append(f"| model | | found |\n| --- | --- | --- |\n{rows}")
+    apart = [model for model in drift.models if model.status is not DriftStatus.IN_SYNC]
+    rows = [(model.status is DriftStatus.PENDING, _drift_rows(model)) for model in apart]
+    parts += _table("| model | | found |\n| --- | --- | --- |\n", rows, limit)
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
+
+
+def _table(head: str, rows: Sequence[tuple[bool, str]], limit: int | None) -> Iterator[str]:
+    """The rows of models, as many as fit, and how many do not. True is beside those that weigh less."""
+    room = math.inf if limit is None else limit - 1000  # for what stands around the table
+    kept = dict[int, str]()
+    for index, (_, row) in sorted(enumerate(rows), key=lambda row: (row[1][0], row[0])):
+        room -= length(row)
+        if room < 0:
+            break
+        kept[index] = row
+    if kept:
+        yield head + "".join(kept[index] for index in sorted(kept))
+    if left := len(rows) - len(kept):
+        yield f"**{_models(left)} left out here**, because it would be too long: `--format json` has all."
 
 
 def _drift_rows(model: ModelDrift) -> str:

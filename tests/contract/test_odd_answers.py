@@ -1,19 +1,24 @@
 """What is said of servers that answer, but not as MLflow does, and of databases that cannot be reached from here."""
 
 import json
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+import socket
+import ssl
+import struct
+from collections.abc import Callable, Generator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import pytest
+import trustme
 from mlflow.exceptions import MlflowException
 
 from reconciler.adapters.mlflow_registry import MlflowRegistry, translated
 from reconciler.core.names import Ours, Version
 from reconciler.errors import RegistryError
-from reconciler.ports import Wanted
+from reconciler.ports import UNREACHABLE, Wanted
 from tests.build import CHURN, OURS
 
 WANTED = Wanted({CHURN: frozenset({Version(1)})}, Ours(OURS))
@@ -74,6 +79,140 @@ def test_an_answer_that_mlflow_would_not_give_is_an_error_of_the_registry(answer
 
     assert refused.value.code == "unexpected-answer"
     assert uri in refused.value.message
+
+
+@contextmanager
+def listener(answer: Callable[[socket.socket], object] | None, backlog: int = 8) -> Generator[int]:
+    """A port, and what is done with whoever connects to it; nobody is let in where that is None."""
+    with socket.create_server(("127.0.0.1", 0), backlog=backlog) as door:
+        guests: list[socket.socket] = []
+
+        def serve() -> None:
+            with suppress(OSError):
+                while answer is not None:
+                    guest, _ = door.accept()
+                    guests.append(guest)
+                    with suppress(OSError):
+                        answer(guest)
+
+        Thread(target=serve, daemon=True).start()
+        try:
+            yield door.getsockname()[1]
+        finally:
+            with suppress(OSError):
+                door.shutdown(socket.SHUT_RDWR)
+            for guest in guests:
+                guest.close()
+
+
+def _read(guest: socket.socket) -> None:
+    guest.recv(65536)
+
+
+def _reset(guest: socket.socket) -> None:
+    guest.recv(65536)
+    guest.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    guest.close()
+
+
+def _fail(guest: socket.socket) -> None:
+    guest.recv(65536)
+    guest.sendall(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+
+def _encrypt(authority: Any, *, ask: bool = False) -> Callable[[socket.socket], object]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    if ask:
+        context.verify_mode = ssl.CERT_REQUIRED
+        authority.configure_trust(context)
+
+    def answer(guest: socket.socket) -> None:
+        with context.wrap_socket(guest, server_side=True) as wrapped:
+            wrapped.recv(65536)
+
+    return answer
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"MAX_RETRIES": "1", "BACKOFF_FACTOR": "0", "TIMEOUT": "1"}.items():
+        monkeypatch.setenv(f"MLFLOW_HTTP_REQUEST_{name}", value)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    ("scheme", "answer", "said", "remedy"),
+    [
+        ("http", _read, "takes requests, but does not answer them in time. ", "MLFLOW_HTTP_REQUEST_TIMEOUT"),
+        ("http", _reset, "breaks the connection off. ", "`https://`"),
+        ("http", socket.socket.close, "breaks the connection off. ", "`https://`"),
+        ("http", _encrypt(trustme.CA()), "breaks the connection off. ", "`https://`"),
+        ("http", _fail, "answers with HTTP 503, however often it is asked. ", "log of the server"),
+        (
+            "https",
+            _encrypt(trustme.CA()),
+            "shows a certificate that is not trusted here (",
+            "MLFLOW_TRACKING_SERVER_CERT_PATH",
+        ),
+        ("https", _fail, "speaks no TLS at that port. ", "`http://`"),
+    ],
+)
+def test_a_server_that_does_not_answer_is_told_of_by_what_it_did(
+    scheme: str, answer: Callable[[socket.socket], object], said: str, remedy: str
+) -> None:
+    with listener(answer) as port, pytest.raises(RegistryError) as refused:
+        MlflowRegistry(f"{scheme}://127.0.0.1:{port}", "").snapshot(WANTED)
+
+    assert refused.value.code == UNREACHABLE
+    assert str(refused.value).startswith(f"{scheme}://127.0.0.1:{port} {said}")
+    assert remedy in refused.value.fix
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_server_that_asks_for_our_certificate_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    monkeypatch.setenv("MLFLOW_TRACKING_SERVER_CERT_PATH", str(tmp_path / "authority.pem"))
+
+    with listener(_encrypt(authority, ask=True)) as port, pytest.raises(RegistryError) as refused:
+        MlflowRegistry(f"https://127.0.0.1:{port}", "").snapshot(WANTED)
+
+    assert "MLFLOW_TRACKING_CLIENT_CERT_PATH" in refused.value.fix
+
+
+@pytest.mark.usefixtures("impatient")
+def test_an_address_where_nothing_is_is_told_of() -> None:
+    with ExitStack() as full:
+        port = full.enter_context(listener(None, backlog=0))
+        for _ in range(4):  # what the queue of an idle listener holds, so that the next one waits for ever
+            waiting = full.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(("127.0.0.1", port))
+        with pytest.raises(RegistryError, match=r"cannot be reached: nothing answers at that address\. .* firewall"):
+            MlflowRegistry(f"http://127.0.0.1:{port}", "").snapshot(WANTED)
+    with pytest.raises(RegistryError, match=rf":{port} is down: nothing listens at that port\. Start the server"):
+        MlflowRegistry(f"http://127.0.0.1:{port}", "").snapshot(WANTED)
+    with pytest.raises(RegistryError, match=r"has a host name that is not known here\. .* name service"):
+        MlflowRegistry("http://mlflow.invalid", "").snapshot(WANTED)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_proxy_that_is_down_is_not_blamed_on_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    with listener(_read) as port:
+        pass
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")
+
+    with pytest.raises(RegistryError, match="behind a proxy that does not let us through"):
+        MlflowRegistry("http://mlflow.example", "").snapshot(WANTED)
+
+
+@pytest.mark.parametrize("uri", ["databricks-uc", "databricks-uc://profile", "uc:http://127.0.0.1:9"])
+def test_unity_catalog_is_refused_by_name_and_not_asked(uri: str) -> None:
+    with pytest.raises(RegistryError, match="is Unity Catalog, which has no stages") as refused:
+        MlflowRegistry(uri, "").snapshot(WANTED)
+
+    assert refused.value.code == "no-stages"
 
 
 def test_a_database_without_its_driver_is_told_by_name() -> None:

@@ -334,7 +334,7 @@ def test_the_time_of_the_last_change_moves_with_a_stage_and_not_with_our_record(
 
 
 @given(models(), manifests())
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_plan_does_in_mlflow_what_its_simulation_says(
     sqlite_uri: str, live: ModelSnapshot, manifest: Manifest
 ) -> None:

@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -114,6 +114,7 @@ class Reconciler:
     environment: Mapping[str, str]
     logs: Path
     forked: bool = True
+    program: Sequence[str] = (str(RECONCILER),)
 
     @property
     def cold(self) -> "Reconciler":
@@ -132,7 +133,7 @@ class Reconciler:
         if not self.forked:
             with out.open("ab") as stdout, err.open("ab") as stderr:
                 process = subprocess.Popen(
-                    [RECONCILER, *arguments],
+                    [*self.program, *arguments],
                     cwd=self.folder,
                     env=variables,
                     stdin=subprocess.DEVNULL,

@@ -1,6 +1,7 @@
 """What was reviewed is what is applied, or nothing is."""
 
 import json
+import re
 
 from tests.story.command import Reconciler
 from tests.story.registry import Registry
@@ -57,6 +58,21 @@ def test_a_saved_plan_is_stale_once_there_is_another_commit(
     assert refused.code == 4
     assert "The plan was made from commit" in refused.err
     assert registry.stages(model) == {}
+
+
+def test_a_merge_makes_a_saved_plan_stale_and_what_is_said_then_applies_it(
+    repository: Repository, registry: Registry, reconciler: Reconciler, model: str
+) -> None:
+    registry.register(model, versions=1)
+    repository.merge(manifest(model, production=1))
+    assert reconciler("plan", "--out", "plan.json").code == 0
+    git(repository.top, "commit", "--allow-empty", "--message", "Merge it")
+
+    advice = re.search(r"`(--expect-digest \S+ --yes)`", reconciler("apply", "plan.json").err)
+
+    assert advice is not None
+    assert reconciler("apply", *advice[1].split()).code == 0
+    assert registry.production(model) == [1]
 
 
 def test_a_saved_plan_is_for_one_registry(

@@ -84,6 +84,7 @@ def test_a_reader_that_has_seen_enough_is_not_answered_with_a_traceback(
     try:
         answer = subprocess.run(
             [RECONCILER, *arguments],
+            check=False,
             cwd=repository.top,
             env=dict(reconciler.environment),
             stdout=writing,

@@ -10,14 +10,19 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from reconciler.core.drift import Drift, DriftStatus, ModelDrift
 from reconciler.core.evidence import Evidence
+from reconciler.core.names import ModelName
 from reconciler.core.review import Note, Review
 from reconciler.errors import Location, Problem
+from reconciler.events import Outcome, OutcomeStatus
+from reconciler.publishing import rendered
 from reconciler.render.clean import clean
-from reconciler.render.markdown import cell, code, length, markdown, no_plan_markdown
+from reconciler.render.markdown import cell, code, drift_markdown, length, markdown, no_plan_markdown, receipt_markdown
 from reconciler.render.marker import read_marker
 from tests import exhibits
 from tests.build import A, P, S, have, owns, want
+from tests.golden.test_golden import RECEIPT
 
 KEY = "0123456789ab"
 GFM = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
@@ -133,6 +138,30 @@ def test_a_comment_fits_and_says_what_it_leaves_out(fleet: Review, limit: int) -
     assert (int(hidden[1]) if hidden else 0) == 300 - shown
     short = re.search(r"Evidence of (\d+) models? (?:is|are) left out", body)
     assert (int(short[1]) if short else 0) == shown - body.count("<details>")
+
+
+def test_markdown_that_is_printed_fits_a_comment_unless_told_otherwise(fleet: Review) -> None:
+    assert length(rendered(fleet, "markdown", KEY)) <= 65_536
+    assert rendered(fleet, "markdown", KEY, None).count("| **promote**") == 300
+
+
+def test_what_drifted_or_went_wrong_stays_where_not_all_models_fit() -> None:
+    names = [ModelName(f"model-{number:04}") for number in range(1000)]
+    calm = DriftStatus.PENDING
+    drift = Drift(
+        RECEIPT.plan.revision,
+        "http://mlflow",
+        tuple(ModelDrift(name, DriftStatus.DRIFTED if name == names[-1] else calm, why="as it is") for name in names),
+    )
+    went = [Outcome(name, OutcomeStatus.FAILED if name == names[-1] else OutcomeStatus.APPLIED) for name in names]
+    receipt = replace(RECEIPT, outcomes=tuple(went))
+
+    for body in (drift_markdown(drift, 5_000), receipt_markdown(receipt, 5_000)):
+        shown = body.count("model-")
+        assert length(body) <= 5_000
+        assert 50 < shown < 200
+        assert names[-1] in body
+        assert f"**{1000 - shown} models are left out here**" in body
 
 
 def test_the_largest_evidence_goes_first() -> None:
