@@ -77,6 +77,7 @@ class Drift:
     registry: str
     models: tuple[ModelDrift, ...]
     compared: int | None = None
+    workspace: str = ""
 
     def count(self, status: DriftStatus) -> int:
         """How many models have that status; pending counts those too that drifted and have more to come."""

@@ -48,15 +48,16 @@ OUTCOME_STYLE: dict[OutcomeStatus, str] = {
 }
 
 
-def plan_lines(plan: Plan, registry: str, width: int = WIDTH) -> Iterator[Line]:
+def plan_lines(plan: Plan, registry: str, workspace: str = "", width: int = WIDTH) -> Iterator[Line]:
     """The plan, a paragraph a model; the last line is the one that scripts may parse."""
-    return review_lines(Review(plan, registry), width)
+    return review_lines(Review(plan, registry, workspace=workspace), width)
 
 
 def review_lines(review: Review, width: int = WIDTH) -> Iterator[Line]:
     """The plan, and with it what the evidence shows and what was pending before the change under review."""
     plan = review.plan
-    yield from flowed((), _said(f"Plan for {words.revision(plan.revision)} on {words.clean(review.registry)}"), width)
+    where = words.registry(review.registry, review.workspace)
+    yield from flowed((), _said(f"Plan for {words.revision(plan.revision)} on {where}"), width)
     yield ()
     if not plan.models:
         yield (("", "No changes: the registry holds what is declared."),)
@@ -221,7 +222,8 @@ LONGEST_CELL = 160
 
 def drift_lines(drift: Drift, width: int) -> Iterator[Line]:
     """What drifted and what is pending, a paragraph a model; the last line is the one that scripts may parse."""
-    seen = f"Drift on {words.clean(drift.registry)}, as seen from {words.revision(drift.revision)}"
+    where = words.registry(drift.registry, drift.workspace)
+    seen = f"Drift on {where}, as seen from {words.revision(drift.revision)}"
     yield from flowed((), _said(seen), width)
     yield ()
     for model in drift.models:
