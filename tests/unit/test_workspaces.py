@@ -51,7 +51,7 @@ def test_a_record_counts_in_its_own_workspace(recorded: str, now: str, *, counts
 def test_who_reads_a_plan_reads_its_workspace() -> None:
     plan = promotion_plan()
 
-    assert f"{URI}, workspace {A}" in plain(next(iter(plan_lines(plan, URI, A))))
+    assert f"{URI}, workspace {A}" in plain(next(iter(plan_lines(plan, URI, A, width=120))))
     assert f"`{URI}`, workspace `{A}`." in markdown(Review(plan, URI, workspace=A), "key")
     assert plan_document(plan, URI, A)["base"].get("workspace") == A
 
