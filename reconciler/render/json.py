@@ -430,7 +430,7 @@ def drift_document(drift: Drift) -> DriftDocument:
                 "model": model.model,
                 "status": model.status.value,
                 "applied": model.applied,
-                "drifted": [_thing(effect, sentence) for effect, sentence in words.drift_sentences(model)],
+                "drifted": [_thing(effect, words.drift_sentence(effect)) for effect in model.drifted],
                 "pending": [_thing(effect, words.sentence(effect)) for effect in model.pending],
                 "blocked": [_block(blocker, model.model) for blocker in model.blockers],
                 "why": model.why,

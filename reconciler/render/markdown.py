@@ -447,7 +447,7 @@ def _table(head: str, rows: Sequence[tuple[bool, str]], limit: int | None) -> It
 
 def _drift_rows(model: ModelDrift) -> str:
     told = [
-        *(("**drifted**", sentence) for _, sentence in words.drift_sentences(model)),
+        *(("**drifted**", sentence) for sentence in words.drift_sentences(model)),
         *(("**drifted**", files.sentence) for files in model.replaced),
         *(("pending", words.sentence(effect)) for effect in model.pending),
         *(("**blocked**", words.blocker(blocker)) for blocker in model.blockers),

@@ -231,7 +231,7 @@ def drift_lines(drift: Drift, width: int) -> Iterator[Line]:
             continue
         since = f"  since {model.applied[:12]} was applied" if model.applied else ""
         yield (("name", words.clean(model.model)), ("faint", since if model.status is DriftStatus.DRIFTED else ""))
-        for _, sentence in words.drift_sentences(model):
+        for sentence in words.drift_sentences(model):
             yield from flowed((("remove", "  drifted  "),), _said(sentence), width)
         for files in model.replaced:
             yield from flowed((("remove", "  drifted  "),), _said(words.clean(files.sentence)), width)

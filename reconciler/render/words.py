@@ -307,15 +307,15 @@ def changes(count: int) -> str:
     return f"{count} {'change' if count == 1 else 'changes'}"
 
 
-def drift_sentences(model: ModelDrift) -> Iterator[tuple[Effect, str]]:
+def drift_sentences(model: ModelDrift) -> Iterator[str]:
     """
-    What is there, and what should be by the commit applied last, with the time by which that was done where MLflow
-    keeps one: `v4 is in None, and should be in Production (last changed 2026-05-10 14:00 UTC)`.
+    The same of all that drifted of a model, with the time by which that was done where MLflow keeps one:
+    `v4 is in None, and should be in Production (last changed 2026-05-10 14:00 UTC)`.
     """
     for effect in model.drifted:
         when = moment_of(model.changed_at.get(effect.subject) or 0)
         changed = f" (last changed {when:%Y-%m-%d %H:%M} UTC)" if when is not None and when.timestamp() else ""
-        yield effect, f"{_drift_sentence(effect)}{changed}"
+        yield f"{drift_sentence(effect)}{changed}"
 
 
 def ways_out(drift: Drift) -> str:
@@ -336,7 +336,8 @@ WAYS = 3
 """So many models are named in a command; of more, `MODEL` stands for each."""
 
 
-def _drift_sentence(effect: Effect) -> str:
+def drift_sentence(effect: Effect) -> str:
+    """What is there, and what should be by the commit applied last: `v4 is in None, and should be in Production`."""
     found, applied = effect.before, effect.after
     if found == applied and found is not None:
         what = f"names {found}" if effect.subject.startswith("@") else f"is in {found}"
