@@ -10,7 +10,12 @@ from threading import Lock
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
-from reconciler.adapters.mlflow_registry import MlflowRegistry, refuse_missing_database, translated
+from reconciler.adapters.mlflow_registry import (
+    MlflowRegistry,
+    refuse_database_without_driver,
+    refuse_missing_database,
+    translated,
+)
 from reconciler.core.names import ModelName, Version, plain
 
 MOST_OUTPUTS = 16
@@ -85,6 +90,7 @@ class Artifacts:
     def _open_tracking(self) -> Any:
         uri = self._registry.tracking_uri
         refuse_missing_database(uri)
+        refuse_database_without_driver(uri)
         if urlsplit(uri).scheme in {"", "file"} and not Path(urlsplit(uri).path).is_dir():
             raise ValueError("the tracking URI names a folder that is not there")
         self._store()  # it sets how long to try, and what MLflow may log

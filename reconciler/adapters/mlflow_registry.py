@@ -12,11 +12,13 @@ import json
 import logging
 import os
 import re
+import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from textwrap import shorten
 from threading import Lock
@@ -125,6 +127,18 @@ def refuse_missing_database(uri: str) -> None:
         )
 
 
+def refuse_database_without_driver(uri: str) -> None:
+    """Raise RegistryError for a database where only the part of MLflow is installed that speaks to servers."""
+    if re.match(r"(sqlite|postgresql|mysql|mssql)\b", uri) and find_spec("sqlalchemy") is None:
+        from mlflow.version import VERSION
+
+        raise RegistryError(
+            "no-driver",
+            f"{without_credentials(uri)} is a database, and of MLflow only the part for servers is installed.",
+            f"`pip install mlflow=={VERSION}`, and the database's driver if it is not SQLite; or name a server.",
+        )
+
+
 def refuse_unity_catalog(uri: str) -> None:
     """Raise RegistryError for a registry that keeps no stages, and that refuses the order which pages are read in."""
     if re.match(r"(databricks-uc|uc)(:|$)", uri):
@@ -162,6 +176,7 @@ class MlflowRegistry:
         for variable, value in HTTP_DEFAULTS.items():
             os.environ.setdefault(variable, value)
         refuse_missing_database(self.registry_uri)
+        refuse_database_without_driver(self.registry_uri)
         refuse_unity_catalog(self.registry_uri)
         with _collector_off():
             import mlflow.tracking._model_registry.client as mlflow_client
@@ -619,7 +634,6 @@ def _sentence(said: str) -> str:
 @contextmanager
 def translated(uri: str) -> Generator[None]:
     """MLflow's errors as ours: decided by their code, and told without credentials."""
-    import sqlalchemy.exc
     from google.protobuf.json_format import ParseError
     from mlflow.exceptions import MlflowException
 
@@ -632,7 +646,7 @@ def translated(uri: str) -> Generator[None]:
             raise RegistryError(code, f"{uri} {told[0]}.", told[1]) from error
         said = without_credentials(" ".join(str(error).split()))
         raise RegistryError(code, f"{uri} said: {_sentence(said)}", _WHAT_TO_DO.get(code, "")) from error
-    except sqlalchemy.exc.SQLAlchemyError as error:
+    except _of_databases() as error:
         said = without_credentials(" ".join(str(error).split()))
         raise RegistryError(
             UNREACHABLE, f"{uri} said: {_sentence(said)}", "Is it the database of an MLflow registry?"
@@ -648,3 +662,9 @@ def translated(uri: str) -> Generator[None]:
         raise RegistryError(
             "no-driver", f"{uri} needs the Python module {error.name}.", "Install the driver of that database."
         ) from error
+
+
+def _of_databases() -> tuple[type[Exception], ...]:
+    """What SQLAlchemy raises, where anybody has imported it: a server needs nothing of it."""
+    loaded = sys.modules.get("sqlalchemy.exc")
+    return () if loaded is None else (loaded.SQLAlchemyError,)
