@@ -35,7 +35,7 @@ from reconciler.pipeline import ApplyRequest, Reviewed, apply
 from reconciler.planning import declare, find_drift, judge_version, make_review
 from reconciler.ports import Lock, SourceFile, World
 from reconciler.render.text import review_lines
-from reconciler.wiring import check_files, gate_builder, load_rules
+from reconciler.wiring import check_files, load_rules, manifest_parser
 from tests.house.forge import Forge, Request, Review, Way
 from tests.house.mlflow import Clock, Files, KilledError, Mlflow, Runs
 from tests.house.people import (
@@ -684,11 +684,7 @@ class House:
 
     def _world(self, manifests: str, lock: Lock | None = None) -> World:
         source = self._source(manifests)
-        build = gate_builder()
-
-        def read(files: Iterable[SourceFile]) -> tuple[tuple[Manifest, ...], tuple[Problem, ...]]:
-            return parse(files, build)
-
+        read = manifest_parser()
         reviewers = GitAndForge(source, read, self.forge)
         return World(
             source,
