@@ -7,7 +7,7 @@ import re
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import chain, islice, pairwise, takewhile
 from typing import TypeAlias
 
@@ -83,9 +83,10 @@ class _Declared:
         """The fragments of a model, in the order of their files."""
         return [fragment for path in sorted(self._files.get(name, ())) for fragment in self.parts[path][name]]
 
-    def had(self, older: Mapping[str, _Part], name: ModelName) -> bool:
-        """Whether a file declared a model before a change, with some files as they were then."""
-        return self.has(name, older.keys()) or any(name in was for was in older.values())
+    def before(self, older: Mapping[str, _Part]) -> Callable[[ModelName], bool]:
+        """What tells whether a file declared a model before a change, with some files as they were then."""
+        then = frozenset(chain.from_iterable(older.values()))
+        return lambda name: name in then or self.has(name, older.keys())
 
     def differing(self, older: Mapping[str, _Part], names: Set[ModelName]) -> dict[ModelName, list[str]]:
         """Those of some models that files declared otherwise before a change, and which files."""
@@ -566,12 +567,12 @@ class Trunk:
                 if path in older:
                     changed[path] = since_then
                     del mended[path]
-            renamed: dict[ModelName, ModelName] = {}
+            renamed, was_there = dict[ModelName, ModelName](), files.before(older)
             for key, paths in files.differing(older, called.by.keys()).items():
                 since = min((changed[path] for path in paths), key=lambda commit: self.places[commit.commit])
                 for name in called.by[key]:
                     close(name, since)
-                    renamed[name] = _name_before(key, files, partial(files.had, older))
+                    renamed[name] = _name_before(key, files, was_there)
             for name, key in renamed.items():
                 called.name(name, key)
             for path, was in older.items():

@@ -16,10 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.adapters.git_source import open_source
-from reconciler.adapters.manifest_yaml import parse
 from reconciler.adapters.reviewers import GitAndForge
 from reconciler.adapters.signing import RecordSeals
-from reconciler.core.desired import Manifest
 from reconciler.core.drift import Drift, DriftStatus
 from reconciler.core.gate import Ruling, Verdict
 from reconciler.core.heads import Head
@@ -33,7 +31,7 @@ from reconciler.events import Event, Noticed, Planned, Receipt
 from reconciler.judging import Rules
 from reconciler.pipeline import ApplyRequest, Reviewed, apply
 from reconciler.planning import declare, find_drift, judge_version, make_review
-from reconciler.ports import Lock, SourceFile, World
+from reconciler.ports import Lock, World
 from reconciler.render.text import review_lines
 from reconciler.wiring import check_files, load_rules, manifest_parser
 from tests.house.forge import Forge, Request, Review, Way
