@@ -498,7 +498,7 @@ def _show_notes(review: "Review", dirty: Iterable[str]) -> None:
     from reconciler.core.review import weightiest
 
     if dirty:
-        console.note(f"Not in any commit yet, so not to be applied as it is: {', '.join(dirty)}.")
+        console.note(f"The work tree differs from the commit: {', '.join(dirty)}. `--ref HEAD` plans the commit.")
     notes, left = weightiest(review.notes, lambda note: note.weight)
     for note in notes:
         console.note(note.text)

@@ -35,7 +35,7 @@ from reconciler.judging import (
     unasked,
     unguarded,
 )
-from reconciler.ports import Asked, LineCommit, ManifestSource, Relation, Wanted, World
+from reconciler.ports import Asked, Checkout, LineCommit, ManifestSource, Relation, Wanted, World
 from reconciler.trust import POLICY_PATH, PolicyAt, Trunk
 
 
@@ -49,8 +49,22 @@ class Declaration:
 
 
 def declare(world: World, ref: str | None) -> Declaration:
-    """Read, parse and merge the manifests of a commit, or of the work tree. Raises ManifestError with every problem."""
+    """
+    Read, parse and merge the manifests of a commit, or of the work tree. Raises ManifestError with every problem, and
+    ReconcilerError where there never was a folder of manifests: to release all models is not what a typing error means.
+    """
     checkout = world.source.read(ref)
+    if checkout.absent:
+        where = "here" if checkout.revision.commit is None else f"in {short(checkout.revision.commit)}"
+        raise ReconcilerError(
+            f"There is no folder `{world.source.folder}` {where}, and no commit before has it.",
+            "Create it and commit it, or name the folder of manifests with --manifests, or by `manifests` in "
+            f"{POLICY_PATH}. In a shallow clone, fetch the whole history.",
+        )
+    return _declaration(world, checkout)
+
+
+def _declaration(world: World, checkout: Checkout) -> Declaration:
     fragments, unreadable = world.parse(checkout.files)
     models, contradictions = resolve(fragments)
     problems = tuple(sorted((*checkout.problems, *unreadable, *contradictions)))
@@ -266,7 +280,7 @@ def _before(world: World, base: str, ref: str | None, rules: Rules, notes: list[
         )
         notes.append(Note(text, Weight.DOUBT))
     try:
-        return with_names(rules, declare(world, fork.commit).desired)[1]
+        return with_names(rules, _declaration(world, world.source.read(fork.commit)).desired)[1]
     except ManifestError as error:
         text = (
             f"The manifests of {short(fork.commit)} on {base} cannot be read, so drift is not told apart from this "

@@ -32,12 +32,16 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """The manifest files of one commit, or of the work tree; `dirty` ones differ between HEAD and the work tree."""
+    """
+    The manifest files of one commit, or of the work tree; `dirty` ones differ between HEAD and the work tree. `absent`:
+    neither it nor any commit before it has the folder.
+    """
 
     revision: "Revision"
     files: tuple[SourceFile, ...]
     problems: tuple[Problem, ...] = ()
     dirty: tuple[str, ...] = ()
+    absent: bool = False
 
 
 class Relation(StrEnum):

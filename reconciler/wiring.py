@@ -320,7 +320,7 @@ def trusted_files(world: World, commit: Commit | None) -> Generator[str]:
 
     if commit is None or not isinstance(world.source, GitSource):
         raise ReconcilerError("There is no commit to take the checks from.", "Commit the policy and its files first.")
-    with exported(world.source.repo, commit) as folder:
+    with exported(world.source.git, commit) as folder:
         yield str(folder)
 
 
@@ -529,16 +529,40 @@ def _policy_in(paths: list[Path], top: Path) -> "tuple[Policy | None, tuple[Prob
     policy: Policy | None = None
     problems: list[Problem] = []
     for path in paths:
-        from reconciler.adapters.files import no_plain_file
+        from reconciler.adapters.files import beginning, content_problem, no_plain_file
         from reconciler.adapters.policy_yaml import parse_policy
 
         shown = os.path.relpath(path, top) if path.is_absolute() else str(path)
         if path.is_symlink() or not path.is_file():
             problems.append(no_plain_file(shown))
             continue
-        policy, wrong = parse_policy(SourceFile(shown, path.read_bytes()), gate_builder())
-        problems.extend(wrong)
+        file = SourceFile(shown, beginning(path))
+        if amiss := content_problem(shown, file.data):
+            problems.append(amiss)
+            continue
+        policy, wrong = parse_policy(file, gate_builder())
+        problems.extend((*wrong, *_signers_in(file, top)))
     return policy, (*problems, *_policies_by_other_names(top))
+
+
+def _signers_in(file: SourceFile, top: Path) -> Iterator[Problem]:
+    """What is wrong with the file of signers that a policy names."""
+    from reconciler.adapters.files import beginning, content_problem
+    from reconciler.adapters.policy_yaml import signers_named
+    from reconciler.adapters.repository import on_the_way
+    from reconciler.adapters.signing import signers_problems
+
+    named = signers_named(file)
+    if named is None:
+        return
+    path = top / named.value
+    if on_the_way(top, PurePosixPath(named.value).parent) or path.is_symlink() or not path.is_file():
+        message = f"`signers` is `{named.value}`, and there is no such file: no signature would count."
+        yield Problem(named.at, "no-signers", message, "Correct the path from the top of the repository, or add it.")
+        return
+    signers = SourceFile(named.value, beginning(path))
+    amiss = content_problem(named.value, signers.data)
+    yield from signers_problems(signers) if amiss is None else [amiss]
 
 
 def _policies_by_other_names(top: Path) -> Iterator[Problem]:

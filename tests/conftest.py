@@ -5,10 +5,23 @@ import re
 from collections.abc import Generator
 
 import pytest
+from hypothesis import settings
 
+from tests.postgres import mlflow_server_on_postgres, postgres, postgres_template, postgres_uri
 from tests.servers import mlflow_server, server_with_users
 
-__all__ = ["mlflow_server", "server_with_users"]
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
+
+__all__ = [
+    "mlflow_server",
+    "mlflow_server_on_postgres",
+    "postgres",
+    "postgres_template",
+    "postgres_uri",
+    "server_with_users",
+]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

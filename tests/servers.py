@@ -48,13 +48,17 @@ auth_cache_ttl_seconds = 60
 
 class MlflowServer:
     """
-    `mlflow server` on a SQLite database in a folder, with users or without. It can be killed and started again on the
-    same database.
+    `mlflow server` on a SQLite database in a folder, with users or without; or on another database, with several
+    workers. It can be killed and started again on the same database.
     """
 
-    def __init__(self, folder: Path, *, users: bool = False, mlflow: Path = MLFLOW) -> None:
+    def __init__(
+        self, folder: Path, *, users: bool = False, mlflow: Path = MLFLOW, backend: str = "", workers: int = 1
+    ) -> None:
         self._users = users
         self._mlflow = mlflow
+        self._backend = backend
+        self._workers = workers
         self.database = folder / "registry.db"
         self.port = free_port()
         self.uri = f"http://127.0.0.1:{self.port}"
@@ -67,10 +71,17 @@ class MlflowServer:
         # One worker: it starts in half the time, and its answers on a connection that is kept open do not wait 40 ms
         # for a delayed acknowledgement, as they do with several (seen in MLflow 3.17). It still has many threads.
         command = [
-            *(str(self._mlflow), "server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"),
-            *("--backend-store-uri", f"sqlite:///{self.database}"),
+            *(str(self._mlflow), "server", "--host", "127.0.0.1", "--port", str(self.port)),
+            *("--workers", str(self._workers)),
+            *("--backend-store-uri", self._backend or f"sqlite:///{self.database}"),
             *("--artifacts-destination", str(self._folder / "artifacts")),
         ]
+        if self._workers > 1:
+            # Those of uvicorn, the default, end each other on a busy machine (seen in MLflow 3.17).
+            command += [
+                "--gunicorn-opts",
+                "--worker-class gthread --threads 8 --timeout 120 --preload --no-control-socket",
+            ]
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
         if self._users:
             settings = self._folder / "basic_auth.ini"

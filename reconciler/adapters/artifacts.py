@@ -5,17 +5,12 @@ them. Whoever may register a version chose where its files are said to be.
 
 from collections.abc import Callable
 from importlib import import_module
-from pathlib import Path
 from threading import Lock
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
-from reconciler.adapters.mlflow_registry import (
-    MlflowRegistry,
-    refuse_database_without_driver,
-    refuse_missing_database,
-    translated,
-)
+from reconciler.adapters.mlflow_database import dialect_of, refuse_unready
+from reconciler.adapters.mlflow_registry import MlflowRegistry, translated, without_credentials
 from reconciler.core.names import ModelName, Version, plain
 
 MOST_OUTPUTS = 16
@@ -89,15 +84,13 @@ class Artifacts:
 
     def _open_tracking(self) -> Any:
         uri = self._registry.tracking_uri
-        refuse_missing_database(uri)
-        refuse_database_without_driver(uri)
-        if urlsplit(uri).scheme in {"", "file"} and not Path(urlsplit(uri).path).is_dir():
-            raise ValueError("the tracking URI names a folder that is not there")
+        refuse_unready(uri, without_credentials(uri), self._registry.tries, runs=True)
         self._store()  # it sets how long to try, and what MLflow may log
-        import mlflow.tracking._tracking_service.client as mlflow_client
+        import mlflow.tracking._tracking_service.utils as tracking_service
 
-        client: Any = mlflow_client.TrackingServiceClient(uri)
-        return client.store
+        untyped: Any = tracking_service
+        # Some releases create the folder for files of new runs, if it is a local one (seen in 2.9 to 3.1).
+        return untyped._get_store(uri, "mlflow-artifacts:/" if dialect_of(uri) else None)
 
     def _named_by(self, name: str, version: str) -> str:
         return str(self._store().get_model_version_download_uri(name, version) or "")

@@ -23,14 +23,14 @@ SUFFIXES = (".yaml", ".yml")
 DEEPEST = 64
 """How many folders deep a manifest may be."""
 
-_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+_LFS_POINTERS = (b"version https://git-lfs.github.com/spec/", b"version https://hawser.github.com/spec/")
 
 
 def files_below(paths: Iterable[Path], root: Path) -> tuple[tuple[SourceFile, ...], tuple[Problem, ...]]:
     """
     The manifest files in these files and folders, hidden ones left out, in the order of their paths, named from `root`
     where they lie below it. What looks like a manifest and is not read is a problem: a link that leads out of `root`, a
-    suffix in capitals, a repository within this one; and so is a path that is not there.
+    suffix in capitals, a manifest renamed to `.bak`, a repository within this one; and so is a path that is not there.
     """
     files: dict[str, SourceFile] = {}
     problems: list[Problem] = []
@@ -55,36 +55,42 @@ def files_below(paths: Iterable[Path], root: Path) -> tuple[tuple[SourceFile, ..
     return tuple(files[name] for name in sorted(files)), tuple(dict.fromkeys(problems))
 
 
-def name_problem(path: str) -> Problem | None:
-    """Why a file looks like a manifest by its name, and yet is not read; None for one that is, or is no manifest."""
+def name_problem(path: str, beside: Iterable[str] = ()) -> Problem | None:
+    """
+    Why a file looks like a manifest by its name, and yet is not read; None for one that is, or is no manifest. `beside`
+    are the names in its folder: `churn.yaml.bak` beside `churn.yaml` is a copy, and without it, it is what that became.
+    """
     name = PurePosixPath(path).name
+    shown = path if path.isprintable() else path.encode("ascii", "backslashreplace").decode()
     if name.endswith(SUFFIXES):
         if has_control_characters(path) or any("\ud800" <= letter <= "\udfff" for letter in path):
             return Problem(
-                Location(path.encode("ascii", "backslashreplace").decode()),
+                Location(shown),
                 "unreadable-name",
                 "The name of this file holds what is no text, or what nobody sees.",
                 "Rename it.",
             )
         return None
-    if unicodedata.normalize("NFKC", name).casefold().strip().rstrip(".").endswith(SUFFIXES):
-        return Problem(
-            Location(path),
-            "odd-suffix",
-            "This looks like a manifest, and is not read: `.yaml` or `.yml` was expected at its end, in small letters.",
-            "Rename it.",
-        )
-    return None
+    folded = unicodedata.normalize("NFKC", name).casefold().strip().rstrip(".")
+    renamed = any(suffix in folded for suffix in SUFFIXES)
+    if not renamed or (not folded.endswith(SUFFIXES) and any(n.endswith(SUFFIXES) and n in name for n in beside)):
+        return None
+    return Problem(
+        Location(shown),
+        "odd-suffix",
+        "This looks like a manifest, and is not read: `.yaml` or `.yml` was expected at its end, in small letters.",
+        "Rename it, or remove it. What begins with a dot is left out.",
+    )
 
 
 def content_problem(path: str, data: bytes) -> Problem | None:
-    """Why the contents of a manifest are not those that are meant."""
-    if data.startswith(_LFS_POINTER):
+    """Why the contents of a file are not those that are meant."""
+    if data.startswith(_LFS_POINTERS):
         return Problem(
             Location(path),
             "lfs-pointer",
-            "This is a pointer of Git LFS: what it points to is in no commit.",
-            "Keep manifests out of LFS: `git lfs untrack`, and commit the file itself.",
+            "This is a Git LFS pointer. The file that it points to is in no commit, so nothing can be applied from it.",
+            "Get the file with `git lfs pull`, keep it out of LFS with `git lfs untrack`, and commit it.",
         )
     return None
 
@@ -95,6 +101,8 @@ def _read(
     """A file by its place and its name; `way` tells what is wrong with the folders that lead to one."""
     if file.is_symlink() and file.is_dir():
         return link_to_folder(name)
+    if amiss := name_problem(name):
+        return amiss
     # Unlike Path.resolve(), this does not raise for links that go round in circles.
     real, top = Path(os.path.realpath(file)), Path(os.path.realpath(root))
     if not real.is_relative_to(top) or way(PurePosixPath(real.parent.relative_to(top))):
@@ -134,7 +142,7 @@ def _manifests_in(folder: Path, root: Path, problems: list[Problem]) -> Iterator
         for name in sorted(names):
             if name.startswith("."):
                 continue
-            if amiss := name_problem(_named(here / name, root)):
+            if amiss := name_problem(_named(here / name, root), names):
                 problems.append(amiss)
             elif name.endswith(SUFFIXES):
                 yield here / name

@@ -1,11 +1,12 @@
-"""The line of commits that a branch was at, read in bulk: what each of them changed, and blobs by their ids."""
+"""The line of commits that a branch was at, read in bulk: what each of them changed."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from reconciler.adapters.git_runner import FULL_NAME, Git
-from reconciler.core.names import Commit, plain
+from reconciler.adapters.git_objects import full
+from reconciler.adapters.git_runner import Git
+from reconciler.core.names import Commit
 from reconciler.errors import ReconcilerError
 
 _FILES = frozenset({b"100644", b"100755", b"100664"})
@@ -52,7 +53,7 @@ def trunk(git: Git, tip: Commit, anchors: Sequence[Commit] = ()) -> tuple[Step, 
     plain = first_parents(git, tip)
     if {step.commit for step in plain}.issuperset(anchors):
         return plain
-    steps = {step.commit: step for step in _steps(git, "--topo-order", _named(tip))}
+    steps = {step.commit: step for step in _steps(git, "--topo-order", full(tip))}
     bits = {commit: 1 << number for number, commit in enumerate(dict.fromkeys(a for a in anchors if a in steps))}
     # Which anchors each commit contains, itself among them: parents come before their children.
     holds: dict[Commit, int] = {}
@@ -85,7 +86,7 @@ def first_parents(git: Git, commit: Commit, most: int | None = None) -> tuple[St
     the clone lacks; `parents` is what the commit itself says. Raises ReconcilerError for what is no commit here.
     """
     limit = () if most is None else (f"--max-count={most}",)
-    steps = list(_steps(git, "--first-parent", *limit, _named(commit)))
+    steps = list(_steps(git, "--first-parent", *limit, full(commit)))
     if steps:
         steps[-1] = _with_parents(git, steps[-1])
     return tuple(steps)
@@ -130,31 +131,12 @@ def changes_along(git: Git, line: Sequence[Commit], *paths: PurePosixPath) -> tu
         "-z",
         "--",
         *below,
-        stdin="".join(f"{_named(one)} {before or ''}".rstrip() + "\n" for one, before in pairs).encode(),
+        stdin="".join(f"{full(one)} {before or ''}".rstrip() + "\n" for one, before in pairs).encode(),
     )
     found = tuple(_parsed(iter(answer.out.split(b"\0"))))
     if [one.commit for one in found] != list(line):  # git passes over what it does not have, and says nothing
         raise ReconcilerError(f"git in {git.top} lacks commits of its own history.", "Fetch the whole repository.")
     return tuple(one for one in found if one.changes)
-
-
-def blobs(git: Git, ids: Iterable[str]) -> Mapping[str, bytes]:
-    """The contents of objects by their full ids. Raises ReconcilerError where one is not there."""
-    wanted = sorted(set(ids))
-    for name in wanted:
-        _named(name)
-    found: dict[str, bytes] = {}
-    out = git.read("cat-file", "--batch", stdin="".join(f"{name}\n" for name in wanted).encode()).out if wanted else b""
-    at = 0
-    for name in wanted:
-        end = out.index(b"\n", at)
-        words = out[at:end].split(b" ")
-        if len(words) != 3 or words[1] != b"blob":
-            raise ReconcilerError(f"git has no file {name[:12]} here.", "Fetch the whole repository.")
-        at = end + 1 + int(words[2])
-        found[name] = out[end + 1 : at]
-        at += 1
-    return found
 
 
 def _parsed(tokens: Iterator[bytes]) -> Iterator[StepChanges]:
@@ -185,9 +167,3 @@ def _change(token: bytes, path: bytes) -> FileChange:
         None if after_mode == _ABSENT else after.decode(),
         modes <= _FILES,
     )
-
-
-def _named(name: str) -> str:
-    if not FULL_NAME.fullmatch(name):
-        raise ReconcilerError(f"`{plain(name, 80)}` is not a full name.", "Resolve it first.")
-    return name

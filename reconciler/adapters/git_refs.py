@@ -13,7 +13,7 @@ _EXPRESSION = re.compile(r"(?s)(.*?)((?:[\^~:]|@\{).*)?")
 _STEPS = re.compile(r"(?is)(?:\^[0-9]*|~[0-9]*|\^\{(?:commit|tag|object|/[^}]*)?\}|@\{(?:-?[0-9]+|u|upstream|push)\})*")
 _OTHER_BRANCH = re.compile(r"(?i)@\{(?:u|upstream|push|-[1-9][0-9]*)\}")
 _SHORT = re.compile(r"[0-9a-f]{4,63}")
-_DESCRIBED = re.compile(r".+-[0-9]+-g([0-9a-f]{4,40})")
+_DESCRIBED = re.compile(r".+-[0-9]+-g([0-9a-f]{4,64})")
 _PSEUDO = re.compile(r"[A-Z_]*HEAD")
 
 _KINDS = {

@@ -9,21 +9,19 @@ commit, and of the variables that git itself heeds only those that say how to re
 
 import os
 import re
+import select
 import signal
 import subprocess
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Any
+from typing import IO
 
 from reconciler.adapters.repository import DOT_GIT, git_dir_of
 from reconciler.core.names import plain
 from reconciler.errors import ReconcilerError
-
-if TYPE_CHECKING:
-    import git as git_library
 
 FULL_NAME = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 """The name of a commit, in full."""
@@ -45,6 +43,7 @@ _SETTINGS = {
     "log.showRoot": "true",
     "log.showSignature": "false",
     "gc.auto": "0",
+    "i18n.logOutputEncoding": "UTF-8",
     "maintenance.auto": "false",
     "submodule.recurse": "false",
     "fetch.recurseSubmodules": "false",
@@ -98,15 +97,34 @@ class Git:
     settings: Mapping[str, str] = field(default_factory=dict[str, str])
     isolated: bool = False
 
-    def read(self, *arguments: str, stdin: bytes = b"", may_fail: bool = False) -> Answer:
-        """Ask git's own store. Raises ReconcilerError where git says no, unless it may."""
-        answer = _run(self.command(*arguments), self.folder, self.environment(seen=self.folder), stdin, _LOCAL_TIMEOUT)
+    def read(
+        self, *arguments: str, stdin: bytes = b"", may_fail: bool = False, into: IO[bytes] | None = None
+    ) -> Answer:
+        """Ask git's own store; `into` is a file for the answer. Raises ReconcilerError on a no, unless it may fail."""
+        environment = self.environment(seen=self.folder)
+        answer = _run(self.command(*arguments), self.folder, environment, stdin, _LOCAL_TIMEOUT, into)
         if answer.code != 0 and not may_fail:
             raise ReconcilerError(
                 f"git {arguments[0]} in {self.top} failed: {answer.fault}.",
                 "Is the repository whole? `git fsck` tells.",
             )
         return answer
+
+    def beginning(self, *arguments: str, most: int) -> bytes:
+        """The first bytes of what git's own store says, without waiting for the rest."""
+        process = subprocess.Popen(
+            self.command(*arguments),
+            cwd=self.folder,
+            env=self.environment(seen=self.folder),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        with process:
+            said = b"" if process.stdout is None else process.stdout.read(most)
+            end(process)
+        return said
 
     def reach(self, *arguments: str, stdin: bytes = b"", timeout: float = 30.0) -> Answer:
         """
@@ -173,48 +191,6 @@ def _refuse_included(git: Git) -> None:
             )
 
 
-def opened(git: Git) -> "git_library.Repo":
-    """The same repository for GitPython, which reads objects by the same rules."""
-    import git as git_library
-    from git.db import GitCmdObjectDB
-
-    class Obedient(git_library.Git):
-        """Runs git as we do; GitPython itself passes on the whole environment."""
-
-        def execute(  # pyright: ignore[reportIncompatibleMethodOverride]  # of its 16, those that reading needs
-            self, command: Any, istream: Any = None, **options: Any
-        ) -> Any:
-            arguments, as_process = list(command)[1:], options.get("as_process", False)
-            if not as_process:
-                raise NotImplementedError(f"GitPython is to read objects, and not to run `git {arguments[0]}`.")
-            process = subprocess.Popen(
-                git.command(*arguments),
-                cwd=git.folder,
-                env=git.environment(),
-                stdin=istream or subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-            )
-            return self.AutoInterrupt(process, command)
-
-    with _without_git_variables():
-        repo = git_library.Repo(git.top, expand_vars=False)
-    repo.git = Obedient(str(git.folder))
-    repo.odb = GitCmdObjectDB(os.path.join(repo.common_dir, "objects"), repo.git)  # noqa: PTH118  # as GitPython has it
-    return repo
-
-
-@contextmanager
-def _without_git_variables() -> Generator[None]:
-    """For GitPython, which looks for repositories and objects where variables say."""
-    aside = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("GIT_")}
-    try:
-        yield
-    finally:
-        os.environ.update(aside)
-
-
 def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
     """An environment without what leads git to other places; programs are found where paths are absolute, alone."""
     kept = {name: value for name, value in environment.items() if not name.startswith("GIT_") or _KEPT.fullmatch(name)}
@@ -239,7 +215,14 @@ def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _run(command: list[str], place: Path, environment: Mapping[str, str], stdin: bytes, timeout: float) -> Answer:
+def _run(
+    command: list[str],
+    place: Path,
+    environment: Mapping[str, str],
+    stdin: bytes,
+    timeout: float,
+    into: IO[bytes] | None = None,
+) -> Answer:
     """
     In a session of its own, which Ctrl-C does not reach, and with files in place of pipes, which a connection shared
     in the background would keep open.
@@ -249,12 +232,12 @@ def _run(command: list[str], place: Path, environment: Mapping[str, str], stdin:
         given.seek(0)
         try:
             process = subprocess.Popen(
-                command, cwd=place, env=environment, stdin=given, stdout=out, stderr=err, start_new_session=True
+                command, cwd=place, env=environment, stdin=given, stdout=into or out, stderr=err, start_new_session=True
             )
         except (OSError, ValueError) as error:  # a ValueError is a NUL in an argument
             raise ReconcilerError(f"git could not be started in {place}: {error}.", "Is it installed?") from error
         try:
-            code = process.wait(timeout)
+            code = _wait(process, timeout)
         except subprocess.TimeoutExpired:
             end(process)
             # Not from the error, which carries the command and what secrets are in it.
@@ -265,6 +248,24 @@ def _run(command: list[str], place: Path, environment: Mapping[str, str], stdin:
         out.seek(0)
         err.seek(0)
         return Answer(code, out.read(), err.read())
+
+
+def _wait(process: "subprocess.Popen[bytes]", timeout: float) -> int:
+    """
+    Its code, as soon as it ends. Python's own waiting with a time-out sleeps in between, half as long again as most
+    calls of git take; asking the kernel needs Linux.
+    """
+    try:
+        watched = os.pidfd_open(process.pid)
+    except (AttributeError, OSError):
+        return process.wait(timeout)
+    try:
+        poll = select.poll()
+        poll.register(watched, select.POLLIN)
+        poll.poll(timeout * 1000)
+    finally:
+        os.close(watched)
+    return process.wait(0)
 
 
 def end(process: "subprocess.Popen[bytes]") -> None:

@@ -3,12 +3,10 @@
 import hashlib
 import os
 import re
-import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from reconciler.adapters.files import (
@@ -22,26 +20,21 @@ from reconciler.adapters.files import (
     name_problem,
     too_deep,
 )
-from reconciler.adapters.git_line import FileChange, blobs, changes_along, first_parents, trunk
+from reconciler.adapters.git_line import FileChange, changes_along, first_parents, trunk
+from reconciler.adapters.git_objects import Entry, Trees, blobs, odd_name
 from reconciler.adapters.git_refs import branch_tip, resolve
-from reconciler.adapters.git_runner import FULL_NAME, Git, GitTimeoutError, open_git, opened
+from reconciler.adapters.git_runner import FULL_NAME, Git, GitTimeoutError, open_git
 from reconciler.adapters.repository import (
-    looks_like_dot_git,
     looks_like_repository,
     nested,
     on_the_way,
     top_above,
 )
 from reconciler.core.desired import Revision
-from reconciler.core.limits import FILE_BYTES
-from reconciler.core.names import Commit, RepositoryId, folded_repository, plain
-from reconciler.errors import Location, ManifestError, Problem, ReconcilerError
+from reconciler.core.names import Commit, RepositoryId, folded_repository
+from reconciler.errors import ManifestError, Problem, ReconcilerError
 from reconciler.ports import Checkout, Fork, LineCommit, Relation, SourceFile, Step
 
-if TYPE_CHECKING:
-    import git
-
-SYMLINK_MODE = 0o120000
 MOST_SYMLINK_HOPS = 8
 MOST_LINK = 4096
 
@@ -60,7 +53,7 @@ class GitSource:
     """
 
     git: Git
-    repo: "git.Repo"
+    trees: Trees
     folder: PurePosixPath
     identity: RepositoryId
     remote: str | None
@@ -153,14 +146,14 @@ class GitSource:
 
     def fork(self, base: str, ref: str | None) -> Fork:
         ours, theirs = self._named(ref or "HEAD"), self._named(base)
-        answer = self.git.read("merge-base", ours.hexsha, theirs.hexsha, may_fail=True)
+        answer = self.git.read("merge-base", ours, theirs, may_fail=True)
         if answer.code != 0:
             raise ReconcilerError(
                 f"`{ref or 'HEAD'}` and `{base}` have no commit in common, as far as this clone goes back.",
                 "Fetch the whole history of both (`git fetch --unshallow`, `fetch-depth: 0`, `GIT_DEPTH: 0`).",
             )
         found = Commit(answer.text)
-        return Fork(found, int(self.git.read("rev-list", "--count", f"{found}..{theirs.hexsha}").text))
+        return Fork(found, int(self.git.read("rev-list", "--count", f"{found}..{theirs}").text))
 
     def file(self, ref: str | None, path: str) -> SourceFile | None:
         if ref is None:
@@ -168,27 +161,26 @@ class GitSource:
             amiss = on_the_way(self.top, PurePosixPath(path).parent)
             if amiss or found.is_symlink() or (found.exists() and not found.is_file()):
                 raise _no_plain_file(path)
-            return SourceFile(path, beginning(found)) if found.exists() else None
-        entry: Any = self._named(ref).tree
+            return _usable(SourceFile(path, beginning(found))) if found.exists() else None
+        entry = self.trees.root(self._named(ref))
+        above = PurePosixPath()
         for part in PurePosixPath(path).parts:
-            entries = _entries(entry, PurePosixPath()) if entry.type == "tree" else None
-            if entries is None:
+            if not entry.is_folder:
                 raise _no_plain_file(path)
+            entries = self.trees.entries(entry, above)
             if isinstance(entries, Problem):
                 raise ManifestError((entries,))
-            entry = next((one for one in entries if _name(one) == part), None)
-            if entry is None:
+            found = next((one for one in entries if one.name == part), None)
+            if found is None:
                 return None
-        if entry.type != "blob" or stat.S_IFMT(entry.mode) == SYMLINK_MODE:
+            entry, above = found, above / part
+        if not entry.is_file:
             raise _no_plain_file(path)
-        return SourceFile(path, entry.data_stream.read(FILE_BYTES + 1))
+        return _usable(SourceFile(path, blobs(self.git, [entry.id])[entry.id]))
 
     def digest(self, ref: str, path: str) -> str | None:
-        try:
-            entry: Any = self._named(ref).tree / path
-        except (KeyError, ValueError):
-            return None
-        return str(entry.hexsha)
+        entry = self.trees.at(self.trees.root(self._named(ref)), PurePosixPath(path))
+        return None if entry is None else entry.id
 
     def contains_commit(self, commit: str, branch: str) -> bool | None:
         """The branch is the remote's, as far as it was fetched, or else the local one. None: git cannot tell."""
@@ -214,7 +206,7 @@ class GitSource:
             return
         without = [f"^{one}" for one in known if self._has(one)]
         count = f"--max-count={most}"
-        listing = self.git.read("rev-list", "--first-parent", count, self._named(commit).hexsha, *without).text
+        listing = self.git.read("rev-list", "--first-parent", count, self._named(commit), *without).text
         listed = [Commit(line) for line in listing.split()]
         yield from listed
         if 0 < len(listed) < most and listed[-1] in self._cut_off():
@@ -248,61 +240,74 @@ class GitSource:
         except GitTimeoutError:
             return
 
-    def _revision(self, commit: "git.Commit | None") -> Revision:
+    def _revision(self, commit: Commit | None) -> Revision:
         if commit is None:
             return Revision(self.identity)
-        author = f"{commit.author.name} <{commit.author.email}>"
-        return Revision(self.identity, Commit(commit.hexsha), author, str(commit.summary))
+        form = "--format=%an <%ae>%x00%s"
+        said = self.git.read("log", "-1", "--no-patch", form, commit, "--").out.decode("utf-8", "replace")
+        author, _, subject = said.removesuffix("\n").partition("\0")
+        return Revision(self.identity, commit, author, subject)
 
-    def _named(self, ref: str) -> "git.Commit":
-        import git
-
+    def _named(self, ref: str) -> Commit:
         # What we found out before is asked for by its full name, and is not to be mistaken for a branch.
-        name = ref if FULL_NAME.fullmatch(ref) else resolve(self.git, ref)
-        try:
-            return self.repo.commit(name)
-        except (git.BadName, git.BadObject, ValueError) as error:
-            raise ReconcilerError(
-                f"This repository has no commit `{ref}`.", "Correct the name, or fetch it first."
-            ) from error
+        if not FULL_NAME.fullmatch(ref):
+            return resolve(self.git, ref)
+        name = self.git.read("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}", may_fail=True).text
+        if not FULL_NAME.fullmatch(name):
+            raise ReconcilerError(f"This repository has no commit `{ref}`.", "Correct the name, or fetch it first.")
+        return Commit(name)
 
     def _commit(self, ref: str) -> Checkout:
         commit = self._named(ref)
-        tree = _TreeReader(commit.tree)
-        files, problems = tree.manifests(self.folder)
-        dirty = self._differing(commit, self._on_disk()[0]) if commit.hexsha == self.head else ()
-        return Checkout(self._revision(commit), files, problems, dirty)
+        files, problems = self._tree(commit).manifests(self.folder)
+        dirty = self._differing(commit, self._on_disk()[0]) if commit == self.head else ()
+        return Checkout(self._revision(commit), files, problems, dirty, self._was_never_in(commit))
 
     def _work_tree(self) -> Checkout:
         files, problems = self._on_disk()
-        name = self.head
-        head = None if name is None else self._named(name)
+        head = self.head
         dirty = self._differing(head, files)
+        absent = not os.path.lexists(self.top / self.folder) and (head is None or self._was_never_in(head))
         # What no commit holds has no commit to be known by; its history is still that of HEAD.
-        return Checkout(self._revision(None if dirty else head), files, problems, dirty)
+        return Checkout(self._revision(None if dirty else head), files, problems, dirty, absent)
+
+    def _was_never_in(self, commit: Commit) -> bool:
+        """Whether neither a commit nor any before it has the folder."""
+        if self._tree(commit).folder(self.folder) is not None:
+            return False
+        return not self.git.read("rev-list", "--max-count=1", commit, "--", str(self.folder)).text
+
+    def _tree(self, commit: Commit) -> "_TreeReader":
+        return _TreeReader(self.trees, self.trees.root(commit))
 
     def _on_disk(self) -> tuple[tuple[SourceFile, ...], tuple[Problem, ...]]:
         folder = self.top / self.folder
         return files_below([folder] if os.path.lexists(folder) else [], self.top)
 
-    def _differing(self, head: "git.Commit | None", files: Iterable[SourceFile]) -> tuple[str, ...]:
+    def _differing(self, head: Commit | None, files: Iterable[SourceFile]) -> tuple[str, ...]:
         """
         The manifest files that are not on disk as HEAD has them, byte by byte. Git's own word on that rests on times
         and sizes, on what it is told to assume, and on filters.
         """
-        kept = {} if head is None else _TreeReader(head.tree).found(self.folder)[0]
+        kept = {} if head is None else self._tree(head).found(self.folder)[0]
         on_disk = {file.path: file.data for file in files}
         return tuple(
             path
             for path in sorted(kept.keys() | on_disk.keys())
-            if path not in kept or path not in on_disk or _blob_name(on_disk[path], kept[path]) != kept[path].hexsha
+            if path not in kept or path not in on_disk or _blob_name(on_disk[path], kept[path].id) != kept[path].id
         )
 
 
-def _blob_name(data: bytes, like: Any) -> str:
+def _blob_name(data: bytes, like: str) -> str:
     """The name that git would give to a file."""
-    kind = hashlib.sha256 if len(like.hexsha) == 64 else partial(hashlib.sha1, usedforsecurity=False)
+    kind = hashlib.sha256 if len(like) == 64 else partial(hashlib.sha1, usedforsecurity=False)
     return kind(b"blob %d\0" % len(data) + data).hexdigest()
+
+
+def _usable(file: SourceFile) -> SourceFile:
+    if amiss := content_problem(file.path, file.data):
+        raise ManifestError((amiss,))
+    return file
 
 
 def _no_plain_file(path: str) -> ReconcilerError:
@@ -316,142 +321,112 @@ def _no_plain_file(path: str) -> ReconcilerError:
 class _TreeReader:
     """Files of one commit; follows links as long as they stay inside the commit."""
 
-    tree: Any
+    trees: Trees
+    root: Entry
 
     def manifests(self, folder: PurePosixPath) -> tuple[tuple[SourceFile, ...], tuple[Problem, ...]]:
         found, problems = self.found(folder)
+        texts = blobs(self.trees.git, (entry.id for entry in found.values()))
         files: list[SourceFile] = []
         for path in sorted(found):
-            data = found[path].data_stream.read(FILE_BYTES + 1)
+            data = texts[found[path].id]
             if amiss := content_problem(path, data):
                 problems.append(amiss)
             else:
                 files.append(SourceFile(path, data))
         return tuple(files), tuple(problems)
 
-    def found(self, folder: PurePosixPath) -> tuple[dict[str, Any], list[Problem]]:
+    def found(self, folder: PurePosixPath) -> tuple[dict[str, Entry], list[Problem]]:
         """The manifest files below a folder, not yet read, and what looks like one and is not to be read."""
-        place = self._folder(folder)
+        place = self.folder(folder)
         if place is None or isinstance(place, Problem):
             return {}, [] if place is None else [place]
-        blobs: dict[str, Any] = {}
+        files: dict[str, Entry] = {}
         problems: list[Problem] = []
         waiting = [(folder, place)]
         seen = 0
         while waiting:
-            above, tree = waiting.pop()
-            entries = _entries(tree, above)
-            if isinstance(entries, Problem):
-                problems.append(entries)
-                continue
-            seen += len(entries)
-            if seen > MOST_ENTRIES:
-                raise ReconcilerError(f"{folder} holds more than {MOST_ENTRIES} files.", "Name a smaller folder.")
-            if looks_like_repository(_name(entry) for entry in entries):
-                problems.append(nested(str(above)))
-            for entry in entries:
-                path = above / _name(entry)
-                match self._sorted(path, entry):
-                    case Problem() as problem:
-                        problems.append(problem)
-                    case None:
-                        pass
-                    case found if found.type == "tree":
-                        waiting.append((path, found))
-                    case found:
-                        blobs[str(path)] = found
-        return blobs, problems
+            known = self.trees.read(entry.id for _, entry in waiting)
+            below: list[tuple[PurePosixPath, Entry]] = []
+            for above, tree in waiting:
+                entries = known[tree.id]
+                seen += len(entries)
+                if seen > MOST_ENTRIES:
+                    raise ReconcilerError(f"{folder} holds more than {MOST_ENTRIES} files.", "Name a smaller folder.")
+                if amiss := odd_name(entries, above):
+                    problems.append(amiss)
+                    continue
+                names = [entry.name for entry in entries]
+                if looks_like_repository(names):
+                    problems.append(nested(str(above)))
+                for entry in entries:
+                    path = above / entry.name
+                    match self._sorted(path, entry, names):
+                        case Problem() as problem:
+                            problems.append(problem)
+                        case None:
+                            pass
+                        case found if found.is_folder:
+                            below.append((path, found))
+                        case found:
+                            files[str(path)] = found
+            waiting = below
+        return files, problems
 
-    def _folder(self, folder: PurePosixPath) -> Any:
+    def folder(self, folder: PurePosixPath) -> Entry | Problem | None:
         """The folder in this commit; None where there is none, a Problem where there is something else."""
-        place = self.tree
+        place = self.root
         for number, part in enumerate(folder.parts, 1):
             name = PurePosixPath(*folder.parts[:number])
-            entries = _entries(place, name.parent)
+            entries = self.trees.entries(place, name.parent)
             if isinstance(entries, Problem):
                 return entries
-            if number > 1 and _is_repository(entries):
+            if number > 1 and looks_like_repository(entry.name for entry in entries):
                 return nested(str(name.parent))
-            place = next((entry for entry in entries if _name(entry) == part), None)
-            if place is None:
+            found = next((entry for entry in entries if entry.name == part), None)
+            if found is None:
                 return None
-            if place.type == "submodule" or looks_like_dot_git(part):
+            if not (found.is_folder or found.is_link or found.is_file):
                 return nested(str(name))
-            if place.type != "tree":
+            if not found.is_folder:
                 return link_to_folder(str(name))
+            place = found
         return place
 
-    def _sorted(self, path: PurePosixPath, entry: Any) -> Any:
+    def _sorted(self, path: PurePosixPath, entry: Entry, beside: Iterable[str]) -> Entry | Problem | None:
         """A folder to look into, the file behind an entry, a Problem, or None for what is not ours to read."""
-        if entry.type == "submodule" or looks_like_dot_git(path.name):
+        if not (entry.is_folder or entry.is_link or entry.is_file):
             return nested(str(path))
         if path.name.startswith("."):
             return None
-        if entry.type == "tree":
+        if entry.is_folder:
             return too_deep(str(path)) if len(path.parts) > DEEPEST else entry
-        if amiss := name_problem(str(path)):
+        if amiss := name_problem(str(path), beside):
             return amiss
         named = path.name.endswith(SUFFIXES)
-        if not named and stat.S_IFMT(entry.mode) != SYMLINK_MODE:
+        if not named and not entry.is_link:
             return None
         found = self._followed(path, entry)
-        if found is not None and found.type == "tree":
+        if found is not None and found.is_folder:
             return link_to_folder(str(path))
-        if named and (found is None or found.type != "blob"):
+        if named and (found is None or not found.is_file):
             return leads_out(str(path))
         return found if named else None
 
-    def _followed(self, path: PurePosixPath, entry: Any) -> Any:
+    def _followed(self, path: PurePosixPath, entry: Entry) -> Entry | None:
         for _ in range(MOST_SYMLINK_HOPS):
-            if entry.type == "tree" or stat.S_IFMT(entry.mode) != SYMLINK_MODE:
+            if not entry.is_link:
                 return entry
-            target: str = entry.data_stream.read(MOST_LINK).decode("utf-8", "replace")
+            target = blobs(self.trees.git, [entry.id])[entry.id][:MOST_LINK].decode("utf-8", "replace")
             inside = os.path.normpath(path.parent / target)
             if target.startswith("/") or inside.startswith(".."):
                 return None
             path = PurePosixPath(inside)
-            entry = self._at(path)
-            if entry is None:
+            found = self.trees.at(self.root, path)
+            if found is None:
                 return None
+            entry = found
         return None
-
-    def _at(self, path: PurePosixPath) -> Any:
-        if not path.parts:
-            return self.tree
-        try:
-            return self.tree / str(path)
-        except (KeyError, ValueError):
-            return None
-
-
-def _entries(tree: Any, path: PurePosixPath) -> list[Any] | Problem:
-    """What is in a folder of a commit. GitPython refuses names that no git would check out."""
-    try:
-        return list(tree)
-    except ValueError as error:
-        if odd := next((name for name in _names(tree) if looks_like_dot_git(name)), None):
-            return nested(str(path / odd))
-        return Problem(
-            Location(str(path)), "unreadable-file", f"This folder cannot be read: {plain(str(error))}.", "Mend it."
-        )
-
-
-def _name(entry: Any) -> str:
-    """Not `entry.name`, which looks a submodule up in `.gitmodules`."""
-    return PurePosixPath(str(entry.path)).name
-
-
-def _names(tree: Any) -> Iterator[str]:
-    data: bytes = tree.data_stream.read()
-    while data:
-        name, _, data = data.partition(b" ")[2].partition(b"\0")
-        data = data[len(tree.binsha) :]
-        yield name.decode("utf-8", "surrogateescape")
-
-
-def _is_repository(entries: list[Any]) -> bool:
-    names = [_name(entry) for entry in entries]
-    return looks_like_repository(names) or any(looks_like_dot_git(name) for name in names)
 
 
 def open_source(folder: Path, identity: str | None = None, remote: str = "origin") -> GitSource:
@@ -472,7 +447,7 @@ def open_source(folder: Path, identity: str | None = None, remote: str = "origin
     git = open_git(top)
     url = git.url(remote)
     return GitSource(
-        git, opened(git), inside, RepositoryId(identity or _identity(git, url, inside)), remote if url else None
+        git, Trees(git), inside, RepositoryId(identity or _identity(git, url, inside)), remote if url else None
     )
 
 
@@ -491,6 +466,8 @@ def _identity(git: Git, url: str, folder: PurePosixPath) -> str:
 # `gh:acme/models`, which the user's `url.<base>.insteadOf` may stand for.
 _ALIAS = re.compile(r"[A-Za-z0-9_-]+:(?!//).+")
 
+_SCP = re.compile(r"\[?(?:[^@/\[]+@)?([^:/\[\]]+)(?::[0-9]+\])?:(?!//)(.+)")
+
 # The same hosts by other names, for those whom a firewall keeps from the usual ones.
 _SAME_HOST = {
     "ssh.github.com": "github.com",
@@ -504,12 +481,16 @@ def normal_url(url: str) -> str:
     One name for one repository, however it is reached: no scheme, user, port, `www.` or `.git`, and no capitals where
     its forge takes it in any case.
     """
-    scp = re.fullmatch(r"(?:[^@/]+@)?([^:/]+):(?!//)(.+)", url)
-    if scp:
+    url = url.strip()
+    # Git takes `[git@host:2222]:path`, too; and people write `ssh.github.com:443/acme/models`, where only a port fits.
+    if scp := _SCP.fullmatch(url):
         host, path = scp[1], scp[2]
     else:
         parts = urlsplit(url)
         host, path = parts.hostname or "", unquote(parts.path)
-    host = host.lower().removeprefix("www.")
-    steps = "/".join(part for part in path.split("/") if part).removesuffix(".git")
-    return folded_repository("/".join(part for part in (_SAME_HOST.get(host, host), steps) if part))
+    host = host.lower().removesuffix(".").removeprefix("www.")
+    if scp and host in _SAME_HOST:
+        path = path.removeprefix("443/")
+    steps = "/".join(part for part in path.split("/") if part)
+    name = folded_repository("/".join(part for part in (_SAME_HOST.get(host, host), steps) if part))
+    return name.removesuffix(".git")

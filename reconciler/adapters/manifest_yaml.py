@@ -263,10 +263,11 @@ def _version(value: YamlValue) -> Version:
             said = f" is {described(value)}, and a version is at most {MAX_VERSION}."
             raise fault(ManifestCode.INVALID_VERSION, said, _VERSION_FIX)
         return Version(int(written))
+    if numbered := _NUMBERED.fullmatch(written):
+        said = f" is {described(value)}, and a version's number was expected, in digits alone."
+        raise fault(ManifestCode.INVALID_VERSION, said, f"Write `{numbered[1]}`.")
     if value.kind is Kind.TEXT and _is_mutable(written):
-        numbered = _NUMBERED.fullmatch(written)
-        fix = f"Write `{numbered[1]}`." if numbered else _VERSION_FIX
-        raise fault(ManifestCode.MUTABLE_REFERENCE, f" is {described(value)}, {_WHY_IMMUTABLE}", fix)
+        raise fault(ManifestCode.MUTABLE_REFERENCE, f" is {described(value)}, {_WHY_IMMUTABLE}", _VERSION_FIX)
     fix = f"If this is a run, write `{{run_id: {written}}}`." if _RUN_LIKE.fullmatch(written) else _VERSION_FIX
     raise fault(
         ManifestCode.INVALID_VERSION,

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any, Final, cast
 from uuid import uuid4
 
+from reconciler.adapters.mlflow_database import SERVICES, dialect_of
 from reconciler.adapters.mlflow_registry import without_credentials
 from reconciler.core.access import Act, Attempt, Identity, Proof, Result, Server, ServerKind
 from reconciler.core.names import plain
@@ -32,10 +33,6 @@ PROMPT_TAG = "mlflow.prompt.is_prompt"
 SCRATCH_TAG = "reconciler.access-check"
 SCRATCH_ALIAS = "access-check"
 SCRATCH = "A scratch model of `reconciler access --check`. Nothing uses it, and it can be deleted."
-
-_DATABASES: Final = {"sqlite", "postgresql", "mysql", "mssql", "file"}
-_SERVICES: Final = {"databricks", "databricks-uc", "uc"}
-"""Registries that are named by one word; any other word is a folder."""
 
 _Body = Mapping[str, object]
 
@@ -137,8 +134,7 @@ class MlflowAccess:
     def server(self) -> Server:
         """What is found there. Raises RegistryError where nothing answers, or our own credentials are refused."""
         scheme, colon, _ = self.registry_uri.lower().partition(":")
-        scheme = scheme.partition("+")[0]
-        if scheme in _DATABASES or not (colon or scheme in _SERVICES):
+        if dialect_of(self.registry_uri) or scheme == "file" or not (colon or scheme in SERVICES):
             return Server(self.uri, ServerKind.DATABASE)
         if scheme not in {"http", "https"}:
             return Server(self.uri, ServerKind.MANAGED)

@@ -12,21 +12,26 @@ import json
 import logging
 import os
 import re
-import sys
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
 from textwrap import shorten
-from threading import Lock
+from threading import Event, Lock
 from types import SimpleNamespace
 from typing import Any, Final, NoReturn, Protocol, TypeVar, assert_never
 from urllib.parse import quote
 
 from reconciler.adapters.holders import without_user_info
+from reconciler.adapters.mlflow_database import (
+    attempt,
+    database_error,
+    database_errors,
+    dialect_of,
+    refuse_unready,
+)
 from reconciler.adapters.unreachable import why_unreachable
 from reconciler.core.changes import (
     Change,
@@ -99,7 +104,7 @@ class _Store(Protocol):
     def delete_registered_model_tag(self, name: str, key: str) -> None: ...
     def set_model_version_tag(self, name: str, version: str, tag: Any) -> None: ...
     def transition_model_version_stage(
-        self, name: str, version: str, stage: str, archive_existing_versions: bool
+        self, name: str, version: str | int, stage: str, archive_existing_versions: bool
     ) -> Any: ...
     def set_registered_model_alias(self, name: str, alias: str, version: str) -> None: ...
     def delete_registered_model_alias(self, name: str, alias: str) -> None: ...
@@ -114,29 +119,6 @@ def sqlite_path(uri: str) -> Path | None:
     """The file behind a `sqlite:///` URI; None for every other registry, and for a database in memory."""
     match = re.match(r"sqlite(?:\+\w+)?:///([^?]+)", uri)
     return Path(match[1]) if match and match[1] != ":memory:" else None
-
-
-def refuse_missing_database(uri: str) -> None:
-    """Raise RegistryError rather than have MLflow make an empty database where there is none."""
-    path = sqlite_path(uri)
-    if path is not None and not path.is_file():
-        raise RegistryError(
-            "no-such-database",
-            f"There is no SQLite database at {path}.",
-            "Correct the URI; MLflow would create an empty registry there.",
-        )
-
-
-def refuse_database_without_driver(uri: str) -> None:
-    """Raise RegistryError for a database where only the part of MLflow is installed that speaks to servers."""
-    if re.match(r"(sqlite|postgresql|mysql|mssql)\b", uri) and find_spec("sqlalchemy") is None:
-        from mlflow.version import VERSION
-
-        raise RegistryError(
-            "no-driver",
-            f"{without_credentials(uri)} is a database, and of MLflow only the part for servers is installed.",
-            f"`pip install mlflow=={VERSION}`, and the database's driver if it is not SQLite; or name a server.",
-        )
 
 
 def refuse_unity_catalog(uri: str) -> None:
@@ -175,23 +157,37 @@ class MlflowRegistry:
     def store(self) -> _Store:
         for variable, value in HTTP_DEFAULTS.items():
             os.environ.setdefault(variable, value)
-        refuse_missing_database(self.registry_uri)
-        refuse_database_without_driver(self.registry_uri)
         refuse_unity_catalog(self.registry_uri)
         with _collector_off():
+            refuse_unready(self.registry_uri, self.uri, self.tries)
             import mlflow.tracking._model_registry.client as mlflow_client
 
         logging.getLogger("mlflow").setLevel(logging.ERROR)
         logging.getLogger("alembic").setLevel(logging.ERROR)
+        # It logs what it raises, with a traceback (seen in 3.17).
+        logging.getLogger("mlflow.store").setLevel(logging.CRITICAL)
         with translated(self.uri):
             client: Any = mlflow_client.ModelRegistryClient(self.registry_uri, self.tracking_uri)
             return _swift(client.store)
 
     def snapshot(self, wanted: Wanted) -> RegistrySnapshot:
-        """Pages of models, for aliases and tags, beside pages of versions, for stages: either lacks the other's."""
+        """
+        Pages of models, for aliases and tags, beside pages of versions, for stages: either lacks the other's. MLflow
+        asks a server again by itself where it does not answer; a database is asked again here.
+        """
+        _ = self.store  # opened before threads race for it
+        for number in range(1, self.tries.most if dialect_of(self.registry_uri) else 1):
+            try:
+                return self._snapshot(wanted)
+            except RegistryError as error:
+                if error.code != UNREACHABLE:
+                    raise
+                Event().wait(self.tries.pause * 2 ** (number - 1))
+        return self._snapshot(wanted)
+
+    def _snapshot(self, wanted: Wanted) -> RegistrySnapshot:
         from mlflow.exceptions import MlflowException
 
-        _ = self.store  # opened before threads race for it
         with translated(self.uri):
             try:
                 return self._read(wanted)
@@ -331,7 +327,7 @@ class MlflowRegistry:
     def execute(self, change: Change) -> None:
         """One request. Repeating it does no harm: each sets something to what it may be already."""
         _ = self.store
-        with translated(self.uri), _ONCE:
+        with translated(self.uri), _ONCE, attempt(self.tries.longest / 2):
             self._execute(change)
 
     def _execute(self, change: Change) -> None:
@@ -374,9 +370,9 @@ class MlflowRegistry:
                 raise
 
     def _transition(self, change: TransitionStage) -> None:
-        moved = self.store.transition_model_version_stage(
-            change.model, str(change.version), str(change.after), change.exclusive
-        )
+        # PostgreSQL compares a number with text only where the driver is psycopg2 (seen in MLflow 3.17).
+        number = int(change.version) if dialect_of(self.registry_uri) else str(change.version)
+        moved = self.store.transition_model_version_stage(change.model, number, str(change.after), change.exclusive)
         if (moved.name, str(moved.version), moved.current_stage) != (change.model, str(change.version), change.after):
             _unexpected_answer(f"the move of {change.model} v{change.version} to {change.after}", self.uri)
 
@@ -645,17 +641,16 @@ def translated(uri: str) -> Generator[None]:
     try:
         yield
     except MlflowException as error:
+        if isinstance(error.__cause__, database_errors()):
+            raise database_error(uri, error.__cause__) from error
         # Refused, unresolved, timed out, 5xx to the last try: MLflow has one code for them all (seen in 3.17).
         code = UNREACHABLE if error.error_code in {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"} else error.error_code
         if code == UNREACHABLE and (told := why_unreachable(error)):
             raise RegistryError(code, f"{uri} {told[0]}.", told[1]) from error
         said = without_credentials(" ".join(str(error).split()))
         raise RegistryError(code, f"{uri} said: {_sentence(said)}", _WHAT_TO_DO.get(code, "")) from error
-    except _of_databases() as error:
-        said = without_credentials(" ".join(str(error).split()))
-        raise RegistryError(
-            UNREACHABLE, f"{uri} said: {_sentence(said)}", "Is it the database of an MLflow registry?"
-        ) from error
+    except database_errors() as error:
+        raise database_error(uri, error) from error
     except (ParseError, ValueError, TypeError) as error:
         # JSON of another shape, a stage that is none, a version that is no number or null.
         raise RegistryError(
@@ -664,12 +659,4 @@ def translated(uri: str) -> Generator[None]:
             "Is it an MLflow server, of a release that has stages?",
         ) from error
     except ModuleNotFoundError as error:
-        raise RegistryError(
-            "no-driver", f"{uri} needs the Python module {error.name}.", "Install the driver of that database."
-        ) from error
-
-
-def _of_databases() -> tuple[type[Exception], ...]:
-    """What SQLAlchemy raises, where anybody has imported it: a server needs nothing of it."""
-    loaded = sys.modules.get("sqlalchemy.exc")
-    return () if loaded is None else (loaded.SQLAlchemyError,)
+        raise RegistryError("no-driver", f"{uri} needs the Python module {error.name}.", "Install it.") from error

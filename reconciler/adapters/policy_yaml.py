@@ -66,6 +66,7 @@ from reconciler.adapters.spelling import (
 from reconciler.core import limits
 from reconciler.core.approval import OWNERS
 from reconciler.core.check_record import CHECK_NAME_PATTERN
+from reconciler.core.desired import Declared
 from reconciler.core.looks import folded, skeleton
 from reconciler.core.names import RepositoryId, has_control_characters
 from reconciler.core.policy import LOADABLE, Check, Policy, PolicySettings, Rule
@@ -126,10 +127,16 @@ def parse_policy(
 
 def signers_path(file: "SourceFile") -> str | None:
     """The path of the allowed-signers file that a policy names, whatever else is wrong with it."""
+    named = signers_named(file)
+    return None if named is None else named.value
+
+
+def signers_named(file: "SourceFile") -> Declared[str] | None:
+    """The same, with the place that names it."""
     for document in read_documents(file.path, file.data):
         if isinstance(document.root, YamlMap) and "signers" in document.root:
             try:
-                return _path(document.root["signers"])
+                return Declared(_path(document.root["signers"]), document.root["signers"].at)
             except ValueError:
                 return None
     return None

@@ -11,7 +11,7 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,8 @@ from typing import Final, Protocol
 from reconciler.core.moments import moment
 from reconciler.core.policy import RECORDS, listed_for
 from reconciler.core.records import Seal, SealKind
-from reconciler.errors import ReconcilerError
+from reconciler.errors import Location, Problem, ReconcilerError
+from reconciler.ports import SourceFile
 
 KEY_VARIABLE: Final = "RECONCILER_CHECK_HMAC_KEY"
 NAMESPACE: Final = "reconciler-check"
@@ -28,9 +29,48 @@ VERIFIERS = 4
 SHORTEST_KEY = 32
 PATIENCE = 30.0
 
+_ALLOWED = re.compile(
+    r"""(?i)(?:"[^"]+"|[^\s"#][^\s"]*)\s+(?:(?:(?:cert-authority|namespaces="[^"]+"|valid-(?:after|before)="[0-9]{8}"""
+    r"""(?:[0-9]{4}(?:[0-9]{2})?)?Z?"),?)+\s+)?((?:ssh|ecdsa|sk-ssh|sk-ecdsa)-[a-z0-9@.-]+)\s+([a-z0-9+/]+=*)(?:\s.*)?"""
+)
 _AUTHORITY = re.compile("(?i)cert-authority")
 
 _ARMOR = re.compile(r"-----BEGIN SSH SIGNATURE-----\n([A-Za-z0-9+/=\n]+)-----END SSH SIGNATURE-----\n?")
+
+
+def signers_problems(file: SourceFile) -> Iterator[Problem]:
+    """The lines of an allowed-signers file that ssh-keygen would pass over, or stop at."""
+    listed = False
+    for number, line in enumerate(file.data.decode("utf-8", "replace").splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        listed = True
+        found = _ALLOWED.fullmatch(line.strip())
+        if found is None or not _is_key(found[1], found[2]):
+            yield Problem(
+                Location(file.path, number, 1),
+                "invalid-signer",
+                "This line lists no key: a name, options such as `namespaces`, and a public key were expected.",
+                "Write `ada@acme.example ssh-ed25519 AAAA…`, as in the file `….pub` of the key.",
+            )
+    if not listed:
+        message, fix = "The file of signers lists no key, so no signature counts.", "Add a line, or remove `signers`."
+        yield Problem(Location(file.path), "no-signers", message, fix)
+
+
+def _is_key(kind: str, text: str) -> bool:
+    """Whether this is a whole public key: parts with their lengths before them, of which the first is the kind."""
+    try:
+        key = base64.b64decode(text, validate=True)
+    except ValueError:
+        return False
+    parts: list[bytes] = []
+    at = 0
+    while at < len(key):
+        length = int.from_bytes(key[at : at + 4], "big")
+        parts.append(key[at + 4 : at + 4 + length])
+        at += 4 + length
+    return at == len(key) and len(parts) > 1 and parts[0] == kind.encode()
 
 
 class Signer(Protocol):

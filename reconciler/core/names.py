@@ -15,7 +15,7 @@ AliasName = NewType("AliasName", str)
 Commit = NewType("Commit", str)
 RepositoryId = NewType("RepositoryId", str)
 
-ANY_CASE = ("github.com/", "gitlab.com/")
+ANY_CASE = ("github.com/", "gitlab.com/", "bitbucket.org/", "codeberg.org/")
 """Forges that tell no two repositories apart by upper and lower case."""
 
 

@@ -216,6 +216,10 @@ def test_a_link_reads_nothing_of_what_git_keeps(repository: Repository) -> None:
         ("churn.Yml", "model: churn\n", "odd-suffix"),
         ("churn.yaml ", "model: churn\n", "odd-suffix"),
         ("churn．yaml", "model: churn\n", "odd-suffix"),
+        ("churn.yaml.bak", "model: churn\n", "odd-suffix"),
+        ("churn.yml~", "model: churn\n", "odd-suffix"),
+        ("churn.YAML.txt", "model: churn\n", "odd-suffix"),
+        (os.fsdecode(b"ch\xfcrn.YAML"), "model: churn\n", "odd-suffix"),
         ("a\nb.yaml", "model: churn\n", "unreadable-name"),
         ("a\u202eb.yaml", "model: churn\n", "unreadable-name"),
         ("churn.yaml", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "lfs-pointer"),
@@ -229,6 +233,41 @@ def test_what_looks_like_a_manifest_and_is_not_read_is_an_error(
 
     assert [found for _, found in codes(repository, None)] == [code]
     assert [found for _, found in codes(repository, "HEAD")] == [code]
+
+
+def test_a_copy_beside_its_manifest_is_no_error_and_neither_is_what_is_hidden(repository: Repository) -> None:
+    for name in ("churn.yaml", "churn.yaml~", "#churn.yaml#", "old churn.yaml.bak", ".churn.yml", ".old/churn.YAML"):
+        repository.write("model: churn\n", name)
+    repository.commit()
+
+    assert codes(repository, None) == codes(repository, "HEAD") == []
+
+
+@pytest.mark.parametrize("name", ["reconciler.yaml", "keys/signers"])
+def test_a_policy_or_its_signers_in_lfs_are_told(repository: Repository, command: Command, name: str) -> None:
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
+    repository.write(manifest("churn", production=1))
+    (repository.top / "keys").mkdir()
+    (repository.top / "reconciler.yaml").write_text("signers: keys/signers\n")
+    (repository.top / name).write_text(pointer)
+    repository.commit()
+
+    for arguments in (("validate",), ("plan",), ("apply", "--yes")):
+        said = command(*arguments)
+        assert said.code == 1
+        assert f"{name}: lfs-pointer: " in said.text
+
+
+def test_a_folder_of_manifests_that_nobody_made_is_not_taken_for_an_empty_one(
+    repository: Repository, command: Command
+) -> None:
+    repository.write(manifest("churn", production=1))
+    repository.commit()
+
+    for arguments in COMMANDS[1:]:
+        said = command(*arguments, "--manifests", "manifest")
+        assert said.code == 1
+        assert "There is no folder `manifest` in " in said.text
 
 
 def test_what_cannot_be_listed_or_is_no_file_is_an_error_and_is_not_waited_for(repository: Repository) -> None:

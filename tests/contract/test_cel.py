@@ -236,7 +236,7 @@ JSON = st.recursive(
 
 
 @given(st.lists(st.tuples(CONDITIONS, st.dictionaries(st.sampled_from(["x", "y", "z"]), JSON)), max_size=20))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_no_condition_and_no_value_raises(tasks: list[tuple[str, dict[str, object]]]) -> None:
     answers = evaluate_all(tasks)
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import git
 import pytest
 
 from reconciler.adapters.artifacts import Artifacts
+from reconciler.adapters.git_runner import git_at
 from reconciler.adapters.inside import faults
 from reconciler.adapters.mlflow_checks import MlflowChecks
 from reconciler.adapters.mlflow_registry import MlflowRegistry
@@ -30,6 +30,7 @@ from reconciler.errors import Location, ReconcilerError, RegistryError
 from tests.counting import counted
 from tests.servers import QUIET
 from tests.story.proxy import Answer, Pass, Request, proxy
+from tests.story.repository import git
 
 pytestmark = pytest.mark.server
 
@@ -522,12 +523,9 @@ def test_a_folder_that_is_no_model_is_not_fetched(tmp_path: Path, name: str) -> 
 
 
 def test_only_what_the_commit_holds_is_run(tmp_path: Path) -> None:
-    repo = git.Repo.init(tmp_path / "repo")
-    folder = Path(repo.working_tree_dir or "")
-    with repo.config_writer() as config:
-        config.set_value("user", "name", "Ada")
-        config.set_value("user", "email", "ada@acme.example")
-        config.set_value('filter "evil"', "smudge", "sh -c 'echo smudged'")
+    folder = tmp_path / "repo"
+    git(tmp_path, "init", "--quiet", str(folder))
+    git(folder, "config", "filter.evil.smudge", "sh -c 'echo smudged'")
     laid_out(folder)
     (folder / ".gitattributes").write_text("*.py filter=evil\n*.ipynb export-ignore\n*.csv text eol=crlf\n")
     (folder / "checks" / "run.sh").write_text("#!/bin/sh\n")
@@ -538,11 +536,11 @@ def test_only_what_the_commit_holds_is_run(tmp_path: Path) -> None:
     (folder / "deep" / "er" / "up").symlink_to("../..")
     (folder / "sneaky").symlink_to("deep/er/up/../secret")
     (tmp_path / "secret").write_text("x")
-    repo.git.add("--all")
-    repo.index.commit("Check for bias")
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", "Check for bias")
     (folder / "checks" / "bias.py").write_text("print('the change under review')")
 
-    with exported(repo, Commit(repo.head.commit.hexsha)) as top:
+    with exported(git_at(folder), Commit(git(folder, "rev-parse", "HEAD"))) as top:
         found = {path.relative_to(top).as_posix() for path in top.rglob("*") if not path.is_dir()}
 
         assert (top / "checks" / "bias.py").read_text() == SCRIPT
@@ -554,5 +552,7 @@ def test_only_what_the_commit_holds_is_run(tmp_path: Path) -> None:
 
 
 def test_a_commit_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ReconcilerError, match="no commit"), exported(git.Repo.init(tmp_path), Commit("a" * 40)):
+    git(tmp_path, "init", "--quiet")
+
+    with pytest.raises(ReconcilerError, match="no commit"), exported(git_at(tmp_path), Commit("a" * 40)):
         pass

@@ -296,6 +296,41 @@ def test_a_signature_is_for_one_commit_and_no_other(desk: Desk, base: Commit) ->
 
 
 @needs_ssh
+def test_a_signature_is_over_the_commit_as_it_is_and_its_names_are_read_as_they_are_meant(
+    desk: Desk, base: Commit
+) -> None:
+    message = f"Godkänn\n\nApproved-by: Grace Höpper <{GRACE}>\n".encode("latin-1")
+    old = ("-c", "i18n.commitEncoding=ISO-8859-1", "-c", "gpg.format=ssh", "-c", f"user.signingKey={desk.key(GRACE)}")
+    names = {"GIT_AUTHOR_NAME": os.fsdecode("Ågren".encode("latin-1"))}
+    commit = ("commit", "--quiet", "--allow-empty", "--gpg-sign", "--file=-")
+    desk.git(*old, *commit, by=GRACE, given=message, **names)
+    made = Commit(desk.git("rev-parse", "HEAD"))
+    (desk.top / "churn.yaml").write_text("model: churn\n")
+    desk.git(*old, "commit", "--quiet", "--all", "--message", "x", by=ADA, **names)
+
+    assert b"\nencoding ISO-8859-1\n" in raw(desk, made)
+    assert approvers(desk, base, desk.signer(GRACE)) == [GRACE]
+    assert hands(desk, base) == ["Ada <ada@acme.example>", f"Ågren <{ADA}>"]
+
+
+@needs_ssh
+def test_commits_named_by_sha256_are_signed_like_others(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.top.mkdir()
+    desk.git("init", "--quiet", "--initial-branch=main", "--object-format=sha256")
+    base = desk.commit("Begin", by=ADA, text="model: churn\n")
+    desk.commit("Promote v5", by=ADA, text="model: churn\nstages:\n  Production: 5\n")
+    desk.commit(APPROVED, signed=GRACE)
+    wrong = desk.commit(APPROVED, signed=MALLORY)
+
+    found = read_change(desk.top, base, wrong, desk.signer(GRACE))
+
+    assert len(wrong) == 64
+    assert [approval.who for approval in found.approvals] == [GRACE]
+    assert len(found.idle) == 2
+
+
+@needs_ssh
 def test_two_signatures_are_not_better_than_one(desk: Desk, base: Commit) -> None:
     genuine = raw(desk, desk.commit(APPROVED, signed=GRACE))
     header, _, message = genuine.partition(b"\n\n")

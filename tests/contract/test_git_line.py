@@ -4,7 +4,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from reconciler.adapters.git_line import blobs, changes_along, first_parents, trunk
+from reconciler.adapters.git_line import changes_along, first_parents, trunk
+from reconciler.adapters.git_objects import blobs
 from reconciler.adapters.git_runner import Git
 from reconciler.core.names import Commit
 from reconciler.errors import ReconcilerError

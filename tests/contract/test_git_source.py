@@ -1,12 +1,16 @@
 """What is read from a real git repository: commits, the work tree, links, names, and how commits are related."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 import pytest
 
 from reconciler.adapters.files import files_below
+from reconciler.adapters.git_runner import git_at
 from reconciler.adapters.git_source import GitSource, normal_url, open_source
+from reconciler.adapters.trusted_tree import exported
+from reconciler.core.limits import FILE_BYTES
 from reconciler.core.names import Commit
 from reconciler.errors import ManifestError, ReconcilerError
 from reconciler.ports import Checkout, Relation
@@ -25,8 +29,8 @@ def top(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def git(top: Path) -> Git:
-    def run(*arguments: str, at: Path = top) -> str:
-        return run_git(at, *arguments)
+    def run(*arguments: str, at: Path = top, **environment: str) -> str:
+        return run_git(at, *arguments, **environment)
 
     run("init", "--quiet", "--initial-branch=main")
     return run
@@ -192,11 +196,76 @@ def test_links_that_go_round_in_circles_end(top: Path, git: Git) -> None:
         assert len(source(top).read(ref).problems) == 2
 
 
-def test_a_folder_that_is_not_there_holds_nothing(top: Path, git: Git) -> None:
+def test_a_folder_that_never_was_there_is_told_from_one_that_is_gone(top: Path, git: Git) -> None:
+    before = commit(git)
+    never = [source(top).read(ref) for ref in ("HEAD", None)]
+    (top / "manifests").mkdir()
+    begun = source(top).read(None)
+    write(top / "manifests/a.yaml")
+    commit(git)
+    (top / "manifests/a.yaml").unlink()
+    (top / "manifests").rmdir()
+    deleted = source(top).read(None)
+    commit(git)
+    gone = [source(top).read(ref) for ref in ("HEAD", None, before)]
+
+    assert [(one.files, one.absent) for one in never] == [((), True), ((), True)]
+    assert (begun.absent, deleted.absent, deleted.dirty) == (False, False, ("manifests/a.yaml",))
+    assert [one.absent for one in gone] == [False, False, True]
+
+
+def test_an_author_is_spelled_right_whatever_the_commit_is_encoded_in(top: Path, git: Git) -> None:
+    name, subject = (os.fsdecode(text.encode("latin-1")) for text in ("Löv Ågren", "Förbättra"))
+    old = ("-c", "i18n.commitEncoding=ISO-8859-1", "-c", "i18n.logOutputEncoding=ISO-8859-1")
+    git(*old, "commit", "--quiet", "--allow-empty", "--message", subject, GIT_AUTHOR_NAME=name)
+    git("config", "i18n.logOutputEncoding", "ISO-8859-1")
+
+    for ref in ("HEAD", None):
+        revision = source(top).read(ref).revision
+        assert (revision.author, revision.subject) == (f"Löv Ågren <{EMAIL}>", "Förbättra")
+
+
+def test_a_repository_may_name_its_commits_by_sha256(tmp_path: Path) -> None:
+    run_git(tmp_path, "init", "--quiet", "--initial-branch=main", "--object-format=sha256", "models")
+    top = tmp_path / "models"
+    write(top / "manifests/deep/a.yaml")
+    (top / "manifests/link.yaml").symlink_to("deep/a.yaml")
+    run_git(top, "add", "--all")
+    run_git(top, "commit", "--quiet", "--message", "first")
+    first = Commit(run_git(top, "rev-parse", "HEAD"))
+    write(top / "manifests/deep/a.yaml", "model: other\n")
+    found = source(top)
+
+    assert len(first) == 64
+    assert paths(found.read(first[:9])) == ["manifests/deep/a.yaml", "manifests/link.yaml"]
+    assert found.read("HEAD").dirty == ("manifests/deep/a.yaml", "manifests/link.yaml")
+    assert found.file("main", "manifests/deep/a.yaml") == found.read("HEAD").files[0]
+    assert [step.commit for step in found.steps(found.trunk(first, ()))] == [first]
+    assert found.contains_commit(first, "main") is True
+    with exported(git_at(top), first) as tree:
+        assert (tree / "manifests/link.yaml").read_text() == "model: churn\n"
+
+
+def test_a_clone_without_files_gets_those_that_it_reads(top: Path, git: Git, tmp_path: Path) -> None:
+    write(top / "manifests/a.yaml")
+    write(top / "manifests/deep/b.yaml")
+    commit(git)
+    git("config", "uploadpack.allowFilter", "true")
+    git("config", "uploadpack.allowAnySHA1InWant", "true")
+    for filtered in ("blob:none", "tree:0"):
+        clone = tmp_path / filtered
+        git("clone", "--quiet", "--no-checkout", f"--filter={filtered}", f"file://{top}", str(clone))
+
+        assert paths(source(clone).read("HEAD")) == ["manifests/a.yaml", "manifests/deep/b.yaml"]
+
+
+def test_of_a_file_that_is_too_large_no_more_is_read_than_tells_so(top: Path, git: Git) -> None:
+    write(top / "manifests/a.yaml", "#" * (3 * FILE_BYTES))
     commit(git)
 
-    assert source(top).read("HEAD").files == ()
-    assert source(top).read(None).files == ()
+    for ref in ("HEAD", None):
+        (file,) = source(top).read(ref).files
+        assert len(file.data) == FILE_BYTES + 1
 
 
 def test_the_repository_is_found_from_below(top: Path, git: Git) -> None:
@@ -362,6 +431,15 @@ def test_an_empty_repository_has_no_name_yet(top: Path, git: Git) -> None:
         ("git@github.com:acme/models.git", "github.com/acme/models"),
         ("https://github.com/Acme/Models", "github.com/acme/models"),
         ("git@gitlab.com:Acme/Risk/Models.git", "gitlab.com/acme/risk/models"),
+        ("git@bitbucket.org:Acme/Models.git", "bitbucket.org/acme/models"),
+        ("https://www.github.com./acme//models.GIT/", "github.com/acme/models"),
+        ("https://github.com:443/acme/models", "github.com/acme/models"),
+        ("git@github.com:/acme/models.git", "github.com/acme/models"),
+        ("[git@github.com:22]:acme/models", "github.com/acme/models"),
+        ("ssh://git@ssh.github.com:443/acme/models.git", "github.com/acme/models"),
+        ("ssh.github.com:443/acme/models", "github.com/acme/models"),
+        ("ssh://git@altssh.gitlab.com:443/Acme/models", "gitlab.com/acme/models"),
+        ("git+ssh://git@github.com/acme/mod%65ls", "github.com/acme/models"),
         ("https://git.acme.example/Acme/Models", "git.acme.example/Acme/Models"),
         ("ssh://git@github.com:22/acme/models.git/", "github.com/acme/models"),
         ("/srv/git/models.git", "srv/git/models"),

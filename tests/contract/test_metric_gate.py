@@ -40,7 +40,7 @@ def validates(gate: Metric, after: float, before: float | None) -> bool:
     return True
 
 
-@settings(deadline=None, max_examples=300)  # MLflow is imported on the way
+@settings(max_examples=300)  # MLflow is imported on the way
 @given(VALUES, VALUES, st.one_of(st.none(), VALUES), LEAST, LEAST, st.booleans())
 @example(0.45, 0.5, None, None, 0.1, False)
 @example(0.55, 0.5, None, None, 0.1, True)
@@ -71,7 +71,6 @@ def test_the_gate_lets_in_what_mlflow_validates(
     assert judgement.ruling is (Ruling.PASS if validates(gate, after, before) else Ruling.FAIL)
 
 
-@settings(deadline=None)
 @given(VALUES, VALUES, st.booleans())
 def test_a_threshold_needs_no_incumbent_with_either(after: float, threshold: float, greater: bool) -> None:
     gate = Metric("f1", threshold, greater_is_better=greater)

@@ -1,9 +1,11 @@
-"""What a registry really does: the same tests for the one in memory, for SQLite opened in place, and for a server."""
+"""
+What a registry really does: the same tests for the one in memory, for SQLite and PostgreSQL opened in place, and for a
+server.
+"""
 
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
@@ -106,11 +108,19 @@ def sqlite_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"sqlite:///{path}"
 
 
-@pytest.fixture(params=["memory", "sqlite", pytest.param("server", marks=pytest.mark.server)])
+REGISTRIES = {"sqlite": "sqlite_uri", "postgres": "postgres_uri", "server": "mlflow_server"}
+OF_MLFLOW = ["sqlite", "postgres", pytest.param("server", marks=pytest.mark.server)]
+
+
+@pytest.fixture(params=["memory", *OF_MLFLOW])
 def place(request: pytest.FixtureRequest) -> Place:
     if request.param == "memory":
         return InMemory(MemoryRegistry())
-    uri: str = request.getfixturevalue("sqlite_uri" if request.param == "sqlite" else "mlflow_server")
+    return at(request)
+
+
+def at(request: pytest.FixtureRequest) -> InMlflow:
+    uri: str = request.getfixturevalue(REGISTRIES[request.param])
     return InMlflow(MlflowRegistry(uri, uri))
 
 
@@ -334,7 +344,7 @@ def test_the_time_of_the_last_change_moves_with_a_stage_and_not_with_our_record(
 
 
 @given(models(), manifests())
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_plan_does_in_mlflow_what_its_simulation_says(
     sqlite_uri: str, live: ModelSnapshot, manifest: Manifest
 ) -> None:
@@ -353,10 +363,9 @@ def test_a_plan_does_in_mlflow_what_its_simulation_says(
 # What only MLflow can show.
 
 
-@pytest.fixture(params=["sqlite", pytest.param("server", marks=pytest.mark.server)])
+@pytest.fixture(params=OF_MLFLOW)
 def mlflow_place(request: pytest.FixtureRequest) -> InMlflow:
-    uri: str = request.getfixturevalue("sqlite_uri" if request.param == "sqlite" else "mlflow_server")
-    return InMlflow(MlflowRegistry(uri, uri))
+    return at(request)
 
 
 @pytest.fixture
@@ -469,20 +478,3 @@ def test_a_model_tagged_as_a_prompt_is_hidden_not_gone(mlflow_place: InMlflow, n
     store.set_registered_model_tag(name, RegisteredModelTag("mlflow.prompt.is_prompt", "true"))
 
     assert read(mlflow_place, name)[name].hidden_model
-
-
-def test_a_sqlite_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:
-    uri = f"sqlite:///{tmp_path}/typo/registry.db"
-
-    with pytest.raises(RegistryError, match="no SQLite database"):
-        MlflowRegistry(uri, uri).snapshot(Wanted({}))
-
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_file_that_is_no_database_is_an_error_without_a_traceback(tmp_path: Path) -> None:
-    (tmp_path / "registry.db").write_text("not a database, though it is a file that is there")
-    uri = f"sqlite:///{tmp_path}/registry.db"
-
-    with pytest.raises(RegistryError):
-        MlflowRegistry(uri, uri).snapshot(Wanted({}))

@@ -224,9 +224,7 @@ def frames(draw: st.DrawFn, schema: Schema) -> Any:
 
 
 @given(st.data())
-@settings(
-    max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
-)
+@settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 def test_what_we_call_compatible_mlflow_accepts(data: st.DataObject) -> None:
     incumbent = data.draw(columns, label="incumbent")
     candidate = data.draw(changed(incumbent), label="candidate")
@@ -284,7 +282,7 @@ def arrays(draw: st.DrawFn, tensor: Tensor) -> Any:
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_tensors_that_we_call_compatible_mlflow_accepts(data: st.DataObject) -> None:
     old = data.draw(tensors, label="incumbent")
     loosened = st.tuples(*(st.sampled_from([n, -1]) for n in old.shape)).map(lambda shape: replace(old, shape=shape))
@@ -381,7 +379,7 @@ def test_a_parameter_of_one_value_takes_no_list_and_the_other_way_about() -> Non
 
 
 @given(st.one_of(columns, unnamed, tensors.map(lambda tensor: (Column("", tensor),))))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_schema_that_mlflow_writes_is_read_as_it_is(schema: Schema) -> None:
     written = yaml.safe_dump({"signature": {"inputs": in_mlflow(schema).to_json(), "outputs": None, "params": None}})
 

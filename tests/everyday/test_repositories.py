@@ -1,5 +1,7 @@
 """Repositories with several folders, and repositories that get another name."""
 
+from pathlib import Path
+
 import pytest
 
 from reconciler.core.drift import DriftStatus
@@ -190,3 +192,51 @@ def test_what_says_what_to_do_about_a_former_name_is_the_plan(house: House) -> N
 
     assert planned.exit_code == ExitCode.BLOCKED
     assert "`formerly`" in "".join(b.fix for m in planned.plan.models for b in m.blockers) if planned.plan else False
+
+
+def test_a_repository_with_longer_names_of_commits_is_one_like_any_other(tmp_path: Path, signed: bool) -> None:
+    house = House.build(tmp_path, signed=signed, objects="sha256")
+    put_to_work(house)
+    request = house.merge(pins({"Production": 5}), approved_by=[GRACE])
+    planned = house.plan()
+    done = house.apply()
+    recorded = house.owner_record("churn").commit
+    house.by_hand("churn", 6, "Production")
+    drifted = house.drift_of()
+    restored = house.apply(restore=["churn"])
+    house.revert(request)
+    back = house.apply()
+
+    assert planned.plan is not None
+    assert done.exit_code == ExitCode.OK, done.message
+    assert len(recorded or "") == 64
+    assert drifted is DriftStatus.DRIFTED
+    assert restored.exit_code == ExitCode.OK, restored.message
+    assert back.kinds() == {"Production": "rollback"}, back.message
+    assert house.in_slot("churn") == (4,)
+
+
+def test_a_repository_that_was_renamed_before_anybody_said_so_catches_up(house: House) -> None:
+    at_work(house)
+    before, house.address = house.name, "acme.example/renamed"
+
+    house.merge(policy=f"formerly: ['{before}']\n{GATES}")
+    first = house.apply()
+    house.merge(pins({"Production": 5}), approved_by=[GRACE])
+    second = house.apply()
+
+    assert first.exit_code == ExitCode.BLOCKED
+    assert second.exit_code == ExitCode.OK, f"{second.message}\n{second.sentences()}"
+    assert house.in_slot("churn") == (5,)
+
+
+def test_a_folder_that_the_base_does_not_have_yet_is_planned(house: House) -> None:
+    house.register("churn", 6)
+    house.by_hand("churn", 4, "Production")
+    house.push(policy=GATES)
+    house.request(pins({"Production": 4}))
+
+    planned = house.plan()
+
+    assert planned.exit_code == ExitCode.OK, planned.message
+    assert planned.verbs() == {"": "claim", "v4": "find"}

@@ -151,10 +151,12 @@ class House:
     run_numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     @classmethod
-    def build(cls, folder: Path, *, signed: bool = False, way: Way = Way.MERGE) -> "House":
+    def build(cls, folder: Path, *, signed: bool = False, way: Way = Way.MERGE, objects: str = "sha1") -> "House":
         """A house with a first commit, and nothing in its registry."""
         clock = Clock()
-        house = cls(new_repository(folder, **_names(ADA, ADA, clock)), clock, Mlflow(clock=clock), signed, way)
+        house = cls(
+            new_repository(folder, objects=objects, **_names(ADA, ADA, clock)), clock, Mlflow(clock=clock), signed, way
+        )
         house.lock = FakeLock()
         house.signers = "".join(map(person_line, STAFF)) + (job_line(key_of(house.key)) if signed else "")
         return house

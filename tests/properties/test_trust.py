@@ -12,7 +12,7 @@ from reconciler.errors import ExitCode
 from tests.house import GRACE, LINUS, Done, House, Trigger
 from tests.house.scenes import GATES, NO_RULES, at_work, improving_by, pins, readme_policy
 
-FEW = settings(max_examples=10, deadline=None, derandomize=True, phases=(Phase.explicit, Phase.generate))
+FEW = settings(max_examples=10, derandomize=True, phases=(Phase.explicit, Phase.generate))
 """Each example is a repository, so there are few of them, each small, and none is looked for that is smaller still."""
 
 SLOT = st.sampled_from(["Production", "@champion"])

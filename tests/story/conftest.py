@@ -28,9 +28,10 @@ def _imported_beforehand() -> None:
 
 
 @pytest.fixture(scope="session")
-def registry(mlflow_server: str) -> Registry:
-    """The registry that the tests share."""
-    return Registry(mlflow_server)
+def registry(request: pytest.FixtureRequest) -> Registry:
+    """The registry that the tests share; that of another fixture where a test names one."""
+    uri: str = request.getfixturevalue(getattr(request, "param", "mlflow_server"))
+    return Registry(uri)
 
 
 @pytest.fixture

@@ -88,11 +88,15 @@ class Repository:
         return self.head
 
 
-def new_repository(folder: Path, name: str = "models", **environment: str) -> Repository:
-    """An empty bare remote, and a clone of it with a first commit; the environment is git's for that commit."""
+def new_repository(folder: Path, name: str = "models", objects: str = "sha1", **environment: str) -> Repository:
+    """
+    An empty bare remote, and a clone of it with a first commit; the environment is git's for that commit, and `objects`
+    how names are made.
+    """
     remote, top = folder / f"{name}.git", folder / name
-    git(folder, "init", "--quiet", "--bare", "--initial-branch=main", str(remote))
-    git(folder, "init", "--quiet", "--initial-branch=main", str(top))
+    init = ("init", "--quiet", "--initial-branch=main", f"--object-format={objects}")
+    git(folder, *init, "--bare", str(remote))
+    git(folder, *init, str(top))
     git(top, "remote", "add", "origin", str(remote))
     repository = Repository(top, remote)
     (top / "README.md").write_text("Models\n")

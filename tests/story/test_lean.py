@@ -86,4 +86,4 @@ def test_a_database_in_place_is_told_what_to_install(repository: Repository, lea
 
     assert planned.code == 1
     assert "Traceback" not in planned.said
-    assert "pip install mlflow==" in planned.said
+    assert "Install `mlflow`, not only `mlflow-skinny`" in planned.said

@@ -30,9 +30,19 @@ def side_by_side() -> Judge:
 
 
 @pytest.mark.parametrize(
-    ("judge", "rounds"),
-    [(lambda: passes, 4), (side_by_side, 6)],
-    ids=["as it happens", "their moves made to meet"],
+    ("registry", "judge", "rounds"),
+    [
+        pytest.param("mlflow_server", lambda: passes, 4, id="as it happens"),
+        pytest.param("mlflow_server", side_by_side, 6, id="their moves made to meet"),
+        pytest.param(
+            "mlflow_server_on_postgres",
+            side_by_side,
+            2,
+            id="their moves made to meet, on PostgreSQL",
+            marks=pytest.mark.timeout(600),  # a server with several workers takes its time to start
+        ),
+    ],
+    indirect=["registry"],
 )
 def test_of_two_unlocked_applies_at_once_the_newer_commit_wins_and_one_version_is_in_production(
     repository: Repository,
@@ -204,6 +214,7 @@ def test_who_cannot_have_the_lock_in_time_writes_nothing_and_says_who_has_it(
     assert registry.stages(model) == {1: "Production"}
 
 
+@pytest.mark.parametrize("registry", ["mlflow_server", "mlflow_server_on_postgres"], indirect=True)
 def test_production_is_never_left_empty_by_a_runner_that_was_cut_off(
     repository: Repository, registry: Registry, reconciler: Reconciler, model: str
 ) -> None:

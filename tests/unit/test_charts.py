@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core.evidence import Dataset, Evidence, Exhibit, Trend, compare
@@ -111,7 +111,6 @@ def test_the_metrics_with_a_verdict_and_the_greatest_difference_have_lines() -> 
     assert [line.name for line in lines(pair(two, one, one))] == ["auc_b", "auc_c", "auc_a", "auc_d"]
 
 
-@settings(deadline=None)
 @given(values, values, values)
 def test_whatever_the_metrics_are_there_is_a_page_and_every_mark_is_on_it(
     new: dict[str, float], old: dict[str, float], earlier: dict[str, float]

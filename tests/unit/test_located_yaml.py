@@ -5,7 +5,7 @@ import sys
 from typing import TypeAlias
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.adapters.located_yaml import (
@@ -250,7 +250,6 @@ PIECES = [
 soup = st.lists(st.sampled_from(PIECES), max_size=24).map("".join)
 
 
-@settings(deadline=None)
 @given(st.one_of(soup.map(str.encode), st.binary(), st.text().map(lambda text: text.encode("utf-16"))))
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     lines = data.count(b"\n") + 1
@@ -276,7 +275,6 @@ def test_a_yaml_without_the_c_parser_will_do() -> None:
     assert done.stdout == "None ()\n"
 
 
-@settings(deadline=None)
 @given(soup)
 def test_both_parsers_read_alike(text: str) -> None:
     fast, pure = read(text), list(read_documents("a.yaml", text.encode(), fast=None))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.adapters.gate_yaml import GateBuilder, GateCode
@@ -317,13 +317,11 @@ def test_reading_manifests_needs_neither_mlflow_nor_the_plan() -> None:
     assert not {"mlflow", "reconciler.core.plan", "reconciler.ports"} & set(loaded)
 
 
-@settings(deadline=None)
 @given(texts.manifests, st.sampled_from([texts.flow, texts.block]))
 def test_what_is_written_is_what_is_read(data: texts.Data, write: Callable[[Any], str]) -> None:
     assert texts.said(manifest_of(write(data))) == texts.meant(data)
 
 
-@settings(deadline=None)
 @given(st.one_of(st.binary(), st.text().map(str.encode)), st.booleans())
 def test_any_bytes_give_manifests_or_problems(data: bytes, below: bool) -> None:
     prefix = b"model: churn\nstages:\n  Production: " if below else b""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
@@ -420,7 +420,6 @@ rules = st.tuples(st.sampled_from(sorted(SLOTS)), st.lists(entries, min_size=1, 
 )
 
 
-@settings(deadline=None)
 @given(st.lists(rules, min_size=1, max_size=3))
 def test_what_may_be_written_may_be_written_in_an_editor(written: list[str]) -> None:
     text = f"checks: {{bias: {{pytest: a}}}}\nslots: [{', '.join(written)}]\n"
@@ -505,7 +504,6 @@ JUNK = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(
     JUNK
     | st.fixed_dictionaries(
@@ -520,7 +518,6 @@ def test_the_schema_lets_through_what_is_accepted(data: Any) -> None:
     assert all(problem.code in CODES and str(problem).isprintable() for problem in problems)
 
 
-@settings(deadline=None)
 @given(
     st.one_of(st.binary(), st.text().map(str.encode)),
     st.sampled_from([b"", b"slots: [{slot: a, gates: [", b"groups: "]),

@@ -58,7 +58,7 @@ def test_pre_commit_accepts_the_manifest_of_the_hook(tmp_path: Path) -> None:
 def test_the_hook_of_this_repository_does_what_the_one_that_init_writes_does() -> None:
     written: dict[str, Any] = yaml.safe_load(WRITTEN)["repos"][0]["hooks"][0]
 
-    assert {key: HOOK[key] for key in ("id", "files", "types", "pass_filenames")}.items() <= written.items()
+    assert {key: HOOK[key] for key in ("id", "files", "pass_filenames")}.items() <= written.items()
     assert (written["entry"], written["language"]) == ("reconciler validate manifests", "system")
     assert (HOOK["entry"], HOOK["args"], HOOK["language"]) == ("action/hook.sh", ["manifests"], "script")
 
@@ -89,3 +89,31 @@ def test_the_hook_does_not_run_for_other_files(folder: Path) -> None:
 
     assert done.returncode == 0
     assert "Skipped" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "code"),
+    [
+        ("reconciler.yaml", "signers: 7\n", "reconciler.yaml:1:10"),
+        ("reconciler.yml", "slots: []\n", "odd-policy-name"),
+        ("manifests/churn/aliases.YAML", "model: churn\n", "odd-suffix"),
+        ("manifests/churn/aliases.yaml.bak", "model: churn\n", "odd-suffix"),
+    ],
+)
+def test_the_hook_runs_for_the_policy_and_for_what_only_looks_like_a_manifest(
+    folder: Path, name: str, text: str, code: str
+) -> None:
+    write(folder, name, text)
+
+    done = pre_commit(folder, "run")
+
+    assert done.returncode == 1
+    assert code in done.stdout
+
+
+def test_the_hook_runs_for_the_signers(folder: Path) -> None:
+    write(folder, "reconciler.yaml", "signers: .reconciler/allowed_signers\n")
+    git(folder, "commit", "--quiet", "--message", "Name signers")
+    write(folder, ".reconciler/allowed_signers", "ada@acme.example\n")
+
+    assert "invalid-signer" in pre_commit(folder, "run").stdout

@@ -349,7 +349,7 @@ def test_a_models_folder_is_one_name_on_every_system(model: str) -> None:
     assert name.partition(".")[0] not in {"con", "nul", "aux", "prn", "com1", "lpt1"}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.one_of(MODELS, st.sampled_from(["yes", "NULL", "1e5", "0x10", "2024-01-01", "a: b", '"', "#", "模型"])))
 def test_whatever_the_name_the_manifests_declare_that_model_or_it_is_refused(
     tmp_path_factory: pytest.TempPathFactory, model: str

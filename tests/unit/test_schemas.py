@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
@@ -137,7 +137,6 @@ def test_no_reference_has_siblings_that_draft_7_would_not_see(name: str) -> None
     assert [found for found in references(json.loads(schema_text(name))) if len(found) > 1] == []
 
 
-@settings(deadline=None)
 @given(texts.manifests)
 def test_what_may_be_written_may_be_written_in_an_editor(data: texts.Data) -> None:
     assert accepts(data)
@@ -195,7 +194,6 @@ scribbles: st.SearchStrategy[texts.Data] = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None)
 @given(texts.manifests | st.just(texts.Data()), scribbles)
 def test_the_schema_and_parse_are_of_one_mind(right: texts.Data, scribble: texts.Data) -> None:
     data = {**right, **scribble}

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from reconciler.adapters import signing
-from reconciler.adapters.signing import HmacSigner, SshSigner, hmac_key
+from reconciler.adapters.signing import HmacSigner, SshSigner, hmac_key, signers_problems
 from reconciler.core.records import Seal, SealKind
 from reconciler.errors import ReconcilerError
+from reconciler.ports import SourceFile
+from reconciler.wiring import check_files
 
 KEY = b"\x01" * 32
 DATA = b"what was found"
@@ -227,3 +229,65 @@ def test_a_key_with_a_passphrase_is_not_asked_for(tmp_path: Path) -> None:
 def test_a_key_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ReconcilerError, match="ssh-keygen"):
         SshSigner(tmp_path / "none").sign(DATA)
+
+
+PUBLIC = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIbV7GBW9dwWfZGWWCwSlE7rRtn6hAyjkIYdQhIMSJqr"
+
+LISTED = {
+    "a key": f"ada@acme.example {PUBLIC}",
+    "a comment behind it": f"ada@acme.example,grace@acme.example {PUBLIC} Ada's laptop",
+    "namespaces": f'job namespaces="reconciler-record,reconciler-check" {PUBLIC}',
+    "a retired key": f'"job" namespaces="git",valid-after="20200101",valid-before="20260501120000Z" {PUBLIC}',
+    "an authority": f"*@acme.example cert-authority {PUBLIC}",
+}
+BROKEN = {
+    "a key alone": PUBLIC,
+    "half a key": f"ada@acme.example {PUBLIC[:60]}",
+    "a name alone": "ada@acme.example",
+    "another kind": f"ada@acme.example {PUBLIC.replace('ed25519', 'rsa')}",
+    "no such option": f"ada@acme.example namespace=git {PUBLIC}",
+    "a date as people write it": f'ada@acme.example valid-before="2026-05-01" {PUBLIC}',
+    "a private key": "-----BEGIN OPENSSH PRIVATE KEY-----",
+}
+
+
+@pytest.mark.parametrize("line", LISTED.values(), ids=LISTED)
+def test_a_line_that_lists_a_key_is_none_to_complain_of(line: str) -> None:
+    assert list(signers_problems(SourceFile("signers", f"# Keys\n\n{line}\n".encode()))) == []
+
+
+@pytest.mark.parametrize("line", BROKEN.values(), ids=BROKEN)
+def test_a_line_that_lists_no_key_is_told_with_its_number(line: str) -> None:
+    (problem,) = signers_problems(SourceFile("signers", f"# Keys\n{line}\nada@acme.example {PUBLIC}\n".encode()))
+
+    assert (str(problem.location), problem.code) == ("signers:2:1", "invalid-signer")
+
+
+@ssh
+def test_what_is_complained_of_is_what_ssh_keygen_does_not_read(tmp_path: Path) -> None:
+    def find(line: str) -> bool:
+        (tmp_path / "signers").write_text(f"{line}\n")
+        command = ["ssh-keygen", "-Y", "match-principals", "-I", "ada@acme.example", "-f", str(tmp_path / "signers")]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+    ours = [line for name, line in LISTED.items() if name in {"a key", "a comment behind it", "an authority"}]
+
+    assert all(map(find, ours))
+    assert not any(map(find, BROKEN.values()))
+
+
+@pytest.mark.parametrize(
+    ("signers", "place"),
+    [(None, "reconciler.yaml:1:10"), ("# none yet\n", "keys/signers"), ("ada\n", "keys/signers:1:1")],
+    ids=["missing", "empty", "broken"],
+)
+def test_validate_looks_at_the_signers_that_the_policy_names(tmp_path: Path, signers: str | None, place: str) -> None:
+    for folder in (".git", "manifests", "keys"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "reconciler.yaml").write_text("signers: keys/signers\n")
+    if signers is not None:
+        (tmp_path / "keys/signers").write_text(signers)
+
+    _, _, problems = check_files([tmp_path / "manifests"])
+
+    assert [str(problem.location) for problem in problems] == [place]
