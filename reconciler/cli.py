@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from reconciler.core.access import Governed
     from reconciler.core.plan import PlanOptions
     from reconciler.core.review import Review
+    from reconciler.events import Receipt
     from reconciler.judging import Rules
     from reconciler.ports import Forge, World
     from reconciler.publishing import Publication
@@ -67,6 +68,10 @@ def run(arguments: list[str]) -> int:
         console.say_error(f"A library ended the command before it was done ({error.code}).")
         return ExitCode.ERROR
     except Exception as error:
+        if isinstance(error, OSError) and error.filename is None and error.errno in console.FULL:
+            console.deafen()
+            console.say_error(f"Standard output could not be written: {error.strerror}.")
+            return ExitCode.ERROR
         if os.environ.get("RECONCILER_DEBUG"):
             raise
         console.say_error(
@@ -513,10 +518,12 @@ def _forge(publish: str) -> "Forge | None":
 
 
 def _publication(forge: "Forge | None", world: "World", reports: tuple[tuple[str, Path], ...] = ()) -> "Publication":
+    from reconciler.core.names import in_workspace
     from reconciler.publishing import Publication
     from reconciler.wiring import comment_key
 
-    return Publication(forge, comment_key(world.source.identity, world.registry.uri), reports)
+    where = in_workspace(world.registry.uri, world.registry.workspace)
+    return Publication(forge, comment_key(world.source.identity, where), reports)
 
 
 @cli.command(short_help="Show what was moved by hand since the last apply.")
@@ -796,12 +803,14 @@ def apply(
     **settings: Any,
 ) -> int:
     """Bring the registry to what a commit declares: HEAD, or --ref; with a saved PLAN, only if it still holds."""
+    from reconciler.events import Journal
     from reconciler.pipeline import ApplyRequest, Reviewed, StalePlanError
     from reconciler.pipeline import apply as apply_commit
-    from reconciler.render.json import receipt_document
+    from reconciler.publishing import keep_receipt
     from reconciler.reporter import Reporter, show_difference
     from reconciler.wiring import (
         LockKind,
+        SystemClock,
         load_rules,
         options_of,
         read_plan,
@@ -811,69 +820,83 @@ def apply(
     )
 
     console.refuse_unwritable(receipt)
-    document = read_plan(saved) if saved is not None else None
-    if document is not None:
+    _refuse_two_expectations(saved is not None, expect_digest, expect_reviewed)
+    if saved is not None:
         _refuse_plan_options(context)
-    _refuse_two_expectations(document is not None, expect_digest, expect_reviewed)
-    asking = document is None and not yes
+    asking = saved is None and not yes
     if asking and not (sys.stdin.isatty() and sys.stdout.isatty() and log_format == "text"):
         raise click.UsageError("There is no terminal to ask on: review a plan, then pass --yes or the saved plan.")
-    forge = _forge(publish)
-    world = _world(
-        settings,
-        LockKind.NONE if no_lock else LockKind(lock),
-        forge,
-        ref=ref or "HEAD",
-        policy_ref=settings["policy_ref"],
-    )
-    if document is not None:
-        _refuse_other_place(document, world)
-    publication = _publication(forge, world)
-    revision = world.source.read(ref or "HEAD").revision
-    rules = load_rules(world, revision, ref=ref or "HEAD", policy_ref=settings["policy_ref"])
-    if expect_reviewed and forge is None:
+    if expect_reviewed and publish == "none":
         raise click.UsageError("--expect-reviewed needs --publish, to know where the review was.")
-    settings["targets"] = settings["targets"] or restore
-    reviewed = None if document is None else reviewed_of(document)
-    if expect_digest is not None:
-        reviewed = Reviewed(expect_digest, any_commit=True)
-    reporter = Reporter(log_format, world.registry.uri, world.clock.now)
-    request = ApplyRequest(
-        ref=ref,
-        options=_options(settings, rules) if document is None else options_of(document),
-        reviewed=reviewed,
-        confirm=reporter.confirm if asking else None,
-        look_up=None
-        if forge is None or not expect_reviewed
-        else lambda commit: what_was_reviewed(forge, publication.key or "", commit),
-        rules=rules,
-        restore=frozenset(restore),
-        rewind_to=None if rewind_to is None else world.source.read(rewind_to).revision.commit,
-        parallelism=parallelism,
-        lock_timeout=lock_timeout,
-        stop=reporter.stop,
-    )
-    try:
-        with record_signer(signing_key, os.environ) as sign, reporter:
-            done = apply_commit(world, replace(request, sign=sign), reporter.report)
-    except StalePlanError as error:
+    clock = SystemClock()
+    journal, reporter = Journal(clock.now()), Reporter(log_format, clock.now)
+
+    def carry_out() -> "tuple[Receipt, Publication]":
+        document = read_plan(saved) if saved is not None else None
+        forge = _forge(publish)
+        world = _world(
+            settings,
+            LockKind.NONE if no_lock else LockKind(lock),
+            forge,
+            ref=ref or "HEAD",
+            policy_ref=settings["policy_ref"],
+        )
+        reporter.registry, reporter.workspace = world.registry.uri, world.registry.workspace
         if document is not None:
-            show_difference(document, error.plan, world.registry.uri)
-        publication.refused(error)
-        raise
-    except ReconcilerError as error:
-        publication.refused(error)
-        raise
-    except KeyboardInterrupt:
-        if not reporter.writing:
+            _refuse_other_place(document, world)
+        publication = _publication(forge, world)
+        revision = world.source.read(ref or "HEAD").revision
+        journal.about(revision, world.registry.uri, world.registry.workspace)
+        rules = load_rules(world, revision, ref=ref or "HEAD", policy_ref=settings["policy_ref"])
+        settings["targets"] = settings["targets"] or restore
+        reviewed = None if document is None else reviewed_of(document)
+        if expect_digest is not None:
+            reviewed = Reviewed(expect_digest, any_commit=True)
+        request = ApplyRequest(
+            ref=ref,
+            options=_options(settings, rules) if document is None else options_of(document),
+            reviewed=reviewed,
+            confirm=reporter.confirm if asking else None,
+            look_up=None
+            if forge is None or not expect_reviewed
+            else lambda commit: what_was_reviewed(forge, publication.key or "", commit),
+            rules=rules,
+            restore=frozenset(restore),
+            rewind_to=None if rewind_to is None else world.source.read(rewind_to).revision.commit,
+            parallelism=parallelism,
+            lock_timeout=lock_timeout,
+            stop=reporter.stop,
+        )
+        try:
+            with record_signer(signing_key, os.environ) as sign:
+                done = apply_commit(world, replace(request, sign=sign), journal.passing_on(reporter.report))
+        except StalePlanError as error:
+            if document is not None:
+                show_difference(document, error.plan)
+            publication.refused(error)
+            raise
+        except ReconcilerError as error:
+            publication.refused(error)
+            raise
+        return done, publication
+
+    try:
+        with reporter:
+            done, publication = carry_out()
+    except BaseException as error:
+        stopped = isinstance(error, KeyboardInterrupt | click.Abort)
+        if receipt is not None:
+            keep_receipt(journal.broken_off(KeyboardInterrupt() if stopped else error, clock.now()), receipt)
+        if not stopped or not journal.begun:
             raise
         console.say("Broken off: the models in hand may be half done. Run it again: what is done stays done.")
         return ExitCode.INTERRUPTED
+    kept = receipt is None or keep_receipt(done, receipt)
     reporter.finish(done)
     publication.receipt(done)
-    if receipt is not None:
-        console.write_file(receipt, json.dumps(receipt_document(done), indent=2, ensure_ascii=False) + "\n")
-    return done.exit_code
+    if reporter.unheard:
+        console.say_error(f"Standard output could not be written: {reporter.unheard}. The apply went on without it.")
+    return done.exit_code if kept and not reporter.unheard else ExitCode.ERROR
 
 
 def _world(
@@ -943,9 +966,12 @@ def _refuse_two_expectations(saved: bool, digest: str | None, reviewed: bool) ->
 
 
 def _refuse_other_place(document: "PlanDocument", world: "World") -> None:
-    planned = document["base"]["registry"]
-    if planned != world.registry.uri:
+    from reconciler.render.words import registry
+
+    base, now = document["base"], world.registry
+    planned = (base["registry"], base.get("workspace", ""))
+    if planned != (now.uri, now.workspace):
         raise ReconcilerError(
-            f"The plan is for the registry {planned}, and this is {world.registry.uri}.",
-            "Plan again for this registry, or name that one.",
+            f"The plan is for the registry {registry(*planned)}, and this is {registry(now.uri, now.workspace)}.",
+            "Plan again for this registry, or name that one, and its workspace in MLFLOW_WORKSPACE.",
         )

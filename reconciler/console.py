@@ -1,9 +1,11 @@
 """What the commands print."""
 
+import errno
 import os
 import shlex
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,28 +85,41 @@ def deafen() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""Why an open stream takes no more."""
+
+
 def _in_place(path: Path) -> bool:
-    """Whether a path is to be written to and not replaced: `/dev/stdout`, a pipe, a link."""
-    return path.is_symlink() or (path.exists() and not path.is_file())
+    """Whether a path is to be written to and not replaced: `/dev/stdout`, a pipe, a link to one of these."""
+    for _ in range(40):
+        if path.is_absolute() and path.parts[1:2] in {("dev",), ("proc",)}:
+            return True
+        if not path.is_symlink():
+            break
+        path = Path(os.path.abspath(path.parent / path.readlink()))  # noqa: PTH100  # a step, and not all of them
+    return path.exists() and not path.is_file()
 
 
 def refuse_unwritable(path: Path | None) -> None:
     """Find out before the work, not after it, that its result cannot be written."""
-    if path is not None and not os.access(path if _in_place(path) else path.absolute().parent, os.W_OK):
+    if path is not None and not os.access(path if _in_place(path) else path.resolve().parent, os.W_OK):
         raise ReconcilerError(f"{path} cannot be written.", "Name a file in a folder that exists and is writable.")
 
 
 def write_file(path: Path, text: str) -> None:
     """The whole file or the one that was there before."""
-    draft = path if _in_place(path) else path.with_name(f".{path.name}.{os.getpid()}")
+    # A link stays one: what it leads to is replaced.
+    whole = path if _in_place(path) else path.resolve()
+    draft = whole if whole is path else whole.with_name(f".{whole.name}.{os.getpid()}")
     try:
         # Names of files may hold bytes that are no text; in JSON they are then written as escapes.
         draft.write_text(text, encoding="utf-8", errors="backslashreplace")
-        if draft != path:
-            draft.replace(path)
+        if draft != whole:
+            draft.replace(whole)
     except OSError as error:
-        if draft != path:
-            draft.unlink(missing_ok=True)
+        if draft != whole:
+            with suppress(OSError):
+                draft.unlink()
         raise ReconcilerError(
-            f"{path} could not be written: {error.strerror}.", "Name a file in a folder that is writable."
+            f"{path} could not be written: {error.strerror or error}.", "Name a file in a folder that is writable."
         ) from error

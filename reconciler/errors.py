@@ -59,6 +59,7 @@ class ReconcilerError(Exception):
     """Ends the command: says what happened, what to do, and with which exit code."""
 
     exit_code: ExitCode = ExitCode.ERROR
+    reason: str = "error"
 
     def __init__(self, message: str, fix: str = "") -> None:
         super().__init__(f"{message} {fix}".rstrip())
@@ -68,6 +69,8 @@ class ReconcilerError(Exception):
 
 class ManifestError(ReconcilerError):
     """The manifests are wrong; carries every problem of every file."""
+
+    reason = "invalid-manifests"
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
@@ -86,16 +89,41 @@ class BlockedError(ReconcilerError):
     """A safety refused; nothing was written."""
 
     exit_code = ExitCode.BLOCKED
+    reason = "blocked"
 
 
 class StaleError(ReconcilerError):
     """The registry or the commit moved since the plan was made; nothing was written."""
 
     exit_code = ExitCode.STALE
+    reason = "plan-changed"
 
 
 class LockError(ReconcilerError):
     """The lock was not to be had, or was lost."""
+
+    reason = "locked"
+
+
+def ending_of(error: BaseException) -> "Ending":
+    """How a command ended that did not do all it was asked to. What is no error of ours may quote secrets."""
+    match error:
+        case ReconcilerError():
+            return Ending(error.exit_code, error.reason, str(error))
+        case KeyboardInterrupt():
+            return Ending(ExitCode.INTERRUPTED, "interrupted", "The job was interrupted.")
+        case _:
+            message = f"The command broke down ({type(error).__name__}): see the log of the job."
+            return Ending(ExitCode.ERROR, "error", message)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The exit code, a word that scripts may rely on, and a sentence."""
+
+    exit_code: ExitCode
+    reason: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,16 @@
 """What is told of an apply while it runs, and the receipt of what it did."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from threading import Lock
 from typing import TypeAlias
 
 from reconciler.core.changes import Change
-from reconciler.core.names import ModelName
-from reconciler.core.plan import Plan
-from reconciler.errors import ExitCode
+from reconciler.core.desired import Revision
+from reconciler.core.names import ModelName, RepositoryId
+from reconciler.core.plan import Plan, PlanOptions
+from reconciler.errors import Ending, ExitCode, ending_of
 from reconciler.ports import Holder
 
 
@@ -36,7 +38,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What one apply did. Times are RFC 3339 in UTC."""
+    """
+    What one apply did. Times are RFC 3339 in UTC. `ending` says why it ended before it was done, if it did; what is not
+    in `outcomes` was not begun then.
+    """
 
     plan: Plan
     registry: str
@@ -45,11 +50,15 @@ class Receipt:
     outcomes: tuple[Outcome, ...] = ()
     interrupted: bool = False
     locked: bool = True
+    workspace: str = ""
+    ending: Ending | None = None
 
     @property
     def exit_code(self) -> ExitCode:
         """The worst of what happened: interrupted, failed, stale, blocked, or fine."""
         statuses = {outcome.status for outcome in self.outcomes}
+        if self.ending is not None:
+            return self.ending.exit_code
         if self.interrupted:
             return ExitCode.INTERRUPTED
         if statuses & {OutcomeStatus.FAILED, OutcomeStatus.SKIPPED}:
@@ -95,3 +104,75 @@ class Noticed:
 
 Event: TypeAlias = LockWaiting | Planned | ModelStarted | ChangeMade | ModelFinished | Noticed
 Report: TypeAlias = Callable[[Event], None]
+
+
+@dataclass(slots=True)
+class Journal:
+    """
+    Hears what is told of an apply, from whichever thread, and passes it on. From that it makes the receipt of one that
+    ended before it could give its own. What it is about is filled in as it comes to be known.
+    """
+
+    started_at: str
+    registry: str = ""
+    workspace: str = ""
+    plan: Plan = field(default_factory=lambda: Plan(Revision(RepositoryId("")), PlanOptions(), (), 0))
+    made: dict[ModelName, list[Change]] = field(default_factory=dict[ModelName, list[Change]])
+    finished: dict[ModelName, Outcome] = field(default_factory=dict[ModelName, Outcome])
+    hearing: Lock = field(default_factory=Lock)
+
+    @property
+    def begun(self) -> bool:
+        """Whether any call may have been made."""
+        return bool(self.made)
+
+    def about(self, revision: Revision, registry: str, workspace: str) -> None:
+        """What is to be applied to which registry, before there is a plan."""
+        self.registry, self.workspace = registry, workspace
+        self.plan = replace(self.plan, revision=revision)
+
+    def passing_on(self, report: Report) -> Report:
+        """Hears each event before others do: what they make of it may end the apply."""
+
+        def heard(event: Event) -> None:
+            with self.hearing:
+                self._hear(event)
+            report(event)
+
+        return heard
+
+    def _hear(self, event: Event) -> None:
+        match event:
+            case Planned(plan):
+                self.plan = plan
+            case ModelStarted(model):
+                self.made.setdefault(model, [])
+            case ChangeMade(change):
+                self.made.setdefault(change.model, []).append(change)
+            case ModelFinished(outcome):
+                self.finished[outcome.model] = outcome
+            case _:
+                pass
+
+    def broken_off(self, error: BaseException, finished_at: str) -> Receipt:
+        """The receipt of an apply that this ended."""
+        ending = ending_of(error)
+        with self.hearing:
+            outcomes = {**self.finished, **{m: self._half_done(m, made) for m, made in self.made.items()}}
+        return Receipt(
+            plan=self.plan,
+            registry=self.registry,
+            workspace=self.workspace,
+            started_at=self.started_at,
+            finished_at=finished_at,
+            outcomes=tuple(outcome for _, outcome in sorted(outcomes.items())),
+            interrupted=ending.exit_code is ExitCode.INTERRUPTED,
+            locked=self.begun,
+            ending=ending,
+        )
+
+    def _half_done(self, model: ModelName, made: list[Change]) -> Outcome:
+        known = self.finished.get(model)
+        if known is not None and len(known.made) >= len(made):
+            return known
+        return Outcome(model, OutcomeStatus.FAILED, tuple(made), "Broken off: it may be half done.")

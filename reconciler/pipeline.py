@@ -9,7 +9,7 @@ from itertools import islice, takewhile
 from threading import Event as Flag
 from typing import TypeAlias
 
-from reconciler.core.changes import Change, Claim, CreateModel, RecordProvenance, simulate
+from reconciler.core.changes import Change, Claim, CreateModel, RecordProvenance, Release, simulate
 from reconciler.core.desired import DesiredState
 from reconciler.core.diff import Blocker, ModelPlan, Proposal, Reason, Why, diff
 from reconciler.core.gate import Entrance, Kind, Ruling, Verdict
@@ -183,6 +183,7 @@ def apply(world: World, request: ApplyRequest, report: Report) -> Receipt:
     return Receipt(
         plan=plan,
         registry=world.registry.uri,
+        workspace=world.registry.workspace,
         started_at=started_at,
         finished_at=world.clock.now(),
         outcomes=outcomes,
@@ -537,6 +538,9 @@ class _Run:
         if not chosen and live is not None and (newer := self._in_progress(live)):
             why = f"{short(newer)}, which is newer, is being applied to it, or that broke off."
             return Outcome(name, OutcomeStatus.STALE, message=why)
+        if owner is not None and owner.model not in _recorded_names(planned) and self._is_of_another(name, owner):
+            why = f"It carries the records of {owner.model} now: one of them was renamed in the registry. Plan again."
+            return Outcome(name, OutcomeStatus.STALE, message=why)
         now = self._diff(name, live)
         if digest_of([now]) == digest_of([planned]):
             return now
@@ -554,6 +558,10 @@ class _Run:
         self.report(Noticed(f"{name} moved since the plan was made; it was planned anew."))
         return now
 
+    def _is_of_another(self, name: ModelName, record: Ownership) -> bool:
+        """Whether a record is of another model that is declared: one of the two was renamed."""
+        return record.model not in {None, name} and record.model in self.desired.models
+
     def _in_progress(self, live: ModelSnapshot) -> Commit | None:
         """A newer commit that a version's record names: these are written first, the ownership record last."""
         trunk = self.request.rules.trunk
@@ -565,17 +573,25 @@ class _Run:
     def _make_calls(self, model: ModelPlan) -> _Tried:
         if why := self._halted():
             return _Tried(model, error=why)
-        self.report(ModelStarted(model.model, len(model.changes)))
-        return self._execute(model)
+        return self._execute(model, ModelStarted(model.model, len(model.changes)))
 
-    def _execute(self, model: ModelPlan) -> _Tried:
+    def _execute(self, model: ModelPlan, first: ModelStarted | None = None) -> _Tried:
+        """The calls of one model; whatever goes wrong with it, what was made is known, and the others go on."""
         made: list[Change] = []
-        for change in model.changes:
-            if why := self._make(change):
-                return _Tried(model, tuple(made), why, begun=True)
-            made.append(change)
-            self.report(ChangeMade(change))
-        return _Tried(model, tuple(made), begun=True)
+
+        def make_all() -> str:
+            if first is not None:
+                self.report(first)
+            for change in model.changes:
+                if why := self._make(change):
+                    return why
+                made.append(change)
+                self.report(ChangeMade(change))
+            return ""
+
+        ended = contained(make_all)
+        error = f"It broke off: {ended.why}" if isinstance(ended, Failure) else ended
+        return _Tried(model, tuple(made), error, begun=True)
 
     def _make(self, change: Change) -> str:
         """
@@ -710,6 +726,10 @@ class _Run:
         self, goal: DesiredState, name: ModelName, live: ModelSnapshot | None, made: Iterable[Change]
     ) -> ModelPlan:
         """What the read-back still lacks, our records included: the provenance written, the commit in the ownership."""
+        owner = live.owned_by(goal.revision.ours) if live else None
+        if owner is not None and self._is_of_another(name, owner):
+            message = f"It carries the records of {owner.model}: one of them was renamed meanwhile."
+            return ModelPlan(name, blockers=(Blocker("renamed-in-registry", message, "Plan again."),))
         rest = diff(goal.models.get(name), live, goal.revision, name=name, adopt=self.plan.options.adopt)
         if rest.blocked or rest.changes or live is None:
             return rest
@@ -776,6 +796,12 @@ def _files(model: ModelPlan, change: RecordProvenance, planned: Placement) -> st
     before = change.before.get(planned.slot)
     same = before is not None and before.identity in {None, planned.identity}
     return model.files.get((change.version, planned.slot)) or (before.files if before is not None and same else "")
+
+
+def _recorded_names(planned: ModelPlan) -> frozenset[ModelName | None]:
+    """The name that the record of a model had when it was planned."""
+    records = (c.before for c in planned.changes if isinstance(c, Claim | Release))
+    return frozenset(record.model for record in records if isinstance(record, Ownership))
 
 
 def _commits_in(live: ModelSnapshot | None, ours: Ours) -> frozenset[Commit]:

@@ -7,7 +7,7 @@ from functools import partial
 
 from reconciler.core.changes import Claim, Release
 from reconciler.core.desired import DesiredState, Hold, Manifest, Revision, resolve
-from reconciler.core.diff import diff
+from reconciler.core.diff import diff, renamed
 from reconciler.core.drift import Drift, DriftStatus, ModelDrift, judge_drift, recorded_files, with_files
 from reconciler.core.evidence import Evidence, Exhibit, Missing, Pairing, VersionFacts, compare
 from reconciler.core.gate import Verdict
@@ -128,6 +128,7 @@ def make_review(
     return Review(
         plan=plan,
         registry=world.registry.uri,
+        workspace=world.registry.workspace,
         evidence=gather(world, pairings(plan, snapshot, scope), snapshot) if scope is not Scope.NONE else None,
         base=None if base is None or before is None else pending,
         notes=(
@@ -494,9 +495,13 @@ def find_drift(world: World, ref: str, rules: Rules, *, files: bool = False) -> 
     newest = min((place for place in (*places, *hints) if place is not None), default=None)
 
     compared: set[tuple[ModelName, Version]] = set()
+    strays = renamed(desired, snapshot.models, pasts)
 
     def drift_of(name: ModelName) -> ModelDrift:
         live, past, manifest = snapshot.models.get(name), pasts.get(name, Past(ours)), desired.models.get(name)
+        if name in strays:
+            record = owned.get(name)
+            return ModelDrift(name, DriftStatus.DRIFTED, record and record.commit, blockers=(strays[name],))
         now = diff(manifest, live, desired.revision, name=name, past=pasts.get(name))
         drift = judge_drift(now, live, desired.revision, past, newest)
         if not files or live is None:
@@ -510,7 +515,8 @@ def find_drift(world: World, ref: str, rules: Rules, *, files: bool = False) -> 
         drift = contained(partial(drift_of, name))
         unknown = isinstance(drift, Failure)
         models.append(ModelDrift(name, DriftStatus.UNKNOWN, why=drift.why) if unknown else drift)
-    return Drift(desired.revision, world.registry.uri, tuple(models), len(compared) if files else None)
+    number = len(compared) if files else None
+    return Drift(desired.revision, world.registry.uri, tuple(models), number, world.registry.workspace)
 
 
 def _snapshot(world: World, options: PlanOptions, *states: DesiredState) -> RegistrySnapshot:

@@ -9,23 +9,13 @@ from reconciler import console
 from reconciler.core.drift import Drift
 from reconciler.core.limits import MARKDOWN_CHARACTERS
 from reconciler.core.review import Review
-from reconciler.errors import (
-    BlockedError,
-    ExitCode,
-    Failure,
-    LockError,
-    ManifestError,
-    Problem,
-    ReconcilerError,
-    StaleError,
-    contained,
-)
+from reconciler.errors import ExitCode, Failure, ManifestError, Problem, ReconcilerError, contained, ending_of
 from reconciler.events import Receipt
 from reconciler.ports import Forge
 from reconciler.render import text
 from reconciler.render.annotations import plan_annotations, problem_annotations
 from reconciler.render.gitlab import code_quality, terraform_report
-from reconciler.render.json import drift_document, review_document
+from reconciler.render.json import drift_document, receipt_document, review_document
 from reconciler.render.markdown import drift_markdown, markdown, no_plan_markdown, receipt_markdown, refusal_markdown
 from reconciler.render.verdicts import junit, sarif
 
@@ -76,9 +66,15 @@ class Publication:
     limit: int | None = MARKDOWN_CHARACTERS
 
     def write_reports(self, review: Review) -> None:
-        """A plan, in every report that was asked for."""
+        """A plan, in every report that was asked for. Raises ReconcilerError at the end for what cannot be written."""
+        unwritten: list[ReconcilerError] = []
         for form, path in self.reports:
-            console.write_file(path, rendered(review, form, self.key or "", self.limit))
+            try:
+                console.write_file(path, rendered(review, form, self.key or "", self.limit))
+            except ReconcilerError as error:
+                unwritten.append(error)
+        if unwritten:
+            raise ReconcilerError(" ".join(error.message for error in unwritten), unwritten[0].fix)
 
     def review(self, review: Review, saved: Path | None) -> None:
         """A plan: the comment, and the values that later steps may want."""
@@ -103,7 +99,7 @@ class Publication:
         is what the reader needs.
         """
         problems = error.problems if isinstance(error, ManifestError) else ()
-        message = _message(error)
+        message = ending_of(error).message
         self._try(lambda: self._withdraw(message, problems))
         for form, path in self.reports:
             if form == "github":
@@ -128,7 +124,8 @@ class Publication:
     def refused(self, error: BaseException) -> None:
         """Why a command ended without doing what it was asked to, for later steps and for the job's page."""
         if self.forge is not None:
-            self.forge.tell({"failure-reason": _reason(error)}, refusal_markdown(_message(error)))
+            ending = ending_of(error)
+            self.forge.tell({"failure-reason": ending.reason}, refusal_markdown(ending.message))
 
     def _comment(self, body: str) -> None:
         address = None if self.forge is None or self.key is None else self.forge.comment(body, self.key)
@@ -162,6 +159,21 @@ FAILURES: dict[ExitCode, str] = {
 }
 
 
+def keep_receipt(receipt: Receipt, path: Path) -> bool:
+    """
+    Write a receipt, or print it on one line of standard error, where a job's log has it, and say why it is not in its
+    file: False then.
+    """
+    document = receipt_document(receipt)
+    try:
+        console.write_file(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    except ReconcilerError as error:
+        console.say_error(f"{error} This is the receipt:")
+        console.say(json.dumps(document))
+        return False
+    return True
+
+
 def drift_rendered(drift: Drift, form: str, limit: int | None = MARKDOWN_CHARACTERS) -> str:
     """Drift as `text`, `json` or `markdown` (of at most `limit` characters), without the colours of the text."""
     match form:
@@ -171,33 +183,6 @@ def drift_rendered(drift: Drift, form: str, limit: int | None = MARKDOWN_CHARACT
             return drift_markdown(drift, limit)
         case _:
             return "".join(f"{text.plain(line)}\n" for line in text.drift_lines(drift))
-
-
-def _message(error: BaseException) -> str:
-    """What ended a command, for everybody to read: what is no error of ours may quote secrets, and goes to the log."""
-    match error:
-        case ReconcilerError():
-            return str(error)
-        case KeyboardInterrupt():
-            return "The job was interrupted."
-        case _:
-            return f"The command broke down ({type(error).__name__}): see the log of the job."
-
-
-def _reason(error: BaseException) -> str:
-    match error:
-        case StaleError():
-            return "plan-changed"
-        case BlockedError():
-            return "blocked"
-        case LockError():
-            return "locked"
-        case ManifestError():
-            return "invalid-manifests"
-        case KeyboardInterrupt():
-            return "interrupted"
-        case _:
-            return "error"
 
 
 def _told(value: bool) -> str:

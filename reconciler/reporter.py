@@ -34,14 +34,14 @@ from reconciler.render.json import PlanDocument, event_documents, plan_document
 from reconciler.render.text import Line, outcome_line, plan_lines, receipt_line
 
 
-def show_difference(reviewed: PlanDocument, now: Plan, registry: str) -> None:
+def show_difference(reviewed: PlanDocument, now: Plan) -> None:
     """What was reviewed beside what would be done now, on standard error."""
 
     def told(document: PlanDocument) -> list[str]:
         changes = [clean(change["sentence"]) for change in document["resource_changes"]]
         return [*changes, *(clean(f"{block['model']}: blocked: {block['code']}") for block in document["blocked"])]
 
-    lines = list(unified_diff(told(reviewed), told(plan_document(now, registry)), "reviewed", "now", lineterm="", n=0))
+    lines = list(unified_diff(told(reviewed), told(plan_document(now, "")), "reviewed", "now", lineterm="", n=0))
     if not lines:
         lines = ["The same changes as were reviewed, but what they replace is another text or another version."]
     for line in lines:
@@ -73,10 +73,11 @@ class Reporter:
     context manager it turns the first Ctrl-C (or SIGTERM, which CI sends) into a request to stop, once calls are made.
     """
 
-    def __init__(self, log_format: str, registry: str, now: Callable[[], str]) -> None:
+    def __init__(self, log_format: str, now: Callable[[], str], registry: str = "", workspace: str = "") -> None:
         self.stop = Flag()
         self._as_json = log_format == "json"
-        self._registry = registry
+        self.registry, self.workspace = registry, workspace
+        self.unheard = ""
         self._now = now
         self._printing = Lock()
         self.writing = False
@@ -106,14 +107,14 @@ class Reporter:
 
     def confirm(self, _plan: Plan) -> bool:
         """Ask as Terraform does: only `yes` will do."""
-        question = f"\nApply this to {self._registry}? Only `yes` is accepted"
+        question = f"\nApply this to {words.registry(self.registry, self.workspace)}? Only `yes` is accepted"
         return click.prompt(question, default="", show_default=False).strip() == "yes"
 
     def report(self, event: Event) -> None:
         """One event, from whichever thread."""
         if isinstance(event, ModelStarted):
             self.writing = True
-        with self._printing, _to_nobody_if_need_be():
+        with self._printing, self._to_nobody_if_need_be():
             if self._as_json:
                 for document in event_documents(event, self._now()):
                     click.echo(json.dumps(document, ensure_ascii=False))
@@ -124,7 +125,7 @@ class Reporter:
     def _tell(self, event: Event) -> None:
         match event:
             case Planned(plan):
-                console.show(plan_lines(plan, self._registry))
+                console.show(plan_lines(plan, self.registry, self.workspace))
                 self._calls = len(plan.changes)
             case LockWaiting(holder, seconds):
                 console.say(f"Waiting for the lock ({seconds:.0f} s): held by {words.holder(holder)}.")
@@ -148,7 +149,7 @@ class Reporter:
 
     def finish(self, receipt: Receipt) -> None:
         """The last line, which sums up."""
-        with _to_nobody_if_need_be():
+        with self._to_nobody_if_need_be():
             if not self._as_json:
                 click.echo(console.styled(receipt_line(receipt)))
                 return
@@ -156,14 +157,18 @@ class Reporter:
             told = {"@level": "info" if receipt.exit_code == 0 else "error", "@message": message}
             click.echo(json.dumps({**told, "@timestamp": self._now(), "type": "apply_summary"}, ensure_ascii=False))
 
-
-@contextmanager
-def _to_nobody_if_need_be() -> Generator[None]:
-    """An apply goes on when nobody listens any more: it has models to finish, and a receipt to write."""
-    try:
-        yield
-    except BrokenPipeError:
-        console.deafen()
+    @contextmanager
+    def _to_nobody_if_need_be(self) -> Generator[None]:
+        """
+        An apply goes on when nobody listens any more: it has models to finish, and a receipt to write. Why what it
+        says could not be written is in `unheard`, unless its reader just had enough.
+        """
+        try:
+            yield
+        except OSError as error:
+            if not isinstance(error, BrokenPipeError):
+                self.unheard = error.strerror or type(error).__name__
+            console.deafen()
 
 
 def _progress_bar(calls: int) -> tuple[Any, Any]:

@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from reconciler.core.names import Commit, Ours, names_of
+from reconciler.core.names import WORKSPACE, Commit, Ours, in_workspace, names_of, plain
 from reconciler.errors import Location, ManifestError, Problem, ReconcilerError, Severity
 from reconciler.ports import Clock, Forge, ManifestParser, SourceFile, World
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from reconciler.adapters.git_lock import GitLock
     from reconciler.adapters.git_source import GitSource
     from reconciler.adapters.mlflow_access import Credentials, MlflowAccess
+    from reconciler.adapters.mlflow_registry import MlflowRegistry
     from reconciler.checking import Sign
     from reconciler.core.desired import Manifest, Revision
     from reconciler.core.gate import Gate
@@ -101,11 +102,11 @@ def open_world(
     tracking = environment.get("MLFLOW_TRACKING_URI") or uri
     registry = MlflowRegistry(uri, tracking)
     clock = SystemClock()
-    attempt, name = registry.tries.longest, names_of(uri, said.registry_names)[0]
+    attempt, name = registry.tries.longest, _lock_name(registry, said)
     ours = Ours(source.identity, said.formerly)
-    lock = _lock(settings, uri, name, source, ours, clock, environment, attempt)
+    lock = _lock(settings, registry, name, source, ours, clock, environment, attempt)
     memory = lock or _lock(
-        replace(settings, lock=LockKind.AUTO), uri, name, source, ours, clock, environment, attempt, may_lack=True
+        replace(settings, lock=LockKind.AUTO), registry, name, source, ours, clock, environment, attempt, may_lack=True
     )
     parse = manifest_parser()
     checks = MlflowChecks(uri, tracking, environment)
@@ -193,11 +194,12 @@ def _standing_by_memory(
         if uri is None:
             continue
         source = open_source(settings.manifests or found.top / found.folder, settings.repository, settings.remote)
-        clock, name = SystemClock(), names_of(uri, said.registry_names)[0]
+        clock, registry = SystemClock(), MlflowRegistry(uri, uri)
+        name = _lock_name(registry, said)
         beside = replace(settings, lock=LockKind.AUTO)
         ours = Ours(source.identity, said.formerly)
-        memory = _lock(beside, uri, name, source, ours, clock, environment, 0.0, may_lack=True)
-        world = World(source, manifest_parser(), MlflowRegistry(uri, uri), clock, memory=memory, seals=RecordSeals())
+        memory = _lock(beside, registry, name, source, ours, clock, environment, 0.0, may_lack=True)
+        world = World(source, manifest_parser(), registry, clock, memory=memory, seals=RecordSeals())
         trunk = Trunk(world, policy_reader(world), Revision(source.identity, tip), tip, ahead=False)
         place = trunk.before(0)
         if place is not None and (standing := trunk.at(place)) is not None:
@@ -448,9 +450,20 @@ def checked_user(environment: Mapping[str, str]) -> "Credentials":
     return credentials_of(environment)
 
 
+def _lock_name(registry: "MlflowRegistry", said: "PolicySettings") -> str:
+    """What a lock, and what applies remember beside it, is about: the registry by one name, and its workspace."""
+    workspace = registry.workspace
+    if workspace and not WORKSPACE.fullmatch(workspace):
+        raise ReconcilerError(
+            f"MLFLOW_WORKSPACE is `{plain(workspace)}`, which cannot be the name of a workspace.",
+            "It has 2 to 63 lower-case letters, digits and hyphens.",
+        )
+    return in_workspace(names_of(registry.registry_uri, said.registry_names)[0], workspace)
+
+
 def _lock(
     settings: Settings,
-    uri: str,
+    registry: "MlflowRegistry",
     name: str,
     source: "GitSource",
     ours: Ours,
@@ -468,7 +481,7 @@ def _lock(
 
     if settings.lock is LockKind.NONE:
         return None
-    holder = this_process(environment, clock.now())
+    holder, uri = this_process(environment, clock.now()), registry.registry_uri
     database = sqlite_path(uri)
     if settings.lock is LockKind.FILE or (settings.lock is LockKind.AUTO and database is not None):
         from reconciler.adapters.file_lock import FileLock
@@ -477,7 +490,8 @@ def _lock(
             name = hashlib.sha256(without_credentials(name).encode()).hexdigest()[:16]
             path = Path(tempfile.gettempdir()) / f"reconciler-{name}.lock"
         else:
-            path = database.resolve().with_name(f"{database.name}.reconciler.lock")
+            part = f".{registry.workspace}" if registry.workspace else ""
+            path = database.resolve().with_name(f"{database.name}{part}.reconciler.lock")
         return FileLock(path, holder, ours, clock=clock)
     if source.remote is None and may_lack:
         return None

@@ -48,14 +48,21 @@ auth_cache_ttl_seconds = 60
 
 class MlflowServer:
     """
-    `mlflow server` on a SQLite database in a folder, with users or without; or on another database, with several
-    workers. It can be killed and started again on the same database.
+    `mlflow server` on a SQLite database in a folder, with users and workspaces or without; or on another database, with
+    several workers. It can be killed and started again on the same database.
     """
 
     def __init__(
-        self, folder: Path, *, users: bool = False, mlflow: Path = MLFLOW, backend: str = "", workers: int = 1
+        self,
+        folder: Path,
+        *,
+        users: bool = False,
+        workspaces: bool = False,
+        mlflow: Path = MLFLOW,
+        backend: str = "",
+        workers: int = 1,
     ) -> None:
-        self._users = users
+        self._users, self._workspaces = users, workspaces
         self._mlflow = mlflow
         self._backend = backend
         self._workers = workers
@@ -82,6 +89,8 @@ class MlflowServer:
                 "--gunicorn-opts",
                 "--worker-class gthread --threads 8 --timeout 120 --preload --no-control-socket",
             ]
+        if self._workspaces:
+            command += ["--enable-workspaces"]
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
         if self._users:
             settings = self._folder / "basic_auth.ini"

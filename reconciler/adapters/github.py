@@ -1,6 +1,7 @@
 """GitHub: the comment under a pull request, what of it was reviewed, and the files by which a job tells of itself."""
 
 import json
+import os
 import re
 import secrets
 import time
@@ -549,10 +550,16 @@ def _size(path: Path) -> int:
 
 
 def _append(path: Path, text: str) -> None:
+    size: int | None = None
     try:
+        size = _size(path)
         with path.open("a", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
             file.write(text)
     except OSError as error:
+        if size is not None and path.is_file():
+            # Half a value is another value.
+            with suppress(OSError):
+                os.truncate(path, size)
         raise ReconcilerError(
             f"{path} cannot be written to ({error.strerror}).",
             "GitHub Actions names it in GITHUB_OUTPUT or GITHUB_STEP_SUMMARY; unset the variable elsewhere.",

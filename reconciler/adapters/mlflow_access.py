@@ -5,6 +5,7 @@ Requests go through MLflow's own client code, so that its variables for signing 
 """
 
 import copy
+import os
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -14,9 +15,9 @@ from typing import Any, Final, cast
 from uuid import uuid4
 
 from reconciler.adapters.mlflow_database import SERVICES, dialect_of
-from reconciler.adapters.mlflow_registry import without_credentials
+from reconciler.adapters.mlflow_registry import WORKSPACE_VARIABLE, MlflowRegistry, without_credentials
 from reconciler.core.access import Act, Attempt, Identity, Proof, Result, Server, ServerKind
-from reconciler.core.names import plain
+from reconciler.core.names import plain, workspace_name
 from reconciler.errors import ReconcilerError, RegistryError
 from reconciler.ports import UNREACHABLE
 
@@ -119,6 +120,7 @@ class MlflowAccess:
 
     registry_uri: str
     pause: float = 1.0
+    workspace: str = field(default_factory=lambda: workspace_name(os.environ.get(WORKSPACE_VARIABLE, "")))
 
     @property
     def uri(self) -> str:
@@ -135,16 +137,18 @@ class MlflowAccess:
         """What is found there. Raises RegistryError where nothing answers, or our own credentials are refused."""
         scheme, colon, _ = self.registry_uri.lower().partition(":")
         if dialect_of(self.registry_uri) or scheme == "file" or not (colon or scheme in SERVICES):
-            return Server(self.uri, ServerKind.DATABASE)
+            return self._found(ServerKind.DATABASE)
         if scheme not in {"http", "https"}:
-            return Server(self.uri, ServerKind.MANAGED)
+            return self._found(ServerKind.MANAGED)
+        if self.workspace:
+            _ = MlflowRegistry(self.registry_uri, self.registry_uri).store
         search = ("GET", "registered-models/search", {"max_results": "1"})
         anonymous = self.call(self._creds(Credentials()), *search)
         if anonymous.status == 0:
             raise RegistryError(UNREACHABLE, f"{self.uri} does not answer.", "Check the address and the server's log.")
         release = self._release()
         if anonymous.yes:
-            return Server(self.uri, ServerKind.OPEN, release)
+            return self._found(ServerKind.OPEN, release)
         mine = self.call(self._own, *search)
         if not mine.yes:
             said = plain(mine.text, 100)
@@ -162,14 +166,17 @@ class MlflowAccess:
             # Releases without that route name their realm, which nobody else does.
             ours = 'realm="mlflow"' in anonymous.challenge
             kind = ServerKind.BASIC_AUTH if ours else ServerKind.OTHER
-            return Server(self.uri, kind, release, str(self._own.username or ""))
+            return self._found(kind, release, str(self._own.username or ""))
         account = cast(dict[str, object], user)
         name = str(account.get("username", ""))
         # Asked by name of what it would grant, a server that does not know such grants refuses the name.
         asked = {"username": name, "resource_type": "registered_model_version", "resource_id": "*"}
         knows = self.call(self._own, "GET", "users/permissions/get", asked, "3.0").yes
         kind = ServerKind.GRANTS if knows else ServerKind.BASIC_AUTH
-        return Server(self.uri, kind, release, name, account.get("is_admin") is True)
+        return self._found(kind, release, name, account.get("is_admin") is True)
+
+    def _found(self, kind: ServerKind, release: str = "", user: str = "", administrator: bool | None = None) -> Server:
+        return Server(self.uri, kind, release, user, administrator, self.workspace)
 
     def _release(self) -> str:
         text = self._send(self._own, "GET", "/version", {}).text.strip()

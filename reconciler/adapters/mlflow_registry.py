@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import re
+import time
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -46,7 +47,16 @@ from reconciler.core.changes import (
     TagModel,
     TransitionStage,
 )
-from reconciler.core.names import ANY_CASE, AliasName, ModelName, Ours, Stage, Version
+from reconciler.core.names import (
+    ANY_CASE,
+    AliasName,
+    ModelName,
+    Ours,
+    Stage,
+    Version,
+    plain,
+    workspace_name,
+)
 from reconciler.core.snapshot import (
     OWNER_TAG,
     PROVENANCE_TAG,
@@ -63,6 +73,8 @@ from reconciler.errors import RegistryError
 from reconciler.ports import UNREACHABLE, Tries, Wanted
 
 RETRIES, BACKOFF, TIMEOUT = (f"MLFLOW_HTTP_REQUEST_{name}" for name in ("MAX_RETRIES", "BACKOFF_FACTOR", "TIMEOUT"))
+
+WORKSPACE_VARIABLE: Final = "MLFLOW_WORKSPACE"
 
 # MLflow's own defaults keep trying a dead server for four minutes, and a hanging one for twenty. Every call we make may
 # be repeated without harm, so a few tries are right; whoever sets these variables knows better.
@@ -143,15 +155,12 @@ class MlflowRegistry:
     tracking_uri: str
     takes_lists: bool = True
     tries: Tries = field(default_factory=lambda: _tries(os.environ))
+    workspace: str = field(default_factory=lambda: workspace_name(os.environ.get(WORKSPACE_VARIABLE, "")))
 
     @property
     def uri(self) -> str:
         # A path may hold an `@`, and has no user info before it.
         return self.registry_uri if sqlite_path(self.registry_uri) else without_credentials(self.registry_uri)
-
-    @property
-    def workspace(self) -> str:
-        return os.environ.get("MLFLOW_WORKSPACE", "")
 
     @cached_property
     def store(self) -> _Store:
@@ -168,7 +177,67 @@ class MlflowRegistry:
         logging.getLogger("mlflow.store").setLevel(logging.CRITICAL)
         with translated(self.uri):
             client: Any = mlflow_client.ModelRegistryClient(self.registry_uri, self.tracking_uri)
+            self.refuse_lacking_workspace(client.store)
             return _swift(client.store)
+
+    def refuse_lacking_workspace(self, store: Any) -> None:
+        """
+        Raise RegistryError where the workspace that MLFLOW_WORKSPACE names would not be the one that is written to. A
+        client that is older than workspaces sends no name, and what it writes lands in the default one.
+        """
+        said = os.environ.get(WORKSPACE_VARIABLE, "").strip()
+        if not said and not (_is_in_place(store) and getattr(store, "supports_workspaces", False)):
+            return
+        if not said:
+            raise RegistryError(
+                "no-workspace",
+                f"{WORKSPACE_VARIABLE} is not set, and a database that is opened in place with "
+                "MLFLOW_ENABLE_WORKSPACES has no workspace that goes without saying.",
+                f"Set {WORKSPACE_VARIABLE}=default, or the one that is meant.",
+            )
+        if not hasattr(store, "supports_workspaces"):
+            if self.workspace:
+                raise RegistryError(
+                    "workspace-not-sent",
+                    f"{WORKSPACE_VARIABLE} is `{plain(said)}`, and the installed MLflow sends no workspace: what it "
+                    "writes would land in the default one.",
+                    f"Install MLflow 3.10 or newer, or unset {WORKSPACE_VARIABLE}.",
+                )
+            return
+        if not self._has_workspaces(store) and (self.workspace or not _is_in_place(store)):
+            raise RegistryError(
+                "no-workspaces",
+                f"{WORKSPACE_VARIABLE} is `{plain(said)}`, and {self.uri} has no workspaces.",
+                f"Start the server with --enable-workspaces (for a database that is opened in place, set "
+                f"MLFLOW_ENABLE_WORKSPACES=true), or unset {WORKSPACE_VARIABLE}.",
+            )
+        if self.workspace and _is_in_place(store):
+            self._refuse_missing_workspace()
+
+    def _refuse_missing_workspace(self) -> None:
+        """A server says that it has no such workspace; a database that is opened in place takes any name."""
+        import mlflow.tracking._workspace.registry as mlflow_workspaces
+        from mlflow.utils.workspace_utils import resolve_workspace_store_uri
+
+        uri = resolve_workspace_store_uri(tracking_uri=self.registry_uri)
+        workspaces: Any = mlflow_workspaces
+        workspaces.get_workspace_store(workspace_uri=uri).get_workspace(self.workspace)
+
+    def _has_workspaces(self, store: Any) -> bool:
+        """What the server says, asked as often as any call is tried: MLflow's client asks it once."""
+        from mlflow.exceptions import MlflowException
+
+        for number in range(self.tries.most):
+            try:
+                return bool(store.supports_workspaces)
+            except MlflowException as error:
+                if error.error_code == "INVALID_PARAMETER_VALUE":
+                    # It knows of no such question.
+                    return False
+                if number + 1 == self.tries.most:
+                    raise
+                time.sleep(self.tries.pause * 2**number)
+        return False
 
     def snapshot(self, wanted: Wanted) -> RegistrySnapshot:
         """
@@ -436,8 +505,13 @@ def _swift(store: Any) -> Any:
     """The store, or what is faster and does the same."""
     from mlflow.store.model_registry.rest_store import RestStore
 
-    # Stores that are derived from it have other endpoints; and only the store asks whether the server has workspaces.
-    return _SwiftRestStore(store) if type(store) is RestStore and not os.environ.get("MLFLOW_WORKSPACE") else store
+    # Stores that are derived from it have other endpoints.
+    return _SwiftRestStore(store) if type(store) is RestStore else store
+
+
+def _is_in_place(store: Any) -> bool:
+    """Whether a store is a database that is opened without a server."""
+    return hasattr(store, "engine")
 
 
 class _SwiftRestStore:

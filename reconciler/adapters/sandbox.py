@@ -45,7 +45,7 @@ INHERITED: Final = (
     *("LANG", "LC_ALL", "LC_CTYPE", "TZ", "VIRTUAL_ENV"),
     # Without these a server whose certificate is the company's own could not be asked.
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"),
-    *("MLFLOW_TRACKING_SERVER_CERT_PATH", "MLFLOW_TRACKING_INSECURE_TLS"),
+    *("MLFLOW_TRACKING_SERVER_CERT_PATH", "MLFLOW_TRACKING_INSECURE_TLS", "MLFLOW_WORKSPACE"),
 )
 
 NEVER: Final = re.compile(

@@ -29,6 +29,7 @@ class Server:
     release: str = ""
     user: str = ""
     administrator: bool | None = None
+    workspace: str = ""
 
 
 class Identity(StrEnum):

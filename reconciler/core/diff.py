@@ -18,7 +18,7 @@ from reconciler.core.changes import (
     TransitionStage,
     simulate_all,
 )
-from reconciler.core.desired import Manifest, Pin, Revision
+from reconciler.core.desired import DesiredState, Manifest, Pin, Revision
 from reconciler.core.entrances import entrances, is_another, occupants
 from reconciler.core.gate import Entrance, Verdict
 from reconciler.core.names import MAX_TAG_VALUE, AliasName, ModelName, Slot, Stage, Version, alias_slot
@@ -166,9 +166,10 @@ def diff(
         blockers.extend(_identity_blockers(bound, live, past))
 
     final = Ownership(
-        revision.repository, governed_stages(manifest.stages), tuple(sorted(manifest.aliases)), revision.commit
+        revision.repository, governed_stages(manifest.stages), tuple(sorted(manifest.aliases)), revision.commit, name
     )
-    widest = replace(_union(final, owned), commit=owned.commit if owned else None)
+    widest = _union(final, owned)
+    widest = replace(widest, commit=owned.commit, model=owned.model) if owned else replace(widest, commit=None)
     if len(encode_owner(widest)) > MAX_TAG_VALUE:
         blockers.append(
             Blocker(
@@ -297,6 +298,80 @@ def former_name_blockers(manifest: Manifest, models: Container[ModelName]) -> It
                 "`formerly` if it is another model.",
                 manifest.formerly.at,
             )
+
+
+def renamed(
+    desired: DesiredState,
+    models: Mapping[ModelName, ModelSnapshot],
+    pasts: Mapping[ModelName, Past],
+    *,
+    adopt: bool = False,
+) -> dict[ModelName, Blocker]:
+    """
+    Why models are left as they are because one of them was renamed in the registry, and no manifest says so: the name
+    that is declared still, and the one that carries its records. A copy of a record is none where the model itself has
+    its own. With `adopt`, what is declared and there is taken for what it is called.
+    """
+    found: dict[ModelName, Blocker] = {}
+    for name, live in sorted(models.items()):
+        before = _name_before(name, live, desired, models, pasts)
+        original = None if before is None else desired.models[before]
+        if before is None or original is None:
+            continue
+        another = f" The {before} that is there now is another one." if before in models else ""
+        cure = "Rename it" if name in desired.models else f"Declare {name} with `formerly: {before}`, or rename it"
+        blocker = Blocker(
+            "renamed-in-registry",
+            f"The registered model {name} carries the records of {before}, which this repository declares: it was "
+            f"renamed in the registry.{another}",
+            f"{cure} back (`MlflowClient().rename_registered_model`). If {name} only has a copy of the tag "
+            "`reconciler.owner`, delete it there.",
+            original.model.at,
+        )
+        for one in (before, name):
+            if not (adopt and one in models and one in desired.models):
+                found.setdefault(one, blocker)
+    return found
+
+
+def _name_before(
+    name: ModelName,
+    live: ModelSnapshot,
+    desired: DesiredState,
+    models: Mapping[ModelName, ModelSnapshot],
+    pasts: Mapping[ModelName, Past],
+) -> ModelName | None:
+    """The declared model whose records another one carries, and that has none of its own."""
+    ours = desired.revision.ours
+    record = live.owned_by(ours)
+    if record is None or not ours.has_folder(record.repository):
+        return None
+    if record.model is None:
+        return _name_by_history(name, record, desired, models, pasts)
+    own = models[record.model].owned_by(ours) if record.model in models else None
+    kept = own is not None and own.model in {None, record.model}
+    return None if record.model == name or record.model not in desired.models or kept else record.model
+
+
+def _name_by_history(
+    name: ModelName,
+    record: Ownership,
+    desired: DesiredState,
+    models: Mapping[ModelName, ModelSnapshot],
+    pasts: Mapping[ModelName, Past],
+) -> ModelName | None:
+    """
+    The same for a record that names no model: it is of a commit that did not declare this one, and one that is declared
+    and gone has the same slots.
+    """
+    past = pasts.get(name)
+    place = None if past is None or name in desired.models else past.place(record.commit)
+    epoch = None if past is None or place is None else past.epoch_at(place)
+    if epoch is None or epoch.manifest is not None:
+        return None
+    gone = (manifest for other, manifest in sorted(desired.models.items()) if other not in models)
+    slots = (record.stages, record.aliases)
+    return next((m.name for m in gone if (governed_stages(m.stages), tuple(sorted(m.aliases))) == slots), None)
 
 
 def _hidden_version(name: ModelName, version: Version, at: Location) -> Blocker:

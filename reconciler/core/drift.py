@@ -75,6 +75,7 @@ class Drift:
     registry: str
     models: tuple[ModelDrift, ...]
     compared: int | None = None
+    workspace: str = ""
 
     def count(self, status: DriftStatus) -> int:
         return sum(model.status is status for model in self.models)

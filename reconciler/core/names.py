@@ -115,6 +115,23 @@ def names_of(uri: str, listed: Iterable[str]) -> tuple[str, ...]:
     return names if name in names else (name,)
 
 
+DEFAULT_WORKSPACE = "default"
+
+WORKSPACE = re.compile(r"[a-z0-9][-a-z0-9]{0,61}[a-z0-9]")
+"""What a workspace may be called. MLflow: `WorkspaceNameValidator`."""
+
+
+def workspace_name(text: str) -> str:
+    """A workspace as it is written down: nothing for the default one, which a registry has that has no others."""
+    name = text.strip()
+    return "" if name == DEFAULT_WORKSPACE else name
+
+
+def in_workspace(registry: str, workspace: str) -> str:
+    """A registry and the workspace of it that is meant, as one word that nobody reads: for locks and comments."""
+    return f"{registry}#{workspace}" if workspace else registry
+
+
 # The tightest limit of any store behind MLflow holds everywhere: PostgreSQL's columns are shorter than SQLite's, and a
 # manifest that is right on one must be right on the other.
 # See contract/test_limits.py::test_the_server_accepts_what_we_accept.

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from reconciler.core.desired import Manifest, Pin
 from reconciler.core.moments import moment, moment_of
-from reconciler.core.names import Commit, Ours, Slot, Stage, Version, alias_slot, registry_name
+from reconciler.core.names import Commit, Ours, Slot, Stage, Version, alias_slot, registry_name, workspace_name
 from reconciler.core.snapshot import ModelSnapshot, Ownership, Placement, VersionSnapshot
 
 CLOCKS_DIFFER_BY_LESS_THAN = timedelta(minutes=5)
@@ -83,7 +83,8 @@ class Past:
         if record.identity is not None:
             if record.identity != version.identity:
                 return None
-            if registry_name(record.registry) not in self.registries or record.workspace != self.workspace:
+            where = registry_name(record.registry), workspace_name(record.workspace)
+            if where[0] not in self.registries or where[1] != self.workspace:
                 return None
         if not self.unsigned_counts(place):
             signed = record.proven or self._was_in_place(record, version)

@@ -34,6 +34,7 @@ from reconciler.core.diff import (
     diff,
     former_name_blockers,
     leftover,
+    renamed,
 )
 from reconciler.core.gate import Kind
 from reconciler.core.names import ModelName, Slot, Stage, Version, alias_slot
@@ -211,6 +212,7 @@ def build_plan(
     # What is to be renamed in the registry is not given up.
     former = {name for manifest in desired.models.values() for name in manifest.former_names}
     orphans = snapshot.orphans(ours, desired.models) - former
+    strays = renamed(desired, snapshot.models, pasts, adopt=options.adopt)
     if not desired.models and orphans and not options.allow_empty:
         raise BlockedError(
             f"No manifest declares anything, but the registry holds {len(orphans)} models that `{repository}` governs: "
@@ -225,9 +227,11 @@ def build_plan(
         model = _proven(manifest, live, desired.revision, name, options, pasts.get(name))
         if manifest is not None and (taken := tuple(former_name_blockers(manifest, snapshot.models))):
             model = ModelPlan(name, blockers=(*taken, *(b for b in model.blockers if b.code != "unknown-model")))
+        if name in strays:
+            model = ModelPlan(name, blockers=(strays[name],))
         if model.proposals or model.blocked:
             models.append(model)
-    governed = sum(name in desired.models for name in names)
+    governed = sum(name in desired.models or name in strays for name in names)
     return Plan(
         revision=desired.revision,
         options=options,

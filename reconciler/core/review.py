@@ -146,6 +146,7 @@ class Review:
     base: Base | None = None
     notes: tuple[Note, ...] = ()
     policy: PolicyNote | None = None
+    workspace: str = ""
 
     @property
     def models(self) -> tuple[ModelPlan, ...]:

@@ -26,13 +26,14 @@ READY = "READY"
 class Ownership:
     """
     Which stages and aliases of a model a repository governs, and the commit that was last applied to it: the registered
-    model's tag `reconciler.owner`.
+    model's tag `reconciler.owner`. `model` is the name that the model had then; empty in records of older releases.
     """
 
     repository: RepositoryId
     stages: tuple[Stage, ...] = ()
     aliases: tuple[AliasName, ...] = ()
     commit: Commit | None = None
+    model: ModelName | None = field(default=None, compare=False)
 
     def governs_like(self, other: "Ownership") -> bool:
         """Whether both name the same repository and slots, whatever the commit."""
@@ -181,6 +182,7 @@ def encode_owner(owner: Ownership) -> str:
             "stages": list(owner.stages),
             "aliases": list(owner.aliases),
             "commit": owner.commit,
+            **({"model": owner.model} if owner.model else {}),
         }
     )
 
@@ -191,12 +193,13 @@ def decode_owner(text: str) -> OwnerRecord:
         record = read_record(text)
         if record["format"] != 1:
             return UnreadableRecord(text)
-        commit = record["commit"]
+        commit, model = record["commit"], record.get("model")
         return Ownership(
             repository=RepositoryId(as_text(record["repository"])),
             stages=tuple(sorted((Stage(s) for s in record["stages"]), key=list(Stage).index)),
             aliases=tuple(sorted(AliasName(as_text(a)) for a in record["aliases"])),
             commit=None if commit is None else Commit(as_commit(commit)),
+            model=None if model is None else ModelName(as_text(model)),
         )
     except (ValueError, KeyError, TypeError):
         return UnreadableRecord(text)

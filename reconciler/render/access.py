@@ -21,6 +21,8 @@ from reconciler.core.access import (
     Server,
     ServerKind,
 )
+from reconciler.core.names import DEFAULT_WORKSPACE
+from reconciler.render import words
 from reconciler.render.clean import clean
 from reconciler.render.json import FORMAT_VERSION, TOOL, Tool
 from reconciler.render.text import Line
@@ -176,7 +178,7 @@ USERS: Final[Mapping[Identity, tuple[str, ...]]] = {
 """The users in the script, to be replaced by one's own."""
 
 
-def roles_script(uri: str, users: Mapping[Identity, Sequence[str]] = USERS) -> str:
+def roles_script(uri: str, users: Mapping[Identity, Sequence[str]] = USERS, workspace: str = "") -> str:
     """Python that makes the roles and assigns them, when an administrator runs it."""
     lines = ["from mlflow.server.auth.client import AuthServiceClient", "", "roles = {"]
     for role in ROLES:
@@ -190,7 +192,7 @@ def roles_script(uri: str, users: Mapping[Identity, Sequence[str]] = USERS) -> s
         "}",
         f"auth = AuthServiceClient({_quoted(uri)})",
         "for name, contents in roles.items():",
-        '    role = auth.create_role("default", name)  # the workspace, and the name',
+        f"    role = auth.create_role({_quoted(workspace or DEFAULT_WORKSPACE)}, name)  # the workspace, and the name",
         '    for resource, permission in contents["grants"].items():',
         '        auth.add_role_permission(role.id, resource, "*", permission)',
         '    for user in contents["users"]:',
@@ -207,7 +209,7 @@ def _quoted(text: str) -> str:
 def access_lines(access: Access, width: int) -> Iterator[Line]:
     """What the server can keep apart, what to do about it, and what stays open, within so many columns."""
     server, wide = access.server, min(max(width, NARROWEST), WIDEST)
-    yield (("", f"Access to {clean(server.uri)}"),)
+    yield (("", f"Access to {words.registry(server.uri, server.workspace)}"),)
     yield ()
     yield from _pairs([("server", _server_sentence(server))], wide)
     if server.kind not in {ServerKind.DATABASE, ServerKind.MANAGED}:
@@ -230,7 +232,7 @@ def access_lines(access: Access, width: int) -> Iterator[Line]:
             "Run this as an administrator, with your own users in it, where `mlflow[auth]` is installed:", wide
         )
         yield ()
-        for line in roles_script(server.uri).splitlines():
+        for line in roles_script(server.uri, workspace=server.workspace).splitlines():
             yield (("", f"  {line}"),) if line else ()
         yield ()
         yield (("name", "What stays open"),)
@@ -440,6 +442,7 @@ class AccessDocument(TypedDict):
     format_version: str
     tool: Tool
     registry: str
+    workspace: str
     server: ServerDocument
     governed: GovernedDocument | None
     roles: list[RoleDocument]
@@ -457,6 +460,7 @@ def access_document(access: Access) -> AccessDocument:
         "format_version": FORMAT_VERSION,
         "tool": TOOL,
         "registry": server.uri,
+        "workspace": server.workspace,
         "server": {
             "kind": server.kind.value,
             "release": server.release,
@@ -476,7 +480,7 @@ def access_document(access: Access) -> AccessDocument:
             {"name": role.name, "identity": role.identity.value, "grants": dict(role.grants)}
             for role in (ROLES if grants else ())
         ],
-        "script": roles_script(server.uri) if grants else "",
+        "script": roles_script(server.uri, workspace=server.workspace) if grants else "",
         "open": _remarks(OPENINGS if grants else ()),
         "instead": _remarks(INSTEAD[server.kind]),
         "permissions": [

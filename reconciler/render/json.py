@@ -44,7 +44,7 @@ from reconciler.events import (
 from reconciler.render import words
 from reconciler.render.evidence_json import EvidenceDocument, evidence_document
 
-FORMAT_VERSION = "1.1"
+FORMAT_VERSION = "1.2"
 
 Action = Literal["create", "update", "delete", "forget"]
 
@@ -72,12 +72,16 @@ class Against(TypedDict):
 
 
 class Base(TypedDict):
-    """What the plan was computed from. `commit` is null for a work tree that no commit holds."""
+    """
+    What the plan was computed from. `commit` is null for a work tree that no commit holds; `workspace` is empty for the
+    default one.
+    """
 
     repository: str
     commit: str | None
     author: str
     registry: str
+    workspace: NotRequired[str]
     fingerprint: str
 
 
@@ -229,8 +233,18 @@ class OutcomeDocument(TypedDict):
     calls: list[Call]
 
 
+class EndingDocument(TypedDict):
+    """Why an apply ended before it was done: a word that programs may rely on, and a sentence."""
+
+    reason: str
+    message: str
+
+
 class ReceiptDocument(TypedDict):
-    """What one apply did. Times are RFC 3339 in UTC."""
+    """
+    What one apply did. Times are RFC 3339 in UTC. `ending` is null where it came to its end; where it did not,
+    `plan_digest` is empty if there was no plan yet, and models that are not listed were not begun.
+    """
 
     format_version: str
     tool: Tool
@@ -243,6 +257,7 @@ class ReceiptDocument(TypedDict):
     locked: bool
     models: list[OutcomeDocument]
     verdicts: NotRequired[list[VerdictDocument]]
+    ending: NotRequired[EndingDocument | None]
 
 
 EventDocument = TypedDict(
@@ -267,7 +282,7 @@ EventDocument = TypedDict(
 TOOL: Tool = {"name": "reconciler", "version": __version__}
 
 
-def plan_document(plan: Plan, registry: str) -> PlanDocument:
+def plan_document(plan: Plan, registry: str, workspace: str = "") -> PlanDocument:
     """A plan as a document, without what a review adds."""
     calls: list[Call] = []
     changes: list[ResourceChange] = []
@@ -281,7 +296,7 @@ def plan_document(plan: Plan, registry: str) -> PlanDocument:
     return {
         "format_version": FORMAT_VERSION,
         "tool": TOOL,
-        "base": _base(plan, registry),
+        "base": _base(plan, registry, workspace),
         "options": {
             "targets": list(options.targets),
             "adopt": options.adopt,
@@ -331,7 +346,7 @@ def _policy(note: PolicyNote) -> PolicyDocument:
 
 def review_document(review: Review) -> PlanDocument:
     """The review of a plan as a document: what `plan --format json` prints and `plan --out` saves."""
-    document = plan_document(review.plan, review.registry)
+    document = plan_document(review.plan, review.registry, review.workspace)
     document["evidence"] = None if review.evidence is None else evidence_document(review.evidence)
     document["notes"] = [note.text for note in sorted(review.notes, key=lambda note: note.weight)]
     document["policy"] = None if review.policy is None else _policy(review.policy)
@@ -388,6 +403,7 @@ class DriftDocument(TypedDict):
     repository: str
     commit: str | None
     registry: str
+    workspace: str
     files_compared: int | None
     summary: DriftFigures
     models: list[ModelDriftDocument]
@@ -401,6 +417,7 @@ def drift_document(drift: Drift) -> DriftDocument:
         "repository": drift.revision.repository,
         "commit": drift.revision.commit,
         "registry": drift.registry,
+        "workspace": drift.workspace,
         "files_compared": drift.compared,
         "summary": {
             "drifted": drift.count(DriftStatus.DRIFTED),
@@ -436,16 +453,18 @@ def drift_document(drift: Drift) -> DriftDocument:
 
 def receipt_document(receipt: Receipt) -> ReceiptDocument:
     """The receipt as a document: what `apply --receipt` writes."""
+    ending = receipt.ending
     return {
         "format_version": FORMAT_VERSION,
         "tool": TOOL,
-        "base": _base(receipt.plan, receipt.registry),
-        "plan_digest": receipt.plan.digest,
+        "base": _base(receipt.plan, receipt.registry, receipt.workspace),
+        "plan_digest": receipt.plan.digest if receipt.plan.fingerprint or ending is None else "",
         "started_at": receipt.started_at,
         "finished_at": receipt.finished_at,
         "exit_code": int(receipt.exit_code),
         "interrupted": receipt.interrupted,
         "locked": receipt.locked,
+        "ending": None if ending is None else {"reason": ending.reason, "message": ending.message},
         "models": [
             {
                 "model": outcome.model,
@@ -544,12 +563,13 @@ def _call(change: Change) -> tuple[str, dict[str, Any]]:
             assert_never(change)
 
 
-def _base(plan: Plan, registry: str) -> Base:
+def _base(plan: Plan, registry: str, workspace: str) -> Base:
     return {
         "repository": plan.revision.repository,
         "commit": plan.revision.commit,
         "author": plan.revision.author,
         "registry": registry,
+        "workspace": workspace,
         "fingerprint": plan.fingerprint,
     }
 

@@ -146,7 +146,11 @@ STATUS = {
 def _where(review: Review) -> str:
     commit = review.plan.revision.commit
     told = f"commit {code(commit[:12])}" if commit else "the work tree"
-    return f"For {told} on {code(review.registry)}."
+    return f"For {told} on {_registry(review.registry, review.workspace)}."
+
+
+def _registry(uri: str, workspace: str) -> str:
+    return f"{code(uri)}, workspace {code(workspace)}" if workspace else code(uri)
 
 
 def _alerts(review: Review, room: _Room) -> Iterator[str]:
@@ -379,9 +383,10 @@ def receipt_markdown(receipt: Receipt, limit: int | None = None) -> str:
     well = {OutcomeStatus.APPLIED, OutcomeStatus.UNCHANGED}
     rows = [(outcome.status in well, _outcome_row(outcome)) for outcome in receipt.outcomes]
     commit = code((receipt.plan.revision.commit or "none")[:12])
+    where = _registry(receipt.registry, receipt.workspace)
     parts = [
         f"### {words.receipt_sentence(receipt)}",
-        f"Commit {commit} on {code(receipt.registry)}, {receipt.started_at} to {receipt.finished_at}.",
+        f"Commit {commit} on {where}, {receipt.started_at} to {receipt.finished_at}.",
         *_table("| model | | calls | |\n| --- | --- | ---: | --- |\n", rows, limit),
         f"<sub>Digest {code(receipt.plan.digest)}</sub>",
     ]
@@ -395,7 +400,8 @@ def _outcome_row(outcome: Outcome) -> str:
 
 def drift_markdown(drift: Drift, limit: int | None = None) -> str:
     """What drifted, for the page of a job. It comes first where not all models fit."""
-    parts = [f"### {words.drift_line(drift)}", f"On {code(drift.registry)}. {words.files_line(drift)}".rstrip()]
+    where = _registry(drift.registry, drift.workspace)
+    parts = [f"### {words.drift_line(drift)}", f"On {where}. {words.files_line(drift)}".rstrip()]
     apart = [model for model in drift.models if model.status is not DriftStatus.IN_SYNC]
     rows = [(model.status is DriftStatus.PENDING, _drift_rows(model)) for model in apart]
     parts += _table("| model | | found |\n| --- | --- | --- |\n", rows, limit)

@@ -55,15 +55,16 @@ def plain(line: Line) -> str:
     return "".join(text for _, text in line)
 
 
-def plan_lines(plan: Plan, registry: str) -> Iterator[Line]:
+def plan_lines(plan: Plan, registry: str, workspace: str = "") -> Iterator[Line]:
     """The plan, a paragraph a model; the last line is the one that scripts may parse."""
-    return review_lines(Review(plan, registry))
+    return review_lines(Review(plan, registry, workspace=workspace))
 
 
 def review_lines(review: Review) -> Iterator[Line]:
     """The plan, and with it what the evidence shows and what was pending before the change under review."""
     plan = review.plan
-    yield (("", f"Plan for {words.revision(plan.revision)} on {words.clean(review.registry)}"),)
+    where = words.registry(review.registry, review.workspace)
+    yield (("", f"Plan for {words.revision(plan.revision)} on {where}"),)
     yield ()
     if not plan.models:
         yield (("", "No changes: the registry holds what is declared."),)
@@ -204,7 +205,8 @@ def _table(rows: Sequence[tuple[str, ...]], styles: Sequence[str]) -> Iterator[L
 
 def drift_lines(drift: Drift) -> Iterator[Line]:
     """What drifted and what waits, a paragraph a model; the last line is the one that scripts may parse."""
-    yield (("", f"Drift on {words.clean(drift.registry)}, as seen from {words.revision(drift.revision)}"),)
+    where = words.registry(drift.registry, drift.workspace)
+    yield (("", f"Drift on {where}, as seen from {words.revision(drift.revision)}"),)
     yield ()
     for model in drift.models:
         if model.status is DriftStatus.IN_SYNC:

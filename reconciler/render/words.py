@@ -289,6 +289,11 @@ def revision(of: Revision) -> str:
     return f"commit {of.commit[:12]}{subject}"
 
 
+def registry(uri: str, workspace: str) -> str:
+    """Which registry: `https://mlflow.acme.example, workspace team-a`."""
+    return f"{clean(uri)}, workspace {clean(workspace)}" if workspace else clean(uri)
+
+
 def holder(of: Holder) -> str:
     """Who holds a lock: `ci@runner pid 42 since 2026-05-01T10:00:00Z, run https://…`."""
     run = f", run {clean(of.run)}" if of.run else ""

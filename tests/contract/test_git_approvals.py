@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -301,7 +302,7 @@ def test_a_signature_is_over_the_commit_as_it_is_and_its_names_are_read_as_they_
 ) -> None:
     message = f"Godkänn\n\nApproved-by: Grace Höpper <{GRACE}>\n".encode("latin-1")
     old = ("-c", "i18n.commitEncoding=ISO-8859-1", "-c", "gpg.format=ssh", "-c", f"user.signingKey={desk.key(GRACE)}")
-    names = {"GIT_AUTHOR_NAME": os.fsdecode("Ågren".encode("latin-1"))}
+    names: dict[str, Any] = {"GIT_AUTHOR_NAME": os.fsdecode("Ågren".encode("latin-1"))}
     commit = ("commit", "--quiet", "--allow-empty", "--gpg-sign", "--file=-")
     desk.git(*old, *commit, by=GRACE, given=message, **names)
     made = Commit(desk.git("rev-parse", "HEAD"))

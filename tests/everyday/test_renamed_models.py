@@ -1,6 +1,12 @@
 """A registered model that gets another name goes on: what it was is still known, and nothing is asked anew."""
 
+from dataclasses import replace
+
+import pytest
+
 from reconciler.core.drift import DriftStatus
+from reconciler.core.names import ModelName
+from reconciler.core.snapshot import Ownership
 from reconciler.errors import ExitCode
 from tests.house import GRACE, House, Request
 from tests.house.scenes import APPROVALS, GATES, SLOTS, at_work, pins
@@ -127,3 +133,47 @@ def test_a_model_may_be_renamed_and_promoted_by_one_change_that_its_owners_appro
 
     assert done.exit_code == ExitCode.OK, f"{done.message}\n{done.sentences(slot, NEW)}"
     assert house.in_slot(NEW, slot) == (5,)
+
+
+@pytest.mark.parametrize("by_an_older_release", [False, True])
+def test_a_model_that_was_renamed_in_the_registry_alone_waits_under_both_names(
+    house: House, *, by_an_older_release: bool
+) -> None:
+    at_work(house)
+    if by_an_older_release:
+        live = house.registry.models[ModelName("churn")]
+        assert isinstance(live.owner, Ownership)
+        house.registry.models[live.name] = replace(live, owner=replace(live.owner, model=None))
+    before = house.owner_record("churn")
+    house.rename_model("churn", NEW)
+
+    drift = [house.drift_of(name) for name in ("churn", NEW)]
+    blocked = house.apply()
+    there = (house.in_slot(NEW), house.owner_record(NEW))
+    house.merge(
+        pins({"Production": 4}, model=NEW, also="formerly: churn\n"),
+        files={"manifests/churn.yaml": None},
+        approved_by=[GRACE],
+    )
+    done = house.apply()
+
+    assert drift == [DriftStatus.DRIFTED, DriftStatus.DRIFTED]
+    assert blocked.exit_code == ExitCode.BLOCKED
+    assert f"The registered model {NEW} carries the records of churn" in blocked.message
+    assert there == ((4,), before)
+    assert done.exit_code == ExitCode.OK, f"{done.message}\n{done.sentences(model=NEW)}"
+    assert house.in_slot(NEW) == (4,)
+    assert house.drift_of(NEW) is DriftStatus.IN_SYNC
+
+
+def test_a_model_that_is_renamed_and_back_is_as_if_nothing_had_been(house: House) -> None:
+    at_work(house)
+    house.rename_model("churn", NEW)
+    assert house.apply().exit_code == ExitCode.BLOCKED
+
+    house.rename_model(NEW, "churn")
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.OK, done.message
+    assert house.in_slot("churn") == (4,)
+    assert house.drift_of("churn") is DriftStatus.IN_SYNC

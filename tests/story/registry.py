@@ -17,6 +17,13 @@ class Registry:
     """A data scientist's or a consumer's client."""
 
     uri: str
+    workspace: str = ""
+
+    def make_workspace(self) -> None:
+        """Make the workspace that it is a client of."""
+        body = json.dumps({"name": self.workspace}).encode()
+        at = f"{self.uri}/api/3.0/mlflow/workspaces"
+        Registry(self.uri)._call(urllib.request.Request(at, body, {"Content-Type": "application/json"}))
 
     def register(self, *models: str, versions: int) -> None:
         """New models, each with versions 1 to `versions`, all of them in no stage."""
@@ -95,6 +102,8 @@ class Registry:
         return f"{self.uri}/api/2.0/mlflow/{path}"
 
     def _call(self, request: urllib.request.Request) -> dict[str, Any]:
+        if self.workspace:
+            request.add_header("X-MLFLOW-WORKSPACE", self.workspace)
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
 

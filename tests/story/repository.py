@@ -1,8 +1,12 @@
 """A git repository of manifests, and the remote that it is pushed to."""
 
+import atexit
 import os
+import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 WITHOUT_CONFIGURATION = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0"}
@@ -35,6 +39,14 @@ class Repository:
 
     top: Path
     remote: Path
+
+    def become(self, other: "Repository") -> None:
+        """All that another one is, in this one's place."""
+        for here, there in ((self.top, other.top), (self.remote, other.remote)):
+            shutil.rmtree(here, ignore_errors=True)
+            shutil.copytree(there, here, symlinks=True)
+        config = self.top / ".git" / "config"
+        config.write_text(config.read_text().replace(str(other.remote), str(self.remote)))
 
     @property
     def head(self) -> str:
@@ -91,16 +103,27 @@ class Repository:
 def new_repository(folder: Path, name: str = "models", objects: str = "sha1", **environment: str) -> Repository:
     """
     An empty bare remote, and a clone of it with a first commit; the environment is git's for that commit, and `objects`
-    how names are made.
+    how names are made. Each kind is made once, and copied.
     """
-    remote, top = folder / f"{name}.git", folder / name
-    init = ("init", "--quiet", "--initial-branch=main", f"--object-format={objects}")
-    git(folder, *init, "--bare", str(remote))
-    git(folder, *init, str(top))
-    git(top, "remote", "add", "origin", str(remote))
-    repository = Repository(top, remote)
-    (top / "README.md").write_text("Models\n")
-    repository.commit("Begin", **environment)
+    repository = Repository(folder / name, folder / f"{name}.git")
+    repository.become(_new_repository(objects, tuple(environment.items())))
+    return repository
+
+
+@cache
+def _new_repository(objects: str, environment: tuple[tuple[str, str], ...]) -> Repository:
+    folder = Path(tempfile.mkdtemp(prefix="reconciler-repository-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    repository = Repository(folder / "models", folder / "models.git")
+    init = ("init", "--quiet", "--template=", "--initial-branch=main", f"--object-format={objects}")
+    git(folder, *init, "--bare", str(repository.remote))
+    git(folder, *init, str(repository.top))
+    for git_dir in (repository.top / ".git", repository.remote):
+        (git_dir / "hooks").mkdir()
+        (git_dir / "info").mkdir()
+    git(repository.top, "remote", "add", "origin", str(repository.remote))
+    (repository.top / "README.md").write_text("Models\n")
+    repository.commit("Begin", **dict(environment))
     return repository
 
 

@@ -68,13 +68,15 @@ def test_an_apply_that_is_interrupted_before_its_first_write_writes_nothing(
         return Pass()
 
     with proxy(registry.uri, judge) as front:
-        running = reconciler.start("apply", "--yes", MLFLOW_TRACKING_URI=front.uri)
+        running = reconciler.start("apply", "--yes", "--receipt", "receipt.json", MLFLOW_TRACKING_URI=front.uri)
         running.until(reading.is_set)
-        running.interrupt(signal.SIGINT)
+        running.interrupt(signal.SIGTERM)
         released.set()
         interrupted = running.wait()
 
     assert interrupted.code == 130
+    receipt = json.loads((repository.top / "receipt.json").read_text())
+    assert (receipt["ending"]["reason"], receipt["exit_code"], receipt["models"]) == ("interrupted", 130, [])
     assert "nothing was written" in interrupted.err
     assert "Traceback" not in interrupted.said
     assert registry.stages(model) == {}
@@ -97,7 +99,7 @@ def test_a_second_ctrl_c_does_not_claim_that_nothing_was_written(
         return Pass()
 
     with proxy(registry.uri, judge) as front:
-        running = reconciler.start("apply", "--yes", MLFLOW_TRACKING_URI=front.uri)
+        running = reconciler.start("apply", "--yes", "--receipt", "receipt.json", MLFLOW_TRACKING_URI=front.uri)
         running.until(writing.is_set)
         running.interrupt(signal.SIGINT)
         running.until(lambda: "Interrupted: finishing" in running.said)
@@ -106,6 +108,10 @@ def test_a_second_ctrl_c_does_not_claim_that_nothing_was_written(
         interrupted = running.wait()
 
     assert interrupted.code == 130
+    receipt = json.loads((repository.top / "receipt.json").read_text())
+    (entry,) = receipt["models"]
+    assert (receipt["ending"]["reason"], entry["model"], entry["status"]) == ("interrupted", model, "failed")
+    assert "transition_model_version_stage" in [call["method"] for call in entry["calls"]]
     assert "Traceback" not in interrupted.said
     assert "nothing was written" not in interrupted.said
     assert registry.production(model) == [2]

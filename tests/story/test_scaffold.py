@@ -326,6 +326,7 @@ class Actions:
             "github.event.before": self.before,
             "github.event_name == 'push' || inputs.compare": "true",
             "vars.MLFLOW_TRACKING_URI": self.runner.registry.uri,
+            "vars.MLFLOW_WORKSPACE": "",
             "secrets.MLFLOW_TRACKING_USERNAME": "",
             "secrets.MLFLOW_TRACKING_PASSWORD": "",
         }

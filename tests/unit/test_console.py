@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from reconciler import console
+from reconciler.core.review import Review
 from reconciler.errors import ReconcilerError
 from reconciler.events import Noticed
+from reconciler.publishing import Publication
 from reconciler.reporter import Reporter
+from tests.exhibits import promotion_plan
 from tests.golden.test_golden import RECEIPT
 
 
@@ -63,7 +66,7 @@ def test_bytes_that_are_no_text_are_escapes_in_json(tmp_path: Path) -> None:
 def test_an_apply_goes_on_when_nobody_listens_any_more(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    reporter = Reporter(form, "http://mlflow", lambda: "2026-05-01T10:00:00Z")
+    reporter = Reporter(form, lambda: "2026-05-01T10:00:00Z", "http://mlflow")
 
     with os.fdopen(writer, "w") as nobody:
         monkeypatch.setattr(sys, "stdout", nobody)
@@ -86,3 +89,43 @@ def test_a_letter_that_the_terminal_lacks_breaks_nothing_off(tmp_path: Path) -> 
 
     assert b"\\u6a21" in ended.stdout
     assert ended.stderr == b""
+
+
+TOO_MUCH = """
+import resource, sys
+from pathlib import Path
+from reconciler.console import write_file
+from reconciler.errors import ReconcilerError
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+try:
+    write_file(Path(sys.argv[1]), "x" * 100_000)
+except ReconcilerError as error:
+    sys.exit(str(error))
+"""
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_of_a_file_that_does_not_fit_nothing_half_written_stays(tmp_path: Path, *, linked: bool) -> None:
+    there, here = tmp_path / "there.json", tmp_path / "here.json"
+    there.write_text("before")
+    if linked:
+        here.symlink_to("there.json")
+    names = sorted(path.name for path in tmp_path.iterdir())
+
+    ended = subprocess.run(
+        [sys.executable, "-c", TOO_MUCH, here if linked else there], capture_output=True, text=True, check=False
+    )
+
+    assert "could not be written: File too large" in ended.stderr
+    assert there.read_text() == "before"
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
+def test_every_report_that_can_be_written_is(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    reports = [("json", tmp_path / "folder"), ("markdown", tmp_path / "plan.md")]
+
+    with pytest.raises(ReconcilerError, match="folder could not be written"):
+        Publication(None, "key", reports).write_reports(Review(promotion_plan(), "sqlite:///x"))
+
+    assert (tmp_path / "plan.md").read_text()

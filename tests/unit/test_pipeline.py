@@ -11,7 +11,18 @@ from reconciler.core.desired import Manifest
 from reconciler.core.names import Commit, Version
 from reconciler.core.plan import Plan, PlanOptions
 from reconciler.errors import BlockedError, ExitCode, ReconcilerError, StaleError
-from reconciler.events import Event, LockWaiting, Noticed, Outcome, OutcomeStatus, Planned, Receipt
+from reconciler.events import (
+    ChangeMade,
+    Event,
+    Journal,
+    LockWaiting,
+    ModelFinished,
+    Noticed,
+    Outcome,
+    OutcomeStatus,
+    Planned,
+    Receipt,
+)
 from reconciler.pipeline import ApplyRequest, Reviewed, StalePlanError, apply
 from reconciler.planning import declare, make_plan
 from reconciler.ports import Relation, Tries
@@ -679,3 +690,61 @@ def test_the_record_names_the_commit_after_everything_else_is_done() -> None:
     claims = [call for call in place.registry.calls if isinstance(call, Claim) and call.model == "model-0"]
     assert claims == [call for call in place.registry.calls if call.model == "model-0"][-1:]
     assert [claim.after.commit for claim in claims] == [SECOND]
+
+
+def test_what_breaks_one_model_in_its_thread_costs_that_model_only() -> None:
+    place = promotion(3)
+
+    def report(event: Event) -> None:
+        if isinstance(event, ChangeMade) and is_transition(event.change) and event.change.model == "model-1":
+            raise RuntimeError("broken")
+
+    receipt = apply(place.world, ApplyRequest(options=PlanOptions(force=True)), report)
+
+    assert statuses(receipt) == {
+        "model-0": OutcomeStatus.APPLIED,
+        "model-1": OutcomeStatus.FAILED,
+        "model-2": OutcomeStatus.APPLIED,
+    }
+    (broken,) = [outcome for outcome in receipt.outcomes if outcome.model == "model-1"]
+    assert broken.message == "It broke off: RuntimeError: broken"
+    assert any(map(is_transition, broken.made))
+
+
+def test_a_journal_says_what_was_done_until_something_unknown_ended_the_apply() -> None:
+    place, journal = promotion(3), Journal("2026-05-01T10:00:00Z", "memory://")
+
+    def report(event: Event) -> None:
+        if isinstance(event, ModelFinished) and event.outcome.model == "model-1":
+            raise SystemExit(7)
+        if isinstance(event, ChangeMade) and is_transition(event.change) and event.change.model == "model-2":
+            raise SystemExit(7)
+
+    with pytest.raises(SystemExit) as ended:
+        apply(place.world, ApplyRequest(options=PlanOptions(force=True), parallelism=1), journal.passing_on(report))
+    receipt = journal.broken_off(ended.value, "2026-05-01T10:00:07Z")
+
+    assert receipt.exit_code == ExitCode.ERROR
+    assert receipt.ending is not None
+    assert receipt.ending.reason == "error"
+    assert statuses(receipt) == {"model-0": OutcomeStatus.APPLIED, "model-1": OutcomeStatus.APPLIED}
+    assert receipt.plan.changes
+
+
+def test_a_journal_tells_of_a_model_that_is_half_done() -> None:
+    place, journal = promotion(), Journal("2026-05-01T10:00:00Z", "memory://")
+
+    def report(event: Event) -> None:
+        if isinstance(event, ChangeMade) and is_transition(event.change):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as ended:
+        apply(place.world, ApplyRequest(parallelism=1), journal.passing_on(report))
+    receipt = journal.broken_off(ended.value, "2026-05-01T10:00:07Z")
+
+    assert (receipt.exit_code, receipt.interrupted) == (ExitCode.INTERRUPTED, True)
+    half = only(receipt)
+    assert half.status is OutcomeStatus.FAILED
+    assert any(map(is_transition, half.made))
+    assert place.lock is not None
+    assert place.lock.lease.released
