@@ -10,7 +10,7 @@ from typing import Any
 
 
 @contextmanager
-def counted() -> Generator[Counter[str]]:
+def counting() -> Generator[Counter[str]]:
     """The functions that are called as long as the block lasts, in this thread and in new ones, by module and name."""
     calls = Counter[str]()
 

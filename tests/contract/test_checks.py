@@ -27,7 +27,7 @@ from reconciler.core.gate import Presence
 from reconciler.core.names import Commit, ModelName, Version
 from reconciler.core.policy import Check, Policy
 from reconciler.errors import Location, ReconcilerError, RegistryError
-from tests.counting import counted
+from tests.counting import counting
 from tests.servers import QUIET
 from tests.story.proxy import Answer, Pass, Request, proxy
 from tests.story.repository import git
@@ -400,7 +400,7 @@ def test_the_files_are_downloaded_once_for_the_run_of_a_command(seeded: Seeded) 
     downloads = "reconciler.adapters.model_files.folder_digest"
     checks = seeded.checks()
 
-    with counted() as calls:
+    with counting() as calls:
         digests = {checks.digest(MODEL, GOOD) for _ in range(3)}
 
     assert (len(digests), calls[downloads]) == (1, 1)

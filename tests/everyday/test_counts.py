@@ -9,7 +9,7 @@ import pytest
 
 from reconciler.core.gate import CheckFacts, CheckRecord
 from reconciler.core.names import ModelName, Version
-from tests.counting import counted
+from tests.counting import counting
 from tests.house import GRACE, House
 from tests.house.mlflow import Files
 from tests.house.scenes import pins
@@ -70,12 +70,12 @@ def promotion(tmp_path_factory: pytest.TempPathFactory) -> Promotion:
         house.clock.later(days=4)
         request = house.request(*(pins({"Production": 2}, model=name) for name in names))
         house.approve(GRACE, request)
-        with counted() as plan:
+        with counting() as plan:
             planned = house.plan(request, force=True)
         house.merge(request)
-        with counted() as apply:
+        with counting() as apply:
             done = house.apply(force=True)
-        with counted() as drift:
+        with counting() as drift:
             found = house.drift()
         assert (planned.exit_code, done.exit_code, found.drifted) == (0, 0, False), (planned.text, done.message)
         assert all(house.in_slot(name) == (2,) for name in names)
