@@ -88,7 +88,7 @@ def odd_name(entries: Iterable[Entry], path: PurePosixPath) -> Problem | None:
     for entry in entries:
         if looks_like_dot_git(entry.name):
             return nested(str(path / entry.name))
-        if entry.name in {"", ".", "..", *seen} or "/" in entry.name:
+        if entry.name in seen or entry.name in {"", ".", ".."} or "/" in entry.name:
             why = "is here twice" if entry.name in seen else "is no name of a file"
             message = f"`{plain(entry.name, 80)}` {why}: git would not check that out."
             return Problem(Location(str(path)), "unreadable-file", message, "Make the commit anew with git.")

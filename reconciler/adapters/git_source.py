@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
@@ -57,6 +57,9 @@ class GitSource:
     folder: PurePosixPath
     identity: RepositoryId
     remote: str | None
+    _relations: dict[tuple[Commit, Commit], Relation] = field(
+        default_factory=dict[tuple[Commit, Commit], Relation], init=False, compare=False, repr=False
+    )
 
     @property
     def top(self) -> Path:
@@ -120,8 +123,17 @@ class GitSource:
         return self._commit(ref) if ref is not None else self._work_tree()
 
     def relation(self, commit: Commit, other: Commit) -> Relation:
+        """As many models ask about the same two commits, what is certain is asked of git once."""
         if commit == other:
             return Relation.SAME
+        if (known := self._relations.get((commit, other))) is not None:
+            return known
+        found = self._looked_up(commit, other)
+        if found is not Relation.UNKNOWN:
+            self._relations[commit, other] = found
+        return found
+
+    def _looked_up(self, commit: Commit, other: Commit) -> Relation:
         if not self._has(commit):
             self._fetch(commit)
         if not (self._has(commit) and self._has(other)):

@@ -186,7 +186,7 @@ class Plan:
             roll_back=len({(e.model, e.after if e.subject.startswith("@") else e.subject) for e in back}),
             aliases=len(effects) - len(versions),
             other=len(versions) - sum(count[verb] for verb in named),
-            unchanged=self.governed - sum(model.model in self._governed_names() for model in self.models),
+            unchanged=self.governed - len(self._governed_names()),
             blocked=sum(model.blocked for model in self.models),
         )
 
