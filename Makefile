@@ -40,11 +40,12 @@ bench: $(READY) ## Measure plan and apply against a real server; writes docs/ben
 schemas: $(READY) ## Write the JSON Schemas anew
 	for name in manifest policy plan receipt drift access; do $(BIN)/reconciler schema $$name --output schemas/$$name.schema.json; done
 
-lock: $(READY) ## Resolve the dependencies anew into the two lock files; what jobs install is the one without the tools
+lock: $(READY) ## Resolve the dependencies anew into the two lock files; what jobs install is without the tools, and without what MLflow needs to be a server
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --group dev \
 		--custom-compile-command "make lock" pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --constraint requirements.lock \
-		--group build --custom-compile-command "make lock" pyproject.toml -o reconciler/scaffold/reconciler.lock
+		--group job --override action/overrides.txt --custom-compile-command "make lock" pyproject.toml \
+		-o reconciler/scaffold/reconciler.lock
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) .demo .hypothesis .pytest_cache .ruff_cache .import_linter_cache

@@ -447,6 +447,10 @@ class _Deciders:
     _found: dict[ModelName, _Standing] = field(default_factory=dict[ModelName, _Standing])
     _reviews: dict[tuple[_Change, str], Reviews | str] = field(default_factory=dict[tuple[_Change, str], Reviews | str])
     _digests: dict[tuple[int, str], str | None] = field(default_factory=dict[tuple[int, str], str | None])
+    _pasts: Mapping[ModelName, Past | None] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._pasts = {model.model: model.past for model in self.plan.models}
 
     def of(self, name: ModelName) -> _Standing:
         if name not in self._found:
@@ -491,7 +495,7 @@ class _Deciders:
         trunk, live = self.rules.trunk, self.snapshot.models.get(name)
         if trunk is None:
             return 1, ()
-        past = next((model.past for model in self.plan.models if model.model == name), None)
+        past = self._pasts.get(name)
         found = [
             past.place_of(record, version)
             for version in (live.versions.values() if past and live else ())
@@ -905,6 +909,10 @@ class _Gathering:
     reviews: dict[tuple[_Change, ModelName, str], Reviews | str] = field(
         default_factory=dict[tuple[_Change, ModelName, str], Reviews | str]
     )
+    pasts: Mapping[ModelName, Past | None] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pasts = {model.model: model.past for model in self.plan.models}
 
     def gather(self, cases: Iterable[_Case]) -> _Known:
         cases = tuple(cases)
@@ -997,7 +1005,7 @@ class _Gathering:
         if key == STAGE:
             return candidate.stage.value
         if key.name == "stay":
-            past = next((model.past for model in self.plan.models if model.model == live.name), None)
+            past = self.pasts.get(live.name)
             stay = stay_in(key.argument, candidate.version, live, past)
             return _Unknown(stay) if isinstance(stay, str) else stay
         if key.name == "contained":
@@ -1031,7 +1039,7 @@ class _Gathering:
     def _recorded_files(self, entrance: Entrance) -> str:
         """The digest of the files that the version entered the slot with, by a record that counts."""
         version = self.snapshot.models[entrance.model].versions.get(entrance.candidate)
-        past = next((model.past for model in self.plan.models if model.model == entrance.model), None)
+        past = self.pasts.get(entrance.model)
         record = version.provenance.get(entrance.slot) if version else None
         if version is None or record is None or (past is not None and past.place_of(record, version) is None):
             return ""

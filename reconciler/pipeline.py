@@ -428,9 +428,11 @@ class _Run:
     """Why no further model is begun: the registry is gone, or the lock was."""
     pasts: dict[ModelName, Past] = field(default_factory=dict[ModelName, Past])
     planned: Mapping[ModelName, ModelPlan] = field(init=False)
+    digest: str = field(init=False)
 
     def __post_init__(self) -> None:
         self.planned = {model.model: model for model in self.plan.models}
+        self.digest = self.plan.digest
 
     def outcomes(self) -> Iterator[Outcome]:
         for model in self.plan.models:
@@ -627,7 +629,7 @@ class _Run:
     def _stamped(self, change: Change) -> Change:
         if not isinstance(change, RecordProvenance):
             return change
-        now, digest, model = self.world.clock.now(), self.plan.digest, self._planned(change.model)
+        now, digest, model = self.world.clock.now(), self.digest, self._planned(change.model)
         placements: list[Placement] = []
         for planned in change.placements:
             stamped = planned

@@ -3,7 +3,9 @@ The trusted side: the line of commits that a revision stands on, the policies th
 model's past. Read lazily, and no further back than it takes.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+import re
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain, islice, pairwise, takewhile
@@ -45,8 +47,76 @@ PolicyAt: TypeAlias = Callable[[str | None], Policy | None]
 """The policy of a commit, or of the work tree; None where there is none. Raises ManifestError for a broken one."""
 
 
-_Parts: TypeAlias = dict[str, dict[ModelName, tuple[Manifest, ...]]]
-"""What each file declares of each model."""
+_Part: TypeAlias = Mapping[ModelName, tuple[Manifest, ...]]
+"""What a file declares of each model."""
+
+
+class _Declared:
+    """What files declare, so kept that what they say of one model is found without a look at the others."""
+
+    def __init__(self, parts: Mapping[str, _Part]) -> None:
+        self.parts: dict[str, _Part] = {}
+        self.claims = Counter[ModelName]()
+        """How often each name is called a former one."""
+        self._files: dict[ModelName, set[str]] = {}
+        for path, part in parts.items():
+            self.put(path, part)
+
+    def put(self, path: str, part: _Part) -> None:
+        """What a file declares now, whatever it declared before."""
+        for name, fragments in self.parts.get(path, {}).items():
+            self._files[name].discard(path)
+            for former in chain.from_iterable(fragment.former_names for fragment in fragments):
+                self.claims[former] -= 1
+                if not self.claims[former]:
+                    del self.claims[former]
+        for name, fragments in part.items():
+            self._files.setdefault(name, set()).add(path)
+            self.claims.update(chain.from_iterable(fragment.former_names for fragment in fragments))
+        self.parts[path] = part
+
+    def has(self, name: ModelName, without: Set[str] = frozenset()) -> bool:
+        """Whether a file declares a model, but for some files."""
+        return bool(self._files.get(name, set[str]()) - without)
+
+    def of(self, name: ModelName) -> list[Manifest]:
+        """The fragments of a model, in the order of their files."""
+        return [fragment for path in sorted(self._files.get(name, ())) for fragment in self.parts[path][name]]
+
+    def before(self, older: Mapping[str, _Part]) -> Callable[[ModelName], bool]:
+        """What tells whether a file declared a model before a change, with some files as they were then."""
+        then = frozenset(chain.from_iterable(older.values()))
+        return lambda name: name in then or self.has(name, older.keys())
+
+    def differing(self, older: Mapping[str, _Part], names: Set[ModelName]) -> dict[ModelName, list[str]]:
+        """Those of some models that files declared otherwise before a change, and which files."""
+        found: dict[ModelName, list[str]] = {}
+        for path, was in older.items():
+            now = self.parts.get(path, {})
+            for name in (now.keys() | was.keys()) & names:
+                if now.get(name) != was.get(name):
+                    found.setdefault(name, []).append(path)
+        return found
+
+
+class _Called:
+    """What models that are looked for were called at the time, and which of them by a name."""
+
+    def __init__(self, names: Iterable[ModelName]) -> None:
+        self.names = {name: name for name in names}
+        self.by = {name: {name} for name in self.names}
+
+    def name(self, model: ModelName, name: ModelName) -> None:
+        self.drop(model)
+        self.names[model] = name
+        self.by.setdefault(name, set()).add(model)
+
+    def drop(self, model: ModelName) -> None:
+        """It is looked for no more."""
+        name = self.names.pop(model)
+        self.by[name].discard(model)
+        if not self.by[name]:
+            del self.by[name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -466,31 +536,30 @@ class Trunk:
         self, needs: Mapping[ModelName, int | None], desired: Mapping[ModelName, Manifest], *, everywhere: bool
     ) -> dict[ModelName, tuple[Epoch, ...]]:
         found: dict[ModelName, list[Epoch]] = {name: [] for name in needs}
-        called = {name: name for name in needs}
-        parts = _by_file(self._fragments(self.tip) or ())
+        files = _Declared(_by_file(self._fragments(self.tip) or ()))
+        called = _Called(needs)
         mended: dict[str, LineCommit] = {}
-        open_ends = dict(needs)
+        due = deque(sorted((need, name) for name, need in needs.items() if need is not None))
         if self.ahead:
+            proposed = _Declared({"": {name: (manifest,) for name, manifest in desired.items()}})
             for name, epochs in found.items():
                 epochs.append(Epoch(0, self.revision.commit, FOREVER, desired.get(name)))
-                called[name] = _name_before(name, {"": {n: (m,) for n, m in desired.items()}}, parts)
+                called.name(name, _name_before(name, proposed, files.has))
 
         def close(name: ModelName, one: LineCommit) -> None:
-            own = [fragment for path in sorted(parts) for fragment in parts[path].get(called[name], ())]
-            manifest = resolve(own)[0].get(called[name])
+            manifest = resolve(files.of(called.names[name]))[0].get(called.names[name])
             found[name].append(Epoch(self.places[one.commit], one.commit, one.time, manifest))
 
-        for step in self.world.source.steps(self.line, "" if everywhere else None) if open_ends else ():
+        for step in self.world.source.steps(self.line, "" if everywhere else None) if needs else ():
             one = self.line[self.places[step.commit] - int(self.ahead)]
-            for path, data in step.after.items() if everywhere else ():
-                if path not in parts:
-                    parts[path] = _by_model(self._parsed(path, data) if data and _may_name(data, open_ends) else None)
-            for name in [n for n, need in open_ends.items() if need is not None and need < self.places[step.commit]]:
+            self._look_at_others(step.after if everywhere else {}, files, called.names.keys())
+            while due and due[0][0] < self.places[step.commit]:
+                _, name = due.popleft()
                 close(name, one)
-                del open_ends[name]
-            if not open_ends:
+                called.drop(name)
+            if not called.names:
                 break
-            older = self._before(step, parts, {called[name] for name in open_ends})
+            older = self._before(step, files, called.by.keys())
             changed: dict[str, LineCommit] = {}
             for path in step.before:
                 # What is declared since a file could not be read, was declared when it could be read again.
@@ -498,23 +567,31 @@ class Trunk:
                 if path in older:
                     changed[path] = since_then
                     del mended[path]
-            for name in open_ends:
-                key = called[name]
-                since = [changed[path] for path, was in older.items() if parts.get(path, {}).get(key) != was.get(key)]
-                if since:
-                    close(name, min(since, key=lambda commit: self.places[commit.commit]))
-                    called[name] = _name_before(key, parts, {**parts, **older})
-            parts.update(older)
-        for name in open_ends:
+            renamed, was_there = dict[ModelName, ModelName](), files.before(older)
+            for key, paths in files.differing(older, called.by.keys()).items():
+                since = min((changed[path] for path in paths), key=lambda commit: self.places[commit.commit])
+                for name in called.by[key]:
+                    close(name, since)
+                    renamed[name] = _name_before(key, files, was_there)
+            for name, key in renamed.items():
+                called.name(name, key)
+            for path, was in older.items():
+                files.put(path, was)
+        for name in called.names:
             close(name, self.line[-1])
         return {name: tuple(epochs) for name, epochs in found.items()}
 
-    def _before(self, step: Step, parts: "_Parts", names: Set[ModelName]) -> "_Parts":
+    def _look_at_others(self, after: Mapping[str, bytes | None], files: _Declared, names: Set[ModelName]) -> None:
+        """Learn of files that no newer commit changed, as a commit left them."""
+        for path, data in after.items():
+            if path not in files.parts:
+                files.put(path, _by_model(self._parsed(path, data) if data and _may_name(data, names) else None))
+
+    def _before(self, step: Step, files: _Declared, names: Set[ModelName]) -> dict[str, _Part]:
         """What the files that a commit changed declared before it; nothing of those that cannot be read."""
-        names = names | frozenset(chain.from_iterable(f.former_names for f in _fragments(parts)))
-        found: _Parts = {}
+        found: dict[str, _Part] = {}
         for path, data in step.before.items():
-            if data is None or not _may_name(data, names | parts.get(path, {}).keys()):
+            if data is None or not _may_name(data, names, files.claims.keys(), files.parts.get(path, {}).keys()):
                 found[path] = {}
             elif (read := self._parsed(path, data)) is not None:
                 found[path] = _by_model(read)
@@ -591,7 +668,7 @@ class Trunk:
         return next((epoch.policy for epoch in self.policies if epoch.start >= 1), Policy())
 
 
-def _by_file(fragments: Iterable[Manifest]) -> _Parts:
+def _by_file(fragments: Iterable[Manifest]) -> dict[str, _Part]:
     found: dict[str, list[Manifest]] = {}
     for fragment in fragments:
         found.setdefault(fragment.model.at.path, []).append(fragment)
@@ -611,27 +688,15 @@ def _came_from_elsewhere(live: ModelSnapshot, bare: Past) -> bool:
     return any(bare.is_ours(record) and not bare.ours.has_folder(record.repository) for record in records)
 
 
-def _fragments(parts: _Parts) -> Iterator[Manifest]:
-    return chain.from_iterable(chain.from_iterable(models.values() for models in parts.values()))
-
-
-def _name_before(name: ModelName, after: _Parts, before: _Parts) -> ModelName:
+def _name_before(name: ModelName, after: _Declared, was_there: Callable[[ModelName], bool]) -> ModelName:
     """
     What a model was called before a change of the manifests: something else only if that one is the first to declare
     it, calls another name its former one, as nothing else does, and gives that one up.
     """
-    is_now, was = ({fragment.name for fragment in _fragments(parts)} for parts in (after, before))
-    if name in was or name not in is_now:
+    if was_there(name):
         return name
-    claims = [(fragment.name, former) for fragment in _fragments(after) for former in fragment.former_names]
-    return next(
-        (
-            former
-            for claimant, former in claims
-            if claimant == name and former in was and former not in is_now and sum(f == former for _, f in claims) == 1
-        ),
-        name,
-    )
+    formers = chain.from_iterable(fragment.former_names for fragment in after.of(name))
+    return next((f for f in formers if was_there(f) and not after.has(f) and after.claims[f] == 1), name)
 
 
 def _names(past: Past | None, name: ModelName) -> frozenset[ModelName]:
@@ -687,9 +752,13 @@ def _pinned(live: ModelSnapshot, manifest: Manifest | None) -> Iterator[tuple[Sl
         yield from ((slot, number) for number in sorted(declared_versions(manifest, slot, live) & there))
 
 
-def _may_name(data: bytes, names: Iterable[ModelName]) -> bool:
+def _may_name(data: bytes, *names: Collection[ModelName]) -> bool:
     """
     Whether a YAML file may declare one of some models. A name stands in it as it is, unless it is spelled by escapes,
     has quotes in it, or is folded where it has spaces.
     """
-    return b"\\" in data or any(set(" '\"") & set(name) or name.encode() in data for name in names)
+    words = set(re.split(r"[\s\[\]{},\"']+", data.decode("utf-8", "surrogateescape")))
+    # The words first: of thousands of names, one by one, most files have one among them.
+    if b"\\" in data or any(not words.isdisjoint(some) for some in names):
+        return True
+    return any(set(" '\"") & set(name) or name.encode() in data for name in chain.from_iterable(names))

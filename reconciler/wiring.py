@@ -108,7 +108,7 @@ def open_world(
     memory = lock or _lock(
         replace(settings, lock=LockKind.AUTO), registry, name, source, ours, clock, environment, attempt, may_lack=True
     )
-    parse = _manifest_parser()
+    parse = manifest_parser()
     checks = MlflowChecks(uri, tracking, environment)
     return World(
         source,
@@ -199,7 +199,7 @@ def _standing_by_memory(
         beside = replace(settings, lock=LockKind.AUTO)
         ours = Ours(source.identity, said.formerly)
         memory = _lock(beside, registry, name, source, ours, clock, environment, 0.0, may_lack=True)
-        world = World(source, _manifest_parser(), registry, clock, memory=memory, seals=RecordSeals())
+        world = World(source, manifest_parser(), registry, clock, memory=memory, seals=RecordSeals())
         trunk = Trunk(world, policy_reader(world), Revision(source.identity, tip), tip, ahead=False)
         place = trunk.before(0)
         if place is not None and (standing := trunk.at(place)) is not None:
@@ -244,7 +244,8 @@ def _compile_fault(condition: str) -> str | None:
     return cel.compile_fault(condition)
 
 
-def _manifest_parser() -> ManifestParser:
+def manifest_parser() -> ManifestParser:
+    """Reads manifests, each file once for the run of a command."""
     from reconciler.adapters.manifest_yaml import parse
 
     build = gate_builder()

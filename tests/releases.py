@@ -1,11 +1,13 @@
 """
-Other releases of MLflow, each in an environment of its own, with what a server of it and our command need. They are
-kept in `.releases/`, and made anew where they are missing.
+Other environments than ours: other releases of MLflow, each with what a server of it and our command need, and what
+jobs install. They are kept in `.releases/`, and made anew where they are missing.
 """
 
+import hashlib
 import subprocess
 import sys
 import tomllib
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -19,18 +21,37 @@ NEEDED = ("sqlalchemy<2.1", "setuptools<81")
 """What old releases need and do not ask for: docs/versions.md."""
 
 
+LEAN = TOP / "reconciler" / "scaffold" / "reconciler.lock"
+
+
 @cache
 def python_with(release: str) -> Path:
     """The Python that has this release; the test is skipped where it cannot be installed."""
-    folder = TOP / ".releases" / release
+    ours = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]["dependencies"]
+    wanted = [f"mlflow-skinny=={release}", *(one for one in ours if not one.startswith("mlflow")), *NEEDED, *SERVER]
+    return _environment(release, wanted, f"MLflow {release}")
+
+
+@cache
+def lean_python() -> Path:
+    """The Python that has what jobs install, and nothing else; the test is skipped where that cannot be installed."""
+    lock = hashlib.sha256(LEAN.read_bytes()).hexdigest()[:12]
+    return _environment(f"lean-{lock}", ["--no-deps", "--require-hashes", "-r", str(LEAN)], "What jobs install")
+
+
+def with_python(python: Path, environment: Mapping[str, str]) -> tuple[tuple[str, ...], dict[str, str]]:
+    """How our command is run by another Python: the words, and the variables."""
+    return (str(python), "-m", "reconciler"), {**environment, "PYTHONPATH": str(TOP), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def _environment(name: str, wanted: Sequence[str], called: str) -> Path:
+    folder = TOP / ".releases" / name
     python = folder / "bin" / "python"
     ready = folder / ".ready"
     folder.parent.mkdir(exist_ok=True)
     with FileLock(f"{folder}.lock"):
         if ready.exists():
             return python
-        ours = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]["dependencies"]
-        wanted = [f"mlflow-skinny=={release}", *(one for one in ours if not one.startswith("mlflow")), *NEEDED, *SERVER]
         uv = str(Path(sys.executable).with_name("uv"))
         for command in (
             (uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)),
@@ -38,6 +59,6 @@ def python_with(release: str) -> Path:
         ):
             made = subprocess.run(command, capture_output=True, text=True, check=False)
             if made.returncode != 0:
-                pytest.skip(f"MLflow {release} cannot be installed here: {made.stderr.strip()[-300:]}")
+                pytest.skip(f"{called} cannot be installed here: {made.stderr.strip()[-300:]}")
         ready.touch()
     return python

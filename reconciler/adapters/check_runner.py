@@ -170,6 +170,7 @@ def _prepared(workspace: Path, tree: Path | None, subject: Subject | None) -> _B
 
 def _loaded(check: Check, subject: Subject, workspace: Path, settings: _Settings) -> Ran:
     """Whether `mlflow.pyfunc.load_model` loads the model, with the libraries that are installed here."""
+    _refuse_without_pandas()
     bench = _prepared(workspace, None, subject)
     word = secrets.token_hex(16)
     words = (sys.executable, "-I", str(INSIDE), "load", word)
@@ -185,6 +186,12 @@ def _loaded(check: Check, subject: Subject, workspace: Path, settings: _Settings
     return Ran(outcome, command.ran, sentence, metrics, (str(bench.log),), _left(finished))
 
 
+def _refuse_without_pandas() -> None:
+    """MLflow loads no model without it: that says nothing of the model."""
+    if find_spec("pandas") is None:
+        raise _CannotRun("what loads models is not installed here: `pip install mlflow`, and what the model needs")
+
+
 def _inside_run(words: tuple[str, ...], bench: _Bench, timeout: float, settings: _Settings) -> Finished:
     """Run what needs neither credentials nor the network: there is nothing that a model could take or tell."""
     around = surroundings(settings.environment, (), bench.subject, bench.home, bench.result, reads=False)
@@ -193,6 +200,7 @@ def _inside_run(words: tuple[str, ...], bench: _Bench, timeout: float, settings:
 
 def _evaluated(check: Check, tree: Path, subject: Subject, workspace: Path, settings: _Settings) -> Ran:
     """The features are taken out of the data; the model predicts from them; the predictions are scored."""
+    _refuse_without_pandas()
     asked, ran = _evaluation(check.evaluate), _said_to_run(check)
     for name in ("features", "predicting", "scoring"):
         (workspace / name).mkdir()

@@ -2,7 +2,8 @@
 
 import os
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, partial
 from pathlib import Path, PurePosixPath
 
 from reconciler.adapters.repository import (
@@ -33,6 +34,7 @@ def files_below(paths: Iterable[Path], root: Path) -> tuple[tuple[SourceFile, ..
     """
     files: dict[str, SourceFile] = {}
     problems: list[Problem] = []
+    way = cache(partial(on_the_way, Path(os.path.realpath(root))))
     for path in paths:
         if not path.exists():
             problems.append(
@@ -45,7 +47,7 @@ def files_below(paths: Iterable[Path], root: Path) -> tuple[tuple[SourceFile, ..
             continue
         for file in [path] if not path.is_dir() else _manifests_in(path, root, problems):
             name = _named(file, root)
-            found = _read(file, name, root)
+            found = _read(file, name, root, way)
             if isinstance(found, Problem):
                 problems.append(found)
             else:
@@ -93,14 +95,17 @@ def content_problem(path: str, data: bytes) -> Problem | None:
     return None
 
 
-def _read(file: Path, name: str, root: Path) -> SourceFile | Problem:
+def _read(
+    file: Path, name: str, root: Path, way: Callable[[PurePosixPath], tuple[Problem, ...]]
+) -> SourceFile | Problem:
+    """A file by its place and its name; `way` tells what is wrong with the folders that lead to one."""
     if file.is_symlink() and file.is_dir():
         return link_to_folder(name)
     if amiss := name_problem(name):
         return amiss
     # Unlike Path.resolve(), this does not raise for links that go round in circles.
     real, top = Path(os.path.realpath(file)), Path(os.path.realpath(root))
-    if not real.is_relative_to(top) or on_the_way(top, PurePosixPath(real.parent.relative_to(top))):
+    if not real.is_relative_to(top) or way(PurePosixPath(real.parent.relative_to(top))):
         return leads_out(name)
     try:
         if file.exists() and not is_plain_file(file):

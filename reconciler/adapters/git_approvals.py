@@ -13,7 +13,7 @@ import re
 import shutil
 import string
 import subprocess
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -136,7 +136,7 @@ class _Store:
     def signers(self) -> Path:
         return self.place / "signers"
 
-    def git(self, *arguments: str, may_fail: bool = False, signers: Path | None = None) -> Answer:
+    def git(self, *arguments: str, may_fail: bool = False, signers: Path | None = None, stdin: bytes = b"") -> Answer:
         settings = {
             "gpg.format": "ssh",
             "gpg.program": "gpg",
@@ -149,13 +149,38 @@ class _Store:
             "i18n.logOutputEncoding": "UTF-8",
         }
         git = Git(self.folder, self.place, settings, isolated=True)
-        answer = git.read(*arguments, may_fail=True)
+        answer = git.read(*arguments, stdin=stdin, may_fail=True)
         if answer.code != 0 and not may_fail:
-            raise ReconcilerError(
-                f"git cannot look through the commits of this change: {answer.fault}.",
-                "Fetch the whole history (`git fetch --unshallow`, `fetch-depth: 0`, `GIT_DEPTH: 0`).",
-            )
+            raise _cannot_look(answer.fault)
         return answer
+
+    def contents(self, commits: Iterable[Commit]) -> dict[Commit, bytes]:
+        """Commits as they are stored, all of them by one call."""
+        found: dict[Commit, bytes] = {}
+        asked = tuple(commits)
+        out = self.git("cat-file", "--batch", stdin=_lines(asked)).out if asked else b""
+        at = 0
+        for commit in asked:
+            end = out.index(b"\n", at)
+            words = out[at:end].split(b" ")
+            if len(words) != 3 or words[1] != b"commit":
+                raise _cannot_look(f"there is no commit {commit[:12]}")
+            at = end + 1 + int(words[2])
+            found[commit] = out[end + 1 : at]
+            at += 1
+        return found
+
+    def trees(self, commits: Iterable[str]) -> dict[str, str]:
+        """The trees of commits by one call."""
+        asked = tuple(dict.fromkeys(commits))
+        if not asked:
+            return {}
+        named = _lines(f"{commit}^{{tree}}" for commit in asked)
+        found = self.git("cat-file", "--batch-check=%(objectname)", stdin=named).text.splitlines()
+        for commit, tree in zip(asked, found, strict=True):
+            if not FULL_NAME.fullmatch(tree):
+                raise _cannot_look(f"there is no commit {commit[:12]}")
+        return dict(zip(asked, found, strict=True))
 
     def walk(self, head: Commit, without: Iterable[Commit], form: str, *options: str) -> list[list[str]]:
         """The commits in `head` and in none of the others, newest first, each as the lines of a format."""
@@ -291,21 +316,21 @@ class _Store:
             kept = {name: one for name, one in made.items() if name != merged_as and one.words not in same}
             made = {**kept, **reviewed}
         hands: dict[Commit, frozenset[str]] = {}
-        idle: set[Commit] = set()
-        signed = False
+        before = self.trees(one.parents[0] for one in made.values() if len(one.parents) == 1)
+        idle = {commit for commit, one in made.items() if self._is_nothing(one.tree, one.parents, before)}
+        stored, keys, signed = self.contents(made.keys() - idle), self.keys, False
         for commit, one in made.items():
-            if self._is_nothing(one.tree, one.parents):
-                idle.add(commit)
+            if commit in idle:
                 continue
-            signers = self._whose_key(commit)
+            signers = self._whose_key(commit, stored[commit], keys)
             signed = signed or bool(signers)
             hands[commit] = frozenset({*one.people, *signers})
         return hands, frozenset(idle), signed
 
-    def _whose_key(self, commit: Commit) -> frozenset[str]:
+    def _whose_key(self, commit: Commit, stored: bytes, keys: Mapping[bytes, frozenset[str]]) -> frozenset[str]:
         """Everybody whom the key that signed a commit is known to be of, valid still or not; nobody where none did."""
-        payload, signature = _taken_apart(self.git("cat-file", "commit", commit).out)
-        if signature.startswith(_SSH) and (names := self.keys.get(_public_key(signature))):
+        payload, signature = _taken_apart(stored)
+        if signature.startswith(_SSH) and (names := keys.get(_public_key(signature))):
             _needed("ssh-keygen")
             file = self.place / "signature"
             file.write_bytes(signature)
@@ -321,21 +346,45 @@ class _Store:
         self, given: Iterable[Commit], known: tuple[Commit, ...], idle: frozenset[Commit], line: tuple[Commit, ...]
     ) -> frozenset[Commit]:
         """Those of some commits of a line after which no commit changes anything."""
-        since = {commit: self.walk(line[0], (*known, commit), "%H") for commit in given}
-        return frozenset(commit for commit, later in since.items() if all(Commit(one[0]) in idle for one in later))
+        given = set(given)
+        listed = [one[0].split() for one in self.walk(line[0], known, "%H %P")] if given else []
+        parents = {Commit(commit): tuple(map(Commit, before)) for commit, *before in listed}
+        busy = parents.keys() - idle
+        return frozenset(commit for commit in given if busy <= _with_ancestors(commit, parents))
 
-    def _is_nothing(self, tree: str, parents: Sequence[str]) -> bool:
+    def _is_nothing(self, tree: str, parents: Sequence[str], before: Mapping[str, str]) -> bool:
         match parents:
             case []:
                 return tree in _EMPTY_TREES
             case [parent]:
-                return self.git("rev-parse", "--verify", f"{parent}^{{tree}}").text == tree
+                return before[parent] == tree
             case [ours, theirs]:
                 # Before git 2.38 it fails: whoever merged is an author then.
                 done = self.git("merge-tree", "--write-tree", ours, theirs, may_fail=True)
                 return done.code == 0 and done.text.partition("\n")[0] == tree
             case _:
                 return False
+
+
+def _cannot_look(fault: str) -> ReconcilerError:
+    return ReconcilerError(
+        f"git cannot look through the commits of this change: {fault}.",
+        "Fetch the whole history (`git fetch --unshallow`, `fetch-depth: 0`, `GIT_DEPTH: 0`).",
+    )
+
+
+def _lines(names: Iterable[str]) -> bytes:
+    return "".join(f"{name}\n" for name in names).encode()
+
+
+def _with_ancestors(commit: Commit, parents: Mapping[Commit, Sequence[Commit]]) -> Set[Commit]:
+    """A commit and what it contains, of those whose parents are known."""
+    found, waiting = {commit}, [commit]
+    while waiting:
+        new = [one for one in parents.get(waiting.pop(), ()) if one not in found]
+        found.update(new)
+        waiting.extend(new)
+    return found
 
 
 _MADE = "%H%n%T%n%P%n%an <%ae>%n%cn <%ce>%n%at %B"

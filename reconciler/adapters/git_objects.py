@@ -6,7 +6,6 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from tempfile import TemporaryFile
 
 from reconciler.adapters.git_runner import FULL_NAME, Git
 from reconciler.adapters.repository import looks_like_dot_git, nested
@@ -54,10 +53,10 @@ class Trees:
 
     def root(self, commit: Commit) -> Entry:
         """The top folder of a commit. Raises ReconcilerError where there is no such commit."""
-        name = self.git.read("rev-parse", "--verify", "--quiet", f"{full(commit)}^{{tree}}", may_fail=True).text
-        if not FULL_NAME.fullmatch(name):
+        about = self.git.about(f"{full(commit)}^{{tree}}")
+        if about is None:
             raise ReconcilerError(f"This repository has no commit `{commit}`.", "Fetch it first.")
-        return Entry("", stat.S_IFDIR, name)
+        return Entry("", stat.S_IFDIR, about[0])
 
     def read(self, ids: Iterable[str]) -> Mapping[str, tuple[Entry, ...]]:
         """What is in some folders, in one call for those that were not read before."""
@@ -89,7 +88,7 @@ def odd_name(entries: Iterable[Entry], path: PurePosixPath) -> Problem | None:
     for entry in entries:
         if looks_like_dot_git(entry.name):
             return nested(str(path / entry.name))
-        if entry.name in {"", ".", "..", *seen} or "/" in entry.name:
+        if entry.name in seen or entry.name in {"", ".", ".."} or "/" in entry.name:
             why = "is here twice" if entry.name in seen else "is no name of a file"
             message = f"`{plain(entry.name, 80)}` {why}: git would not check that out."
             return Problem(Location(str(path)), "unreadable-file", message, "Make the commit anew with git.")
@@ -110,30 +109,11 @@ def contents(
     git: Git, ids: Iterable[str], kind: str = "blob", most: float = math.inf
 ) -> Iterator[tuple[str, bytes | None]]:
     """Objects of one kind, one after the other; None for one that has more bytes than `most`."""
-    wanted = sorted({full(name) for name in ids})
-    if not wanted:
-        return
-    listing = git.read("cat-file", "--batch-check", stdin=_lines(wanted)).text.splitlines()
-    sizes: dict[str, int] = {}
-    for name, line in zip(wanted, listing, strict=True):
-        words = line.split(" ")
-        if len(words) != 3 or words[1] != kind:
+    for name in sorted({full(name) for name in ids}):
+        about = git.about(name)
+        if about is None or about[1] != kind:
             raise ReconcilerError(f"git has no {kind} {name[:12]} here.", "Fetch the whole repository.")
-        sizes[name] = int(words[2])
-    with TemporaryFile() as out:
-        git.read("cat-file", "--batch", stdin=_lines(n for n in wanted if sizes[n] <= most), into=out)
-        out.seek(0)
-        for name in wanted:
-            if sizes[name] > most:
-                yield name, None
-                continue
-            out.readline()
-            yield name, out.read(sizes[name])
-            out.read(1)
-
-
-def _lines(names: Iterable[str]) -> bytes:
-    return "".join(f"{name}\n" for name in names).encode()
+        yield name, git.contents(name) if about[2] <= most else None
 
 
 def _entries_of(data: bytes, length: int) -> Iterable[Entry]:

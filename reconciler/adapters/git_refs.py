@@ -112,9 +112,8 @@ def _as_commits(git: Git, names: list[str]) -> list[_Meaning]:
     """Those names that lead to a commit, each once."""
     meanings: dict[str, _Meaning] = {}
     for full in names:
-        answer = git.read("rev-parse", "--verify", "--quiet", f"{full}^{{commit}}", may_fail=True)
-        if answer.code == 0 and FULL_NAME.fullmatch(answer.text):
-            meanings[full] = _Meaning(full, Commit(answer.text))
+        if (commit := git.commit(full)) is not None:
+            meanings[full] = _Meaning(full, Commit(commit))
     return list(meanings.values())
 
 

@@ -12,12 +12,14 @@ import re
 import select
 import signal
 import subprocess
+import weakref
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO
+from threading import Lock
+from typing import Any
 
 from reconciler.adapters.repository import DOT_GIT, git_dir_of
 from reconciler.core.names import plain
@@ -85,6 +87,87 @@ class Answer:
         return plain(" ".join(self.err.decode(errors="replace").split()), 300) or f"git ended with code {self.code}"
 
 
+class _Store:
+    """One `git cat-file` that answers about many objects: to start it takes longer than most answers."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._read = bytearray()
+
+    def ask(self, git: "Git", what: str, name: str) -> tuple[bytes, bytes]:
+        """
+        The line about an object, and its contents where `what` is `contents` and not `info`. Raises ReconcilerError
+        where git gives up.
+        """
+        with self._lock:
+            process = self._process or self._started(git)
+            try:
+                if process.stdin is not None:
+                    process.stdin.write(f"{what} {name}\n".encode())
+                    process.stdin.flush()
+                line = self._until(process, git)
+                words = line.split(b" ")
+                if what == "info" or len(words) != 3:
+                    return line, b""
+                data = self._taken(process, git, int(words[2]) + 1)
+                return line, data[:-1]
+            except BaseException as error:
+                # What is left in the pipe answers no other question.
+                self._end()
+                if isinstance(error, BrokenPipeError):
+                    raise _given_up(git) from error
+                raise
+
+    def _started(self, git: "Git") -> "subprocess.Popen[bytes]":
+        self._process = _begun(
+            git.command("cat-file", "--batch-command"),
+            git.folder,
+            git.environment(seen=git.folder),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        weakref.finalize(self, _closed, self._process)
+        return self._process
+
+    def _end(self) -> None:
+        if self._process is not None:
+            _closed(self._process)
+        self._process, self._read = None, bytearray()
+
+    def _until(self, process: "subprocess.Popen[bytes]", git: "Git") -> bytes:
+        while (at := self._read.find(b"\n")) < 0:
+            self._more(process, git)
+        return self._taken(process, git, at + 1)[:-1]
+
+    def _taken(self, process: "subprocess.Popen[bytes]", git: "Git", count: int) -> bytes:
+        while len(self._read) < count:
+            self._more(process, git)
+        taken = bytes(self._read[:count])
+        del self._read[:count]
+        return taken
+
+    def _more(self, process: "subprocess.Popen[bytes]", git: "Git") -> None:
+        if process.stdout is None or not select.select([process.stdout], [], [], _LOCAL_TIMEOUT)[0]:
+            raise _timed_out(_LOCAL_TIMEOUT, git.top)
+        piece = os.read(process.stdout.fileno(), 1 << 16)
+        if not piece:
+            raise _given_up(git)
+        self._read += piece
+
+
+def _closed(process: "subprocess.Popen[bytes]") -> None:
+    """End one that only reads: there is nothing that it could leave half-done."""
+    process.kill()
+    with suppress(BrokenPipeError):
+        process.communicate()
+
+
+def _given_up(git: "Git") -> ReconcilerError:
+    return ReconcilerError(f"git cat-file in {git.top} ended.", "Is the repository whole? `git fsck` tells.")
+
+
 @dataclass(frozen=True, slots=True)
 class Git:
     """
@@ -96,13 +179,26 @@ class Git:
     top: Path
     settings: Mapping[str, str] = field(default_factory=dict[str, str])
     isolated: bool = False
+    _store: _Store = field(default_factory=_Store, compare=False, repr=False)
 
-    def read(
-        self, *arguments: str, stdin: bytes = b"", may_fail: bool = False, into: IO[bytes] | None = None
-    ) -> Answer:
-        """Ask git's own store; `into` is a file for the answer. Raises ReconcilerError on a no, unless it may fail."""
+    def about(self, name: str) -> tuple[str, str, int] | None:
+        """The full name, the kind and the size in bytes of an object; None where there is none."""
+        words = self._store.ask(self, "info", name)[0].decode(errors="replace").split(" ")
+        return (words[0], words[1], int(words[2])) if len(words) == 3 else None
+
+    def commit(self, expression: str) -> str | None:
+        """The full name of the commit that an expression of one line leads to, if there is one."""
+        about = self.about(f"{expression}^{{commit}}") if expression.isprintable() else None
+        return about[0] if about else None
+
+    def contents(self, name: str) -> bytes:
+        """All of an object that is there."""
+        return self._store.ask(self, "contents", name)[1]
+
+    def read(self, *arguments: str, stdin: bytes = b"", may_fail: bool = False) -> Answer:
+        """Ask git's own store. Raises ReconcilerError where git says no, unless it may."""
         environment = self.environment(seen=self.folder)
-        answer = _run(self.command(*arguments), self.folder, environment, stdin, _LOCAL_TIMEOUT, into)
+        answer = _run(self.command(*arguments), self.folder, environment, stdin, _LOCAL_TIMEOUT)
         if answer.code != 0 and not may_fail:
             raise ReconcilerError(
                 f"git {arguments[0]} in {self.top} failed: {answer.fault}.",
@@ -112,14 +208,13 @@ class Git:
 
     def beginning(self, *arguments: str, most: int) -> bytes:
         """The first bytes of what git's own store says, without waiting for the rest."""
-        process = subprocess.Popen(
+        process = _begun(
             self.command(*arguments),
-            cwd=self.folder,
-            env=self.environment(seen=self.folder),
+            self.folder,
+            self.environment(seen=self.folder),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,
         )
         with process:
             said = b"" if process.stdout is None else process.stdout.read(most)
@@ -215,39 +310,40 @@ def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _run(
-    command: list[str],
-    place: Path,
-    environment: Mapping[str, str],
-    stdin: bytes,
-    timeout: float,
-    into: IO[bytes] | None = None,
-) -> Answer:
-    """
-    In a session of its own, which Ctrl-C does not reach, and with files in place of pipes, which a connection shared
-    in the background would keep open.
-    """
+def _run(command: list[str], place: Path, environment: Mapping[str, str], stdin: bytes, timeout: float) -> Answer:
+    """With files in place of pipes, which a connection shared in the background would keep open."""
     with TemporaryFile() as given, TemporaryFile() as out, TemporaryFile() as err:
         given.write(stdin)
         given.seek(0)
-        try:
-            process = subprocess.Popen(
-                command, cwd=place, env=environment, stdin=given, stdout=into or out, stderr=err, start_new_session=True
-            )
-        except (OSError, ValueError) as error:  # a ValueError is a NUL in an argument
-            raise ReconcilerError(f"git could not be started in {place}: {error}.", "Is it installed?") from error
+        process = _begun(command, place, environment, stdin=given, stdout=out, stderr=err)
         try:
             code = _wait(process, timeout)
         except subprocess.TimeoutExpired:
             end(process)
             # Not from the error, which carries the command and what secrets are in it.
-            raise GitTimeoutError(f"git did not finish within {timeout:.0f} s in {place}.", "Run it again.") from None
+            raise _timed_out(timeout, place) from None
         except BaseException:
             end(process)
             raise
         out.seek(0)
         err.seek(0)
         return Answer(code, out.read(), err.read())
+
+
+def _begun(
+    command: list[str], place: Path, environment: Mapping[str, str], *, stdin: Any, stdout: Any, stderr: Any
+) -> "subprocess.Popen[bytes]":
+    """Start git in a session of its own, which Ctrl-C does not reach."""
+    try:
+        return subprocess.Popen(
+            command, cwd=place, env=environment, start_new_session=True, stdin=stdin, stdout=stdout, stderr=stderr
+        )
+    except (OSError, ValueError) as error:  # a ValueError is a NUL in an argument
+        raise ReconcilerError(f"git could not be started in {place}: {error}.", "Is it installed?") from error
+
+
+def _timed_out(timeout: float, place: Path) -> GitTimeoutError:
+    return GitTimeoutError(f"git did not finish within {timeout:.0f} s in {place}.", "Run it again.")
 
 
 def _wait(process: "subprocess.Popen[bytes]", timeout: float) -> int:

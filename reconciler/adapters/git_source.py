@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
@@ -57,6 +57,9 @@ class GitSource:
     folder: PurePosixPath
     identity: RepositoryId
     remote: str | None
+    _relations: dict[tuple[Commit, Commit], Relation] = field(
+        default_factory=dict[tuple[Commit, Commit], Relation], init=False, compare=False, repr=False
+    )
 
     @property
     def top(self) -> Path:
@@ -72,8 +75,8 @@ class GitSource:
     @property
     def head(self) -> Commit | None:
         """The commit that HEAD is at, if there is any yet."""
-        answer = self.git.read("rev-parse", "--verify", "--quiet", "HEAD^{commit}", may_fail=True)
-        return Commit(answer.text) if FULL_NAME.fullmatch(answer.text) else None
+        name = self.git.commit("HEAD")
+        return None if name is None else Commit(name)
 
     def parents(self, commit: Commit) -> tuple[Commit, ...]:
         """What a commit was made on top of, the first one first."""
@@ -120,8 +123,17 @@ class GitSource:
         return self._commit(ref) if ref is not None else self._work_tree()
 
     def relation(self, commit: Commit, other: Commit) -> Relation:
+        """As many models ask about the same two commits, what is certain is asked of git once."""
         if commit == other:
             return Relation.SAME
+        if (known := self._relations.get((commit, other))) is not None:
+            return known
+        found = self._looked_up(commit, other)
+        if found is not Relation.UNKNOWN:
+            self._relations[commit, other] = found
+        return found
+
+    def _looked_up(self, commit: Commit, other: Commit) -> Relation:
         if not self._has(commit):
             self._fetch(commit)
         if not (self._has(commit) and self._has(other)):
@@ -214,9 +226,7 @@ class GitSource:
         return self.git.read("merge-base", "--is-ancestor", ancestor, commit, may_fail=True).code == 0
 
     def _has(self, commit: Commit) -> bool:
-        if not FULL_NAME.fullmatch(commit):
-            return False
-        return self.git.read("cat-file", "-e", f"{commit}^{{commit}}", may_fail=True).code == 0
+        return bool(FULL_NAME.fullmatch(commit)) and self.git.commit(commit) is not None
 
     def _fetch(self, commit: Commit) -> None:
         """Another apply's commit may be newer than this clone; where it cannot be had, it stays unknown."""
@@ -240,8 +250,8 @@ class GitSource:
         # What we found out before is asked for by its full name, and is not to be mistaken for a branch.
         if not FULL_NAME.fullmatch(ref):
             return resolve(self.git, ref)
-        name = self.git.read("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}", may_fail=True).text
-        if not FULL_NAME.fullmatch(name):
+        name = self.git.commit(ref)
+        if name is None:
             raise ReconcilerError(f"This repository has no commit `{ref}`.", "Correct the name, or fetch it first.")
         return Commit(name)
 

@@ -40,6 +40,9 @@ class MlflowChecks:
     environment: Mapping[str, str] = field(repr=False)
     most_bytes: int = MOST_BYTES
     logs: Path | None = None
+    _digests: dict[tuple[ModelName, Version], str] = field(
+        default_factory=dict[tuple[ModelName, Version], str], init=False, repr=False
+    )
 
     @cached_property
     def registry(self) -> MlflowRegistry:
@@ -65,7 +68,10 @@ class MlflowChecks:
         return model_files.present(self.registry, model, version)
 
     def digest(self, model: ModelName, version: Version) -> str:
-        return model_files.digest(self.registry, model, version, self.most_bytes)
+        """All files are downloaded for it, so it is found out once for the run of a command."""
+        if (model, version) not in self._digests:
+            self._digests[model, version] = model_files.digest(self.registry, model, version, self.most_bytes)
+        return self._digests[model, version]
 
     @contextmanager
     def bench(

@@ -92,10 +92,10 @@ def _refuse_unready_folder(uri: str, *, runs: bool) -> None:
 
 
 def _refuse_unready_database(uri: str, shown: str, tries: Tries, *, runs: bool) -> None:
+    url = _url(uri, shown)  # it says so where there is no SQLAlchemy
     import sqlalchemy
     from sqlalchemy.exc import SQLAlchemyError
 
-    url = _url(uri, shown)
     looked_at = _read_only(url, uri) if url.get_backend_name() == "sqlite" else url
     engine = _engine(looked_at, shown)
     bound(url, tries.longest / 2)

@@ -13,7 +13,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -313,7 +313,7 @@ class MlflowRegistry:
             return taken
 
         token: str | None = None
-        while len(self._filters(remaining)) >= BATCHES_WORTH_A_PROBE:
+        while self._fills_batches(remaining):
             page = self._search_versions(None, token)
             taken = take(page)
             token = page.token or None
@@ -333,6 +333,11 @@ class MlflowRegistry:
         if self.takes_lists:
             return list(_name_filters(ordered))
         return [_name_filter(name) for name in ordered] if len(ordered) <= FEW_NAMES else [None]
+
+    def _fills_batches(self, names: Collection[ModelName]) -> bool:
+        """Whether these models take so many requests by name; of thousands it is plain without a filter being made."""
+        plain = self.takes_lists and len(names) > MOST_NAMES * (BATCHES_WORTH_A_PROBE - 1)
+        return plain or len(self._filters(names)) >= BATCHES_WORTH_A_PROBE
 
     def _versions_where(self, clause: str | None) -> list[Any]:
         return list(_all_pages(self._search_versions, clause))

@@ -126,10 +126,17 @@ class Evidence:
     read_at: str
     exhibits: tuple[Exhibit, ...] = ()
     trouble: str = ""
+    _by_model: Mapping[ModelName, tuple[Exhibit, ...]] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        found: dict[ModelName, list[Exhibit]] = {}
+        for exhibit in self.exhibits:
+            found.setdefault(exhibit.pairing.model, []).append(exhibit)
+        object.__setattr__(self, "_by_model", {model: tuple(exhibits) for model, exhibits in found.items()})
 
     def of(self, model: ModelName) -> tuple[Exhibit, ...]:
         """The exhibits of one model."""
-        return tuple(exhibit for exhibit in self.exhibits if exhibit.pairing.model == model)
+        return self._by_model.get(model, ())
 
 
 class Trend(StrEnum):

@@ -193,7 +193,7 @@ class Plan:
             roll_back=roll_back,
             aliases=len(effects) - len(versions),
             other=len(versions) - sum(count[verb] for verb in named),
-            unchanged=self.governed - sum(model.model in self._governed_names() for model in self.models),
+            unchanged=self.governed - len(self._governed_names()),
             blocked=sum(model.blocked for model in self.models),
             kinds=tuple((verb, kinds[verb]) for verb in order if kinds[verb]),
         )

@@ -27,6 +27,7 @@ from reconciler.core.gate import Presence
 from reconciler.core.names import Commit, ModelName, Version
 from reconciler.core.policy import Check, Policy
 from reconciler.errors import Location, ReconcilerError, RegistryError
+from tests.counting import counting
 from tests.servers import QUIET
 from tests.story.proxy import Answer, Pass, Request, proxy
 from tests.story.repository import git
@@ -393,6 +394,16 @@ def test_without_records_nothing_is_downloaded(seeded: Seeded) -> None:
 
     assert (facts.digest, facts.records) == ("", ())
     assert [request.path.rpartition("/")[2] for request in asked if "artifacts" in request.path] == []
+
+
+def test_the_files_are_downloaded_once_for_the_run_of_a_command(seeded: Seeded) -> None:
+    downloads = "reconciler.adapters.model_files.folder_digest"
+    checks = seeded.checks()
+
+    with counting() as calls:
+        digests = {checks.digest(MODEL, GOOD) for _ in range(3)}
+
+    assert (len(digests), calls[downloads]) == (1, 1)
 
 
 def test_files_that_are_too_large_are_refused(seeded: Seeded) -> None:

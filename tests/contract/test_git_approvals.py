@@ -16,6 +16,7 @@ from reconciler.core.approval import counted
 from reconciler.core.gate import Approval
 from reconciler.core.names import Commit
 from reconciler.errors import ReconcilerError
+from tests.counting import counting
 from tests.desk import ADA, APPROVED, GRACE, MALLORY, Desk, run
 
 needs_ssh = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is not installed")
@@ -384,6 +385,18 @@ def test_what_is_no_commit_in_full_is_refused(desk: Desk, base: Commit, name: st
         read_change(desk.top, base, Commit(name))
     with pytest.raises(ReconcilerError, match="not the full name of a commit"):
         read_change(desk.top, Commit(name), base)
+
+
+def test_twenty_commits_take_as_many_processes_as_two(desk: Desk, base: Commit) -> None:
+    processes, signers = list[int](), desk.signer(GRACE)
+    for number in range(20):
+        desk.commit(f"Change {number}", by=ADA, text=f"model: churn  # {number}\n")
+        if number in {1, 19}:
+            with counting() as calls:
+                assert len(change(desk, base, signers).hands) == number + 1
+            processes.append(calls["subprocess.Popen.__init__"])
+
+    assert processes[0] == processes[1]
 
 
 def test_too_many_commits_are_not_looked_through(desk: Desk, base: Commit) -> None:

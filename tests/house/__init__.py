@@ -15,10 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.adapters.git_source import open_source
-from reconciler.adapters.manifest_yaml import parse
 from reconciler.adapters.reviewers import GitAndForge
 from reconciler.adapters.signing import RecordSeals
-from reconciler.core.desired import Manifest
 from reconciler.core.drift import Drift, DriftStatus
 from reconciler.core.gate import Ruling, Verdict
 from reconciler.core.heads import Head
@@ -32,9 +30,9 @@ from reconciler.events import Event, Noticed, Planned, Receipt
 from reconciler.judging import Rules
 from reconciler.pipeline import ApplyRequest, Reviewed, apply
 from reconciler.planning import declare, find_drift, judge_version, make_review
-from reconciler.ports import Lock, SourceFile, World
+from reconciler.ports import Lock, World
 from reconciler.render.text import review_lines
-from reconciler.wiring import check_files, gate_builder, load_rules
+from reconciler.wiring import check_files, load_rules, manifest_parser
 from tests.house.forge import Forge, Request, Review, Way
 from tests.house.mlflow import Clock, Files, KilledError, Mlflow, Runs
 from tests.house.people import (
@@ -694,11 +692,7 @@ class House:
 
     def _world(self, manifests: str, lock: Lock | None = None) -> World:
         source = self._source(manifests)
-        build = gate_builder()
-
-        def read(files: Iterable[SourceFile]) -> tuple[tuple[Manifest, ...], tuple[Problem, ...]]:
-            return parse(files, build)
-
+        read = manifest_parser()
         reviewers = GitAndForge(source, read, self.forge)
         return World(
             source,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.releases import TOP, python_with
+from tests.releases import python_with, with_python
 from tests.servers import MlflowServer
 from tests.story.command import Reconciler
 from tests.story.registry import Registry
@@ -45,10 +45,8 @@ def served(tmp_path_factory: pytest.TempPathFactory, mlflow_server: str) -> Iter
 def of_release(reconciler: Reconciler, release: str) -> Reconciler:
     if release == INSTALLED:
         return reconciler
-    environment = {**reconciler.environment, "PYTHONPATH": str(TOP), "PYTHONDONTWRITEBYTECODE": "1"}
-    return replace(
-        reconciler, forked=False, program=(str(python_with(release)), "-m", "reconciler"), environment=environment
-    )
+    program, environment = with_python(python_with(release), reconciler.environment)
+    return replace(reconciler, forked=False, program=program, environment=environment)
 
 
 @pytest.mark.parametrize(("client", "server"), PAIRS, ids=str)

@@ -96,6 +96,7 @@ def test_every_option_and_link_in_the_documentation_exists(page: str) -> None:
         "--strict",
         "--app-name",
         "--hash",
+        "--require-hashes",
         *git,
     }
 
