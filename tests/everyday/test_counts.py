@@ -119,6 +119,7 @@ def test_what_is_the_same_for_all_models_is_asked_as_often_for_one_as_for_thirty
 def test_no_function_is_called_more_often_than_grows_with_the_models(promotion: Promotion, command: str) -> None:
     ten, twenty, thirty = (promotion(size)[command] for size in (10, 20, 30))
 
-    ours = [name for name in thirty if name.startswith("reconciler.")]
+    # Into how many pieces a pipe cuts an answer is a matter of moments.
+    ours = [name for name in thirty if name.startswith("reconciler.") and not name.endswith("._Store._more")]
     growth = {name: (twenty[name] - ten[name], thirty[name] - twenty[name]) for name in ours}
     assert {name: steps for name, steps in growth.items() if steps[1] > 1.1 * steps[0] + 5} == {}
