@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from textwrap import shorten
 from threading import Event, Lock
@@ -167,7 +168,7 @@ class MlflowRegistry:
         for variable, value in HTTP_DEFAULTS.items():
             os.environ.setdefault(variable, value)
         refuse_unity_catalog(self.registry_uri)
-        with _collector_off():
+        with importable(), _collector_off():
             refuse_unready(self.registry_uri, self.uri, self.tries)
             import mlflow.tracking._model_registry.client as mlflow_client
 
@@ -175,7 +176,7 @@ class MlflowRegistry:
         logging.getLogger("alembic").setLevel(logging.ERROR)
         # It logs what it raises, with a traceback (seen in 3.17).
         logging.getLogger("mlflow.store").setLevel(logging.CRITICAL)
-        with translated(self.uri):
+        with importable(), translated(self.uri):
             client: Any = mlflow_client.ModelRegistryClient(self.registry_uri, self.tracking_uri)
             self.refuse_lacking_workspace(client.store)
             return _swift(client.store)
@@ -485,6 +486,22 @@ def _tries(environment: Mapping[str, str]) -> Tries:
     )
     # The time-out is one for connecting and one for each wait for an answer.
     return Tries(1 + int(retries), backoff, 2 * timeout)
+
+
+@contextmanager
+def importable() -> Generator[None]:
+    """Around imports of MLflow: a fresh install of an old release takes libraries that are too new for it."""
+    try:
+        yield
+    except ImportError as error:
+        wanted = {"pkg_resources": "setuptools<81", "sqlalchemy": "sqlalchemy<2.1"}.get(
+            (error.name or "").split(".")[0]
+        )
+        raise RegistryError(
+            "mlflow-not-importable",
+            f"MLflow {version('mlflow-skinny')} cannot be imported here: {error}.",
+            f"Install `{wanted}`, which this release needs." if wanted else "Install it anew, with what it needs.",
+        ) from error
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import pytest
 import trustme
 from mlflow.exceptions import MlflowException
 
-from reconciler.adapters.mlflow_registry import MlflowRegistry, translated
+from reconciler.adapters.mlflow_registry import MlflowRegistry, importable, translated
 from reconciler.core.names import Ours, Version
 from reconciler.errors import RegistryError
 from reconciler.ports import UNREACHABLE, Wanted
@@ -213,6 +213,20 @@ def test_unity_catalog_is_refused_by_name_and_not_asked(uri: str) -> None:
         MlflowRegistry(uri, "").snapshot(WANTED)
 
     assert refused.value.code == "no-stages"
+
+
+@pytest.mark.parametrize(
+    ("missing", "remedy"),
+    [("pkg_resources", "`setuptools<81`"), ("sqlalchemy.pool", "`sqlalchemy<2.1`"), ("flask", "Install it anew")],
+)
+def test_an_mlflow_that_cannot_be_imported_is_told_of_and_what_it_lacks(missing: str, remedy: str) -> None:
+    with (
+        pytest.raises(RegistryError, match=r"MLflow [\d.]+ cannot be imported here: no such thing\.") as refused,
+        importable(),
+    ):
+        raise ImportError("no such thing", name=missing)
+
+    assert remedy in refused.value.fix
 
 
 def test_a_database_without_its_driver_is_told_by_name() -> None:
