@@ -157,7 +157,7 @@ class Reporter:
             if not self._as_json:
                 console.show(receipt_lines(receipt, console.width()))
                 return
-            message = " ".join(map(plain, receipt_lines(receipt, sys.maxsize)))
+            message = f"{words.receipt_sentence(receipt)} {words.what_next(receipt)}".rstrip()
             told = {"@level": "info" if receipt.exit_code == 0 else "error", "@message": message}
             click.echo(json.dumps({**told, "@timestamp": self._now(), "type": "apply_summary"}, ensure_ascii=False))
 

@@ -297,7 +297,7 @@ def _outcome(outcome: Outcome) -> tuple[Line, Line]:
 
 
 def receipt_lines(receipt: Receipt, width: int) -> Iterator[Line]:
-    """How an apply ended; the first line of it is one that scripts may parse."""
+    """How an apply ended; the last line is the one that scripts may parse."""
+    if again := words.what_next(receipt):
+        yield from flowed((), _said(again), width)
     yield (("name", words.receipt_sentence(receipt)),)
-    if receipt.exit_code != 0:
-        yield from flowed((), _said("Run it again when the cause is gone: what is done stays done."), width)

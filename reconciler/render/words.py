@@ -397,6 +397,11 @@ def holder(of: Holder) -> str:
     return f"{clean(of.who)} since {clean(of.since)}{run}"
 
 
+def what_next(receipt: Receipt) -> str:
+    """What to do after an apply; nothing where all went well."""
+    return "" if receipt.exit_code == 0 else "Run it again when the cause is gone: what is done stays done."
+
+
 def receipt_sentence(receipt: Receipt) -> str:
     """How an apply ended: `Apply complete: 3 applied.`"""
     count = Counter(outcome.status for outcome in receipt.outcomes)
