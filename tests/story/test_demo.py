@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 PATIENCE = 900.0
 
 SHOWN = [
-    "find     v3  Production already, found and not judged",
+    "find   v3  Production already, found and not judged",
     "RiskClassifier  blocked: path, soak, approvals",
     "fail     path before Production",
     "fail     soak before Production",
