@@ -44,10 +44,26 @@ SHOWN = [
 """What somebody who watches sees, in this order."""
 
 
-@pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What the demo prints, from a copy: it leaves its folder beside itself."""
-    top = tmp_path_factory.mktemp("demo")
+def test_the_demo_tells_its_story_to_the_end_at_80_columns_and_the_readme_shows_it(tmp_path: Path) -> None:
+    told = what_the_demo_prints(tmp_path)
+
+    rest = told
+    for line in SHOWN:
+        before, found, rest = rest.partition(line)
+        assert found, f"{line!r} is not in\n{before[-3000:]}"
+    by_itself = PRINTED_BY_COMMANDS.sub("", told).splitlines()
+    assert not [line for line in by_itself if len(line) > 80]
+    printed = {comparable(line) for line in told.splitlines()}
+    shown = lines_of_the_readme()
+    assert len(shown) > 20
+    assert not [line for line in shown if comparable(line) not in printed]
+
+
+PRINTED_BY_COMMANDS = re.compile(r"^\$ .*?(?=^\n\$|^\n━|\Z)", re.MULTILINE | re.DOTALL)
+
+
+def what_the_demo_prints(top: Path) -> str:
+    """From a copy: it leaves its folder beside itself."""
     shutil.copytree(ROOT / "examples" / "demo", top / "examples" / "demo")
     shutil.copy(ROOT / "README.md", top)
     environment = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1"}
@@ -57,28 +73,10 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> str:
     return done.stdout
 
 
-def test_the_story_is_told_to_the_end(told: str) -> None:
-    rest = told
-    for line in SHOWN:
-        before, found, rest = rest.partition(line)
-        assert found, f"{line!r} is not in\n{before[-3000:]}"
-
-
-def test_what_the_demo_says_itself_fits_a_terminal(told: str) -> None:
-    printed_by_commands = re.compile(r"^\$ .*?(?=^\n\$|^\n━|\Z)", re.MULTILINE | re.DOTALL)
-
-    assert not [line for line in printed_by_commands.sub("", told).splitlines() if len(line) > 80]
-
-
-def test_the_readme_shows_what_the_demo_prints(told: str) -> None:
+def lines_of_the_readme() -> list[str]:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     tour = readme[readme.index("## Gates before Production") : readme.index("## Commands")]
-    shown = [line for block in re.findall(r"```console\n(.*?)```", tour, re.DOTALL) for line in block.splitlines()]
-    printed = {comparable(line) for line in told.splitlines()}
-
-    assert len(shown) > 20
-    for line in shown:
-        assert comparable(line) in printed, line
+    return [line for block in re.findall(r"```console\n(.*?)```", tour, re.DOTALL) for line in block.splitlines()]
 
 
 def comparable(line: str) -> str:
