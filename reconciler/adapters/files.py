@@ -1,8 +1,9 @@
 """Manifest files on disk, and what of names and contents is wrong wherever files are read from."""
 
 import os
+import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from functools import cache, partial
 from pathlib import Path, PurePosixPath
 
@@ -55,7 +56,7 @@ def files_below(paths: Iterable[Path], root: Path) -> tuple[tuple[SourceFile, ..
     return tuple(files[name] for name in sorted(files)), tuple(dict.fromkeys(problems))
 
 
-def name_problem(path: str, beside: Iterable[str] = ()) -> Problem | None:
+def name_problem(path: str, beside: Set[str] = frozenset()) -> Problem | None:
     """
     Why a file looks like a manifest by its name, and yet is not read; None for one that is, or is no manifest. `beside`
     are the names in its folder: `churn.yaml.bak` beside `churn.yaml` is a copy, and without it, it is what that became.
@@ -73,7 +74,7 @@ def name_problem(path: str, beside: Iterable[str] = ()) -> Problem | None:
         return None
     folded = unicodedata.normalize("NFKC", name).casefold().strip().rstrip(".")
     renamed = any(suffix in folded for suffix in SUFFIXES)
-    if not renamed or (not folded.endswith(SUFFIXES) and any(n.endswith(SUFFIXES) and n in name for n in beside)):
+    if not renamed or (not folded.endswith(SUFFIXES) and any(one in beside for one in _manifests_within(name))):
         return None
     return Problem(
         Location(shown),
@@ -81,6 +82,13 @@ def name_problem(path: str, beside: Iterable[str] = ()) -> Problem | None:
         "This looks like a manifest, and is not read: `.yaml` or `.yml` was expected at its end, in small letters.",
         "Rename it, or remove it. What begins with a dot is left out.",
     )
+
+
+def _manifests_within(name: str) -> Iterator[str]:
+    """The names of manifests that a name holds, as that of a copy does."""
+    for suffix in SUFFIXES:
+        for found in re.finditer(re.escape(suffix), name):
+            yield from (name[start : found.end()] for start in range(found.start() + 1))
 
 
 def content_problem(path: str, data: bytes) -> Problem | None:
@@ -139,10 +147,11 @@ def _manifests_in(folder: Path, root: Path, problems: list[Problem]) -> Iterator
             folders.clear()
         folders[:] = sorted(f for f in folders if not f.startswith(".") and not looks_like_dot_git(f))
         yield from (here / f for f in folders if (here / f).is_symlink())
+        beside = frozenset(names)
         for name in sorted(names):
             if name.startswith("."):
                 continue
-            if amiss := name_problem(_named(here / name, root), names):
+            if amiss := name_problem(_named(here / name, root), beside):
                 problems.append(amiss)
             elif name.endswith(SUFFIXES):
                 yield here / name
