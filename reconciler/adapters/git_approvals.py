@@ -101,6 +101,9 @@ def read_change(
     return Change(line, reviewed, tuple(approvals), hands, idle, tuple(sorted(people)), valid, signed)
 
 
+STORE = "store.git"
+
+
 @contextmanager
 def _store(top: Path, head: Commit, signers: str = "") -> "Generator[_Store]":
     """A repository of our own with the objects of the one at `top`, for as long as it is needed."""
@@ -109,7 +112,7 @@ def _store(top: Path, head: Commit, signers: str = "") -> "Generator[_Store]":
         there = git_at(top)
         objects, shallow = _located(there, "objects"), _located(there, "shallow")
         (place / "signers").write_text(signers if signers.endswith("\n") else f"{signers}\n", encoding="utf-8")
-        store = _Store(place)
+        store = _Store(place, Git(place / STORE, place, isolated=True))
         kind = "sha256" if len(head) == 64 else "sha1"
         store.folder.mkdir()
         store.git("init", "--quiet", "--template=", f"--object-format={kind}")
@@ -127,16 +130,18 @@ def _located(git: Git, part: str) -> Path:
 @dataclass(frozen=True, slots=True)
 class _Store:
     place: Path
+    reader: Git
+    """Answers for all objects that are looked at."""
 
     @property
     def folder(self) -> Path:
-        return self.place / "store.git"
+        return self.place / STORE
 
     @property
     def signers(self) -> Path:
         return self.place / "signers"
 
-    def git(self, *arguments: str, may_fail: bool = False, signers: Path | None = None, stdin: bytes = b"") -> Answer:
+    def git(self, *arguments: str, may_fail: bool = False, signers: Path | None = None) -> Answer:
         settings = {
             "gpg.format": "ssh",
             "gpg.program": "gpg",
@@ -149,38 +154,23 @@ class _Store:
             "i18n.logOutputEncoding": "UTF-8",
         }
         git = Git(self.folder, self.place, settings, isolated=True)
-        answer = git.read(*arguments, stdin=stdin, may_fail=True)
+        answer = git.read(*arguments, may_fail=True)
         if answer.code != 0 and not may_fail:
             raise _cannot_look(answer.fault)
         return answer
 
-    def contents(self, commits: Iterable[Commit]) -> dict[Commit, bytes]:
-        """Commits as they are stored, all of them by one call."""
-        found: dict[Commit, bytes] = {}
-        asked = tuple(commits)
-        out = self.git("cat-file", "--batch", stdin=_lines(asked)).out if asked else b""
-        at = 0
-        for commit in asked:
-            end = out.index(b"\n", at)
-            words = out[at:end].split(b" ")
-            if len(words) != 3 or words[1] != b"commit":
-                raise _cannot_look(f"there is no commit {commit[:12]}")
-            at = end + 1 + int(words[2])
-            found[commit] = out[end + 1 : at]
-            at += 1
-        return found
+    def stored(self, commit: Commit) -> bytes:
+        """A commit as it is stored."""
+        about = self.reader.about(commit)
+        if about is None or about[1] != "commit":
+            raise _cannot_look(f"there is no commit {commit[:12]}")
+        return self.reader.contents(commit)
 
-    def trees(self, commits: Iterable[str]) -> dict[str, str]:
-        """The trees of commits by one call."""
-        asked = tuple(dict.fromkeys(commits))
-        if not asked:
-            return {}
-        named = _lines(f"{commit}^{{tree}}" for commit in asked)
-        found = self.git("cat-file", "--batch-check=%(objectname)", stdin=named).text.splitlines()
-        for commit, tree in zip(asked, found, strict=True):
-            if not FULL_NAME.fullmatch(tree):
-                raise _cannot_look(f"there is no commit {commit[:12]}")
-        return dict(zip(asked, found, strict=True))
+    def tree_of(self, commit: str) -> str:
+        about = self.reader.about(f"{commit}^{{tree}}")
+        if about is None:
+            raise _cannot_look(f"there is no commit {commit[:12]}")
+        return about[0]
 
     def walk(self, head: Commit, without: Iterable[Commit], form: str, *options: str) -> list[list[str]]:
         """The commits in `head` and in none of the others, newest first, each as the lines of a format."""
@@ -251,7 +241,7 @@ class _Store:
 
     def signer(self, commit: Commit, named: frozenset[str], people: set[str]) -> str | None:
         """The one of those who are named whose signature is on the commit, if any."""
-        payload, signature = _taken_apart(self.git("cat-file", "commit", commit).out)
+        payload, signature = _taken_apart(self.stored(commit))
         if signature.startswith(_SSH):
             return self._ssh_signer(commit, named, payload, signature)
         return self._pgp_signer(commit, named, people) if signature.startswith(_PGP) else None
@@ -316,20 +306,19 @@ class _Store:
             kept = {name: one for name, one in made.items() if name != merged_as and one.words not in same}
             made = {**kept, **reviewed}
         hands: dict[Commit, frozenset[str]] = {}
-        before = self.trees(one.parents[0] for one in made.values() if len(one.parents) == 1)
-        idle = {commit for commit, one in made.items() if self._is_nothing(one.tree, one.parents, before)}
-        stored, keys, signed = self.contents(made.keys() - idle), self.keys, False
+        idle = {commit for commit, one in made.items() if self._is_nothing(one.tree, one.parents)}
+        keys, signed = self.keys, False
         for commit, one in made.items():
             if commit in idle:
                 continue
-            signers = self._whose_key(commit, stored[commit], keys)
+            signers = self._whose_key(commit, keys)
             signed = signed or bool(signers)
             hands[commit] = frozenset({*one.people, *signers})
         return hands, frozenset(idle), signed
 
-    def _whose_key(self, commit: Commit, stored: bytes, keys: Mapping[bytes, frozenset[str]]) -> frozenset[str]:
+    def _whose_key(self, commit: Commit, keys: Mapping[bytes, frozenset[str]]) -> frozenset[str]:
         """Everybody whom the key that signed a commit is known to be of, valid still or not; nobody where none did."""
-        payload, signature = _taken_apart(stored)
+        payload, signature = _taken_apart(self.stored(commit))
         if signature.startswith(_SSH) and (names := keys.get(_public_key(signature))):
             _needed("ssh-keygen")
             file = self.place / "signature"
@@ -352,12 +341,12 @@ class _Store:
         busy = parents.keys() - idle
         return frozenset(commit for commit in given if busy <= _with_ancestors(commit, parents))
 
-    def _is_nothing(self, tree: str, parents: Sequence[str], before: Mapping[str, str]) -> bool:
+    def _is_nothing(self, tree: str, parents: Sequence[str]) -> bool:
         match parents:
             case []:
                 return tree in _EMPTY_TREES
             case [parent]:
-                return before[parent] == tree
+                return self.tree_of(parent) == tree
             case [ours, theirs]:
                 # Before git 2.38 it fails: whoever merged is an author then.
                 done = self.git("merge-tree", "--write-tree", ours, theirs, may_fail=True)
@@ -371,10 +360,6 @@ def _cannot_look(fault: str) -> ReconcilerError:
         f"git cannot look through the commits of this change: {fault}.",
         "Fetch the whole history (`git fetch --unshallow`, `fetch-depth: 0`, `GIT_DEPTH: 0`).",
     )
-
-
-def _lines(names: Iterable[str]) -> bytes:
-    return "".join(f"{name}\n" for name in names).encode()
 
 
 def _with_ancestors(commit: Commit, parents: Mapping[Commit, Sequence[Commit]]) -> Set[Commit]:

@@ -1,4 +1,4 @@
-"""Files and folders of commits, read in bulk out of git's own store: as they are there, whatever they are called."""
+"""Files and folders of commits, read out of git's own store: as they are there, whatever they are called."""
 
 import math
 import re
@@ -59,7 +59,7 @@ class Trees:
         return Entry("", stat.S_IFDIR, about[0])
 
     def read(self, ids: Iterable[str]) -> Mapping[str, tuple[Entry, ...]]:
-        """What is in some folders, in one call for those that were not read before."""
+        """What is in some folders, each read once."""
         asked = set(ids)
         for name, data in contents(self.git, asked - self.known.keys(), "tree", MOST_FOLDER_BYTES):
             if data is None:

@@ -87,7 +87,7 @@ class Answer:
         return plain(" ".join(self.err.decode(errors="replace").split()), 300) or f"git ended with code {self.code}"
 
 
-class _Store:
+class _Objects:
     """One `git cat-file` that answers about many objects: to start it takes longer than most answers."""
 
     def __init__(self) -> None:
@@ -149,7 +149,7 @@ class _Store:
         return taken
 
     def _more(self, process: "subprocess.Popen[bytes]", git: "Git") -> None:
-        if process.stdout is None or not select.select([process.stdout], [], [], _LOCAL_TIMEOUT)[0]:
+        if process.stdout is None or not _readable(process.stdout.fileno(), _LOCAL_TIMEOUT):
             raise _timed_out(_LOCAL_TIMEOUT, git.top)
         piece = os.read(process.stdout.fileno(), 1 << 16)
         if not piece:
@@ -179,11 +179,11 @@ class Git:
     top: Path
     settings: Mapping[str, str] = field(default_factory=dict[str, str])
     isolated: bool = False
-    _store: _Store = field(default_factory=_Store, compare=False, repr=False)
+    _objects: _Objects = field(default_factory=_Objects, compare=False, repr=False)
 
     def about(self, name: str) -> tuple[str, str, int] | None:
         """The full name, the kind and the size in bytes of an object; None where there is none."""
-        words = self._store.ask(self, "info", name)[0].decode(errors="replace").split(" ")
+        words = self._objects.ask(self, "info", name)[0].decode(errors="replace").split(" ")
         return (words[0], words[1], int(words[2])) if len(words) == 3 else None
 
     def commit(self, expression: str) -> str | None:
@@ -193,7 +193,7 @@ class Git:
 
     def contents(self, name: str) -> bytes:
         """All of an object that is there."""
-        return self._store.ask(self, "contents", name)[1]
+        return self._objects.ask(self, "contents", name)[1]
 
     def read(self, *arguments: str, stdin: bytes = b"", may_fail: bool = False) -> Answer:
         """Ask git's own store. Raises ReconcilerError where git says no, unless it may."""
@@ -356,12 +356,17 @@ def _wait(process: "subprocess.Popen[bytes]", timeout: float) -> int:
     except (AttributeError, OSError):
         return process.wait(timeout)
     try:
-        poll = select.poll()
-        poll.register(watched, select.POLLIN)
-        poll.poll(timeout * 1000)
+        _readable(watched, timeout)
     finally:
         os.close(watched)
     return process.wait(0)
+
+
+def _readable(descriptor: int, timeout: float) -> bool:
+    """Whether something is there to be read within so many seconds. Unlike `select`, this takes any descriptor."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(timeout * 1000))
 
 
 def end(process: "subprocess.Popen[bytes]") -> None:

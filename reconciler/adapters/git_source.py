@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -57,6 +57,9 @@ class GitSource:
     folder: PurePosixPath
     identity: RepositoryId
     remote: str | None
+    _revisions: dict[Commit, Revision] = field(
+        default_factory=dict[Commit, Revision], init=False, compare=False, repr=False
+    )
     _relations: dict[tuple[Commit, Commit], Relation] = field(
         default_factory=dict[tuple[Commit, Commit], Relation], init=False, compare=False, repr=False
     )
@@ -241,10 +244,12 @@ class GitSource:
     def _revision(self, commit: Commit | None) -> Revision:
         if commit is None:
             return Revision(self.identity)
-        form = "--format=%an <%ae>%x00%s"
-        said = self.git.read("log", "-1", "--no-patch", form, commit, "--").out.decode("utf-8", "replace")
-        author, _, subject = said.removesuffix("\n").partition("\0")
-        return Revision(self.identity, commit, author, subject)
+        if commit not in self._revisions:
+            form = "--format=%an <%ae>%x00%s"
+            said = self.git.read("log", "-1", "--no-patch", form, commit, "--").out.decode("utf-8", "replace")
+            author, _, subject = said.removesuffix("\n").partition("\0")
+            self._revisions[commit] = Revision(self.identity, commit, author, subject)
+        return self._revisions[commit]
 
     def _named(self, ref: str) -> Commit:
         # What we found out before is asked for by its full name, and is not to be mistaken for a branch.
@@ -354,7 +359,7 @@ class _TreeReader:
                 if amiss := odd_name(entries, above):
                     problems.append(amiss)
                     continue
-                names = [entry.name for entry in entries]
+                names = frozenset(entry.name for entry in entries)
                 if looks_like_repository(names):
                     problems.append(nested(str(above)))
                 for entry in entries:
@@ -391,7 +396,7 @@ class _TreeReader:
             place = found
         return place
 
-    def _sorted(self, path: PurePosixPath, entry: Entry, beside: Iterable[str]) -> Entry | Problem | None:
+    def _sorted(self, path: PurePosixPath, entry: Entry, beside: Set[str]) -> Entry | Problem | None:
         """A folder to look into, the file behind an entry, a Problem, or None for what is not ours to read."""
         if not (entry.is_folder or entry.is_link or entry.is_file):
             return nested(str(path))
