@@ -602,12 +602,10 @@ class _Run:
         stamped = contained(partial(self._stamped, change))
         if isinstance(stamped, Failure):
             return stamped.why
-        for number in range(tries.most):
-            if number:
-                Flag().wait(tries.pause * 2 ** (number - 1))
+        for number in tries.turns(Flag().wait):
             if lost := self._lease_lost():
                 return lost
-            if number and self._took_place(stamped):
+            if number > 1 and self._took_place(stamped):
                 return ""
             failure = contained(partial(self.world.registry.execute, stamped))
             if not isinstance(failure, Failure):

@@ -1,6 +1,6 @@
 """What the pipeline needs from outside, in the core's words."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -183,6 +183,13 @@ class Tries:
     most: int = 1
     pause: float = 0.0
     longest: float = 0.0
+
+    def turns(self, wait: Callable[[float], object]) -> Iterator[int]:
+        """The number of each try, from 1, after the pause before it."""
+        for number in range(1, self.most + 1):
+            if number > 1:
+                wait(self.pause * 2 ** (number - 2))
+            yield number
 
 
 class Registry(Protocol):

@@ -15,9 +15,9 @@ from typing import Any, Final, cast
 from uuid import uuid4
 
 from reconciler.adapters.mlflow_database import SERVICES, dialect_of
-from reconciler.adapters.mlflow_registry import WORKSPACE_VARIABLE, MlflowRegistry, without_credentials
+from reconciler.adapters.mlflow_registry import MlflowRegistry, without_credentials, workspace_of
 from reconciler.core.access import Act, Attempt, Identity, Proof, Result, Server, ServerKind
-from reconciler.core.names import plain, workspace_name
+from reconciler.core.names import plain
 from reconciler.errors import ReconcilerError, RegistryError
 from reconciler.ports import UNREACHABLE
 
@@ -120,7 +120,7 @@ class MlflowAccess:
 
     registry_uri: str
     pause: float = 1.0
-    workspace: str = field(default_factory=lambda: workspace_name(os.environ.get(WORKSPACE_VARIABLE, "")))
+    workspace: str = field(default_factory=lambda: workspace_of(os.environ))
 
     @property
     def uri(self) -> str:

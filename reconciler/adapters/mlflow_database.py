@@ -15,11 +15,11 @@ from functools import cache
 from importlib.util import find_spec
 from math import ceil
 from pathlib import Path
-from threading import Event
-from time import monotonic
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 from urllib.parse import quote
 
+from reconciler.adapters.unreachable import sentence
 from reconciler.errors import RegistryError
 from reconciler.ports import UNREACHABLE, Tries
 
@@ -222,14 +222,12 @@ def _connection(engine: "Engine", shown: str, tries: Tries) -> "Generator[Connec
     often.
     """
     connection = None
-    for number in range(tries.most):
-        if number:
-            Event().wait(tries.pause * 2 ** (number - 1))
+    for number in tries.turns(sleep):
         try:
             connection = engine.connect()
             break
         except (*database_errors(), OSError, TypeError, UnicodeError) as error:
-            if number == tries.most - 1 or _answers(shown):
+            if number == tries.most or _answers(shown):
                 raise _unreachable(shown, error, opening=True) from error
     if connection is None:
         raise RegistryError(UNREACHABLE, f"{shown} was not tried.")
@@ -321,8 +319,7 @@ def _said(error: BaseException) -> str:
     fields: Any = original.args[0] if original.args else None
     # pg8000 has a dictionary of what PostgreSQL sent, with the message under M.
     text = str(cast("dict[str, object]", fields).get("M", "")) if isinstance(fields, dict) else str(original)
-    text = " ".join(text.split())[:600] or type(original).__name__
-    return text if text.endswith((".", "!", "?")) else f"{text}."
+    return sentence(text.strip() or type(original).__name__)
 
 
 def _place(shown: str) -> tuple[str, int] | None:
@@ -334,13 +331,16 @@ def _place(shown: str) -> tuple[str, int] | None:
 def _answers(shown: str) -> bool:
     """Whether there is anything at the address of a database. One that is no host and port counts as there."""
     place = _place(shown)
-    if place is None:
-        return True
+    return place is None or _in_the_way(place) is None
+
+
+def _in_the_way(place: tuple[str, int]) -> OSError | UnicodeError | None:
+    """Why nothing answers at a host and port; None where something does."""
     try:
         socket.create_connection(place, _PROBE_SECONDS).close()
-    except (OSError, UnicodeError):
-        return False
-    return True
+    except (OSError, UnicodeError) as error:
+        return error
+    return None
 
 
 def _network_remedy(shown: str, *, opening: bool) -> str:
@@ -351,16 +351,18 @@ def _network_remedy(shown: str, *, opening: bool) -> str:
     place = _place(shown)
     if place is None:
         return "Check the address in the URI, the user, the password and the name of the database."
-    if not opening and _answers(shown):
-        return "It answers again: look at its log, and run the command once more."
     host, port = place
-    try:
-        socket.create_connection(place, _PROBE_SECONDS).close()
-    except (socket.gaierror, UnicodeError):
-        return f"The name {host} does not resolve: correct it in the URI."
-    except OSError:
-        return f"Nothing answers at {host}, port {port}: start the database, or correct host and port in the URI."
-    return f"{host} answers at port {port}: check the user, the password and the name of the database in the URI."
+    match _in_the_way(place):
+        case None if opening:
+            return (
+                f"{host} answers at port {port}: check the user, the password and the name of the database in the URI."
+            )
+        case None:
+            return "It answers again: look at its log, and run the command once more."
+        case socket.gaierror() | UnicodeError():
+            return f"The name {host} does not resolve: correct it in the URI."
+        case OSError():
+            return f"Nothing answers at {host}, port {port}: start the database, or correct host and port in the URI."
 
 
 # Bounds

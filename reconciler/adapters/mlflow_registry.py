@@ -20,8 +20,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from textwrap import shorten
-from threading import Event, Lock
+from threading import Lock
 from types import SimpleNamespace
 from typing import Any, Final, NoReturn, Protocol, TypeVar, assert_never
 from urllib.parse import quote
@@ -34,7 +33,7 @@ from reconciler.adapters.mlflow_database import (
     dialect_of,
     refuse_unready,
 )
-from reconciler.adapters.unreachable import why_unreachable
+from reconciler.adapters.unreachable import sentence, why_unreachable
 from reconciler.core.changes import (
     Change,
     Claim,
@@ -156,7 +155,7 @@ class MlflowRegistry:
     tracking_uri: str
     takes_lists: bool = True
     tries: Tries = field(default_factory=lambda: _tries(os.environ))
-    workspace: str = field(default_factory=lambda: workspace_name(os.environ.get(WORKSPACE_VARIABLE, "")))
+    workspace: str = field(default_factory=lambda: workspace_of(os.environ))
 
     @property
     def uri(self) -> str:
@@ -228,16 +227,15 @@ class MlflowRegistry:
         """What the server says, asked as often as any call is tried: MLflow's client asks it once."""
         from mlflow.exceptions import MlflowException
 
-        for number in range(self.tries.most):
+        for number in self.tries.turns(time.sleep):
             try:
                 return bool(store.supports_workspaces)
             except MlflowException as error:
                 if error.error_code == "INVALID_PARAMETER_VALUE":
                     # It knows of no such question.
                     return False
-                if number + 1 == self.tries.most:
+                if number == self.tries.most:
                     raise
-                time.sleep(self.tries.pause * 2**number)
         return False
 
     def snapshot(self, wanted: Wanted) -> RegistrySnapshot:
@@ -246,14 +244,15 @@ class MlflowRegistry:
         asks a server again by itself where it does not answer; a database is asked again here.
         """
         _ = self.store  # opened before threads race for it
-        for number in range(1, self.tries.most if dialect_of(self.registry_uri) else 1):
+        tries, failed = self.tries if dialect_of(self.registry_uri) else Tries(), None
+        for _ in tries.turns(time.sleep):
             try:
                 return self._snapshot(wanted)
             except RegistryError as error:
                 if error.code != UNREACHABLE:
                     raise
-                Event().wait(self.tries.pause * 2 ** (number - 1))
-        return self._snapshot(wanted)
+                failed = error
+        raise failed or RegistryError(UNREACHABLE, f"{self.uri} was not tried.")
 
     def _snapshot(self, wanted: Wanted) -> RegistrySnapshot:
         from mlflow.exceptions import MlflowException
@@ -475,6 +474,11 @@ class _Once:
 
 
 _ONCE = _Once()
+
+
+def workspace_of(environment: Mapping[str, str]) -> str:
+    """The workspace that MLflow's own client would name; empty for the default one."""
+    return workspace_name(environment.get(WORKSPACE_VARIABLE, ""))
 
 
 def _tries(environment: Mapping[str, str]) -> Tries:
@@ -717,12 +721,6 @@ _WHAT_TO_DO: Final = {
 }
 
 
-def _sentence(said: str) -> str:
-    """Not too long, and with an end, so that what to do can follow."""
-    short = shorten(said, 600, placeholder=" …")
-    return short if short.endswith((".", "!", "?", "…")) else f"{short}."
-
-
 @contextmanager
 def translated(uri: str) -> Generator[None]:
     """MLflow's errors as ours: decided by their code, and told without credentials."""
@@ -739,7 +737,7 @@ def translated(uri: str) -> Generator[None]:
         if code == UNREACHABLE and (told := why_unreachable(error)):
             raise RegistryError(code, f"{uri} {told[0]}.", told[1]) from error
         said = without_credentials(" ".join(str(error).split()))
-        raise RegistryError(code, f"{uri} said: {_sentence(said)}", _WHAT_TO_DO.get(code, "")) from error
+        raise RegistryError(code, f"{uri} said: {sentence(said)}", _WHAT_TO_DO.get(code, "")) from error
     except database_errors() as error:
         raise database_error(uri, error) from error
     except (ParseError, ValueError, TypeError) as error:

@@ -7,6 +7,7 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator
+from textwrap import shorten
 
 
 def why_unreachable(error: BaseException) -> tuple[str, str] | None:
@@ -57,6 +58,12 @@ def why_unreachable(error: BaseException) -> tuple[str, str] | None:
             did = "breaks the connection off"
             remedy = "Look at the log of the server, or of the proxy before it. Is it `https://` there?"
     return did, remedy
+
+
+def sentence(said: str) -> str:
+    """Not too long, and with an end, so that what to do can follow."""
+    short = shorten(said, 600, placeholder=" …")
+    return short if short.endswith((".", "!", "?", "…")) else f"{short}."
 
 
 def _behind(error: BaseException) -> Iterator[BaseException]:
