@@ -73,6 +73,20 @@ def passes(_request: Request) -> Verdict:
     return Pass()
 
 
+@dataclass
+class HeldMoves:
+    """Hands on all but moves, which wait until they are released; `writing` is set once there is one."""
+
+    writing: Event = field(default_factory=Event)
+    released: Event = field(default_factory=Event)
+
+    def __call__(self, request: Request) -> Verdict:
+        if request.moves:
+            self.writing.set()
+            self.released.wait()
+        return Pass()
+
+
 @contextmanager
 def proxy(server: str, judge: Judge = passes) -> Generator[Proxy]:
     """A proxy in front of a server."""

@@ -7,7 +7,7 @@ from threading import Event
 import pytest
 
 from tests.story.command import Reconciler
-from tests.story.proxy import Pass, Request, Verdict, passes, proxy
+from tests.story.proxy import HeldMoves, Pass, Request, Verdict, passes, proxy
 from tests.story.registry import Registry
 from tests.story.repository import Repository, manifest
 
@@ -20,23 +20,17 @@ def test_an_interrupted_apply_finishes_the_models_in_hand_and_skips_the_rest(
     registry.register(*models, versions=1)
     repository.merge("".join(manifest(name, production=1, champion=1) for name in models))
     started = reconciler.cold if number == signal.SIGINT else reconciler
-    writing, released = Event(), Event()
+    held = HeldMoves()
 
-    def judge(request: Request) -> Verdict:
-        if request.moves:
-            writing.set()
-            released.wait()
-        return Pass()
-
-    with proxy(registry.uri, judge) as front:
+    with proxy(registry.uri, held) as front:
         running = started.start(
             *("apply", "--yes", "--parallelism", "2", "--receipt", "receipt.json"),
             MLFLOW_TRACKING_URI=front.uri,
         )
-        running.until(writing.is_set)
+        running.until(held.writing.is_set)
         running.interrupt(number)
         running.until(lambda: "Interrupted: finishing" in running.said)
-        released.set()
+        held.released.set()
         interrupted = running.wait()
         front.judge = passes
         stages = [registry.stages(name) for name in models]

@@ -5,13 +5,12 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import pytest
 
 from tests.story.command import RECONCILER, Ended, Reconciler
-from tests.story.proxy import Pass, Request, Verdict, proxy
+from tests.story.proxy import HeldMoves, proxy
 from tests.story.registry import Registry
 from tests.story.repository import Repository, git, manifest
 
@@ -53,24 +52,18 @@ def test_a_receipt_whose_place_is_gone_by_then_is_printed(
     repository.merge(manifest(model, production=1))
     folder = repository.top / "receipts"
     folder.mkdir()
-    writing, released = Event(), Event()
+    held = HeldMoves()
 
-    def judge(request: Request) -> Verdict:
-        if request.moves:
-            writing.set()
-            released.wait()
-        return Pass()
-
-    with proxy(registry.uri, judge) as front:
+    with proxy(registry.uri, held) as front:
         running = reconciler.start(
             "apply", "--yes", "--receipt", "receipts/receipt.json", MLFLOW_TRACKING_URI=front.uri
         )
-        running.until(writing.is_set)
+        running.until(held.writing.is_set)
         if becomes == "nothing":
             shutil.rmtree(folder)
         else:
             (folder / "receipt.json").mkdir()
-        released.set()
+        held.released.set()
         ended = running.wait()
 
     assert ended.code == 1
