@@ -811,6 +811,7 @@ def apply(
     **settings: Any,
 ) -> int:
     """Bring the registry to what a commit declares: HEAD, or --ref; with a saved PLAN, only if it still holds."""
+    from reconciler.clocks import SystemClock
     from reconciler.events import Journal
     from reconciler.pipeline import ApplyRequest, Reviewed, StalePlanError
     from reconciler.pipeline import apply as apply_commit
@@ -818,7 +819,6 @@ def apply(
     from reconciler.reporter import Reporter, show_difference
     from reconciler.wiring import (
         LockKind,
-        SystemClock,
         load_rules,
         options_of,
         read_plan,

@@ -1,4 +1,4 @@
-"""Settings → World: the only place where ports meet adapters."""
+"""Settings → World: the only place that knows the edges by name."""
 
 import hashlib
 import os
@@ -6,13 +6,13 @@ import tempfile
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
 from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from reconciler.clocks import SystemClock
 from reconciler.core.names import WORKSPACE, Commit, Ours, in_workspace, names_of, plain
 from reconciler.errors import Location, ManifestError, Problem, ReconcilerError, Severity
 from reconciler.ports import Clock, Forge, ManifestParser, SourceFile, World
@@ -20,19 +20,19 @@ from reconciler.ports import Clock, Forge, ManifestParser, SourceFile, World
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-    from reconciler.adapters.file_lock import FileLock
-    from reconciler.adapters.gate_yaml import GateBuilder
-    from reconciler.adapters.git_lock import GitLock
-    from reconciler.adapters.git_source import GitSource
-    from reconciler.adapters.mlflow_access import Credentials, MlflowAccess
-    from reconciler.adapters.mlflow_registry import MlflowRegistry
     from reconciler.checking import Sign
     from reconciler.core.desired import Manifest, Revision
     from reconciler.core.gate import Gate
     from reconciler.core.plan import PlanOptions
     from reconciler.core.policy import Policy, PolicySettings
+    from reconciler.git.lock import GitLock
+    from reconciler.git.source import GitSource
     from reconciler.judging import Rules
     from reconciler.pipeline import Reviewed
+    from reconciler.reading.gates import GateBuilder
+    from reconciler.registry.access import Credentials, MlflowAccess
+    from reconciler.registry.file_lock import FileLock
+    from reconciler.registry.mlflow import MlflowRegistry
     from reconciler.render.json import PlanDocument
     from reconciler.trust import PolicyAt
 
@@ -66,13 +66,6 @@ class ForgeKind(StrEnum):
     GITLAB = "gitlab"
 
 
-class SystemClock:
-    """The time of this machine."""
-
-    def now(self) -> str:
-        return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")  # noqa: TID251  # the one clock
-
-
 def open_world(
     settings: Settings,
     environment: Mapping[str, str],
@@ -88,13 +81,13 @@ def open_world(
     change must not lead its own plan or apply, and the credentials with it, to another registry. Raises ReconcilerError
     where there is no repository, where no registry is named, and where a commit's name could mean two.
     """
-    from reconciler.adapters.git_source import open_source
-    from reconciler.adapters.mlflow_checks import MlflowChecks
-    from reconciler.adapters.mlflow_evidence import MlflowEvidence
-    from reconciler.adapters.mlflow_registry import MlflowRegistry
-    from reconciler.adapters.reviewers import GitAndForge
-    from reconciler.adapters.signing import RecordSeals
-    from reconciler.adapters.stopwatch import ProcessorStopwatch
+    from reconciler.checks.signing import RecordSeals
+    from reconciler.checks.versions import MlflowChecks
+    from reconciler.clocks import ProcessorStopwatch
+    from reconciler.evidence.mlflow import MlflowEvidence
+    from reconciler.forges.reviewers import GitAndForge
+    from reconciler.git.source import open_source
+    from reconciler.registry.mlflow import MlflowRegistry
 
     said, folder = _standing_settings(settings, environment, base, ref, policy_ref)
     source = open_source(folder, settings.repository, settings.remote)
@@ -130,10 +123,10 @@ def _standing_settings(
     settings: Settings, environment: Mapping[str, str], base: str | None, ref: str | None, policy_ref: str | None
 ) -> "tuple[PolicySettings, Path]":
     """What the policy that stands says of the registry and of former names, and the folder of manifests."""
-    from reconciler.adapters.git_source import open_source
-    from reconciler.adapters.policy_yaml import settings_of
     from reconciler.core.policy import PolicySettings
+    from reconciler.git.source import open_source
     from reconciler.planning import standing_commit
+    from reconciler.reading.policy import settings_of
     from reconciler.trust import POLICY_PATH
 
     source = open_source(settings.manifests or Path.cwd(), settings.repository or "-", settings.remote)
@@ -182,10 +175,10 @@ def _standing_by_memory(
     sides: "Iterable[tuple[PolicySettings, GitSource]]",
 ) -> set[Commit]:
     """The commits that stand before a change, by what applies remember beside the locks of registries that it names."""
-    from reconciler.adapters.git_source import open_source
-    from reconciler.adapters.mlflow_registry import MlflowRegistry
-    from reconciler.adapters.signing import RecordSeals
+    from reconciler.checks.signing import RecordSeals
     from reconciler.core.desired import Revision
+    from reconciler.git.source import open_source
+    from reconciler.registry.mlflow import MlflowRegistry
     from reconciler.trust import Trunk
 
     told: set[Commit] = set()
@@ -217,7 +210,7 @@ def _undecided(tip: Commit, sides: "Iterable[PolicySettings]") -> ReconcilerErro
 
 def gate_builder() -> "GateBuilder":
     """What gates are made with: the evaluator of conditions, and the gates that other packages bring."""
-    from reconciler.adapters.gate_yaml import GateBuilder, GateFactory
+    from reconciler.reading.gates import GateBuilder, GateFactory
 
     def plugins() -> dict[str, GateFactory]:
         from importlib.metadata import entry_points
@@ -233,20 +226,20 @@ def _made_by(point: "EntryPoint", parameters: Mapping[str, object]) -> "Gate":
 
 
 def _evaluate(condition: str, variables: Mapping[str, object]) -> bool | str:
-    from reconciler.adapters import cel
+    from reconciler.conditions import cel
 
     return cel.evaluate(condition, variables)
 
 
 def _compile_fault(condition: str) -> str | None:
-    from reconciler.adapters import cel
+    from reconciler.conditions import cel
 
     return cel.compile_fault(condition)
 
 
 def manifest_parser() -> ManifestParser:
     """Reads manifests, each file once for the run of a command."""
-    from reconciler.adapters.manifest_yaml import parse
+    from reconciler.reading.manifest import parse
 
     build = gate_builder()
     known: dict[SourceFile, tuple[tuple[Manifest, ...], tuple[Problem, ...]]] = {}
@@ -273,7 +266,7 @@ class SignKind(StrEnum):
 
 def signer_of(kind: SignKind, key: Path | None, environment: Mapping[str, str]) -> "Sign | None":
     """What signs a record; None where none is asked for. Raises ReconcilerError where there is no key."""
-    from reconciler.adapters.signing import KEY_VARIABLE, HmacSigner, SshSigner, hmac_key
+    from reconciler.checks.signing import KEY_VARIABLE, HmacSigner, SshSigner, hmac_key
 
     match kind:
         case SignKind.NONE:
@@ -298,7 +291,7 @@ def record_signer(key: Path | None, environment: Mapping[str, str]) -> "Generato
     What signs our records: the key named by an option, or the one in the environment, as its text or its path. None
     where there is none. A key that came as text is in a file of our own as long as the block lasts.
     """
-    from reconciler.adapters.signing import SshSigner
+    from reconciler.checks.signing import SshSigner
     from reconciler.core.policy import RECORDS
 
     text = environment.get(SIGNING_KEY, "").strip()
@@ -317,8 +310,8 @@ def record_signer(key: Path | None, environment: Mapping[str, str]) -> "Generato
 @contextmanager
 def trusted_files(world: World, commit: Commit | None) -> Generator[str]:
     """A folder with the files of the policy's commit, for its checks to run in."""
-    from reconciler.adapters.git_source import GitSource
-    from reconciler.adapters.trusted_tree import exported
+    from reconciler.git.source import GitSource
+    from reconciler.git.tree import exported
 
     if commit is None or not isinstance(world.source, GitSource):
         raise ReconcilerError("There is no commit to take the checks from.", "Commit the policy and its files first.")
@@ -328,7 +321,7 @@ def trusted_files(world: World, commit: Commit | None) -> Generator[str]:
 
 def policy_reader(world: World) -> "PolicyAt":
     """Reads the policy of a commit, or of the work tree, each once."""
-    from reconciler.adapters.policy_yaml import parse_policy, signers_path
+    from reconciler.reading.policy import parse_policy, signers_path
     from reconciler.trust import POLICY_PATH
 
     known: dict[tuple[bytes, str], Policy] = {}
@@ -376,11 +369,11 @@ def open_forge(kind: ForgeKind, environment: Mapping[str, str]) -> Forge | None:
     if kind is ForgeKind.NONE:
         return None
     if kind is ForgeKind.GITHUB or (kind is ForgeKind.AUTO and on_github):
-        from reconciler.adapters.github import GithubForge
+        from reconciler.forges.github import GithubForge
 
         return GithubForge(environment)
     if kind is ForgeKind.GITLAB or (kind is ForgeKind.AUTO and on_gitlab):
-        from reconciler.adapters.gitlab import GitlabForge
+        from reconciler.forges.gitlab import GitlabForge
 
         return GitlabForge(environment)
     raise ReconcilerError(
@@ -438,14 +431,14 @@ def registry_uri_given(option: str | None, environment: Mapping[str, str]) -> st
 
 def registry_access(uri: str) -> "MlflowAccess":
     """What asks a registry who may write to it."""
-    from reconciler.adapters.mlflow_access import MlflowAccess
+    from reconciler.registry.access import MlflowAccess
 
     return MlflowAccess(uri)
 
 
 def checked_user(environment: Mapping[str, str]) -> "Credentials":
     """The user whom `access --check` is about. Raises ReconcilerError where only half of the credentials is there."""
-    from reconciler.adapters.mlflow_access import credentials_of
+    from reconciler.registry.access import credentials_of
 
     return credentials_of(environment)
 
@@ -476,15 +469,15 @@ def _lock(
     """
     The lock that was asked for, of the registry of that name. `attempt` is how many seconds one call to it may take.
     """
-    from reconciler.adapters.holders import this_process
-    from reconciler.adapters.mlflow_registry import sqlite_path, without_credentials
+    from reconciler.holders import this_process
+    from reconciler.registry.mlflow import sqlite_path, without_credentials
 
     if settings.lock is LockKind.NONE:
         return None
     holder, uri = this_process(environment, clock.now()), registry.registry_uri
     database = sqlite_path(uri)
     if settings.lock is LockKind.FILE or (settings.lock is LockKind.AUTO and database is not None):
-        from reconciler.adapters.file_lock import FileLock
+        from reconciler.registry.file_lock import FileLock
 
         if database is None:
             name = hashlib.sha256(without_credentials(name).encode()).hexdigest()[:16]
@@ -501,7 +494,7 @@ def _lock(
             f"{without_credentials(uri)} too.",
             "Add the remote, name another one with --remote, or pass --lock file if only this machine applies.",
         )
-    from reconciler.adapters.git_lock import GitLock, lock_ref
+    from reconciler.git.lock import GitLock, lock_ref
 
     return GitLock(source.git, source.remote, lock_ref(name), holder, ours, clock=clock, attempt=attempt)
 
@@ -511,11 +504,11 @@ def check_files(paths: list[Path]) -> tuple[int, int, tuple[Problem, ...]]:
     How many manifest files and models these files and folders hold, and what is wrong with them and with the policy,
     which is looked at in any case. Needs no git.
     """
-    from reconciler.adapters.files import files_below
-    from reconciler.adapters.manifest_yaml import parse
-    from reconciler.adapters.repository import top_above
     from reconciler.core.desired import expired, resolve
     from reconciler.gates.authority import unapprovable
+    from reconciler.reading.files import files_below
+    from reconciler.reading.manifest import parse
+    from reconciler.reading.repository import top_above
 
     top = top_above(paths[0]) or Path.cwd()
     named = [path for path in paths if path.name == POLICY_NAME and path.is_file()]
@@ -543,8 +536,8 @@ def _policy_in(paths: list[Path], top: Path) -> "tuple[Policy | None, tuple[Prob
     policy: Policy | None = None
     problems: list[Problem] = []
     for path in paths:
-        from reconciler.adapters.files import beginning, content_problem, no_plain_file
-        from reconciler.adapters.policy_yaml import parse_policy
+        from reconciler.reading.files import beginning, content_problem, no_plain_file
+        from reconciler.reading.policy import parse_policy
 
         shown = os.path.relpath(path, top) if path.is_absolute() else str(path)
         if path.is_symlink() or not path.is_file():
@@ -561,10 +554,10 @@ def _policy_in(paths: list[Path], top: Path) -> "tuple[Policy | None, tuple[Prob
 
 def _signers_in(file: SourceFile, top: Path) -> Iterator[Problem]:
     """What is wrong with the file of signers that a policy names."""
-    from reconciler.adapters.files import beginning, content_problem
-    from reconciler.adapters.policy_yaml import signers_named
-    from reconciler.adapters.repository import on_the_way
-    from reconciler.adapters.signing import signers_problems
+    from reconciler.checks.signing import signers_problems
+    from reconciler.reading.files import beginning, content_problem
+    from reconciler.reading.policy import signers_named
+    from reconciler.reading.repository import on_the_way
 
     named = signers_named(file)
     if named is None:
@@ -590,14 +583,14 @@ def _policies_by_other_names(top: Path) -> Iterator[Problem]:
 
 def schema_text(name: str) -> str:
     """One of the published JSON Schemas, as it stands in `schemas/`."""
-    from reconciler.adapters import schemas
+    from reconciler.reading import schemas
 
     return schemas.schema_text(name)
 
 
 def read_plan(path: Path) -> "PlanDocument":
     """A plan that `plan --out` saved. Raises ReconcilerError for anything else."""
-    from reconciler.adapters.plan_file import read
+    from reconciler.reading.plan import read
 
     return read(path)
 

@@ -7,9 +7,9 @@ from typing import Any, TypeAlias, cast
 
 from hypothesis import strategies as st
 
-from reconciler.adapters.manifest_yaml import MAX_VERSION
 from reconciler.core.desired import Manifest, Pin
 from reconciler.core.names import alias_fault, look_alike_fault, tag_key_fault
+from reconciler.reading.manifest import MAX_VERSION
 
 Data: TypeAlias = dict[str, Any]
 

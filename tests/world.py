@@ -3,8 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from reconciler.adapters.holders import with_heads
-from reconciler.adapters.memory import MemoryRegistry
 from reconciler.core.changes import Change, TransitionStage
 from reconciler.core.desired import Manifest, Revision
 from reconciler.core.heads import Head
@@ -12,6 +10,7 @@ from reconciler.core.names import Commit, ModelName, RepositoryId
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot
 from reconciler.errors import LockError, Problem, RegistryError
 from reconciler.events import Event
+from reconciler.holders import with_heads
 from reconciler.ports import (
     UNREACHABLE,
     Checkout,
@@ -25,6 +24,7 @@ from reconciler.ports import (
     Wanted,
     World,
 )
+from reconciler.testing.memory import MemoryRegistry
 from tests.build import OURS
 
 

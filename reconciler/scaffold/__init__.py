@@ -27,7 +27,7 @@ from reconciler.scaffold.installation import install_source, is_local
 from reconciler.scaffold.keys import key_path, names_a_key, signer_line
 
 if TYPE_CHECKING:
-    from reconciler.adapters.git_runner import Git
+    from reconciler.git.runner import Git
 
 
 class ForgeKind(StrEnum):
@@ -260,8 +260,8 @@ def _refuse(first: First) -> None:
 
 
 def _repository(start: Path) -> "Git":
-    from reconciler.adapters.git_runner import open_git
-    from reconciler.adapters.repository import top_above
+    from reconciler.git.runner import open_git
+    from reconciler.reading.repository import top_above
 
     top = top_above(start)
     if top is None:
@@ -339,9 +339,9 @@ def _scalar(name: str) -> str:
 
 def _prove(top: Path, missing: Iterable[_File]) -> None:
     """Raises ReconcilerError where the manifests would be wrong with the new ones, and are not so without them."""
-    from reconciler.adapters.files import files_below
-    from reconciler.adapters.manifest_yaml import parse
     from reconciler.core.desired import resolve
+    from reconciler.reading.files import files_below
+    from reconciler.reading.manifest import parse
 
     folder = top / "manifests"
     there, _ = files_below([folder] if folder.exists() else [], top)
@@ -359,7 +359,7 @@ def _prove(top: Path, missing: Iterable[_File]) -> None:
 
 
 def _checks() -> Iterator[_File]:
-    from reconciler.adapters.schemas import schema_text
+    from reconciler.reading.schemas import schema_text
 
     for name in ("manifest", "policy"):
         yield _File(f"schemas/{name}.schema.json", schema_text(name), _DIFFERS, ours=True)
@@ -420,7 +420,7 @@ def _installation(top: Path, folder: str, jobs: Jobs, *, anew: bool) -> Iterator
 
 def _signers(top: Path, git_directory: Path) -> Iterator[_File]:
     """The key for signed records, in the file of signers that the policy names, and the policy where there is none."""
-    from reconciler.adapters.policy_yaml import signers_path
+    from reconciler.reading.policy import signers_path
 
     named = signers_path(SourceFile(POLICY, (top / POLICY).read_bytes())) if _is_there(top, POLICY) else None
     path = named or SIGNERS

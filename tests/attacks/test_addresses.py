@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from reconciler.adapters.git_source import normal_url, open_source
-from reconciler.adapters.policy_yaml import parse_policy
 from reconciler.core.heads import Head
 from reconciler.core.names import Commit
 from reconciler.errors import ManifestError, ReconcilerError
+from reconciler.git.source import normal_url, open_source
 from reconciler.ports import SourceFile
+from reconciler.reading.policy import parse_policy
 from reconciler.wiring import LockKind, Settings, open_world
 from tests.attacks.conftest import Said
 from tests.story.repository import Repository, git, manifest

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from reconciler.adapters.git_source import open_source
-from reconciler.adapters.github import GithubForge
-from reconciler.adapters.manifest_yaml import parse
-from reconciler.adapters.reviewers import GitAndForge
 from reconciler.core.approval import counted
 from reconciler.core.names import Commit, ModelName
+from reconciler.forges.github import GithubForge
+from reconciler.forges.reviewers import GitAndForge
+from reconciler.git.source import open_source
 from reconciler.ports import Reviews
+from reconciler.reading.manifest import parse
 from tests.desk import ADA, APPROVED, GRACE, MALLORY, Desk, run
 from tests.github_server import PULL_REQUEST, PUSH, REPOSITORY, TOKEN, Hub, serving
 

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.adapters.mlmodel import read_mlmodel
-from reconciler.adapters.stopwatch import ProcessorStopwatch
+from reconciler.clocks import ProcessorStopwatch
 from reconciler.core.changes import Change, TransitionStage
 from reconciler.core.check_record import decode_record
 from reconciler.core.drift import DriftStatus
@@ -24,6 +23,7 @@ from reconciler.core.review import Scope
 from reconciler.core.signature import Array, Column, Scalar, Signature
 from reconciler.core.snapshot import UnreadableRecord, decode_owner, decode_provenance
 from reconciler.events import OutcomeStatus
+from reconciler.evidence.mlmodel import read_mlmodel
 from reconciler.judging import NO_RULES, Rules
 from reconciler.pipeline import ApplyRequest, apply
 from reconciler.planning import declare, find_drift, make_review

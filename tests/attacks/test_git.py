@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.adapters.git_runner import Git, open_git
-from reconciler.adapters.git_source import GitSource, open_source
 from reconciler.errors import ManifestError, ReconcilerError
+from reconciler.git.runner import Git, open_git
+from reconciler.git.source import GitSource, open_source
 from tests.attacks.conftest import Said
 from tests.story.repository import Repository, git, manifest
 

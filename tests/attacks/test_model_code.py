@@ -106,7 +106,7 @@ class Registry:
         return f"sqlite:///{self.folder}/registry.db"
 
     def tags(self, version: int) -> dict[str, str]:
-        from reconciler.adapters.mlflow_registry import MlflowRegistry
+        from reconciler.registry.mlflow import MlflowRegistry
 
         store: Any = MlflowRegistry(self.uri, self.uri).store
         return dict(store.get_model_version(MODEL, str(version)).tags)
@@ -176,7 +176,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory, listening: int, agent: Pa
     return Registry(folder, home, listening)
 
 
-PACKAGES = (str(Path(__file__).parents[2] / "reconciler" / "adapters"),)
+PACKAGES = tuple(str(Path(__file__).parents[2] / "reconciler" / room) for room in ("", "checks", "git"))
 
 
 @dataclass

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.adapters.git_source import GitSource, open_source
 from reconciler.core.names import Commit
 from reconciler.errors import ReconcilerError
+from reconciler.git.source import GitSource, open_source
 from reconciler.planning import standing_commit
 from tests.attacks.conftest import Said
 from tests.story.repository import Repository, git, manifest

@@ -37,10 +37,10 @@ def recorded() -> list[Sent]:
 
 def run_reconciler(arguments: Sequence[str]) -> dict[str, Any]:
     """Any command of `reconciler`, with everything imported beforehand that it would import on its way."""
-    for module in ("git", "reconciler.pipeline", "reconciler.render.text", "reconciler.adapters.manifest_yaml"):
+    for module in ("git", "reconciler.pipeline", "reconciler.render.text", "reconciler.reading.manifest"):
         import_module(module)
     from reconciler import cli
-    from reconciler.adapters.mlflow_registry import MlflowRegistry
+    from reconciler.registry.mlflow import MlflowRegistry
 
     # Imports MLflow in the way in which the command does, and asks for nothing.
     _ = MlflowRegistry("http://127.0.0.1:1", "http://127.0.0.1:1").store

@@ -17,9 +17,9 @@ from uuid import uuid4
 
 import pytest
 
-from reconciler.adapters.mlflow_access import Credentials, MlflowAccess
 from reconciler.core.access import Act, Identity, Proof, Result, ServerKind
 from reconciler.errors import ReconcilerError, RegistryError
+from reconciler.registry.access import Credentials, MlflowAccess
 from reconciler.render.access import roles_script
 from tests.servers import ADMINISTRATOR, QUIET
 from tests.story.command import Reconciler, import_beforehand

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.adapters.cel import MOST_CHARACTERS, compile_fault, evaluate, evaluate_all
+from reconciler.conditions.cel import MOST_CHARACTERS, compile_fault, evaluate, evaluate_all
 
 NAN, INFINITY = float("nan"), float("inf")
 

@@ -13,20 +13,20 @@ from typing import Any
 
 import pytest
 
-from reconciler.adapters.artifacts import Artifacts
-from reconciler.adapters.git_runner import git_at
-from reconciler.adapters.inside import faults
-from reconciler.adapters.mlflow_checks import MlflowChecks
-from reconciler.adapters.mlflow_registry import MlflowRegistry
-from reconciler.adapters.model_files import digest
-from reconciler.adapters.signing import HmacSigner, SshSigner
-from reconciler.adapters.trusted_tree import exported
 from reconciler.checking import CheckEvent, CheckFinished, CheckStarted, Fetching, check_version
+from reconciler.checks.inside import faults
+from reconciler.checks.signing import HmacSigner, SshSigner
+from reconciler.checks.versions import MlflowChecks
 from reconciler.core.check_record import CheckOutcome, CheckResult, decode_record
 from reconciler.core.gate import Presence
 from reconciler.core.names import Commit, ModelName, Version
 from reconciler.core.policy import Check, Policy
 from reconciler.errors import Location, ReconcilerError, RegistryError
+from reconciler.evidence.artifacts import Artifacts
+from reconciler.evidence.model_files import digest
+from reconciler.git.runner import git_at
+from reconciler.git.tree import exported
+from reconciler.registry.mlflow import MlflowRegistry
 from tests.counting import counting
 from tests.servers import QUIET
 from tests.story.proxy import Answer, Pass, Request, proxy
@@ -397,7 +397,7 @@ def test_without_records_nothing_is_downloaded(seeded: Seeded) -> None:
 
 
 def test_the_files_are_downloaded_once_for_the_run_of_a_command(seeded: Seeded) -> None:
-    downloads = "reconciler.adapters.model_files.folder_digest"
+    downloads = "reconciler.evidence.model_files.folder_digest"
     checks = seeded.checks()
 
     with counting() as calls:

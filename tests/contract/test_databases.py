@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from reconciler.adapters.artifacts import Artifacts
-from reconciler.adapters.mlflow_registry import MlflowRegistry
 from reconciler.cli import run
 from reconciler.core.changes import TransitionStage
 from reconciler.core.names import ModelName, Version
 from reconciler.errors import RegistryError
+from reconciler.evidence.artifacts import Artifacts
 from reconciler.ports import UNREACHABLE, Tries, Wanted
+from reconciler.registry.mlflow import MlflowRegistry
 from tests.build import N, P, S, have
 from tests.contract.test_registry import InMlflow, read
 from tests.postgres import PASSWORD, USER, Postgres

@@ -15,14 +15,14 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from reconciler.adapters.memory import MemoryEvidence
-from reconciler.adapters.mlflow_evidence import MlflowEvidence
 from reconciler.core.evidence import Dataset, Metric, RunFacts, VersionFacts
 from reconciler.core.names import ModelName, Version
 from reconciler.core.signature import Column, Parameter, Scalar, Signature, Tensor
 from reconciler.core.snapshot import Placement, encode_provenance
 from reconciler.errors import RegistryError
+from reconciler.evidence.mlflow import MlflowEvidence
 from reconciler.ports import UNREACHABLE, Asked, EvidenceSource
+from reconciler.testing.memory import MemoryEvidence
 from tests.build import FIRST, OURS
 from tests.servers import QUIET, free_port
 from tests.story.proxy import Answer, Hang, Judge, Pass, Request, proxy

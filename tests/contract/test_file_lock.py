@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 import reconciler
-from reconciler.adapters.file_lock import FileLock
 from reconciler.core.heads import Head
 from reconciler.core.limits import LOCK_BYTES
 from reconciler.core.names import Commit, Ours, RepositoryId
 from reconciler.errors import LockError
 from reconciler.ports import Holder, Lease
+from reconciler.registry.file_lock import FileLock
 
 FIRST, SECOND = Commit("1" * 40), Commit("2" * 40)
 
@@ -122,7 +122,7 @@ def test_the_folder_of_the_lock_is_made(tmp_path: Path) -> None:
 CHILD = """
 import sys, time
 from pathlib import Path
-from reconciler.adapters.file_lock import FileLock
+from reconciler.registry.file_lock import FileLock
 from reconciler.core.names import Ours
 from reconciler.ports import Holder
 

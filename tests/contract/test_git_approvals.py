@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from reconciler.adapters.git_approvals import MOST_COMMITS, Change, read_change
 from reconciler.core.approval import counted
 from reconciler.core.gate import Approval
 from reconciler.core.names import Commit
 from reconciler.errors import ReconcilerError
+from reconciler.git.approvals import MOST_COMMITS, Change, read_change
 from tests.counting import counting
 from tests.desk import ADA, APPROVED, GRACE, MALLORY, Desk, run
 

@@ -4,11 +4,11 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from reconciler.adapters.git_line import changes_along, first_parents, trunk
-from reconciler.adapters.git_objects import blobs
-from reconciler.adapters.git_runner import Git
 from reconciler.core.names import Commit
 from reconciler.errors import ReconcilerError
+from reconciler.git.line import changes_along, first_parents, trunk
+from reconciler.git.objects import blobs
+from reconciler.git.runner import Git
 from tests.story.repository import git as run_git
 
 

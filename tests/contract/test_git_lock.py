@@ -21,13 +21,13 @@ from typing import Any
 import pytest
 
 import reconciler
-from reconciler.adapters.git_lock import GitLock, lock_ref
-from reconciler.adapters.git_runner import Git
 from reconciler.core.heads import Head
 from reconciler.core.limits import HEADS, LOCK_BYTES
 from reconciler.core.names import Commit, Ours, RepositoryId
 from reconciler.core.records import Seal, SealKind
 from reconciler.errors import LockError
+from reconciler.git.lock import GitLock, lock_ref
+from reconciler.git.runner import Git
 from reconciler.ports import Clock, Holder, Lease
 
 REF = lock_ref("https://mlflow.example.org")
@@ -412,8 +412,8 @@ def test_what_was_applied_under_a_former_name_is_remembered(clone: Path) -> None
 HOLD = """
 import sys, time
 from pathlib import Path
-from reconciler.adapters.git_lock import GitLock
-from reconciler.adapters.git_runner import git_at
+from reconciler.git.lock import GitLock
+from reconciler.git.runner import git_at
 from reconciler.core.heads import Head
 from reconciler.core.names import Ours
 from reconciler.ports import Holder

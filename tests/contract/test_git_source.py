@@ -6,14 +6,14 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from reconciler.adapters.files import files_below
-from reconciler.adapters.git_runner import git_at
-from reconciler.adapters.git_source import GitSource, normal_url, open_source
-from reconciler.adapters.trusted_tree import exported
 from reconciler.core.limits import FILE_BYTES
 from reconciler.core.names import Commit
 from reconciler.errors import ManifestError, ReconcilerError
+from reconciler.git.runner import git_at
+from reconciler.git.source import GitSource, normal_url, open_source
+from reconciler.git.tree import exported
 from reconciler.ports import Checkout, Relation
+from reconciler.reading.files import files_below
 from tests.story.repository import AUTHOR, EMAIL
 from tests.story.repository import git as run_git
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from reconciler.adapters.github import COMMENT_LIMIT, SUMMARY_LIMIT, GithubForge
 from reconciler.core.gate import Approval
 from reconciler.core.names import Commit
 from reconciler.errors import ReconcilerError, StaleError
+from reconciler.forges.github import COMMENT_LIMIT, SUMMARY_LIMIT, GithubForge
 from reconciler.ports import Forge, Push, Request
 from reconciler.render.marker import Marker
 from tests.github_server import ADA, BOT, HEAD, MERGED, PULL_REQUEST, PUSH, REPOSITORY, TOKEN, Fault, Hub, serving

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.adapters.gitlab import COMMENT_LIMIT, GitlabForge
 from reconciler.core.gate import Approval
 from reconciler.core.names import Commit
 from reconciler.errors import ReconcilerError, StaleError
+from reconciler.forges.gitlab import COMMENT_LIMIT, GitlabForge
 from reconciler.ports import Push, Request
 from reconciler.render.marker import Marker
 from tests.gitlab_server import HEAD, THEIRS, TOKEN, Fault, Gitlab, gitlab_server

@@ -15,10 +15,10 @@ import pytest
 import trustme
 from mlflow.exceptions import MlflowException
 
-from reconciler.adapters.mlflow_registry import MlflowRegistry, importable, translated
 from reconciler.core.names import Ours, Version
 from reconciler.errors import RegistryError
 from reconciler.ports import UNREACHABLE, Wanted
+from reconciler.registry.mlflow import MlflowRegistry, importable, translated
 from tests.build import CHURN, OURS
 
 WANTED = Wanted({CHURN: frozenset({Version(1)})}, Ours(OURS))

@@ -11,9 +11,6 @@ from typing import Any, Protocol
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from reconciler.adapters import mlflow_registry
-from reconciler.adapters.memory import MemoryRegistry
-from reconciler.adapters.mlflow_registry import MlflowRegistry
 from reconciler.core.changes import (
     Change,
     Claim,
@@ -43,6 +40,9 @@ from reconciler.core.snapshot import (
 )
 from reconciler.errors import RegistryError
 from reconciler.ports import Registry, Wanted
+from reconciler.registry import mlflow as mlflow_registry
+from reconciler.registry.mlflow import MlflowRegistry
+from reconciler.testing.memory import MemoryRegistry
 from tests.build import FIRST, NOW, OURS, SECOND, A, N, P, S, have, owns
 from tests.properties.test_diff import manifests, models
 

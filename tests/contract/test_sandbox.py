@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.adapters.check_runner import run_check
-from reconciler.adapters.reach import secret_names
-from reconciler.adapters.sandbox import OPEN, READ_ONLY, Subject, Way, surroundings
+from reconciler.checks.reach import secret_names
+from reconciler.checks.runner import run_check
+from reconciler.checks.sandbox import OPEN, READ_ONLY, Subject, Way, surroundings
 from reconciler.core.check_record import CheckOutcome, Ran
 from reconciler.core.names import ModelName, Version
 from reconciler.core.policy import Check
@@ -227,7 +227,7 @@ PARENT = """
 import sys, tempfile
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from reconciler.adapters.sandbox import Surroundings, run
+from reconciler.checks.sandbox import Surroundings, run
 peeks = '''
 import os
 pid = os.getppid()

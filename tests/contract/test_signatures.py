@@ -12,7 +12,6 @@ import yaml
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from reconciler.adapters.mlmodel import read_mlmodel
 from reconciler.core.signature import (
     PARAMS_WIDEN,
     WIDENS,
@@ -29,6 +28,7 @@ from reconciler.core.signature import (
     Tensor,
     judge_signature,
 )
+from reconciler.evidence.mlmodel import read_mlmodel
 
 TYPES = ("boolean", "integer", "long", "float", "double", "string", "binary", "datetime")
 EXAMPLES = 150

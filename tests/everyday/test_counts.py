@@ -34,14 +34,14 @@ Promotion: TypeAlias = Callable[[int], Mapping[str, Counter[str]]]
 SIZES = (1, 5, 10, 20, 30)
 
 PROCESSES = "subprocess.Popen.__init__"
-PARSED = "reconciler.adapters.manifest_yaml.parse"
-POLICIES = "reconciler.adapters.policy_yaml.parse_policy"
+PARSED = "reconciler.reading.manifest.parse"
+POLICIES = "reconciler.reading.policy.parse_policy"
 FORGE = "tests.house.forge.Forge.request"
 EVIDENCE = "tests.house.mlflow.Runs.gather"
 CHECKS = "tests.everyday.test_counts.Checked.facts"
 DIGESTS = "tests.house.mlflow.Files.digest"
 PRESENT = "tests.house.mlflow.Files.present"
-SNAPSHOTS = "reconciler.adapters.memory.MemoryRegistry.snapshot"
+SNAPSHOTS = "reconciler.testing.memory.MemoryRegistry.snapshot"
 PLAN_DIGESTS = "reconciler.core.plan.Plan.digest"
 
 

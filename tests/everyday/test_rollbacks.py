@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.adapters import cel
-from reconciler.adapters.policy_yaml import parse_policy
+from reconciler.conditions import cel
 from reconciler.core.evidence import Dataset, Metric, Missing, RunFacts, VersionFacts
 from reconciler.core.gate import (
     APPROVALS,
@@ -57,6 +56,7 @@ from reconciler.gates.signature import SignatureGate
 from reconciler.gates.soak import Soak
 from reconciler.gates.tags import Tags
 from reconciler.ports import SourceFile
+from reconciler.reading.policy import parse_policy
 from tests.build import CHURN, SOMEWHERE
 from tests.house.scenes import readme_policy
 from tests.manifest_texts import TOP

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from reconciler.adapters.manifest_yaml import parse
-from reconciler.adapters.policy_yaml import parse_policy
 from reconciler.ports import SourceFile
+from reconciler.reading.manifest import parse
+from reconciler.reading.policy import parse_policy
 from tests.golden.test_golden import check
 from tests.manifest_texts import BAD
 

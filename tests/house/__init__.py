@@ -14,9 +14,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from reconciler.adapters.git_source import open_source
-from reconciler.adapters.reviewers import GitAndForge
-from reconciler.adapters.signing import RecordSeals
+from reconciler.checks.signing import RecordSeals
 from reconciler.core.drift import Drift, DriftStatus
 from reconciler.core.gate import Ruling, Verdict
 from reconciler.core.heads import Head
@@ -27,6 +25,8 @@ from reconciler.core.review import Scope
 from reconciler.core.snapshot import Placement, UnreadableRecord, encode_provenance
 from reconciler.errors import ExitCode, Problem, ReconcilerError
 from reconciler.events import Event, Noticed, Planned, Receipt
+from reconciler.forges.reviewers import GitAndForge
+from reconciler.git.source import open_source
 from reconciler.judging import Rules
 from reconciler.pipeline import ApplyRequest, Reviewed, apply
 from reconciler.planning import declare, find_drift, judge_version, make_review

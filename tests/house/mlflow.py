@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from reconciler.adapters.memory import MemoryRegistry
 from reconciler.core.changes import Change, RecordProvenance, SetAlias, TransitionStage
 from reconciler.core.evidence import Dataset, Metric, Missing, RunFacts, VersionFacts
 from reconciler.core.gate import CheckFacts, Presence
@@ -14,6 +13,7 @@ from reconciler.core.signature import Column, Scalar, Signature
 from reconciler.core.snapshot import ModelSnapshot, Provenance, VersionSnapshot, decode_provenance, encode_provenance
 from reconciler.errors import RegistryError
 from reconciler.ports import Asked
+from reconciler.testing.memory import MemoryRegistry
 
 HOLDOUT = Dataset("holdout", "9f2c7a1b")
 SIGNATURE = Signature(inputs=(Column("income", Scalar("double")),), outputs=(Column("", Scalar("long")),), params=())

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from reconciler.adapters.signing import HmacSigner, verify
+from reconciler.checks.signing import HmacSigner, verify
 from reconciler.core.check_record import CheckOutcome, Recorded, decode_record, encode_record, fitted, signed_bytes
 from reconciler.core.names import ModelName, Version
 

@@ -32,8 +32,8 @@ _IMPORTED_BEFOREHAND = [
     "git",
     "rich.progress",
     "reconciler.wiring",
-    "reconciler.adapters.manifest_yaml",
-    "reconciler.adapters.mlflow_registry",
+    "reconciler.reading.manifest",
+    "reconciler.registry.mlflow",
 ]
 
 

@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 from jsonschema import Draft7Validator
 
-from reconciler.adapters.mlflow_access import Credentials, MlflowAccess, credentials_of
-from reconciler.adapters.schemas import access_schema
 from reconciler.core.access import (
     FORBIDDEN,
     NEEDED,
@@ -26,6 +24,8 @@ from reconciler.core.access import (
     governed,
 )
 from reconciler.errors import ReconcilerError
+from reconciler.reading.schemas import access_schema
+from reconciler.registry.access import Credentials, MlflowAccess, credentials_of
 from reconciler.render.access import INSTEAD, access_document, access_lines, proof_sentence, roles_script
 from reconciler.render.layout import plain
 from reconciler.reporter import Uninterrupted

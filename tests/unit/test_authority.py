@@ -6,8 +6,6 @@ from typing import Any
 
 import pytest
 
-from reconciler.adapters.manifest_yaml import parse
-from reconciler.adapters.policy_yaml import parse_policy
 from reconciler.core.gate import Approval, Guard, Quorum
 from reconciler.core.names import Commit, ModelName
 from reconciler.core.plan import PlanOptions
@@ -21,6 +19,8 @@ from reconciler.gates.path import Path
 from reconciler.judging import Rules
 from reconciler.planning import declare, make_plan, make_review
 from reconciler.ports import Reviews, SourceFile
+from reconciler.reading.manifest import parse
+from reconciler.reading.policy import parse_policy
 from reconciler.wiring import check_files
 from tests.build import CHURN, FIRST, SECOND, P, have, owns, want
 from tests.world import Stage, stage

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.adapters.gate_yaml import KINDS
-from reconciler.adapters.located_yaml import YamlCode
-from reconciler.adapters.manifest_yaml import CODES
-from reconciler.adapters.policy_yaml import CODES as POLICY_CODES
 from reconciler.cli import cli
 from reconciler.core.access import ROLES
 from reconciler.core.plan import Verb
 from reconciler.errors import ExitCode
 from reconciler.gates.prospects import CODES as DOUBTS
+from reconciler.reading.gates import KINDS
+from reconciler.reading.located import YamlCode
+from reconciler.reading.manifest import CODES
+from reconciler.reading.policy import CODES as POLICY_CODES
 from reconciler.render.text import STYLE_OF
 
 ROOT = Path(__file__).parents[2]

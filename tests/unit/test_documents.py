@@ -7,9 +7,9 @@ from typing import Any
 import jsonschema
 import pytest
 
-from reconciler.adapters import plan_file
-from reconciler.adapters.schemas import SCHEMAS, schema_text
 from reconciler.errors import ReconcilerError
+from reconciler.reading import plan as plan_file
+from reconciler.reading.schemas import SCHEMAS, schema_text
 from reconciler.render.json import plan_document, receipt_document
 from reconciler.wiring import options_of, reviewed_of
 from tests.golden.test_golden import RECEIPT, SCENES, URI

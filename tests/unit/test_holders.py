@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from reconciler.adapters.holders import named, plain, this_process, without_user_info
+from reconciler.holders import named, plain, this_process, without_user_info
 from reconciler.ports import Holder
 
 NOW = "2026-01-01T12:00:00Z"

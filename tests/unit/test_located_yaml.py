@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.adapters.located_yaml import (
+from reconciler.reading.located import (
     MAX_ALIASED,
     MAX_BYTES,
     MAX_DEPTH,
@@ -265,7 +265,7 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
 def test_a_yaml_without_the_c_parser_will_do() -> None:
     script = (
         "import yaml; del yaml.CSafeLoader\n"
-        "from reconciler.adapters.located_yaml import FAST_LOADER, read_documents\n"
+        "from reconciler.reading.located import FAST_LOADER, read_documents\n"
         "[document] = read_documents('a.yaml', b'a: 1')\n"
         "print(FAST_LOADER, document.problems)\n"
     )

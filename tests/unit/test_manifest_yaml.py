@@ -11,9 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.adapters.gate_yaml import GateBuilder, GateCode
-from reconciler.adapters.located_yaml import MAX_BYTES
-from reconciler.adapters.manifest_yaml import CODES, MAX_VERSION, parse
 from reconciler.core.desired import Manifest, expired, resolve
 from reconciler.core.gate import Guard, Override, Quorum
 from reconciler.core.names import MAX_DESCRIPTION, MAX_TAG_VALUE, Stage, look_alike_fault
@@ -22,6 +19,9 @@ from reconciler.gates.approvals import Approvals
 from reconciler.gates.artifact import Artifact
 from reconciler.gates.soak import Soak
 from reconciler.ports import SourceFile
+from reconciler.reading.gates import GateBuilder, GateCode
+from reconciler.reading.located import MAX_BYTES
+from reconciler.reading.manifest import CODES, MAX_VERSION, parse
 from tests import manifest_texts as texts
 
 Expectation: TypeAlias = list[tuple[int, str]]
@@ -310,7 +310,7 @@ def test_emoji_and_joiners_may_be_in_prose() -> None:
 
 
 def test_reading_manifests_needs_neither_mlflow_nor_the_plan() -> None:
-    script = "import sys, reconciler.adapters.manifest_yaml; print(*sorted(sys.modules))"
+    script = "import sys, reconciler.reading.manifest; print(*sorted(sys.modules))"
 
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
 

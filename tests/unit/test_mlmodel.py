@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from reconciler.adapters.mlmodel import (
+from reconciler.core.signature import Array, Column, MapOf, Scalar, Signature, Struct, Tensor
+from reconciler.evidence.mlmodel import (
     MAX_BYTES,
     ModelFile,
     named_files,
@@ -14,7 +15,6 @@ from reconciler.adapters.mlmodel import (
     read_python_env,
     read_requirements,
 )
-from reconciler.core.signature import Array, Column, MapOf, Scalar, Signature, Struct, Tensor
 
 
 def signed(*columns: Any) -> ModelFile:

@@ -13,11 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
-from reconciler.adapters.gate_yaml import GateBuilder, GateCode
-from reconciler.adapters.located_yaml import YamlCode, read_documents
-from reconciler.adapters.policy_yaml import CODES, PolicyCode, parse_policy, signers_path
-from reconciler.adapters.schemas import policy_schema
-from reconciler.adapters.spelling import SpellingCode
 from reconciler.core.gate import Entrance, FactKey, Facts, Gate, Guard, Judgement, Quorum, passed
 from reconciler.core.names import RepositoryId
 from reconciler.core.policy import Check, Policy, PolicySettings
@@ -38,6 +33,11 @@ from reconciler.gates.signature import SignatureGate
 from reconciler.gates.soak import Soak
 from reconciler.gates.tags import Tags
 from reconciler.ports import SourceFile
+from reconciler.reading.gates import GateBuilder, GateCode
+from reconciler.reading.located import YamlCode, read_documents
+from reconciler.reading.policy import CODES, PolicyCode, parse_policy, signers_path
+from reconciler.reading.schemas import policy_schema
+from reconciler.reading.spelling import SpellingCode
 from tests import manifest_texts as texts
 from tests.unit.test_schemas import accepts, core
 
@@ -202,8 +202,8 @@ def test_a_gate_is_what_is_written(written: str, gate: Gate) -> None:
 
 
 def test_every_kind_of_gate_is_read_somewhere() -> None:
-    from reconciler.adapters.gate_yaml import KINDS
     from reconciler.gates.catalogue import NAMES
+    from reconciler.reading.gates import KINDS
 
     assert {written.partition(":")[0] for written in GATES} == set(KINDS)
     assert set(KINDS) == {name for name, _ in NAMES} | {"uses"}
@@ -540,12 +540,12 @@ def test_nothing_is_looked_for_that_no_gate_uses() -> None:
 
 def test_reading_manifests_without_gates_imports_none() -> None:
     script = (
-        "import sys; from reconciler.adapters.manifest_yaml import parse; from types import SimpleNamespace as S;"
+        "import sys; from reconciler.reading.manifest import parse; from types import SimpleNamespace as S;"
         "parse([S(path='a', data=b'model: a\\nstages: {Staging: 1}')]); print(*sorted(sys.modules))"
     )
 
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
 
-    assert not {"croniter", "celpy", "reconciler.gates", "reconciler.core.gate", "reconciler.adapters.gate_yaml"} & set(
+    assert not {"croniter", "celpy", "reconciler.gates", "reconciler.core.gate", "reconciler.reading.gates"} & set(
         loaded
     )

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.adapters.manifest_yaml import parse
-from reconciler.adapters.policy_yaml import parse_policy
 from reconciler.core.desired import resolve
 from reconciler.core.policy import Policy
 from reconciler.errors import Severity
 from reconciler.gates.prospects import CODES, doubts, doubts_of
 from reconciler.ports import SourceFile
+from reconciler.reading.manifest import parse
+from reconciler.reading.policy import parse_policy
 from reconciler.wiring import check_files
 
 STAGING = "path: {from: Staging}"

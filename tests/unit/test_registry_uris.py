@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconciler.adapters.mlflow_registry import MlflowRegistry
+from reconciler.registry.mlflow import MlflowRegistry
 
 SHOWN = {
     "https://mlflow.acme.example/team-a": "https://mlflow.acme.example/team-a",

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
-from reconciler.adapters.located_yaml import Kind, YamlList, YamlMap, YamlScalar, YamlValue, read_documents
-from reconciler.adapters.manifest_yaml import ManifestCode, parse
-from reconciler.adapters.schemas import SCHEMAS, manifest_schema, policy_schema, schema_text
 from reconciler.ports import SourceFile
+from reconciler.reading.located import Kind, YamlList, YamlMap, YamlScalar, YamlValue, read_documents
+from reconciler.reading.manifest import ManifestCode, parse
+from reconciler.reading.schemas import SCHEMAS, manifest_schema, policy_schema, schema_text
 from tests import manifest_texts as texts
 
 SCHEMA = texts.TOP / "schemas" / "manifest.schema.json"

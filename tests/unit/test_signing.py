@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.adapters import signing
-from reconciler.adapters.signing import HmacSigner, SshSigner, hmac_key, signers_problems
+from reconciler.checks import signing
+from reconciler.checks.signing import HmacSigner, SshSigner, hmac_key, signers_problems
 from reconciler.core.records import Seal, SealKind
 from reconciler.errors import ReconcilerError
 from reconciler.ports import SourceFile

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.adapters.git_lock import lock_ref
-from reconciler.adapters.mlflow_registry import MlflowRegistry
 from reconciler.core.names import Ours, Version, in_workspace, workspace_name
 from reconciler.core.past import Past
 from reconciler.core.review import Review
 from reconciler.core.snapshot import Placement
 from reconciler.errors import ReconcilerError, RegistryError
+from reconciler.git.lock import lock_ref
 from reconciler.ports import Holder
+from reconciler.registry.mlflow import MlflowRegistry
 from reconciler.render.json import plan_document
 from reconciler.render.markdown import markdown
 from reconciler.render.text import plain, plan_lines

@@ -1,1 +1,0 @@
-"""The edges: each speaks to one thing outside, and translates it into the core's words."""

@@ -1,0 +1,295 @@
+"""
+The files of a model version: fetched into a folder, told apart by a digest, found to be there. Whoever may register a
+version chose their names, their sizes and what is in them.
+"""
+
+import hashlib
+import os
+import re
+import stat
+import tempfile
+import time
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from threading import Thread
+from typing import Any, Final
+
+from reconciler.core.gate import Presence
+from reconciler.core.names import ModelName, Version
+from reconciler.errors import ReconcilerError, RegistryError
+from reconciler.evidence.artifacts import Artifacts, version_row
+from reconciler.evidence.mlmodel import MAX_BYTES, TOO_LARGE, named_files
+from reconciler.holders import plain
+from reconciler.registry.mlflow import MlflowRegistry, without_credentials
+
+MOST_BYTES = 10 * 1024**3
+MOST_FILES = 10_000
+MOST_FOLDERS = 1000
+PATIENCE = 600.0
+"""Seconds for one file to come."""
+
+MLMODEL: Final = "MLmodel"
+
+
+class _FilesError(ValueError):
+    """The files are not as they have to be. Says why, after the name of the version."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    path: str
+    size: int | None
+
+
+@contextmanager
+def fetched(
+    registry: MlflowRegistry, model: ModelName, version: Version, most_bytes: int = MOST_BYTES
+) -> Generator[Path]:
+    """The version's files in a temporary folder, until the end of the block. Raises ReconcilerError."""
+    row = version_row(registry, model, version)
+    with tempfile.TemporaryDirectory(prefix="reconciler-model-") as folder:
+        target = Path(folder) / "model"
+        target.mkdir()
+        with _told(registry, model, version):
+            repository = Artifacts(registry).of_version(row)
+            if isinstance(repository, _local_repository()):
+                _copy(Path(repository.artifact_dir), target, most_bytes)
+            else:
+                _download(repository, target, most_bytes)
+        yield target
+
+
+def digest(registry: MlflowRegistry, model: ModelName, version: Version, most_bytes: int = MOST_BYTES) -> str:
+    """
+    The digest of a version's files as they are now. All of them are downloaded for it: MLflow keeps no digests, and the
+    registry does not notice when a file is replaced in its store.
+    """
+    with fetched(registry, model, version, most_bytes) as folder:
+        return folder_digest(folder)
+
+
+def folder_digest(folder: Path) -> str:
+    """`sha256:` and that of every path and its content's own, in the order of the paths."""
+    total = hashlib.sha256()
+    for path, place in sorted(_files(folder), key=lambda found: os.fsencode(found[0])):
+        with place.open("rb") as file:
+            total.update(os.fsencode(path) + b"\0" + hashlib.file_digest(file, "sha256").hexdigest().encode() + b"\n")
+    return f"sha256:{total.hexdigest()}"
+
+
+def present(registry: MlflowRegistry, model: ModelName, version: Version) -> Presence:
+    """
+    Whether the MLmodel file can be read, and all that it names is there. Weights are looked for, and not downloaded.
+    Raises RegistryError where the registry or the store cannot be asked.
+    """
+    row = version_row(registry, model, version)
+    try:
+        why = _lacking(Artifacts(registry).of_version(row))
+    except _FilesError as error:
+        return Presence(False, str(error))
+    except Exception as error:  # every store raises what the library under it does
+        if not _is_absent(error):
+            raise _unreadable(registry, model, version, error) from error
+        why = "its files are gone"
+    return Presence(not why, why)
+
+
+def _lacking(repository: Any) -> str:
+    """Why the model is not all there, or nothing."""
+    top = _names_in(repository, "")
+    if MLMODEL not in top:
+        return "there is no MLmodel file" if top else "its files are gone"
+    if (top[MLMODEL] or 0) > MAX_BYTES:
+        return f"the file MLmodel {TOO_LARGE}"
+    data = read_small(repository, MLMODEL)
+    try:
+        named = named_files(data)
+    except ValueError as error:
+        return f"the file MLmodel {error}"
+    folders: dict[str, Mapping[str, int | None]] = {"": top}
+    for path in named:
+        parent, _, name = _safe(path).rpartition("/")
+        if parent not in folders:
+            folders[parent] = _names_in(repository, parent)
+        if name not in folders[parent]:
+            return f"{plain(path, 100)}, which the MLmodel file names, is not there"
+    return ""
+
+
+@contextmanager
+def _told(registry: MlflowRegistry, model: ModelName, version: Version) -> Generator[None]:
+    """Whatever a store raises, as our own error."""
+    try:
+        yield
+    except ReconcilerError:
+        raise
+    except _FilesError as error:
+        raise ReconcilerError(f"The files of {plain(model)} v{version} cannot be used: {error}.") from error
+    except Exception as error:  # every store raises what the library under it does
+        raise _unreadable(registry, model, version, error) from error
+
+
+def _unreadable(registry: MlflowRegistry, model: ModelName, version: Version, error: Exception) -> RegistryError:
+    code = str(getattr(error, "error_code", "") or "unreadable-files")
+    said = plain(without_credentials(str(error)), 300) or type(error).__name__
+    message = f"The files of {plain(model)} v{version} cannot be read from {registry.uri}: {said}"
+    return RegistryError(code, message, "Are they there, and may this user read them?")
+
+
+def _is_absent(error: Exception) -> bool:
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    return getattr(error, "error_code", None) == "RESOURCE_DOES_NOT_EXIST" or status == 404
+
+
+def _local_repository() -> type[Any]:
+    from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
+
+    return LocalArtifactRepository
+
+
+def _safe(path: str) -> str:
+    """A path as the store gives it, if it stays inside. Raises ValueError."""
+    parts = PurePosixPath(path).parts
+    if (
+        not parts
+        or path.startswith("/")
+        or {"..", "."} & {*parts, *path.split("/")}
+        or re.search(r"[\x00-\x1f\x7f\\]", path)
+    ):
+        raise _FilesError(f"one has the path {plain(path, 100)!r}")
+    return "/".join(parts)
+
+
+def _listing(repository: Any) -> Iterator[_Listed]:
+    waiting: deque[str | None] = deque([None])
+    seen: set[str] = set()
+    folders = 0
+    while waiting:
+        folder = waiting.popleft()
+        folders += 1
+        if folders > MOST_FOLDERS:
+            raise _FilesError(f"they are in more than {MOST_FOLDERS} folders")
+        for entry in repository.list_artifacts(folder):
+            path = _safe(str(entry.path))
+            if path == folder or path in seen:
+                continue
+            seen.add(path)
+            if len(seen) > MOST_FILES:
+                raise _FilesError(f"there are more than {MOST_FILES:,}")
+            if entry.is_dir:
+                waiting.append(path)
+            else:
+                yield _Listed(path, None if entry.file_size is None else int(entry.file_size))
+
+
+def _download(repository: Any, target: Path, most_bytes: int) -> None:
+    files = list(_listing(repository))
+    _refuse_other_than_a_model(file.path for file in files)
+    _refuse_size(sum(file.size or 0 for file in files), most_bytes)
+    left = most_bytes
+    for file in files:
+        place = target / file.path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        _download_one(repository, file.path, place, left)
+        size = place.lstat().st_size
+        if not stat.S_ISREG(place.lstat().st_mode):
+            raise _FilesError(f"{plain(file.path, 100)} is no plain file")
+        left -= size
+        _refuse_size(most_bytes - left, most_bytes)
+
+
+def _download_one(repository: Any, path: str, place: Path, most_bytes: int) -> None:
+    """
+    In a thread, which is given up when the file grows beyond what was announced, or does not come: `download_artifacts`
+    would have us wait for it.
+    """
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            repository._download_file(path, str(place))
+        except Exception as error:  # noqa: BLE001  # raised again where it is waited for
+            failed.append(error)
+
+    thread = Thread(target=work, name="model-files", daemon=True)
+    thread.start()
+    deadline = time.monotonic() + PATIENCE
+    while thread.is_alive():
+        thread.join(0.05)
+        if place.exists():
+            _refuse_size(place.stat().st_size, most_bytes)
+        if time.monotonic() > deadline:
+            raise _FilesError(f"{plain(path, 100)} did not come within {PATIENCE:g} s")
+    if failed:
+        raise failed[0]
+    if not place.exists():
+        raise _FilesError(f"{plain(path, 100)} did not come")
+
+
+def _copy(source: Path, target: Path, most_bytes: int) -> None:
+    """Files of a store that is a folder: MLflow's own way follows links."""
+    total = 0
+    # Whoever registers a version can name any folder of this machine: the home of its user, or the checkout.
+    if (source / ".git").exists():
+        raise _FilesError("they are a git repository")
+    files = list(_files(source))
+    _refuse_other_than_a_model(path for path, _ in files)
+    for path, place in files:
+        total += place.lstat().st_size
+        _refuse_size(total, most_bytes)
+        copied = target / _safe(path)
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(place, os.O_RDONLY | os.O_NOFOLLOW)
+        with os.fdopen(descriptor, "rb") as reading, copied.open("xb") as writing:
+            while block := reading.read(1024 * 1024):
+                writing.write(block)
+
+
+def _files(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Every file below, by its path inside. Raises ValueError for a link, a pipe or the like."""
+    count = 0
+    for parent, folders, names in os.walk(folder):
+        for name in (*folders, *names):
+            place = Path(parent) / name
+            mode = place.lstat().st_mode
+            path = place.relative_to(folder).as_posix()
+            if stat.S_ISDIR(mode):
+                continue
+            if not stat.S_ISREG(mode):
+                raise _FilesError(f"{plain(path, 100)} is a link, or no plain file")
+            count += 1
+            if count > MOST_FILES:
+                raise _FilesError(f"there are more than {MOST_FILES:,}")
+            yield path, place
+
+
+def _refuse_other_than_a_model(paths: Iterable[str]) -> None:
+    found = set(paths)
+    if MLMODEL not in found:
+        raise _FilesError("there is no MLmodel file among them" if found else "there are none")
+
+
+def _refuse_size(size: int, most: int) -> None:
+    if size > most:
+        raise _FilesError(f"they take more than {most:,} bytes")
+
+
+def _names_in(repository: Any, folder: str) -> Mapping[str, int | None]:
+    """What is directly in a folder, with the sizes of files."""
+    entries: Iterable[Any] = repository.list_artifacts(folder or None)
+    return {PurePosixPath(str(e.path)).name: None if e.is_dir else e.file_size for e in entries}
+
+
+def read_small(repository: Any, name: str) -> bytes:
+    """
+    The content of a file beside the model, or the beginning of one that is larger than such files are. It is given up
+    as soon as it grows beyond that: what a store says of sizes may be wrong, or nothing.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / name
+        _download_one(repository, name, place, MAX_BYTES)
+        with place.open("rb") as file:
+            return file.read(MAX_BYTES + 1)

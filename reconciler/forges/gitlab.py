@@ -1,0 +1,495 @@
+"""GitLab, as a job of its CI sees it: the notes of merge requests through its REST API, and reports for other jobs."""
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+from urllib.parse import quote
+
+from reconciler.core.approval import is_bot
+from reconciler.core.gate import Approval
+from reconciler.core.moments import moment
+from reconciler.core.names import Commit
+from reconciler.errors import ReconcilerError, StaleError
+from reconciler.holders import without_user_info
+from reconciler.ports import Push, Request
+from reconciler.render.clean import clean
+from reconciler.render.marker import read_marker
+
+if TYPE_CHECKING:
+    import gitlab
+    import requests
+
+# GitLab refuses notes beyond a million characters; a hundred are kept for what we have to escape.
+COMMENT_LIMIT = 1_000_000 - 100
+
+TOKENS = ("RECONCILER_GITLAB_TOKEN", "GITLAB_TOKEN")
+"""The variables that may hold the token, the one for us alone first."""
+
+PATIENCE = 60.0
+"""Seconds that one call spends on a server that is busy or fails for a while."""
+
+_ATTEMPTS = 4
+_FIRST_PAUSE = 1.0
+_REQUEST_TIMEOUT = 20.0
+_CONFLICT, _TOO_MANY = 409, 429
+
+# A line that begins with a slash and a word is a command to GitLab, given with the rights of the token's user.
+_QUICK_ACTION = re.compile(r"(?m)((?:^|\r)[ \t>]*)/(?=[A-Za-z_])")
+
+_YES = "approved this merge request"
+_PUSHED = re.compile(r"added (\d+) commits?\b")
+_LED = re.compile(r"changed (?:automatically )?target branch|deleted the .* branch\. This merge request now targets")
+
+_ADVICE = (
+    "Make a project access token with the role Reporter and the scope `api`, and set it as the masked CI/CD variable "
+    "GITLAB_TOKEN. The job's own CI_JOB_TOKEN cannot write notes."
+)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    """A note of a merge request, as far as it concerns us."""
+
+    number: int
+    body: str
+    author: tuple[int, str]
+    system: bool
+    edited_at: str
+    made_at: str
+
+
+class _BusyError(Exception):
+    """The server did not do it, and may if it is asked again. `pause` is how long it wants to be left alone."""
+
+    def __init__(self, error: ReconcilerError, pause: float | None = None) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.pause = pause
+
+
+class GitlabForge:
+    """
+    GitLab for the job whose environment this is. Nothing is asked of the server, and no token is missed, before there
+    is something to say to it. `folder` is where the dotenv report goes.
+    """
+
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        folder: Path = Path(),
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._environment = environment
+        self._folder = folder
+        self._sleep = sleep
+        self._monotonic = monotonic
+
+    @property
+    def comment_limit(self) -> int:
+        return COMMENT_LIMIT
+
+    def comment(self, body: str, key: str) -> str | None:
+        number = self._environment.get("CI_MERGE_REQUEST_IID", "")
+        if not number:
+            return None
+        # The pipeline of a fork runs in the fork's project; the merge request belongs to the one that it asks.
+        project = self._environment.get("CI_MERGE_REQUEST_PROJECT_ID") or self._needed("CI_PROJECT_ID")
+        page = self._environment.get("CI_MERGE_REQUEST_PROJECT_URL") or self._needed("CI_PROJECT_URL")
+        note = self._persist(lambda server: self._put_up(server, project, number, _harmless(body), key))
+        return f"{page}/-/merge_requests/{number}#note_{note}"
+
+    def withdraw(self, write: Callable[[str], str]) -> None:
+        if number := self._environment.get("CI_MERGE_REQUEST_IID", ""):
+            project = self._environment.get("CI_MERGE_REQUEST_PROJECT_ID") or self._needed("CI_PROJECT_ID")
+            self._persist(lambda server: self._withdraw(server, project, number, write))
+
+    def reviewed(self, commit: Commit, key: str) -> str | None:
+        project = self._needed("CI_PROJECT_ID")
+        return self._persist(lambda server: self._reviewed(server, project, commit, key))
+
+    def request(self, commit: Commit, *, merged: bool = False) -> Request | None:
+        """
+        GitLab tells who approves a merge request, but not which commit: it is the one that the newest push before the
+        approval ended in, by the server's own times. A setting of the project could take older approvals back as well,
+        but is not proof: it may be set later, and leaves those alone that a rebase in the browser passes by.
+        """
+        return self._persist(lambda server: self._request(server, commit, merged=merged))
+
+    def tell(self, outputs: Mapping[str, str], summary: str) -> None:  # noqa: ARG002  # GitLab has no place for it
+        """
+        The values as a dotenv report, each as the variable RECONCILER_OUTPUT_… of the jobs that come after. GitLab has
+        no page for a job's summary: the note and the artifacts are it.
+        """
+        path = self._folder / (self._environment.get("RECONCILER_DOTENV") or "reconciler.env")
+        text = "".join(f"{_variable(name)}={clean(value)}\n" for name, value in sorted(outputs.items()))
+        # Written anew, beside and then in its place: what a checkout may have put there is neither kept nor followed.
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            draft.write_text(text, encoding="utf-8", errors="backslashreplace")
+            draft.replace(path)
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            raise ReconcilerError(
+                f"{path} could not be written: {error.strerror}.", "Name another file with RECONCILER_DOTENV."
+            ) from error
+
+    def _put_up(self, server: "gitlab.Gitlab", project: str, number: str, body: str, key: str) -> int:
+        notes = _notes_of(server, project, number)
+        ours = next(self._ours(server, notes.list(iterator=True, per_page=100), key), None)
+        if ours is None:
+            return _read_note(notes.create({"body": body})).number
+        if _lines(ours.body) != _lines(body):
+            notes.update(ours.number, {"body": body})
+        return ours.number
+
+    def _withdraw(self, server: "gitlab.Gitlab", project: str, number: str, write: Callable[[str], str]) -> None:
+        notes = _notes_of(server, project, number)
+        current = self._environment.get("CI_COMMIT_SHA", "")
+        for note in self._ours(server, notes.list(iterator=True, per_page=100), None):
+            marker = read_marker(note.body)
+            body = "" if marker is None else _harmless(write(marker.key))
+            if marker is not None and marker.commit != current and _lines(note.body) != _lines(body):
+                notes.update(note.number, {"body": body})
+
+    def _reviewed(self, server: "gitlab.Gitlab", project: str, commit: Commit, key: str) -> str | None:
+        lazy = server.projects.get(project, lazy=True)
+        requests_of_commit = lazy.commits.get(commit, lazy=True).merge_requests(get_all=True)
+        for number, merged_at in sorted(
+            _merged_as(requests_of_commit, commit, self._environment.get("CI_COMMIT_BRANCH"))
+        ):
+            notes = _notes_of(server, project, str(number)).list(iterator=True, per_page=100)
+            if ours := next(self._ours(server, notes, key), None):
+                _refuse_late(ours, number, merged_at)
+                return ours.body
+        return None
+
+    def _request(self, server: "gitlab.Gitlab", commit: Commit, *, merged: bool) -> Request | None:
+        if (number := self._environment.get("CI_MERGE_REQUEST_IID", "")) and not merged:
+            project = self._environment.get("CI_MERGE_REQUEST_PROJECT_ID") or self._needed("CI_PROJECT_ID")
+            found = _read_request(server, project, number)
+            ran_for = self._environment.get("CI_MERGE_REQUEST_SOURCE_BRANCH_SHA") or self._environment.get(
+                "CI_COMMIT_SHA"
+            )
+            if ran_for and ran_for != found.head:
+                raise ReconcilerError(
+                    f"!{number} was pushed to since this job began: its approvals are not of {ran_for[:12]}.",
+                    "See the pipeline of the newer commit.",
+                )
+            return found
+        project = self._environment.get("CI_MERGE_REQUEST_PROJECT_ID") or self._needed("CI_PROJECT_ID")
+        branch = (
+            self._environment.get("CI_COMMIT_BRANCH")
+            or self._environment.get("CI_MERGE_REQUEST_TARGET_BRANCH_NAME")
+            or self._needed("CI_DEFAULT_BRANCH")
+        )
+        lazy = server.projects.get(project, lazy=True)
+        requests_of_commit = lazy.commits.get(commit, lazy=True).merge_requests(get_all=True)
+        # A commit in the middle of a branch that was moved forward belongs to its request as well; of several requests
+        # with it, the first brought it to the branch.
+        found = [request for request in map(_answer, requests_of_commit) if _is_merged(request, branch)]
+        found.sort(
+            key=lambda request: (commit not in _ends(request), str(request.get("merged_at")), _number(request["iid"]))
+        )
+        return _read_request(server, project, str(found[0]["iid"])) if found else None
+
+    def _ours(self, server: "gitlab.Gitlab", notes: Any, key: str | None) -> Iterator[_Note]:
+        """Those by the author whom we trust that begin with our marker, the oldest first: of several, it is kept."""
+        author = self._environment.get("RECONCILER_COMMENT_AUTHOR", "").removeprefix("@")
+        marked = [
+            note
+            for note in map(_read_note, notes)
+            if not note.system and (marker := read_marker(note.body)) and key in {None, marker.key}
+        ]
+        user = None if author or not marked else _answer(server.http_get("/user")).get("id")
+        for note in sorted(marked, key=lambda note: note.number):
+            number, name = note.author
+            if name == author if author else number == user:
+                yield note
+
+    def _persist(self, ask: "Callable[[gitlab.Gitlab], T]") -> T:
+        """
+        Ask until there is an answer, for as long as PATIENCE lasts. It is the whole question that is asked again, not
+        its last request: a note that was made by a request whose answer was lost is found then, and not made twice.
+        """
+        server = self._connect()
+        deadline = self._monotonic() + PATIENCE
+        pause = _FIRST_PAUSE
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                return self._ask(server, ask)
+            except _BusyError as busy:
+                wait = pause if busy.pause is None else busy.pause
+                if attempt == _ATTEMPTS or self._monotonic() + wait > deadline:
+                    raise busy.error from busy.__cause__
+                self._sleep(wait)
+                pause *= 2
+        raise AssertionError("the last attempt returns or raises")
+
+    def _ask(self, server: "gitlab.Gitlab", ask: "Callable[[gitlab.Gitlab], T]") -> T:
+        import gitlab
+        import requests
+
+        try:
+            return ask(server)
+        except gitlab.GitlabParsingError as error:
+            raise _odd(server.url) from error
+        except gitlab.GitlabError as error:
+            raise self._refused(error, server.url) from error
+        except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
+            kind = "did not answer in time" if isinstance(error, requests.Timeout) else "cannot be reached"
+            raise _BusyError(
+                ReconcilerError(f"{server.url} {kind}.", "Check CI_SERVER_URL and the network, and run the job again.")
+            ) from error
+        except requests.RequestException as error:
+            raise _odd(server.url) from error
+
+    def _refused(self, error: "gitlab.GitlabError", url: str) -> ReconcilerError:
+        """What a status code means to the person who set the job up."""
+        status = error.response_code
+        if status == 401:
+            return ReconcilerError(f"{url} does not accept the token (401): it expired or was revoked.", _ADVICE)
+        if status == 403:
+            return ReconcilerError(f"{url} does not let the token do this (403).", _ADVICE)
+        if status == 404:
+            return ReconcilerError(
+                f"{url} has no such project, commit or merge request (404), or hides it from the token's user.",
+                _ADVICE,
+            )
+        if status is None:
+            return _odd(url)
+        said = clean(str(error.error_message))[:200]
+        return ReconcilerError(f"{url} refused ({status}): {self._without_token(said)}.", "Is it GitLab 15 or newer?")
+
+    def _without_token(self, text: str) -> str:
+        for name in TOKENS:
+            if secret := self._environment.get(name, "").strip():
+                text = text.replace(secret, "[masked]")
+        return text
+
+    def _connect(self) -> "gitlab.Gitlab":
+        import gitlab
+        import requests
+
+        token = next((t for name in TOKENS if (t := self._environment.get(name, "").strip())), "")
+        if not token:
+            raise ReconcilerError(f"There is no token for GitLab: neither {' nor '.join(TOKENS)} is set.", _ADVICE)
+        if not re.fullmatch(r"[\x21-\x7e]+", token):
+            raise ReconcilerError(
+                "The token for GitLab holds spaces or other characters that no token has.", "Set the variable anew."
+            )
+        address = self._environment.get("CI_API_V4_URL", "").rstrip("/").removesuffix("/api/v4")
+        authorities = self._environment.get("CI_SERVER_TLS_CA_FILE", "")
+        session = requests.Session()
+        session.hooks["response"].append(_refuse_to_wait)
+        # Requests (2.32) would send the token along to wherever it is sent on.
+        session.max_redirects = 0
+        return gitlab.Gitlab(
+            address or self._needed("CI_SERVER_URL"),
+            private_token=token,
+            timeout=_REQUEST_TIMEOUT,
+            session=session,
+            # The token goes to the address that was named, wherever the links to further pages lead.
+            keep_base_url=True,
+            ssl_verify=authorities if Path(authorities).is_file() else True,
+        )
+
+    def _needed(self, name: str) -> str:
+        if value := self._environment.get(name):
+            return value
+        raise ReconcilerError(
+            f"{name} is not set, as it is in every job of GitLab CI.", "Run this in a job, or set it."
+        )
+
+
+def _refuse_to_wait(answer: "requests.Response", *_: object, **__: object) -> None:
+    """
+    Whether and how long to wait is for us to say: python-gitlab (8.6) sleeps for as long as a server asks for, and
+    falls over a date. See contract/test_gitlab.py::test_nobody_waits_for_an_hour.
+    """
+    status = answer.status_code
+    if status != _TOO_MANY and status != _CONFLICT and status < 500:
+        return
+    asked = answer.headers.get("Retry-After", "")
+    pause = float(asked) if re.fullmatch(r"[0-9]{1,9}", asked) else None
+    wanted = "" if pause is None else f" and asks to be left alone for {pause:.0f} s"
+    what = "gets too many requests" if status == _TOO_MANY else "failed"
+    url = without_user_info(answer.url.partition("/api/v4")[0])
+    raise _BusyError(ReconcilerError(f"{url} {what} ({status}){wanted}.", "Run the job again later."), pause)
+
+
+def _read_request(server: "gitlab.Gitlab", project: str, number: str) -> Request:
+    """
+    A merge request as it stands, and who approves it. Who approves is asked before what is there: a push in between
+    makes the approval the older of the two.
+    """
+    import gitlab
+
+    place = f"/projects/{quote(project, safe='')}/merge_requests/{number}"
+    given = _answer(server.http_get(f"{place}/approvals")).get("approved_by")
+    notes = [_read_note(note) for note in _notes_of(server, project, number).list(iterator=True, per_page=100)]
+    request = _answer(server.http_get(place))
+    versions = [_answer(version) for version in server.http_list(f"{place}/versions", iterator=True, per_page=100)]
+    commits = [_answer(commit) for commit in server.http_list(f"{place}/commits", iterator=True, per_page=100)]
+    if not isinstance(given, list):
+        raise gitlab.GitlabParsingError("no list of approvals")
+    head, author = request.get("sha"), _answer(request.get("author") or {}).get("username")
+    heads = {moment(str(version.get("created_at") or "")): version for version in versions}
+    newest = max(versions, key=lambda version: _number(version.get("id")), default=dict[str, Any]())
+    if not isinstance(head, str) or newest.get("head_commit_sha") != head or None in heads:
+        raise ReconcilerError(
+            f"GitLab does not tell when !{number} was last pushed to, so nobody can be said to approve what it is now.",
+            "Run the job again in a minute.",
+        )
+    approvals: list[Approval] = []
+    logins: dict[str, str] = {}
+    led = max(
+        (moment(note.made_at) for note in notes if note.system and _LED.match(note.body)), default=None, key=_when
+    )
+    for one in cast("list[Any]", given):
+        user = _answer(_answer(one).get("user"))
+        login = f"@{user.get('username')}"
+        logins[str(user.get("name")).casefold()] = login
+        when = moment(str(_answer(one).get("approved_at") or "")) or _noted(notes, user.get("id"))
+        if when is None:
+            raise ReconcilerError(
+                f"GitLab does not tell when {login} approved !{number}, so it may be what it was before.",
+                "Let them approve it anew.",
+            )
+        pushed = max((at for at in heads if at is not None and at < when), default=None)
+        if pushed is not None and not is_bot(login) and (led is None or led < when):
+            commit = Commit(str(heads[pushed].get("head_commit_sha")))
+            approvals.append(Approval(login, f"approval of !{number} on GitLab", when.isoformat(), commit))
+    approvals.sort(key=lambda approval: approval.who)
+    makers: dict[Commit, tuple[str, ...]] = {}
+    for commit in commits:
+        # Whoever wrote a commit is told by the commit alone: an approver who is called the same may be who wrote it.
+        made = [(str(commit.get(f"{role}_name")), str(commit.get(f"{role}_email"))) for role in ("author", "committer")]
+        known = {logins[name.casefold()] for name, _ in made if name.casefold() in logins}
+        makers[Commit(str(commit.get("id")))] = tuple(sorted({*known, *(f"{name} <{email}>" for name, email in made)}))
+    pushes = tuple(
+        Push(f"@{note.author[1]}", _commits_in(note.body)) for note in notes if note.system and _PUSHED.match(note.body)
+    )
+    ended = Commit(_ends(request)[-1]) if request.get("state") == "merged" else None
+    return Request(Commit(head), tuple(approvals), f"@{author}" if author else "", makers, pushes, ended)
+
+
+def _commits_in(note: str) -> tuple[str, ...]:
+    """
+    The beginnings of the names of the commits in GitLab's note of a push, without those of the target branch; none
+    where it does not list each. Titles are escaped in it.
+    """
+    names: list[str] = []
+    others = 0
+    for item in re.findall(r"<li>(.*?)</li>", note):
+        if merged := re.search(r" - (\d+) commits? from branch <code>", item):
+            others += int(merged[1])
+        elif named := re.match(r"([0-9a-f]{8,64}) - ", item):
+            names.append(named[1])
+    counted = _PUSHED.match(note)
+    return tuple(names) if counted is not None and len(names) + others == int(counted[1]) else ()
+
+
+def _when(at: datetime | None) -> datetime:
+    """A note without a time is the newest: what it tells of happened after everything else, for all that is known."""
+    return datetime.max.replace(tzinfo=UTC) if at is None else at
+
+
+def _noted(notes: Iterable[_Note], user: object) -> datetime | None:
+    """When a user last approved, by the note that GitLab itself writes about it; before GitLab 18 nothing else says."""
+    moments = [moment(note.made_at) for note in notes if note.system and note.author[0] == user and note.body == _YES]
+    return max((moment for moment in moments if moment is not None), default=None)
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else -1
+
+
+def _notes_of(server: "gitlab.Gitlab", project: str, number: str) -> Any:
+    return server.projects.get(project, lazy=True).mergerequests.get(number, lazy=True).notes
+
+
+def _merged_as(found: Any, commit: Commit, branch: str | None) -> Iterator[tuple[int, str]]:
+    """
+    The merge requests that ended in this very commit, on this branch: as a merge, squashed, or fast-forward. That a
+    request merely contains the commit does not say that it was reviewed as what is there now.
+    """
+    for request in map(_answer, found):
+        if _is_merged(request, branch) and commit in _ends(request):
+            yield request["iid"], str(request.get("merged_at") or "")
+
+
+def _is_merged(request: dict[str, Any], branch: str | None) -> bool:
+    here = not branch or request.get("target_branch") == branch
+    return isinstance(request.get("iid"), int) and request.get("state") == "merged" and here
+
+
+def _ends(request: dict[str, Any]) -> list[str]:
+    """The commits that a merge request became on its branch; the last one counts."""
+    made = [str(request[name]) for name in ("squash_commit_sha", "merge_commit_sha") if request.get(name)]
+    return made or [str(request.get("sha"))]
+
+
+def _refuse_late(note: _Note, number: int, merged_at: str) -> None:
+    edited, merged = moment(note.edited_at), moment(merged_at)
+    if edited is None or merged is None or edited > merged:
+        raise StaleError(
+            f"The plan under !{number} was written after the merge, so nobody can have reviewed it.",
+            "Look at what would be done now, with `reconciler plan`, and apply that without --expect-reviewed.",
+        )
+
+
+def _lines(body: str) -> str:
+    """A body to compare: an editor in the browser ends lines with a carriage return."""
+    return body.replace("\r\n", "\n").strip()
+
+
+def _answer(value: Any) -> dict[str, Any]:
+    import gitlab
+
+    if isinstance(value, dict):
+        return value  # pyright: ignore[reportUnknownVariableType]  # JSON
+    raise gitlab.GitlabParsingError("not an object")
+
+
+def _read_note(note: Any) -> _Note:
+    """A note as the API gives it, or the error that python-gitlab raises for what it cannot read itself."""
+    import gitlab
+
+    try:
+        fields: dict[str, Any] = note.attributes
+        author: dict[str, Any] = fields.get("author") or {}
+        return _Note(
+            int(fields["id"]),
+            str(fields.get("body") or ""),
+            (int(author.get("id") or 0), str(author.get("username") or "")),
+            bool(fields.get("system")),
+            str(fields.get("updated_at") or ""),
+            str(fields.get("created_at") or ""),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise gitlab.GitlabParsingError("not a note") from error
+
+
+def _odd(url: str) -> ReconcilerError:
+    return ReconcilerError(
+        f"What {url} answers is not what GitLab's API answers.",
+        "Check CI_SERVER_URL, and whether a proxy or a login page stands in between.",
+    )
+
+
+def _harmless(body: str) -> str:
+    """The text without quick actions: GitLab would carry out `/merge` at the beginning of a line."""
+    return _QUICK_ACTION.sub(r"\1\\/", body)
+
+
+def _variable(name: str) -> str:
+    return "RECONCILER_OUTPUT_" + re.sub(r"[^A-Z0-9_]", "_", name.upper())

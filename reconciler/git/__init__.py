@@ -1,0 +1,1 @@
+"""One way to run git; manifests, history, the lock and approvals out of it."""

@@ -1,0 +1,480 @@
+"""
+Approvals by signed commits, and who made a change, out of git's own store.
+
+Git is asked in an empty repository of our own that borrows the objects of the one at hand. So nothing that a checkout
+or a job may have left behind has a say in who signed what: no setting that names another program to verify with, no
+replaced or grafted commit, no alias, no mailmap.
+"""
+
+import base64
+import binascii
+import os
+import re
+import shutil
+import string
+import subprocess
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from reconciler.core.gate import Approval
+from reconciler.core.names import Commit, plain
+from reconciler.errors import ReconcilerError
+from reconciler.git.runner import FULL_NAME, Answer, Git, git_at, scrubbed
+
+MOST_COMMITS = 500
+"""A change of more commits than this is not looked through."""
+
+_TIMEOUT = 60.0
+_NAMESPACE = "git"
+_EMPTY_TREES = frozenset(
+    {
+        "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
+        "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321",
+    }
+)
+
+_SSH, _PGP = b"-----BEGIN SSH SIGNATURE-----", b"-----BEGIN PGP SIGNATURE-----"
+_BY_GITHUB = re.compile(r"<noreply@github\.com>$")
+_ADDRESS = re.compile(r"[^<>]*<([^<>\s@]+@[^<>\s@]+)>|([^<>\s@]+@[^<>\s@]+)")
+_BAD_PGP = frozenset({"BADSIG", "ERRSIG", "EXPSIG", "EXPKEYSIG", "REVKEYSIG", "NODATA", "TRUST_NEVER"})
+_ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """
+    What git tells of a change. `line` is the request's own, newest first; `approvals` were given on it. `hands` are
+    the people behind each commit that changes something, `idle` the commits that change nothing, and `signed` says
+    whether a hand is known by a key. `people` has, in one text each, names that are one person's. `reviewed` is the
+    line that ends in the head that a forge names, if one does, and `valid` are those commits on it that approvals were
+    given to, and after which nobody changed anything.
+    """
+
+    line: tuple[Commit, ...] = ()
+    reviewed: tuple[Commit, ...] = ()
+    approvals: tuple[Approval, ...] = ()
+    hands: Mapping[Commit, frozenset[str]] = field(default_factory=dict[Commit, frozenset[str]])
+    idle: frozenset[Commit] = frozenset()
+    people: tuple[str, ...] = ()
+    valid: frozenset[Commit] = frozenset()
+    signed: bool = False
+
+
+def read_change(
+    top: Path,
+    base: Commit | None,
+    head: Commit,
+    signers: str = "",
+    *,
+    tip: Commit | None = None,
+    merged_as: Commit | None = None,
+    earlier: Iterable[Commit] = (),
+) -> Change:
+    """
+    Who approved the change from `base` to `head` by signed commits, and who made it. `signers` is an allowed-signers
+    file of the trusted side. Where a forge tells, `tip` is the head that was reviewed, `merged_as` the last commit that
+    became of it, and `earlier` are heads that reviews were given to. Where the tip is not in `head`, the forge made the
+    commits anew (squash, rebase), and whoever had it do so is not one of those who made the change. Raises
+    ReconcilerError where git cannot tell.
+
+    An approval is a commit on the request's own line that names its signer in a trailer `Approved-by` or `Reviewed-by`.
+    SSH keys are those of `signers`, and must be valid at the time that the commit claims as well as now; OpenPGP keys
+    are those of the machine's keyring that are fully trusted.
+    """
+    with _store(top, head, signers) as store:
+        people: set[str] = {" ".join(sorted(names)) for names in store.keys.values() if len(names) > 1}
+        # A forge that moves the branch forward to the tip brings what comes after `head` along with it.
+        line = store.line(base, tip if tip is not None and store.contains(head, tip) else head)
+        approvals: list[Approval] = []
+        for commit, at, named in store.claims(line):
+            who = store.signer(commit, named, people) if named else None
+            if who is not None:
+                approvals.append(Approval(who, f"signed commit {commit[:8]}", at, commit))
+        hands, idle, signed = store.makers(base, head, tip, merged_as)
+        known = () if base is None else (base,)
+        reviewed = line if tip is None else store.first_parents(tip, known)
+        given = {*earlier, *(approval.commit for approval in approvals if approval.commit), *reviewed[:1]}
+        valid = store.unchanged_since(given.intersection(reviewed), known, idle, reviewed)
+    return Change(line, reviewed, tuple(approvals), hands, idle, tuple(sorted(people)), valid, signed)
+
+
+STORE = "store.git"
+
+
+@contextmanager
+def _store(top: Path, head: Commit, signers: str = "") -> "Generator[_Store]":
+    """A repository of our own with the objects of the one at `top`, for as long as it is needed."""
+    with TemporaryDirectory(prefix="reconciler-") as folder:
+        place = Path(folder)
+        there = git_at(top)
+        objects, shallow = _located(there, "objects"), _located(there, "shallow")
+        (place / "signers").write_text(signers if signers.endswith("\n") else f"{signers}\n", encoding="utf-8")
+        store = _Store(place, Git(place / STORE, place, isolated=True))
+        kind = "sha256" if len(head) == 64 else "sha1"
+        store.folder.mkdir()
+        store.git("init", "--quiet", "--template=", f"--object-format={kind}")
+        (store.folder / "objects/info").mkdir(exist_ok=True)
+        (store.folder / "objects/info/alternates").write_text(f"{objects}\n", encoding="utf-8")
+        if shallow.is_file():
+            shutil.copyfile(shallow, store.folder / "shallow")
+        yield store
+
+
+def _located(git: Git, part: str) -> Path:
+    return Path(git.read("rev-parse", "--path-format=absolute", "--git-path", part).text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Store:
+    place: Path
+    reader: Git
+    """Answers for all objects that are looked at."""
+
+    @property
+    def folder(self) -> Path:
+        return self.place / STORE
+
+    @property
+    def signers(self) -> Path:
+        return self.place / "signers"
+
+    def git(self, *arguments: str, may_fail: bool = False, signers: Path | None = None) -> Answer:
+        settings = {
+            "gpg.format": "ssh",
+            "gpg.program": "gpg",
+            "gpg.openpgp.program": "gpg",
+            "gpg.ssh.program": "ssh-keygen",
+            # Nothing is known here of whom to trust with such a certificate.
+            "gpg.x509.program": "false",
+            "gpg.minTrustLevel": "fully",
+            "gpg.ssh.allowedSignersFile": str(signers or self.signers),
+            "i18n.logOutputEncoding": "UTF-8",
+        }
+        git = Git(self.folder, self.place, settings, isolated=True)
+        answer = git.read(*arguments, may_fail=True)
+        if answer.code != 0 and not may_fail:
+            raise _cannot_look(answer.fault)
+        return answer
+
+    def stored(self, commit: Commit) -> bytes:
+        """A commit as it is stored."""
+        about = self.reader.about(commit)
+        if about is None or about[1] != "commit":
+            raise _cannot_look(f"there is no commit {commit[:12]}")
+        return self.reader.contents(commit)
+
+    def tree_of(self, commit: str) -> str:
+        about = self.reader.about(f"{commit}^{{tree}}")
+        if about is None:
+            raise _cannot_look(f"there is no commit {commit[:12]}")
+        return about[0]
+
+    def walk(self, head: Commit, without: Iterable[Commit], form: str, *options: str) -> list[list[str]]:
+        """The commits in `head` and in none of the others, newest first, each as the lines of a format."""
+        without = tuple(without)
+        for commit in (head, *without):
+            if not FULL_NAME.fullmatch(commit):
+                raise ReconcilerError(f"`{plain(commit, 80)}` is not the full name of a commit.")
+        most = f"--max-count={MOST_COMMITS + 1}"
+        excluded = [f"^{commit}" for commit in without]
+        said = self.git("log", "-z", most, f"--format={form}", "--no-patch", *options, head, *excluded, "--").out
+        commits = [commit for commit in said.decode(errors="replace").split("\0") if commit]
+        if len(commits) > MOST_COMMITS:
+            since = f" since {without[0][:12]}" if without else ""
+            raise ReconcilerError(
+                f"{head[:12]} has more than {MOST_COMMITS} commits{since}: too many to look through.",
+                "Apply in smaller steps, or compare with a newer base.",
+            )
+        return [commit.split("\n") for commit in commits]
+
+    def line(self, base: Commit | None, head: Commit) -> tuple[Commit, ...]:
+        """
+        The request's own commits, newest first: from the reviewed head back by first parents to where it left the base.
+        Where `head` is the merge that brought a request to the base, the reviewed head is its second parent; a merge of
+        several at once (an octopus) has no one line. Otherwise `head` itself was reviewed: a branch that is not merged
+        yet, with merges of the base or without, or one that was moved forward, rebased, squashed or pushed.
+        """
+        known = () if base is None else (base,)
+        ((_, *parents),) = (one[0].split() for one in self.walk(head, (), "%H %P", "--no-walk"))
+        if base is not None and len(parents) > 1 and self.contains(Commit(parents[0]), base):
+            if len(parents) > 2:
+                return ()
+            head, known = Commit(parents[1]), (base, Commit(parents[0]))
+        return self.first_parents(head, known)
+
+    def first_parents(self, head: Commit, known: tuple[Commit, ...]) -> tuple[Commit, ...]:
+        return tuple(Commit(one[0]) for one in self.walk(head, known, "%H", "--first-parent"))
+
+    def contains(self, commit: Commit, other: Commit) -> bool:
+        """Whether `other` contains the commit."""
+        return self.git("merge-base", "--is-ancestor", commit, other, may_fail=True).code == 0
+
+    def claims(self, line: tuple[Commit, ...]) -> Iterator[tuple[Commit, str, frozenset[str]]]:
+        """Each commit of a line, when it was made, and the addresses that its trailers name as approving."""
+        if not line:
+            return
+        trailers = "%(trailers:key=Approved-by,key=Reviewed-by,valueonly,unfold)"
+        for commit, at, *values in self._listed(line, f"%H%n%cI%n{trailers}"):
+            found = (_ADDRESS.fullmatch(value.strip()) for value in values)
+            yield Commit(commit), at, frozenset((m[1] or m[2]).translate(_ASCII_LOWER) for m in found if m)
+
+    def _listed(self, commits: Iterable[Commit], form: str) -> Iterator[list[str]]:
+        said = self.git("log", "-z", "--no-walk=unsorted", f"--format={form}", "--no-patch", *commits, "--")
+        for one in said.out.decode(errors="replace").split("\0"):
+            if one:
+                yield one.split("\n")
+
+    @property
+    def keys(self) -> dict[bytes, frozenset[str]]:
+        """Whose each key is by the signers file, whatever it is listed for, and whether it is still valid."""
+        found: dict[bytes, frozenset[str]] = {}
+        for line in self.lines:
+            found[line.key] = found.get(line.key, frozenset()) | line.principals
+        return found
+
+    @property
+    def lines(self) -> tuple["_Line", ...]:
+        return tuple(filter(None, map(_line_of, self.signers.read_text(encoding="utf-8").splitlines())))
+
+    def signer(self, commit: Commit, named: frozenset[str], people: set[str]) -> str | None:
+        """The one of those who are named whose signature is on the commit, if any."""
+        payload, signature = _taken_apart(self.stored(commit))
+        if signature.startswith(_SSH):
+            return self._ssh_signer(commit, named, payload, signature)
+        return self._pgp_signer(commit, named, people) if signature.startswith(_PGP) else None
+
+    def _ssh_signer(self, commit: Commit, named: frozenset[str], payload: bytes, signature: bytes) -> str | None:
+        _needed("ssh-keygen")
+        key = _public_key(signature)
+        # Line by line: of several with one key, ssh-keygen looks at the first alone, which may not be the valid one.
+        for line in self.lines:
+            for person in sorted(line.principals) if line.key == key else ():
+                if person.translate(_ASCII_LOWER) not in named:
+                    continue
+                file, one = self.place / "signature", self.place / "signer"
+                file.write_bytes(signature)
+                one.write_text(f"{line.text}\n", encoding="utf-8")
+                # Git asks whether the key was valid at the time that the commit claims, which is for whoever makes it
+                # to say; so it is asked once more whether it is valid now.
+                command = ["ssh-keygen", "-Y", "verify", "-n", _NAMESPACE, "-f", str(one), "-I", person]
+                good = self.git("verify-commit", commit, may_fail=True, signers=one).code == 0
+                if good and _run([*command, "-s", str(file)], self.place, payload).returncode == 0:
+                    return person
+        return None
+
+    def _pgp_signer(self, commit: Commit, named: frozenset[str], people: set[str]) -> str | None:
+        _needed("gpg")
+        done = self.git("verify-commit", "--raw", commit, may_fail=True)
+        words = _status(done) if done.code == 0 else []
+        said = [word[0] for word in words]
+        trusted = "TRUST_FULLY" in said or "TRUST_ULTIMATE" in said
+        valid = [word for word in words if word[0] == "VALIDSIG"]
+        if said.count("GOODSIG") != 1 or len(valid) != 1 or not trusted or not _BAD_PGP.isdisjoint(said):
+            return None
+        # The trust is that of the key's best name. Whoever holds a key may add names to it, which nobody vouches for.
+        addresses = self._pgp_names(valid[0][-1], trusted=True)
+        people.add(" ".join(addresses))
+        return next((address for address in addresses if address.translate(_ASCII_LOWER) in named), None)
+
+    def _pgp_names(self, fingerprint: str, *, trusted: bool) -> list[str]:
+        """The addresses that a key is known by, of those alone that are vouched for if that is asked."""
+        listing = ["gpg", "--batch", "--no-tty", "--with-colons", "--fixed-list-mode", "--list-keys", fingerprint]
+        keys = _run(listing, self.place).stdout.decode(errors="replace")
+        addresses: list[str] = []
+        for line in keys.splitlines():
+            fields = line.split(":")
+            if fields[0] != "uid" or len(fields) < 10 or (trusted and fields[1] not in {"f", "u"}):
+                continue
+            if found := _ADDRESS.fullmatch(fields[9].strip()):
+                addresses.append(found[1] or found[2])
+        return addresses
+
+    def makers(
+        self, base: Commit | None, head: Commit, tip: Commit | None, merged_as: Commit | None
+    ) -> tuple[dict[Commit, frozenset[str]], frozenset[Commit], bool]:
+        """Who made each commit that changes something, which change nothing, and whether a known key signed any."""
+        known = () if base is None else (base,)
+        made = {Commit(one[0]): _made(one) for one in self.walk(head, known, _MADE)}
+        if tip is not None and not self.contains(tip, head):
+            reviewed = {Commit(one[0]): _made(one) for one in self.walk(tip, known, _MADE)}
+            # What the forge makes anew, it gives to the same authors with the same words; if it squashes, it is the one
+            # commit at the end. Whoever had it do so is the committer.
+            same = {one.words for one in reviewed.values()}
+            kept = {name: one for name, one in made.items() if name != merged_as and one.words not in same}
+            made = {**kept, **reviewed}
+        hands: dict[Commit, frozenset[str]] = {}
+        idle = {commit for commit, one in made.items() if self._is_nothing(one.tree, one.parents)}
+        keys, signed = self.keys, False
+        for commit, one in made.items():
+            if commit in idle:
+                continue
+            signers = self._whose_key(commit, keys)
+            signed = signed or bool(signers)
+            hands[commit] = frozenset({*one.people, *signers})
+        return hands, frozenset(idle), signed
+
+    def _whose_key(self, commit: Commit, keys: Mapping[bytes, frozenset[str]]) -> frozenset[str]:
+        """Everybody whom the key that signed a commit is known to be of, valid still or not; nobody where none did."""
+        payload, signature = _taken_apart(self.stored(commit))
+        if signature.startswith(_SSH) and (names := keys.get(_public_key(signature))):
+            _needed("ssh-keygen")
+            file = self.place / "signature"
+            file.write_bytes(signature)
+            command = ["ssh-keygen", "-Y", "check-novalidate", "-n", _NAMESPACE, "-s", str(file)]
+            return names if _run(command, self.place, payload).returncode == 0 else frozenset()
+        if signature.startswith(_PGP) and shutil.which("gpg"):
+            words = _status(self.git("verify-commit", "--raw", commit, may_fail=True))
+            found = [word[-1] for word in words if word[0] == "VALIDSIG"]
+            return frozenset(name for key in found for name in self._pgp_names(key, trusted=False))
+        return frozenset()
+
+    def unchanged_since(
+        self, given: Iterable[Commit], known: tuple[Commit, ...], idle: frozenset[Commit], line: tuple[Commit, ...]
+    ) -> frozenset[Commit]:
+        """Those of some commits of a line after which no commit changes anything."""
+        given = set(given)
+        listed = [one[0].split() for one in self.walk(line[0], known, "%H %P")] if given else []
+        parents = {Commit(commit): tuple(map(Commit, before)) for commit, *before in listed}
+        busy = parents.keys() - idle
+        return frozenset(commit for commit in given if busy <= _with_ancestors(commit, parents))
+
+    def _is_nothing(self, tree: str, parents: Sequence[str]) -> bool:
+        match parents:
+            case []:
+                return tree in _EMPTY_TREES
+            case [parent]:
+                return self.tree_of(parent) == tree
+            case [ours, theirs]:
+                # Before git 2.38 it fails: whoever merged is an author then.
+                done = self.git("merge-tree", "--write-tree", ours, theirs, may_fail=True)
+                return done.code == 0 and done.text.partition("\n")[0] == tree
+            case _:
+                return False
+
+
+def _cannot_look(fault: str) -> ReconcilerError:
+    return ReconcilerError(
+        f"git cannot look through the commits of this change: {fault}.",
+        "Fetch the whole history (`git fetch --unshallow`, `fetch-depth: 0`, `GIT_DEPTH: 0`).",
+    )
+
+
+def _with_ancestors(commit: Commit, parents: Mapping[Commit, Sequence[Commit]]) -> Set[Commit]:
+    """A commit and what it contains, of those whose parents are known."""
+    found, waiting = {commit}, [commit]
+    while waiting:
+        new = [one for one in parents.get(waiting.pop(), ()) if one not in found]
+        found.update(new)
+        waiting.extend(new)
+    return found
+
+
+_MADE = "%H%n%T%n%P%n%an <%ae>%n%cn <%ce>%n%at %B"
+"""The format that `_made` reads; the message comes last, since it has lines of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """One commit: its tree, its parents, the people who are named in it, and what stays where a forge makes it anew."""
+
+    tree: str
+    parents: tuple[str, ...]
+    people: frozenset[str]
+    words: tuple[str, str]
+
+
+def _made(lines: list[str]) -> _Made:
+    _, tree, parents, author, committer, *message = lines
+    # GitHub is the committer of whatever is made in the browser.
+    people = {author, *([] if _BY_GITHUB.search(committer) else [committer])}
+    return _Made(tree, tuple(parents.split()), frozenset(people), (author, "\n".join(message).strip()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A line of an allowed-signers file: whose a key is. Principals that are patterns are nobody."""
+
+    text: str
+    principals: frozenset[str]
+    key: bytes
+
+
+def _line_of(text: str) -> _Line | None:
+    """A line that lists a key; authorities are not known here, as nothing says whom they may vouch for."""
+    words = re.findall(r'(?:[^\s"]|"[^"]*"?)+', text)
+    if not words or words[0].startswith("#"):
+        return None
+    named = words[0].strip('"').split(",")
+    principals = frozenset(name for name in named if name and not re.search(r"[*?!\s]", name))
+    for number, kind in enumerate(words[1:-1], 1):
+        with suppress(binascii.Error, ValueError):
+            key = base64.b64decode(words[number + 1], validate=True)
+            if key[4:].startswith(kind.encode()) and int.from_bytes(key[:4], "big") == len(kind):
+                options = ",".join(words[1:number]).lower()
+                return None if "cert-authority" in options else _Line(text.strip(), principals, key)
+    return None
+
+
+def _status(done: Answer) -> list[list[str]]:
+    """What gpg said, word by word."""
+    lines = done.err.decode(errors="replace").splitlines()
+    words = (line.removeprefix("[GNUPG:] ").split() for line in lines if line.startswith("[GNUPG:] "))
+    return [word for word in words if word]
+
+
+def _public_key(signature: bytes) -> bytes:
+    """The public key inside an SSH signature; nothing where there is none."""
+    matched = re.fullmatch(
+        rb"-----BEGIN SSH SIGNATURE-----\n([A-Za-z0-9+/=\n]+)-----END SSH SIGNATURE-----\n*", signature
+    )
+    try:
+        blob = base64.b64decode(matched[1].replace(b"\n", b""), validate=True) if matched else b""
+    except binascii.Error:
+        return b""
+    length = int.from_bytes(blob[10:14], "big")
+    return blob[14 : 14 + length] if blob.startswith(b"SSHSIG") and len(blob) >= 14 + length else b""
+
+
+def _taken_apart(commit: bytes) -> tuple[bytes, bytes]:
+    """What of a commit is signed, and the signature."""
+    header, _, message = commit.partition(b"\n\n")
+    kept: list[bytes] = []
+    signature: list[bytes] = []
+    into = kept
+    for line in header.split(b"\n"):
+        if not line.startswith(b" "):
+            name, _, value = line.partition(b" ")
+            into = signature if name in {b"gpgsig", b"gpgsig-sha256"} else kept
+            into.append(value if into is signature else line)
+        else:
+            into.append(line[1:] if into is signature else line)
+    return b"\n".join(kept) + b"\n\n" + message, b"\n".join(signature) + b"\n"
+
+
+def _needed(program: str) -> None:
+    if shutil.which(program) is None:
+        raise ReconcilerError(
+            f"A commit is signed in a way that `{program}` verifies, and there is none.", f"Install `{program}`."
+        )
+
+
+def _run(command: list[str], folder: Path, given: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
+    try:
+        return subprocess.run(
+            command,
+            input=given,
+            capture_output=True,
+            check=False,
+            cwd=folder,
+            env=scrubbed(os.environ),
+            timeout=_TIMEOUT,
+        )
+    except FileNotFoundError as error:
+        raise ReconcilerError(f"`{command[0]}` cannot be run in {folder}.", "Is it installed?") from error
+    except subprocess.TimeoutExpired as error:
+        raise ReconcilerError(
+            f"`{command[0]}` did not finish within {_TIMEOUT:.0f} s while approvals were looked up.", "Run it again."
+        ) from error

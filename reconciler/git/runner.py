@@ -1,0 +1,379 @@
+"""
+The one way in which git is run.
+
+Nothing that a commit can bring along has a say in it. The git directory is given by its absolute path, so that no
+folder of the work tree is ever taken for a repository. What reads, reads from git's own store alone and sees no work
+tree: no attributes, no filters, no mailmap, no settings of submodules. No hook, no fsmonitor, no replaced or grafted
+commit, and of the variables that git itself heeds only those that say how to reach a remote.
+"""
+
+import os
+import re
+import select
+import signal
+import subprocess
+import weakref
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryFile
+from threading import Lock
+from typing import Any
+
+from reconciler.core.names import plain
+from reconciler.errors import ReconcilerError
+from reconciler.reading.repository import DOT_GIT, git_dir_of
+
+FULL_NAME = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+"""The name of a commit, in full."""
+
+_LOCAL_TIMEOUT = 120.0
+
+_NEVER_THERE = f"{os.devnull}/none"
+
+_SETTINGS = {
+    "safe.bareRepository": "explicit",
+    "core.fsmonitor": "false",
+    "core.hooksPath": os.devnull,
+    "core.attributesFile": os.devnull,
+    "core.pager": "cat",
+    "diff.external": "",
+    "diff.orderFile": os.devnull,
+    "diff.relative": "false",
+    "log.mailmap": "false",
+    "log.showRoot": "true",
+    "log.showSignature": "false",
+    "gc.auto": "0",
+    "i18n.logOutputEncoding": "UTF-8",
+    "maintenance.auto": "false",
+    "submodule.recurse": "false",
+    "fetch.recurseSubmodules": "false",
+    "fetch.writeCommitGraph": "false",
+    "push.recurseSubmodules": "no",
+    "push.gpgSign": "false",
+}
+"""Over all that is configured: git takes the last word, and this is it."""
+
+# Credentials, proxies and the user's own configuration. Whatever else git heeds leads it somewhere else.
+_KEPT = re.compile(
+    "GIT_(?:ASKPASS|SSH|SSH_COMMAND|SSH_VARIANT|SSL_.*|PROXY_.*|HTTP_.*|ALLOW_PROTOCOL|PROTOCOL_FROM_USER|EXEC_PATH"
+    "|CONFIG_GLOBAL|CONFIG_SYSTEM|CONFIG_NOSYSTEM|CONFIG_COUNT|CONFIG_KEY_[0-9]+|CONFIG_VALUE_[0-9]+"
+    "|TEST_ASSUME_DIFFERENT_OWNER)"
+)
+_USERS_OWN = re.compile("GIT_CONFIG_.*")
+
+
+class GitTimeoutError(ReconcilerError):
+    """Git did not finish in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How a call of git ended, and what it said."""
+
+    code: int
+    out: bytes
+    err: bytes
+
+    @property
+    def text(self) -> str:
+        """Its output as text, without the last line's end."""
+        return self.out.decode("utf-8", "surrogateescape").removesuffix("\n")
+
+    @property
+    def fault(self) -> str:
+        """What it complained of, fit to be shown."""
+        return plain(" ".join(self.err.decode(errors="replace").split()), 300) or f"git ended with code {self.code}"
+
+
+class _Objects:
+    """One `git cat-file` that answers about many objects: to start it takes longer than most answers."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._read = bytearray()
+
+    def ask(self, git: "Git", what: str, name: str) -> tuple[bytes, bytes]:
+        """
+        The line about an object, and its contents where `what` is `contents` and not `info`. Raises ReconcilerError
+        where git gives up.
+        """
+        with self._lock:
+            process = self._process or self._started(git)
+            try:
+                if process.stdin is not None:
+                    process.stdin.write(f"{what} {name}\n".encode())
+                    process.stdin.flush()
+                line = self._until(process, git)
+                words = line.split(b" ")
+                if what == "info" or len(words) != 3:
+                    return line, b""
+                data = self._taken(process, git, int(words[2]) + 1)
+                return line, data[:-1]
+            except BaseException as error:
+                # What is left in the pipe answers no other question.
+                self._end()
+                if isinstance(error, BrokenPipeError):
+                    raise _given_up(git) from error
+                raise
+
+    def _started(self, git: "Git") -> "subprocess.Popen[bytes]":
+        self._process = _begun(
+            git.command("cat-file", "--batch-command"),
+            git.folder,
+            git.environment(seen=git.folder),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        weakref.finalize(self, _closed, self._process)
+        return self._process
+
+    def _end(self) -> None:
+        if self._process is not None:
+            _closed(self._process)
+        self._process, self._read = None, bytearray()
+
+    def _until(self, process: "subprocess.Popen[bytes]", git: "Git") -> bytes:
+        while (at := self._read.find(b"\n")) < 0:
+            self._more(process, git)
+        return self._taken(process, git, at + 1)[:-1]
+
+    def _taken(self, process: "subprocess.Popen[bytes]", git: "Git", count: int) -> bytes:
+        while len(self._read) < count:
+            self._more(process, git)
+        taken = bytes(self._read[:count])
+        del self._read[:count]
+        return taken
+
+    def _more(self, process: "subprocess.Popen[bytes]", git: "Git") -> None:
+        if process.stdout is None or not _readable(process.stdout.fileno(), _LOCAL_TIMEOUT):
+            raise _timed_out(_LOCAL_TIMEOUT, git.top)
+        piece = os.read(process.stdout.fileno(), 1 << 16)
+        if not piece:
+            raise _given_up(git)
+        self._read += piece
+
+
+def _closed(process: "subprocess.Popen[bytes]") -> None:
+    """End one that only reads: there is nothing that it could leave half-done."""
+    process.kill()
+    with suppress(BrokenPipeError):
+        process.communicate()
+
+
+def _given_up(git: "Git") -> ReconcilerError:
+    return ReconcilerError(f"git cat-file in {git.top} ended.", "Is the repository whole? `git fsck` tells.")
+
+
+@dataclass(frozen=True, slots=True)
+class Git:
+    """
+    One repository: its git directory and the top of its work tree, both absolute. `settings` go over the usual ones;
+    an `isolated` one knows nothing of the user's configuration.
+    """
+
+    folder: Path
+    top: Path
+    settings: Mapping[str, str] = field(default_factory=dict[str, str])
+    isolated: bool = False
+    _objects: _Objects = field(default_factory=_Objects, compare=False, repr=False)
+
+    def about(self, name: str) -> tuple[str, str, int] | None:
+        """The full name, the kind and the size in bytes of an object; None where there is none."""
+        words = self._objects.ask(self, "info", name)[0].decode(errors="replace").split(" ")
+        return (words[0], words[1], int(words[2])) if len(words) == 3 else None
+
+    def commit(self, expression: str) -> str | None:
+        """The full name of the commit that an expression of one line leads to, if there is one."""
+        about = self.about(f"{expression}^{{commit}}") if expression.isprintable() else None
+        return about[0] if about else None
+
+    def contents(self, name: str) -> bytes:
+        """All of an object that is there."""
+        return self._objects.ask(self, "contents", name)[1]
+
+    def read(self, *arguments: str, stdin: bytes = b"", may_fail: bool = False) -> Answer:
+        """Ask git's own store. Raises ReconcilerError where git says no, unless it may."""
+        environment = self.environment(seen=self.folder)
+        answer = _run(self.command(*arguments), self.folder, environment, stdin, _LOCAL_TIMEOUT)
+        if answer.code != 0 and not may_fail:
+            raise ReconcilerError(
+                f"git {arguments[0]} in {self.top} failed: {answer.fault}.",
+                "Is the repository whole? `git fsck` tells.",
+            )
+        return answer
+
+    def beginning(self, *arguments: str, most: int) -> bytes:
+        """The first bytes of what git's own store says, without waiting for the rest."""
+        process = _begun(
+            self.command(*arguments),
+            self.folder,
+            self.environment(seen=self.folder),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        with process:
+            said = b"" if process.stdout is None else process.stdout.read(most)
+            end(process)
+        return said
+
+    def reach(self, *arguments: str, stdin: bytes = b"", timeout: float = 30.0) -> Answer:
+        """
+        Talk to a remote, by the user's own credentials and from the top of the work tree, where relative addresses
+        begin. It never waits for anybody: there is no terminal to ask a password on. Raises GitTimeoutError.
+        """
+        return _run(self.command(*arguments), self.top, self.environment(seen=self.top), stdin, timeout)
+
+    def url(self, remote: str) -> str:
+        """The address of a remote as it is configured, or nothing where there is no such remote."""
+        return self.read("config", "--get-all", "-z", f"remote.{remote}.url", may_fail=True).text.partition("\0")[0]
+
+    def command(self, *arguments: str) -> list[str]:
+        pairs = [part for name, value in {**_SETTINGS, **self.settings}.items() for part in ("-c", f"{name}={value}")]
+        return ["git", f"--git-dir={self.folder}", "--no-pager", "--no-replace-objects", *pairs, *arguments]
+
+    def environment(self, seen: Path | None = None) -> dict[str, str]:
+        """The environment of such a call; `seen` is what git takes for its work tree."""
+        kept = scrubbed(os.environ)
+        if self.isolated:
+            kept = {name: value for name, value in kept.items() if not _USERS_OWN.fullmatch(name)}
+            kept |= {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
+        return kept | {"GIT_WORK_TREE": str(seen or self.folder)}
+
+
+def git_at(top: Path) -> Git:
+    """The repository at `top`, which was opened before."""
+    return Git(git_dir_of(top), top)
+
+
+def open_git(top: Path) -> Git:
+    """
+    The repository at `top`. Raises ReconcilerError where git refuses to work there, and where its configuration comes
+    out of the work tree, so that any commit could change it.
+    """
+    git = git_at(top)
+    environment = git.environment()
+    del environment["GIT_WORK_TREE"]
+    # The one call by which git looks for a repository itself: at this place alone, to ask whether the owner is trusted.
+    ceiling = {"GIT_CEILING_DIRECTORIES": os.path.realpath(top.parent)}
+    command = ["git", *git.command()[2:], "rev-parse", "--git-dir"]
+    answer = _run(command, top, {**environment, **ceiling}, b"", _LOCAL_TIMEOUT)
+    if answer.code != 0:
+        raise ReconcilerError(
+            f"git refuses to work in {top}: {answer.fault}",
+            "Where the folder belongs to another user, `git config --global --add safe.directory <folder>` allows it.",
+        )
+    _refuse_included(git)
+    return git
+
+
+def _refuse_included(git: Git) -> None:
+    answer = git.read("config", "--list", "--name-only", "--show-origin", "-z", may_fail=True)
+    inside, kept = Path(os.path.realpath(git.top)), Path(os.path.realpath(git.top / DOT_GIT))
+    for origin in set(answer.text.split("\0")[::2]):
+        if not origin.startswith("file:"):
+            continue
+        path = Path(os.path.realpath(git.folder / origin.removeprefix("file:")))
+        if path.is_relative_to(inside) and not path.is_relative_to(kept):
+            raise ReconcilerError(
+                f"git's configuration of {git.top} is taken from {path}, which is a part of its work tree: any commit "
+                "could change it.",
+                "Remove the `include.path` that names it (`git config --show-origin --get-all include.path`).",
+            )
+
+
+def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment without what leads git to other places; programs are found where paths are absolute, alone."""
+    kept = {name: value for name, value in environment.items() if not name.startswith("GIT_") or _KEPT.fullmatch(name)}
+    if "PATH" in kept:
+        kept["PATH"] = os.pathsep.join(part for part in kept["PATH"].split(os.pathsep) if Path(part).is_absolute())
+    # Jobs often have no identity, and commits of our own are records that say who it is.
+    people = {
+        f"GIT_{role}_{part}": value
+        for role in ("AUTHOR", "COMMITTER")
+        for part, value in (("NAME", "reconciler"), ("EMAIL", "reconciler@localhost"))
+    }
+    return {
+        **kept,
+        **people,
+        "GIT_GRAFT_FILE": _NEVER_THERE,
+        "GIT_LITERAL_PATHSPECS": "1",
+        "GIT_NO_REPLACE_OBJECTS": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GCM_INTERACTIVE": "never",
+        "LANGUAGE": "C",
+        "LC_ALL": "C",
+    }
+
+
+def _run(command: list[str], place: Path, environment: Mapping[str, str], stdin: bytes, timeout: float) -> Answer:
+    """With files in place of pipes, which a connection shared in the background would keep open."""
+    with TemporaryFile() as given, TemporaryFile() as out, TemporaryFile() as err:
+        given.write(stdin)
+        given.seek(0)
+        process = _begun(command, place, environment, stdin=given, stdout=out, stderr=err)
+        try:
+            code = _wait(process, timeout)
+        except subprocess.TimeoutExpired:
+            end(process)
+            # Not from the error, which carries the command and what secrets are in it.
+            raise _timed_out(timeout, place) from None
+        except BaseException:
+            end(process)
+            raise
+        out.seek(0)
+        err.seek(0)
+        return Answer(code, out.read(), err.read())
+
+
+def _begun(
+    command: list[str], place: Path, environment: Mapping[str, str], *, stdin: Any, stdout: Any, stderr: Any
+) -> "subprocess.Popen[bytes]":
+    """Start git in a session of its own, which Ctrl-C does not reach."""
+    try:
+        return subprocess.Popen(
+            command, cwd=place, env=environment, start_new_session=True, stdin=stdin, stdout=stdout, stderr=stderr
+        )
+    except (OSError, ValueError) as error:  # a ValueError is a NUL in an argument
+        raise ReconcilerError(f"git could not be started in {place}: {error}.", "Is it installed?") from error
+
+
+def _timed_out(timeout: float, place: Path) -> GitTimeoutError:
+    return GitTimeoutError(f"git did not finish within {timeout:.0f} s in {place}.", "Run it again.")
+
+
+def _wait(process: "subprocess.Popen[bytes]", timeout: float) -> int:
+    """
+    Its code, as soon as it ends. Python's own waiting with a time-out sleeps in between, half as long again as most
+    calls of git take; asking the kernel needs Linux.
+    """
+    try:
+        watched = os.pidfd_open(process.pid)
+    except (AttributeError, OSError):
+        return process.wait(timeout)
+    try:
+        _readable(watched, timeout)
+    finally:
+        os.close(watched)
+    return process.wait(0)
+
+
+def _readable(descriptor: int, timeout: float) -> bool:
+    """Whether something is there to be read within so many seconds. Unlike `select`, this takes any descriptor."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(timeout * 1000))
+
+
+def end(process: "subprocess.Popen[bytes]") -> None:
+    """End git and the connection that it opened. Asked first, it removes its lock files; killed, it leaves them."""
+    with suppress(ProcessLookupError, PermissionError):  # macOS refuses where only the dead are left
+        os.killpg(process.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(2)
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

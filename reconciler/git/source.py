@@ -1,0 +1,499 @@
+"""Manifests from a git repository: of a commit, read from git's own store, or of the work tree, read from disk."""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence, Set
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from reconciler.core.desired import Revision
+from reconciler.core.names import Commit, RepositoryId, folded_repository
+from reconciler.errors import ManifestError, Problem, ReconcilerError
+from reconciler.git.line import FileChange, changes_along, first_parents, trunk
+from reconciler.git.objects import Entry, Trees, blobs, odd_name
+from reconciler.git.refs import branch_tip, resolve
+from reconciler.git.runner import FULL_NAME, Git, GitTimeoutError, open_git
+from reconciler.ports import Checkout, Fork, LineCommit, Relation, SourceFile, Step
+from reconciler.reading.files import (
+    DEEPEST,
+    SUFFIXES,
+    beginning,
+    content_problem,
+    files_below,
+    leads_out,
+    link_to_folder,
+    name_problem,
+    too_deep,
+)
+from reconciler.reading.repository import (
+    looks_like_repository,
+    nested,
+    on_the_way,
+    top_above,
+)
+
+MOST_SYMLINK_HOPS = 8
+MOST_LINK = 4096
+
+STEPS_AT_ONCE = 50
+"""How many commits' files are read from git in one call, when history is walked."""
+
+MOST_ENTRIES = 200_000
+"""A commit can hold one folder a million times over, at no cost to whoever makes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class GitSource:
+    """
+    One folder of manifests in one git repository. `folder` is relative to the top of the repository; together with the
+    repository's name it is the owner's identity, so two folders of one repository do not release each other's models.
+    """
+
+    git: Git
+    trees: Trees
+    folder: PurePosixPath
+    identity: RepositoryId
+    remote: str | None
+    _revisions: dict[Commit, Revision] = field(
+        default_factory=dict[Commit, Revision], init=False, compare=False, repr=False
+    )
+    _relations: dict[tuple[Commit, Commit], Relation] = field(
+        default_factory=dict[tuple[Commit, Commit], Relation], init=False, compare=False, repr=False
+    )
+
+    @property
+    def top(self) -> Path:
+        return self.git.top
+
+    def meant(self, text: str) -> Commit:
+        """
+        The commit that somebody names. Raises ReconcilerError where there is none, or where several things are called
+        that; here a full name of a commit, too, may be that of a branch.
+        """
+        return resolve(self.git, text)
+
+    @property
+    def head(self) -> Commit | None:
+        """The commit that HEAD is at, if there is any yet."""
+        name = self.git.commit("HEAD")
+        return None if name is None else Commit(name)
+
+    def parents(self, commit: Commit) -> tuple[Commit, ...]:
+        """What a commit was made on top of, the first one first."""
+        return first_parents(self.git, commit, 1)[0].parents
+
+    def trunk(self, tip: Commit, anchors: Sequence[Commit]) -> tuple[LineCommit, ...]:
+        steps = trunk(self.git, tip, anchors)
+        cut = bool(steps) and bool(steps[-1].parents)
+        return tuple(
+            LineCommit(step.commit, len(step.parents) > 1, step.committed, cut and step is steps[-1]) for step in steps
+        )
+
+    def steps(self, line: Sequence[LineCommit], path: str | None = None) -> Iterator[Step]:
+        below = self.folder if path is None else PurePosixPath(path)
+        changed = [
+            (one.commit, [change for change in one.changes if self._reads(change, path)])
+            for one in changes_along(self.git, [one.commit for one in line], below)
+        ]
+        for begin in range(0, len(changed), STEPS_AT_ONCE):
+            some = changed[begin : begin + STEPS_AT_ONCE]
+            ids = {name for _, changes in some for c in changes for name in (c.before, c.after) if name is not None}
+            texts = blobs(self.git, ids)
+            for commit, changes in some:
+                if changes:
+                    yield Step(
+                        commit,
+                        {c.path: None if c.before is None else texts[c.before] for c in changes},
+                        {c.path: None if c.after is None else texts[c.after] for c in changes},
+                    )
+
+    def _reads(self, change: FileChange, path: str | None) -> bool:
+        """Whether it is a file that manifests are read from, or the one that was asked for."""
+        named = PurePosixPath(change.path)
+        if path:
+            return change.plain and change.path == path
+        top = self.folder if path is None else PurePosixPath()
+        return (
+            change.plain
+            and named.name.endswith(SUFFIXES)
+            and not any(part.startswith(".") for part in named.relative_to(top).parts)
+        )
+
+    def read(self, ref: str | None) -> Checkout:
+        return self._commit(ref) if ref is not None else self._work_tree()
+
+    def relation(self, commit: Commit, other: Commit) -> Relation:
+        """As many models ask about the same two commits, what is certain is asked of git once."""
+        if commit == other:
+            return Relation.SAME
+        if (known := self._relations.get((commit, other))) is not None:
+            return known
+        found = self._looked_up(commit, other)
+        if found is not Relation.UNKNOWN:
+            self._relations[commit, other] = found
+        return found
+
+    def _looked_up(self, commit: Commit, other: Commit) -> Relation:
+        if not self._has(commit):
+            self._fetch(commit)
+        if not (self._has(commit) and self._has(other)):
+            return Relation.UNKNOWN
+        if self._contains(commit, other):
+            return Relation.ANCESTOR
+        if self._contains(other, commit):
+            return Relation.DESCENDANT
+        return Relation.UNKNOWN if self._shallow() else Relation.UNRELATED
+
+    def fork(self, base: str, ref: str | None) -> Fork:
+        ours, theirs = self._named(ref or "HEAD"), self._named(base)
+        answer = self.git.read("merge-base", ours, theirs, may_fail=True)
+        if answer.code != 0:
+            raise ReconcilerError(
+                f"`{ref or 'HEAD'}` and `{base}` have no commit in common, as far as this clone goes back.",
+                "Fetch the whole history of both (`git fetch --unshallow`, `fetch-depth: 0`, `GIT_DEPTH: 0`).",
+            )
+        found = Commit(answer.text)
+        return Fork(found, int(self.git.read("rev-list", "--count", f"{found}..{theirs}").text))
+
+    def file(self, ref: str | None, path: str) -> SourceFile | None:
+        if ref is None:
+            found = self.top / path
+            amiss = on_the_way(self.top, PurePosixPath(path).parent)
+            if amiss or found.is_symlink() or (found.exists() and not found.is_file()):
+                raise _no_plain_file(path)
+            return _usable(SourceFile(path, beginning(found))) if found.exists() else None
+        entry = self.trees.root(self._named(ref))
+        above = PurePosixPath()
+        for part in PurePosixPath(path).parts:
+            if not entry.is_folder:
+                raise _no_plain_file(path)
+            entries = self.trees.entries(entry, above)
+            if isinstance(entries, Problem):
+                raise ManifestError((entries,))
+            found = next((one for one in entries if one.name == part), None)
+            if found is None:
+                return None
+            entry, above = found, above / part
+        if not entry.is_file:
+            raise _no_plain_file(path)
+        return _usable(SourceFile(path, blobs(self.git, [entry.id])[entry.id]))
+
+    def digest(self, ref: str, path: str) -> str | None:
+        entry = self.trees.at(self.trees.root(self._named(ref)), PurePosixPath(path))
+        return None if entry is None else entry.id
+
+    def contains_commit(self, commit: str, branch: str) -> bool | None:
+        """The branch is the remote's, as far as it was fetched, or else the local one. None: git cannot tell."""
+        name = commit.strip().lower()
+        tip = branch_tip(self.git, branch, self.remote) if FULL_NAME.fullmatch(name) else None
+        if tip is None:
+            return None
+        named = Commit(name)
+        if not self._has(named):
+            self._fetch(named)
+        if not self._has(named):
+            return None
+        code = self.git.read("merge-base", "--is-ancestor", named, tip, may_fail=True).code
+        if code == 1:
+            return None if self._shallow() else False
+        return True if code == 0 else None
+
+    def _shallow(self) -> bool:
+        return self.git.read("rev-parse", "--is-shallow-repository").text == "true"
+
+    def line(self, commit: str, known: Iterable[Commit], most: int) -> Iterator[Commit]:
+        if self.head is None:
+            return
+        without = [f"^{one}" for one in known if self._has(one)]
+        count = f"--max-count={most}"
+        listing = self.git.read("rev-list", "--first-parent", count, self._named(commit), *without).text
+        listed = [Commit(line) for line in listing.split()]
+        yield from listed
+        if 0 < len(listed) < most and listed[-1] in self._cut_off():
+            raise ReconcilerError(
+                f"This clone does not go back beyond {listed[-1][:12]}, so what was there before is not known.",
+                "Fetch the whole history (`git fetch --unshallow`, `fetch-depth: 0`, `GIT_DEPTH: 0`).",
+            )
+
+    def _cut_off(self) -> frozenset[str]:
+        """The commits whose parents a shallow clone lacks."""
+        if not self._shallow():
+            return frozenset()
+        named = self.git.read("rev-parse", "--path-format=absolute", "--git-path", "shallow").text
+        return frozenset(Path(named).read_text().split())
+
+    def _contains(self, ancestor: Commit, commit: Commit) -> bool:
+        return self.git.read("merge-base", "--is-ancestor", ancestor, commit, may_fail=True).code == 0
+
+    def _has(self, commit: Commit) -> bool:
+        return bool(FULL_NAME.fullmatch(commit)) and self.git.commit(commit) is not None
+
+    def _fetch(self, commit: Commit) -> None:
+        """Another apply's commit may be newer than this clone; where it cannot be had, it stays unknown."""
+        if self.remote is None or not FULL_NAME.fullmatch(commit):
+            return
+        quietly = ("--no-tags", "--no-write-fetch-head", "--refmap=", "--no-prune", "--no-recurse-submodules")
+        try:
+            self.git.reach("fetch", "--quiet", *quietly, "--no-auto-maintenance", "--", self.remote, commit)
+        except GitTimeoutError:
+            return
+
+    def _revision(self, commit: Commit | None) -> Revision:
+        if commit is None:
+            return Revision(self.identity)
+        if commit not in self._revisions:
+            form = "--format=%an <%ae>%x00%s"
+            said = self.git.read("log", "-1", "--no-patch", form, commit, "--").out.decode("utf-8", "replace")
+            author, _, subject = said.removesuffix("\n").partition("\0")
+            self._revisions[commit] = Revision(self.identity, commit, author, subject)
+        return self._revisions[commit]
+
+    def _named(self, ref: str) -> Commit:
+        # What we found out before is asked for by its full name, and is not to be mistaken for a branch.
+        if not FULL_NAME.fullmatch(ref):
+            return resolve(self.git, ref)
+        name = self.git.commit(ref)
+        if name is None:
+            raise ReconcilerError(f"This repository has no commit `{ref}`.", "Correct the name, or fetch it first.")
+        return Commit(name)
+
+    def _commit(self, ref: str) -> Checkout:
+        commit = self._named(ref)
+        files, problems = self._tree(commit).manifests(self.folder)
+        dirty = self._differing(commit, self._on_disk()[0]) if commit == self.head else ()
+        return Checkout(self._revision(commit), files, problems, dirty, self._was_never_in(commit))
+
+    def _work_tree(self) -> Checkout:
+        files, problems = self._on_disk()
+        head = self.head
+        dirty = self._differing(head, files)
+        absent = not os.path.lexists(self.top / self.folder) and (head is None or self._was_never_in(head))
+        # What no commit holds has no commit to be known by; its history is still that of HEAD.
+        return Checkout(self._revision(None if dirty else head), files, problems, dirty, absent)
+
+    def _was_never_in(self, commit: Commit) -> bool:
+        """Whether neither a commit nor any before it has the folder."""
+        if self._tree(commit).folder(self.folder) is not None:
+            return False
+        return not self.git.read("rev-list", "--max-count=1", commit, "--", str(self.folder)).text
+
+    def _tree(self, commit: Commit) -> "_TreeReader":
+        return _TreeReader(self.trees, self.trees.root(commit))
+
+    def _on_disk(self) -> tuple[tuple[SourceFile, ...], tuple[Problem, ...]]:
+        folder = self.top / self.folder
+        return files_below([folder] if os.path.lexists(folder) else [], self.top)
+
+    def _differing(self, head: Commit | None, files: Iterable[SourceFile]) -> tuple[str, ...]:
+        """
+        The manifest files that are not on disk as HEAD has them, byte by byte. Git's own word on that rests on times
+        and sizes, on what it is told to assume, and on filters.
+        """
+        kept = {} if head is None else self._tree(head).found(self.folder)[0]
+        on_disk = {file.path: file.data for file in files}
+        return tuple(
+            path
+            for path in sorted(kept.keys() | on_disk.keys())
+            if path not in kept or path not in on_disk or _blob_name(on_disk[path], kept[path].id) != kept[path].id
+        )
+
+
+def _blob_name(data: bytes, like: str) -> str:
+    """The name that git would give to a file."""
+    kind = hashlib.sha256 if len(like) == 64 else partial(hashlib.sha1, usedforsecurity=False)
+    return kind(b"blob %d\0" % len(data) + data).hexdigest()
+
+
+def _usable(file: SourceFile) -> SourceFile:
+    if amiss := content_problem(file.path, file.data):
+        raise ManifestError((amiss,))
+    return file
+
+
+def _no_plain_file(path: str) -> ReconcilerError:
+    return ReconcilerError(
+        f"{path} is a link or a folder, and a file was expected: what it leads to is not what a commit holds of it.",
+        "Put the file itself there.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _TreeReader:
+    """Files of one commit; follows links as long as they stay inside the commit."""
+
+    trees: Trees
+    root: Entry
+
+    def manifests(self, folder: PurePosixPath) -> tuple[tuple[SourceFile, ...], tuple[Problem, ...]]:
+        found, problems = self.found(folder)
+        texts = blobs(self.trees.git, (entry.id for entry in found.values()))
+        files: list[SourceFile] = []
+        for path in sorted(found):
+            data = texts[found[path].id]
+            if amiss := content_problem(path, data):
+                problems.append(amiss)
+            else:
+                files.append(SourceFile(path, data))
+        return tuple(files), tuple(problems)
+
+    def found(self, folder: PurePosixPath) -> tuple[dict[str, Entry], list[Problem]]:
+        """The manifest files below a folder, not yet read, and what looks like one and is not to be read."""
+        place = self.folder(folder)
+        if place is None or isinstance(place, Problem):
+            return {}, [] if place is None else [place]
+        files: dict[str, Entry] = {}
+        problems: list[Problem] = []
+        waiting = [(folder, place)]
+        seen = 0
+        while waiting:
+            known = self.trees.read(entry.id for _, entry in waiting)
+            below: list[tuple[PurePosixPath, Entry]] = []
+            for above, tree in waiting:
+                entries = known[tree.id]
+                seen += len(entries)
+                if seen > MOST_ENTRIES:
+                    raise ReconcilerError(f"{folder} holds more than {MOST_ENTRIES} files.", "Name a smaller folder.")
+                if amiss := odd_name(entries, above):
+                    problems.append(amiss)
+                    continue
+                names = frozenset(entry.name for entry in entries)
+                if looks_like_repository(names):
+                    problems.append(nested(str(above)))
+                for entry in entries:
+                    path = above / entry.name
+                    match self._sorted(path, entry, names):
+                        case Problem() as problem:
+                            problems.append(problem)
+                        case None:
+                            pass
+                        case found if found.is_folder:
+                            below.append((path, found))
+                        case found:
+                            files[str(path)] = found
+            waiting = below
+        return files, problems
+
+    def folder(self, folder: PurePosixPath) -> Entry | Problem | None:
+        """The folder in this commit; None where there is none, a Problem where there is something else."""
+        place = self.root
+        for number, part in enumerate(folder.parts, 1):
+            name = PurePosixPath(*folder.parts[:number])
+            entries = self.trees.entries(place, name.parent)
+            if isinstance(entries, Problem):
+                return entries
+            if number > 1 and looks_like_repository(entry.name for entry in entries):
+                return nested(str(name.parent))
+            found = next((entry for entry in entries if entry.name == part), None)
+            if found is None:
+                return None
+            if not (found.is_folder or found.is_link or found.is_file):
+                return nested(str(name))
+            if not found.is_folder:
+                return link_to_folder(str(name))
+            place = found
+        return place
+
+    def _sorted(self, path: PurePosixPath, entry: Entry, beside: Set[str]) -> Entry | Problem | None:
+        """A folder to look into, the file behind an entry, a Problem, or None for what is not ours to read."""
+        if not (entry.is_folder or entry.is_link or entry.is_file):
+            return nested(str(path))
+        if path.name.startswith("."):
+            return None
+        if entry.is_folder:
+            return too_deep(str(path)) if len(path.parts) > DEEPEST else entry
+        if amiss := name_problem(str(path), beside):
+            return amiss
+        named = path.name.endswith(SUFFIXES)
+        if not named and not entry.is_link:
+            return None
+        found = self._followed(path, entry)
+        if found is not None and found.is_folder:
+            return link_to_folder(str(path))
+        if named and (found is None or not found.is_file):
+            return leads_out(str(path))
+        return found if named else None
+
+    def _followed(self, path: PurePosixPath, entry: Entry) -> Entry | None:
+        for _ in range(MOST_SYMLINK_HOPS):
+            if not entry.is_link:
+                return entry
+            target = blobs(self.trees.git, [entry.id])[entry.id][:MOST_LINK].decode("utf-8", "replace")
+            inside = os.path.normpath(path.parent / target)
+            if target.startswith("/") or inside.startswith(".."):
+                return None
+            path = PurePosixPath(inside)
+            found = self.trees.at(self.root, path)
+            if found is None:
+                return None
+            entry = found
+        return None
+
+
+def open_source(folder: Path, identity: str | None = None, remote: str = "origin") -> GitSource:
+    """
+    The git repository around a folder of manifests, which need not exist yet. `identity` replaces the name that is made
+    from the remote's URL. Raises ReconcilerError where there is no repository, and ManifestError where the folder is a
+    link, or a repository within the repository.
+    """
+    absolute = Path(os.path.abspath(folder))  # noqa: PTH100  # a link to a folder is part of its name here
+    top = top_above(absolute)
+    if top is None:
+        raise ReconcilerError(
+            f"{absolute} is not in a git repository.", "Run this inside one, or name it with --manifests."
+        )
+    inside = PurePosixPath(absolute.relative_to(top).as_posix())
+    if amiss := on_the_way(top, inside):
+        raise ManifestError(amiss)
+    git = open_git(top)
+    url = git.url(remote)
+    return GitSource(
+        git, Trees(git), inside, RepositoryId(identity or _identity(git, url, inside)), remote if url else None
+    )
+
+
+def _identity(git: Git, url: str, folder: PurePosixPath) -> str:
+    """`github.com/acme/models#manifests`; without a remote, the first commit stands for the repository."""
+    if url:
+        if _ALIAS.fullmatch(url):
+            url = git.read("ls-remote", "--get-url", "--", url).text
+        return f"{normal_url(url)}#{folder}"
+    roots = git.read("rev-list", "--max-parents=0", "HEAD", may_fail=True).text.split()
+    if not roots:
+        raise ReconcilerError("This repository has no commit yet.", "Commit the manifests first.")
+    return f"git:{roots[-1][:16]}#{folder}"
+
+
+# `gh:acme/models`, which the user's `url.<base>.insteadOf` may stand for.
+_ALIAS = re.compile(r"[A-Za-z0-9_-]+:(?!//).+")
+
+_SCP = re.compile(r"\[?(?:[^@/\[]+@)?([^:/\[\]]+)(?::[0-9]+\])?:(?!//)(.+)")
+
+# The same hosts by other names, for those whom a firewall keeps from the usual ones.
+_SAME_HOST = {
+    "ssh.github.com": "github.com",
+    "altssh.gitlab.com": "gitlab.com",
+    "altssh.bitbucket.org": "bitbucket.org",
+}
+
+
+def normal_url(url: str) -> str:
+    """
+    One name for one repository, however it is reached: no scheme, user, port, `www.` or `.git`, and no capitals where
+    its forge takes it in any case.
+    """
+    url = url.strip()
+    # Git takes `[git@host:2222]:path`, too; and people write `ssh.github.com:443/acme/models`, where only a port fits.
+    if scp := _SCP.fullmatch(url):
+        host, path = scp[1], scp[2]
+    else:
+        parts = urlsplit(url)
+        host, path = parts.hostname or "", unquote(parts.path)
+    host = host.lower().removesuffix(".").removeprefix("www.")
+    if scp and host in _SAME_HOST:
+        path = path.removeprefix("443/")
+    steps = "/".join(part for part in path.split("/") if part)
+    name = folded_repository("/".join(part for part in (_SAME_HOST.get(host, host), steps) if part))
+    return name.removesuffix(".git")

@@ -1,0 +1,1 @@
+"""YAML with places → manifests and policy, and their schemas."""

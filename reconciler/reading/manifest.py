@@ -1,0 +1,734 @@
+"""
+YAML text → Manifest fragments, each value with its place. The pydantic models judge how a document is spelled, and the
+JSON Schema is made from them too; what they accept becomes core types at once.
+"""
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from pydantic import BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
+from pydantic_core import ErrorDetails
+
+from reconciler.core import limits
+from reconciler.core.desired import Declared, Hold, Manifest, Pin
+from reconciler.core.looks import unseen_fault
+from reconciler.core.names import (
+    ALIAS_PATTERN,
+    MAX_TAG_VALUE,
+    MLFLOW_TAG_PREFIX,
+    MODEL_NAME_PATTERN,
+    OUR_TAG_PREFIX,
+    TAG_KEY_PATTERN,
+    AliasName,
+    ModelName,
+    Slot,
+    Stage,
+    Version,
+    alias_fault,
+    has_control_characters,
+    model_name_fault,
+    tag_key_fault,
+)
+from reconciler.errors import Location, Problem
+from reconciler.reading.located import (
+    Kind,
+    YamlCode,
+    YamlList,
+    YamlMap,
+    YamlScalar,
+    YamlValue,
+    described,
+    first_problems,
+    read_documents,
+    shown,
+)
+from reconciler.reading.spelling import (
+    INVISIBLE_IN_PROSE,
+    LINE_JSON,
+    MAX_NAME,
+    PROSE_JSON,
+    PROSE_PATTERN,
+    SLOT_JSON,
+    JsonShape,
+    JudgedLater,
+    Name,
+    Prose,
+    Reader,
+    SlotName,
+    Spec,
+    SpellingCode,
+    distinct,
+    fault,
+    filled,
+    json_of_list,
+    json_of_mapping,
+    json_of_several,
+    listed,
+    mapping,
+    nearest,
+    prose,
+    refuse_look_alikes,
+    several,
+    slot_key,
+    text,
+    wrong_type,
+)
+
+if TYPE_CHECKING:
+    # Not at run time: it would import the whole core and all gates, which reading most manifests has no use for.
+    from reconciler.core.gate import Guard, Override
+    from reconciler.ports import SourceFile
+    from reconciler.reading.gates import GateBuilder
+
+T = TypeVar("T")
+
+
+class ManifestCode(StrEnum):
+    """What can be wrong with what a document says."""
+
+    MISSING_MODEL = "missing-model"
+    INVALID_MODEL_NAME = "invalid-model-name"
+    INVALID_OWNER = "invalid-owner"
+    INVALID_TAG_KEY = "invalid-tag-key"
+    INVALID_TAG_VALUE = "invalid-tag-value"
+    EMPTY_STAGE = "empty-stage"
+    INACTIVE_STAGE_EMPTY = "inactive-stage-empty"
+    INVALID_VERSION = "invalid-version"
+    MISSING_VERSION = "missing-version"
+    MUTABLE_REFERENCE = "mutable-reference"
+    INVALID_RUN_ID = "invalid-run-id"
+    INVALID_ALIAS = "invalid-alias"
+    SEVERAL_VERSIONS = "several-versions"
+    INVALID_REASON = "invalid-reason"
+    INVALID_UNTIL = "invalid-until"
+    TOO_MANY_FILES = "too-many-files"
+
+
+CODES = frozenset[str]({*YamlCode, *SpellingCode, *ManifestCode})
+"""Every code of a problem that `parse` can find."""
+
+MAX_VERSION = 2**31 - 1
+
+# MLflow's `_RUN_ID_REGEX` (3.17) without the letters of other scripts that its `\w` lets through, and without the line
+# feed that its `$` does. See contract/test_run_ids.py::test_mlflow_accepts_every_run_id_that_we_accept.
+RUN_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,255}$"
+VERSION_PATTERN = r"^[1-9][0-9]{0,9}$"
+MIN_REASON = 10
+UNTIL_PATTERN = (
+    r"^[2-9][0-9]{3}-[0-9]{2}-[0-9]{2}"
+    r"(T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2}))?$"
+)
+
+
+def parse(
+    files: "Iterable[SourceFile]", build: "GateBuilder | None" = None
+) -> tuple[tuple[Manifest, ...], tuple[Problem, ...]]:
+    """
+    The manifests in the order of the files, and everything wrong with the rest, in the order of places. A document with
+    a problem gives no manifest. `build` is what gates are made with, where a manifest has some.
+    """
+    manifests: list[Manifest] = []
+    problems: list[Problem] = []
+    files, over = _within_limits(files)
+    problems.extend(over)
+    for file in files:
+        found: list[Problem] = []
+        for document in read_documents(file.path, file.data):
+            found.extend(document.problems)
+            if document.root is None:
+                continue
+            manifest, faults = _judge(document.root, build)
+            found.extend(faults)
+            if manifest is not None and not document.problems:
+                manifests.append(manifest)
+            if len(found) > limits.PROBLEMS:
+                break
+        problems.extend(first_problems(found, file.path))
+    return tuple(manifests), distinct(problems)
+
+
+def _within_limits(files: "Iterable[SourceFile]") -> "tuple[list[SourceFile], list[Problem]]":
+    """The files, or none of them and why: a part of what is declared is not to be taken for the whole."""
+    listed = list(files)
+    size = sum(len(file.data) for file in listed)
+    if len(listed) <= limits.FOLDER_FILES and size <= limits.FOLDER_BYTES:
+        return listed, []
+    most = f"{limits.FOLDER_FILES} files and {limits.FOLDER_BYTES // 1024**2} MiB"
+    said = f"There are {len(listed)} manifests of {size} bytes together; at most {most} are read."
+    return [], [Problem(Location(listed[0].path), ManifestCode.TOO_MANY_FILES, said, "Use several folders.")]
+
+
+def _model_name(value: YamlValue) -> ModelName:
+    if not isinstance(value, YamlScalar) or value.kind is Kind.NULL:
+        raise fault(
+            ManifestCode.INVALID_MODEL_NAME,
+            f" is {described(value)}, and a model's name was expected.",
+            "Write the name that the registry has.",
+        )
+    if value.kind is not Kind.TEXT:
+        raise fault(
+            ManifestCode.INVALID_MODEL_NAME,
+            f" is {described(value)}, which is no text, and a model's name is one.",
+            f'Quote it: `"{shown(value.text)}"`.',
+        )
+    if why := model_name_fault(value.text):
+        raise fault(
+            ManifestCode.INVALID_MODEL_NAME,
+            f" is {described(value)}: {why}.",
+            "Write the name that the registry has.",
+        )
+    refuse_look_alikes(value.text)
+    return ModelName(value.text)
+
+
+def _owners(value: YamlValue) -> YamlList:
+    if isinstance(value, YamlList):
+        return value
+    raise wrong_type(value, "a list of texts", 'Write a list: `["@team"]`.')
+
+
+def _owner(value: YamlValue) -> str:
+    owner = text(value)
+    if not owner.strip() or len(owner) > MAX_NAME or unseen_fault(owner):
+        raise fault(
+            ManifestCode.INVALID_OWNER,
+            f" is {described(value)}, and a name of 1 to {MAX_NAME} visible characters was expected.",
+            'Write a user, a team or an address, such as `"@acme/risk-ml"`.',
+        )
+    refuse_look_alikes(owner)
+    return owner
+
+
+def _tag_key(key: str) -> str:
+    if why := tag_key_fault(key):
+        said = f": the key `{shown(key)}` is not accepted: {why}."
+        raise fault(ManifestCode.INVALID_TAG_KEY, said, "Rename it.", of_key=True)
+    return key
+
+
+def _tag_value(value: YamlValue) -> str:
+    if not isinstance(value, YamlScalar):
+        raise fault(
+            ManifestCode.INVALID_TAG_VALUE,
+            f" is {described(value)}, and the value of a tag is a text.",
+            "Write one text; quote it if it is to hold brackets.",
+        )
+    if value.kind not in {Kind.TEXT, Kind.INTEGER}:
+        raise fault(
+            ManifestCode.INVALID_TAG_VALUE,
+            f" is {described(value)}, which YAML takes for a {value.kind}, and the value of a tag is a text.",
+            f'Quote it: `"{shown(value.text)}"`.',
+        )
+    if len(value.text) > MAX_TAG_VALUE:
+        said = f" has {len(value.text)} characters, and the value of a tag has at most {MAX_TAG_VALUE}."
+        raise fault(ManifestCode.INVALID_TAG_VALUE, said, "Shorten it.")
+    if has_control_characters(value.text, INVISIBLE_IN_PROSE):
+        raise fault(
+            ManifestCode.INVALID_TAG_VALUE,
+            f" is {described(value)}, which holds control or invisible characters.",
+            "Remove the escaped characters.",
+        )
+    return value.text
+
+
+def _alias_name(key: str) -> AliasName:
+    if why := alias_fault(key):
+        said = f": `{shown(key)}` cannot be an alias: {why}."
+        raise fault(ManifestCode.INVALID_ALIAS, said, "Rename it.", of_key=True)
+    refuse_look_alikes(key, of_key=True)
+    return AliasName(key)
+
+
+_VERSION_FIX = "Write a version's number, such as `4`, or the run that it came from: `{run_id: …}`."
+_WHY_IMMUTABLE = (
+    "which can come to mean another version. What was reviewed must be what is applied, so a version is named by its "
+    "number or its run."
+)
+_NUMBERED = re.compile(r"(?:[vV]|models:/[^/@]+/)0*([1-9][0-9]{0,9})")
+_RUN_LIKE = re.compile(r"[0-9a-f]{32}")
+_WORD = re.compile(r"[^\W\d][\w.-]*")
+
+
+def _version(value: YamlValue) -> Version:
+    if not isinstance(value, YamlScalar) or value.kind is Kind.NULL:
+        said = f" is {described(value)}, and the number of a version was expected."
+        raise fault(ManifestCode.INVALID_VERSION, said, _VERSION_FIX)
+    written = value.text
+    if re.fullmatch(VERSION_PATTERN.strip("^$"), written):
+        if int(written) > MAX_VERSION:
+            said = f" is {described(value)}, and a version is at most {MAX_VERSION}."
+            raise fault(ManifestCode.INVALID_VERSION, said, _VERSION_FIX)
+        return Version(int(written))
+    if numbered := _NUMBERED.fullmatch(written):
+        said = f" is {described(value)}, and a version's number was expected, in digits alone."
+        raise fault(ManifestCode.INVALID_VERSION, said, f"Write `{numbered[1]}`.")
+    if value.kind is Kind.TEXT and _is_mutable(written):
+        raise fault(ManifestCode.MUTABLE_REFERENCE, f" is {described(value)}, {_WHY_IMMUTABLE}", _VERSION_FIX)
+    fix = f"If this is a run, write `{{run_id: {written}}}`." if _RUN_LIKE.fullmatch(written) else _VERSION_FIX
+    raise fault(
+        ManifestCode.INVALID_VERSION,
+        f" is {described(value)}, and a version's number was expected: 1 or more, in digits alone, no leading zero.",
+        fix,
+    )
+
+
+def _is_mutable(written: str) -> bool:
+    """Whether this is meant as a name for a version: `latest`, `v4`, a stage, an alias, a URI of MLflow's."""
+    if _RUN_LIKE.fullmatch(written):
+        return False
+    return written.startswith(("@", "models:")) or _WORD.fullmatch(written) is not None
+
+
+def _run_id(value: YamlValue) -> str:
+    """A run's id as it is written: one of digits alone, or like `12e7`, is no number."""
+    if (
+        not isinstance(value, YamlScalar)
+        or value.kind in {Kind.NULL, Kind.BOOLEAN}
+        or not re.fullmatch(RUN_ID_PATTERN.strip("^$"), value.text)
+    ):
+        raise fault(
+            ManifestCode.INVALID_RUN_ID,
+            f" is {described(value)}, and the id of an MLflow run was expected: letters, digits, `_` and `-`.",
+            "Copy it from the run's page or from the version's `run_id`.",
+        )
+    return value.text
+
+
+def _reason(value: YamlValue) -> str:
+    written = prose(value)
+    if len(written.strip()) < MIN_REASON:
+        said = f" is {described(value)}, and a reason of at least {MIN_REASON} characters was expected."
+        raise fault(ManifestCode.INVALID_REASON, said, "Say why; those who approve it will read it.")
+    return written
+
+
+def _until(value: YamlValue) -> str:
+    """RFC 3339 in UTC, to the second, so that times compare as their texts do."""
+    written = value.text if isinstance(value, YamlScalar) and value.kind is Kind.TEXT else ""
+    try:
+        if not re.fullmatch(UNTIL_PATTERN.strip("^$"), written):
+            raise ValueError(written)
+        time = datetime.fromisoformat(written if "T" in written else f"{written}T00:00:00Z").astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise fault(
+            ManifestCode.INVALID_UNTIL,
+            f" is {described(value)}, and a date or a time with its zone was expected.",
+            "Write `2026-12-01`, at whose beginning it is over, or `2026-12-01T18:00:00Z`.",
+        ) from None
+    return f"{time:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _pin(value: YamlValue) -> YamlMap:
+    """A version alone is short for a mapping with nothing but `version`."""
+    match value:
+        case YamlMap():
+            return value
+        case YamlScalar():
+            whole = YamlMap(value.at)
+            whole["version"] = value
+            return whole
+        case YamlList():
+            raise wrong_type(value, "a version", "Take the inner brackets away.")
+
+
+def _pins(value: YamlValue) -> list[YamlValue]:
+    """One version is short for a list of one."""
+    if isinstance(value, YamlList):
+        return list(value)
+    if isinstance(value, YamlScalar) and value.kind is Kind.NULL:
+        raise fault(
+            ManifestCode.EMPTY_STAGE,
+            f" is {described(value)}, which may be an oversight.",
+            "Write `[]` if the stage must be empty; remove the key if the stage is not to be governed.",
+        )
+    return [value]
+
+
+def _pins_of_inactive(value: YamlValue) -> list[YamlValue]:
+    empty = isinstance(value, YamlScalar) and value.kind is Kind.NULL
+    if empty or (isinstance(value, YamlList) and not value):
+        raise fault(
+            ManifestCode.EMPTY_STAGE if empty else ManifestCode.INACTIVE_STAGE_EMPTY,
+            f" is {'empty' if empty else '`[]`'}, and `None` and `Archived` are where versions are put, not slots that "
+            "can be kept empty.",
+            "Name the versions that belong there, or remove the key.",
+        )
+    return _pins(value)
+
+
+def _alias_target(value: YamlValue) -> YamlMap | None:
+    if isinstance(value, YamlScalar) and value.kind is Kind.NULL:
+        return None
+    if isinstance(value, YamlList):
+        raise fault(
+            ManifestCode.SEVERAL_VERSIONS,
+            " is a list, and an alias names one version.",
+            "Write one version, or `null` if the alias must not exist.",
+        )
+    return _pin(value)
+
+
+_VERSION_JSON: list[dict[str, Any]] = [
+    {"type": "integer", "minimum": 1, "maximum": MAX_VERSION},
+    {"type": "string", "pattern": VERSION_PATTERN},
+]
+_MODEL_NAME_JSON = {"type": "string", "pattern": MODEL_NAME_PATTERN, "not": {"pattern": r"^(\s*|\.\.?)$"}}
+_TAG_KEY_JSON = {
+    "pattern": TAG_KEY_PATTERN,
+    "not": {
+        "pattern": rf"^({re.escape(OUR_TAG_PREFIX)}|{re.escape(MLFLOW_TAG_PREFIX)}|/|\.$)|//|\.\.|/$",
+    },
+}
+_TAG_VALUE_JSON = {
+    "oneOf": [{"type": "string", "maxLength": MAX_TAG_VALUE, "pattern": PROSE_PATTERN}, {"type": "integer"}]
+}
+_UNTIL_JSON = {"type": "string", "pattern": UNTIL_PATTERN}
+_ALIAS_JSON = {"pattern": ALIAS_PATTERN, "not": {"pattern": "^([Ll][Aa][Tt][Ee][Ss][Tt]|[Vv][0-9]+)$"}}
+
+
+def _json_of_pins(long: dict[str, Any], least: int) -> dict[str, Any]:
+    one = [*_VERSION_JSON, long["items"]]
+    several: dict[str, Any] = {"type": "array", "items": {"oneOf": one}}
+    return {"oneOf": [*one, {**several, "minItems": least} if least else several]}
+
+
+def _json_of_alias(long: dict[str, Any]) -> dict[str, Any]:
+    return {"oneOf": [*_VERSION_JSON, long, {"type": "null"}]}
+
+
+_RunId = Annotated[
+    str,
+    PlainValidator(_run_id),
+    WithJsonSchema({"oneOf": [{"type": "string", "pattern": RUN_ID_PATTERN}, {"type": "number", "minimum": 0}]}),
+]
+_VersionNumber = Annotated[Version, PlainValidator(_version), WithJsonSchema({"oneOf": _VERSION_JSON})]
+
+
+class PinSpec(Spec):
+    """A version by its number, by the run that it came from, or by both, in which case both must hold."""
+
+    model_config = ConfigDict(
+        title="Version", json_schema_extra={"anyOf": [{"required": ["version"]}, {"required": ["run_id"]}]}
+    )
+
+    version: _VersionNumber | None = Field(None, description="The number of the version.", examples=[4])
+    run_id: _RunId | None = Field(
+        None,
+        description="The MLflow run that the version must come from. With it, the number cannot come to mean another "
+        "version when a model is deleted and registered again.",
+        examples=["8c1f0c9d1f5d4f0a9f0e0b6a5f3a2b1c"],
+    )
+    comment: Prose | None = Field(
+        None,
+        description="Why this version. It becomes the description of the version in the registry.",
+        examples=["Promoted after 2-week A/B test on Staging."],
+    )
+
+    @model_validator(mode="after")
+    def _names_a_version(self) -> "PinSpec":
+        if self.version is None and self.run_id is None:
+            raise fault(
+                ManifestCode.MISSING_VERSION,
+                " names no version, and `version`, `run_id` or both were expected.",
+                "Add `version: 4`, or the `run_id`.",
+            )
+        return self
+
+
+_Pin = Annotated[PinSpec, BeforeValidator(_pin)]
+_Active = Annotated[tuple[_Pin, ...], BeforeValidator(_pins), JsonShape(partial(_json_of_pins, least=0))]
+_Inactive = Annotated[tuple[_Pin, ...], BeforeValidator(_pins_of_inactive), JsonShape(partial(_json_of_pins, least=1))]
+
+
+class StagesSpec(Spec):
+    """
+    Which versions are in which stage. A stage that is not mentioned is not governed; in one that is, the manifest is
+    the whole truth: any other version moves to Archived.
+    """
+
+    model_config = ConfigDict(title="Stages")
+
+    none: _Inactive | None = Field(None, alias="None", description="Versions that are in no stage.", examples=[6])
+    staging: _Active | None = Field(
+        None, alias="Staging", description="Versions under test; `[]` if there must be none.", examples=[5, [5, 6]]
+    )
+    production: _Active | None = Field(
+        None,
+        alias="Production",
+        description="Versions that consumers load; `[]` if there must be none.",
+        examples=[4, {"version": 4, "run_id": "8c1f0c9d1f5d4f0a9f0e0b6a5f3a2b1c"}],
+    )
+    archived: _Inactive | None = Field(
+        None, alias="Archived", description="Versions that are out of use.", examples=[[2, 3]]
+    )
+
+    def of(self, stage: Stage) -> tuple[PinSpec, ...] | None:
+        """The versions declared for a stage, if it is declared."""
+        match stage:
+            case Stage.NONE:
+                return self.none
+            case Stage.STAGING:
+                return self.staging
+            case Stage.PRODUCTION:
+                return self.production
+            case Stage.ARCHIVED:
+                return self.archived
+
+
+_ModelName = Annotated[ModelName, PlainValidator(_model_name), WithJsonSchema(_MODEL_NAME_JSON)]
+_FormerNames = Annotated[tuple[_ModelName, ...], BeforeValidator(several), JsonShape(json_of_several)]
+_Owner = Annotated[str, PlainValidator(_owner), WithJsonSchema(LINE_JSON)]
+_Owners = Annotated[tuple[_Owner, ...], BeforeValidator(_owners)]
+_Tags = Annotated[
+    dict[
+        Annotated[str, BeforeValidator(_tag_key)],
+        Annotated[str, PlainValidator(_tag_value), WithJsonSchema(_TAG_VALUE_JSON)],
+    ],
+    BeforeValidator(mapping),
+    JsonShape(partial(json_of_mapping, keys=_TAG_KEY_JSON)),
+]
+_Stages = Annotated[StagesSpec, BeforeValidator(mapping)]
+_Aliases = Annotated[
+    dict[
+        Annotated[AliasName, BeforeValidator(_alias_name)],
+        Annotated[PinSpec | None, BeforeValidator(_alias_target), JsonShape(_json_of_alias)],
+    ],
+    BeforeValidator(mapping),
+    JsonShape(partial(json_of_mapping, keys=_ALIAS_JSON)),
+]
+
+
+class OverrideSpec(Spec):
+    """
+    A request to let versions of this model in against one gate's no, for a time. It counts if the policy lets that gate
+    be overridden, and only once those whom the policy names for it have approved the change that brings it.
+    """
+
+    model_config = ConfigDict(title="Override")
+
+    gate: Name = Field(description="The gate, by the name that the policy and the reports call it.", examples=["soak"])
+    slot: SlotName | None = Field(
+        None, description="The slot that it is about; every slot if left away.", examples=["Production", "@champion"]
+    )
+    reason: Annotated[str, PlainValidator(_reason), WithJsonSchema({**PROSE_JSON, "minLength": MIN_REASON})] = Field(
+        description="Why, for those who approve it and for those who look it up later.",
+        examples=["The hot fix for INC-4711 cannot wait for three days in Staging."],
+    )
+    until: Annotated[str, PlainValidator(_until), WithJsonSchema(_UNTIL_JSON)] = Field(
+        description="When it ends: a date, at whose beginning in UTC it is over, or a time with its zone.",
+        examples=["2026-12-01", "2026-12-01T18:00:00+01:00"],
+    )
+
+
+def _gate_list() -> Any:
+    from reconciler.reading.gates import GateSpec
+
+    return tuple[GateSpec, ...]
+
+
+_Gates = Annotated[
+    dict[
+        Annotated[str, BeforeValidator(slot_key)],
+        Annotated[Any, PlainValidator(listed), JudgedLater(_gate_list), JsonShape(json_of_list)],
+    ],
+    BeforeValidator(filled),
+    JsonShape(partial(json_of_mapping, keys=SLOT_JSON, least=1)),
+]
+_Overrides = Annotated[
+    tuple[Annotated[OverrideSpec, BeforeValidator(mapping)], ...], BeforeValidator(listed), JsonShape(json_of_list)
+]
+
+
+class HoldSpec(Spec):
+    """A version that must not come back: nothing puts it there or proposes it until the hold is lifted by a change."""
+
+    model_config = ConfigDict(title="Hold")
+
+    version: _VersionNumber = Field(description="The version.", examples=[4])
+    slot: SlotName | None = Field(
+        None, description="The slot that it is kept out of. Default: every slot.", examples=["Production"]
+    )
+    reason: Annotated[str, PlainValidator(_reason), WithJsonSchema({**PROSE_JSON, "minLength": MIN_REASON})] = Field(
+        description="Why, for those who would bring it back.", examples=["It leaks personal data."]
+    )
+    until: Annotated[str, PlainValidator(_until), WithJsonSchema(_UNTIL_JSON)] | None = Field(
+        None,
+        description="When it ends: a date, at whose beginning in UTC it is over, or a time with its zone. Default: "
+        "when it is lifted.",
+        examples=["2026-12-01"],
+    )
+
+
+def _one_or_several(value: YamlValue) -> Any:
+    return (value,) if isinstance(value, YamlMap) else listed(value)
+
+
+_Holds = Annotated[
+    tuple[Annotated[HoldSpec, BeforeValidator(mapping)], ...],
+    BeforeValidator(_one_or_several),
+    JsonShape(lambda long: {"anyOf": [long["items"], json_of_list(long)]}),
+]
+
+
+class ManifestSpec(Spec):
+    """The declaration of one registered model, or a part of it: several documents and files may add up to one."""
+
+    model_config = ConfigDict(title="Manifest of a registered model")
+
+    model: _ModelName = Field(description="The name of the registered model.", examples=["RiskClassifier"])
+    formerly: _FormerNames | None = Field(
+        None,
+        description="What the registered model was called before it was renamed in the registry: one name, or a list. "
+        "The gates of all its names hold, and its past is still known.",
+        examples=["RiskModel"],
+    )
+    description: Prose | None = Field(
+        None, description="The description of the registered model.", examples=["Scores consumer loan applications."]
+    )
+    owners: _Owners | None = Field(
+        None, description="Who answers for the model: users, teams or addresses.", examples=[["@acme/risk-ml"]]
+    )
+    tags: _Tags | None = Field(None, description="Tags of the registered model.", examples=[{"domain": "credit"}])
+    stages: _Stages | None = Field(
+        None,
+        description="Which versions are in which stage. A stage that is not mentioned is not governed.",
+        examples=[{"Staging": 5, "Production": 4}],
+    )
+    aliases: _Aliases | None = Field(
+        None,
+        description="Which version each alias names; `null` if the alias must not exist. An alias that is not "
+        "mentioned is not governed.",
+        examples=[{"champion": 4, "challenger": 5}],
+    )
+    gates: _Gates | None = Field(
+        None,
+        description="What a version of this model must pass besides the policy, by the slot that it is to enter. A "
+        "manifest may tighten for its model, never loosen.",
+        examples=[{"Production": [{"soak": {"stage": "Staging", "for": "7d"}}]}],
+    )
+    overrides: _Overrides | None = Field(
+        None,
+        description="Requests to let versions in against a gate's no, for a time.",
+        examples=[[{"gate": "soak", "reason": "The fix for INC-4711 cannot wait.", "until": "2026-12-01"}]],
+    )
+    hold: _Holds | None = Field(
+        None,
+        description="Versions that must not come back: one, or a list.",
+        examples=[{"version": 4, "slot": "Production", "reason": "It leaks personal data."}],
+    )
+
+
+def _judge(root: YamlValue, build: "GateBuilder | None") -> tuple[Manifest | None, list[Problem]]:
+    if not isinstance(root, YamlMap):
+        problem = Problem(
+            root.at,
+            SpellingCode.WRONG_TYPE,
+            f"The document is {described(root)}, and a mapping was expected.",
+            "Write `model: <name>` and what is declared of it.",
+        )
+        return None, [problem]
+    reader = Reader(root, "A manifest", root.at)
+    spec, errors = reader.judge(ManifestSpec)
+    gates, problems = _judge_gates(reader, root.get("gates"), build)
+    problems.extend(_problem(reader, error) for error in errors)
+    return (None if spec is None or problems else _manifest(reader, root, spec, gates)), problems
+
+
+def _judge_gates(
+    reader: Reader, written: YamlValue | None, build: "GateBuilder | None"
+) -> "tuple[dict[Slot, Declared[tuple[Guard, ...]]], list[Problem]]":
+    """The gates by slot. What is wrong with the mapping, its keys or the lists themselves is for the model to say."""
+    found: dict[Slot, Declared[tuple[Guard, ...]]] = {}
+    problems: list[Problem] = []
+    for key, entries in written.items() if isinstance(written, YamlMap) else ():
+        from reconciler.reading.gates import GateBuilder, parse_gates
+
+        below = reader.below("gates", key)
+        guards, wrong = parse_gates(below, build or GateBuilder()) if isinstance(entries, YamlList) else ((), ())
+        problems.extend(wrong)
+        try:
+            slot = slot_key(key)
+        except ValueError:
+            continue
+        if slot in found:
+            said = f"`{below.called}` is the slot `{slot}`, which is already on line {found[slot].at.line}."
+            problems.append(Problem(below.place, YamlCode.DUPLICATE_KEY, said, "Keep one of the two."))
+        found.setdefault(slot, Declared(guards, below.place))
+    return found, problems
+
+
+def _manifest(
+    reader: Reader, root: YamlMap, spec: ManifestSpec, gates: "dict[Slot, Declared[tuple[Guard, ...]]]"
+) -> Manifest:
+    def declared(value: T, *where: int | str) -> Declared[T]:
+        return Declared(value, reader.at(*where))
+
+    def pin(spec: PinSpec, *where: int | str) -> Pin:
+        named_by = "version" if spec.version is not None else "run_id"
+        return Pin(reader.at(*where, named_by), spec.version, spec.run_id, spec.comment)
+
+    # Fields are in the order of the model, and people read what they declared in the order of the document.
+    written = root.get("stages")
+    stages = {
+        stage: declared(tuple(pin(one, "stages", stage, i) for i, one in enumerate(pins)), "stages", stage)
+        for stage in (Stage(key) for key in (written if isinstance(written, YamlMap) else ()))
+        if spec.stages is not None and (pins := spec.stages.of(stage)) is not None
+    }
+    aliases = {
+        alias: declared(None if one is None else pin(one, "aliases", alias), "aliases", alias)
+        for alias, one in (spec.aliases or {}).items()
+    }
+    return Manifest(
+        declared(spec.model, "model"),
+        None if spec.description is None else declared(spec.description, "description"),
+        None if spec.owners is None else declared(spec.owners, "owners"),
+        {key: declared(value, "tags", key) for key, value in (spec.tags or {}).items()},
+        stages,
+        aliases,
+        gates,
+        _overrides(reader, spec),
+        tuple(
+            Hold(one.version, one.reason, reader.at("hold"), one.slot or "", one.until or "") for one in spec.hold or ()
+        ),
+        None if spec.formerly is None else declared(spec.formerly, "formerly"),
+    )
+
+
+def _overrides(reader: Reader, spec: ManifestSpec) -> "tuple[Override, ...]":
+    if spec.overrides is None:
+        return ()
+    from reconciler.core.gate import Override
+
+    return tuple(
+        Override(one.gate, one.reason, one.until, reader.at("overrides", i), one.slot or "")
+        for i, one in enumerate(spec.overrides)
+    )
+
+
+def _problem(reader: Reader, error: ErrorDetails) -> Problem:
+    where = error["loc"]
+    if error["type"] == "missing" and where == ("model",):
+        return Problem(
+            reader.place,
+            ManifestCode.MISSING_MODEL,
+            "The document does not say which model it is about, and the key `model` was expected.",
+            "Add `model: <name>`.",
+        )
+    if error["type"] == "extra_forbidden" and where[:-1] == ("stages",):
+        return _unknown_stage(reader.follow_to_key(where)[0], str(where[-1]))
+    return reader.explain(ManifestSpec, error)
+
+
+def _unknown_stage(at: Location, key: str) -> Problem:
+    guess = nearest(key, [stage.value for stage in Stage])
+    fix = "For a stage of your own, use an alias: `aliases: {name: 4}`."
+    return Problem(
+        at,
+        SpellingCode.UNKNOWN_STAGE,
+        f"`stages`: MLflow has no stage `{shown(key)}`; it has: {', '.join(Stage)}.",
+        f"Write `{guess}`. {fix}" if guess else fix,
+    )

@@ -1,0 +1,659 @@
+"""YAML text → Policy: the file `reconciler.yaml` at the top of a repository."""
+
+import re
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import cache, partial
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
+
+from reconciler.core import limits
+from reconciler.core.approval import OWNERS
+from reconciler.core.check_record import CHECK_NAME_PATTERN
+from reconciler.core.desired import Declared
+from reconciler.core.looks import folded, skeleton
+from reconciler.core.names import RepositoryId, has_control_characters
+from reconciler.core.policy import LOADABLE, Check, Policy, PolicySettings, Rule
+from reconciler.errors import Location, ManifestError, Problem
+from reconciler.reading.gates import (
+    Entry,
+    GateBuilder,
+    GateCode,
+    Labels,
+    PolicyGateSpec,
+    name_entries,
+    read_entries,
+)
+from reconciler.reading.located import (
+    Kind,
+    YamlCode,
+    YamlList,
+    YamlMap,
+    YamlScalar,
+    YamlValue,
+    described,
+    first_problems,
+    read_documents,
+    shown,
+)
+from reconciler.reading.repository import looks_like_dot_git
+from reconciler.reading.spelling import (
+    LINE_JSON,
+    MAX_NAME,
+    Boolean,
+    Duration,
+    JsonShape,
+    JudgedLater,
+    Line,
+    NotNegative,
+    Number,
+    Reader,
+    SlotPatterns,
+    Spec,
+    SpellingCode,
+    distinct,
+    fault,
+    filled,
+    is_null,
+    json_of_list,
+    json_of_mapping,
+    json_of_several,
+    line,
+    listed,
+    mapping,
+    name,
+    number,
+    refuse_look_alikes,
+    several,
+    text,
+    whole,
+    wrong_type,
+)
+
+if TYPE_CHECKING:
+    from reconciler.ports import SourceFile
+
+DEFAULT_BUILDER = GateBuilder()
+MAX_MODELS = 1_000_000
+
+
+class PolicyCode(StrEnum):
+    """What can be wrong with the rest of a policy."""
+
+    EMPTY_POLICY = "empty-policy"
+    SEVERAL_POLICIES = "several-policies"
+    INVALID_GROUP = "invalid-group"
+    INVALID_MEMBER = "invalid-member"
+    INVALID_PATH = "invalid-path"
+    INVALID_REPOSITORY = "invalid-repository"
+    INVALID_REGISTRY = "invalid-registry"
+    INVALID_VARIABLE = "invalid-variable"
+    RESERVED_CHECK = "reserved-check"
+    SHELL_COMMAND = "shell-command"
+    MISSING_RUNNER = "missing-runner"
+    SEVERAL_RUNNERS = "several-runners"
+
+
+CODES = frozenset[str]({*YamlCode, *SpellingCode, *GateCode, *PolicyCode})
+"""Every code of a problem that `parse_policy` can find."""
+
+
+def parse_policy(
+    file: "SourceFile", build: GateBuilder = DEFAULT_BUILDER, signers_text: str = ""
+) -> tuple[Policy | None, tuple[Problem, ...]]:
+    """The policy, or everything wrong with it in the order of places. `commit` is for the caller to put in."""
+    problems: list[Problem] = []
+    roots: list[YamlValue] = []
+    for document in read_documents(file.path, file.data):
+        problems.extend(document.problems)
+        if document.root is not None:
+            roots.append(document.root)
+    if not problems and roots in ([], [{}]):
+        said = "The file lays nothing down, which may be an oversight."
+        problems.append(Problem(Location(file.path), PolicyCode.EMPTY_POLICY, said, "Add `slots`, or remove it."))
+    if not roots:
+        return None, distinct(first_problems(problems, file.path))
+    for root in roots[1:]:
+        said = "The file has more than one document, and a policy is one."
+        problems.append(Problem(root.at, PolicyCode.SEVERAL_POLICIES, said, "Remove the `---` between them."))
+    policy, wrong = _judge(Reader(roots[0], "The policy", roots[0].at), build)
+    problems.extend(wrong)
+    if policy is None or problems:
+        return None, distinct(first_problems(problems, file.path))
+    return replace(policy, signers=signers_text, path=file.path, text=file.data.decode("utf-8-sig")), ()
+
+
+def signers_path(file: "SourceFile") -> str | None:
+    """The path of the allowed-signers file that a policy names, whatever else is wrong with it."""
+    named = signers_named(file)
+    return None if named is None else named.value
+
+
+def signers_named(file: "SourceFile") -> Declared[str] | None:
+    """The same, with the place that names it."""
+    for document in read_documents(file.path, file.data):
+        if isinstance(document.root, YamlMap) and "signers" in document.root:
+            try:
+                return Declared(_path(document.root["signers"]), document.root["signers"].at)
+            except ValueError:
+                return None
+    return None
+
+
+def settings_of(file: "SourceFile") -> PolicySettings:
+    """
+    Where a policy says that the registry and the manifests are, whatever is wrong with its gates. Raises ManifestError
+    where that cannot be read.
+    """
+    problems: list[Problem] = []
+    found: dict[str, str] = {}
+    formerly: tuple[RepositoryId, ...] = ()
+    names: tuple[str, ...] = ()
+    for document in read_documents(file.path, file.data):
+        problems.extend(document.problems)
+        if document.root is None:
+            continue
+        reader = Reader(document.root, "The policy", document.root.at)
+        spec, errors = reader.judge(PlacesSpec)
+        formerly = formerly if spec is None else spec.formerly
+        problems.extend(reader.explain(PlacesSpec, error) for error in errors if error["loc"][:1] in _PLACES)
+        if isinstance(document.root, YamlMap) and not problems:
+            for key, read in (("registry", _registry), ("manifests", _path)):
+                if key in document.root and not is_null(document.root[key]):
+                    found[key] = read(document.root[key])
+            if NAMES in document.root:
+                names = tuple(map(line, listed(document.root[NAMES])))
+    if problems:
+        raise ManifestError(distinct(problems))
+    return PolicySettings(found.get("registry"), found.get("manifests"), registry_names=names, formerly=formerly)
+
+
+def _registry(value: YamlValue) -> str:
+    """An address that credentials can be sent to: whoever edits the policy leads them there."""
+    written = line(value)
+    if not _REGISTRY.fullmatch(written):
+        raise fault(
+            PolicyCode.INVALID_REGISTRY,
+            f" is {described(value)}, and an address with `https://`, or `http://` on this machine, was expected, "
+            "without a user name, password or query.",
+            "Write `https://mlflow.acme.example`; name any other registry by MLFLOW_TRACKING_URI or --registry-uri.",
+        )
+    return written
+
+
+def _path(value: YamlValue) -> str:
+    """A path of the repository, from its top."""
+    written = text(value, "a path")
+    parts = PurePosixPath(written).parts
+    if (
+        not parts
+        or len(written) > MAX_NAME
+        or written.startswith("/")
+        or ".." in parts
+        or re.search(r"[\\:]", written)
+        or has_control_characters(written)
+        or any(looks_like_dot_git(part) for part in parts)
+    ):
+        raise fault(
+            PolicyCode.INVALID_PATH,
+            f" is {described(value)}, and a path inside the repository was expected.",
+            "Write it from the top of the repository, with `/` and without `..`.",
+        )
+    return str(PurePosixPath(written))
+
+
+def _repository(value: YamlValue) -> RepositoryId:
+    """A name under which a repository governs models, as records and plans spell it."""
+    written = name(value)
+    if re.search(r"\s|://|\.git$|^git@|#.*#|^#|#$", written):
+        raise fault(
+            PolicyCode.INVALID_REPOSITORY,
+            f" is {described(value)}, and the name of a repository was expected, as plans show it.",
+            "Write `github.com/acme/models`, with `#folder` behind it if the folder of the manifests was another one.",
+        )
+    return RepositoryId(written)
+
+
+def _percent(value: YamlValue) -> float:
+    read = number(value)
+    if not 0 <= read <= 100:
+        raise wrong_type(value, "a number from 0 to 100", "Write how many percent, without `%`.")
+    return read
+
+
+def _model_pattern(value: YamlValue) -> str:
+    written = name(value)
+    if re.search("[/:]", written):
+        said = f" is {described(value)}, and no model's name has a `/` or `:`: it matches none."
+        raise fault(SpellingCode.INVALID_TEXT, said, "Write a model's name, or a pattern such as `risk-*`.")
+    return written
+
+
+def _group_name(key: str) -> str:
+    refuse_look_alikes(key, of_key=True)
+    if folded(key) == OWNERS or not key.strip() or len(key) > MAX_NAME or has_control_characters(key):
+        said = f": `{shown(key)}` cannot be a group: "
+        why = "that is what the owners of a model are called." if folded(key) == OWNERS else "it is no name."
+        raise fault(PolicyCode.INVALID_GROUP, said + why, "Rename it.", of_key=True)
+    return key
+
+
+def _member(value: YamlValue) -> str:
+    """`ada@acme.example`, `@ada`, or both of one person in one text."""
+    written = line(value)
+    identities = [one for one in re.split(r"[\s<>,]+", written) if "@" in one]
+    if not identities or any("/" in one or len(one) < 2 or one.endswith("@") for one in identities):
+        raise fault(
+            PolicyCode.INVALID_MEMBER,
+            f" is {described(value)}, and one person was expected, by an email address or a `@login`.",
+            'Write `ada@acme.example`, `"@ada"`, or `Ada <ada@acme.example> @ada`; list the people of a team.',
+        )
+    refuse_look_alikes(written)
+    return written
+
+
+def _check_name(key: str) -> str:
+    refuse_look_alikes(key, of_key=True)
+    if not _CHECK.fullmatch(key):
+        said = f": `{shown(key)}` cannot be a check: letters, digits, `_`, `-` and `.` were expected."
+        raise fault(SpellingCode.INVALID_TEXT, said, "Rename it.", of_key=True)
+    return key
+
+
+def _defined_check(key: str) -> str:
+    if folded(key) == LOADABLE:
+        said = f": `{shown(key)}` is the check that every policy has: it loads the model."
+        raise fault(PolicyCode.RESERVED_CHECK, said, "Rename yours, or remove it and use that one.", of_key=True)
+    return _check_name(key)
+
+
+def _command(value: YamlValue) -> YamlList:
+    if isinstance(value, YamlScalar) and value.kind is Kind.TEXT:
+        raise fault(
+            PolicyCode.SHELL_COMMAND,
+            f" is {described(value)}, and a list was expected: no shell reads it, so no name can become an order.",
+            f"Write one text per argument: `[{', '.join(value.text.split()) if len(value.text) < 60 else '…'}]`.",
+        )
+    return listed(value)
+
+
+def _argument(value: YamlValue) -> str:
+    written = text(value)
+    if has_control_characters(written, "\n\t"):
+        said = f" is {described(value)}, which holds control or invisible characters."
+        raise fault(SpellingCode.INVALID_TEXT, said, "Remove the escaped characters.")
+    return written
+
+
+def _variable(value: YamlValue) -> str:
+    written = text(value)
+    if not _VARIABLE.fullmatch(written):
+        said = f" is {described(value)}, and the name of an environment variable was expected."
+        raise fault(PolicyCode.INVALID_VARIABLE, said, "Write the name alone, such as `BIAS_DATA`; never a value.")
+    return written
+
+
+_CHECK = re.compile(CHECK_NAME_PATTERN)
+# Strict, so that everybody who takes an address apart comes to the same host.
+_REGISTRY = re.compile(
+    r"(?:https://(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])"
+    r"|http://(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\]))(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~%/-]*)?"
+)
+NAMES = "registry-names"
+_PLACES = {("registry",), (NAMES,), ("manifests",), ("formerly",)}
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
+
+_PATH_JSON = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": MAX_NAME,
+    "pattern": r"^[^/\\:\x00-\x1f\x7f-\x9f][^\\:\x00-\x1f\x7f-\x9f]*$",
+    "not": {"pattern": r"(^|/)\.\.(/|$)"},
+}
+_REPOSITORY_JSON = {**LINE_JSON, "not": {"pattern": r"\s|://|\.git$|^git@|#.*#|^#|#$"}}
+_MEMBER_JSON = {**LINE_JSON, "allOf": [{"pattern": "@"}]}
+_CHECK_JSON = {"pattern": r"^[^\s\x00-,/:-@\[-^`{-\x9f]{1,100}$"}
+_ARGUMENT_JSON = {"type": "string", "pattern": r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$"}
+
+_Registry = Annotated[
+    str, PlainValidator(_registry), WithJsonSchema({"type": "string", "pattern": f"^{_REGISTRY.pattern}$"})
+]
+_Names = Annotated[
+    tuple[Annotated[str, PlainValidator(line), WithJsonSchema(LINE_JSON)], ...],
+    BeforeValidator(listed),
+    JsonShape(json_of_list),
+]
+_Path = Annotated[str, PlainValidator(_path), WithJsonSchema(_PATH_JSON)]
+_Percent = Annotated[float, PlainValidator(_percent), WithJsonSchema({"type": "number", "minimum": 0, "maximum": 100})]
+_Models = Annotated[
+    int,
+    PlainValidator(partial(whole, least=0, most=MAX_MODELS)),
+    WithJsonSchema({"type": "integer", "minimum": 0, "maximum": MAX_MODELS}),
+]
+_ModelPattern = Annotated[str, PlainValidator(_model_pattern), WithJsonSchema(LINE_JSON)]
+_ModelPatterns = Annotated[tuple[_ModelPattern, ...], BeforeValidator(several), JsonShape(json_of_several)]
+_Repository = Annotated[RepositoryId, PlainValidator(_repository), WithJsonSchema(_REPOSITORY_JSON)]
+_Repositories = Annotated[tuple[_Repository, ...], BeforeValidator(several), JsonShape(json_of_several)]
+_Member = Annotated[str, PlainValidator(_member), WithJsonSchema(_MEMBER_JSON)]
+_Argument = Annotated[str, PlainValidator(_argument), WithJsonSchema(_ARGUMENT_JSON)]
+_Variable = Annotated[
+    str, PlainValidator(_variable), WithJsonSchema({"type": "string", "pattern": f"^{_VARIABLE.pattern}$"})
+]
+_Variables = Annotated[tuple[_Variable, ...], BeforeValidator(several), JsonShape(json_of_several)]
+_Groups = Annotated[
+    dict[
+        Annotated[str, BeforeValidator(_group_name)],
+        Annotated[tuple[_Member, ...], BeforeValidator(listed), JsonShape(json_of_list)],
+    ],
+    BeforeValidator(mapping),
+    JsonShape(partial(json_of_mapping, keys={"minLength": 1, "maxLength": MAX_NAME, "not": {"const": OWNERS}})),
+]
+
+
+class LimitsSpec(Spec):
+    """How much one apply may change."""
+
+    max_change_percent: _Percent | None = Field(
+        None, alias="max-change-percent", description="How many of a hundred governed models.", examples=[30]
+    )
+    max_change_models: _Models | None = Field(
+        None, alias="max-change-models", description="How many models in any case.", examples=[10]
+    )
+
+
+class ThresholdSpec(Spec):
+    """What a metric must be, as `mlflow.models.MetricThreshold` has it."""
+
+    threshold: Number | None = Field(None, description="Its least value.", examples=[0.8])
+    min_absolute_change: NotNegative | None = Field(
+        None, alias="min-absolute-change", description="How much better than the incumbent.", examples=[0.01]
+    )
+    min_relative_change: NotNegative | None = Field(
+        None, alias="min-relative-change", description="The same, as a part of the incumbent's value.", examples=[0.02]
+    )
+    greater_is_better: Boolean = Field(
+        True, alias="greater-is-better", description="False where less is better.", examples=[False]
+    )
+
+    @model_validator(mode="after")
+    def _asks(self) -> "ThresholdSpec":
+        if self.threshold is None and self.min_absolute_change is None and self.min_relative_change is None:
+            raise fault(GateCode.ASKS_NOTHING, " has no bound.", "Add a `threshold`.")
+        return self
+
+
+class EvaluateSpec(Spec):
+    """What `mlflow.models.evaluate` is run with."""
+
+    data: _Path = Field(description="The data: a file of the repository.", examples=["data/holdout.csv"])
+    targets: Line | None = Field(None, description="The column that holds what is right.", examples=["label"])
+    model_type: Line | None = Field(
+        None, alias="model-type", description="As MLflow calls it.", examples=["classifier", "regressor"]
+    )
+    thresholds: Annotated[
+        dict[Annotated[str, BeforeValidator(_check_name)], Annotated[ThresholdSpec, BeforeValidator(mapping)]],
+        BeforeValidator(filled),
+        JsonShape(partial(json_of_mapping, keys={"minLength": 1}, least=1)),
+    ] = Field(description="What the metrics must be.", examples=[{"f1_score": {"threshold": 0.8}}])
+
+
+RUNNERS = ("command", "pytest", "notebook", "evaluate")
+
+
+class CheckDefinitionSpec(Spec):
+    """Something to run on a version: exactly one of `command`, `pytest`, `notebook` and `evaluate`."""
+
+    model_config = ConfigDict(
+        title="Check", json_schema_extra={"oneOf": [{"required": [runner]} for runner in RUNNERS]}
+    )
+
+    command: Annotated[tuple[_Argument, ...], BeforeValidator(_command), JsonShape(json_of_list)] | None = Field(
+        None, description="A program and its arguments; no shell reads them.", examples=[["python", "checks/bias.py"]]
+    )
+    pytest: _Path | None = Field(None, description="A folder or file of tests.", examples=["checks/smoke"])
+    notebook: _Path | None = Field(None, description="A Jupyter notebook.", examples=["checks/report.ipynb"])
+    evaluate: Annotated[EvaluateSpec, BeforeValidator(mapping)] | None = Field(
+        None,
+        description="An evaluation by MLflow.",
+        examples=[{"data": "data/holdout.csv", "targets": "label", "thresholds": {"f1_score": {"threshold": 0.8}}}],
+    )
+    timeout: Duration = Field(600.0, description="How long it may take.", examples=["10m"])
+    environment: _Variables = Field(
+        (), description="The environment variables that it gets, by name.", examples=[["BIAS_DATA"]]
+    )
+
+    @model_validator(mode="after")
+    def _is_one(self) -> "CheckDefinitionSpec":
+        given = [runner for runner in RUNNERS if getattr(self, runner) is not None]
+        if not given:
+            said = f" says nothing to run, and one of {', '.join(RUNNERS)} was expected."
+            raise fault(PolicyCode.MISSING_RUNNER, said, "Add one.")
+        if len(given) > 1:
+            said = f" is {' and '.join(f'`{runner}`' for runner in given)} at once."
+            raise fault(PolicyCode.SEVERAL_RUNNERS, said, "Make a check of each.")
+        return self
+
+
+def _gate_list() -> Any:
+    return tuple[PolicyGateSpec, ...]
+
+
+class RuleSpec(Spec):
+    """Some gates before some slots. Every rule that is about a slot and a model holds."""
+
+    slot: SlotPatterns = Field(
+        description="The slots: stages, aliases behind an `@`, or patterns of them.",
+        examples=["Production", ["Production", "@champion*"]],
+    )
+    models: _ModelPatterns = Field(("*",), description="The models, by patterns.", examples=[["risk-*"]])
+    tags: Labels | None = Field(
+        None,
+        description="Tags that a registered model must have for the rule to be about it.",
+        examples=[{"tier": "1"}],
+    )
+    gates: Annotated[Any, PlainValidator(listed), JudgedLater(_gate_list), JsonShape(json_of_list)] = Field(
+        description="What a version must pass.", examples=[[{"soak": {"stage": "Staging", "for": "3d"}}]]
+    )
+
+
+def _rule_list() -> Any:
+    return tuple[RuleSpec, ...]
+
+
+class PlacesSpec(Spec):
+    """Where the registry and the manifests are, and what the repository was called."""
+
+    registry: _Registry | None = Field(
+        None,
+        description="The registry's address: `https://`, or `http://` on this machine. It is taken where neither an "
+        "option nor the environment names a registry.",
+        examples=["https://mlflow.acme.example"],
+    )
+    registry_names: _Names = Field(
+        (),
+        alias=NAMES,
+        description="Addresses that lead to one registry: our records of any of them are of that registry.",
+        examples=[["https://mlflow.acme.example", "http://mlflow.internal:5000"]],
+    )
+    manifests: _Path | None = Field(None, description="The folder of the manifests.", examples=["manifests"])
+    formerly: _Repositories = Field(
+        (),
+        description="The names that the repository had: what they govern, it governs. They count from the change after "
+        "the one that adds them.",
+        examples=["github.com/acme/old-models"],
+    )
+
+
+class PolicySpec(PlacesSpec):
+    """Which gates guard which slots, and what else the owners of a repository lay down."""
+
+    model_config = ConfigDict(title="Policy of a repository", json_schema_extra={"minProperties": 1})
+
+    limits: Annotated[LimitsSpec, BeforeValidator(mapping)] | None = Field(
+        None, description="How much of the registry one apply may change.", examples=[{"max-change-percent": 30}]
+    )
+    groups: _Groups = Field(
+        {},
+        description="People by their addresses and logins.",
+        examples=[{"risk-committee": ["ada@acme.example", "@grace"]}],
+    )
+    signers: _Path | None = Field(
+        None,
+        description="An SSH allowed-signers file: whose signed commits approve, and which keys sign records.",
+        examples=[".reconciler/allowed_signers"],
+    )
+    checks: Annotated[
+        dict[
+            Annotated[str, BeforeValidator(_defined_check)],
+            Annotated[CheckDefinitionSpec, BeforeValidator(mapping)],
+        ],
+        BeforeValidator(mapping),
+        JsonShape(partial(json_of_mapping, keys=_CHECK_JSON)),
+    ] = Field(
+        {}, description="What can be run on a version, by name.", examples=[{"smoke": {"pytest": "checks/smoke"}}]
+    )
+    slots: Annotated[Any, PlainValidator(listed), JudgedLater(_rule_list), JsonShape(json_of_list)] = Field(
+        None,
+        description="Which gates guard which slots.",
+        examples=[[{"slot": "Production", "gates": [{"path": {"from": "Staging"}}]}]],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A rule whose gates have no names yet."""
+
+    rule: Rule
+    entries: tuple[Entry, ...]
+
+
+def _judge(reader: Reader, build: GateBuilder) -> tuple[Policy | None, list[Problem]]:
+    spec, problems = reader.read(PolicySpec)
+    if spec is not None:
+        build = replace(build, groups=spec.groups, checks=frozenset(spec.checks))
+    if (over := _too_many_gates(reader)) is not None:
+        return None, [*problems, over]
+    slots = reader.below("slots") if isinstance(reader.root, YamlMap) and "slots" in reader.root else None
+    drafts: list[_Draft] = []
+    for i in range(len(slots.root)) if slots is not None and isinstance(slots.root, YamlList) else ():
+        draft, wrong = _judge_rule(slots.below(i), build) if slots is not None else (None, [])
+        problems.extend(wrong)
+        if draft is not None:
+            drafts.append(draft)
+    guards, repeated = name_entries(
+        [draft.entries for draft in drafts], lambda i, j: _may_meet(drafts[i].rule, drafts[j].rule)
+    )
+    problems.extend(repeated)
+    if spec is None or problems:
+        return None, problems
+    limits = spec.limits
+    return Policy(
+        tuple(replace(draft.rule, guards=named) for draft, named in zip(drafts, guards, strict=True)),
+        PolicySettings(
+            spec.registry,
+            spec.manifests,
+            None if limits is None else limits.max_change_percent,
+            None if limits is None else limits.max_change_models,
+            spec.registry_names,
+            spec.formerly,
+        ),
+        spec.groups,
+        {key: _check(reader, key, one) for key, one in spec.checks.items()},
+    ), []
+
+
+def _too_many_gates(reader: Reader) -> Problem | None:
+    """Where the gates of a policy are more than are judged, before any of them is made."""
+    slots = reader.root.get("slots") if isinstance(reader.root, YamlMap) else None
+    count = 0
+    for i, rule in enumerate(slots if isinstance(slots, YamlList) else ()):
+        entries = rule.get("gates") if isinstance(rule, YamlMap) else None
+        # A rule without gates counts too: it costs as much.
+        count += max(1, len(entries)) if isinstance(entries, YamlList) else 1
+        if count > limits.POLICY_GATES:
+            said = f": with this rule the policy has more than {limits.POLICY_GATES} gates."
+            return reader.problem(("slots", i), GateCode.TOO_MANY_GATES, said, "Use patterns, and remove repetitions.")
+    return None
+
+
+def _judge_rule(reader: Reader, build: GateBuilder) -> tuple[_Draft | None, list[Problem]]:
+    spec, problems = reader.read(RuleSpec)
+    entries: tuple[Entry, ...] = ()
+    if isinstance(reader.root, YamlMap) and "gates" in reader.root:
+        entries, wrong = read_entries(reader.below("gates"), build, PolicyGateSpec)
+        problems.extend(wrong)
+    if spec is None:
+        return None, problems
+    return _Draft(Rule(tuple(spec.slot), (), reader.place, spec.models, spec.tags or {}), entries), problems
+
+
+def _check(reader: Reader, key: str, spec: CheckDefinitionSpec) -> Check:
+    evaluate = spec.evaluate
+    return Check(
+        key,
+        reader.at("checks", key),
+        spec.command or (),
+        spec.pytest or "",
+        spec.notebook or "",
+        {} if evaluate is None else _evaluation(evaluate),
+        spec.timeout,
+        spec.environment,
+    )
+
+
+def _evaluation(spec: EvaluateSpec) -> dict[str, object]:
+    """In the words of `mlflow.models.evaluate` and `mlflow.models.MetricThreshold`; what is not given is not there."""
+    told: dict[str, object] = {"data": spec.data}
+    if spec.targets is not None:
+        told["targets"] = spec.targets
+    if spec.model_type is not None:
+        told["model_type"] = spec.model_type
+    told["thresholds"] = {key: one.model_dump(exclude_none=True) for key, one in spec.thresholds.items()}
+    return told
+
+
+def _may_meet(one: Rule, other: Rule) -> bool:
+    """Whether both may be about one slot of one model. Where that is hard to tell, they may."""
+    if any(not _overlap(value, other.tags[key]) for key, value in one.tags.items() if key in other.tags):
+        return False
+    return all(
+        any(_overlap(a, b) for a in ours for b in theirs)
+        for ours, theirs in ((one.slots, other.slots), (one.models, other.models))
+    )
+
+
+@cache
+def _overlap(one: str, other: str) -> bool:
+    """Whether a text can match both patterns, by its letters or by what they look like. `[…]` counts as any letter."""
+    if one == other or _meet(folded(one), folded(other)):
+        return True
+    return not (one + other).isascii() and _meet(skeleton(folded(one)), skeleton(folded(other)))
+
+
+def _meet(one: str, other: str) -> bool:
+    a, b = (re.sub(r"\[.[^]]*\]", "?", pattern) for pattern in (one, other))
+    reached = {0}
+    for position in range(len(a) + 1):
+        # `reached` are the places in b that a's first letters can have led to.
+        reached = _past_stars(b, reached)
+        if position == len(a):
+            return len(b) in reached
+        if a[position] == "*":
+            reached = set(range(min(reached, default=len(b) + 1), len(b) + 1))
+            continue
+        step = {
+            at + 1 for at in reached if at < len(b) and b[at] != "*" and (a[position] in (b[at], "?") or b[at] == "?")
+        }
+        reached = step | {at for at in reached if at < len(b) and b[at] == "*"}
+    return False
+
+
+def _past_stars(pattern: str, places: set[int]) -> set[int]:
+    found = set(places)
+    for at in sorted(places):
+        while at < len(pattern) and pattern[at] == "*":
+            at += 1  # noqa: PLW2901  # walks on from there
+            found.add(at)
+    return found

@@ -1,0 +1,113 @@
+"""The published JSON Schemas: for editors, which complete and check while people write, and for other programs."""
+
+import json
+from collections.abc import Callable
+from typing import Any, cast
+
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
+from reconciler.reading.manifest import ManifestSpec
+from reconciler.reading.policy import PolicySpec
+from reconciler.reading.spelling import Spec
+from reconciler.render.access import AccessDocument
+from reconciler.render.json import DriftDocument, PlanDocument, ReceiptDocument
+
+DRAFT_7 = "http://json-schema.org/draft-07/schema#"
+
+
+def manifest_schema() -> dict[str, Any]:
+    """
+    What a manifest may hold, once YAML is read. It lets through all that `parse` accepts; what only `parse` can see
+    (how a number is spelled, a key that is there twice) it lets through too.
+    """
+    return _spec_schema(ManifestSpec)
+
+
+def policy_schema() -> dict[str, Any]:
+    """
+    What `reconciler.yaml` may hold, once YAML is read. It lets through all that `parse_policy` accepts, and what only
+    that can see: groups and checks that are not there, names that are there twice, what calendars and conditions mean.
+    """
+    return _spec_schema(PolicySpec)
+
+
+def plan_schema() -> dict[str, Any]:
+    """What `plan --format json` prints. Minor releases add keys, so others than these are let through."""
+    return _document_schema(PlanDocument)
+
+
+def receipt_schema() -> dict[str, Any]:
+    """What `apply --receipt` writes. Minor releases add keys, so others than these are let through."""
+    return _document_schema(ReceiptDocument)
+
+
+def drift_schema() -> dict[str, Any]:
+    """What `drift --format json` prints. Minor releases add keys, so others than these are let through."""
+    return _document_schema(DriftDocument)
+
+
+def access_schema() -> dict[str, Any]:
+    """What `access --format json` prints. Minor releases add keys, so others than these are let through."""
+    return _document_schema(AccessDocument)
+
+
+def _spec_schema(spec: type[Spec]) -> dict[str, Any]:
+    return _as_draft_7(spec.model_json_schema(ref_template="#/definitions/{model}", schema_generator=_Generator))
+
+
+def _document_schema(document: type[PlanDocument | ReceiptDocument | DriftDocument | AccessDocument]) -> dict[str, Any]:
+    adapter: TypeAdapter[Any] = TypeAdapter(document)
+    return _as_draft_7(adapter.json_schema(ref_template="#/definitions/{model}", schema_generator=_Untitled))
+
+
+def _as_draft_7(schema: dict[str, Any]) -> dict[str, Any]:
+    definitions = schema.pop("$defs")
+    return {"$schema": DRAFT_7, **_draft_7(schema), "definitions": _draft_7(definitions)}
+
+
+SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
+    "manifest": manifest_schema,
+    "policy": policy_schema,
+    "plan": plan_schema,
+    "receipt": receipt_schema,
+    "drift": drift_schema,
+    "access": access_schema,
+}
+
+
+def schema_text(name: str) -> str:
+    """One of SCHEMAS, as it stands in `schemas/`."""
+    return json.dumps(SCHEMAS[name](), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+class _Untitled(GenerateJsonSchema):
+    """A description says more than a title that is made from a name."""
+
+    def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002  # the signature is pydantic's
+        return False
+
+
+class _Generator(_Untitled):
+    """In a manifest, a key that may be left away may not be null."""
+
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+
+def _draft_7(schema: Any) -> Any:
+    """Draft 7 looks at nothing that stands beside a `$ref`; wrapped in `allOf`, it does. Docstrings become one line."""
+    if isinstance(schema, str):
+        return " ".join(schema.split("\n"))
+    if isinstance(schema, list):
+        return [_draft_7(item) for item in cast(list[Any], schema)]
+    if not isinstance(schema, dict):
+        return schema
+    mapped = {key: _draft_7(value) for key, value in cast(dict[str, Any], schema).items()}
+    if "$ref" in mapped and len(mapped) > 1:
+        return {"allOf": [{"$ref": mapped.pop("$ref")}], **mapped}
+    return mapped

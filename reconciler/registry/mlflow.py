@@ -1,0 +1,751 @@
+"""
+An MLflow Model Registry: a server, or a database opened in place.
+
+It goes through the store under `MlflowClient`, which has the same authentication, TLS, workspace and retry code: the
+client itself reads the registered model before each write (to tell models from prompts) and warns that stages are
+deprecated, so it needs two requests where the store needs one. Seen in MLflow 3.17; contract/test_registry.py notices.
+"""
+
+import gc
+import hashlib
+import json
+import logging
+import os
+import re
+import time
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from threading import Lock
+from types import SimpleNamespace
+from typing import Any, Final, NoReturn, Protocol, TypeVar, assert_never
+from urllib.parse import quote
+
+from reconciler.core.changes import (
+    Change,
+    Claim,
+    CreateModel,
+    DeleteAlias,
+    DescribeModel,
+    DescribeVersion,
+    RecordProvenance,
+    Release,
+    SetAlias,
+    TagModel,
+    TransitionStage,
+)
+from reconciler.core.names import (
+    ANY_CASE,
+    AliasName,
+    ModelName,
+    Ours,
+    Stage,
+    Version,
+    plain,
+    workspace_name,
+)
+from reconciler.core.snapshot import (
+    OWNER_TAG,
+    PROVENANCE_TAG,
+    ModelSnapshot,
+    Ownership,
+    RegistrySnapshot,
+    VersionSnapshot,
+    decode_owner,
+    decode_provenance,
+    encode_owner,
+    encode_provenance,
+)
+from reconciler.errors import RegistryError
+from reconciler.holders import without_user_info
+from reconciler.ports import UNREACHABLE, Tries, Wanted
+from reconciler.registry.database import (
+    attempt,
+    database_error,
+    database_errors,
+    dialect_of,
+    refuse_unready,
+)
+from reconciler.registry.unreachable import sentence, why_unreachable
+
+RETRIES, BACKOFF, TIMEOUT = (f"MLFLOW_HTTP_REQUEST_{name}" for name in ("MAX_RETRIES", "BACKOFF_FACTOR", "TIMEOUT"))
+
+WORKSPACE_VARIABLE: Final = "MLFLOW_WORKSPACE"
+
+# MLflow's own defaults keep trying a dead server for four minutes, and a hanging one for twenty. Every call we make may
+# be repeated without harm, so a few tries are right; whoever sets these variables knows better.
+HTTP_DEFAULTS: Final = {RETRIES: "3", BACKOFF: "1", TIMEOUT: "30"}
+
+MODELS_PAGE = 250
+VERSIONS_PAGE = 1000
+# A filter that lists names travels in the URL, and proxies commonly take 8 KiB of it.
+MOST_NAMES = 200
+MOST_FILTER_CHARACTERS = 5000
+# A registry that takes no lists of names is asked for each of this many, and read from end to end for more.
+FEW_NAMES = 16
+# From this many batches on it is worth a page to find out whether the registry holds hardly anything else.
+BATCHES_WORTH_A_PROBE = 3
+READERS = 3
+
+BY_NAME = ["name ASC"]
+BY_NAME_AND_VERSION = ["name ASC", "version_number ASC"]
+
+T = TypeVar("T")
+Page = Callable[[str | None, str | None], Any]
+
+
+class _Store(Protocol):
+    """The part of MLflow's `AbstractStore` that is used here."""
+
+    def search_registered_models(
+        self, filter_string: str | None, max_results: int, order_by: list[str], page_token: str | None
+    ) -> Any: ...
+    def search_model_versions(
+        self, filter_string: str | None, max_results: int, order_by: list[str], page_token: str | None
+    ) -> Any: ...
+    def get_registered_model(self, name: str) -> Any: ...
+    def get_model_version(self, name: str, version: str) -> Any: ...
+    def create_registered_model(self, name: str) -> Any: ...
+    def update_registered_model(self, name: str, description: str) -> Any: ...
+    def update_model_version(self, name: str, version: str, description: str) -> Any: ...
+    def set_registered_model_tag(self, name: str, tag: Any) -> None: ...
+    def delete_registered_model_tag(self, name: str, key: str) -> None: ...
+    def set_model_version_tag(self, name: str, version: str, tag: Any) -> None: ...
+    def transition_model_version_stage(
+        self, name: str, version: str | int, stage: str, archive_existing_versions: bool
+    ) -> Any: ...
+    def set_registered_model_alias(self, name: str, alias: str, version: str) -> None: ...
+    def delete_registered_model_alias(self, name: str, alias: str) -> None: ...
+
+
+def without_credentials(text: str) -> str:
+    """The text with the user info of every URI in it left out, and the passwords that databases take in the query."""
+    return re.sub(r"(?i)([?&][^=&\s]*(?:passw|secret|token)[^=&\s]*=)[^&\s]*", r"\1…", without_user_info(text))
+
+
+def sqlite_path(uri: str) -> Path | None:
+    """The file behind a `sqlite:///` URI; None for every other registry, and for a database in memory."""
+    match = re.match(r"sqlite(?:\+\w+)?:///([^?]+)", uri)
+    return Path(match[1]) if match and match[1] != ":memory:" else None
+
+
+def refuse_unity_catalog(uri: str) -> None:
+    """Raise RegistryError for a registry that keeps no stages, and that refuses the order which pages are read in."""
+    if re.match(r"(databricks-uc|uc)(:|$)", uri):
+        raise RegistryError(
+            "no-stages",
+            f"{uri} is Unity Catalog, which has no stages; reconciler does not govern models there.",
+            "Name an MLflow server, or the registry of a Databricks workspace (`--registry-uri databricks`).",
+        )
+
+
+@dataclass
+class MlflowRegistry:
+    """
+    The registry port over one of MLflow's stores, which is opened when it is first needed: importing MLflow takes
+    seconds, and manifests may turn out to be wrong before. `takes_lists` is False once it has refused `name IN (…)`,
+    which servers before MLflow 3 do.
+    """
+
+    registry_uri: str
+    tracking_uri: str
+    takes_lists: bool = True
+    tries: Tries = field(default_factory=lambda: _tries(os.environ))
+    workspace: str = field(default_factory=lambda: workspace_of(os.environ))
+
+    @property
+    def uri(self) -> str:
+        # A path may hold an `@`, and has no user info before it.
+        return self.registry_uri if sqlite_path(self.registry_uri) else without_credentials(self.registry_uri)
+
+    @cached_property
+    def store(self) -> _Store:
+        for variable, value in HTTP_DEFAULTS.items():
+            os.environ.setdefault(variable, value)
+        refuse_unity_catalog(self.registry_uri)
+        with importable(), _collector_off():
+            refuse_unready(self.registry_uri, self.uri, self.tries)
+            import mlflow.tracking._model_registry.client as mlflow_client
+
+        logging.getLogger("mlflow").setLevel(logging.ERROR)
+        logging.getLogger("alembic").setLevel(logging.ERROR)
+        # It logs what it raises, with a traceback (seen in 3.17).
+        logging.getLogger("mlflow.store").setLevel(logging.CRITICAL)
+        with importable(), translated(self.uri):
+            client: Any = mlflow_client.ModelRegistryClient(self.registry_uri, self.tracking_uri)
+            self.refuse_lacking_workspace(client.store)
+            return _swift(client.store)
+
+    def refuse_lacking_workspace(self, store: Any) -> None:
+        """
+        Raise RegistryError where the workspace that MLFLOW_WORKSPACE names would not be the one that is written to. A
+        client that is older than workspaces sends no name, and what it writes lands in the default one.
+        """
+        said = os.environ.get(WORKSPACE_VARIABLE, "").strip()
+        if not said and not (_is_in_place(store) and getattr(store, "supports_workspaces", False)):
+            return
+        if not said:
+            raise RegistryError(
+                "no-workspace",
+                f"{WORKSPACE_VARIABLE} is not set, and a database that is opened in place with "
+                "MLFLOW_ENABLE_WORKSPACES has no workspace that goes without saying.",
+                f"Set {WORKSPACE_VARIABLE}=default, or the one that is meant.",
+            )
+        if not hasattr(store, "supports_workspaces"):
+            if self.workspace:
+                raise RegistryError(
+                    "workspace-not-sent",
+                    f"{WORKSPACE_VARIABLE} is `{plain(said)}`, and the installed MLflow sends no workspace: what it "
+                    "writes would land in the default one.",
+                    f"Install MLflow 3.10 or newer, or unset {WORKSPACE_VARIABLE}.",
+                )
+            return
+        if not self._has_workspaces(store) and (self.workspace or not _is_in_place(store)):
+            raise RegistryError(
+                "no-workspaces",
+                f"{WORKSPACE_VARIABLE} is `{plain(said)}`, and {self.uri} has no workspaces.",
+                f"Start the server with --enable-workspaces (for a database that is opened in place, set "
+                f"MLFLOW_ENABLE_WORKSPACES=true), or unset {WORKSPACE_VARIABLE}.",
+            )
+        if self.workspace and _is_in_place(store):
+            self._refuse_missing_workspace()
+
+    def _refuse_missing_workspace(self) -> None:
+        """A server says that it has no such workspace; a database that is opened in place takes any name."""
+        import mlflow.tracking._workspace.registry as mlflow_workspaces
+        from mlflow.utils.workspace_utils import resolve_workspace_store_uri
+
+        uri = resolve_workspace_store_uri(tracking_uri=self.registry_uri)
+        workspaces: Any = mlflow_workspaces
+        workspaces.get_workspace_store(workspace_uri=uri).get_workspace(self.workspace)
+
+    def _has_workspaces(self, store: Any) -> bool:
+        """What the server says, asked as often as any call is tried: MLflow's client asks it once."""
+        from mlflow.exceptions import MlflowException
+
+        for number in self.tries.turns(time.sleep):
+            try:
+                return bool(store.supports_workspaces)
+            except MlflowException as error:
+                if error.error_code == "INVALID_PARAMETER_VALUE":
+                    # It knows of no such question.
+                    return False
+                if number == self.tries.most:
+                    raise
+        return False
+
+    def snapshot(self, wanted: Wanted) -> RegistrySnapshot:
+        """
+        Pages of models, for aliases and tags, beside pages of versions, for stages: either lacks the other's. MLflow
+        asks a server again by itself where it does not answer; a database is asked again here.
+        """
+        _ = self.store  # opened before threads race for it
+        tries, failed = self.tries if dialect_of(self.registry_uri) else Tries(), None
+        for _ in tries.turns(time.sleep):
+            try:
+                return self._snapshot(wanted)
+            except RegistryError as error:
+                if error.code != UNREACHABLE:
+                    raise
+                failed = error
+        raise failed or RegistryError(UNREACHABLE, f"{self.uri} was not tried.")
+
+    def _snapshot(self, wanted: Wanted) -> RegistrySnapshot:
+        from mlflow.exceptions import MlflowException
+
+        with translated(self.uri):
+            try:
+                return self._read(wanted)
+            except MlflowException as error:
+                if not self.takes_lists or error.error_code != "INVALID_PARAMETER_VALUE":
+                    raise
+            self.takes_lists = False
+            return self._read(wanted)
+
+    def _read(self, wanted: Wanted) -> RegistrySnapshot:
+        with ThreadPoolExecutor(READERS) as pool:
+            models_read = pool.submit(self._models, wanted)
+            versions = self._versions(wanted.models, pool)
+            models = models_read.result()
+            found = {name: self._assembled(model, versions.get(name, {})) for name, model in models.items()}
+            missing = sorted(wanted.models.keys() - found.keys())
+            found.update((model.name, model) for model in pool.map(self._unlisted_model, missing) if model is not None)
+            doubtful = [found[name] for name in sorted(wanted.models) if name in found]
+            completed = pool.map(self._completed, doubtful, (wanted.models[model.name] for model in doubtful))
+            found.update((model.name, model) for model in completed)
+        return RegistrySnapshot(dict(sorted(found.items())))
+
+    def _models(self, wanted: Wanted) -> dict[ModelName, Any]:
+        """The models that carry our record, in one query, and whatever else is declared, by name."""
+        found: dict[ModelName, Any] = {}
+        if wanted.owned_by is not None:
+            ours = wanted.owned_by
+            for clause in _owned_filters(ours):
+                pages = _all_pages(self._search_models, clause)
+                found.update((m.name, m) for m in pages if _is_owned(m, ours) or m.name in wanted.models)
+        rest = sorted(wanted.models.keys() - found.keys())
+        for clause in self._filters(rest):
+            found.update((m.name, m) for m in _all_pages(self._search_models, clause) if m.name in wanted.models)
+        return found
+
+    def _versions(
+        self, names: Iterable[ModelName], pool: ThreadPoolExecutor
+    ) -> dict[ModelName, dict[Version, VersionSnapshot]]:
+        """
+        The versions of these models, by whole pages as long as those hold hardly anything else, and by name otherwise.
+        A row costs the server the same either way (seen in MLflow 3.17): foreign rows are what a page wastes, requests
+        are what a list of names does.
+        """
+        remaining = set(names)
+        found: dict[ModelName, dict[Version, VersionSnapshot]] = {}
+
+        def take(rows: Iterable[Any]) -> int:
+            taken = 0
+            for row in rows:
+                if row.name in remaining:
+                    version = _version_snapshot(row)
+                    found.setdefault(row.name, {})[version.version] = version
+                    taken += 1
+            return taken
+
+        token: str | None = None
+        while self._fills_batches(remaining):
+            page = self._search_versions(None, token)
+            taken = take(page)
+            token = page.token or None
+            if token is None:
+                return found
+            # The page's last model may go on in the next page; the others are complete.
+            remaining -= {row.name for row in page} - {page[-1].name}
+            if taken < 0.9 * len(page):
+                break
+        for rows in pool.map(self._versions_where, self._filters(remaining)):
+            take(rows)
+        return found
+
+    def _filters(self, names: Iterable[ModelName]) -> Sequence[str | None]:
+        """What to search for to find these models, and perhaps others; None searches through all there is."""
+        ordered = sorted(names)
+        if self.takes_lists:
+            return list(_name_filters(ordered))
+        return [_name_filter(name) for name in ordered] if len(ordered) <= FEW_NAMES else [None]
+
+    def _fills_batches(self, names: Collection[ModelName]) -> bool:
+        """Whether these models take so many requests by name; of thousands it is plain without a filter being made."""
+        plain = self.takes_lists and len(names) > MOST_NAMES * (BATCHES_WORTH_A_PROBE - 1)
+        return plain or len(self._filters(names)) >= BATCHES_WORTH_A_PROBE
+
+    def _versions_where(self, clause: str | None) -> list[Any]:
+        return list(_all_pages(self._search_versions, clause))
+
+    def _search_models(self, clause: str | None, token: str | None) -> Any:
+        return self.store.search_registered_models(clause, MODELS_PAGE, BY_NAME, token)
+
+    def _search_versions(self, clause: str | None, token: str | None) -> Any:
+        return self.store.search_model_versions(clause, VERSIONS_PAGE, BY_NAME_AND_VERSION, token)
+
+    def _assembled(self, model: Any, versions: Mapping[Version, VersionSnapshot]) -> ModelSnapshot:
+        """One model, with the versions that its own entry shows in an active stage and the listing does not, if any."""
+        snapshot = _model_snapshot(model, versions)
+        unlisted = {
+            Version(int(v.version)): Stage(v.current_stage)
+            for v in model.latest_versions
+            if Stage(v.current_stage).active and int(v.version) not in versions
+        }
+        return replace(snapshot, hidden=unlisted) if unlisted else snapshot
+
+    def _unlisted_model(self, name: ModelName) -> ModelSnapshot | None:
+        model = _or_none(lambda: self.store.get_registered_model(name))
+        if model is None:
+            return None
+        if model.name != name:
+            _unexpected_answer(f"the model {name}", self.uri)
+        # It is there and no search lists it: MLflow takes it for a prompt.
+        return replace(_model_snapshot(model, {}), hidden_model=True)
+
+    def _completed(self, model: ModelSnapshot, declared: frozenset[Version]) -> ModelSnapshot:
+        """
+        Ask for the versions that ought to be there and are not listed: gone, newer than the listing, or hidden, because
+        one version that is tagged as a prompt hides all versions of its model (seen in MLflow 3.17).
+        """
+        if model.hidden_model:
+            return model
+        there = {
+            number: stage
+            for number in sorted({*declared, *model.hidden} - model.versions.keys())
+            if (stage := self._stage_of(model.name, number)) is not None
+        }
+        if not there:
+            return replace(model, hidden={})
+        rows = self._versions_where(_name_filter(model.name))
+        versions = {v.version: v for v in (_version_snapshot(row) for row in rows if row.name == model.name)}
+        return replace(model, versions=versions, hidden={n: s for n, s in there.items() if n not in versions})
+
+    def _stage_of(self, name: ModelName, number: Version) -> Stage | None:
+        row = _or_none(lambda: self.store.get_model_version(name, str(number)))
+        if row is None:
+            return None
+        if row.name != name:
+            _unexpected_answer(f"version {number} of {name}", self.uri)
+        return Stage(row.current_stage)
+
+    def execute(self, change: Change) -> None:
+        """One request. Repeating it does no harm: each sets something to what it may be already."""
+        _ = self.store
+        with translated(self.uri), _ONCE, attempt(self.tries.longest / 2):
+            self._execute(change)
+
+    def _execute(self, change: Change) -> None:
+        from mlflow.entities.model_registry import ModelVersionTag, RegisteredModelTag
+
+        store = self.store
+        match change:
+            case CreateModel():
+                self._create(change.model)
+            case Claim():
+                store.set_registered_model_tag(change.model, RegisteredModelTag(OWNER_TAG, encode_owner(change.after)))
+            case Release():
+                store.delete_registered_model_tag(change.model, OWNER_TAG)
+            case DescribeModel():
+                store.update_registered_model(change.model, change.after)
+            case TagModel():
+                store.set_registered_model_tag(change.model, RegisteredModelTag(change.key, change.after))
+            case DescribeVersion():
+                store.update_model_version(change.model, str(change.version), change.after)
+            case RecordProvenance():
+                tag = ModelVersionTag(PROVENANCE_TAG, encode_provenance(change.after))
+                store.set_model_version_tag(change.model, str(change.version), tag)
+            case TransitionStage():
+                self._transition(change)
+            case SetAlias():
+                store.set_registered_model_alias(change.model, change.alias, str(change.after))
+            case DeleteAlias():
+                store.delete_registered_model_alias(change.model, change.alias)
+            case _:
+                assert_never(change)
+
+    def _create(self, name: ModelName) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.store.create_registered_model(name)
+        except MlflowException as error:
+            # A retry of a request whose answer got lost finds what the first one made.
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+
+    def _transition(self, change: TransitionStage) -> None:
+        # PostgreSQL compares a number with text only where the driver is psycopg2 (seen in MLflow 3.17).
+        number = int(change.version) if dialect_of(self.registry_uri) else str(change.version)
+        moved = self.store.transition_model_version_stage(change.model, number, str(change.after), change.exclusive)
+        if (moved.name, str(moved.version), moved.current_stage) != (change.model, str(change.version), change.after):
+            _unexpected_answer(f"the move of {change.model} v{change.version} to {change.after}", self.uri)
+
+
+class _Once:
+    """
+    While a call is made, MLflow's client tries nothing again by itself: it could not see that the lock was lost
+    meanwhile. It reads how often from the environment, so this holds for all threads, for as long as one is inside.
+    """
+
+    def __init__(self) -> None:
+        self._guard = Lock()
+        self._inside = 0
+        self._before: str | None = None
+
+    def __enter__(self) -> None:
+        with self._guard:
+            if self._inside == 0:
+                self._before = os.environ.get(RETRIES)
+                os.environ[RETRIES] = "0"
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._guard:
+            self._inside -= 1
+            if self._inside == 0 and self._before is not None:
+                os.environ[RETRIES] = self._before
+            elif self._inside == 0:
+                os.environ.pop(RETRIES, None)
+
+
+_ONCE = _Once()
+
+
+def workspace_of(environment: Mapping[str, str]) -> str:
+    """The workspace that MLflow's own client would name; empty for the default one."""
+    return workspace_name(environment.get(WORKSPACE_VARIABLE, ""))
+
+
+def _tries(environment: Mapping[str, str]) -> Tries:
+    """What MLflow's own variables ask for. It refuses what is no number by itself."""
+    told = {name: environment.get(name, "") for name in HTTP_DEFAULTS}
+    retries, backoff, timeout = (
+        float(told[name] if re.fullmatch(r"[0-9.]{1,9}", told[name]) else default)
+        for name, default in HTTP_DEFAULTS.items()
+    )
+    # The time-out is one for connecting and one for each wait for an answer.
+    return Tries(1 + int(retries), backoff, 2 * timeout)
+
+
+@contextmanager
+def importable() -> Generator[None]:
+    """Around imports of MLflow: a fresh install of an old release takes libraries that are too new for it."""
+    try:
+        yield
+    except ImportError as error:
+        wanted = {"pkg_resources": "setuptools<81", "sqlalchemy": "sqlalchemy<2.1"}.get(
+            (error.name or "").split(".")[0]
+        )
+        raise RegistryError(
+            "mlflow-not-importable",
+            f"MLflow {version('mlflow-skinny')} cannot be imported here: {error}.",
+            f"Install `{wanted}`, which this release needs." if wanted else "Install it anew, with what it needs.",
+        ) from error
+
+
+@contextmanager
+def _collector_off() -> Generator[None]:
+    """
+    Importing MLflow makes some 150,000 objects that are not garbage, and Python's search among them for what is
+    takes a sixth of the time, and is repeated while pages are read if they are not set apart.
+    """
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        gc.enable()
+
+
+def _swift(store: Any) -> Any:
+    """The store, or what is faster and does the same."""
+    from mlflow.store.model_registry.rest_store import RestStore
+
+    # Stores that are derived from it have other endpoints.
+    return _SwiftRestStore(store) if type(store) is RestStore else store
+
+
+def _is_in_place(store: Any) -> bool:
+    """Whether a store is a database that is opened without a server."""
+    return hasattr(store, "engine")
+
+
+class _SwiftRestStore:
+    """
+    MLflow's REST store, but its searches are read from the JSON at once. The store makes protocol buffers of it first,
+    in Python code, which takes a third of the processor time of a plan (seen in MLflow 3.17). Requests, retries and
+    errors are MLflow's.
+    """
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def search_registered_models(self, *asked: Any) -> Any:
+        return self._page("registered-models", "registered_models", _model_row, asked)
+
+    def search_model_versions(self, *asked: Any) -> Any:
+        return self._page("model-versions", "model_versions", _version_row, asked)
+
+    def _page(self, path: str, key: str, row: Callable[[Any], Any], asked: Iterable[Any]) -> Any:
+        from mlflow.store.entities import PagedList
+        from mlflow.utils import rest_utils
+
+        rest: Any = rest_utils
+        endpoint = f"/api/2.0/mlflow/{path}/search"
+        named = zip(("filter", "max_results", "order_by", "page_token"), asked, strict=True)
+        parameters = {name: value for name, value in named if value is not None}
+        response = rest.http_request(self._store.get_host_creds(), endpoint, "GET", params=parameters)
+        told = json.loads(rest.verify_rest_response(response, endpoint).text)
+        try:
+            return PagedList([row(entry) for entry in told.get(key, ())], told.get("next_page_token"))
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ValueError(f"{endpoint}: {error!r}") from error
+
+
+def _model_row(told: Mapping[str, Any]) -> SimpleNamespace:
+    """A registered model in JSON, with the attributes of MLflow's entity that are read here."""
+    return SimpleNamespace(
+        name=told.get("name", ""),
+        description=told.get("description"),
+        tags=_tags(told),
+        aliases={alias["alias"]: alias["version"] for alias in told.get("aliases", ())},
+        latest_versions=[
+            SimpleNamespace(version=version.get("version", ""), current_stage=version.get("current_stage", ""))
+            for version in told.get("latest_versions", ())
+        ],
+    )
+
+
+def _version_row(told: Mapping[str, Any]) -> SimpleNamespace:
+    """The same of a model version."""
+    return SimpleNamespace(
+        name=told.get("name", ""),
+        version=told.get("version", ""),
+        current_stage=told.get("current_stage", ""),
+        status=told.get("status"),
+        run_id=told.get("run_id"),
+        description=told.get("description"),
+        creation_timestamp=told.get("creation_timestamp"),
+        last_updated_timestamp=told.get("last_updated_timestamp"),
+        source=told.get("source"),
+        tags=_tags(told),
+    )
+
+
+def _tags(told: Mapping[str, Any]) -> dict[str, str]:
+    return {tag["key"]: tag.get("value", "") for tag in told.get("tags", ())}
+
+
+def _all_pages(search: Page, clause: str | None) -> Iterator[Any]:
+    token: str | None = None
+    while True:
+        page = search(clause, token)
+        yield from page
+        token = page.token or None
+        if token is None:
+            return
+
+
+def _owned_filters(ours: Ours) -> Iterable[str]:
+    """Narrowed to our own records where the repository's names can be quoted in a filter."""
+    names = [ours.name, *ours.formerly]
+    if not all(re.fullmatch(r"[\w./:#@+-]+", name, re.ASCII) for name in names):
+        names = [""]
+    return [f"tags.`{OWNER_TAG}` {'ILIKE' if name.startswith(ANY_CASE) else 'LIKE'} '%{name}%'" for name in names]
+
+
+def _is_owned(model: Any, ours: Ours) -> bool:
+    owner = decode_owner(model.tags.get(OWNER_TAG, ""))
+    return isinstance(owner, Ownership) and ours.owns(owner.repository, owner.commit)
+
+
+UNQUOTABLE: Final = r"""['"`\\]"""
+
+
+def _name_filter(name: ModelName) -> str:
+    """
+    Finds one model, and perhaps others: a name that cannot be quoted inside a filter is looked for by a pattern with
+    `_`, any one character, where the trouble is.
+    """
+    if re.search(UNQUOTABLE, name):
+        return "name LIKE '" + re.sub(UNQUOTABLE, "_", name) + "'"
+    return f"name = '{name}'"
+
+
+def _name_filters(names: Iterable[ModelName]) -> Iterator[str]:
+    """Finds these models, many with one filter where that is possible."""
+    batch: list[str] = []
+    size = 0
+    for name in names:
+        if re.search(UNQUOTABLE, name):
+            yield _name_filter(name)
+            continue
+        length = len(quote(f"'{name}',"))
+        if batch and (len(batch) >= MOST_NAMES or size + length > MOST_FILTER_CHARACTERS):
+            yield f"name IN ({','.join(batch)})"
+            batch, size = [], 0
+        batch.append(f"'{name}'")
+        size += length
+    if batch:
+        yield f"name IN ({','.join(batch)})"
+
+
+def _model_snapshot(model: Any, versions: Mapping[Version, VersionSnapshot]) -> ModelSnapshot:
+    tags = dict(model.tags)
+    record = tags.pop(OWNER_TAG, None)
+    return ModelSnapshot(
+        name=ModelName(model.name),
+        description=model.description or "",
+        tags=tags,
+        # REST gives numbers as text, a database in place gives them as numbers (seen in MLflow 3.17).
+        aliases={AliasName(alias): Version(int(version)) for alias, version in sorted(model.aliases.items())},
+        versions=dict(sorted(versions.items())),
+        owner=None if record is None else decode_owner(record),
+    )
+
+
+def _version_snapshot(row: Any) -> VersionSnapshot:
+    record = row.tags.get(PROVENANCE_TAG)
+    return VersionSnapshot(
+        version=Version(int(row.version)),
+        stage=Stage(row.current_stage),
+        status=row.status,
+        run_id=row.run_id or "",
+        description=row.description or "",
+        created_at=int(row.creation_timestamp or 0),
+        updated_at=int(row.last_updated_timestamp or 0),
+        provenance={} if record is None else decode_provenance(record),
+        source=_digest_of(getattr(row, "source", None)),
+    )
+
+
+def _digest_of(source: str | None) -> str:
+    """Tells one source from another without repeating it: a path may hold what is nobody else's business."""
+    return hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()[:16] if source else ""
+
+
+def _or_none(get: Callable[[], T]) -> T | None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return get()
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
+
+
+def _unexpected_answer(asked: str, uri: str) -> NoReturn:
+    raise RegistryError(
+        "unexpected-answer",
+        f"{uri} answered with something else when asked for {asked}.",
+        "Is it an MLflow server, and is there a proxy in between that answers for it?",
+    )
+
+
+_WHAT_TO_DO: Final = {
+    "UNAUTHENTICATED": "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN.",
+    "PERMISSION_DENIED": "Give this user the permission; or, if the server speaks of its Host header, name this host "
+    "in its --allowed-hosts.",
+    "ENDPOINT_NOT_FOUND": "Is this the address of an MLflow server, with its path prefix if it has one?",
+    UNREACHABLE: "Check the address and the server's log. MLFLOW_HTTP_REQUEST_MAX_RETRIES and "
+    "MLFLOW_HTTP_REQUEST_TIMEOUT say how long to try.",
+}
+
+
+@contextmanager
+def translated(uri: str) -> Generator[None]:
+    """MLflow's errors as ours: decided by their code, and told without credentials."""
+    from google.protobuf.json_format import ParseError
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if isinstance(error.__cause__, database_errors()):
+            raise database_error(uri, error.__cause__) from error
+        # Refused, unresolved, timed out, 5xx to the last try: MLflow has one code for them all (seen in 3.17).
+        code = UNREACHABLE if error.error_code in {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"} else error.error_code
+        if code == UNREACHABLE and (told := why_unreachable(error)):
+            raise RegistryError(code, f"{uri} {told[0]}.", told[1]) from error
+        said = without_credentials(" ".join(str(error).split()))
+        raise RegistryError(code, f"{uri} said: {sentence(said)}", _WHAT_TO_DO.get(code, "")) from error
+    except database_errors() as error:
+        raise database_error(uri, error) from error
+    except (ParseError, ValueError, TypeError) as error:
+        # JSON of another shape, a stage that is none, a version that is no number or null.
+        raise RegistryError(
+            "unexpected-answer",
+            f"{uri} answered with something else than MLflow does ({without_credentials(str(error))[:600]}).",
+            "Is it an MLflow server, of a release that has stages?",
+        ) from error
+    except ModuleNotFoundError as error:
+        raise RegistryError("no-driver", f"{uri} needs the Python module {error.name}.", "Install it.") from error
