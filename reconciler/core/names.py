@@ -134,7 +134,7 @@ def in_workspace(registry: str, workspace: str) -> str:
 
 # The tightest limit of any store behind MLflow holds everywhere: PostgreSQL's columns are shorter than SQLite's, and a
 # manifest that is right on one must be right on the other.
-# See contract/test_limits.py::test_the_server_accepts_what_we_accept.
+# See contract/test_registry.py::test_what_we_accept_every_store_accepts.
 MAX_MODEL_NAME = 256
 MAX_ALIAS = 255
 MAX_DESCRIPTION = 5000
