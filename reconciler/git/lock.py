@@ -14,7 +14,6 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
 from itertools import chain
 from math import inf
 from threading import Event, Lock, Thread
@@ -22,6 +21,7 @@ from typing import cast
 
 from reconciler.core.heads import Head
 from reconciler.core.limits import LOCK_BYTES, LOCK_SECONDS
+from reconciler.core.moments import after
 from reconciler.core.names import Commit, Ours, registry_name
 from reconciler.errors import LockError, ReconcilerError
 from reconciler.git.runner import Answer, Git, GitTimeoutError
@@ -156,11 +156,11 @@ class GitLock:
 
     def _take(self, remote: "_Remote", seen: "_Sight", why: str) -> "_GitLease | None":
         before = seen.record or _Record()
-        now = _now(self._clock)
+        now = self._clock.now()
         record = _Record(
             state=_HELD,
-            holder=replace(self._holder, since=_rfc3339(now)),
-            expires=_rfc3339(now + timedelta(seconds=self._ttl)),
+            holder=replace(self._holder, since=now),
+            expires=after(now, self._ttl),
             ttl=self._ttl,
             token=before.token + 1,
             applied=before.applied,
@@ -289,9 +289,8 @@ class _GitLease:
         Write the record anew, or find that somebody else has changed it. A push that seemed to fail may have arrived
         all the same, now or later; what it left behind is ours and no reason to think that the lock is lost.
         """
-        now = _now(self._clock)
         with self._guard:
-            record = replace(self._record, state=state, expires=_rfc3339(now + timedelta(seconds=self._record.ttl)))
+            record = replace(self._record, state=state, expires=after(self._clock.now(), self._record.ttl))
         began = self._monotonic()
         value = self._remote.write(record)
         self._pushed.add(value)
@@ -557,11 +556,3 @@ class _Remote:
 def _elapsed() -> float:
     """Seconds that also pass while the machine sleeps: on waking up, a laptop must know that its lock has run out."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
-
-
-def _now(clock: Clock) -> datetime:
-    return datetime.fromisoformat(clock.now()).astimezone(UTC)
-
-
-def _rfc3339(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -23,7 +23,7 @@ from reconciler.core.diff import Blocker, ModelPlan, Reason, Why
 from reconciler.core.drift import Drift, DriftStatus, ModelDrift
 from reconciler.core.gate import Ruling, Verdict
 from reconciler.core.loosening import Consequence, Shift
-from reconciler.core.moments import moment_of
+from reconciler.core.moments import moment_of, to_the_minute
 from reconciler.core.names import Version
 from reconciler.core.plan import Effect, Summary, Verb, effects_of
 from reconciler.core.review import Origin, PolicyNote, Review
@@ -314,7 +314,7 @@ def drift_sentences(model: ModelDrift) -> Iterator[str]:
     """
     for effect in model.drifted:
         when = moment_of(model.changed_at.get(effect.subject) or 0)
-        changed = f" (last changed {when:%Y-%m-%d %H:%M} UTC)" if when is not None and when.timestamp() else ""
+        changed = f" (last changed {to_the_minute(when)})" if when is not None and when.timestamp() else ""
         yield f"{drift_sentence(effect)}{changed}"
 
 
