@@ -17,8 +17,8 @@ import click
 
 from reconciler import __version__, console
 from reconciler.core.limits import MARKDOWN_CHARACTERS
+from reconciler.core.text import amount, clean
 from reconciler.errors import ExitCode, ManifestError, Problem, ReconcilerError, Severity
-from reconciler.render.clean import clean
 
 if TYPE_CHECKING:
     from reconciler.core.access import Governed
@@ -241,8 +241,8 @@ def validate(paths: tuple[Path, ...], form: str) -> int:
         click.echo(code_quality(problems, None), nl=False)
     else:
         console.show_problems(problems)
-        verdict = click.style(console.count(errors, "error"), fg="red") if errors else click.style("valid", fg="green")
-        click.echo(f"{console.count(files, 'file')}, {console.count(models, 'model')}: {verdict}.")
+        verdict = click.style(amount(errors, "error"), fg="red") if errors else click.style("valid", fg="green")
+        click.echo(f"{amount(files, 'file')}, {amount(models, 'model')}: {verdict}.")
     return ExitCode.ERROR if errors else ExitCode.OK
 
 

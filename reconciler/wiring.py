@@ -13,7 +13,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from reconciler.clocks import SystemClock
-from reconciler.core.names import WORKSPACE, Commit, Ours, in_workspace, names_of, plain
+from reconciler.core.names import WORKSPACE, Commit, Ours, in_workspace, names_of
+from reconciler.core.text import plain
 from reconciler.errors import Location, ManifestError, Problem, ReconcilerError, Severity
 from reconciler.ports import Clock, Forge, ManifestParser, SourceFile, World
 
@@ -469,8 +470,9 @@ def _lock(
     """
     The lock that was asked for, of the registry of that name. `attempt` is how many seconds one call to it may take.
     """
+    from reconciler.core.text import without_credentials
     from reconciler.holders import this_process
-    from reconciler.registry.mlflow import sqlite_path, without_credentials
+    from reconciler.registry.mlflow import sqlite_path
 
     if settings.lock is LockKind.NONE:
         return None

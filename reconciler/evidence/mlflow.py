@@ -24,8 +24,9 @@ from urllib.parse import quote, urlsplit
 from reconciler.core.evidence import Dataset, Metric, Missing, RunFacts, VersionFacts
 from reconciler.core.limits import VERSION_TAGS, VERSION_VALUES
 from reconciler.core.moments import moment, moment_of, rfc3339
-from reconciler.core.names import MLFLOW_TAG_PREFIX, OUR_TAG_PREFIX, ModelName, Stage, Version, plain
+from reconciler.core.names import MLFLOW_TAG_PREFIX, OUR_TAG_PREFIX, ModelName, Stage, Version
 from reconciler.core.snapshot import PROVENANCE_TAG, decode_provenance
+from reconciler.core.text import plain, without_credentials, without_logins
 from reconciler.errors import RegistryError, contained
 from reconciler.evidence.artifacts import Artifacts, output_ids
 from reconciler.evidence.mlmodel import (
@@ -38,7 +39,7 @@ from reconciler.evidence.mlmodel import (
 )
 from reconciler.evidence.model_files import read_small
 from reconciler.ports import UNREACHABLE, Asked
-from reconciler.registry.mlflow import MlflowRegistry, translated, without_credentials
+from reconciler.registry.mlflow import MlflowRegistry, translated
 
 DEFAULTS: Final = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -621,8 +622,7 @@ def _rfc3339(milliseconds: Any) -> str:
 
 
 def _shown(text: Any) -> str:
-    """Text that people wrote, as it is, but for the user info of its URLs: there are tokens in some of them."""
-    return re.sub(r"(://)[^/?#\s@]*(?:@[^/?#\s@]*)*@", r"\1", str(text or ""))
+    return without_logins(str(text or ""))
 
 
 def _too_late(patience: float) -> str:

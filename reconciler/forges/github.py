@@ -15,7 +15,8 @@ from urllib.parse import unquote
 
 from reconciler.core.gate import Approval
 from reconciler.core.limits import MARKDOWN_CHARACTERS
-from reconciler.core.names import Commit, plain
+from reconciler.core.names import Commit
+from reconciler.core.text import plain
 from reconciler.errors import ReconcilerError, StaleError
 from reconciler.ports import Push, Request
 from reconciler.render.marker import read_marker

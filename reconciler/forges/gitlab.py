@@ -14,10 +14,9 @@ from reconciler.core.approval import is_bot
 from reconciler.core.gate import Approval
 from reconciler.core.moments import moment
 from reconciler.core.names import Commit
+from reconciler.core.text import clean, without_credentials
 from reconciler.errors import ReconcilerError, StaleError
-from reconciler.holders import without_user_info
 from reconciler.ports import Push, Request
-from reconciler.render.clean import clean
 from reconciler.render.marker import read_marker
 
 if TYPE_CHECKING:
@@ -322,7 +321,7 @@ def _refuse_to_wait(answer: "requests.Response", *_: object, **__: object) -> No
     pause = float(asked) if re.fullmatch(r"[0-9]{1,9}", asked) else None
     wanted = "" if pause is None else f" and asks to be left alone for {pause:.0f} s"
     what = "gets too many requests" if status == _TOO_MANY else "failed"
-    url = without_user_info(answer.url.partition("/api/v4")[0])
+    url = without_credentials(answer.url.partition("/api/v4")[0])
     raise _BusyError(ReconcilerError(f"{url} {what} ({status}){wanted}.", "Run the job again later."), pause)
 
 

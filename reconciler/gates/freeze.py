@@ -16,7 +16,7 @@ from reconciler.core.figures import duration
 from reconciler.core.gate import NOW, Entrance, FactKey, Facts, Gate, Judgement, failed, passed, unknown
 from reconciler.core.limits import WINDOW_YEARS
 from reconciler.core.moments import moment, to_the_minute
-from reconciler.core.names import plain
+from reconciler.core.text import plain
 
 # Clocks have been put back by more than this only where a country changed sides of the date line.
 _PUT_BACK = timedelta(hours=3)

@@ -23,20 +23,10 @@ from reconciler.core.heads import Head
 from reconciler.core.limits import LOCK_BYTES, LOCK_SECONDS
 from reconciler.core.moments import after
 from reconciler.core.names import Commit, Ours, registry_name
+from reconciler.core.text import plain, without_credentials
 from reconciler.errors import LockError, ReconcilerError
 from reconciler.git.runner import Answer, Git, GitTimeoutError
-from reconciler.holders import (
-    UNKNOWN,
-    Heads,
-    Patience,
-    heads_document,
-    heads_in,
-    kept_for,
-    named,
-    plain,
-    with_heads,
-    without_user_info,
-)
+from reconciler.holders import UNKNOWN, Heads, Patience, heads_document, heads_in, kept_for, named, with_heads
 from reconciler.ports import Clock, Holder, Lease, WaitReport
 
 LOCKS = "refs/reconciler/locks"
@@ -138,7 +128,7 @@ class GitLock:
         return max(self._ttl, seen.record.ttl if seen.record else 0.0)
 
     def _hint(self, seen: "_Sight") -> str:
-        remote = plain(without_user_info(self._remote.name))
+        remote = plain(without_credentials(self._remote.name))
         return (
             f"If it died, its lock is free to take after {self._life(seen):.0f} s without a sign of life. If there is "
             "no such apply, somebody else who can push wrote this: delete it "
@@ -393,14 +383,6 @@ class _Sight:
     failures: int = 0
 
 
-def _told(answer: Answer) -> str:
-    """What git said, fit to be shown: on one line, without secrets, advice and progress."""
-    lines = [*answer.err.decode(errors="replace").splitlines()]
-    lines += [line for line in answer.out.decode(errors="replace").splitlines() if line.startswith("!\t")]
-    wanted = (line for line in lines if line.strip() and not line.startswith(("hint:", "To ")))
-    return plain(without_user_info(" ".join(wanted)), 600) or f"git ended with exit code {answer.code}"
-
-
 @dataclass(frozen=True, slots=True)
 class _Remote:
     """
@@ -416,7 +398,7 @@ class _Remote:
 
     @property
     def place(self) -> str:
-        return f"{self.ref} on {plain(without_user_info(self.name))}"
+        return f"{self.ref} on {plain(without_credentials(self.name))}"
 
     def found(self) -> "_Remote":
         """
@@ -486,7 +468,7 @@ class _Remote:
         if found != expected:
             return found
         refused = any(line.startswith(b"!\t") for line in answer.out.splitlines())
-        raise self._error(f"git push to {self._shown()} failed: {_told(answer)}", refused=refused)
+        raise self._error(f"git push to {self._shown()} failed: {answer.fault}", refused=refused)
 
     def _fetch(self) -> None:
         # Not by the object's name, which not every server allows. Not with --depth, which makes the user's clone
@@ -521,7 +503,7 @@ class _Remote:
 
     def _said(self, answer: Answer, verb: str) -> bytes:
         if answer.code != 0:
-            raise self._error(f"git {verb} with {self._shown()} failed: {_told(answer)}")
+            raise self._error(f"git {verb} with {self._shown()} failed: {answer.fault}")
         return answer.out
 
     def _git(self, *arguments: str, stdin: bytes = b"") -> Answer:
@@ -534,7 +516,7 @@ class _Remote:
             raise self._error(error.message) from error
 
     def _shown(self) -> str:
-        return plain(without_user_info(self.name))
+        return plain(without_credentials(self.name))
 
     def _error(self, message: str, *, refused: bool = False) -> _GitError:
         fix = (

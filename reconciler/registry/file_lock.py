@@ -14,18 +14,9 @@ import filelock
 from reconciler.core.heads import Head
 from reconciler.core.limits import LOCK_BYTES
 from reconciler.core.names import Commit, Ours
+from reconciler.core.text import plain
 from reconciler.errors import LockError
-from reconciler.holders import (
-    UNKNOWN,
-    Heads,
-    Patience,
-    heads_document,
-    heads_in,
-    kept_for,
-    named,
-    plain,
-    with_heads,
-)
+from reconciler.holders import UNKNOWN, Heads, Patience, heads_document, heads_in, kept_for, named, with_heads
 from reconciler.ports import Clock, Holder, Lease, WaitReport
 
 _FORMAT = 1

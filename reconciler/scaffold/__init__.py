@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from reconciler.core.names import model_name_fault
+from reconciler.core.text import clean
 from reconciler.errors import Problem, ReconcilerError
 from reconciler.ports import SourceFile
-from reconciler.render.clean import clean
 from reconciler.scaffold.installation import install_source, is_local
 from reconciler.scaffold.keys import key_path, names_a_key, signer_line
 
