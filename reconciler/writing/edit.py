@@ -96,7 +96,7 @@ class _Document:
             raise _by_hand(node, "it has an anchor or a tag")
         in_flow = self._in_flow(path[:-1])
         if not isinstance(value, dict | list) or not value or in_flow or self._rest(end):
-            written = _flow(value)
+            written = flow(value)
             # A block collection begins on a line of its own, and a value after its key.
             lead = self.text[:start].rpartition("\n")[2]
             if not lead.strip() and path and isinstance(path[-1], str):
@@ -128,17 +128,17 @@ class _Document:
         )
         if parent.flow_style or not children:
             if not children:
-                inner = f"{pair}{_flow(value)}"
+                inner = f"{pair}{flow(value)}"
                 brackets = f"{{{inner}}}" if isinstance(parent, yaml.MappingNode) else f"[{inner}]"
                 return self.text[: parent.start_mark.index] + brackets + self.text[parent.end_mark.index :]
             at = self._end(children[-1])
-            return f"{self.text[:at]}, {pair}{_flow(value)}{self.text[at:]}"
+            return f"{self.text[:at]}, {pair}{flow(value)}{self.text[at:]}"
         at, column = self._line_after(self._end(children[-1])), parent.start_mark.column
         dash = "- " if isinstance(key, int) else ""
         if isinstance(value, dict | list) and value:
             entry = " " * column + f"{dash}{pair}".rstrip() + "\n" + _block(value, column + self._step())
         else:
-            entry = " " * column + f"{dash}{pair}{_flow(value)}"
+            entry = " " * column + f"{dash}{pair}{flow(value)}"
         before = self.text[:at]
         return f"{before}{'' if before.endswith(chr(10)) or not before else chr(10)}{entry}\n{self.text[at:]}"
 
@@ -253,12 +253,13 @@ def _scalar(value: int | str | None) -> str:
     return value if plain else json.dumps(value, ensure_ascii=False)
 
 
-def _flow(value: Value) -> str:
+def flow(value: Value) -> str:
+    """A value on one line."""
     match value:
         case dict():
-            return "{" + ", ".join(f"{_scalar(key)}: {_flow(item)}" for key, item in value.items()) + "}"
+            return "{" + ", ".join(f"{_scalar(key)}: {flow(item)}" for key, item in value.items()) + "}"
         case list():
-            return "[" + ", ".join(map(_flow, value)) + "]"
+            return "[" + ", ".join(map(flow, value)) + "]"
         case _:
             return _scalar(value)
 
@@ -270,9 +271,9 @@ def _block(value: Value, column: int) -> str:
         return "\n".join(
             f"{indent}{_scalar(key)}:\n{_block(item, column + _STEP)}"
             if isinstance(item, dict | list) and item
-            else f"{indent}{_scalar(key)}: {_flow(item)}"
+            else f"{indent}{_scalar(key)}: {flow(item)}"
             for key, item in value.items()
         )
     if isinstance(value, list):
-        return "\n".join(f"{indent}- {_flow(item)}" for item in value)
+        return "\n".join(f"{indent}- {flow(item)}" for item in value)
     return indent + _scalar(value)
