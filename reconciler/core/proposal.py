@@ -1,14 +1,87 @@
-"""What a manifest says after a promotion, a demotion or a moved alias: declarations in, declarations out."""
+"""Which version is meant, and what a manifest says after it was promoted, demoted or named: values in, values out."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from reconciler.core.desired import Declared, Manifest, Pin
-from reconciler.core.names import AliasName, Stage, Version
+from reconciler.core.entrances import occupants
+from reconciler.core.names import AliasName, Commit, Slot, Stage, Version, plain
+from reconciler.core.past import Past, declared_versions, pins_of
+from reconciler.core.snapshot import ModelSnapshot
 from reconciler.errors import Location, ReconcilerError
 
 NOWHERE = Location("")
 """Where something is declared that no file holds yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which version is meant: exactly one of these is given."""
+
+    version: Version | None = None
+    slot: Slot | None = None
+    run_id: str | None = None
+    latest: bool = False
+
+    def __post_init__(self) -> None:
+        given = [self.version is not None, self.slot is not None, self.run_id is not None, self.latest]
+        if sum(given) != 1:
+            raise ReconcilerError(
+                "Which version is meant is not said, or said twice.",
+                "Give a version number, or one of --from SLOT, --run ID and --latest.",
+            )
+
+    def among(self, live: ModelSnapshot) -> Version:
+        """The version that is meant, as the registry has it now. Raises ReconcilerError for none, and for several."""
+        if self.version is not None:
+            return _the_one([v for v in live.versions if v == self.version], f"version {self.version}", live)
+        if self.slot is not None:
+            return _the_one(occupants(live, self.slot), f"version in {self.slot}", live)
+        if self.run_id is not None:
+            made = [v.version for v in live.versions.values() if v.run_id == self.run_id]
+            return _the_one(made, f"version from the run {plain(self.run_id, 80)}", live)
+        return max(live.versions) if live.versions else _the_one([], "version", live)
+
+
+def _the_one(found: Iterable[Version], what: str, live: ModelSnapshot) -> Version:
+    versions = sorted(found)
+    if len(versions) == 1:
+        return versions[0]
+    if versions:
+        several = ", ".join(f"v{version}" for version in versions)
+        raise ReconcilerError(f"{live.name} has more than one {what}: {several}.", "Name the one that is meant.")
+    newest = f"the newest is v{max(live.versions)}" if live.versions else "it has no versions"
+    raise ReconcilerError(f"{live.name} has no {what}; {newest}.", "Name one that it has.")
+
+
+def way_back(
+    past: Past, manifest: Manifest, live: ModelSnapshot, slot: Slot, now: str
+) -> tuple[Version, Commit | None]:
+    """
+    The version that a slot was declared to hold before the one that it is now, and the commit that declared it: the
+    newest one that is still there and that no hold keeps out. Raises ReconcilerError, with what became of each, where
+    there is none.
+    """
+    current = declared_versions(manifest, slot, live)
+    reasons: dict[Version, str] = {}
+    for epoch in past.epochs:
+        if epoch.manifest is None:
+            continue
+        for version in sorted(_numbered(epoch.manifest, slot) - current - reasons.keys(), reverse=True):
+            hold = next((hold for hold in manifest.holds if hold.holds(version, slot, now)), None)
+            if version not in live.versions:
+                reasons[version] = f"v{version} is not in the registry any more"
+            elif hold is not None:
+                reasons[version] = f"v{version} is held: {plain(hold.reason, 120)}"
+            else:
+                return version, epoch.commit
+    why = "; ".join(reasons.values()) or "no commit on the trusted line declares another one"
+    raise ReconcilerError(f"{manifest.name} has nothing to go back to in {slot}: {why}.", "Name one with --version.")
+
+
+def _numbered(manifest: Manifest, slot: Slot) -> set[Version]:
+    """The numbers that were declared; a run alone may mean another version today."""
+    return {pin.version for pin in pins_of(manifest, slot) if pin.version is not None}
 
 
 def placed(
