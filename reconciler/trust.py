@@ -711,7 +711,7 @@ def _is_in_place(live: ModelSnapshot, manifest: Manifest | None) -> bool:
     declared = set(manifest.slots)
     governed = set[Slot]()
     if isinstance(live.owner, Ownership):
-        governed = {*(stage.value for stage in live.owner.stages), *map(alias_slot, live.owner.aliases)}
+        governed = {*(stage.slot for stage in live.owner.stages), *map(alias_slot, live.owner.aliases)}
     return governed <= declared and all(
         declared_versions(manifest, slot, live) == frozenset(occupants(live, slot)) for slot in declared
     )

@@ -8,7 +8,7 @@ from reconciler.core.desired import Manifest, Revision
 from reconciler.core.diff import Blocker, ModelPlan, Why, diff
 from reconciler.core.entrances import occupants
 from reconciler.core.gate import Entrance, Kind
-from reconciler.core.names import Commit, ModelName, Slot, Stage, Version, plain
+from reconciler.core.names import Commit, ModelName, Slot, Version, plain
 from reconciler.core.past import Past, declared_versions
 from reconciler.core.plan import Effect, Verb, effects_of, needs_review
 from reconciler.core.snapshot import ModelSnapshot, VersionSnapshot
@@ -146,7 +146,7 @@ def _never_moved(entrance: Entrance, live: ModelSnapshot, past: Past) -> bool:
     """
     run = past.run(live, entrance.slot, entrance.candidate)
     version = live.versions.get(entrance.candidate)
-    if run is None or version is None or entrance.slot.startswith("@"):
+    if run is None or version is None or entrance.slot.stage is None:
         return False
     return version.touched < run.since
 
@@ -161,7 +161,7 @@ def recorded_files(live: ModelSnapshot, manifest: Manifest | None, past: Past) -
         then
         for number, version in sorted(live.versions.items())
         for slot in sorted(version.provenance)
-        if not Stage.is_inactive(slot)
+        if slot.active
         and (number in occupants(live, slot) or number in declared_versions(manifest, slot, live))
         and (then := files_then(version, slot, past)) is not None
     )
@@ -196,5 +196,5 @@ def _recorded(live: ModelSnapshot, past: Past) -> Iterable[int]:
     for version in live.versions.values():
         for slot, record in version.provenance.items():
             place = past.place_of(record, version)
-            if place is not None and not Stage.is_inactive(slot):
+            if place is not None and slot.active:
                 yield place

@@ -9,7 +9,7 @@ from dataclasses import replace
 from reconciler.core.changes import Change, SetAlias, TransitionStage, simulate_all
 from reconciler.core.desired import Manifest
 from reconciler.core.gate import Entrance, Kind
-from reconciler.core.names import ACTIVE_STAGES, Slot, Stage, Version, alias_slot
+from reconciler.core.names import ACTIVE_STAGES, Slot, Version, alias_slot
 from reconciler.core.past import FOREVER, Epoch, Past, declared_versions, is_unmoved_since
 from reconciler.core.snapshot import ModelSnapshot, Ownership, Placement, VersionSnapshot
 
@@ -43,9 +43,16 @@ def entrance_of(live: ModelSnapshot, slot: Slot, version: Version, past: Past | 
 
 def occupants(live: ModelSnapshot, slot: Slot) -> tuple[Version, ...]:
     """The versions in a slot, lowest first. Consumers of a stage get the highest."""
-    if not slot.startswith("@"):
-        return live.occupants(Stage(slot))
-    return tuple(version for alias, version in live.aliases.items() if alias_slot(alias) == slot)
+    if slot.stage is not None:
+        return live.occupants(slot.stage)
+    return tuple(version for alias, version in live.aliases.items() if alias == slot.alias)
+
+
+def before_move(live: ModelSnapshot, slot: Slot, version: Version) -> str:
+    """What a record says of where a version comes from: its stage, for a stage; what the alias names, for an alias."""
+    if slot.stage is not None:
+        return live.versions[version].stage
+    return "".join(f"v{named}" for named in occupants(live, slot))
 
 
 def incumbent(live: ModelSnapshot, slot: Slot, candidate: Version, past: Past | None) -> Version | None:
@@ -70,24 +77,24 @@ def _never_came_in(live: ModelSnapshot, slot: Slot, version: VersionSnapshot, ep
     """
     if past.place_of(version.provenance.get(slot), version) is not None or version.version in occupants(live, slot):
         return False
-    if not slot.startswith("@"):
+    if slot.stage is not None:
         return version.touched < epoch.since
     named = (live.versions[v] for v in occupants(live, slot) if v in live.versions)
-    return any(past.place_of(one.provenance.get(slot), one) is not None for one in named)
+    return any(past.place_of(other.provenance.get(slot), other) is not None for other in named)
 
 
 def _moved(live: ModelSnapshot, changes: tuple[Change, ...]) -> Iterator[tuple[Slot, Version]]:
     """What calls bring into a slot, and what consumers get because a call takes something out."""
     for change in changes:
         if isinstance(change, TransitionStage) and change.after.active:
-            yield change.after.value, change.version
+            yield change.after.slot, change.version
         elif isinstance(change, SetAlias):
             yield alias_slot(change.alias), change.after
     after = simulate_all(live, changes)
     for stage in ACTIVE_STAGES:
         before, now = live.occupants(stage), after.occupants(stage) if after else ()
         if now and now[-1] in before and now[-1] != before[-1]:
-            yield stage.value, now[-1]
+            yield stage.slot, now[-1]
 
 
 def _unmoved(
@@ -159,7 +166,7 @@ def _broke_off(live: ModelSnapshot, slot: Slot, version: VersionSnapshot) -> boo
         and (other.commit, other.plan, other.applied_at) == (record.commit, record.plan, record.applied_at)
         and version.version in occupants(live, other.slot)
         for other in version.provenance.values()
-        if not Stage.is_inactive(other.slot)
+        if other.slot.active
     )
 
 
@@ -171,12 +178,11 @@ def _has_waited(live: ModelSnapshot, slot: Slot, version: VersionSnapshot, past:
     """
     record = version.provenance[slot]
     unmoved = is_unmoved_since(record, version)
-    if not slot.startswith("@"):
-        return unmoved and version.stage == record.before
-    named = next(iter(occupants(live, slot)), None)
-    if record.before != ("" if named is None else f"v{named}"):
+    if record.before != before_move(live, slot, version.version):
         return False
-    beside = version.provenance.get(version.stage)
+    if slot.stage is not None:
+        return unmoved
+    beside = version.provenance.get(version.stage.slot)
     same = beside is not None and (beside.commit, beside.plan) == (record.commit, record.plan)
     return record.commit == past.revision or (unmoved and same)
 
@@ -206,15 +212,15 @@ def _made(live: ModelSnapshot, slot: Slot, version: VersionSnapshot, record: Pla
     what the alias still names, was written down and maybe not made; then the record of what came later shows it.
     """
     if record is None:
-        return not slot.startswith("@") and any(p.before == slot for p in version.provenance.values())
+        return slot.stage is not None and any(p.before == slot for p in version.provenance.values())
     if record.found or record.left or version.version in occupants(live, slot):
         return True
-    if slot.startswith("@"):
-        named = next(iter(occupants(live, slot)), None)
-        others = (other.provenance.get(slot) for other in live.versions.values())
-        begins_here = record.before == ("" if named is None else f"v{named}")
-        return not begins_here or any(o is not None and o.before == f"v{version.version}" for o in others)
-    return record.before != version.stage or any(p.before == slot for p in version.provenance.values())
+    if record.before != before_move(live, slot, version.version):
+        return True
+    if slot.stage is not None:
+        return any(p.before == slot for p in version.provenance.values())
+    others = (other.provenance.get(slot) for other in live.versions.values())
+    return any(other is not None and other.before == f"v{version.version}" for other in others)
 
 
 def _is_found(live: ModelSnapshot, slot: Slot, version: VersionSnapshot, past: Past) -> bool:
@@ -231,7 +237,7 @@ def _is_found(live: ModelSnapshot, slot: Slot, version: VersionSnapshot, past: P
     if applied is not None and applied > max(epoch.start for epoch in past.epochs if epoch.manifest):
         # We governed the model before any manifest declared it: under another name.
         return False
-    if slot.startswith("@"):
+    if slot.stage is None:
         return True
     before = min(past.guarded_since.get(slot, FOREVER), run.since)
     return version.touched <= before

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from enum import StrEnum
@@ -22,6 +22,7 @@ from reconciler.core.changes import (
     TagModel,
     TransitionStage,
     simulate,
+    simulate_all,
 )
 from reconciler.core.desired import DesiredState, Manifest, Revision
 from reconciler.core.diff import (
@@ -36,9 +37,10 @@ from reconciler.core.diff import (
     leftover,
     renamed,
 )
+from reconciler.core.entrances import occupants
 from reconciler.core.gate import Kind
-from reconciler.core.names import ModelName, Slot, Stage, Version, alias_slot
-from reconciler.core.past import Past
+from reconciler.core.names import ACTIVE_STAGES, LIVE, LiveSlots, ModelName, Slot, Stage, Version, alias_slot
+from reconciler.core.past import Past, pins_of
 from reconciler.core.snapshot import ModelSnapshot, Ownership, RegistrySnapshot, UnreadableRecord
 from reconciler.errors import BlockedError, Failure, ReconcilerError, contained
 
@@ -46,7 +48,7 @@ from reconciler.errors import BlockedError, Failure, ReconcilerError, contained
 @dataclass(frozen=True, slots=True)
 class Limits:
     """
-    When a plan is too much to carry out without being asked twice: it moves the Production occupant of more than
+    When a plan is too much to carry out without being asked twice: it moves what is in a live slot of more than
     `share` of the governed models, and of at least `models` of them. octoDNS has MAX_SAFE_UPDATE_PCENT and
     MIN_EXISTING_RECORDS for this.
     """
@@ -104,6 +106,13 @@ class Effect:
     because: Reason
     change: Change
     through: Stage | None = None
+
+    @property
+    def slot(self) -> Slot | None:
+        """The slot in which something else is afterwards."""
+        if isinstance(self.subject, Slot):
+            return self.subject
+        return self.after.slot if isinstance(self.after, Stage) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +254,7 @@ def build_plan(
         options=options,
         models=tuple(models),
         governed=governed,
-        safeties=tuple(_mass_change(models, governed, snapshot, options)),
+        safeties=tuple(_mass_change(models, governed, snapshot, options, desired.revision.live_slots)),
         fingerprint=fingerprint(snapshot.models.get(model.model) for model in models),
     )
 
@@ -288,14 +297,14 @@ def prove(
     past: Past | None = None,
 ) -> None:
     """
-    Replay the calls on the snapshot and check every prefix: Production is never found empty unless it was or is to be,
-    never holds two where one is declared, Staging and aliases do not vanish on the way, and nothing is left to do at
-    the end. Raises UnsoundPlanError.
+    Replay the calls on the snapshot and check every prefix: a live slot is never found empty unless it was or is to be,
+    never holds two where one is declared, other stages and aliases do not vanish on the way, and nothing is left to do
+    at the end. Raises UnsoundPlanError.
     """
     if not model.changes:
         return
     states = list(_prefixes(live, model.changes))
-    if broken := broken_promise(manifest, states):
+    if broken := broken_promise(manifest, states, revision.live_slots):
         raise UnsoundPlanError(f"The plan for {model.model} would break a promise: {broken}.", "Please report this.")
     if rest := leftover(manifest, live, revision, model.changes, model.model, past):
         raise UnsoundPlanError(
@@ -303,26 +312,40 @@ def prove(
         )
 
 
-def broken_promise(manifest: Manifest | None, states: list[ModelSnapshot]) -> str | None:
+def broken_promise(
+    manifest: Manifest | None, states: Sequence[ModelSnapshot], live_slots: LiveSlots = LIVE
+) -> str | None:
     """The first promise that a run through these states breaks, in words, or None."""
     first, last = states[0], states[-1]
-    crowds = [state.occupants(Stage.PRODUCTION) for state in states]
-    declared = manifest.stages.get(Stage.PRODUCTION) if manifest else None
-    if crowds[0] and not all(crowds) and not (declared and not declared.value and not crowds[-1]):
-        return "Production is empty on the way"
-    if declared is not None and len(declared.value) == 1:
-        for before, after in pairwise(crowds):
-            if len(after) > max(1, len(before)):
-                return f"Production holds {len(after)} versions on the way where one is declared"
-    staged = [state.occupants(Stage.STAGING) for state in states]
-    entering = set(staged[-1]) - set(staged[0])
-    # One that comes down from Production has to wait there until it is relieved.
-    trading = bool(entering) and entering <= set(crowds[0])
-    if staged[0] and staged[-1] and not all(staged) and not trading:
-        return "Staging is empty on the way"
+    relieved: set[Version] = set()
+    for slot in sorted(live_slots):
+        crowds = [occupants(state, slot) for state in states]
+        relieved.update(crowds[0])
+        if broken := _broken_for_consumers(manifest, slot, crowds):
+            return broken
+    for stage in ACTIVE_STAGES:
+        staged = [state.occupants(stage) for state in states]
+        entering = set(staged[-1]) - set(staged[0])
+        # One that comes down from a live slot has to wait there until it is relieved.
+        trading = bool(entering) and entering <= relieved
+        if stage.slot not in live_slots and staged[0] and staged[-1] and not all(staged) and not trading:
+            return f"{stage} is empty on the way"
     for alias in sorted(first.aliases.keys() & last.aliases.keys()):
         if not all(alias in state.aliases for state in states):
-            return f"@{alias} is missing on the way"
+            return f"{alias_slot(alias)} is missing on the way"
+    return None
+
+
+def _broken_for_consumers(manifest: Manifest | None, slot: Slot, crowds: Sequence[tuple[Version, ...]]) -> str | None:
+    """What goes wrong for those who look a live slot up, given who is in it from call to call."""
+    pins = pins_of(manifest, slot)
+    to_be_empty = manifest is not None and slot in manifest.slots and not pins
+    if crowds[0] and not all(crowds) and not (to_be_empty and not crowds[-1]):
+        return f"{slot} is empty on the way"
+    if len(pins) == 1:
+        for before, after in pairwise(crowds):
+            if len(after) > max(1, len(before)):
+                return f"{slot} holds {len(after)} versions on the way where one is declared"
     return None
 
 
@@ -335,27 +358,31 @@ def _prefixes(live: ModelSnapshot | None, changes: Iterable[Change]) -> Iterable
 
 
 def _mass_change(
-    models: Iterable[ModelPlan], governed: int, snapshot: RegistrySnapshot, options: PlanOptions
+    models: Iterable[ModelPlan],
+    governed: int,
+    snapshot: RegistrySnapshot,
+    options: PlanOptions,
+    live_slots: LiveSlots,
 ) -> Iterable[Blocker]:
-    moved = [m.model for m in models if _moves_production(m, snapshot.models.get(m.model))]
+    moved = [m.model for m in models if _moves_what_is_live(m, snapshot.models.get(m.model), live_slots)]
     limit = options.limits
     if options.force or len(moved) < limit.models or len(moved) <= limit.share * governed:
         return
     yield Blocker(
         "mass-change",
-        f"This would change what {len(moved)} of {governed} governed models have in Production "
+        f"This would change what {len(moved)} of {governed} governed models have in {' or '.join(sorted(live_slots))} "
         f"({len(moved) / governed:.0%}); the limit is {limit.share:.0%} from {limit.models} models on.",
         "Pass --force if that is meant, or raise the limit with --max-change-percent (RECONCILER_MAX_CHANGE_PERCENT).",
     )
 
 
-def _moves_production(model: ModelPlan, live: ModelSnapshot | None) -> bool:
-    if live is None or not live.occupants(Stage.PRODUCTION):
+def _moves_what_is_live(model: ModelPlan, live: ModelSnapshot | None, live_slots: LiveSlots) -> bool:
+    """Whether consumers of a live slot that is occupied find something else in it afterwards."""
+    after = simulate_all(live, model.changes)
+    if live is None or after is None:
         return False
-    after = live
-    for change in model.changes:
-        after = simulate(after, change)
-    return after.occupants(Stage.PRODUCTION) != live.occupants(Stage.PRODUCTION)
+    crowds = [(occupants(live, slot), occupants(after, slot)) for slot in live_slots]
+    return any(there and there != then for there, then in crowds)
 
 
 def effects_of(model: ModelPlan) -> tuple[Effect, ...]:
@@ -457,7 +484,7 @@ def _stage_effects(proposal: Proposal, change: TransitionStage, model: ModelPlan
     before = swapped or change.before
     yield Effect(
         model.model,
-        _enters(model, change.version, change.after.value) or _stage_verb(before, change),
+        _enters(model, change.version, change.after.slot) or _stage_verb(before, change, model.live_slots),
         f"v{change.version}",
         before,
         change.after,
@@ -471,13 +498,13 @@ def _stage_effects(proposal: Proposal, change: TransitionStage, model: ModelPlan
             yield Effect(model.model, Verb.ARCHIVE, f"v{version}", change.after, Stage.ARCHIVED, because, change)
 
 
-def _stage_verb(before: Stage, change: TransitionStage) -> Verb:
+def _stage_verb(before: Stage, change: TransitionStage, live_slots: LiveSlots) -> Verb:
     match change.after:
         case Stage.ARCHIVED:
             return Verb.ARCHIVE
         case Stage.NONE:
             return Verb.UNSTAGE
-        case Stage.STAGING if before is Stage.PRODUCTION:
+        case after if before.slot in live_slots and after.slot not in live_slots:
             return Verb.DEMOTE
         case _:
             return Verb.PROMOTE

@@ -196,7 +196,8 @@ def _pairings(model: ModelPlan, live: ModelSnapshot | None, scope: Scope) -> Ite
         return
     found: dict[tuple[Version, Version | None], list[Slot]] = {}
     for candidate, slot, incumbent in _moves(model, live):
-        if slot == Stage.PRODUCTION or scope is Scope.ALL or (scope is Scope.STAGES and not slot.startswith("@")):
+        in_stage = scope is Scope.STAGES and slot.stage is not None
+        if slot in model.live_slots or in_stage or scope is Scope.ALL:
             found.setdefault((candidate, incumbent), []).append(slot)
     for (candidate, incumbent), slots in found.items():
         yield Pairing(model.model, candidate, incumbent, tuple(slots))
@@ -205,7 +206,7 @@ def _pairings(model: ModelPlan, live: ModelSnapshot | None, scope: Scope) -> Ite
 def _moves(model: ModelPlan, live: ModelSnapshot) -> Iterable[tuple[Version, Slot, Version | None]]:
     for change in model.changes:
         if isinstance(change, TransitionStage) and change.after.active:
-            yield change.version, change.after.value, highest_occupant(live, change.after, change.version)
+            yield change.version, change.after.slot, highest_occupant(live, change.after, change.version)
         elif isinstance(change, SetAlias):
             yield change.after, alias_slot(change.alias), change.before
 

@@ -18,7 +18,7 @@ from reconciler.checks.signing import RecordSeals
 from reconciler.core.drift import Drift, DriftStatus
 from reconciler.core.gate import Ruling, Verdict
 from reconciler.core.heads import Head
-from reconciler.core.names import Commit, ModelName, RepositoryId, Version
+from reconciler.core.names import Commit, ModelName, RepositoryId, Slot, Version
 from reconciler.core.plan import Plan, PlanOptions, effects_of
 from reconciler.core.review import Review as PlanReview
 from reconciler.core.review import Scope
@@ -251,7 +251,7 @@ class House:
     def forge_record(self, model: str, version: int, slot: str, commit: str, *, before: str = "Staging") -> None:
         """Somebody writes a record of their own making: this version was put into that slot by that commit."""
         made = Placement(
-            slot,
+            Slot(slot),
             RepositoryId(self._source().identity),
             Commit(commit),
             before,
@@ -260,7 +260,7 @@ class House:
             "0" * 64,
         )
         self.registry.record(
-            model, version, encode_provenance({**self.registry.provenance(model, version), slot: made})
+            model, version, encode_provenance({**self.registry.provenance(model, version), made.slot: made})
         )
 
     def in_slot(self, model: str, slot: str = "Production") -> tuple[int, ...]:

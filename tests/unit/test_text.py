@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from reconciler.cli import cli
 from reconciler.core.gate import Entrance, Kind
-from reconciler.core.names import ModelName, Version
+from reconciler.core.names import ModelName, Slot, Version
 from reconciler.core.review import Review
 from reconciler.publishing import rendered
 from reconciler.render.layout import plain
@@ -23,7 +23,8 @@ def lines(review: Review) -> list[str]:
 def found(review: Review) -> Review:
     """The same, where each model's version was found in a slot that is guarded now."""
     models = (
-        replace(m, entrances=(Entrance(m.model, Version(1), "Staging", kind=Kind.FOUND),)) for m in review.plan.models
+        replace(m, entrances=(Entrance(m.model, Version(1), Slot("Staging"), kind=Kind.FOUND),))
+        for m in review.plan.models
     )
     return replace(review, plan=replace(review.plan, models=tuple(models)))
 
