@@ -12,6 +12,7 @@ from reconciler.core.looks import described, is_ignorable, plainer, unseen_fault
 ModelName = NewType("ModelName", str)
 Version = NewType("Version", int)
 AliasName = NewType("AliasName", str)
+TagKey = NewType("TagKey", str)
 Commit = NewType("Commit", str)
 RepositoryId = NewType("RepositoryId", str)
 

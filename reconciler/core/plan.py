@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from enum import StrEnum
 from itertools import pairwise
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 from reconciler.core.changes import (
     Change,
@@ -39,7 +39,7 @@ from reconciler.core.diff import (
 )
 from reconciler.core.entrances import occupants
 from reconciler.core.gate import Kind
-from reconciler.core.names import ACTIVE_STAGES, LIVE, LiveSlots, ModelName, Slot, Stage, Version, alias_slot
+from reconciler.core.names import ACTIVE_STAGES, LIVE, LiveSlots, ModelName, Slot, Stage, TagKey, Version, alias_slot
 from reconciler.core.past import Past, pins_of
 from reconciler.core.snapshot import ModelSnapshot, Ownership, RegistrySnapshot, UnreadableRecord
 from reconciler.errors import BlockedError, Failure, ReconcilerError, contained
@@ -90,19 +90,29 @@ class Verb(StrEnum):
     RELEASE = "release"
 
 
+Subject: TypeAlias = Version | Slot | TagKey | None
+"""What an effect is about: a version, an alias by its slot, a tag, or None for the model itself."""
+
+Value: TypeAlias = Version | Stage | tuple[Slot, ...] | str | UnreadableRecord | None
+"""
+What there is before or after an effect: the version that an alias names, a version's stage, the slots that are
+governed, or the text of a description, a tag or a name. None: nothing is there.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Effect:
     """
     What a reader sees of a plan: one thing that is different afterwards. A version that passes through Archived inside
-    MLflow's swap is one effect, from where it was to where it ends, and `through` says so. `subject` is `v5`,
-    `@champion`, a tag's key or empty for the model itself; None means "not there". `change` is the call that does it.
+    MLflow's swap is one effect, from where it was to where it ends, and `through` says so. `change` is the call that
+    does it.
     """
 
     model: ModelName
     verb: Verb
-    subject: str
-    before: str | None
-    after: str | None
+    subject: Subject
+    before: Value
+    after: Value
     because: Reason
     change: Change
     through: Stage | None = None
@@ -193,7 +203,7 @@ class Plan:
         versions = [effect for effect in effects if not isinstance(effect.change, SetAlias | DeleteAlias)]
         count = {verb: sum(effect.verb is verb for effect in versions) for verb in Verb}
         named = (Verb.PROMOTE, Verb.ARCHIVE, Verb.ROLL_BACK)
-        roll_back = len({(e.model, e.after if e.subject.startswith("@") else e.subject) for e in back})
+        roll_back = len({(e.model, e.after if isinstance(e.subject, Slot) else e.subject) for e in back})
         kinds = {**count, Verb.ROLL_BACK: roll_back}
         order = (*named, *(verb for verb in Verb if verb not in named))
         return Summary(
@@ -404,9 +414,11 @@ def _unmoved_effects(model: ModelPlan) -> Iterable[Effect]:
             if isinstance(p.change, RecordProvenance) and p.change.version == entrance.candidate
         )
         verb = _ENTERS.get(entrance.kind, Verb.ADMIT)
-        version = f"v{entrance.candidate}"
-        subject, where = (entrance.slot, version) if entrance.slot.startswith("@") else (version, entrance.slot)
-        yield Effect(model.model, verb, subject, where, where, proposal.because, proposal.change)
+        version, slot, because, change = entrance.candidate, entrance.slot, proposal.because, proposal.change
+        if slot.stage is not None:
+            yield Effect(model.model, verb, version, slot.stage, slot.stage, because, change)
+        else:
+            yield Effect(model.model, verb, slot, version, version, because, change)
 
 
 _ENTERS = {Kind.ROLLBACK: Verb.ROLL_BACK, Kind.RESTORATION: Verb.RESTORE, Kind.FOUND: Verb.FIND}
@@ -421,40 +433,39 @@ def _enters(model: ModelPlan, version: Version, slot: Slot) -> Verb | None:
 def _effects(proposal: Proposal, model: ModelPlan) -> Iterable[Effect]:
     change, because = proposal.change, proposal.because
 
-    def effect(verb: Verb, subject: str, before: str | None, after: str | None, why: Reason = because) -> Effect:
-        return Effect(model.model, verb, subject, before, after, why, change)
+    def effect(verb: Verb, subject: Subject, before: Value, after: Value) -> Effect:
+        return Effect(model.model, verb, subject, before, after, because, change)
 
     match change:
         case CreateModel():
-            yield effect(Verb.CREATE, "", None, change.model)
+            yield effect(Verb.CREATE, None, None, change.model)
         case Release():
-            yield effect(Verb.RELEASE, "", change.before.repository, None)
+            yield effect(Verb.RELEASE, None, change.before.repository, None)
         case Claim():
             yield from _claim_effects(change, because, model)
         case DescribeModel():
-            yield effect(Verb.DESCRIBE, "", change.before, change.after)
+            yield effect(Verb.DESCRIBE, None, change.before, change.after)
         case TagModel():
-            yield effect(Verb.TAG, change.key, change.before, change.after)
+            yield effect(Verb.TAG, TagKey(change.key), change.before, change.after)
         case DescribeVersion():
-            yield effect(Verb.DESCRIBE, f"v{change.version}", change.before, change.after)
+            yield effect(Verb.DESCRIBE, change.version, change.before, change.after)
         case RecordProvenance():
             pass
         case TransitionStage():
             yield from _stage_effects(proposal, change, model)
         case SetAlias():
-            before = None if change.before is None else f"v{change.before}"
-            moved = Verb.SET_ALIAS if before is None else Verb.MOVE_ALIAS
-            verb = _enters(model, change.after, alias_slot(change.alias)) or moved
-            yield effect(verb, f"@{change.alias}", before, f"v{change.after}")
+            slot = alias_slot(change.alias)
+            moved = Verb.SET_ALIAS if change.before is None else Verb.MOVE_ALIAS
+            yield effect(_enters(model, change.after, slot) or moved, slot, change.before, change.after)
         case DeleteAlias():
-            yield effect(Verb.DELETE_ALIAS, f"@{change.alias}", f"v{change.before}", None)
+            yield effect(Verb.DELETE_ALIAS, alias_slot(change.alias), change.before, None)
         case _:
             assert_never(change)
 
 
 def _claim_effects(change: Claim, because: Reason, model: ModelPlan) -> Iterable[Effect]:
     """
-    What is governed before and after all of it, told once: a record that is widened first and narrowed last, or that
+    What is governed before and after all of it, said once: a record that is widened first and narrowed last, or that
     only follows its model's other changes, says nothing new in between.
     """
     claims = [c for c in model.changes if isinstance(c, Claim)]
@@ -462,19 +473,19 @@ def _claim_effects(change: Claim, because: Reason, model: ModelPlan) -> Iterable
         return
     before, after = change.before, claims[-1].after
     if isinstance(before, Ownership) and because.why is Why.RENAMED:
-        yield Effect(model.model, Verb.CLAIM, "", before.repository, after.repository, because, change)
+        yield Effect(model.model, Verb.CLAIM, None, before.repository, after.repository, because, change)
         before = replace(before, repository=after.repository)
     if before is None:
-        yield Effect(model.model, Verb.CLAIM, "", None, _governed(after), because, change)
+        yield Effect(model.model, Verb.CLAIM, None, None, _governed(after), because, change)
     elif isinstance(before, UnreadableRecord) or before.repository != after.repository:
-        owner = "an unreadable record" if isinstance(before, UnreadableRecord) else before.repository
-        yield Effect(model.model, Verb.ADOPT, "", owner, after.repository, because, change)
+        owner = before if isinstance(before, UnreadableRecord) else before.repository
+        yield Effect(model.model, Verb.ADOPT, None, owner, after.repository, because, change)
     elif not before.governs_like(after):
-        yield Effect(model.model, Verb.CLAIM, "", _governed(before), _governed(after), because, change)
+        yield Effect(model.model, Verb.CLAIM, None, _governed(before), _governed(after), because, change)
 
 
-def _governed(owner: Ownership) -> str:
-    return ", ".join([*owner.stages, *map(alias_slot, owner.aliases)]) or "no stage, no alias"
+def _governed(owner: Ownership) -> tuple[Slot, ...]:
+    return (*(stage.slot for stage in owner.stages), *map(alias_slot, owner.aliases))
 
 
 def _stage_effects(proposal: Proposal, change: TransitionStage, model: ModelPlan) -> Iterable[Effect]:
@@ -485,7 +496,7 @@ def _stage_effects(proposal: Proposal, change: TransitionStage, model: ModelPlan
     yield Effect(
         model.model,
         _enters(model, change.version, change.after.slot) or _stage_verb(before, change, model.live_slots),
-        f"v{change.version}",
+        change.version,
         before,
         change.after,
         proposal.because,
@@ -495,7 +506,7 @@ def _stage_effects(proposal: Proposal, change: TransitionStage, model: ModelPlan
     for version in change.archives:
         if version not in own:
             because = proposal.archives_because or proposal.because
-            yield Effect(model.model, Verb.ARCHIVE, f"v{version}", change.after, Stage.ARCHIVED, because, change)
+            yield Effect(model.model, Verb.ARCHIVE, version, change.after, Stage.ARCHIVED, because, change)
 
 
 def _stage_verb(before: Stage, change: TransitionStage, live_slots: LiveSlots) -> Verb:
@@ -512,7 +523,7 @@ def _stage_verb(before: Stage, change: TransitionStage, live_slots: LiveSlots) -
 
 def digest_of(models: Iterable[ModelPlan]) -> str:
     """The digest of some models' calls and blockers; see Plan.digest."""
-    told = [
+    essence = [
         [
             model.model,
             [_essence(c) for c in model.changes if _counts(c)],
@@ -523,7 +534,7 @@ def digest_of(models: Iterable[ModelPlan]) -> str:
         for model in models
         if model.proposals or any(b.code != UNAPPROVED for b in model.blockers)
     ]
-    return _sha256(told)
+    return _sha256(essence)
 
 
 def fingerprint(models: Iterable[ModelSnapshot | None]) -> str:

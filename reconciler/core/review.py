@@ -12,7 +12,7 @@ from reconciler.core.gate import Ruling, Verdict
 from reconciler.core.limits import NOTES
 from reconciler.core.loosening import Consequence, Exposure
 from reconciler.core.names import Commit, ModelName, Slot, Stage, Version, alias_slot
-from reconciler.core.plan import Effect, Plan, Verb, effects_of
+from reconciler.core.plan import Effect, Plan, Subject, Value, Verb, effects_of
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot
 
 T = TypeVar("T")
@@ -108,7 +108,7 @@ class Base:
     keys: frozenset["EffectKey"] = frozenset()
 
 
-EffectKey: TypeAlias = tuple[ModelName, str, str, str | None, str | None]
+EffectKey: TypeAlias = tuple[ModelName, Verb, Subject, Value, Value]
 
 
 @dataclass(frozen=True, slots=True)

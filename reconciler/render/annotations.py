@@ -88,8 +88,8 @@ def _signature(exhibit: Exhibit, effects: Iterable[Effect]) -> Iterator[Annotati
     if exhibit.incumbent is None or comparison.signature.compatibility is not Compatibility.BREAKING:
         return
     pairing = exhibit.pairing
-    version = f"v{pairing.candidate}"
-    places = [e.because.at for e in effects if e.model == pairing.model and version in {e.subject, e.after}]
+    version = pairing.candidate
+    places = [e.because.at for e in effects if e.model == pairing.model and version in (e.subject, e.after)]
     yield Annotation(
         Level.WARNING,
         "Signature",

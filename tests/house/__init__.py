@@ -31,6 +31,7 @@ from reconciler.judging import Rules
 from reconciler.pipeline import ApplyRequest, Reviewed, apply
 from reconciler.planning import declare, find_drift, judge_version, make_review
 from reconciler.ports import Lock, World
+from reconciler.render import words
 from reconciler.render.text import review_lines
 from reconciler.wiring import check_files, load_rules, manifest_parser
 from tests.house.forge import Forge, Request, Review, Way
@@ -108,7 +109,7 @@ class Done:
     def verbs(self, model: str = "churn") -> dict[str, str]:
         """What the plan calls that which it does to each version and alias."""
         models = () if self.plan is None else self.plan.models
-        return {effect.subject: str(effect.verb) for m in models if m.model == model for effect in effects_of(m)}
+        return {words.subject(effect): str(effect.verb) for m in models if m.model == model for effect in effects_of(m)}
 
     @property
     def blocked(self) -> bool:

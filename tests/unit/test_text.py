@@ -66,7 +66,7 @@ def test_the_same_verdict_on_a_stage_and_its_alias_is_one_line() -> None:
 def test_drift_says_when_and_the_two_ways_out() -> None:
     drift = drifted()
     first, *others = drift.models
-    models = (replace(first, changed_at={"v3": 1_778_421_600_000}), *others)
+    models = (replace(first, changed_at={Version(3): 1_778_421_600_000}), *others)
 
     shown = "\n".join(plain(line) for line in drift_lines(replace(drift, models=models), 200))
 
