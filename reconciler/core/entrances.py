@@ -28,10 +28,10 @@ def entrances(
         return ()
     changes = tuple(changes)
     moved = list(_moved(live, changes))
-    there = [(slot, version) for slot, version in _unmoved(manifest, live, changes) if (slot, version) not in moved]
-    found = [_entrance(live, slot, version, past, moves=True) for slot, version in moved]
-    found += [_entrance(live, slot, version, past, moves=False) for slot, version in there]
-    return tuple(entrance for entrance in found if entrance is not None)
+    stay = [(slot, version) for slot, version in _unmoved(manifest, live, changes) if (slot, version) not in moved]
+    entering = [_entrance(live, slot, version, past, moves=True) for slot, version in moved]
+    entering += [_entrance(live, slot, version, past, moves=False) for slot, version in stay]
+    return tuple(entrance for entrance in entering if entrance is not None)
 
 
 def entrance_of(live: ModelSnapshot, slot: Slot, version: Version, past: Past | None) -> Entrance:
@@ -48,6 +48,20 @@ def occupants(live: ModelSnapshot, slot: Slot) -> tuple[Version, ...]:
     return tuple(version for alias, version in live.aliases.items() if alias == slot.alias)
 
 
+def brought_in(change: Change) -> tuple[Slot, Version] | None:
+    """The slot that a call brings a version into, and which; None for one that brings none."""
+    if isinstance(change, TransitionStage) and change.after.active:
+        return change.after.slot, change.version
+    return (alias_slot(change.alias), change.after) if isinstance(change, SetAlias) else None
+
+
+def in_place(manifest: Manifest | None, live: ModelSnapshot) -> Iterator[tuple[Slot, Version]]:
+    """What is declared for a slot and in it: nothing has to move, whether or not this declaration put it there."""
+    for slot in manifest.slots if manifest else ():
+        there = live.versions.keys() & set(occupants(live, slot))
+        yield from ((slot, version) for version in sorted(declared_versions(manifest, slot, live) & there))
+
+
 def before_move(live: ModelSnapshot, slot: Slot, version: Version) -> str:
     """What a record says of where a version comes from: its stage, for a stage; what the alias names, for an alias."""
     if slot.stage is not None:
@@ -58,7 +72,8 @@ def before_move(live: ModelSnapshot, slot: Slot, version: Version) -> str:
 def incumbent(live: ModelSnapshot, slot: Slot, candidate: Version, past: Past | None) -> Version | None:
     """
     The version that a candidate takes the place of: the one that was declared before and let in, or else the one that
-    is there. So nobody chooses whom a candidate is compared with by moving a version by hand.
+    is there; without a `past`, always that. So nobody chooses whom gates compare a candidate with by moving a version
+    by hand.
     """
     if past is not None:
         for epoch in past.epochs:
@@ -85,11 +100,7 @@ def _never_came_in(live: ModelSnapshot, slot: Slot, version: VersionSnapshot, ep
 
 def _moved(live: ModelSnapshot, changes: tuple[Change, ...]) -> Iterator[tuple[Slot, Version]]:
     """What calls bring into a slot, and what consumers get because a call takes something out."""
-    for change in changes:
-        if isinstance(change, TransitionStage) and change.after.active:
-            yield change.after.slot, change.version
-        elif isinstance(change, SetAlias):
-            yield alias_slot(change.alias), change.after
+    yield from (place for change in changes if (place := brought_in(change)) is not None)
     after = simulate_all(live, changes)
     for stage in ACTIVE_STAGES:
         before, now = live.occupants(stage), after.occupants(stage) if after else ()
@@ -101,13 +112,8 @@ def _unmoved(
     manifest: Manifest | None, live: ModelSnapshot, changes: tuple[Change, ...]
 ) -> Iterator[tuple[Slot, Version]]:
     """What is declared where it is already, and stays."""
-    if manifest is None:
-        return
     after = simulate_all(live, changes) or live
-    for slot in manifest.slots:
-        for version in sorted(declared_versions(manifest, slot, live)):
-            if version in occupants(live, slot) and version in occupants(after, slot):
-                yield slot, version
+    yield from ((slot, version) for slot, version in in_place(manifest, live) if version in occupants(after, slot))
 
 
 def _entrance(live: ModelSnapshot, slot: Slot, version: Version, past: Past | None, *, moves: bool) -> Entrance | None:
@@ -228,8 +234,8 @@ def _is_found(live: ModelSnapshot, slot: Slot, version: VersionSnapshot, past: P
     Whether the version was there when the slot was first governed: no commit of the trusted line declared the slot
     otherwise, in whatever folder, and for a stage MLflow's own time of its last move is before gates guarded the slot.
     """
-    run, first = past.run(live, slot, version.version), past.first_governed(slot)
-    if run is None or first is None or first.start != run.start:
+    run = past.run(live, slot, version.version)
+    if run is None or governed_otherwise(live, slot, version.version, past):
         return False
     if slot in past.governed_elsewhere or not past.whole:
         return False
@@ -241,6 +247,12 @@ def _is_found(live: ModelSnapshot, slot: Slot, version: VersionSnapshot, past: P
         return True
     before = min(past.guarded_since.get(slot, FOREVER), run.since)
     return version.touched <= before
+
+
+def governed_otherwise(live: ModelSnapshot, slot: Slot, version: Version, past: Past) -> bool:
+    """Whether something else was declared for a slot first: then what is there came in later, and was not found."""
+    first = past.first_governed(slot)
+    return first is not None and past.run(live, slot, version) != first
 
 
 def is_another(live: ModelSnapshot, slot: Slot, version: Version, past: Past) -> bool:
