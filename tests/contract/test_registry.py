@@ -164,6 +164,16 @@ def test_a_model_that_is_not_there_is_not_in_the_snapshot(place: Place, name: Mo
     assert read(place, name) == {}
 
 
+def test_every_model_is_listed_by_its_name(place: Place, name: ModelName) -> None:
+    place.seed(have({}, name=name))
+    place.seed(have({1: P}, name=f"{name} Ünïcode 'quoted'"))
+
+    names = place.registry.names()
+
+    assert {name, f"{name} Ünïcode 'quoted'"} <= set(names)
+    assert list(names) == sorted(names)
+
+
 def test_models_that_carry_our_record_are_found_without_being_named(place: Place, name: ModelName) -> None:
     ours = RepositoryId(f"github.com/acme/{name}#manifests")
     place.seed(replace(have({1: N}, owner=owns(P, by=ours)), name=name))
