@@ -271,7 +271,7 @@ CHANGES: dict[str, Change] = {
     "tag": TagModel(NAME, "team.name", None, "risk, ml"),
     "describe a version": DescribeVersion(NAME, Version(4), "", "F1 +4.2 %"),
     "record provenance": RecordProvenance(
-        NAME, Version(4), {}, (Placement("Production", OURS, FIRST, "Staging", "Ada <a@b.c>", "2026-01-01T00:00:00Z"),)
+        NAME, Version(4), {}, (Placement(P.slot, OURS, FIRST, "Staging", "Ada <a@b.c>", "2026-01-01T00:00:00Z"),)
     ),
     "transition": TransitionStage(NAME, Version(4), N, S),
     "transition to Archived": TransitionStage(NAME, Version(3), S, A),
@@ -374,7 +374,7 @@ def test_the_time_of_the_last_change_moves_with_a_stage_and_not_with_our_record(
 
     place.registry.execute(TransitionStage(name, one, N, S))
     entered = touched()
-    place.registry.execute(RecordProvenance(name, one, {}, (Placement(S, OURS, FIRST, N),)))
+    place.registry.execute(RecordProvenance(name, one, {}, (Placement(S.slot, OURS, FIRST, N),)))
     recorded = touched()
     place.registry.execute(TransitionStage(name, one, S, N))
     place.registry.execute(TransitionStage(name, one, N, S))
