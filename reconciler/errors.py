@@ -55,6 +55,20 @@ class Problem:
         return f"{self.location}: {mark}{self.code}: {self.message} {self.fix}".rstrip()
 
 
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """
+    What is wrong with a value that does not know its place. `message` goes on after the name of the thing: ` is empty.`
+    `where` leads to the thing, by keys and indexes; `of_key` is True where the key is wrong.
+    """
+
+    code: str
+    message: str
+    fix: str
+    where: tuple[int | str, ...] = ()
+    of_key: bool = False
+
+
 class ReconcilerError(Exception):
     """Ends the command: says what happened, what to do, and with which exit code."""
 

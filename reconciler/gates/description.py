@@ -4,10 +4,11 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Annotated, Any
 
 from reconciler.core.gate import CANDIDATE, Entrance, FactKey, Facts, Judgement, failed, passed, unknown
 from reconciler.core.names import MAX_DESCRIPTION, plain
+from reconciler.gates.parameters import Between, GateKind, Key
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +18,10 @@ class Description:
     whole, letter by letter: `*JIRA-*` asks for a ticket anywhere.
     """
 
-    minimum: int = 1
-    pattern: str = ""
+    minimum: Annotated[
+        int, Between(1, MAX_DESCRIPTION), Key("Its least length.", examples=(20,), name="min-length")
+    ] = 1
+    pattern: Annotated[str, Key("What the whole must match.", examples=("*A/B*",))] = ""
 
     def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         return (CANDIDATE,)
@@ -39,3 +42,11 @@ class Description:
 
 def _characters(count: int) -> str:
     return f"{count} {'character' if count == 1 else 'characters'}"
+
+
+DESCRIPTION = GateKind(
+    "description",
+    Description,
+    asks="have a description of at least this length, which matches the pattern as a whole",
+    example={"min-length": 20},
+)
