@@ -5,10 +5,11 @@ JSON Schema is made from them too; what they accept becomes core types at once.
 
 import re
 from collections.abc import Iterable
+from dataclasses import fields
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar, cast
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import ErrorDetails
@@ -126,11 +127,12 @@ UNTIL_PATTERN = (
 
 
 def parse(
-    files: "Iterable[SourceFile]", build: "GateBuilder | None" = None
+    files: "Iterable[SourceFile]", build: "GateBuilder | None" = None, spec: "type[ManifestSpec] | None" = None
 ) -> tuple[tuple[Manifest, ...], tuple[Problem, ...]]:
     """
     The manifests in the order of the files, and everything wrong with the rest, in the order of places. A document with
-    a problem gives no manifest. `build` is what gates are made with, where a manifest has some.
+    a problem gives no manifest. `build` is what gates are made with, where a manifest has some; `spec` is how it is
+    spelled.
     """
     manifests: list[Manifest] = []
     problems: list[Problem] = []
@@ -142,7 +144,7 @@ def parse(
             found.extend(document.problems)
             if document.root is None:
                 continue
-            manifest, faults = _judge(document.root, build)
+            manifest, faults = _judge(document.root, build, spec or ManifestSpec)
             found.extend(faults)
             if manifest is not None and not document.problems:
                 manifests.append(manifest)
@@ -544,6 +546,8 @@ class ManifestSpec(Spec):
 
     model_config = ConfigDict(title="Manifest of a registered model")
 
+    declares: ClassVar[type[Manifest]] = Manifest
+
     model: _ModelName = Field(description="The name of the registered model.", examples=["RiskClassifier"])
     formerly: Annotated[tuple[_ModelName, ...], SEVERAL] | None = Field(
         None,
@@ -597,7 +601,9 @@ class ManifestSpec(Spec):
     )
 
 
-def _judge(root: YamlValue, build: "GateBuilder | None") -> tuple[Manifest | None, list[Problem]]:
+def _judge(
+    root: YamlValue, build: "GateBuilder | None", spelling: type[ManifestSpec]
+) -> tuple[Manifest | None, list[Problem]]:
     if not isinstance(root, YamlMap):
         problem = Problem(
             root.at,
@@ -607,9 +613,9 @@ def _judge(root: YamlValue, build: "GateBuilder | None") -> tuple[Manifest | Non
         )
         return None, [problem]
     reader = Reader(root, "A manifest", root.at)
-    spec, errors = reader.judge(ManifestSpec)
+    spec, errors = reader.judge(spelling)
     gates, problems = _judge_gates(reader, root.get("gates"), build)
-    problems.extend(_problem(reader, error) for error in errors)
+    problems.extend(_problem(reader, spelling, error) for error in errors)
     return (None if spec is None or problems else _manifest(reader, root, spec, gates)), problems
 
 
@@ -657,20 +663,25 @@ def _manifest(
         alias: declared(None if one is None else pin(one, "aliases", alias), "aliases", alias)
         for alias, one in (spec.aliases or {}).items()
     }
-    return Manifest(
-        declared(spec.model, "model"),
-        None if spec.description is None else declared(spec.description, "description"),
-        None if spec.owners is None else declared(spec.owners, "owners"),
-        {key: declared(value, "tags", key) for key, value in (spec.tags or {}).items()},
-        stages,
-        aliases,
-        gates,
-        _overrides(reader, spec),
-        tuple(
-            Hold(one.version, one.reason, reader.at("hold"), one.slot or "", one.until or "") for one in spec.hold or ()
-        ),
-        None if spec.formerly is None else declared(spec.formerly, "formerly"),
+    overrides = _overrides(reader, spec)
+    holds = tuple(
+        Hold(one.version, one.reason, reader.at("hold"), one.slot or "", one.until or "") for one in spec.hold or ()
     )
+    built: dict[str, Any] = {
+        "stages": stages,
+        "aliases": aliases,
+        "gates": gates,
+        "overrides": overrides,
+        "holds": holds,
+    }
+    for key in (part.name for part in fields(spec.declares) if part.name not in built):
+        value = getattr(spec, key)
+        if isinstance(value, dict):
+            entries = cast("dict[str, Any]", value)
+            built[key] = {name: declared(entry, key, name) for name, entry in entries.items()}
+        elif value is not None:
+            built[key] = declared(value, key)
+    return spec.declares(**built)
 
 
 def _overrides(reader: Reader, spec: ManifestSpec) -> "tuple[Override, ...]":
@@ -684,7 +695,7 @@ def _overrides(reader: Reader, spec: ManifestSpec) -> "tuple[Override, ...]":
     )
 
 
-def _problem(reader: Reader, error: ErrorDetails) -> Problem:
+def _problem(reader: Reader, spelling: type[ManifestSpec], error: ErrorDetails) -> Problem:
     where = error["loc"]
     if error["type"] == "missing" and where == ("model",):
         return Problem(
@@ -695,7 +706,7 @@ def _problem(reader: Reader, error: ErrorDetails) -> Problem:
         )
     if error["type"] == "extra_forbidden" and where[:-1] == ("stages",):
         return _unknown_stage(reader.follow_to_key(where)[0], str(where[-1]))
-    return reader.explain(ManifestSpec, error)
+    return reader.explain(spelling, error)
 
 
 def _unknown_stage(at: Location, key: str) -> Problem:

@@ -15,8 +15,11 @@ from reconciler.gates.catalogue import CATALOGUE
 from reconciler.gates.parameters import Parameter, Words, keys_of, unwrapped
 from reconciler.gates.prospects import CODES as DOUBTS
 from reconciler.reading.located import YamlCode
-from reconciler.reading.manifest import CODES
+from reconciler.reading.manifest import CODES, ManifestSpec
 from reconciler.reading.policy import CODES as POLICY_CODES
+from reconciler.reading.policy import PolicySpec
+from reconciler.reading.spelling import Spec
+from reconciler.reading.spelling import keys_of as keys_of_spec
 from reconciler.render.text import STYLE_OF
 
 ROOT = Path(__file__).parents[2]
@@ -34,9 +37,16 @@ def test_every_code_of_a_manifest_problem_is_explained() -> None:
 
 
 def test_every_code_that_is_explained_exists() -> None:
-    keys = {"model", "description", "owners", "tags", "stages", "aliases", "gates", "overrides", "hold"}
-    for code in words_in_tables("manifests.md") - keys:
+    for code in words_in_tables("manifests.md") - set(keys_of_spec(ManifestSpec)):
         assert any(f'"{code}"' in source for source in SOURCES), code
+
+
+@pytest.mark.parametrize(("page", "spec"), [("manifests.md", ManifestSpec), ("policy.md", PolicySpec)])
+def test_every_key_is_explained(page: str, spec: type[Spec]) -> None:
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    table = text.partition("| key | value | what it does |\n| --- | --- | --- |\n")[2].partition("\n\n")[0]
+
+    assert set(re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE)) == set(keys_of_spec(spec))
 
 
 def test_every_code_of_a_policy_problem_is_explained() -> None:
