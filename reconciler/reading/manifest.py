@@ -665,7 +665,7 @@ def _manifest(
     }
     overrides = _overrides(reader, spec)
     holds = tuple(
-        Hold(one.version, one.reason, reader.at("hold"), one.slot or "", one.until or "") for one in spec.hold or ()
+        Hold(one.version, one.reason, reader.at("hold"), one.slot, one.until or "") for one in spec.hold or ()
     )
     built: dict[str, Any] = {
         "stages": stages,
@@ -690,7 +690,7 @@ def _overrides(reader: Reader, spec: ManifestSpec) -> "tuple[Override, ...]":
     from reconciler.core.gate import Override
 
     return tuple(
-        Override(one.gate, one.reason, one.until, reader.at("overrides", i), one.slot or "")
+        Override(one.gate, one.reason, one.until, reader.at("overrides", i), one.slot)
         for i, one in enumerate(spec.overrides)
     )
 

@@ -210,7 +210,7 @@ _WILD = re.compile(r"[*?\[]")
 _ALIAS_PATTERN = re.compile(r"(?:[\w\-*?]|\[!?[\w-]+\])+")
 
 
-def slot(written: str, *, pattern: bool = False, of_key: bool = False) -> Slot:
+def slot(written: str, *, pattern: bool = False, of_key: bool = False) -> str:
     """
     A slot as it is written: a stage, an alias behind an `@`, or a bare word that is no stage and then is an alias. One
     that is nearly a stage is refused: as an alias it would guard a slot that nobody uses.
@@ -251,16 +251,16 @@ def _nearly_a_stage(written: str) -> str | None:
     return by_folded[found[0]] if found else None
 
 
-def slot_pattern(value: YamlValue) -> Slot:
+def slot_pattern(value: YamlValue) -> str:
     return slot(line(value), pattern=True)
 
 
 def one_slot(value: YamlValue) -> Slot:
-    return slot(line(value))
+    return Slot(slot(line(value)))
 
 
 def slot_key(key: str) -> Slot:
-    return slot(key, of_key=True)
+    return Slot(slot(key, of_key=True))
 
 
 def word(value: YamlValue, words: Mapping[str, object]) -> Any:
@@ -410,7 +410,7 @@ Number = Annotated[float, Spelled(number, {"type": "number"})]
 NotNegative = Annotated[float, Spelled(at_least_zero, {"type": "number", "minimum": 0})]
 Duration = Annotated[float, Spelled(duration, DURATION_JSON)]
 StageName = Annotated[Stage, Spelled(stage, STAGE_JSON)]
-SlotName = Annotated[str, Spelled(one_slot, SLOT_JSON)]
+SlotName = Annotated[Slot, Spelled(one_slot, SLOT_JSON)]
 SlotPattern = Annotated[str, Spelled(slot_pattern, SLOT_PATTERN_JSON)]
 SlotPatterns = Annotated[tuple[SlotPattern, ...], SEVERAL]
 TagValue = Annotated[str, Spelled(tag_value, {"anyOf": [LINE_JSON, {"type": "integer"}]})]

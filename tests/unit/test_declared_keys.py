@@ -11,7 +11,7 @@ from reconciler.core.names import ModelName
 from reconciler.errors import Location, placeless
 from reconciler.ports import SourceFile
 from reconciler.reading.manifest import ManifestSpec, parse
-from reconciler.reading.spelling import Line, keys_of
+from reconciler.reading.spelling import Line
 from tests.unit.test_schemas import accepts
 
 
@@ -58,11 +58,10 @@ def test_a_new_key_is_read_with_its_place() -> None:
 def test_what_is_wrong_with_a_new_key_is_said_at_its_place() -> None:
     _, problems = read("model: churn\npager: 110\npagers: a\n")
 
-    assert problems == [
-        'a.yaml:2:8: wrong-type: `pager` is `110`, and a text was expected. Quote it: `"110"`.',
-        "a.yaml:3:1: unknown-key: A manifest has no key `pagers`; it may have: "
-        f"{', '.join(keys_of(WiderSpec))}. Did you mean `pager`?",
-    ]
+    first, second = problems
+    assert first == 'a.yaml:2:8: wrong-type: `pager` is `110`, and a text was expected. Quote it: `"110"`.'
+    assert second.startswith("a.yaml:3:1: unknown-key: A manifest has no key `pagers`; it may have: model, formerly,")
+    assert second.endswith("hold, pager, contacts. Did you mean `pager`?")
 
 
 def test_a_new_key_is_merged_and_may_be_declared_once() -> None:
