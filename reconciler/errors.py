@@ -1,10 +1,10 @@
 """What can be wrong: problems in manifests, and the few exceptions that end a command."""
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import IntEnum, StrEnum
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -32,6 +32,28 @@ class Location:
         return f"{self.path}:{self.line}:{self.column}" if self.line else self.path
 
 
+NOWHERE = Location("")
+
+
+def placeless(value: T) -> T:
+    """The same with every place in it the same: what is declared alike is equal then, wherever it stands."""
+    return cast(T, _placeless(value))
+
+
+def _placeless(value: Any) -> Any:
+    if isinstance(value, Location):
+        return NOWHERE
+    if isinstance(value, Mapping):
+        return {key: _placeless(item) for key, item in cast("Mapping[Any, Any]", value).items()}
+    if isinstance(value, tuple):
+        return tuple(_placeless(item) for item in cast("tuple[Any, ...]", value))
+    if is_dataclass(value) and not isinstance(value, type):
+        parts = {part.name: _placeless(getattr(value, part.name)) for part in fields(value) if part.init}
+        moved = {name: part for name, part in parts.items() if part != getattr(value, name)}
+        return replace(value, **moved) if moved else value
+    return value
+
+
 class Severity(StrEnum):
     ERROR = "error"
     WARNING = "warning"
@@ -53,6 +75,20 @@ class Problem:
     def __str__(self) -> str:
         mark = "" if self.severity is Severity.ERROR else "warning: "
         return f"{self.location}: {mark}{self.code}: {self.message} {self.fix}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """
+    What is wrong with a value that does not know its place. `message` goes on after the name of the thing: ` is empty.`
+    `where` leads to the thing, by keys and indexes; `of_key` is True where the key is wrong.
+    """
+
+    code: str
+    message: str
+    fix: str
+    where: tuple[int | str, ...] = ()
+    of_key: bool = False
 
 
 class ReconcilerError(Exception):

@@ -3,11 +3,10 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import partial
 from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -19,13 +18,11 @@ from reconciler.errors import Location, ManifestError, Problem, ReconcilerError,
 from reconciler.ports import Clock, Forge, ManifestParser, SourceFile, World
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
-
     from reconciler.checking import Sign
     from reconciler.core.desired import Manifest, Revision
-    from reconciler.core.gate import Gate
     from reconciler.core.plan import PlanOptions
     from reconciler.core.policy import Policy, PolicySettings
+    from reconciler.gates.parameters import GateFactory
     from reconciler.git.lock import GitLock
     from reconciler.git.source import GitSource
     from reconciler.judging import Rules
@@ -202,19 +199,16 @@ def _undecided(tip: Commit, sides: "Iterable[PolicySettings]") -> ReconcilerErro
 
 def gate_builder() -> "GateBuilder":
     """What gates are made with: the evaluator of conditions, and the gates that other packages bring."""
-    from reconciler.reading.gates import GateBuilder, GateFactory
+    from reconciler.reading.gates import GateBuilder
 
-    def plugins() -> dict[str, GateFactory]:
-        from importlib.metadata import entry_points
-
-        return {point.name: partial(_made_by, point) for point in entry_points(group="reconciler.gates")}
-
-    return GateBuilder(_evaluate, _compile_fault, plugins)
+    return GateBuilder(_evaluate, _compile_fault, plugins=gates_of_packages)
 
 
-def _made_by(point: "EntryPoint", parameters: Mapping[str, object]) -> "Gate":
-    """Another package's gate. It is imported when a file uses it, so that a broken one is blamed on nobody else."""
-    return point.load()(parameters)
+def gates_of_packages() -> "dict[str, Callable[[], GateFactory]]":
+    """What loads each gate that another package brings, by the name that a policy `uses`."""
+    from importlib.metadata import entry_points
+
+    return {point.name: point.load for point in entry_points(group="reconciler.gates")}
 
 
 def _evaluate(condition: str, variables: Mapping[str, object]) -> bool | str:
@@ -566,10 +560,10 @@ def _policies_by_other_names(top: Path) -> Iterator[Problem]:
 
 
 def schema_text(name: str) -> str:
-    """One of the published JSON Schemas, as it stands in `schemas/`."""
+    """One of the published JSON Schemas, as it stands in `schemas/`, with the gates that other packages bring."""
     from reconciler.reading import schemas
 
-    return schemas.schema_text(name)
+    return schemas.schema_text(name, gates_of_packages())
 
 
 def read_plan(path: Path) -> "PlanDocument":

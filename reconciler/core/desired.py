@@ -1,9 +1,9 @@
 """What git declares: fragments of models, each value with the place that declares it, and what they add up to."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import chain
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from reconciler.core.looks import looks, telling_apart
 from reconciler.core.names import (
@@ -199,18 +199,18 @@ def _merge(first: Manifest, second: Manifest, problems: list[Problem]) -> Manife
             problems.append(_declared_twice(first.name, key, a.at, b.at))
         return a or b
 
-    return replace(
-        first,
-        description=either("description", first.description, second.description),
-        owners=either("owners", first.owners, second.owners),
-        tags=union("tags", first.tags, second.tags),
-        stages=union("stages", first.stages, second.stages),
-        aliases=union("aliases", first.aliases, second.aliases),
-        gates=union("gates", first.gates, second.gates),
-        overrides=first.overrides + second.overrides,
-        holds=first.holds + second.holds,
-        formerly=either("formerly", first.formerly, second.formerly),
-    )
+    def both(key: str) -> Any:
+        a: Any = getattr(first, key)
+        b: Any = getattr(second, key)
+        match a:
+            case tuple():
+                return cast("tuple[Any, ...]", a) + b
+            case Mapping():
+                return union(key, cast("Mapping[Any, Declared[Any]]", a), b)
+            case _:
+                return either(key, a, b)
+
+    return replace(first, **{part.name: both(part.name) for part in fields(first) if part.name != "model"})
 
 
 def _declared_twice(model: ModelName, key: str, first: Location, second: Location) -> Problem:

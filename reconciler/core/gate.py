@@ -288,7 +288,7 @@ class Guard:
     A gate as a policy places it. `name` is what reports and overrides call it. `waive_on_rollback` is None where the
     gate itself says what remains of it in a rollback; True waives it whole, False waives nothing. `override` says whose
     approval lets a version in against its no; without it nobody's does. `key` is kept by whoever puts another gate
-    around this one.
+    around this one; `kind` is what the policy calls any gate like it.
     """
 
     name: str
@@ -297,6 +297,7 @@ class Guard:
     waive_on_rollback: bool | None = None
     override: Quorum | None = None
     key: str = field(default="", compare=False)
+    kind: str = field(default="", compare=False)
 
     def keyed(self) -> "Guard":
         """The same, with the key: the name, and a digest of what is asked, so that a tighter gate is another one."""

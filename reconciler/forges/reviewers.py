@@ -1,14 +1,14 @@
 """Who approved a change: signed commits, and the reviews of the forge whose job this is."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from reconciler.core.approval import is_bot
-from reconciler.core.desired import Declared, Hold, Manifest, Pin, resolve
-from reconciler.core.gate import Approval, Guard, Override
+from reconciler.core.desired import Manifest, resolve
+from reconciler.core.gate import Approval
 from reconciler.core.names import Commit, ModelName
-from reconciler.errors import Location, ReconcilerError, Severity
+from reconciler.errors import ReconcilerError, Severity, placeless
 from reconciler.ports import Forge, ManifestParser, Push, Relation, Request, Reviews
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class GitAndForge:
             wrong = any(p.severity is Severity.ERROR for p in (*checkout.problems, *problems, *contradictions))
             self._manifests[commit] = {} if wrong else models
         manifest = self._manifests[commit].get(model)
-        return None if manifest is None else without_places(manifest)
+        return None if manifest is None else placeless(manifest)
 
 
 def _unbroken(line: Iterable[Commit], given: Set[Commit | None], same: Callable[[Commit], bool]) -> Iterator[Commit]:
@@ -176,28 +176,3 @@ def _changed_something(push: Push, change: "Change") -> bool:
         any(made.startswith(name) for made in change.hands) or not any(idle.startswith(name) for idle in change.idle)
         for name in push.commits
     )
-
-
-NOWHERE = Location("")
-
-
-def without_places(manifest: Manifest) -> Manifest:
-    """The same declaration, with every place the same: equal ones ask for the same."""
-    return cast(Manifest, _placeless(manifest))
-
-
-def _placeless(value: Any) -> Any:
-    match value:
-        case Manifest():
-            names = [field.name for field in fields(value)]
-            return replace(value, **{name: _placeless(getattr(value, name)) for name in names})
-        case Declared():
-            return Declared(_placeless(cast("Declared[Any]", value).value), NOWHERE)
-        case Pin() | Guard() | Override() | Hold():
-            return replace(value, at=NOWHERE)
-        case tuple():
-            return tuple(_placeless(item) for item in cast("tuple[Any, ...]", value))
-        case dict():
-            return {key: _placeless(item) for key, item in cast("dict[Any, Any]", value).items()}
-        case _:
-            return value

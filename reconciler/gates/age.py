@@ -1,20 +1,28 @@
 """How old a version may be."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from reconciler.core.figures import between, duration, moment
 from reconciler.core.gate import CANDIDATE, NOW, Entrance, FactKey, Facts, Gate, Judgement, failed, passed, unknown
 from reconciler.core.text import plain
+from reconciler.errors import Fault
+from reconciler.gates.parameters import GateCode, GateKind, Key, Seconds, Surroundings
 
 
 @dataclass(frozen=True, slots=True)
 class Age:
     """The seconds since a version was registered are within bounds; None is no bound."""
 
-    minimum: float | None
-    maximum: float | None
+    minimum: Annotated[Seconds | None, Key("The least.", examples=("1h",), name="min")] = None
+    maximum: Annotated[Seconds | None, Key("The most.", examples=("90d",), name="max")] = None
+
+    def faults(self, around: Surroundings) -> Iterator[Fault]:
+        if self.minimum is None and self.maximum is None:
+            yield Fault(GateCode.ASKS_NOTHING, " has no bound.", "Add `min`, `max` or both.")
+        elif self.minimum is not None and self.maximum is not None and self.minimum >= self.maximum:
+            yield Fault(GateCode.NEVER_PASSES, " asks for more than it allows.", "Make `min` less than `max`.")
 
     def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         return (CANDIDATE, NOW)
@@ -40,3 +48,12 @@ class Age:
         least = [f"at least {duration(self.minimum)} required"] if self.minimum is not None else []
         most = [f"at most {duration(self.maximum)} allowed"] if self.maximum is not None else []
         return passed("; ".join([told, *least, *most]))
+
+
+AGE = GateKind(
+    "age",
+    Age,
+    asks="have been registered for at least, or at most, this long: `min`, `max`, or both",
+    example={"min": "1h", "max": "90d"},
+    least=1,
+)

@@ -1,8 +1,8 @@
 """Who must have said yes."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from reconciler.core.approval import OWNERS, counted, eligible
 from reconciler.core.gate import (
@@ -20,6 +20,13 @@ from reconciler.core.gate import (
     unknown,
 )
 from reconciler.core.text import amount, plain
+from reconciler.errors import Fault
+from reconciler.gates.parameters import Between, GateCode, GateKind, Given, Key, Name, Surroundings
+
+MAX_APPROVALS = 100
+
+Count = Annotated[int, Between(1, MAX_APPROVALS), Key("How many.", examples=(2,))]
+Group = Annotated[Name, Key("Out of a group of the policy, or `owners`.", examples=("risk-committee",))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +35,9 @@ class Approvals:
 
     quorum: Quorum
     groups: Mapping[str, tuple[str, ...]]
+
+    def faults(self, around: Surroundings) -> Iterator[Fault]:
+        return quorum_faults(self.quorum, around.groups)
 
     def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         return (APPROVALS, CHANGE, MODEL) if self.quorum.group == OWNERS else (APPROVALS, CHANGE)
@@ -60,3 +70,36 @@ class Approvals:
 
 def _listed(people: Iterable[str]) -> str:
     return plain(", ".join(people))
+
+
+def of_group(
+    count: Count = 1,
+    of: Group = OWNERS,
+    groups: Annotated[Mapping[str, tuple[str, ...]] | None, Given("groups")] = None,
+) -> Approvals:
+    """The gate, by its keys."""
+    return Approvals(Quorum(count, of), groups or {})
+
+
+def quorum_faults(quorum: Quorum, groups: Mapping[str, tuple[str, ...]] | None) -> Iterator[Fault]:
+    """What is wrong with a quorum that is written with `of` for its group; None: no policy is at hand."""
+    if quorum.group == OWNERS or groups is None:
+        return
+    name = plain(quorum.group, 80)
+    if quorum.group not in groups:
+        there = ", ".join([OWNERS, *groups])
+        message = f" is `{name}`, and the policy has no such group; there are: {there}."
+        yield Fault(GateCode.UNKNOWN_GROUP, message, "Name one of these, or add it below `groups`.", ("of",))
+    elif quorum.count > (members := len(set(groups[quorum.group]))):
+        message = f" asks for {quorum.count} of `{name}`, and there {'is' if members == 1 else 'are'} {members}."
+        yield Fault(GateCode.NEVER_PASSES, message, "Ask for fewer, or add people to the group.")
+
+
+APPROVALS_BY = GateKind(
+    "approvals",
+    Approvals,
+    asks="have been approved by this many of the group; whoever had [a hand in the change](gates.md#approvals) does "
+    "not count",
+    example={"count": 2, "of": "owners"},
+    make=of_group,
+)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from reconciler.core.gate import (
     PINNED,
@@ -18,6 +18,7 @@ from reconciler.core.gate import (
 from reconciler.core.policy import LOADABLE
 from reconciler.core.text import plain
 from reconciler.gates.check import CheckGate
+from reconciler.gates.parameters import GateKind, Key
 
 LOADED = CheckGate(LOADABLE, signed=True)
 """A signed record says that the model was loaded. Nobody who judges loads it: that would run its code."""
@@ -30,8 +31,13 @@ class Artifact:
     loaded; if `pinned`, they are the ones that were recorded when the version first entered the slot.
     """
 
-    loadable: bool = False
-    pinned: bool = False
+    loadable: Annotated[
+        bool, Key("That a signed record of the check `loadable` says they were loaded.", examples=(True,))
+    ] = False
+    pinned: Annotated[
+        bool,
+        Key("That they are the ones that were recorded when the version first entered.", examples=(True,)),
+    ] = False
 
     def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         return (PRESENT, *(LOADED.needs(entrance) if self.loadable else ()), *((PINNED,) if self.pinned else ()))
@@ -60,3 +66,12 @@ class Artifact:
 
 def _short(digest: str) -> str:
     return plain(digest, 23)
+
+
+ARTIFACT = GateKind(
+    "artifact",
+    Artifact,
+    asks="have its files; with `loadable`, a signed record of the check `loadable` on exactly these; with `pinned`, "
+    "the same files as are recorded",
+    example={"loadable": True},
+)

@@ -1,7 +1,7 @@
 """Who decides over guarded models, and what a change would make different about that."""
 
 from collections.abc import Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from reconciler.core.approval import OWNERS, eligible, persons
 from reconciler.core.desired import Manifest
@@ -9,7 +9,7 @@ from reconciler.core.gate import Guard, Quorum
 from reconciler.core.names import ModelName, alias_slot
 from reconciler.core.policy import Check, Policy
 from reconciler.core.text import amount, plain
-from reconciler.errors import Location, Problem, Severity
+from reconciler.errors import Problem, Severity, placeless
 from reconciler.gates.approvals import Approvals
 from reconciler.gates.check import CheckGate
 
@@ -79,16 +79,12 @@ def _differences(
             yield f"the group {plain(group, 80)}"
     for name in sorted({guard.gate.check for guard in guards if isinstance(guard.gate, CheckGate)}):
         before, after = (side.policy.checks.get(name) for side in (standing, proposed))
-        if _placeless(before) != _placeless(after) or (before and not touched.isdisjoint(check_paths(before))):
+        if placeless(before) != placeless(after) or (before and not touched.isdisjoint(check_paths(before))):
             yield f"the check {plain(name, 80)}"
 
 
 def _lines(signers: str) -> frozenset[str]:
     return frozenset(line.strip() for line in signers.splitlines() if line.strip() and not line.strip().startswith("#"))
-
-
-def _placeless(check: Check | None) -> Check | None:
-    return None if check is None else replace(check, at=Location(""))
 
 
 NOBODY_CAN_APPROVE = "nobody-can-approve"

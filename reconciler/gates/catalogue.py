@@ -1,37 +1,42 @@
-"""Which gates there are, by the kind that a policy file calls them."""
+"""Which gates there are, in the order in which people read of them."""
 
+from collections.abc import Mapping
 from typing import Final
 
-from reconciler.core.gate import Gate
-from reconciler.gates.age import Age
-from reconciler.gates.approvals import Approvals
-from reconciler.gates.artifact import Artifact
-from reconciler.gates.cel import Cel
-from reconciler.gates.check import CheckGate
-from reconciler.gates.description import Description
-from reconciler.gates.freeze import Freeze
-from reconciler.gates.lineage import Lineage
-from reconciler.gates.metric import Metric
-from reconciler.gates.packages import Flavors, Requirements
-from reconciler.gates.path import Path
-from reconciler.gates.signature import SignatureGate
-from reconciler.gates.soak import Soak
-from reconciler.gates.tags import Tags
+from reconciler.gates.age import AGE
+from reconciler.gates.approvals import APPROVALS_BY
+from reconciler.gates.artifact import ARTIFACT
+from reconciler.gates.cel import CEL
+from reconciler.gates.check import CHECK
+from reconciler.gates.description import DESCRIPTION
+from reconciler.gates.freeze import FREEZE
+from reconciler.gates.lineage import LINEAGE
+from reconciler.gates.metric import METRIC
+from reconciler.gates.packages import FLAVORS, REQUIREMENTS
+from reconciler.gates.parameters import GateKind
+from reconciler.gates.path import PATH
+from reconciler.gates.signature import SIGNATURE
+from reconciler.gates.soak import SOAK
+from reconciler.gates.tags import TAGS
 
-NAMES: Final[tuple[tuple[str, type[Gate]], ...]] = (
-    ("path", Path),
-    ("soak", Soak),
-    ("metric", Metric),
-    ("tags", Tags),
-    ("description", Description),
-    ("signature", SignatureGate),
-    ("lineage", Lineage),
-    ("age", Age),
-    ("flavors", Flavors),
-    ("requirements", Requirements),
-    ("artifact", Artifact),
-    ("freeze", Freeze),
-    ("approvals", Approvals),
-    ("check", CheckGate),
-    ("cel", Cel),
-)
+CATALOGUE: Final[Mapping[str, GateKind]] = {
+    kind.name: kind
+    for kind in (
+        PATH,
+        SOAK,
+        METRIC,
+        TAGS,
+        DESCRIPTION,
+        SIGNATURE,
+        LINEAGE,
+        AGE,
+        FLAVORS,
+        REQUIREMENTS,
+        ARTIFACT,
+        FREEZE,
+        APPROVALS_BY,
+        CHECK,
+        CEL,
+    )
+}
+"""By the name that a policy calls them."""

@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 from reconciler.core.evidence import Metric, RunFacts, VersionFacts
 from reconciler.core.gate import (
@@ -25,6 +25,8 @@ from reconciler.core.gate import (
     unknown,
 )
 from reconciler.core.text import plain
+from reconciler.errors import Fault
+from reconciler.gates.parameters import GateCode, GateKind, Given, Key, Prose, Surroundings, nobody_evaluates
 
 VARIABLES: Mapping[str, FactKey[Any]] = {
     "candidate": CANDIDATE,
@@ -36,11 +38,6 @@ VARIABLES: Mapping[str, FactKey[Any]] = {
 
 _TEXT = re.compile(r"""(?s)(\"{3}|'{3}).*?\1|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'""")
 _IDENTIFIER = re.compile(r"(?<![\w.])[A-Za-z_]\w*")
-
-
-def nobody_evaluates(_condition: str, _variables: Mapping[str, object]) -> bool | str:
-    """What a condition comes to where there is nothing to evaluate it with: the reason why it is not known."""
-    return "nothing here evaluates conditions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +60,14 @@ class Cel:
     of numbers that are not finite. Tags are nowhere but under `tags`: no tag can pass for a fact.
     """
 
-    condition: str
-    message: str = ""
-    evaluate: Callable[[str, Mapping[str, object]], bool | str] = nobody_evaluates
+    condition: Annotated[Prose, Key("What must be true.", examples=("candidate.metrics.f1 > incumbent.metrics.f1",))]
+    message: Annotated[Prose, Key("What to say where it is not.", examples=("It is not better.",))] = ""
+    evaluate: Annotated[Callable[[str, Mapping[str, object]], bool | str], Given("evaluate")] = nobody_evaluates
+
+    def faults(self, around: Surroundings) -> Iterator[Fault]:
+        if why := around.compile_fault(self.condition):
+            message = f" is no condition: {plain(why).rstrip('.')}."
+            yield Fault(GateCode.INVALID_CONDITION, message, "Write it in CEL, such as `1 < 2`.", ("condition",))
 
     def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         # A word inside a text counts too: to be told more than is used does no harm.
@@ -193,3 +195,11 @@ def _change(change: ChangeFacts) -> dict[str, object]:
         "subject": change.subject,
         "authors": list(change.authors),
     }
+
+
+CEL = GateKind(
+    "cel",
+    Cel,
+    asks="make the condition true, which is in the [Common Expression Language](https://cel.dev)",
+    example={"condition": "candidate.metrics.f1 > incumbent.metrics.f1", "message": "It is not better."},
+)

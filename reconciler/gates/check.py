@@ -1,9 +1,9 @@
 """Which checks must have been run on a version, and what they must have found."""
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 from reconciler.core.figures import between, duration, moment
 from reconciler.core.gate import (
@@ -19,7 +19,10 @@ from reconciler.core.gate import (
     passed,
     unknown,
 )
+from reconciler.core.policy import LOADABLE
 from reconciler.core.text import plain
+from reconciler.errors import Fault
+from reconciler.gates.parameters import GateCode, GateKind, Key, Name, Seconds, Surroundings
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +32,19 @@ class CheckGate:
     `signed`, by a key that we trust.
     """
 
-    check: str
-    max_age: float | None = None
-    signed: bool = False
+    check: Annotated[Name, Key("The check, as the policy calls it.", examples=("bias",), name="name")]
+    max_age: Annotated[Seconds | None, Key("The oldest that counts.", examples=("14d",))] = None
+    signed: Annotated[bool, Key("That its record is signed by a key we trust.", examples=(True,))] = False
+
+    def faults(self, around: Surroundings) -> Iterator[Fault]:
+        if around.checks is not None and self.check not in (checks := {*around.checks, LOADABLE}):
+            yield Fault(
+                GateCode.UNKNOWN_CHECK,
+                f" is `{plain(self.check, 80)}`, and the policy has no such check; there are: "
+                f"{', '.join(sorted(checks))}.",
+                "Name one of these, or add it below `checks`.",
+                ("name",),
+            )
 
     def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         return (CHECKS, NOW)
@@ -79,3 +92,11 @@ class CheckGate:
                 f"{name} passed on {version}, but {told}; at most {duration(self.max_age)} allowed{over}; {run_it}"
             )
         return passed(f"{name} passed on {version}, {told}{', signed' if record.signed else ''}")
+
+
+CHECK = GateKind(
+    "check",
+    CheckGate,
+    asks="have passed this check with exactly the files that it has, recently enough, with a signature that we trust",
+    example={"name": "bias", "max-age": "14d", "signed": True},
+)

@@ -4,11 +4,12 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Annotated, Any
 
 from reconciler.core.gate import CANDIDATE, Entrance, FactKey, Facts, Judgement, failed, passed, unknown
 from reconciler.core.names import MAX_DESCRIPTION
 from reconciler.core.text import amount, plain
+from reconciler.gates.parameters import Between, GateKind, Key
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +19,10 @@ class Description:
     whole, letter by letter: `*JIRA-*` asks for a ticket anywhere.
     """
 
-    minimum: int = 1
-    pattern: str = ""
+    minimum: Annotated[
+        int, Between(1, MAX_DESCRIPTION), Key("Its least length.", examples=(20,), name="min-length")
+    ] = 1
+    pattern: Annotated[str, Key("What the whole must match.", examples=("*A/B*",))] = ""
 
     def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         return (CANDIDATE,)
@@ -36,3 +39,11 @@ class Description:
         if self.pattern and not fnmatchcase(text, self.pattern):
             return failed(f"the description of {version} does not match {plain(self.pattern, 80)}")
         return passed(f"{version} has a description of {amount(length, 'character')}")
+
+
+DESCRIPTION = GateKind(
+    "description",
+    Description,
+    asks="have a description of at least this length, which matches the pattern as a whole",
+    example={"min-length": 20},
+)

@@ -7,22 +7,25 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from itertools import islice
-from typing import Any
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 from croniter import croniter
 
 from reconciler.core.figures import duration
 from reconciler.core.gate import NOW, Entrance, FactKey, Facts, Gate, Judgement, failed, passed, unknown
-from reconciler.core.limits import WINDOW_YEARS
+from reconciler.core.limits import WINDOW_YEARS, WINDOWS
 from reconciler.core.moments import moment, to_the_minute
 from reconciler.core.text import plain
+from reconciler.errors import Fault
+from reconciler.gates.parameters import GateCode, GateKind, Key, Seconds, Surroundings, Words
 
 # Clocks have been put back by more than this only where a country changed sides of the date line.
 _PUT_BACK = timedelta(hours=3)
 _MOST_ON_END = 400
 _NEVER = datetime.max.replace(tzinfo=UTC)
 _LONGEST = 3650 * 86400.0
+_WEEKEND = {"start": "0 18 * * 5", "duration": "60h", "timezone": "Europe/Berlin"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +36,15 @@ class Window:
     that they show twice, the first counts.
     """
 
-    start: str
-    seconds: float
-    timezone: str = "UTC"
+    start: Annotated[
+        str,
+        Key(
+            "When it begins: a cron expression of minute, hour, day, month and day of the week.",
+            examples=("0 18 * * 5",),
+        ),
+    ]
+    seconds: Annotated[Seconds, Key("How long it lasts.", examples=("60h",), name="duration")]
+    timezone: Annotated[str, Key("Whose clocks are meant.", examples=("Europe/Berlin",))] = "UTC"
 
     def fault(self) -> str | None:
         """What is wrong with it, or None."""
@@ -80,8 +89,23 @@ class Window:
 class Freeze:
     """Nothing is let in inside any of the windows or, if `allow`, outside of all."""
 
-    windows: tuple[Window, ...]
-    allow: bool = False
+    windows: Annotated[tuple[Window, ...], Key("The windows.", examples=([_WEEKEND],))]
+    allow: Annotated[
+        bool,
+        Words((("deny", False), ("allow", True))),
+        Key("`deny`: nothing is let in inside of them; `allow`: nothing outside.", examples=("allow",), name="mode"),
+    ] = False
+
+    def faults(self, around: Surroundings) -> Iterator[Fault]:
+        if len(self.windows) > WINDOWS:
+            message = f" are {len(self.windows)}; at most {WINDOWS} are looked at."
+            fix = "Write those that repeat as one."
+            yield Fault(GateCode.TOO_MANY_WINDOWS, message, fix, ("windows", WINDOWS))
+            return
+        fix = "Write a cron expression such as `0 18 * * 5`, and a zone such as `Europe/Berlin`."
+        for i, window in enumerate(self.windows):
+            if why := window.fault():
+                yield Fault(GateCode.INVALID_WINDOW, f": {why}.", fix, ("windows", i))
 
     def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         return (NOW,)
@@ -130,6 +154,8 @@ def _zone(name: str) -> tzinfo:
 
 def _walls(start: str, wall: datetime, *, back: bool) -> Iterator[datetime]:
     """What clocks show whenever a window begins: from the first after that time on, or from the last before it back."""
+    # Not above: it takes longer to import than most policies to read.
+
     # By the clocks alone: over their changes, croniter (7.0) goes from one to the next in ways of its own.
     cron: Any = croniter(start, wall, max_years_between_matches=WINDOW_YEARS)
     step: Any = cron.get_prev if back else cron.get_next
@@ -144,3 +170,11 @@ def _instant(wall: datetime, zone: tzinfo) -> datetime:
         if instant.astimezone(zone).replace(tzinfo=None) == wall:
             return instant
         wall += timedelta(minutes=1)
+
+
+FREEZE = GateKind(
+    "freeze",
+    Freeze,
+    asks="come outside of all windows; with `mode: allow`, inside of one",
+    example={"windows": [_WEEKEND]},
+)

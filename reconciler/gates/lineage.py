@@ -3,11 +3,12 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from reconciler.core.evidence import RESTORE
 from reconciler.core.gate import CANDIDATE, Entrance, FactKey, Facts, Judgement, contained, failed, passed, unknown
 from reconciler.core.text import plain
+from reconciler.gates.parameters import GateKind, Key
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,9 +18,9 @@ class Lineage:
     started from, and that commit is in a branch.
     """
 
-    finished: bool = True
-    commit: bool = False
-    branch: str = ""
+    finished: Annotated[bool, Key("That the run ended well.", examples=(True,))] = True
+    commit: Annotated[bool, Key("That the run names a git commit.", examples=(True,))] = False
+    branch: Annotated[str, Key("The branch that the commit must be in.", examples=("main",))] = ""
 
     def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         return (CANDIDATE, contained(self.branch)) if self.branch else (CANDIDATE,)
@@ -50,3 +51,11 @@ class Lineage:
                 return failed(f"{name} was started from the commit {commit[:12]}, which is not in {self.branch}")
             told.append(f"its commit {commit[:12]} is {f'in {self.branch}' if self.branch else 'known'}")
         return passed(", ".join(told))
+
+
+LINEAGE = GateKind(
+    "lineage",
+    Lineage,
+    asks="come from a run that is there, ended well, and names a commit, which is in this branch",
+    example={"commit": True, "branch": "main"},
+)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from reconciler.core.evidence import RESTORE, VersionFacts
 from reconciler.core.evidence import Metric as Measured
@@ -23,6 +23,7 @@ from reconciler.core.gate import (
     unknown,
 )
 from reconciler.core.text import plain
+from reconciler.gates.parameters import GateKind, Key, NotNegative
 
 _Pair: TypeAlias = tuple[Measured, Measured]
 
@@ -47,12 +48,17 @@ class Metric:
     it is the only one on which there are figures of all versions that are asked about.
     """
 
-    name: str
-    threshold: float | None = None
-    min_absolute_change: float | None = None
-    min_relative_change: float | None = None
-    greater_is_better: bool = True
-    dataset: str = ""
+    name: Annotated[str, Key("The metric.", examples=("f1",))]
+    threshold: Annotated[float | None, Key("The candidate's least value.", examples=(0.8,))] = None
+    min_absolute_change: Annotated[
+        NotNegative | None, Key("How much better than the incumbent it is.", examples=(0.01,))
+    ] = None
+    min_relative_change: Annotated[
+        NotNegative | None,
+        Key("How much better than the incumbent it is, as a part of the incumbent's value.", examples=(0.02,)),
+    ] = None
+    greater_is_better: Annotated[bool, Key("False where less is better.", examples=(False,))] = True
+    dataset: Annotated[str, Key("The name or digest of the dataset.", examples=("holdout",))] = ""
 
     @property
     def compares(self) -> bool:
@@ -215,3 +221,12 @@ def _named(measured: Measured) -> str:
 
 def _data(found: Iterable[Measured]) -> str:
     return ", ".join(sorted({_named(m) for m in found}))
+
+
+METRIC = GateKind(
+    "metric",
+    Metric,
+    asks="have a figure as good as the threshold, and so much better than the incumbent's on the same data; with no "
+    "bound, any",
+    example={"name": "f1", "threshold": 0.8},
+)

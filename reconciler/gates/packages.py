@@ -1,13 +1,15 @@
 """What a version is made of: its flavours, and the packages that it asks for."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Annotated, Any
 
 from reconciler.core.gate import CANDIDATE, Entrance, FactKey, Facts, Judgement, failed, passed, unknown
 from reconciler.core.text import amount, plain
+from reconciler.errors import Fault
+from reconciler.gates.parameters import GateCode, GateKind, Key, Surroundings
 
 PYFUNC = "python_function"
 _MOST = 5
@@ -20,7 +22,9 @@ class Flavors:
     model that has no other is code of its own, and must be allowed as such.
     """
 
-    allowed: tuple[str, ...]
+    allowed: Annotated[
+        tuple[str, ...], Key("Their names, or patterns.", examples=(["sklearn", "xgboost"],), name="allow")
+    ]
 
     def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         return (CANDIDATE,)
@@ -45,8 +49,14 @@ class Requirements:
     by a forbidden name. Names may be patterns and are compared as PEP 503 has it: `Foo_Bar` is `foo-bar`.
     """
 
-    pinned: bool
-    forbidden: tuple[str, ...] = ()
+    pinned: Annotated[bool, Key("That each is pinned to one version.", examples=(True,))] = True
+    forbidden: Annotated[
+        tuple[str, ...], Key("Packages that it may not need, or patterns.", examples=(["torch"],), name="forbid")
+    ] = ()
+
+    def faults(self, around: Surroundings) -> Iterator[Fault]:
+        if not self.pinned and not self.forbidden:
+            yield Fault(GateCode.ASKS_NOTHING, " asks nothing.", "Add `forbid`, or `pinned: true`.")
 
     def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         return (CANDIDATE,)
@@ -130,3 +140,17 @@ def _listed(items: list[str]) -> str:
 
 def _flavors(names: list[str]) -> str:
     return f"{'flavor' if len(names) == 1 else 'flavors'} {_listed(names)}"
+
+
+FLAVORS = GateKind(
+    "flavors",
+    Flavors,
+    asks="have no other flavors than these, by their names or by patterns",
+    example={"allow": ["sklearn", "xgboost"]},
+)
+REQUIREMENTS = GateKind(
+    "requirements",
+    Requirements,
+    asks="have requirements that are pinned, and none of these packages, by their names or by patterns",
+    example={"pinned": True, "forbid": ["torch"]},
+)

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from reconciler.core.gate import STAGE, Entrance, FactKey, Facts, Gate, Judgement, failed, passed
 from reconciler.core.text import plain
+from reconciler.gates.parameters import GateKind, Key, StageName
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +16,9 @@ class Path:
     `@champion` beside Production, comes from there only if that stage is listed.
     """
 
-    stages: tuple[str, ...]
+    stages: Annotated[
+        tuple[StageName, ...], Key("The stage, or several.", examples=("Staging", ["None", "Staging"]), name="from")
+    ]
 
     def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         return (STAGE,)
@@ -29,3 +32,6 @@ class Path:
         if stage in self.stages:
             return passed(here)
         return failed(f"{here}; it must come from {' or '.join(self.stages) or 'nowhere: the policy lists no stage'}")
+
+
+PATH = GateKind("path", Path, asks="be in this stage, or one of these, now", example={"from": "Staging"})

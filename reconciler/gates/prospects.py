@@ -11,7 +11,7 @@ from reconciler.core.text import plain
 from reconciler.errors import Location, Problem, Severity
 from reconciler.gates.age import Age
 from reconciler.gates.approvals import Approvals
-from reconciler.gates.catalogue import NAMES
+from reconciler.gates.catalogue import CATALOGUE
 from reconciler.gates.check import CheckGate
 from reconciler.gates.path import Path
 from reconciler.gates.soak import Soak
@@ -19,7 +19,7 @@ from reconciler.gates.soak import Soak
 CODES: Final = frozenset({"never-passes", "no-rollback-passes", "testimony-only"})
 """Every code of a problem that is found here; all are warnings."""
 
-_OURS: Final = frozenset(gate for _, gate in NAMES)
+_OURS: Final = frozenset(kind.gate for kind in CATALOGUE.values())
 _NOT_LIVE: Final = frozenset({Stage.NONE.value, Stage.STAGING.value, Stage.ARCHIVED.value, "@*"})
 """Slots that consumers need not depend on; `@*` says what any alias takes, and others say more of those that matter."""
 

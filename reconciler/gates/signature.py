@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 from reconciler.core.gate import (
     CANDIDATE,
@@ -19,6 +19,7 @@ from reconciler.core.gate import (
 )
 from reconciler.core.signature import Compatibility, SignatureVerdict, judge_signature
 from reconciler.core.text import plain
+from reconciler.gates.parameters import GateKind, Key
 
 _MOST = 3
 
@@ -30,7 +31,10 @@ class SignatureGate:
     so it is where nothing `compares`. What cannot be compared is let in only where UNKNOWN is listed.
     """
 
-    allow: frozenset[Compatibility]
+    allow: Annotated[
+        frozenset[Compatibility],
+        Key("What is let in.", examples=(["identical", "compatible"], "identical")),
+    ] = frozenset({Compatibility.IDENTICAL, Compatibility.COMPATIBLE})
     compares: bool = True
 
     def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
@@ -86,3 +90,11 @@ def _differences(verdict: SignatureVerdict) -> str:
     told = [f"{d.where} {plain(d.name, 80)} ({plain(d.why, 120)})" for d in found[:_MOST]]
     more = [f"and {len(found) - _MOST} more"] if len(found) > _MOST else []
     return f": {', '.join(told + more)}" if told else ""
+
+
+SIGNATURE = GateKind(
+    "signature",
+    SignatureGate,
+    asks="have a signature that is to the incumbent's as one of `identical`, `compatible`, `breaking`, `unknown`",
+    example={"allow": ["identical", "compatible"]},
+)

@@ -2,19 +2,20 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from reconciler.core.figures import between, duration, later, moment
 from reconciler.core.gate import NOW, Entrance, FactKey, Facts, Gate, Judgement, failed, passed, stay, unknown
 from reconciler.core.text import plain
+from reconciler.gates.parameters import GateKind, Key, Seconds, StageName
 
 
 @dataclass(frozen=True, slots=True)
 class Soak:
     """The candidate is in a stage now, and has been for so many seconds without a break."""
 
-    stage: str
-    seconds: float
+    stage: Annotated[StageName, Key("The stage.", examples=("Staging",))]
+    seconds: Annotated[Seconds, Key("How long.", examples=("3d", "12h"), name="for")]
 
     def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         return (stay(self.stage), NOW)
@@ -39,3 +40,11 @@ class Soak:
             return failed(f"{told}; {required}: {duration(self.seconds - held)} to go")
         reached = later(since, self.seconds)
         return failed(f"{told}; {required}{f', reached {reached}' if reached else ''}")
+
+
+SOAK = GateKind(
+    "soak",
+    Soak,
+    asks="be in this stage, and have been for this long without a break",
+    example={"stage": "Staging", "for": "3d"},
+)

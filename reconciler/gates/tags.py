@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from reconciler.core.gate import CANDIDATE, MODEL, Entrance, FactKey, Facts, Judgement, failed, passed, unknown
 from reconciler.core.text import plain
+from reconciler.gates.parameters import GateKind, Key
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +17,12 @@ class Tags:
     matched letter by letter; a blank one is no value, so that `*` asks for any.
     """
 
-    required: Mapping[str, str]
-    of: str = "version"
+    required: Annotated[
+        Mapping[str, str], Key("Key → value; `*` is any.", examples=({"validated-by": "*"},), name="require")
+    ]
+    of: Annotated[
+        Literal["version", "model"], Key("Whose tags: the version's or the registered model's.", examples=("model",))
+    ] = "version"
 
     def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         return (MODEL,) if self.of == "model" else (CANDIDATE,)
@@ -44,3 +49,11 @@ class Tags:
         if not fnmatchcase(value, pattern):
             return f"has {name} = {plain(value, 80)} (required: {plain(pattern, 80)})"
         return ""
+
+
+TAGS = GateKind(
+    "tags",
+    Tags,
+    asks='have these tags with these values, on the `version` or on its `model`; `"*"` is any value',
+    example={"require": {"validated-by": "*"}},
+)

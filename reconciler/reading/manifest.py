@@ -5,11 +5,12 @@ JSON Schema is made from them too; what they accept becomes core types at once.
 
 import re
 from collections.abc import Iterable
+from dataclasses import fields
 from enum import StrEnum
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar, cast
 
-from pydantic import BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import ErrorDetails
 
 from reconciler.core import limits
@@ -49,30 +50,31 @@ from reconciler.reading.located import (
 from reconciler.reading.spelling import (
     INVISIBLE_IN_PROSE,
     LINE_JSON,
+    LISTED,
+    MAPPING,
     MAX_NAME,
     PROSE_JSON,
     PROSE_PATTERN,
+    SEVERAL,
     SLOT_JSON,
-    JsonShape,
+    Json,
     JudgedLater,
     Name,
     Prose,
     Reader,
     SlotName,
     Spec,
+    Spelled,
     SpellingCode,
+    Written,
     distinct,
     fault,
-    filled,
     json_of_list,
-    json_of_mapping,
-    json_of_several,
+    keyed,
     listed,
-    mapping,
     nearest,
     prose,
     refuse_look_alikes,
-    several,
     slot_key,
     text,
     wrong_type,
@@ -125,11 +127,12 @@ UNTIL_PATTERN = (
 
 
 def parse(
-    files: "Iterable[SourceFile]", build: "GateBuilder | None" = None
+    files: "Iterable[SourceFile]", build: "GateBuilder | None" = None, spec: "type[ManifestSpec] | None" = None
 ) -> tuple[tuple[Manifest, ...], tuple[Problem, ...]]:
     """
     The manifests in the order of the files, and everything wrong with the rest, in the order of places. A document with
-    a problem gives no manifest. `build` is what gates are made with, where a manifest has some.
+    a problem gives no manifest. `build` is what gates are made with, where a manifest has some; `spec` is how it is
+    spelled.
     """
     manifests: list[Manifest] = []
     problems: list[Problem] = []
@@ -141,7 +144,7 @@ def parse(
             found.extend(document.problems)
             if document.root is None:
                 continue
-            manifest, faults = _judge(document.root, build)
+            manifest, faults = _judge(document.root, build, spec or ManifestSpec)
             found.extend(faults)
             if manifest is not None and not document.problems:
                 manifests.append(manifest)
@@ -398,12 +401,11 @@ def _json_of_alias(long: dict[str, Any]) -> dict[str, Any]:
     return {"oneOf": [*_VERSION_JSON, long, {"type": "null"}]}
 
 
-_RunId = Annotated[
-    str,
-    PlainValidator(_run_id),
-    WithJsonSchema({"oneOf": [{"type": "string", "pattern": RUN_ID_PATTERN}, {"type": "number", "minimum": 0}]}),
-]
-_VersionNumber = Annotated[Version, PlainValidator(_version), WithJsonSchema({"oneOf": _VERSION_JSON})]
+_RUN_ID_JSON = {"oneOf": [{"type": "string", "pattern": RUN_ID_PATTERN}, {"type": "number", "minimum": 0}]}
+_RunId = Annotated[str, Spelled(_run_id, _RUN_ID_JSON)]
+_VersionNumber = Annotated[Version, Spelled(_version, {"oneOf": _VERSION_JSON})]
+_Reason = Annotated[str, Spelled(_reason, {**PROSE_JSON, "minLength": MIN_REASON})]
+_Until = Annotated[str, Spelled(_until, _UNTIL_JSON)]
 
 
 class PinSpec(Spec):
@@ -437,9 +439,9 @@ class PinSpec(Spec):
         return self
 
 
-_Pin = Annotated[PinSpec, BeforeValidator(_pin)]
-_Active = Annotated[tuple[_Pin, ...], BeforeValidator(_pins), JsonShape(partial(_json_of_pins, least=0))]
-_Inactive = Annotated[tuple[_Pin, ...], BeforeValidator(_pins_of_inactive), JsonShape(partial(_json_of_pins, least=1))]
+_Pin = Annotated[PinSpec, Written(_pin)]
+_Active = Annotated[tuple[_Pin, ...], Written(_pins, partial(_json_of_pins, least=0))]
+_Inactive = Annotated[tuple[_Pin, ...], Written(_pins_of_inactive, partial(_json_of_pins, least=1))]
 
 
 class StagesSpec(Spec):
@@ -477,27 +479,10 @@ class StagesSpec(Spec):
                 return self.archived
 
 
-_ModelName = Annotated[ModelName, PlainValidator(_model_name), WithJsonSchema(_MODEL_NAME_JSON)]
-_FormerNames = Annotated[tuple[_ModelName, ...], BeforeValidator(several), JsonShape(json_of_several)]
-_Owner = Annotated[str, PlainValidator(_owner), WithJsonSchema(LINE_JSON)]
-_Owners = Annotated[tuple[_Owner, ...], BeforeValidator(_owners)]
-_Tags = Annotated[
-    dict[
-        Annotated[str, BeforeValidator(_tag_key)],
-        Annotated[str, PlainValidator(_tag_value), WithJsonSchema(_TAG_VALUE_JSON)],
-    ],
-    BeforeValidator(mapping),
-    JsonShape(partial(json_of_mapping, keys=_TAG_KEY_JSON)),
-]
-_Stages = Annotated[StagesSpec, BeforeValidator(mapping)]
-_Aliases = Annotated[
-    dict[
-        Annotated[AliasName, BeforeValidator(_alias_name)],
-        Annotated[PinSpec | None, BeforeValidator(_alias_target), JsonShape(_json_of_alias)],
-    ],
-    BeforeValidator(mapping),
-    JsonShape(partial(json_of_mapping, keys=_ALIAS_JSON)),
-]
+_ModelName = Annotated[ModelName, Spelled(_model_name, _MODEL_NAME_JSON)]
+_Owner = Annotated[str, Spelled(_owner, LINE_JSON)]
+_TagValue = Annotated[str, Spelled(_tag_value, _TAG_VALUE_JSON)]
+_Target = Annotated[PinSpec | None, Written(_alias_target, _json_of_alias)]
 
 
 class OverrideSpec(Spec):
@@ -512,33 +497,20 @@ class OverrideSpec(Spec):
     slot: SlotName | None = Field(
         None, description="The slot that it is about; every slot if left away.", examples=["Production", "@champion"]
     )
-    reason: Annotated[str, PlainValidator(_reason), WithJsonSchema({**PROSE_JSON, "minLength": MIN_REASON})] = Field(
+    reason: _Reason = Field(
         description="Why, for those who approve it and for those who look it up later.",
         examples=["The hot fix for INC-4711 cannot wait for three days in Staging."],
     )
-    until: Annotated[str, PlainValidator(_until), WithJsonSchema(_UNTIL_JSON)] = Field(
+    until: _Until = Field(
         description="When it ends: a date, at whose beginning in UTC it is over, or a time with its zone.",
         examples=["2026-12-01", "2026-12-01T18:00:00+01:00"],
     )
 
 
 def _gate_list() -> Any:
-    from reconciler.reading.gates import GateSpec
+    from reconciler.reading.gates import manifest_gate_spec
 
-    return tuple[GateSpec, ...]
-
-
-_Gates = Annotated[
-    dict[
-        Annotated[str, BeforeValidator(slot_key)],
-        Annotated[Any, PlainValidator(listed), JudgedLater(_gate_list), JsonShape(json_of_list)],
-    ],
-    BeforeValidator(filled),
-    JsonShape(partial(json_of_mapping, keys=SLOT_JSON, least=1)),
-]
-_Overrides = Annotated[
-    tuple[Annotated[OverrideSpec, BeforeValidator(mapping)], ...], BeforeValidator(listed), JsonShape(json_of_list)
-]
+    return Annotated[tuple[manifest_gate_spec(), ...], LISTED]
 
 
 class HoldSpec(Spec):
@@ -550,10 +522,8 @@ class HoldSpec(Spec):
     slot: SlotName | None = Field(
         None, description="The slot that it is kept out of. Default: every slot.", examples=["Production"]
     )
-    reason: Annotated[str, PlainValidator(_reason), WithJsonSchema({**PROSE_JSON, "minLength": MIN_REASON})] = Field(
-        description="Why, for those who would bring it back.", examples=["It leaks personal data."]
-    )
-    until: Annotated[str, PlainValidator(_until), WithJsonSchema(_UNTIL_JSON)] | None = Field(
+    reason: _Reason = Field(description="Why, for those who would bring it back.", examples=["It leaks personal data."])
+    until: _Until | None = Field(
         None,
         description="When it ends: a date, at whose beginning in UTC it is over, or a time with its zone. Default: "
         "when it is lifted.",
@@ -565,11 +535,8 @@ def _one_or_several(value: YamlValue) -> Any:
     return (value,) if isinstance(value, YamlMap) else listed(value)
 
 
-_Holds = Annotated[
-    tuple[Annotated[HoldSpec, BeforeValidator(mapping)], ...],
-    BeforeValidator(_one_or_several),
-    JsonShape(lambda long: {"anyOf": [long["items"], json_of_list(long)]}),
-]
+def _json_of_holds(long: Json) -> Json:
+    return {"anyOf": [long["items"], json_of_list(long)]}
 
 
 class ManifestSpec(Spec):
@@ -577,8 +544,10 @@ class ManifestSpec(Spec):
 
     model_config = ConfigDict(title="Manifest of a registered model")
 
+    declares: ClassVar[type[Manifest]] = Manifest
+
     model: _ModelName = Field(description="The name of the registered model.", examples=["RiskClassifier"])
-    formerly: _FormerNames | None = Field(
+    formerly: Annotated[tuple[_ModelName, ...], SEVERAL] | None = Field(
         None,
         description="What the registered model was called before it was renamed in the registry: one name, or a list. "
         "The gates of all its names hold, and its past is still known.",
@@ -587,40 +556,52 @@ class ManifestSpec(Spec):
     description: Prose | None = Field(
         None, description="The description of the registered model.", examples=["Scores consumer loan applications."]
     )
-    owners: _Owners | None = Field(
+    owners: Annotated[tuple[_Owner, ...], Written(_owners)] | None = Field(
         None, description="Who answers for the model: users, teams or addresses.", examples=[["@acme/risk-ml"]]
     )
-    tags: _Tags | None = Field(None, description="Tags of the registered model.", examples=[{"domain": "credit"}])
-    stages: _Stages | None = Field(
+    tags: Annotated[dict[Annotated[str, BeforeValidator(_tag_key)], _TagValue], keyed(_TAG_KEY_JSON)] | None = Field(
+        None, description="Tags of the registered model.", examples=[{"domain": "credit"}]
+    )
+    stages: Annotated[StagesSpec, MAPPING] | None = Field(
         None,
         description="Which versions are in which stage. A stage that is not mentioned is not governed.",
         examples=[{"Staging": 5, "Production": 4}],
     )
-    aliases: _Aliases | None = Field(
-        None,
-        description="Which version each alias names; `null` if the alias must not exist. An alias that is not "
-        "mentioned is not governed.",
-        examples=[{"champion": 4, "challenger": 5}],
+    aliases: Annotated[dict[Annotated[AliasName, BeforeValidator(_alias_name)], _Target], keyed(_ALIAS_JSON)] | None = (
+        Field(
+            None,
+            description="Which version each alias names; `null` if the alias must not exist. An alias that is not "
+            "mentioned is not governed.",
+            examples=[{"champion": 4, "challenger": 5}],
+        )
     )
-    gates: _Gates | None = Field(
+    gates: (
+        Annotated[
+            dict[Annotated[str, BeforeValidator(slot_key)], Annotated[Any, JudgedLater(listed, _gate_list)]],
+            keyed(SLOT_JSON, filled_in=True),
+        ]
+        | None
+    ) = Field(
         None,
         description="What a version of this model must pass besides the policy, by the slot that it is to enter. A "
         "manifest may tighten for its model, never loosen.",
         examples=[{"Production": [{"soak": {"stage": "Staging", "for": "7d"}}]}],
     )
-    overrides: _Overrides | None = Field(
+    overrides: Annotated[tuple[Annotated[OverrideSpec, MAPPING], ...], LISTED] | None = Field(
         None,
         description="Requests to let versions in against a gate's no, for a time.",
         examples=[[{"gate": "soak", "reason": "The fix for INC-4711 cannot wait.", "until": "2026-12-01"}]],
     )
-    hold: _Holds | None = Field(
+    hold: Annotated[tuple[Annotated[HoldSpec, MAPPING], ...], Written(_one_or_several, _json_of_holds)] | None = Field(
         None,
         description="Versions that must not come back: one, or a list.",
         examples=[{"version": 4, "slot": "Production", "reason": "It leaks personal data."}],
     )
 
 
-def _judge(root: YamlValue, build: "GateBuilder | None") -> tuple[Manifest | None, list[Problem]]:
+def _judge(
+    root: YamlValue, build: "GateBuilder | None", spelling: type[ManifestSpec]
+) -> tuple[Manifest | None, list[Problem]]:
     if not isinstance(root, YamlMap):
         problem = Problem(
             root.at,
@@ -630,9 +611,9 @@ def _judge(root: YamlValue, build: "GateBuilder | None") -> tuple[Manifest | Non
         )
         return None, [problem]
     reader = Reader(root, "A manifest", root.at)
-    spec, errors = reader.judge(ManifestSpec)
+    spec, errors = reader.judge(spelling)
     gates, problems = _judge_gates(reader, root.get("gates"), build)
-    problems.extend(_problem(reader, error) for error in errors)
+    problems.extend(_problem(reader, spelling, error) for error in errors)
     return (None if spec is None or problems else _manifest(reader, root, spec, gates)), problems
 
 
@@ -680,18 +661,25 @@ def _manifest(
         alias: declared(None if one is None else pin(one, "aliases", alias), "aliases", alias)
         for alias, one in (spec.aliases or {}).items()
     }
-    return Manifest(
-        declared(spec.model, "model"),
-        None if spec.description is None else declared(spec.description, "description"),
-        None if spec.owners is None else declared(spec.owners, "owners"),
-        {key: declared(value, "tags", key) for key, value in (spec.tags or {}).items()},
-        stages,
-        aliases,
-        gates,
-        _overrides(reader, spec),
-        tuple(Hold(one.version, one.reason, reader.at("hold"), one.slot, one.until or "") for one in spec.hold or ()),
-        None if spec.formerly is None else declared(spec.formerly, "formerly"),
+    overrides = _overrides(reader, spec)
+    holds = tuple(
+        Hold(one.version, one.reason, reader.at("hold"), one.slot, one.until or "") for one in spec.hold or ()
     )
+    built: dict[str, Any] = {
+        "stages": stages,
+        "aliases": aliases,
+        "gates": gates,
+        "overrides": overrides,
+        "holds": holds,
+    }
+    for key in (part.name for part in fields(spec.declares) if part.name not in built):
+        value = getattr(spec, key)
+        if isinstance(value, dict):
+            entries = cast("dict[str, Any]", value)
+            built[key] = {name: declared(entry, key, name) for name, entry in entries.items()}
+        elif value is not None:
+            built[key] = declared(value, key)
+    return spec.declares(**built)
 
 
 def _overrides(reader: Reader, spec: ManifestSpec) -> "tuple[Override, ...]":
@@ -705,7 +693,7 @@ def _overrides(reader: Reader, spec: ManifestSpec) -> "tuple[Override, ...]":
     )
 
 
-def _problem(reader: Reader, error: ErrorDetails) -> Problem:
+def _problem(reader: Reader, spelling: type[ManifestSpec], error: ErrorDetails) -> Problem:
     where = error["loc"]
     if error["type"] == "missing" and where == ("model",):
         return Problem(
@@ -716,7 +704,7 @@ def _problem(reader: Reader, error: ErrorDetails) -> Problem:
         )
     if error["type"] == "extra_forbidden" and where[:-1] == ("stages",):
         return _unknown_stage(reader.follow_to_key(where)[0], str(where[-1]))
-    return reader.explain(ManifestSpec, error)
+    return reader.explain(spelling, error)
 
 
 def _unknown_stage(at: Location, key: str) -> Problem:

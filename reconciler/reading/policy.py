@@ -1,31 +1,25 @@
 """YAML text → Policy: the file `reconciler.yaml` at the top of a repository."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from functools import cache, partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from reconciler.core import limits
 from reconciler.core.approval import OWNERS
 from reconciler.core.check_record import CHECK_NAME_PATTERN
 from reconciler.core.desired import Declared
+from reconciler.core.gate import Guard
 from reconciler.core.looks import folded, skeleton
 from reconciler.core.names import RepositoryId, has_control_characters
 from reconciler.core.policy import LOADABLE, Check, Policy, PolicySettings, Rule
 from reconciler.errors import Location, ManifestError, Problem
-from reconciler.reading.gates import (
-    Entry,
-    GateBuilder,
-    GateCode,
-    Labels,
-    PolicyGateSpec,
-    name_entries,
-    read_entries,
-)
+from reconciler.gates.parameters import GateCode
+from reconciler.reading.gates import GateBuilder, policy_gate_spec, read_gates, with_names
 from reconciler.reading.located import (
     Kind,
     YamlCode,
@@ -41,10 +35,12 @@ from reconciler.reading.located import (
 from reconciler.reading.repository import looks_like_dot_git
 from reconciler.reading.spelling import (
     LINE_JSON,
+    LISTED,
+    MAPPING,
     MAX_NAME,
+    SEVERAL,
     Boolean,
     Duration,
-    JsonShape,
     JudgedLater,
     Line,
     NotNegative,
@@ -52,21 +48,20 @@ from reconciler.reading.spelling import (
     Reader,
     SlotPatterns,
     Spec,
+    Spelled,
     SpellingCode,
+    TagPatterns,
+    Written,
     distinct,
     fault,
-    filled,
     is_null,
     json_of_list,
-    json_of_mapping,
-    json_of_several,
+    keyed,
     line,
     listed,
-    mapping,
     name,
     number,
     refuse_look_alikes,
-    several,
     text,
     whole,
     wrong_type,
@@ -317,38 +312,21 @@ _MEMBER_JSON = {**LINE_JSON, "allOf": [{"pattern": "@"}]}
 _CHECK_JSON = {"pattern": r"^[^\s\x00-,/:-@\[-^`{-\x9f]{1,100}$"}
 _ARGUMENT_JSON = {"type": "string", "pattern": r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$"}
 
-_Registry = Annotated[
-    str, PlainValidator(_registry), WithJsonSchema({"type": "string", "pattern": f"^{_REGISTRY.pattern}$"})
-]
-_Names = Annotated[
-    tuple[Annotated[str, PlainValidator(line), WithJsonSchema(LINE_JSON)], ...],
-    BeforeValidator(listed),
-    JsonShape(json_of_list),
-]
-_Path = Annotated[str, PlainValidator(_path), WithJsonSchema(_PATH_JSON)]
-_Percent = Annotated[float, PlainValidator(_percent), WithJsonSchema({"type": "number", "minimum": 0, "maximum": 100})]
+_Registry = Annotated[str, Spelled(_registry, {"type": "string", "pattern": f"^{_REGISTRY.pattern}$"})]
+_Path = Annotated[str, Spelled(_path, _PATH_JSON)]
+_Percent = Annotated[float, Spelled(_percent, {"type": "number", "minimum": 0, "maximum": 100})]
 _Models = Annotated[
     int,
-    PlainValidator(partial(whole, least=0, most=MAX_MODELS)),
-    WithJsonSchema({"type": "integer", "minimum": 0, "maximum": MAX_MODELS}),
+    Spelled(partial(whole, least=0, most=MAX_MODELS), {"type": "integer", "minimum": 0, "maximum": MAX_MODELS}),
 ]
-_ModelPattern = Annotated[str, PlainValidator(_model_pattern), WithJsonSchema(LINE_JSON)]
-_ModelPatterns = Annotated[tuple[_ModelPattern, ...], BeforeValidator(several), JsonShape(json_of_several)]
-_Repository = Annotated[RepositoryId, PlainValidator(_repository), WithJsonSchema(_REPOSITORY_JSON)]
-_Repositories = Annotated[tuple[_Repository, ...], BeforeValidator(several), JsonShape(json_of_several)]
-_Member = Annotated[str, PlainValidator(_member), WithJsonSchema(_MEMBER_JSON)]
-_Argument = Annotated[str, PlainValidator(_argument), WithJsonSchema(_ARGUMENT_JSON)]
-_Variable = Annotated[
-    str, PlainValidator(_variable), WithJsonSchema({"type": "string", "pattern": f"^{_VARIABLE.pattern}$"})
-]
-_Variables = Annotated[tuple[_Variable, ...], BeforeValidator(several), JsonShape(json_of_several)]
+_ModelPattern = Annotated[str, Spelled(_model_pattern, LINE_JSON)]
+_Repository = Annotated[RepositoryId, Spelled(_repository, _REPOSITORY_JSON)]
+_Member = Annotated[str, Spelled(_member, _MEMBER_JSON)]
+_Argument = Annotated[str, Spelled(_argument, _ARGUMENT_JSON)]
+_Variable = Annotated[str, Spelled(_variable, {"type": "string", "pattern": f"^{_VARIABLE.pattern}$"})]
 _Groups = Annotated[
-    dict[
-        Annotated[str, BeforeValidator(_group_name)],
-        Annotated[tuple[_Member, ...], BeforeValidator(listed), JsonShape(json_of_list)],
-    ],
-    BeforeValidator(mapping),
-    JsonShape(partial(json_of_mapping, keys={"minLength": 1, "maxLength": MAX_NAME, "not": {"const": OWNERS}})),
+    dict[Annotated[str, BeforeValidator(_group_name)], Annotated[tuple[_Member, ...], LISTED]],
+    keyed({"minLength": 1, "maxLength": MAX_NAME, "not": {"const": OWNERS}}),
 ]
 
 
@@ -393,9 +371,8 @@ class EvaluateSpec(Spec):
         None, alias="model-type", description="As MLflow calls it.", examples=["classifier", "regressor"]
     )
     thresholds: Annotated[
-        dict[Annotated[str, BeforeValidator(_check_name)], Annotated[ThresholdSpec, BeforeValidator(mapping)]],
-        BeforeValidator(filled),
-        JsonShape(partial(json_of_mapping, keys={"minLength": 1}, least=1)),
+        dict[Annotated[str, BeforeValidator(_check_name)], Annotated[ThresholdSpec, MAPPING]],
+        keyed({"minLength": 1}, filled_in=True),
     ] = Field(description="What the metrics must be.", examples=[{"f1_score": {"threshold": 0.8}}])
 
 
@@ -409,18 +386,18 @@ class CheckDefinitionSpec(Spec):
         title="Check", json_schema_extra={"oneOf": [{"required": [runner]} for runner in RUNNERS]}
     )
 
-    command: Annotated[tuple[_Argument, ...], BeforeValidator(_command), JsonShape(json_of_list)] | None = Field(
+    command: Annotated[tuple[_Argument, ...], Written(_command, json_of_list)] | None = Field(
         None, description="A program and its arguments; no shell reads them.", examples=[["python", "checks/bias.py"]]
     )
     pytest: _Path | None = Field(None, description="A folder or file of tests.", examples=["checks/smoke"])
     notebook: _Path | None = Field(None, description="A Jupyter notebook.", examples=["checks/report.ipynb"])
-    evaluate: Annotated[EvaluateSpec, BeforeValidator(mapping)] | None = Field(
+    evaluate: Annotated[EvaluateSpec, MAPPING] | None = Field(
         None,
         description="An evaluation by MLflow.",
         examples=[{"data": "data/holdout.csv", "targets": "label", "thresholds": {"f1_score": {"threshold": 0.8}}}],
     )
     timeout: Duration = Field(600.0, description="How long it may take.", examples=["10m"])
-    environment: _Variables = Field(
+    environment: Annotated[tuple[_Variable, ...], SEVERAL] = Field(
         (), description="The environment variables that it gets, by name.", examples=[["BIAS_DATA"]]
     )
 
@@ -437,7 +414,7 @@ class CheckDefinitionSpec(Spec):
 
 
 def _gate_list() -> Any:
-    return tuple[PolicyGateSpec, ...]
+    return Annotated[tuple[policy_gate_spec(), ...], LISTED]
 
 
 class RuleSpec(Spec):
@@ -447,19 +424,21 @@ class RuleSpec(Spec):
         description="The slots: stages, aliases behind an `@`, or patterns of them.",
         examples=["Production", ["Production", "@champion*"]],
     )
-    models: _ModelPatterns = Field(("*",), description="The models, by patterns.", examples=[["risk-*"]])
-    tags: Labels | None = Field(
+    models: Annotated[tuple[_ModelPattern, ...], SEVERAL] = Field(
+        ("*",), description="The models, by patterns.", examples=[["risk-*"]]
+    )
+    tags: TagPatterns | None = Field(
         None,
         description="Tags that a registered model must have for the rule to be about it.",
         examples=[{"tier": "1"}],
     )
-    gates: Annotated[Any, PlainValidator(listed), JudgedLater(_gate_list), JsonShape(json_of_list)] = Field(
+    gates: Annotated[Any, JudgedLater(listed, _gate_list)] = Field(
         description="What a version must pass.", examples=[[{"soak": {"stage": "Staging", "for": "3d"}}]]
     )
 
 
 def _rule_list() -> Any:
-    return tuple[RuleSpec, ...]
+    return Annotated[tuple[RuleSpec, ...], LISTED]
 
 
 class PlacesSpec(Spec):
@@ -471,14 +450,14 @@ class PlacesSpec(Spec):
         "option nor the environment names a registry.",
         examples=["https://mlflow.acme.example"],
     )
-    registry_names: _Names = Field(
+    registry_names: Annotated[tuple[Line, ...], LISTED] = Field(
         (),
         alias=NAMES,
         description="Addresses that lead to one registry: our records of any of them are of that registry.",
         examples=[["https://mlflow.acme.example", "http://mlflow.internal:5000"]],
     )
     manifests: _Path | None = Field(None, description="The folder of the manifests.", examples=["manifests"])
-    formerly: _Repositories = Field(
+    formerly: Annotated[tuple[_Repository, ...], SEVERAL] = Field(
         (),
         description="The names that the repository had: what they govern, it governs. They count from the change after "
         "the one that adds them.",
@@ -491,7 +470,7 @@ class PolicySpec(PlacesSpec):
 
     model_config = ConfigDict(title="Policy of a repository", json_schema_extra={"minProperties": 1})
 
-    limits: Annotated[LimitsSpec, BeforeValidator(mapping)] | None = Field(
+    limits: Annotated[LimitsSpec, MAPPING] | None = Field(
         None, description="How much of the registry one apply may change.", examples=[{"max-change-percent": 30}]
     )
     groups: _Groups = Field(
@@ -505,28 +484,16 @@ class PolicySpec(PlacesSpec):
         examples=[".reconciler/allowed_signers"],
     )
     checks: Annotated[
-        dict[
-            Annotated[str, BeforeValidator(_defined_check)],
-            Annotated[CheckDefinitionSpec, BeforeValidator(mapping)],
-        ],
-        BeforeValidator(mapping),
-        JsonShape(partial(json_of_mapping, keys=_CHECK_JSON)),
+        dict[Annotated[str, BeforeValidator(_defined_check)], Annotated[CheckDefinitionSpec, MAPPING]],
+        keyed(_CHECK_JSON),
     ] = Field(
         {}, description="What can be run on a version, by name.", examples=[{"smoke": {"pytest": "checks/smoke"}}]
     )
-    slots: Annotated[Any, PlainValidator(listed), JudgedLater(_rule_list), JsonShape(json_of_list)] = Field(
+    slots: Annotated[Any, JudgedLater(listed, _rule_list)] = Field(
         None,
         description="Which gates guard which slots.",
         examples=[[{"slot": "Production", "gates": [{"path": {"from": "Staging"}}]}]],
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Draft:
-    """A rule whose gates have no names yet."""
-
-    rule: Rule
-    entries: tuple[Entry, ...]
 
 
 def _judge(reader: Reader, build: GateBuilder) -> tuple[Policy | None, list[Problem]]:
@@ -536,21 +503,19 @@ def _judge(reader: Reader, build: GateBuilder) -> tuple[Policy | None, list[Prob
     if (over := _too_many_gates(reader)) is not None:
         return None, [*problems, over]
     slots = reader.below("slots") if isinstance(reader.root, YamlMap) and "slots" in reader.root else None
-    drafts: list[_Draft] = []
+    rules: list[Rule] = []
     for i in range(len(slots.root)) if slots is not None and isinstance(slots.root, YamlList) else ():
-        draft, wrong = _judge_rule(slots.below(i), build) if slots is not None else (None, [])
+        rule, wrong = _judge_rule(slots.below(i), build) if slots is not None else (None, [])
         problems.extend(wrong)
-        if draft is not None:
-            drafts.append(draft)
-    guards, repeated = name_entries(
-        [draft.entries for draft in drafts], lambda i, j: _may_meet(drafts[i].rule, drafts[j].rule)
-    )
+        if rule is not None:
+            rules.append(rule)
+    guards, repeated = with_names([rule.guards for rule in rules], lambda i, j: _may_meet(rules[i], rules[j]))
     problems.extend(repeated)
     if spec is None or problems:
         return None, problems
     limits = spec.limits
     return Policy(
-        tuple(replace(draft.rule, guards=named) for draft, named in zip(drafts, guards, strict=True)),
+        tuple(replace(rule, guards=named) for rule, named in zip(rules, guards, strict=True)),
         PolicySettings(
             spec.registry,
             spec.manifests,
@@ -578,15 +543,16 @@ def _too_many_gates(reader: Reader) -> Problem | None:
     return None
 
 
-def _judge_rule(reader: Reader, build: GateBuilder) -> tuple[_Draft | None, list[Problem]]:
+def _judge_rule(reader: Reader, build: GateBuilder) -> tuple[Rule | None, list[Problem]]:
+    """The rule, whose gates have no names yet, and what is wrong with it."""
     spec, problems = reader.read(RuleSpec)
-    entries: tuple[Entry, ...] = ()
+    guards: tuple[Guard, ...] = ()
     if isinstance(reader.root, YamlMap) and "gates" in reader.root:
-        entries, wrong = read_entries(reader.below("gates"), build, PolicyGateSpec)
+        guards, wrong = read_gates(reader.below("gates"), build, policy_gate_spec(build.catalogue))
         problems.extend(wrong)
     if spec is None:
         return None, problems
-    return _Draft(Rule(tuple(spec.slot), (), reader.place, spec.models, spec.tags or {}), entries), problems
+    return Rule(tuple(spec.slot), guards, reader.place, spec.models, spec.tags or {}), problems
 
 
 def _check(reader: Reader, key: str, spec: CheckDefinitionSpec) -> Check:

@@ -1,13 +1,17 @@
 """The published JSON Schemas: for editors, which complete and check while people write, and for other programs."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from types import MappingProxyType
 from typing import Any, cast
 
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
+from reconciler.gates.parameters import GateFactory, keys_of
+from reconciler.reading.gates import spec_of
 from reconciler.reading.manifest import ManifestSpec
 from reconciler.reading.policy import PolicySpec
 from reconciler.reading.spelling import Spec
@@ -25,12 +29,29 @@ def manifest_schema() -> dict[str, Any]:
     return _spec_schema(ManifestSpec)
 
 
-def policy_schema() -> dict[str, Any]:
+def policy_schema(plugins: Mapping[str, Callable[[], GateFactory]] = MappingProxyType({})) -> dict[str, Any]:
     """
     What `reconciler.yaml` may hold, once YAML is read. It lets through all that `parse_policy` accepts, and what only
     that can see: groups and checks that are not there, names that are there twice, what calendars and conditions mean.
+    Of `plugins`, what loads the gates of other packages by their names, it knows the keys that these say.
     """
-    return _spec_schema(PolicySpec)
+    schema = _spec_schema(PolicySpec)
+    for name, load in sorted(plugins.items()):
+        if of_gate := _schema_of_package(name, load):
+            schema["definitions"].update(of_gate.pop("definitions"))
+            used = {"properties": {"uses": {"const": name}}, "required": ["uses"]}
+            held = {"properties": {"with": {key: value for key, value in of_gate.items() if key != "$schema"}}}
+            schema["definitions"]["PolicyGateSpec"].setdefault("allOf", []).append({"if": used, "then": held})
+    return schema
+
+
+def _schema_of_package(name: str, load: Callable[[], GateFactory]) -> dict[str, Any] | None:
+    """What may stand below `with`, where the package says it."""
+    # Somebody else's code; what is wrong with it is said where a file uses it.
+    with suppress(Exception, SystemExit):
+        make = load()
+        return _spec_schema(spec_of(make, name)) if keys_of(make) else None
+    return None
 
 
 def plan_schema() -> dict[str, Any]:
@@ -63,7 +84,7 @@ def _document_schema(document: type[PlanDocument | ReceiptDocument | DriftDocume
 
 
 def _as_draft_7(schema: dict[str, Any]) -> dict[str, Any]:
-    definitions = schema.pop("$defs")
+    definitions = schema.pop("$defs", {})
     return {"$schema": DRAFT_7, **_draft_7(schema), "definitions": _draft_7(definitions)}
 
 
@@ -77,9 +98,10 @@ SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
 }
 
 
-def schema_text(name: str) -> str:
-    """One of SCHEMAS, as it stands in `schemas/`."""
-    return json.dumps(SCHEMAS[name](), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+def schema_text(name: str, plugins: Mapping[str, Callable[[], GateFactory]] = MappingProxyType({})) -> str:
+    """One of SCHEMAS, as it stands in `schemas/`; that of the policy knows the keys of `plugins`, too."""
+    schema = policy_schema(plugins) if name == "policy" else SCHEMAS[name]()
+    return json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 class _Untitled(GenerateJsonSchema):

@@ -6,13 +6,14 @@ place where they are. The JSON Schemas are made from the same models.
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, cast, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainValidator, ValidationError, WithJsonSchema
-from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError, core_schema
 
 from reconciler.core.names import (
     ALIAS_PATTERN,
@@ -25,11 +26,11 @@ from reconciler.core.names import (
     has_control_characters,
     look_alike_fault,
 )
-from reconciler.errors import Location, Problem
+from reconciler.errors import Fault, Location, Problem
 from reconciler.reading.located import Kind, YamlList, YamlMap, YamlScalar, YamlValue, described, shown
 
 if TYPE_CHECKING:
-    from pydantic import GetJsonSchemaHandler
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 
 S = TypeVar("S", bound="Spec")
 
@@ -51,18 +52,9 @@ class SpellingCode(StrEnum):
     LOOK_ALIKE_LETTERS = "look-alike-letters"
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """What is wrong with a value; `said` goes on after the name of the thing."""
-
-    code: StrEnum
-    said: str
-    fix: str
-    of_key: bool = False
-
-
-def fault(code: StrEnum, said: str, fix: str, *, of_key: bool = False) -> PydanticCustomError:
-    return PydanticCustomError("spelling", "a value is wrong", {"fault": Fault(code, said, fix, of_key)})
+def fault(code: StrEnum, message: str, fix: str, *, of_key: bool = False) -> PydanticCustomError:
+    """`message` goes on after the name of the thing."""
+    return PydanticCustomError("spelling", "a value is wrong", {"fault": Fault(code, message, fix, of_key=of_key)})
 
 
 def wrong_type(value: YamlValue, expected: str, fix: str) -> PydanticCustomError:
@@ -149,11 +141,19 @@ def number(value: YamlValue) -> float:
     raise wrong_type(value, "a number", "Write it in digits, such as `0.8`, without quotes.")
 
 
-def at_least_zero(value: YamlValue) -> float:
+def number_between(value: YamlValue, least: float, most: float | None = None) -> float:
     read = number(value)
-    if read < 0:
+    if read >= least and (most is None or read <= most):
+        return read
+    if most is not None:
+        raise wrong_type(value, f"a number from {least:g} to {most:g}", "Write it in digits, without quotes.")
+    if least == 0:
         raise wrong_type(value, "a number that is not negative", "Write `0` or more.")
-    return read
+    raise wrong_type(value, f"a number of at least {least:g}", f"Write `{least:g}` or more.")
+
+
+def at_least_zero(value: YamlValue) -> float:
+    return number_between(value, 0)
 
 
 def whole(value: YamlValue, least: int, most: int) -> int:
@@ -263,6 +263,28 @@ def slot_key(key: str) -> Slot:
     return Slot(slot(key, of_key=True))
 
 
+def word(value: YamlValue, words: Mapping[str, object]) -> Any:
+    """What one of the words stands for."""
+    written = text(value)
+    if written in words:
+        return words[written]
+    message = f" is {described(value)}, and one of {', '.join(words)} was expected."
+    raise fault(SpellingCode.WRONG_TYPE, message, "Write one of these.")
+
+
+def tag_value(value: YamlValue) -> str:
+    """The value of a tag, or a pattern of them: a text, or a number that has no other spelling."""
+    if isinstance(value, YamlScalar) and value.kind is Kind.INTEGER and len(value.text) < 100:
+        return value.text
+    return line(value)
+
+
+def tag_key(key: str) -> str:
+    if not key.strip() or len(key) > 250 or not key.isprintable():
+        raise fault(SpellingCode.INVALID_TEXT, ": this can be no tag's key.", "Write the key of a tag.", of_key=True)
+    return key
+
+
 _DURATION = re.compile(r"([1-9][0-9]{0,5})(s|m|h|d|w)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
@@ -279,39 +301,85 @@ def duration(value: YamlValue) -> float:
     raise wrong_type(value, "a duration", fix)
 
 
-@dataclass(frozen=True, slots=True)
-class JsonShape:
-    """What people may write, as JSON Schema, made from the long form: which is all that pydantic sees of it."""
-
-    of: Callable[[dict[str, Any]], dict[str, Any]]
-
-    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: "GetJsonSchemaHandler") -> dict[str, Any]:
-        return self.of(handler(core))
+Json = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
+class Spelled:
+    """A type that one function reads, and what an editor lets people write for it, as JSON Schema."""
+
+    read: Callable[[YamlValue], Any]
+    json: Mapping[str, Any]
+
+    def __get_pydantic_core_schema__(self, _source: Any, _handler: object) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.read)
+
+    def __get_pydantic_json_schema__(self, _schema: CoreSchema, _handler: object) -> Json:
+        return dict(self.json)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Written:
+    """
+    A type that is written in several ways: one function brings them to the long form, which pydantic judges; another
+    makes what an editor lets people write of the JSON Schema of the long form.
+    """
+
+    long: Callable[[YamlValue], Any]
+    json: Callable[[Json], Json] = dict
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: "GetCoreSchemaHandler") -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self.long, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: "GetJsonSchemaHandler") -> Json:
+        return self.json(handler(schema))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class JudgedLater:
-    """What is judged piece by piece, so that one mistake does not hide others. `of` is what the whole looks like."""
+    """
+    What one function looks at first, and what is judged piece by piece later, so that one mistake does not hide others.
+    `of` is what the whole looks like.
+    """
 
+    first: Callable[[YamlValue], Any]
     of: Callable[[], Any]
 
-    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: "GetJsonSchemaHandler") -> dict[str, Any]:
+    def __get_pydantic_core_schema__(self, _source: Any, _handler: object) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.first)
+
+    def __get_pydantic_json_schema__(self, _schema: CoreSchema, handler: "GetJsonSchemaHandler") -> Json:
         from pydantic import TypeAdapter
 
-        return handler(TypeAdapter(self.of()).core_schema)
+        # As an item, it is judged as a whole and may be a reference; a bare one would be written out at each use.
+        whole = handler(TypeAdapter(cast(Any, tuple)[self.of(), ...]).core_schema)["items"]
+        return {"allOf": [whole]} if "$ref" in whole else whole
 
 
-def json_of_several(long: dict[str, Any]) -> dict[str, Any]:
+def json_of_several(long: Json) -> Json:
     return {"anyOf": [long["items"], {"type": "array", "items": long["items"], "minItems": 1}]}
 
 
-def json_of_list(long: dict[str, Any]) -> dict[str, Any]:
+def json_of_list(long: Json) -> Json:
     return {"type": "array", "items": long["items"], "minItems": 1}
 
 
-def json_of_mapping(long: dict[str, Any], keys: dict[str, Any], least: int = 0) -> dict[str, Any]:
+def json_of_mapping(long: Json, keys: Mapping[str, Any], least: int = 0) -> Json:
     shape = {"type": "object", "propertyNames": keys, "additionalProperties": long["additionalProperties"]}
     return {**shape, "minProperties": least} if least else shape
+
+
+SEVERAL = Written(several, json_of_several)
+"""One, or a list of at least one."""
+LISTED = Written(listed, json_of_list)
+"""A list of at least one."""
+MAPPING = Written(mapping)
+
+
+def keyed(keys: Mapping[str, Any], *, filled_in: bool = False) -> Written:
+    """A mapping whose keys are as a JSON Schema says; `filled_in` with at least one."""
+    least = int(filled_in)
+    return Written(filled if filled_in else mapping, partial(json_of_mapping, keys=keys, least=least))
 
 
 PROSE_PATTERN = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$"
@@ -324,6 +392,7 @@ LINE_JSON = {
 STAGE_JSON = {"type": "string", "enum": [one.value for one in Stage]}
 DURATION_JSON = {"type": "string", "pattern": r"^[1-9][0-9]{0,5}[smhdw]$"}
 SLOT_JSON = {"type": "string", "pattern": rf"^@?{ALIAS_PATTERN.strip('^$')}$"}
+TAG_KEY_JSON = {"pattern": r"^[^\x00-\x1f\x7f-\x9f]{1,250}$"}
 SLOT_PATTERN_JSON = {"type": "string", "minLength": 1, "maxLength": MAX_NAME}
 
 
@@ -333,20 +402,19 @@ class Spec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
-Prose = Annotated[str, PlainValidator(prose), WithJsonSchema(PROSE_JSON)]
-Line = Annotated[str, PlainValidator(line), WithJsonSchema(LINE_JSON)]
-Name = Annotated[str, PlainValidator(name), WithJsonSchema(LINE_JSON)]
-Boolean = Annotated[bool, PlainValidator(boolean), WithJsonSchema({"type": "boolean"})]
-Number = Annotated[float, PlainValidator(number), WithJsonSchema({"type": "number"})]
-NotNegative = Annotated[float, PlainValidator(at_least_zero), WithJsonSchema({"type": "number", "minimum": 0})]
-Duration = Annotated[float, PlainValidator(duration), WithJsonSchema(DURATION_JSON)]
-StageName = Annotated[Stage, PlainValidator(stage), WithJsonSchema(STAGE_JSON)]
-SlotName = Annotated[Slot, PlainValidator(one_slot), WithJsonSchema(SLOT_JSON)]
-SlotPattern = Annotated[str, PlainValidator(slot_pattern), WithJsonSchema(SLOT_PATTERN_JSON)]
-Lines = Annotated[tuple[Line, ...], BeforeValidator(several), JsonShape(json_of_several)]
-Names = Annotated[tuple[Name, ...], BeforeValidator(several), JsonShape(json_of_several)]
-Stages = Annotated[tuple[StageName, ...], BeforeValidator(several), JsonShape(json_of_several)]
-SlotPatterns = Annotated[tuple[SlotPattern, ...], BeforeValidator(several), JsonShape(json_of_several)]
+Prose = Annotated[str, Spelled(prose, PROSE_JSON)]
+Line = Annotated[str, Spelled(line, LINE_JSON)]
+Name = Annotated[str, Spelled(name, LINE_JSON)]
+Boolean = Annotated[bool, Spelled(boolean, {"type": "boolean"})]
+Number = Annotated[float, Spelled(number, {"type": "number"})]
+NotNegative = Annotated[float, Spelled(at_least_zero, {"type": "number", "minimum": 0})]
+Duration = Annotated[float, Spelled(duration, DURATION_JSON)]
+StageName = Annotated[Stage, Spelled(stage, STAGE_JSON)]
+SlotName = Annotated[Slot, Spelled(one_slot, SLOT_JSON)]
+SlotPattern = Annotated[str, Spelled(slot_pattern, SLOT_PATTERN_JSON)]
+SlotPatterns = Annotated[tuple[SlotPattern, ...], SEVERAL]
+TagValue = Annotated[str, Spelled(tag_value, {"anyOf": [LINE_JSON, {"type": "integer"}]})]
+TagPatterns = Annotated[dict[Annotated[str, BeforeValidator(tag_key)], TagValue], keyed(TAG_KEY_JSON, filled_in=True)]
 
 
 Where = tuple[int | str, ...]
@@ -410,18 +478,21 @@ class Reader:
         parent, at, called = self.follow(where[:-1])
         return parent.key_places.get(str(where[-1]), at) if isinstance(parent, YamlMap) else at, called
 
-    def problem(self, where: Where, code: StrEnum, said: str, fix: str) -> Problem:
-        """`said` goes on after the name of the thing."""
-        _, at, called = self.follow(where)
-        return Problem(at, code, f"{f'`{called}`' if called else self.whole}{said}", fix)
+    def problem(self, where: Where, code: str, message: str, fix: str) -> Problem:
+        """`message` goes on after the name of the thing."""
+        return self.blame(Fault(code, message, fix, where))
+
+    def blame(self, fault: Fault) -> Problem:
+        """What is wrong with a value, at its place and with its name."""
+        at, called = self.follow_to_key(fault.where) if fault.of_key else self.follow(fault.where)[1:]
+        return Problem(at, fault.code, f"{f'`{called}`' if called else self.whole}{fault.message}", fault.fix)
 
     def explain(self, spec: type[Spec], error: ErrorDetails) -> Problem:
         where = error["loc"]
         wrong = error.get("ctx", {}).get("fault")
         if isinstance(wrong, Fault):
             # pydantic puts "[key]" behind a key that is wrong.
-            at, called = self.follow_to_key(where[:-1]) if wrong.of_key else self.follow(where)[1:]
-            return Problem(at, wrong.code, f"{f'`{called}`' if called else self.whole}{wrong.said}", wrong.fix)
+            return self.blame(replace(wrong, where=where[:-1] if wrong.of_key else where))
         if error["type"] == "missing":
             said = f" has no key `{where[-1]}`, which it must have."
             return self.problem(where[:-1], SpellingCode.MISSING_KEY, said, f"Add `{where[-1]}: …`.")

@@ -1,8 +1,10 @@
 """The documentation names what there is, and no more."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from tokenize import COMMENT, tokenize
+from typing import Any, cast
 
 import pytest
 
@@ -10,11 +12,15 @@ from reconciler.cli import cli
 from reconciler.core.access import ROLES
 from reconciler.core.plan import Verb
 from reconciler.errors import ExitCode
+from reconciler.gates.catalogue import CATALOGUE
+from reconciler.gates.parameters import Parameter, Words, keys_of, unwrapped
 from reconciler.gates.prospects import CODES as DOUBTS
-from reconciler.reading.gates import KINDS
 from reconciler.reading.located import YamlCode
-from reconciler.reading.manifest import CODES
+from reconciler.reading.manifest import CODES, ManifestSpec
 from reconciler.reading.policy import CODES as POLICY_CODES
+from reconciler.reading.policy import PolicySpec
+from reconciler.reading.spelling import Spec
+from reconciler.reading.spelling import keys_of as keys_of_spec
 from reconciler.render.text import STYLE_OF
 
 ROOT = Path(__file__).parents[2]
@@ -32,17 +38,50 @@ def test_every_code_of_a_manifest_problem_is_explained() -> None:
 
 
 def test_every_code_that_is_explained_exists() -> None:
-    keys = {"model", "description", "owners", "tags", "stages", "aliases", "gates", "overrides", "hold"}
-    for code in words_in_tables("manifests.md") - keys:
+    for code in words_in_tables("manifests.md") - set(keys_of_spec(ManifestSpec)):
         assert any(f'"{code}"' in source for source in SOURCES), code
+
+
+@pytest.mark.parametrize(("page", "spec"), [("manifests.md", ManifestSpec), ("policy.md", PolicySpec)])
+def test_every_key_is_explained(page: str, spec: type[Spec]) -> None:
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    table = text.partition("| key | value | what it does |\n| --- | --- | --- |\n")[2].partition("\n\n")[0]
+
+    assert set(re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE)) == set(keys_of_spec(spec))
 
 
 def test_every_code_of_a_policy_problem_is_explained() -> None:
     assert set(POLICY_CODES) - set(YamlCode) | DOUBTS <= words_in_tables("policy.md")
 
 
-def test_every_kind_of_gate_is_explained() -> None:
-    assert set(KINDS) <= words_in_tables("policy.md")
+def shown(parameter: Parameter) -> str:
+    """A key as the table of gates shows it: in brackets if it may be left out, with what it is then."""
+    default: Any = parameter.default
+    for mark in unwrapped(parameter.type)[1]:
+        if isinstance(mark, Words):
+            default = next(word for word, value in mark.pairs if value == default)
+    if isinstance(default, frozenset | tuple):
+        default = ", ".join(sorted(map(str, cast("Iterable[object]", default)), reverse=True))
+    usual = "" if default in (None, "") else f": {str(default).lower() if isinstance(default, bool) else default}"
+    return f"`{parameter.key}`" if parameter.required else f"[`{parameter.key}`{usual}]"
+
+
+def test_the_table_of_gates_is_what_the_gates_say(update_golden: bool) -> None:
+    """If it is not: `pytest --update-golden`."""
+    page = ROOT / "docs" / "policy.md"
+    rows = [
+        f"| `{kind.name}` | {', '.join(map(shown, keys_of(kind.factory)))} | {kind.asks} |"
+        for kind in CATALOGUE.values()
+    ]
+    head, before, rest = page.read_text(encoding="utf-8").partition(
+        "| kind | keys | a version must |\n| --- | --- | --- |\n"
+    )
+    table, last, after = rest.partition("| `uses` |")
+
+    if update_golden:
+        page.write_text(head + before + "".join(f"{row}\n" for row in rows) + last + after, encoding="utf-8")
+    else:
+        assert table.splitlines() == rows
 
 
 def test_every_blocker_is_explained() -> None:

@@ -17,9 +17,10 @@ from reconciler.core.names import MAX_DESCRIPTION, MAX_TAG_VALUE, Stage, look_al
 from reconciler.errors import Location, Problem
 from reconciler.gates.approvals import Approvals
 from reconciler.gates.artifact import Artifact
+from reconciler.gates.parameters import GateCode
 from reconciler.gates.soak import Soak
 from reconciler.ports import SourceFile
-from reconciler.reading.gates import GateBuilder, GateCode
+from reconciler.reading.gates import GateBuilder
 from reconciler.reading.located import MAX_BYTES
 from reconciler.reading.manifest import CODES, MAX_VERSION, parse
 from tests import manifest_texts as texts
