@@ -17,8 +17,9 @@ import click
 
 from reconciler import __version__, console
 from reconciler.core.limits import MARKDOWN_CHARACTERS
+from reconciler.core.text import amount, clean
 from reconciler.errors import ExitCode, ManifestError, Problem, ReconcilerError, Severity
-from reconciler.render.clean import clean
+from reconciler.forges.kinds import ForgeKind
 
 if TYPE_CHECKING:
     from reconciler.core.access import Governed
@@ -241,8 +242,8 @@ def validate(paths: tuple[Path, ...], form: str) -> int:
         click.echo(code_quality(problems, None), nl=False)
     else:
         console.show_problems(problems)
-        verdict = click.style(console.count(errors, "error"), fg="red") if errors else click.style("valid", fg="green")
-        click.echo(f"{console.count(files, 'file')}, {console.count(models, 'model')}: {verdict}.")
+        verdict = click.style(amount(errors, "error"), fg="red") if errors else click.style("valid", fg="green")
+        click.echo(f"{amount(files, 'file')}, {amount(models, 'model')}: {verdict}.")
     return ExitCode.ERROR if errors else ExitCode.OK
 
 
@@ -265,7 +266,7 @@ def _problem(problem: Problem) -> dict[str, Any]:
 @click.option("--owner", metavar="@TEAM", help="Who must review what enters Production.")
 @click.option(
     "--forge",
-    type=click.Choice(["github", "gitlab", "none"]),
+    type=click.Choice([kind.value for kind in ForgeKind]),
     help="Whose workflows to write; else the forge that the remote's address tells.",
 )
 @click.option("--remote", default="origin", envvar="RECONCILER_REMOTE", show_default=True, show_envvar=True)
@@ -302,7 +303,7 @@ def init(
     key for signed records and a pre-commit hook. No file that is there is touched; --update brings the workflows, what
     they install and the schemas up to date.
     """
-    from reconciler.scaffold import First, ForgeKind, Jobs, scaffold, update
+    from reconciler.scaffold import First, Jobs, scaffold, update
 
     jobs = Jobs(None if forge is None else ForgeKind(forge), plan_from_base, install_from)
     if updating:
@@ -401,7 +402,7 @@ def _limit_option(command: F) -> F:
 def _publish_option(command: F) -> F:
     return click.option(
         "--publish",
-        type=click.Choice(["none", "auto", "github", "gitlab"]),
+        type=click.Choice(["none", "auto", *(kind.value for kind in ForgeKind if kind.job)]),
         default="none",
         envvar="RECONCILER_PUBLISH",
         show_default=True,
@@ -520,9 +521,9 @@ def _show_notes(review: "Review", dirty: Iterable[str]) -> None:
 
 
 def _forge(publish: str) -> "Forge | None":
-    from reconciler.wiring import ForgeKind, open_forge
+    from reconciler.wiring import open_forge
 
-    return open_forge(ForgeKind(publish), os.environ)
+    return open_forge(publish, os.environ)
 
 
 def _publication(forge: "Forge | None", world: "World", reports: tuple[tuple[str, Path], ...] = ()) -> "Publication":

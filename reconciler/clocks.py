@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import FrameType
 
+from reconciler.core.moments import rfc3339
 from reconciler.ports import OverBudgetError
 
 _PULSE = 0.05
@@ -19,7 +20,7 @@ class SystemClock:
     """The time of this machine."""
 
     def now(self) -> str:
-        return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")  # noqa: TID251  # the one clock
+        return rfc3339(datetime.now(UTC))  # noqa: TID251  # the one clock
 
 
 class ProcessorStopwatch:

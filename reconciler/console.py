@@ -12,8 +12,8 @@ from typing import Any
 
 import click
 
+from reconciler.core.text import clean
 from reconciler.errors import Problem, ReconcilerError, Severity
-from reconciler.render.clean import clean
 from reconciler.render.layout import WIDTH, Line, flowed
 
 STYLES: dict[str, dict[str, Any]] = {
@@ -84,11 +84,6 @@ def show_key(path: Path, forge: str) -> None:
     click.echo(styled((("error", "The private key for signed records is on this disk:"), ("", f" {shown}"))))
     click.echo(f"Whoever has it can forge what was applied. {target}")
     click.echo(f"Then delete it here: rm {shown}")
-
-
-def count(number: int, noun: str) -> str:
-    """`1 file`, `2 files`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def deafen() -> None:

@@ -3,7 +3,6 @@
 import getpass
 import json
 import os
-import re
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -11,7 +10,8 @@ from typing import TypeAlias, TypeVar, cast
 
 from reconciler.core.heads import Head, document_of, read_head
 from reconciler.core.limits import HEADS, LOCK_BYTES
-from reconciler.core.names import Ours, RepositoryId, plain
+from reconciler.core.names import Ours, RepositoryId
+from reconciler.core.text import plain, without_credentials
 from reconciler.errors import LockError
 from reconciler.ports import Holder, WaitReport
 
@@ -31,7 +31,7 @@ _FIX = (
 def this_process(environment: Mapping[str, str], now: str) -> Holder:
     """The name under which this process holds locks: user, host and process, and the page of its CI job, if any."""
     who = f"{_user(environment)}@{socket.gethostname()} pid {os.getpid()}"
-    return Holder(plain(who), now, plain(without_user_info(_run(environment))))
+    return Holder(plain(who), now, plain(without_credentials(_run(environment))))
 
 
 def _user(environment: Mapping[str, str]) -> str:
@@ -51,11 +51,6 @@ def _run(environment: Mapping[str, str]) -> str:
         server, repository, run = github
         return f"{server}/{repository}/actions/runs/{run}"
     return environment.get("CI_JOB_URL") or environment.get("BUILD_URL") or ""
-
-
-def without_user_info(text: str) -> str:
-    """The text with `user:password@` cut out of its URLs. It rather cuts too much: a password may hold an `@`."""
-    return re.sub(r"://\S*@", "://", text)
 
 
 def named(holder: Holder) -> str:

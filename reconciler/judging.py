@@ -40,22 +40,13 @@ from reconciler.core.gate import (
     judge_guard,
 )
 from reconciler.core.likeness import StandingNames, refuse_look_alikes, standing_names
-from reconciler.core.names import (
-    ACTIVE_STAGES,
-    OUR_TAG_PREFIX,
-    Commit,
-    ModelName,
-    Slot,
-    Stage,
-    Version,
-    alias_slot,
-    plain,
-)
+from reconciler.core.names import ACTIVE_STAGES, OUR_TAG_PREFIX, Commit, ModelName, Slot, Stage, Version, alias_slot
 from reconciler.core.past import Epoch, Past
 from reconciler.core.plan import Plan, PlanOptions
 from reconciler.core.policy import Policy
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot, VersionSnapshot
 from reconciler.core.stays import stay_in
+from reconciler.core.text import plain
 from reconciler.errors import Failure, ReconcilerError, contained
 from reconciler.gates.approvals import Approvals
 from reconciler.gates.authority import Shift, Side, check_paths, shifts

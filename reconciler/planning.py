@@ -14,12 +14,13 @@ from reconciler.core.gate import Verdict
 from reconciler.core.likeness import look_alike_notes
 from reconciler.core.limits import COMPARED_LINES
 from reconciler.core.loosening import changed_parts, consequences, exposures
-from reconciler.core.names import Commit, ModelName, Version, plain
+from reconciler.core.names import Commit, ModelName, Version
 from reconciler.core.past import Past
 from reconciler.core.plan import NO_PASTS, Plan, PlanOptions, build_plan
 from reconciler.core.policy import Policy
 from reconciler.core.review import Base, Note, PolicyNote, Review, Scope, Weight, base_of, pairings
 from reconciler.core.snapshot import Ownership, RegistrySnapshot
+from reconciler.core.text import plain
 from reconciler.errors import Failure, ManifestError, Problem, ReconcilerError, Severity, contained
 from reconciler.gates.authority import check_paths
 from reconciler.gates.prospects import doubts

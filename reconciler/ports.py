@@ -176,7 +176,7 @@ UNREACHABLE = "unreachable"
 @dataclass(frozen=True, slots=True)
 class Tries:
     """
-    How often a call to a registry is tried, the pause before the second try, which doubles each time, and how long one
+    How often a call is tried, the pause before the second try, which doubles each time, and how long one
     try can last at most; both in seconds.
     """
 
@@ -184,11 +184,15 @@ class Tries:
     pause: float = 0.0
     longest: float = 0.0
 
+    def before(self, number: int) -> float:
+        """The pause before a try, by its number from 1."""
+        return self.pause * 2 ** (number - 2) if number > 1 else 0.0
+
     def turns(self, wait: Callable[[float], object]) -> Iterator[int]:
         """The number of each try, from 1, after the pause before it."""
         for number in range(1, self.most + 1):
             if number > 1:
-                wait(self.pause * 2 ** (number - 2))
+                wait(self.before(number))
             yield number
 
 

@@ -17,6 +17,7 @@ import click
 from reconciler import console
 from reconciler.checking import CheckEvent, CheckFinished, CheckStarted, Fetching
 from reconciler.core.plan import Plan
+from reconciler.core.text import clean
 from reconciler.events import (
     ChangeMade,
     Event,
@@ -29,7 +30,6 @@ from reconciler.events import (
     Receipt,
 )
 from reconciler.render import words
-from reconciler.render.clean import clean
 from reconciler.render.json import PlanDocument, event_documents, plan_document
 from reconciler.render.layout import Line, plain
 from reconciler.render.text import outcome_line, outcome_lines, plan_lines, receipt_lines

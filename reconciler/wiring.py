@@ -13,7 +13,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from reconciler.clocks import SystemClock
-from reconciler.core.names import WORKSPACE, Commit, Ours, in_workspace, names_of, plain
+from reconciler.core.names import WORKSPACE, Commit, Ours, in_workspace, names_of
+from reconciler.core.text import plain
 from reconciler.errors import Location, ManifestError, Problem, ReconcilerError, Severity
 from reconciler.ports import Clock, Forge, ManifestParser, SourceFile, World
 
@@ -55,15 +56,6 @@ class Settings:
     repository: str | None = None
     remote: str = "origin"
     lock: LockKind = LockKind.AUTO
-
-
-class ForgeKind(StrEnum):
-    """Where a command's result is published, besides the terminal."""
-
-    NONE = "none"
-    AUTO = "auto"
-    GITHUB = "github"
-    GITLAB = "gitlab"
 
 
 def open_world(
@@ -363,23 +355,14 @@ def load_rules(
     return read_rules(trunk, policy_at, ref=ref)
 
 
-def open_forge(kind: ForgeKind, environment: Mapping[str, str]) -> Forge | None:
-    """The forge whose job this is, or None where nothing is to be published. Raises ReconcilerError outside of one."""
-    on_github, on_gitlab = environment.get("GITHUB_ACTIONS") == "true", environment.get("GITLAB_CI") == "true"
-    if kind is ForgeKind.NONE:
-        return None
-    if kind is ForgeKind.GITHUB or (kind is ForgeKind.AUTO and on_github):
-        from reconciler.forges.github import GithubForge
+def open_forge(publish: str, environment: Mapping[str, str]) -> Forge | None:
+    """
+    The forge with that name; for `auto` the one whose job this is, and None for `none`. Raises ReconcilerError for
+    `auto` outside of a job.
+    """
+    from reconciler.forges import kinds
 
-        return GithubForge(environment)
-    if kind is ForgeKind.GITLAB or (kind is ForgeKind.AUTO and on_gitlab):
-        from reconciler.forges.gitlab import GitlabForge
-
-        return GitlabForge(environment)
-    raise ReconcilerError(
-        "This is no job of GitHub Actions or GitLab CI, so there is nowhere to publish.",
-        "Leave --publish away, or name the forge.",
-    )
+    return kinds.open_forge(None if publish == "auto" else kinds.ForgeKind(publish), environment)
 
 
 def comment_key(repository: str, registry: str) -> str:
@@ -469,8 +452,9 @@ def _lock(
     """
     The lock that was asked for, of the registry of that name. `attempt` is how many seconds one call to it may take.
     """
+    from reconciler.core.text import without_credentials
     from reconciler.holders import this_process
-    from reconciler.registry.mlflow import sqlite_path, without_credentials
+    from reconciler.registry.mlflow import sqlite_path
 
     if settings.lock is LockKind.NONE:
         return None

@@ -20,13 +20,17 @@ COMMANDS = re.compile(r"(?m)^/(?:approve|assign|close|label|merge)\b.*")
 
 @dataclass(frozen=True)
 class Fault:
-    """What the server does instead of its work. With `done` only the answer is lost; status 0 is no fault at all."""
+    """
+    What the server does instead of its work, for a method if one is named. With `done` only the answer is lost; status
+    0 is no fault at all.
+    """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     body: str = '{"message": "no"}'
     kind: str = "application/json"
     done: bool = False
+    method: str = ""
 
 
 @dataclass
@@ -107,6 +111,9 @@ class Gitlab:
             note = next(note for note in self.notes if note["id"] == int(found[1]))
             note["body"] = sent["body"]
             return 200, note
+        if method == "DELETE" and (found := re.fullmatch(r"/projects/42/merge_requests/\d+/notes/(\d+)", path)):
+            self.notes[:] = [note for note in self.notes if note["id"] != int(found[1])]
+            return 204, None
         if method == "GET" and (found := re.fullmatch(r"/projects/42/repository/commits/(\w+)/merge_requests", path)):
             return 200, self.merge_requests
         return 404, {"message": "404 Not Found"}
@@ -126,7 +133,7 @@ def gitlab_server() -> Generator[Gitlab]:
             path, query = parts.path.removeprefix("/api/v4"), parse_qs(parts.query)
             sent = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or "null")
             state.asked.append(f"{self.command} {path}")
-            if state.faults:
+            if state.faults and state.faults[0].method in {"", self.command}:
                 fault = state.faults.pop(0)
                 if fault.done:
                     state.answer(self.command, path, query, sent)
@@ -160,7 +167,7 @@ def gitlab_server() -> Generator[Gitlab]:
             self.end_headers()
             self.wfile.write(body.encode())
 
-        do_GET = do_POST = do_PUT = _serve  # noqa: N815  # the names are the library's
+        do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815  # the names are the library's
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     state.url = f"http://127.0.0.1:{server.server_port}"

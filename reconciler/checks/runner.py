@@ -31,15 +31,15 @@ from reconciler.checks.sandbox import (
     Surroundings,
     Way,
     chown,
+    redacted,
     run,
     surroundings,
-    without_secrets,
 )
 from reconciler.core.check_record import CheckOutcome, Ran
 from reconciler.core.figures import number
 from reconciler.core.names import ModelName, Version
 from reconciler.core.policy import LOADABLE, Check
-from reconciler.holders import plain
+from reconciler.core.text import plain
 
 INSIDE: Final = Path(__file__).with_name("inside.py")
 MOST_RESULT = 1024 * 1024
@@ -419,7 +419,7 @@ def _kept(bench: _Bench, around: Surroundings) -> list[Path]:
         data = _bytes(bench.kept / name, MOST_NOTEBOOK + 1)
         if data and len(data) <= MOST_NOTEBOOK:
             place = bench.log.with_name(name)
-            place.write_bytes(without_secrets(data, around.secrets))
+            place.write_bytes(redacted(data, around.secrets))
             files.append(place)
     return files
 

@@ -28,8 +28,8 @@ from typing import Any, Final
 
 from reconciler.checks.reach import secret_names
 from reconciler.core.names import ModelName, Version
+from reconciler.core.text import without_credentials, without_secrets
 from reconciler.errors import ReconcilerError
-from reconciler.registry.mlflow import without_credentials
 
 KEEPER: Final = Path(__file__).with_name("keeper.py")
 REACH: Final = Path(__file__).with_name("reach.py")
@@ -372,11 +372,9 @@ def chown(folder: Path, way: Way) -> None:
             os.chown(path, uid, gid, follow_symlinks=False)
 
 
-def without_secrets(data: bytes, secrets: Iterable[str]) -> bytes:
-    for secret in secrets:
-        if len(secret) >= 4:
-            data = data.replace(secret.encode(), b"***")
-    return data
+def redacted(data: bytes, secrets: Iterable[str]) -> bytes:
+    """Output without secrets. It need not be text, and nor need a secret in the environment."""
+    return without_secrets(data.decode("utf-8", "surrogateescape"), secrets).encode("utf-8", "surrogateescape")
 
 
 def _finished(said: bytes, timed_out: bool) -> Finished:
@@ -443,4 +441,4 @@ class _Output:
         if not self._thread.is_alive():
             os.close(self._pipe)
         mark = f"\n… {self._dropped} bytes are left out here …\n".encode() if self._dropped else b""
-        log.write_bytes(without_secrets(bytes(self._head) + mark + b"".join(self._tail), secrets))
+        log.write_bytes(redacted(bytes(self._head) + mark + b"".join(self._tail), secrets))

@@ -19,12 +19,12 @@ from reconciler.core.gate import CheckFacts, Presence
 from reconciler.core.limits import CHECK_RECORDS
 from reconciler.core.names import ModelName, Version
 from reconciler.core.policy import Check
+from reconciler.core.text import plain, without_credentials
 from reconciler.errors import ReconcilerError, RegistryError
 from reconciler.evidence import model_files
 from reconciler.evidence.artifacts import Artifacts, version_row
 from reconciler.evidence.model_files import MOST_BYTES, fetched, folder_digest
-from reconciler.holders import plain
-from reconciler.registry.mlflow import MlflowRegistry, translated, without_credentials
+from reconciler.registry.mlflow import MlflowRegistry, translated
 
 LOG_FOLDER = "reconciler/checks"
 

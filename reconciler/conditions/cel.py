@@ -20,7 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any, cast
 
-from reconciler.core.names import plain
+from reconciler.core.text import plain
 
 MOST_CHARACTERS = 2_000
 MOST_NESTED = 2

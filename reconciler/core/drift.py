@@ -8,10 +8,11 @@ from reconciler.core.desired import Manifest, Revision
 from reconciler.core.diff import Blocker, ModelPlan, Why, diff
 from reconciler.core.entrances import occupants
 from reconciler.core.gate import Entrance, Kind
-from reconciler.core.names import Commit, ModelName, Slot, Version, plain
+from reconciler.core.names import Commit, ModelName, Slot, Version
 from reconciler.core.past import Past, declared_versions
 from reconciler.core.plan import Effect, Subject, Value, Verb, effects_of, needs_review
 from reconciler.core.snapshot import ModelSnapshot, VersionSnapshot
+from reconciler.core.text import plain
 
 
 class DriftStatus(StrEnum):

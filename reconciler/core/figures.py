@@ -1,7 +1,8 @@
 """How numbers, sizes and times are written: the same by every gate and in every rendering."""
 
 import math
-from datetime import UTC, datetime, timedelta
+
+from reconciler.core import moments
 
 DIGITS = 4
 SMALLEST, LARGEST = 1e-6, 1e15
@@ -78,32 +79,19 @@ def duration(seconds: float) -> str:
 
 def between(start: str, end: str) -> float | None:
     """The seconds from one RFC 3339 time to another; None where one of them is not a time."""
-    first, last = parsed(start), parsed(end)
+    first, last = moments.moment(start), moments.moment(end)
     return None if first is None or last is None else (last - first).total_seconds()
 
 
 def moment(text: str) -> str:
     """An RFC 3339 time to the minute, in UTC: `2026-05-01 10:00 UTC`; what is not a time stays as it is."""
-    when = parsed(text)
-    return text if when is None else f"{when:%Y-%m-%d %H:%M} UTC"
+    when = moments.moment(text)
+    return text if when is None else moments.to_the_minute(when)
 
 
 def later(text: str, seconds: float) -> str:
     """The moment so many seconds after an RFC 3339 time, as `moment` has it; empty where there is no such moment."""
-    when = parsed(text)
-    try:
-        return "" if when is None else moment((when + timedelta(seconds=seconds)).isoformat())
-    except (ValueError, OverflowError):
-        return ""
-
-
-def parsed(text: str) -> datetime | None:
-    """An RFC 3339 time, in UTC; None where it is not one."""
-    try:
-        when = datetime.fromisoformat(text)
-        return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
+    return moment(moments.after(text, seconds))
 
 
 def _trimmed(text: str) -> str:

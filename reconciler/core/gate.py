@@ -8,7 +8,8 @@ from inspect import isroutine
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from reconciler.core.evidence import VersionFacts
-from reconciler.core.names import Commit, ModelName, Slot, Version, plain
+from reconciler.core.names import Commit, ModelName, Slot, Version
+from reconciler.core.text import plain
 from reconciler.errors import Location
 
 T = TypeVar("T")

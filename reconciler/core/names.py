@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NewType, TypeAlias
 
-from reconciler.core.looks import described, is_ignorable, plainer, unseen_fault
+from reconciler.core.looks import described, plainer, unseen_fault
 
 ModelName = NewType("ModelName", str)
 Version = NewType("Version", int)
@@ -170,7 +170,7 @@ def in_workspace(registry: str, workspace: str) -> str:
 
 # The tightest limit of any store behind MLflow holds everywhere: PostgreSQL's columns are shorter than SQLite's, and a
 # manifest that is right on one must be right on the other.
-# See contract/test_limits.py::test_the_server_accepts_what_we_accept.
+# See contract/test_registry.py::test_what_we_accept_every_store_accepts.
 MAX_MODEL_NAME = 256
 MAX_ALIAS = 255
 MAX_DESCRIPTION = 5000
@@ -227,12 +227,6 @@ def has_control_characters(text: str, allowed: str = "") -> bool:
     characters such as bidirectional overrides (Unicode categories Cc and Cf, and line separators).
     """
     return any(c not in allowed and unicodedata.category(c) in {"Cc", "Cf", "Zl", "Zp"} for c in text)
-
-
-def plain(text: str, limit: int = 300) -> str:
-    """Text from outside on one line, without the control characters that a terminal would obey, and not too long."""
-    text = " ".join("".join(c if c.isprintable() and not is_ignorable(c) else " " for c in text).split())
-    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 # The scripts with letters that look like Latin ones. Whole words in them are fine, as are letters of all other scripts.

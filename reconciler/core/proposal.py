@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 
 from reconciler.core.desired import Declared, Manifest, Pin
 from reconciler.core.entrances import occupants
-from reconciler.core.names import AliasName, Commit, Slot, Stage, Version, plain
+from reconciler.core.names import AliasName, Commit, Slot, Stage, Version
 from reconciler.core.past import Past, declared_versions, pins_of
 from reconciler.core.snapshot import ModelSnapshot
+from reconciler.core.text import plain
 from reconciler.errors import Location, ReconcilerError
 
 NOWHERE = Location("")

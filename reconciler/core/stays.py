@@ -4,7 +4,7 @@ from datetime import datetime
 
 from reconciler.core.entrances import occupants
 from reconciler.core.gate import Stay
-from reconciler.core.moments import moment, moment_of
+from reconciler.core.moments import moment, moment_of, rfc3339
 from reconciler.core.names import Slot, Version
 from reconciler.core.past import CLOCKS_DIFFER_BY_LESS_THAN, Past
 from reconciler.core.snapshot import ModelSnapshot
@@ -35,4 +35,4 @@ def stay_in(slot: Slot, version: Version, live: ModelSnapshot, past: Past | None
 
 
 def _since(when: datetime) -> Stay:
-    return Stay(when.isoformat(timespec="seconds").replace("+00:00", "Z"))
+    return Stay(rfc3339(when))

@@ -9,9 +9,10 @@ from threading import Lock
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
-from reconciler.core.names import ModelName, Version, plain
+from reconciler.core.names import ModelName, Version
+from reconciler.core.text import plain, without_credentials
 from reconciler.registry.database import dialect_of, refuse_unready
-from reconciler.registry.mlflow import MlflowRegistry, translated, without_credentials
+from reconciler.registry.mlflow import MlflowRegistry, translated
 
 MOST_OUTPUTS = 16
 """How many models that a run has logged are looked at to find the one that was registered."""

@@ -14,7 +14,6 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
 from importlib import import_module
@@ -24,8 +23,10 @@ from urllib.parse import quote, urlsplit
 
 from reconciler.core.evidence import Dataset, Metric, Missing, RunFacts, VersionFacts
 from reconciler.core.limits import VERSION_TAGS, VERSION_VALUES
-from reconciler.core.names import MLFLOW_TAG_PREFIX, OUR_TAG_PREFIX, ModelName, Stage, Version, plain
+from reconciler.core.moments import moment, moment_of, rfc3339
+from reconciler.core.names import MLFLOW_TAG_PREFIX, OUR_TAG_PREFIX, ModelName, Stage, Version
 from reconciler.core.snapshot import PROVENANCE_TAG, decode_provenance
+from reconciler.core.text import plain, without_credentials, without_logins
 from reconciler.errors import RegistryError, contained
 from reconciler.evidence.artifacts import Artifacts, output_ids
 from reconciler.evidence.mlmodel import (
@@ -38,7 +39,7 @@ from reconciler.evidence.mlmodel import (
 )
 from reconciler.evidence.model_files import read_small
 from reconciler.ports import UNREACHABLE, Asked
-from reconciler.registry.mlflow import MlflowRegistry, translated, without_credentials
+from reconciler.registry.mlflow import MlflowRegistry, translated
 
 DEFAULTS: Final = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -582,21 +583,19 @@ def _staging(row: Any) -> tuple[str, str, str]:
     """
     placed = decode_provenance(row.tags.get(PROVENANCE_TAG, ""))
     entered, now = placed.get(Stage.STAGING.slot), row.current_stage
-    left = [p.applied_at for p in placed.values() if p.before == Stage.STAGING and p.slot != Stage.STAGING]
+    left = [moment(p.applied_at) for p in placed.values() if p.before == Stage.STAGING and p.slot != Stage.STAGING]
     # A record that begins where the version is still was written down and not made.
     made = entered is not None and (now == Stage.STAGING or entered.before != now)
-    since = entered.applied_at if entered is not None and made and _is_time(entered.applied_at) else ""
+    since = moment(entered.applied_at) if entered is not None and made else None
     if now == Stage.STAGING:
-        since = since or _rfc3339(row.last_updated_timestamp)
-        return since, "", "" if since else "nobody recorded when it entered Staging"
-    if not since:
+        known = rfc3339(since) if since else _rfc3339(row.last_updated_timestamp)
+        return known, "", "" if known else "nobody recorded when it entered Staging"
+    if since is None:
         return "", "", "nobody recorded when it entered Staging" if left or made else ""
-    until = max((at for at in left if _is_time(at) and at >= since), default="")
-    return since, until, "" if until else "nobody recorded when it left Staging"
-
-
-def _is_time(text: str) -> bool:
-    return bool(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", text, re.ASCII))
+    until = max((at for at in left if at is not None and at >= since), default=None)
+    if until is None:
+        return rfc3339(since), "", "nobody recorded when it left Staging"
+    return rfc3339(since), rfc3339(until), ""
 
 
 def _logged_model_id(row: Any) -> str:
@@ -614,16 +613,16 @@ def _page(uri: str, place: str) -> str:
 
 
 def _rfc3339(milliseconds: Any) -> str:
+    """A time as MLflow gives it; empty where there is none, or 0."""
     try:
-        when = datetime.fromtimestamp(int(milliseconds) / 1000, UTC)
-    except (TypeError, ValueError, OverflowError, OSError):
-        return ""
-    return when.isoformat(timespec="seconds").replace("+00:00", "Z") if int(milliseconds) else ""
+        when = moment_of(int(milliseconds)) if int(milliseconds) else None
+    except (TypeError, ValueError):
+        when = None
+    return "" if when is None else rfc3339(when)
 
 
 def _shown(text: Any) -> str:
-    """Text that people wrote, as it is, but for the user info of its URLs: there are tokens in some of them."""
-    return re.sub(r"(://)[^/?#\s@]*(?:@[^/?#\s@]*)*@", r"\1", str(text or ""))
+    return without_logins(str(text or ""))
 
 
 def _too_late(patience: float) -> str:

@@ -19,11 +19,11 @@ from typing import Any, Final
 
 from reconciler.core.gate import Presence
 from reconciler.core.names import ModelName, Version
+from reconciler.core.text import plain, without_credentials
 from reconciler.errors import ReconcilerError, RegistryError
 from reconciler.evidence.artifacts import Artifacts, version_row
 from reconciler.evidence.mlmodel import MAX_BYTES, TOO_LARGE, named_files
-from reconciler.holders import plain
-from reconciler.registry.mlflow import MlflowRegistry, without_credentials
+from reconciler.registry.mlflow import MlflowRegistry
 
 MOST_BYTES = 10 * 1024**3
 MOST_FILES = 10_000

@@ -4,10 +4,10 @@ import json
 import os
 import re
 import secrets
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from datetime import UTC
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -15,10 +15,12 @@ from urllib.parse import unquote
 
 from reconciler.core.gate import Approval
 from reconciler.core.limits import MARKDOWN_CHARACTERS
-from reconciler.core.names import Commit, plain
-from reconciler.errors import ReconcilerError, StaleError
+from reconciler.core.names import Commit
+from reconciler.core.text import plain
+from reconciler.errors import ReconcilerError
+from reconciler.forges.comments import Comment, named_author, put_up, refuse_stale, reviewed, withdraw
+from reconciler.forges.patience import BusyError, Timing, patiently
 from reconciler.ports import Push, Request
-from reconciler.render.marker import read_marker
 
 if TYPE_CHECKING:
     from github import Github
@@ -44,11 +46,7 @@ SUMMARY_LIMIT = 1024 * 1024
 ACTIONS = "github-actions[bot]"
 """Who comments with the token of a GitHub Actions job."""
 
-MOST_WAITED = 60.0
-"""Seconds that a call waits in all before it gives up: a job that stands still costs money, and is better run again."""
-
-_PAUSES = (1.0, 2.0, 4.0)
-"""Seconds between attempts where GitHub did not answer, or with a fault of its own."""
+_A_MINUTE = 60.0
 
 _MOST_COMMITS = 250
 """Commits of a pull request that GitHub lists."""
@@ -72,19 +70,21 @@ _WRITE = (
 _READ = "Give the job `permissions: pull-requests: read`, and check that the token is one for this repository."
 
 
+def open_forge(environment: Mapping[str, str]) -> "GithubForge":
+    """The forge of a job of GitHub Actions."""
+    return GithubForge(environment)
+
+
 class GithubForge:
     """
     The port `Forge` for a job of GitHub Actions, or whatever has the same environment variables. Nothing is asked of
     GitHub before it is needed.
     """
 
-    def __init__(
-        self, environment: Mapping[str, str], *, timeout: int = 15, sleep: Callable[[float], None] = time.sleep
-    ) -> None:
+    def __init__(self, environment: Mapping[str, str], timing: Timing = Timing()) -> None:
         self._environment = environment
         self._api = (environment.get("GITHUB_API_URL") or "https://api.github.com").rstrip("/")
-        self._timeout = timeout
-        self._sleep = sleep
+        self._timing = timing
         self._connection: Github | None = None
         self._author: str | None = None
 
@@ -97,17 +97,18 @@ class GithubForge:
         if number is None:
             return None
         place = f"commenting on {self._repository_name}#{number}"
-        return self._patiently(place, _WRITE, lambda: self._put_up(number, body, key))
+        return self._patiently(place, _WRITE, lambda: put_up(self._thread(number), body, key))
 
     def withdraw(self, write: Callable[[str], str]) -> None:
         number = self._pull_request()
         if number is not None:
             place = f"withdrawing what was said of {self._repository_name}#{number}"
-            self._patiently(place, _WRITE, lambda: self._withdraw(number, write))
+            current = self._environment.get("GITHUB_SHA", "")
+            self._patiently(place, _WRITE, lambda: withdraw(self._thread(number), write, current))
 
     def reviewed(self, commit: str, key: str) -> str | None:
         place = f"looking up how {commit[:12]} came into {self._repository_name}"
-        return self._patiently(place, _READ, lambda: self._look_up(commit, key))
+        return self._patiently(place, _READ, lambda: reviewed(self._merged(commit), key))
 
     def request(self, commit: Commit, *, merged: bool = False) -> Request | None:
         place = f"looking up who approved {commit[:12]} in {self._repository_name}"
@@ -120,40 +121,16 @@ class GithubForge:
         if summary and (path := self._environment.get("GITHUB_STEP_SUMMARY")):
             _append(Path(path), fitting(summary, SUMMARY_LIMIT - _size(Path(path))))
 
-    def _put_up(self, number: int, body: str, key: str) -> str:
-        issue = self._repository().get_issue(number)
-        ours = self._ours(issue.get_comments(), key)
-        if not ours:
-            return issue.create_comment(body).html_url
-        first, *others = sorted(ours, key=lambda comment: comment.id)
-        if _lines(first.body) != _lines(body):
-            first.edit(body)
-        for other in others:
-            # Two jobs that found none at the same time made one each.
-            with suppress(_not_found()):
-                other.delete()
-        return first.html_url
+    def _thread(self, number: int, merged_at: datetime | None = None) -> "_Thread":
+        return _Thread(self._repository(), number, merged_at, self._us)
 
-    def _withdraw(self, number: int, write: Callable[[str], str]) -> None:
-        current = self._environment.get("GITHUB_SHA", "")
-        for comment in self._ours(self._repository().get_issue(number).get_comments(), None):
-            marker = read_marker(comment.body or "")
-            if marker is not None and marker.commit != current and _lines(comment.body) != _lines(write(marker.key)):
-                comment.edit(write(marker.key))
-
-    def _look_up(self, commit: str, key: str) -> str | None:
-        repository = self._repository()
-        merged = [pull for pull in repository.get_commit(commit).get_pulls() if pull.merged_at is not None]
+    def _merged(self, commit: str) -> "Iterator[_Thread]":
+        """The comments of the pull request by which a commit came to be."""
+        merged = [pull for pull in self._repository().get_commit(commit).get_pulls() if pull.merged_at is not None]
         # A commit in the middle of a rebased branch belongs to its request as well, without being its merge commit.
         pull = min(merged, key=lambda pull: (pull.merge_commit_sha != commit, pull.number), default=None)
-        if pull is None:
-            return None
-        ours = self._ours(repository.get_issue(pull.number).get_comments(), key)
-        if not ours:
-            return None
-        last = max(ours, key=lambda comment: (comment.updated_at, comment.id))
-        _refuse_late(last, pull)
-        return last.body
+        if pull is not None:
+            yield self._thread(pull.number, pull.merged_at)
 
     def _request(self, commit: Commit, *, merged: bool) -> Request | None:
         """
@@ -241,11 +218,7 @@ class GithubForge:
         if number is not None:
             pull = repository.get_pull(number)
             meant: object = _part(_part(self._event(), "pull_request"), "head").get("sha")
-            if meant is not None and meant != pull.head.sha:
-                raise ReconcilerError(
-                    f"#{number} was pushed to since this job began: its approvals are not of {str(meant)[:12]}.",
-                    "See the job of the newer commit.",
-                )
+            refuse_stale(f"#{number}", pull.head.sha, str(meant or ""))
             return pull
         if not merged and commit == queued.get("head_sha"):
             # Nobody but GitHub writes to these branches.
@@ -275,25 +248,9 @@ class GithubForge:
             "GitHub Actions sets GITHUB_REF; elsewhere, set it to `refs/heads/main`.",
         )
 
-    def _ours(self, comments: "Iterable[IssueComment]", key: str | None) -> "list[IssueComment]":
-        """The comments with our marker and this key (None: any), as far as they are by the author whom we expect."""
-        marked = [
-            c for c in comments if (marker := read_marker(c.body or "")) is not None and key in {None, marker.key}
-        ]
-        return [comment for comment in marked if self._by_us(comment)]
-
-    def _by_us(self, comment: "IssueComment") -> bool:
-        user = cast("Any", comment.user)  # null where the account is gone
-        author = self._expected_author().casefold()
-        return (
-            user is not None
-            and user.login.casefold() == author
-            and (not author.endswith("[bot]") or user.type == "Bot")
-        )
-
-    def _expected_author(self) -> str:
+    def _us(self) -> str:
         if self._author is None:
-            self._author = self._environment.get("RECONCILER_COMMENT_AUTHOR") or self._viewer()
+            self._author = named_author(self._environment) or self._viewer().casefold()
         return self._author
 
     def _viewer(self) -> str:
@@ -336,9 +293,9 @@ class GithubForge:
             self._connection = Github(
                 auth=Auth.Token(token),
                 base_url=self._api,
-                timeout=self._timeout,
+                timeout=self._timing.timeout,
                 per_page=100,
-                retry=None,  # we try again ourselves, and look first whether the comment got there
+                retry=None,  # see patience.py
                 seconds_between_requests=None,
                 seconds_between_writes=None,
                 lazy=True,
@@ -361,36 +318,36 @@ class GithubForge:
 
     def _patiently(self, place: str, permission: str, attempt: Callable[[], T]) -> T:
         """
-        Try, and try again where that may help: as a whole, so that what did get there is seen before it is written
-        again. Everything that goes wrong becomes a ReconcilerError; none of them can hold the token.
+        Try, and try again where that may help. Everything that goes wrong becomes a ReconcilerError; none of them can
+        hold the token.
         """
+        return patiently(lambda: self._once(place, permission, attempt), self._timing)
+
+    def _once(self, place: str, permission: str, attempt: Callable[[], T]) -> T:
         from github.GithubException import BadAttributeException, GithubException
         from requests import RequestException
 
-        waited, pauses = 0.0, iter(_PAUSES)
-        while True:
-            try:
-                return attempt()
-            except GithubException as error:
-                told = _wait_told(error)
-                pause = told if told is not None else next(pauses, None) if error.status >= 500 else None
-                if pause is None or waited + pause > MOST_WAITED:
-                    raise self._refused(place, permission, error, told) from None
-            except RequestException as error:
-                pause = next(pauses, None)
-                if pause is None or waited + pause > MOST_WAITED:
-                    raise ReconcilerError(
-                        f"{self._api} did not answer while {place} ({type(error).__name__}).",
-                        "Run the job again; where it keeps failing, check GITHUB_API_URL and the proxy.",
-                    ) from None
-            except (BadAttributeException, AssertionError, RuntimeError, ValueError, TypeError) as error:
-                # PyGithub 2.10 says so in its own words where an answer, or a redirection, is not one of GitHub's.
-                raise ReconcilerError(
-                    f"{self._api} does not answer as GitHub does while {place} ({type(error).__name__}).",
-                    "Check GITHUB_API_URL, and whether a proxy answers instead.",
-                ) from None
-            self._sleep(pause)
-            waited += pause
+        try:
+            return attempt()
+        except GithubException as error:
+            wait = _wait_told(error)
+            refusal = self._refused(place, permission, error, wait)
+            if wait is None and error.status < 500:
+                raise refusal from None
+            raise BusyError(refusal, wait) from None
+        except RequestException as error:
+            raise BusyError(
+                ReconcilerError(
+                    f"{self._api} did not answer while {place} ({type(error).__name__}).",
+                    "Run the job again; where it keeps failing, check GITHUB_API_URL and the proxy.",
+                )
+            ) from None
+        except (BadAttributeException, AssertionError, RuntimeError, ValueError, TypeError) as error:
+            # PyGithub 2.10 says so in its own words where an answer, or a redirection, is not one of GitHub's.
+            raise ReconcilerError(
+                f"{self._api} does not answer as GitHub does while {place} ({type(error).__name__}).",
+                "Check GITHUB_API_URL, and whether a proxy answers instead.",
+            ) from None
 
     def _refused(self, place: str, permission: str, error: "GithubException", wait: float | None) -> ReconcilerError:
         said = _said(error)
@@ -415,6 +372,48 @@ class GithubForge:
         return ReconcilerError(f"GitHub answered {error.status}{said} while {place}.", fix)
 
 
+@dataclass(frozen=True, slots=True)
+class _Thread:
+    """The port `Thread`: the comments under a pull request."""
+
+    repository: "Repository"
+    number: int
+    merged_at: datetime | None
+    us: Callable[[], str]
+
+    @property
+    def name(self) -> str:
+        return f"#{self.number}"
+
+    def harmless(self, body: str) -> str:
+        return body
+
+    def comments(self) -> Iterator[Comment]:
+        return map(_comment, self.repository.get_issue(self.number).get_comments())
+
+    def add(self, body: str) -> Comment:
+        return _comment(self.repository.get_issue(self.number).create_comment(body))
+
+
+def _comment(comment: "IssueComment") -> Comment:
+    user = cast("Any", comment.user)  # null where the account is gone
+    login, kind = ("", "") if user is None else (user.login.casefold(), user.type)
+    # People may be called as a bot is.
+    names = frozenset({login} if login and (kind == "Bot" or not login.endswith("[bot]")) else ())
+
+    def remove() -> None:
+        from github.GithubException import GithubException
+
+        try:
+            comment.delete()
+        except GithubException as error:
+            if error.status != 404:
+                raise
+
+    body, address = comment.body or "", comment.html_url
+    return Comment(comment.id, body, names, comment.updated_at, address, comment.edit, remove)
+
+
 def fitting(text: str, limit: int) -> str:
     """
     The text, or as many of its paragraphs as fit into this many bytes with a word about the rest. It is cut only where
@@ -437,15 +436,6 @@ def fitting(text: str, limit: int) -> str:
     return text.encode()[:whole].decode() + note if left >= 0 else ""
 
 
-def _refuse_late(comment: "IssueComment", pull: "PullRequest") -> None:
-    if pull.merged_at is not None and comment.updated_at > pull.merged_at:
-        raise StaleError(
-            f"The plan under #{pull.number} was written after the merge, so nobody can have reviewed it: "
-            f"{comment.html_url}.",
-            "Look at what would be done now, with `reconciler plan`, and apply that without --expect-reviewed.",
-        )
-
-
 def _wait_told(error: "GithubException") -> float | None:
     """
     The seconds that a rate limit asks to wait, or None where the error is not one. The time that is left is counted
@@ -463,9 +453,9 @@ def _wait_told(error: "GithubException") -> float | None:
         with suppress(ValueError):
             reset = float(headers.get("x-ratelimit-reset", ""))
             return max(0.0, reset - parsedate_to_datetime(headers.get("date", "")).timestamp()) + 1
-        return MOST_WAITED
+        return _A_MINUTE
     # The secondary limits come without a header at times; then GitHub's documentation asks for a minute.
-    return MOST_WAITED if error.status == 429 or isinstance(error, RateLimitExceededException) else None
+    return _A_MINUTE if error.status == 429 or isinstance(error, RateLimitExceededException) else None
 
 
 def _said(error: "GithubException") -> str:
@@ -509,17 +499,6 @@ def _reached(commit: str, parents: Mapping[str, tuple[str, ...]]) -> set[str]:
 
 def _is_person(user: "NamedUser | None") -> bool:
     return user is not None and bool(_login(user)) and user.type == "User"
-
-
-def _not_found() -> "type[GithubException]":
-    from github.GithubException import UnknownObjectException
-
-    return UnknownObjectException
-
-
-def _lines(body: str | None) -> str:
-    """A body to compare: GitHub's editor ends lines with a carriage return."""
-    return (body or "").replace("\r\n", "\n").strip()
 
 
 def _heredoc(name: str, value: str) -> str:

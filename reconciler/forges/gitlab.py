@@ -2,10 +2,10 @@
 
 import os
 import re
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import quote
@@ -14,11 +14,11 @@ from reconciler.core.approval import is_bot
 from reconciler.core.gate import Approval
 from reconciler.core.moments import moment
 from reconciler.core.names import Commit
-from reconciler.errors import ReconcilerError, StaleError
-from reconciler.holders import without_user_info
+from reconciler.core.text import clean, without_credentials, without_secrets
+from reconciler.errors import ReconcilerError
+from reconciler.forges.comments import Comment, named_author, put_up, refuse_stale, reviewed, withdraw
+from reconciler.forges.patience import BusyError, Timing, patiently
 from reconciler.ports import Push, Request
-from reconciler.render.clean import clean
-from reconciler.render.marker import read_marker
 
 if TYPE_CHECKING:
     import gitlab
@@ -30,12 +30,6 @@ COMMENT_LIMIT = 1_000_000 - 100
 TOKENS = ("RECONCILER_GITLAB_TOKEN", "GITLAB_TOKEN")
 """The variables that may hold the token, the one for us alone first."""
 
-PATIENCE = 60.0
-"""Seconds that one call spends on a server that is busy or fails for a while."""
-
-_ATTEMPTS = 4
-_FIRST_PAUSE = 1.0
-_REQUEST_TIMEOUT = 20.0
 _CONFLICT, _TOO_MANY = 409, 429
 
 # A line that begins with a slash and a word is a command to GitLab, given with the rights of the token's user.
@@ -65,13 +59,9 @@ class _Note:
     made_at: str
 
 
-class _BusyError(Exception):
-    """The server did not do it, and may if it is asked again. `pause` is how long it wants to be left alone."""
-
-    def __init__(self, error: ReconcilerError, pause: float | None = None) -> None:
-        super().__init__(str(error))
-        self.error = error
-        self.pause = pause
+def open_forge(environment: Mapping[str, str]) -> "GitlabForge":
+    """The forge of a job of GitLab CI."""
+    return GitlabForge(environment)
 
 
 class GitlabForge:
@@ -80,18 +70,10 @@ class GitlabForge:
     is something to say to it. `folder` is where the dotenv report goes.
     """
 
-    def __init__(
-        self,
-        environment: Mapping[str, str],
-        folder: Path = Path(),
-        *,
-        sleep: Callable[[float], None] = time.sleep,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, environment: Mapping[str, str], folder: Path = Path(), timing: Timing = Timing()) -> None:
         self._environment = environment
         self._folder = folder
-        self._sleep = sleep
-        self._monotonic = monotonic
+        self._timing = timing
 
     @property
     def comment_limit(self) -> int:
@@ -101,20 +83,17 @@ class GitlabForge:
         number = self._environment.get("CI_MERGE_REQUEST_IID", "")
         if not number:
             return None
-        # The pipeline of a fork runs in the fork's project; the merge request belongs to the one that it asks.
-        project = self._environment.get("CI_MERGE_REQUEST_PROJECT_ID") or self._needed("CI_PROJECT_ID")
-        page = self._environment.get("CI_MERGE_REQUEST_PROJECT_URL") or self._needed("CI_PROJECT_URL")
-        note = self._persist(lambda server: self._put_up(server, project, number, _harmless(body), key))
-        return f"{page}/-/merge_requests/{number}#note_{note}"
+        project, page = self._project(), self._page()
+        return self._patiently(lambda server: put_up(self._thread(server, project, page, number), body, key))
 
     def withdraw(self, write: Callable[[str], str]) -> None:
         if number := self._environment.get("CI_MERGE_REQUEST_IID", ""):
-            project = self._environment.get("CI_MERGE_REQUEST_PROJECT_ID") or self._needed("CI_PROJECT_ID")
-            self._persist(lambda server: self._withdraw(server, project, number, write))
+            project, page, current = self._project(), self._page(), self._environment.get("CI_COMMIT_SHA", "")
+            self._patiently(lambda server: withdraw(self._thread(server, project, page, number), write, current))
 
     def reviewed(self, commit: Commit, key: str) -> str | None:
-        project = self._needed("CI_PROJECT_ID")
-        return self._persist(lambda server: self._reviewed(server, project, commit, key))
+        project, page = self._needed("CI_PROJECT_ID"), self._environment.get("CI_PROJECT_URL", "")
+        return self._patiently(lambda server: reviewed(self._merged(server, project, page, commit), key))
 
     def request(self, commit: Commit, *, merged: bool = False) -> Request | None:
         """
@@ -122,7 +101,7 @@ class GitlabForge:
         approval ended in, by the server's own times. A setting of the project could take older approvals back as well,
         but is not proof: it may be set later, and leaves those alone that a rebase in the browser passes by.
         """
-        return self._persist(lambda server: self._request(server, commit, merged=merged))
+        return self._patiently(lambda server: self._request(server, commit, merged=merged))
 
     def tell(self, outputs: Mapping[str, str], summary: str) -> None:  # noqa: ARG002  # GitLab has no place for it
         """
@@ -142,50 +121,36 @@ class GitlabForge:
                 f"{path} could not be written: {error.strerror}.", "Name another file with RECONCILER_DOTENV."
             ) from error
 
-    def _put_up(self, server: "gitlab.Gitlab", project: str, number: str, body: str, key: str) -> int:
-        notes = _notes_of(server, project, number)
-        ours = next(self._ours(server, notes.list(iterator=True, per_page=100), key), None)
-        if ours is None:
-            return _read_note(notes.create({"body": body})).number
-        if _lines(ours.body) != _lines(body):
-            notes.update(ours.number, {"body": body})
-        return ours.number
+    def _project(self) -> str:
+        """The pipeline of a fork runs in the fork's project; the merge request belongs to the one that it asks."""
+        return self._environment.get("CI_MERGE_REQUEST_PROJECT_ID") or self._needed("CI_PROJECT_ID")
 
-    def _withdraw(self, server: "gitlab.Gitlab", project: str, number: str, write: Callable[[str], str]) -> None:
-        notes = _notes_of(server, project, number)
-        current = self._environment.get("CI_COMMIT_SHA", "")
-        for note in self._ours(server, notes.list(iterator=True, per_page=100), None):
-            marker = read_marker(note.body)
-            body = "" if marker is None else _harmless(write(marker.key))
-            if marker is not None and marker.commit != current and _lines(note.body) != _lines(body):
-                notes.update(note.number, {"body": body})
+    def _page(self) -> str:
+        return self._environment.get("CI_MERGE_REQUEST_PROJECT_URL") or self._needed("CI_PROJECT_URL")
 
-    def _reviewed(self, server: "gitlab.Gitlab", project: str, commit: Commit, key: str) -> str | None:
+    def _thread(
+        self, server: "gitlab.Gitlab", project: str, page: str, number: str, merged_at: datetime | None = None
+    ) -> "_Thread":
+        author = named_author(self._environment)
+        return _Thread(server, _notes_of(server, project, number), number, page, author, merged_at)
+
+    def _merged(self, server: "gitlab.Gitlab", project: str, page: str, commit: Commit) -> "Iterator[_Thread]":
+        """The notes of the merge requests by which a commit came to be."""
         lazy = server.projects.get(project, lazy=True)
         requests_of_commit = lazy.commits.get(commit, lazy=True).merge_requests(get_all=True)
-        for number, merged_at in sorted(
-            _merged_as(requests_of_commit, commit, self._environment.get("CI_COMMIT_BRANCH"))
-        ):
-            notes = _notes_of(server, project, str(number)).list(iterator=True, per_page=100)
-            if ours := next(self._ours(server, notes, key), None):
-                _refuse_late(ours, number, merged_at)
-                return ours.body
-        return None
+        branch = self._environment.get("CI_COMMIT_BRANCH")
+        for number, merged_at in sorted(_merged_as(requests_of_commit, commit, branch)):
+            yield self._thread(server, project, page, str(number), moment(merged_at))
 
     def _request(self, server: "gitlab.Gitlab", commit: Commit, *, merged: bool) -> Request | None:
         if (number := self._environment.get("CI_MERGE_REQUEST_IID", "")) and not merged:
-            project = self._environment.get("CI_MERGE_REQUEST_PROJECT_ID") or self._needed("CI_PROJECT_ID")
-            found = _read_request(server, project, number)
+            found = _read_request(server, self._project(), number)
             ran_for = self._environment.get("CI_MERGE_REQUEST_SOURCE_BRANCH_SHA") or self._environment.get(
                 "CI_COMMIT_SHA"
             )
-            if ran_for and ran_for != found.head:
-                raise ReconcilerError(
-                    f"!{number} was pushed to since this job began: its approvals are not of {ran_for[:12]}.",
-                    "See the pipeline of the newer commit.",
-                )
+            refuse_stale(f"!{number}", found.head, ran_for or "")
             return found
-        project = self._environment.get("CI_MERGE_REQUEST_PROJECT_ID") or self._needed("CI_PROJECT_ID")
+        project = self._project()
         branch = (
             self._environment.get("CI_COMMIT_BRANCH")
             or self._environment.get("CI_MERGE_REQUEST_TARGET_BRANCH_NAME")
@@ -201,40 +166,11 @@ class GitlabForge:
         )
         return _read_request(server, project, str(found[0]["iid"])) if found else None
 
-    def _ours(self, server: "gitlab.Gitlab", notes: Any, key: str | None) -> Iterator[_Note]:
-        """Those by the author whom we trust that begin with our marker, the oldest first: of several, it is kept."""
-        author = self._environment.get("RECONCILER_COMMENT_AUTHOR", "").removeprefix("@")
-        marked = [
-            note
-            for note in map(_read_note, notes)
-            if not note.system and (marker := read_marker(note.body)) and key in {None, marker.key}
-        ]
-        user = None if author or not marked else _answer(server.http_get("/user")).get("id")
-        for note in sorted(marked, key=lambda note: note.number):
-            number, name = note.author
-            if name == author if author else number == user:
-                yield note
-
-    def _persist(self, ask: "Callable[[gitlab.Gitlab], T]") -> T:
-        """
-        Ask until there is an answer, for as long as PATIENCE lasts. It is the whole question that is asked again, not
-        its last request: a note that was made by a request whose answer was lost is found then, and not made twice.
-        """
+    def _patiently(self, ask: "Callable[[gitlab.Gitlab], T]") -> T:
         server = self._connect()
-        deadline = self._monotonic() + PATIENCE
-        pause = _FIRST_PAUSE
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                return self._ask(server, ask)
-            except _BusyError as busy:
-                wait = pause if busy.pause is None else busy.pause
-                if attempt == _ATTEMPTS or self._monotonic() + wait > deadline:
-                    raise busy.error from busy.__cause__
-                self._sleep(wait)
-                pause *= 2
-        raise AssertionError("the last attempt returns or raises")
+        return patiently(lambda: self._once(server, ask), self._timing)
 
-    def _ask(self, server: "gitlab.Gitlab", ask: "Callable[[gitlab.Gitlab], T]") -> T:
+    def _once(self, server: "gitlab.Gitlab", ask: "Callable[[gitlab.Gitlab], T]") -> T:
         import gitlab
         import requests
 
@@ -246,7 +182,7 @@ class GitlabForge:
             raise self._refused(error, server.url) from error
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
             kind = "did not answer in time" if isinstance(error, requests.Timeout) else "cannot be reached"
-            raise _BusyError(
+            raise BusyError(
                 ReconcilerError(f"{server.url} {kind}.", "Check CI_SERVER_URL and the network, and run the job again.")
             ) from error
         except requests.RequestException as error:
@@ -266,14 +202,9 @@ class GitlabForge:
             )
         if status is None:
             return _odd(url)
-        said = clean(str(error.error_message))[:200]
-        return ReconcilerError(f"{url} refused ({status}): {self._without_token(said)}.", "Is it GitLab 15 or newer?")
-
-    def _without_token(self, text: str) -> str:
-        for name in TOKENS:
-            if secret := self._environment.get(name, "").strip():
-                text = text.replace(secret, "[masked]")
-        return text
+        tokens = (self._environment.get(name, "").strip() for name in TOKENS)
+        said = without_secrets(clean(str(error.error_message))[:200], tokens)
+        return ReconcilerError(f"{url} refused ({status}): {said}.", "Is it GitLab 15 or newer?")
 
     def _connect(self) -> "gitlab.Gitlab":
         import gitlab
@@ -295,7 +226,7 @@ class GitlabForge:
         return gitlab.Gitlab(
             address or self._needed("CI_SERVER_URL"),
             private_token=token,
-            timeout=_REQUEST_TIMEOUT,
+            timeout=self._timing.timeout,
             session=session,
             # The token goes to the address that was named, wherever the links to further pages lead.
             keep_base_url=True,
@@ -310,6 +241,55 @@ class GitlabForge:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Thread:
+    """The port `Thread`: the notes of a merge request. `page` is the project's, `author` who is named as ours."""
+
+    server: "gitlab.Gitlab"
+    notes: Any
+    number: str
+    page: str
+    author: str
+    merged_at: datetime | None
+
+    @property
+    def name(self) -> str:
+        return f"!{self.number}"
+
+    def us(self) -> str:
+        return self.author or f"#{_answer(self.server.http_get('/user')).get('id')}"
+
+    def harmless(self, body: str) -> str:
+        return _QUICK_ACTION.sub(r"\1\\/", body)
+
+    def comments(self) -> Iterator[Comment]:
+        notes = map(_read_note, self.notes.list(iterator=True, per_page=100))
+        return (self._comment(note) for note in notes if not note.system)
+
+    def add(self, body: str) -> Comment:
+        return self._comment(_read_note(self.notes.create({"body": body})))
+
+    def _comment(self, note: _Note) -> Comment:
+        number, name = note.author
+        names = frozenset({f"#{number}", name.casefold()} - {""})
+        address = f"{self.page}/-/merge_requests/{self.number}#note_{note.number}"
+        edited_at = moment(note.edited_at)
+        edit, remove = partial(self._edit, note.number), partial(self._remove, note.number)
+        return Comment(note.number, note.body, names, edited_at, address, edit, remove)
+
+    def _edit(self, number: int, body: str) -> None:
+        self.notes.update(number, {"body": body})
+
+    def _remove(self, number: int) -> None:
+        import gitlab
+
+        try:
+            self.notes.delete(number)
+        except gitlab.GitlabError as error:
+            if error.response_code != 404:
+                raise
+
+
 def _refuse_to_wait(answer: "requests.Response", *_: object, **__: object) -> None:
     """
     Whether and how long to wait is for us to say: python-gitlab (8.6) sleeps for as long as a server asks for, and
@@ -322,8 +302,8 @@ def _refuse_to_wait(answer: "requests.Response", *_: object, **__: object) -> No
     pause = float(asked) if re.fullmatch(r"[0-9]{1,9}", asked) else None
     wanted = "" if pause is None else f" and asks to be left alone for {pause:.0f} s"
     what = "gets too many requests" if status == _TOO_MANY else "failed"
-    url = without_user_info(answer.url.partition("/api/v4")[0])
-    raise _BusyError(ReconcilerError(f"{url} {what} ({status}){wanted}.", "Run the job again later."), pause)
+    url = without_credentials(answer.url.partition("/api/v4")[0])
+    raise BusyError(ReconcilerError(f"{url} {what} ({status}){wanted}.", "Run the job again later."), pause)
 
 
 def _read_request(server: "gitlab.Gitlab", project: str, number: str) -> Request:
@@ -438,20 +418,6 @@ def _ends(request: dict[str, Any]) -> list[str]:
     return made or [str(request.get("sha"))]
 
 
-def _refuse_late(note: _Note, number: int, merged_at: str) -> None:
-    edited, merged = moment(note.edited_at), moment(merged_at)
-    if edited is None or merged is None or edited > merged:
-        raise StaleError(
-            f"The plan under !{number} was written after the merge, so nobody can have reviewed it.",
-            "Look at what would be done now, with `reconciler plan`, and apply that without --expect-reviewed.",
-        )
-
-
-def _lines(body: str) -> str:
-    """A body to compare: an editor in the browser ends lines with a carriage return."""
-    return body.replace("\r\n", "\n").strip()
-
-
 def _answer(value: Any) -> dict[str, Any]:
     import gitlab
 
@@ -484,11 +450,6 @@ def _odd(url: str) -> ReconcilerError:
         f"What {url} answers is not what GitLab's API answers.",
         "Check CI_SERVER_URL, and whether a proxy or a login page stands in between.",
     )
-
-
-def _harmless(body: str) -> str:
-    """The text without quick actions: GitLab would carry out `/merge` at the beginning of a line."""
-    return _QUICK_ACTION.sub(r"\1\\/", body)
 
 
 def _variable(name: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from reconciler.core.figures import between, duration, moment
 from reconciler.core.gate import CANDIDATE, NOW, Entrance, FactKey, Facts, Gate, Judgement, failed, passed, unknown
-from reconciler.core.names import plain
+from reconciler.core.text import plain
 
 
 @dataclass(frozen=True, slots=True)

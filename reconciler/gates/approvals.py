@@ -19,7 +19,7 @@ from reconciler.core.gate import (
     passed,
     unknown,
 )
-from reconciler.core.names import plain
+from reconciler.core.text import amount, plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Approvals:
         people = eligible(self.quorum, facts[MODEL].owners if self.quorum.group == OWNERS else (), self.groups)
         required = self.quorum.required(by_bots=change.by_bots)
         group = "the model's owners" if self.quorum.group == OWNERS else f"the group {plain(self.quorum.group, 80)}"
-        wanted = f"{required} {'approval' if required == 1 else 'approvals'} by {group} required"
+        wanted = f"{amount(required, 'approval')} by {group} required"
         if change.by_bots:
             wanted += " (one more, because only bots are known to have made the change)"
         if not people:

@@ -15,8 +15,8 @@ from reconciler.core.gate import (
     failed,
     passed,
 )
-from reconciler.core.names import plain
 from reconciler.core.policy import LOADABLE
+from reconciler.core.text import plain
 from reconciler.gates.check import CheckGate
 
 LOADED = CheckGate(LOADABLE, signed=True)

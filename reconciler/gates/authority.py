@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from reconciler.core.approval import OWNERS, eligible, persons
 from reconciler.core.desired import Manifest
 from reconciler.core.gate import Guard, Quorum
-from reconciler.core.names import ModelName, alias_slot, plain
+from reconciler.core.names import ModelName, alias_slot
 from reconciler.core.policy import Check, Policy
+from reconciler.core.text import amount, plain
 from reconciler.errors import Location, Problem, Severity
 from reconciler.gates.approvals import Approvals
 from reconciler.gates.check import CheckGate
@@ -123,7 +124,7 @@ def _too_few(quorum: Quorum, guard: Guard, policy: Policy, manifest: Manifest | 
     required = quorum.required(by_bots=False)
     if count >= required:
         return None
-    wanted = f"{guard.name} ({guard.at}) requires {required} {'approval' if required == 1 else 'approvals'} by"
+    wanted = f"{guard.name} ({guard.at}) requires {amount(required, 'approval')} by"
     if quorum.group != OWNERS:
         message = f"{wanted} the group {plain(quorum.group, 80)}, which lists {count or 'no'} {_people(count)}."
         return Problem(guard.at, NOBODY_CAN_APPROVE, message, "List its members below `groups`.", Severity.WARNING)

@@ -24,7 +24,7 @@ from reconciler.core.gate import (
     passed,
     unknown,
 )
-from reconciler.core.names import plain
+from reconciler.core.text import plain
 
 VARIABLES: Mapping[str, FactKey[Any]] = {
     "candidate": CANDIDATE,

@@ -19,7 +19,7 @@ from reconciler.core.gate import (
     passed,
     unknown,
 )
-from reconciler.core.names import plain
+from reconciler.core.text import plain
 
 
 @dataclass(frozen=True, slots=True)

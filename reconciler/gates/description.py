@@ -7,7 +7,8 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from reconciler.core.gate import CANDIDATE, Entrance, FactKey, Facts, Judgement, failed, passed, unknown
-from reconciler.core.names import MAX_DESCRIPTION, plain
+from reconciler.core.names import MAX_DESCRIPTION
+from reconciler.core.text import amount, plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +31,8 @@ class Description:
         text = candidate.description[:MAX_DESCRIPTION].strip()
         length = sum(1 for c in text if not c.isspace() and unicodedata.category(c) not in {"Cc", "Cf"})
         if length < self.minimum:
-            has = "no description" if not length else f"a description of {_characters(length)}"
-            return failed(f"{version} has {has}; {_characters(self.minimum)} required")
+            has = "no description" if not length else f"a description of {amount(length, 'character')}"
+            return failed(f"{version} has {has}; {amount(self.minimum, 'character')} required")
         if self.pattern and not fnmatchcase(text, self.pattern):
             return failed(f"the description of {version} does not match {plain(self.pattern, 80)}")
-        return passed(f"{version} has a description of {_characters(length)}")
-
-
-def _characters(count: int) -> str:
-    return f"{count} {'character' if count == 1 else 'characters'}"
+        return passed(f"{version} has a description of {amount(length, 'character')}")

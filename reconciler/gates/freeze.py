@@ -12,10 +12,11 @@ from zoneinfo import ZoneInfo
 
 from croniter import croniter
 
-from reconciler.core.figures import duration, parsed
+from reconciler.core.figures import duration
 from reconciler.core.gate import NOW, Entrance, FactKey, Facts, Gate, Judgement, failed, passed, unknown
 from reconciler.core.limits import WINDOW_YEARS
-from reconciler.core.names import plain
+from reconciler.core.moments import moment, to_the_minute
+from reconciler.core.text import plain
 
 # Clocks have been put back by more than this only where a country changed sides of the date line.
 _PUT_BACK = timedelta(hours=3)
@@ -89,7 +90,7 @@ class Freeze:
         return None
 
     def judge(self, entrance: Entrance, facts: Facts) -> Judgement:
-        now = parsed(facts[NOW])
+        now = moment(facts[NOW])
         if now is None:
             return unknown(f"the time is not known: {plain(facts[NOW], 40)} is none")
         for window in self.windows:
@@ -103,10 +104,10 @@ class Freeze:
         ahead = [(begins, window) for window, _, begins in around if begins is not None]
         if inside:
             end, window = max(inside, key=lambda pair: pair[0])
-            until = f"{'with no end' if end == _NEVER else f'until {_told(end)}'}, by the window {window}"
+            until = f"{'with no end' if end == _NEVER else f'until {to_the_minute(end)}'}, by the window {window}"
             return passed(f"open {until}") if self.allow else failed(f"frozen {until}")
         begins, window = min(ahead, key=lambda pair: pair[0], default=(None, None))
-        following = f"the next begins {_told(begins)}: {window}" if begins else "none is to come"
+        following = f"the next begins {to_the_minute(begins)}: {window}" if begins else "none is to come"
         if self.allow:
             return failed(f"outside of the windows that are open, {following}")
         return passed(f"no freeze now, {following}")
@@ -143,7 +144,3 @@ def _instant(wall: datetime, zone: tzinfo) -> datetime:
         if instant.astimezone(zone).replace(tzinfo=None) == wall:
             return instant
         wall += timedelta(minutes=1)
-
-
-def _told(when: datetime) -> str:
-    return f"{when:%Y-%m-%d %H:%M} UTC"

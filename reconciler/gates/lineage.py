@@ -7,7 +7,7 @@ from typing import Any
 
 from reconciler.core.evidence import RESTORE
 from reconciler.core.gate import CANDIDATE, Entrance, FactKey, Facts, Judgement, contained, failed, passed, unknown
-from reconciler.core.names import plain
+from reconciler.core.text import plain
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from reconciler.core.gate import (
     passed,
     unknown,
 )
-from reconciler.core.names import plain
+from reconciler.core.text import plain
 
 _Pair: TypeAlias = tuple[Measured, Measured]
 

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from reconciler.core.gate import CANDIDATE, Entrance, FactKey, Facts, Judgement, failed, passed, unknown
-from reconciler.core.names import plain
+from reconciler.core.text import amount, plain
 
 PYFUNC = "python_function"
 _MOST = 5
@@ -66,7 +66,7 @@ class Requirements:
             return failed("; ".join(faults))
         if self.forbidden and (nameless := [line for line in asked if not _name(line)]):
             return unknown(f"which packages {_listed(nameless)} stands for is not known")
-        count = f"{len(asked)} {'package' if len(asked) == 1 else 'packages'}" if asked else "no packages"
+        count = amount(len(asked), "package") if asked else "no packages"
         return passed(f"{version} requires {count}{', all pinned' if self.pinned and asked else ''}")
 
     def _forbids(self, line: str) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reconciler.core.gate import STAGE, Entrance, FactKey, Facts, Gate, Judgement, failed, passed
-from reconciler.core.names import plain
+from reconciler.core.text import plain
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@ from typing import Final
 
 from reconciler.core.desired import Manifest
 from reconciler.core.gate import Gate, Guard, on_rollback
-from reconciler.core.names import ModelName, Slot, Stage, alias_slot, plain
+from reconciler.core.names import ModelName, Slot, Stage, alias_slot
 from reconciler.core.policy import Policy, Rule, matches
+from reconciler.core.text import plain
 from reconciler.errors import Location, Problem, Severity
 from reconciler.gates.age import Age
 from reconciler.gates.approvals import Approvals

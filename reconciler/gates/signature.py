@@ -17,8 +17,8 @@ from reconciler.core.gate import (
     passed,
     unknown,
 )
-from reconciler.core.names import plain
 from reconciler.core.signature import Compatibility, SignatureVerdict, judge_signature
+from reconciler.core.text import plain
 
 _MOST = 3
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from reconciler.core.figures import between, duration, later, moment
 from reconciler.core.gate import NOW, Entrance, FactKey, Facts, Gate, Judgement, failed, passed, stay, unknown
-from reconciler.core.names import plain
+from reconciler.core.text import plain
 
 
 @dataclass(frozen=True, slots=True)

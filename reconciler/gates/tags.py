@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from reconciler.core.gate import CANDIDATE, MODEL, Entrance, FactKey, Facts, Judgement, failed, passed, unknown
-from reconciler.core.names import plain
+from reconciler.core.text import plain
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from reconciler.core.gate import Approval
-from reconciler.core.names import Commit, plain
+from reconciler.core.names import Commit
+from reconciler.core.text import plain
 from reconciler.errors import ReconcilerError
 from reconciler.git.runner import FULL_NAME, Answer, Git, git_at, scrubbed
 

@@ -7,7 +7,8 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from reconciler.core.names import Commit, plain
+from reconciler.core.names import Commit
+from reconciler.core.text import plain
 from reconciler.errors import ReconcilerError
 from reconciler.ports import SourceFile
 

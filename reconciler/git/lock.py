@@ -14,7 +14,6 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
 from itertools import chain
 from math import inf
 from threading import Event, Lock, Thread
@@ -22,21 +21,12 @@ from typing import cast
 
 from reconciler.core.heads import Head
 from reconciler.core.limits import LOCK_BYTES, LOCK_SECONDS
+from reconciler.core.moments import after
 from reconciler.core.names import Commit, Ours, registry_name
+from reconciler.core.text import plain, without_credentials
 from reconciler.errors import LockError, ReconcilerError
 from reconciler.git.runner import Answer, Git, GitTimeoutError
-from reconciler.holders import (
-    UNKNOWN,
-    Heads,
-    Patience,
-    heads_document,
-    heads_in,
-    kept_for,
-    named,
-    plain,
-    with_heads,
-    without_user_info,
-)
+from reconciler.holders import UNKNOWN, Heads, Patience, heads_document, heads_in, kept_for, named, with_heads
 from reconciler.ports import Clock, Holder, Lease, WaitReport
 
 LOCKS = "refs/reconciler/locks"
@@ -69,11 +59,31 @@ class _RefusedError(_GitError):
     """The remote was reached, and refused to change a ref that nobody else had changed."""
 
 
+def _elapsed() -> float:
+    """Seconds that also pass while the machine sleeps: on waking up, a laptop must know that its lock has run out."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """
+    How long a holder that gives no sign is believed to be alive, how often a live one gives one, how often who waits
+    looks, and how long git may take; in seconds.
+    """
+
+    ttl: float = 45.0
+    heartbeat: float = 15.0
+    poll: float = 1.0
+    git: float = 30.0
+    sleep: Callable[[float], None] = time.sleep
+    monotonic: Callable[[], float] = _elapsed
+
+
 class GitLock:
     """
     The lock of a registry, kept as `ref` on `remote`, a name or URL as `git`'s repository knows it. `ours` is the
-    repository whose commits `applied` is about. `ttl` is how long a holder that gives no sign is believed to be alive,
-    beside the `attempt` that its last call to the registry may take; all times are in seconds.
+    repository whose commits `applied` is about. `attempt` is how many seconds a holder's last call to the registry may
+    take, beside the time for which it is believed to be alive.
     """
 
     def __init__(
@@ -85,27 +95,19 @@ class GitLock:
         ours: Ours,
         *,
         clock: Clock,
-        ttl: float = 45.0,
         attempt: float = 0.0,
-        heartbeat: float = 15.0,
-        poll: float = 1.0,
-        git_timeout: float = 30.0,
-        sleep: Callable[[float], None] = time.sleep,
-        monotonic: Callable[[], float] | None = None,
+        timing: Timing = Timing(),
     ) -> None:
-        self._remote = _Remote(git, remote, ref, git_timeout)
+        self._remote = _Remote(git, remote, ref, timing.git)
         self._holder = holder
         self._ours = ours
         self._clock = clock
-        self._ttl = ttl + attempt
+        self._ttl = timing.ttl + attempt
         self._attempt = attempt
-        self._heartbeat = heartbeat
-        self._poll = poll
-        self._sleep = sleep
-        self._monotonic = monotonic or _elapsed
+        self._timing = timing
 
     def acquire(self, timeout: float, waiting: WaitReport) -> Lease:
-        patience = Patience(timeout, waiting, self._sleep, self._monotonic)
+        patience = Patience(timeout, waiting, self._timing.sleep, self._timing.monotonic)
         remote = self._remote.found()
         seen = self._look(remote, None)
         while True:
@@ -115,7 +117,7 @@ class GitLock:
                     return lease
                 seen = self._look(remote, seen)  # somebody was faster: the one to wait for is not the one just seen
             holder = seen.record.holder if seen.record else UNKNOWN
-            patience.pause(holder, remote.place, self._poll, self._hint(seen))
+            patience.pause(holder, remote.place, self._timing.poll, self._hint(seen))
             seen = self._look(remote, seen)
 
     def heads(self) -> tuple[Head, ...]:
@@ -132,13 +134,13 @@ class GitLock:
             return replace(before, failures=before.failures + 1)
         if before is not None and value == before.value:
             return replace(before, failures=0)
-        return _Sight(value, record, self._monotonic())
+        return _Sight(value, record, self._timing.monotonic())
 
     def _life(self, seen: "_Sight") -> float:
         return max(self._ttl, seen.record.ttl if seen.record else 0.0)
 
     def _hint(self, seen: "_Sight") -> str:
-        remote = plain(without_user_info(self._remote.name))
+        remote = plain(without_credentials(self._remote.name))
         return (
             f"If it died, its lock is free to take after {self._life(seen):.0f} s without a sign of life. If there is "
             "no such apply, somebody else who can push wrote this: delete it "
@@ -150,31 +152,31 @@ class GitLock:
         record = seen.record
         if record is None or not record.held:
             return ""
-        if self._monotonic() - seen.since >= self._life(seen):
+        if self._timing.monotonic() - seen.since >= self._life(seen):
             return f"it gave no sign of life for {self._life(seen):.0f} s"
         return None
 
     def _take(self, remote: "_Remote", seen: "_Sight", why: str) -> "_GitLease | None":
         before = seen.record or _Record()
-        now = _now(self._clock)
+        now = self._clock.now()
         record = _Record(
             state=_HELD,
-            holder=replace(self._holder, since=_rfc3339(now)),
-            expires=_rfc3339(now + timedelta(seconds=self._ttl)),
+            holder=replace(self._holder, since=now),
+            expires=after(now, self._ttl),
             ttl=self._ttl,
             token=before.token + 1,
             applied=before.applied,
             heads=before.heads,
         )
         for attempt in range(1, _REFUSALS + 1):
-            began = self._monotonic()
+            began = self._timing.monotonic()
             value = remote.write(record)
             try:
                 found = remote.swap(seen.value, value)
             except _RefusedError:
                 if attempt == _REFUSALS:
                     raise
-                self._sleep(_AFTER_REFUSAL)
+                self._timing.sleep(_AFTER_REFUSAL)
                 continue
             if found != value:
                 return None
@@ -188,8 +190,7 @@ class GitLock:
                 self._ours,
                 self._clock,
                 self._attempt,
-                self._heartbeat,
-                self._monotonic,
+                self._timing,
             )
         return None
 
@@ -210,8 +211,7 @@ class _GitLease:
         ours: Ours,
         clock: Clock,
         attempt: float,
-        heartbeat: float,
-        monotonic: Callable[[], float],
+        timing: Timing,
     ) -> None:
         self._life = record.ttl - attempt
         # A push that hangs must leave time for another one.
@@ -223,8 +223,7 @@ class _GitLease:
         self._note = note
         self._ours = ours
         self._clock = clock
-        self._heartbeat = heartbeat
-        self._monotonic = monotonic
+        self._timing = timing
         self._lost = False
         self._guard = Lock()
         self._ended = Event()
@@ -241,7 +240,7 @@ class _GitLease:
 
     def held(self) -> bool:
         # The margin is for clocks that do not run equally fast.
-        renewed = self._monotonic() - self._renewed < self._life * 0.9
+        renewed = self._timing.monotonic() - self._renewed < self._life * 0.9
         return not self._ended.is_set() and not self._lost and renewed
 
     def mark(self, commit: Commit, heads: Iterable[Head] = ()) -> None:
@@ -275,24 +274,23 @@ class _GitLease:
             ) from error
 
     def _renew_until_ended(self) -> None:
-        pause = self._heartbeat
+        pause = self._timing.heartbeat
         while not self._lost and not self._ended.wait(pause):
             try:
                 self._push(_HELD)
-                pause = self._heartbeat
+                pause = self._timing.heartbeat
             except LockError as error:
                 _log.warning("The lock was not renewed, trying again: %s", error)
-                pause = min(self._heartbeat, self._life / 15)
+                pause = min(self._timing.heartbeat, self._life / 15)
 
     def _push(self, state: str) -> None:
         """
         Write the record anew, or find that somebody else has changed it. A push that seemed to fail may have arrived
         all the same, now or later; what it left behind is ours and no reason to think that the lock is lost.
         """
-        now = _now(self._clock)
         with self._guard:
-            record = replace(self._record, state=state, expires=_rfc3339(now + timedelta(seconds=self._record.ttl)))
-        began = self._monotonic()
+            record = replace(self._record, state=state, expires=after(self._clock.now(), self._record.ttl))
+        began = self._timing.monotonic()
         value = self._remote.write(record)
         self._pushed.add(value)
         found = self._remote.swap(self._value, value)
@@ -394,14 +392,6 @@ class _Sight:
     failures: int = 0
 
 
-def _told(answer: Answer) -> str:
-    """What git said, fit to be shown: on one line, without secrets, advice and progress."""
-    lines = [*answer.err.decode(errors="replace").splitlines()]
-    lines += [line for line in answer.out.decode(errors="replace").splitlines() if line.startswith("!\t")]
-    wanted = (line for line in lines if line.strip() and not line.startswith(("hint:", "To ")))
-    return plain(without_user_info(" ".join(wanted)), 600) or f"git ended with exit code {answer.code}"
-
-
 @dataclass(frozen=True, slots=True)
 class _Remote:
     """
@@ -417,7 +407,7 @@ class _Remote:
 
     @property
     def place(self) -> str:
-        return f"{self.ref} on {plain(without_user_info(self.name))}"
+        return f"{self.ref} on {plain(without_credentials(self.name))}"
 
     def found(self) -> "_Remote":
         """
@@ -487,7 +477,7 @@ class _Remote:
         if found != expected:
             return found
         refused = any(line.startswith(b"!\t") for line in answer.out.splitlines())
-        raise self._error(f"git push to {self._shown()} failed: {_told(answer)}", refused=refused)
+        raise self._error(f"git push to {self._shown()} failed: {answer.fault}", refused=refused)
 
     def _fetch(self) -> None:
         # Not by the object's name, which not every server allows. Not with --depth, which makes the user's clone
@@ -522,7 +512,7 @@ class _Remote:
 
     def _said(self, answer: Answer, verb: str) -> bytes:
         if answer.code != 0:
-            raise self._error(f"git {verb} with {self._shown()} failed: {_told(answer)}")
+            raise self._error(f"git {verb} with {self._shown()} failed: {answer.fault}")
         return answer.out
 
     def _git(self, *arguments: str, stdin: bytes = b"") -> Answer:
@@ -535,7 +525,7 @@ class _Remote:
             raise self._error(error.message) from error
 
     def _shown(self) -> str:
-        return plain(without_user_info(self.name))
+        return plain(without_credentials(self.name))
 
     def _error(self, message: str, *, refused: bool = False) -> _GitError:
         fix = (
@@ -552,16 +542,3 @@ class _Remote:
             "Update reconciler if a newer version wrote it. Otherwise somebody else who can push did: look at it (`git "
             f"fetch {remote} {self.ref} && git show FETCH_HEAD`), and delete it (`git push {remote} :{self.ref}`).",
         )
-
-
-def _elapsed() -> float:
-    """Seconds that also pass while the machine sleeps: on waking up, a laptop must know that its lock has run out."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
-
-
-def _now(clock: Clock) -> datetime:
-    return datetime.fromisoformat(clock.now()).astimezone(UTC)
-
-
-def _rfc3339(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

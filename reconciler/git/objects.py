@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from reconciler.core.limits import FILE_BYTES
-from reconciler.core.names import Commit, plain
+from reconciler.core.names import Commit
+from reconciler.core.text import plain
 from reconciler.errors import Location, Problem, ReconcilerError
 from reconciler.git.runner import FULL_NAME, Git
 from reconciler.reading.repository import looks_like_dot_git, nested

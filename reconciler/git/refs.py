@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler.core.names import Commit, plain
+from reconciler.core.names import Commit
+from reconciler.core.text import plain
 from reconciler.errors import ReconcilerError
 from reconciler.git.runner import FULL_NAME, Git
 

@@ -21,7 +21,7 @@ from tempfile import TemporaryFile
 from threading import Lock
 from typing import Any
 
-from reconciler.core.names import plain
+from reconciler.core.text import plain, without_credentials
 from reconciler.errors import ReconcilerError
 from reconciler.reading.repository import DOT_GIT, git_dir_of
 
@@ -83,8 +83,11 @@ class Answer:
 
     @property
     def fault(self) -> str:
-        """What it complained of, fit to be shown."""
-        return plain(" ".join(self.err.decode(errors="replace").split()), 300) or f"git ended with code {self.code}"
+        """What it complained of, and why a push was refused, fit to be shown: without secrets, advice and progress."""
+        lines = [*self.err.decode(errors="replace").splitlines()]
+        lines += [line for line in self.out.decode(errors="replace").splitlines() if line.startswith("!\t")]
+        wanted = (line for line in lines if not line.startswith(("hint:", "To ")))
+        return plain(without_credentials(" ".join(wanted)), 600) or f"git ended with exit code {self.code}"
 
 
 class _Objects:

@@ -11,9 +11,10 @@ from pydantic import BeforeValidator, ConfigDict, Field, PlainValidator, WithJso
 from reconciler.core.approval import OWNERS
 from reconciler.core.gate import Gate, Guard, Quorum
 from reconciler.core.limits import GATES, WINDOWS
-from reconciler.core.names import MAX_DESCRIPTION, plain
+from reconciler.core.names import MAX_DESCRIPTION
 from reconciler.core.policy import LOADABLE
 from reconciler.core.signature import Compatibility
+from reconciler.core.text import plain
 from reconciler.errors import Location, Problem
 from reconciler.gates.age import Age
 from reconciler.gates.approvals import Approvals

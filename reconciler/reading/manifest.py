@@ -5,7 +5,6 @@ JSON Schema is made from them too; what they accept becomes core types at once.
 
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -16,6 +15,7 @@ from pydantic_core import ErrorDetails
 from reconciler.core import limits
 from reconciler.core.desired import Declared, Hold, Manifest, Pin
 from reconciler.core.looks import unseen_fault
+from reconciler.core.moments import moment, rfc3339
 from reconciler.core.names import (
     ALIAS_PATTERN,
     MAX_TAG_VALUE,
@@ -309,17 +309,15 @@ def _reason(value: YamlValue) -> str:
 def _until(value: YamlValue) -> str:
     """RFC 3339 in UTC, to the second, so that times compare as their texts do."""
     written = value.text if isinstance(value, YamlScalar) and value.kind is Kind.TEXT else ""
-    try:
-        if not re.fullmatch(UNTIL_PATTERN.strip("^$"), written):
-            raise ValueError(written)
-        time = datetime.fromisoformat(written if "T" in written else f"{written}T00:00:00Z").astimezone(UTC)
-    except (ValueError, OverflowError):
+    meant = re.fullmatch(UNTIL_PATTERN.strip("^$"), written)
+    time = moment(written if "T" in written else f"{written}T00:00:00Z") if meant else None
+    if time is None:
         raise fault(
             ManifestCode.INVALID_UNTIL,
             f" is {described(value)}, and a date or a time with its zone was expected.",
             "Write `2026-12-01`, at whose beginning it is over, or `2026-12-01T18:00:00Z`.",
-        ) from None
-    return f"{time:%Y-%m-%dT%H:%M:%SZ}"
+        )
+    return rfc3339(time)
 
 
 def _pin(value: YamlValue) -> YamlMap:

@@ -15,11 +15,11 @@ from typing import Any, Final, cast
 from uuid import uuid4
 
 from reconciler.core.access import Act, Attempt, Identity, Proof, Result, Server, ServerKind
-from reconciler.core.names import plain
+from reconciler.core.text import plain, without_credentials
 from reconciler.errors import ReconcilerError, RegistryError
 from reconciler.ports import UNREACHABLE
 from reconciler.registry.database import SERVICES, dialect_of
-from reconciler.registry.mlflow import MlflowRegistry, without_credentials, workspace_of
+from reconciler.registry.mlflow import MlflowRegistry, workspace_of
 
 USER_VARIABLE = "RECONCILER_ACCESS_USERNAME"
 PASSWORD_VARIABLE = "RECONCILER_ACCESS_PASSWORD"  # noqa: S105  # the name of a variable

@@ -14,18 +14,9 @@ import filelock
 from reconciler.core.heads import Head
 from reconciler.core.limits import LOCK_BYTES
 from reconciler.core.names import Commit, Ours
+from reconciler.core.text import plain
 from reconciler.errors import LockError
-from reconciler.holders import (
-    UNKNOWN,
-    Heads,
-    Patience,
-    heads_document,
-    heads_in,
-    kept_for,
-    named,
-    plain,
-    with_heads,
-)
+from reconciler.holders import UNKNOWN, Heads, Patience, heads_document, heads_in, kept_for, named, with_heads
 from reconciler.ports import Clock, Holder, Lease, WaitReport
 
 _FORMAT = 1
@@ -43,38 +34,35 @@ class _Record:
     heads: Heads = field(default_factory=dict[str, tuple[Head, ...]])
 
 
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How often who waits looks, in seconds."""
+
+    poll: float = 0.2
+    sleep: Callable[[float], None] = time.sleep
+    monotonic: Callable[[], float] = time.monotonic
+
+
 class FileLock:
     """
     The lock of a registry that only this machine can reach. `ours` is the repository whose commits `applied` is
     about. A JSON file beside the lock file says who holds it and what was applied; the lock does not depend on it.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        holder: Holder,
-        ours: Ours,
-        *,
-        clock: Clock,
-        poll: float = 0.2,
-        sleep: Callable[[float], None] = time.sleep,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, path: Path, holder: Holder, ours: Ours, *, clock: Clock, timing: Timing = Timing()) -> None:
         self._path = path
         self._sidecar = path.with_name(f"{path.name}.json")
         self._holder = holder
         self._ours = ours
         self._clock = clock
-        self._poll = poll
-        self._sleep = sleep
-        self._monotonic = monotonic
+        self._timing = timing
 
     def acquire(self, timeout: float, waiting: WaitReport) -> Lease:
         # Not bound to the thread: the thread that releases need not be the one that acquired.
         lock = filelock.FileLock(self._path, thread_local=False)
-        patience = Patience(timeout, waiting, self._sleep, self._monotonic)
+        patience = Patience(timeout, waiting, self._timing.sleep, self._timing.monotonic)
         while not self._took(lock):
-            patience.pause(_read(self._sidecar).holder or UNKNOWN, str(self._path), self._poll)
+            patience.pause(_read(self._sidecar).holder or UNKNOWN, str(self._path), self._timing.poll)
         try:
             before = _read(self._sidecar)
             record = replace(before, holder=replace(self._holder, since=self._clock.now()))

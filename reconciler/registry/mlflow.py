@@ -38,16 +38,7 @@ from reconciler.core.changes import (
     TagModel,
     TransitionStage,
 )
-from reconciler.core.names import (
-    ANY_CASE,
-    AliasName,
-    ModelName,
-    Ours,
-    Stage,
-    Version,
-    plain,
-    workspace_name,
-)
+from reconciler.core.names import ANY_CASE, AliasName, ModelName, Ours, Stage, Version, workspace_name
 from reconciler.core.snapshot import (
     OWNER_TAG,
     PROVENANCE_TAG,
@@ -60,8 +51,8 @@ from reconciler.core.snapshot import (
     encode_owner,
     encode_provenance,
 )
+from reconciler.core.text import plain, without_credentials
 from reconciler.errors import RegistryError
-from reconciler.holders import without_user_info
 from reconciler.ports import UNREACHABLE, Tries, Wanted
 from reconciler.registry.database import (
     attempt,
@@ -120,11 +111,6 @@ class _Store(Protocol):
     ) -> Any: ...
     def set_registered_model_alias(self, name: str, alias: str, version: str) -> None: ...
     def delete_registered_model_alias(self, name: str, alias: str) -> None: ...
-
-
-def without_credentials(text: str) -> str:
-    """The text with the user info of every URI in it left out, and the passwords that databases take in the query."""
-    return re.sub(r"(?i)([?&][^=&\s]*(?:passw|secret|token)[^=&\s]*=)[^&\s]*", r"\1…", without_user_info(text))
 
 
 def sqlite_path(uri: str) -> Path | None:

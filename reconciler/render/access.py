@@ -22,8 +22,8 @@ from reconciler.core.access import (
     ServerKind,
 )
 from reconciler.core.names import DEFAULT_WORKSPACE
+from reconciler.core.text import amount, clean
 from reconciler.render import words
-from reconciler.render.clean import clean
 from reconciler.render.json import FORMAT_VERSION, TOOL, Tool
 from reconciler.render.layout import Line
 
@@ -280,16 +280,12 @@ def _slots(governed: Governed, server: Server, wide: int) -> Iterator[Line]:
 
 def _group(word: str, style: str, slots: Sequence[GovernedSlot], sentence: str, wide: int) -> Iterator[Line]:
     kept = "\N{NO-BREAK SPACE}"
-    named = ", ".join(f"{clean(slot.slot)} ({_models(len(slot.models))})".replace(" ", kept) for slot in slots)
+    named = ", ".join(f"{clean(slot.slot)} ({amount(len(slot.models), 'model')})".replace(" ", kept) for slot in slots)
     first, *rest = (line.replace(kept, " ") for line in _wrapped(named, wide - 12))
     yield ((style, f"  {word.ljust(8)}  "), ("name", first))
     for line in rest:
         yield (("name", " " * 12 + line),)
     yield from _prose(sentence, wide, indent=12)
-
-
-def _models(count: int) -> str:
-    return f"{count} {'model' if count == 1 else 'models'}"
 
 
 def _wrapped(text: str, width: int) -> list[str]:

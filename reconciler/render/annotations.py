@@ -8,10 +8,10 @@ from reconciler.core.evidence import Exhibit, compare
 from reconciler.core.plan import Effect, Verb, effects_of
 from reconciler.core.review import Review
 from reconciler.core.signature import Compatibility
+from reconciler.core.text import amount, clean
 from reconciler.errors import Location, Problem, Severity
 from reconciler.render import words
 from reconciler.render.alerts import alerts
-from reconciler.render.clean import clean
 from reconciler.render.findings import signature_sentence, title
 
 MOST = 10
@@ -103,14 +103,10 @@ def _lines(annotations: Iterable[Annotation]) -> str:
     for annotation in annotations:
         by_level[annotation.level].append(annotation)
     lines = [str(annotation) for found in by_level.values() for annotation in found[:MOST]]
-    more = [_counted(level, len(found) - MOST) for level, found in by_level.items() if len(found) > MOST]
+    more = [amount(len(found) - MOST, level) for level, found in by_level.items() if len(found) > MOST]
     if more:
         lines.append(f"Not shown beside the lines, since GitHub shows {MOST} of each kind: {', '.join(more)}.")
     return "".join(f"{line}\n" for line in lines)
-
-
-def _counted(level: Level, count: int) -> str:
-    return f"{count} {level}{'' if count == 1 else 's'}"
 
 
 def _data(text: str) -> str:

@@ -21,6 +21,7 @@ from reconciler.core.evidence import (
 )
 from reconciler.core.names import Version
 from reconciler.core.signature import Compatibility, SignatureDifference
+from reconciler.core.text import amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ def signature_sentence(exhibit: Exhibit, comparison: Comparison) -> str:
         case Compatibility.COMPATIBLE:
             return "compatible: today's callers need not change"
         case Compatibility.BREAKING:
-            return f"breaking: today's callers would notice {count} {'difference' if count == 1 else 'differences'}"
+            return f"breaking: today's callers would notice {amount(count, 'difference')}"
 
 
 def _metric_row(delta: MetricDelta) -> MetricRow:

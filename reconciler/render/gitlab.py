@@ -9,8 +9,8 @@ from typing import Literal, TypedDict
 from reconciler.core.diff import Blocker
 from reconciler.core.plan import Plan
 from reconciler.core.review import Review
+from reconciler.core.text import clean
 from reconciler.errors import Problem, Severity
-from reconciler.render.clean import clean
 from reconciler.render.json import plan_document
 
 Grade = Literal["info", "minor", "major", "critical", "blocker"]

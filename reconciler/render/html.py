@@ -22,8 +22,8 @@ from reconciler.core.names import ModelName
 from reconciler.core.plan import Effect, Plan, Status, Verb, effects_of
 from reconciler.core.review import Origin, Review, Weight, weightiest
 from reconciler.core.signature import Compatibility
+from reconciler.core.text import amount, clean
 from reconciler.render import charts, words
-from reconciler.render.clean import clean
 from reconciler.render.findings import Findings, findings, verdict
 from reconciler.render.folds import folded
 from reconciler.render.text import STYLE_OF
@@ -220,7 +220,7 @@ def status(plan: Plan) -> Said:
     changes = sum(len(effects_of(model)) for model in plan.models if not model.blocked)
     moving = sum(not model.blocked for model in plan.models)
     stuck = len(plan.models) - moving
-    todo = f"{_count(changes, 'change')} to {_count(moving, 'model')}"
+    todo = f"{amount(changes, 'change')} to {amount(moving, 'model')}"
     match plan.status:
         case Status.IN_SYNC:
             return Said("In sync", "The registry holds what is declared. There is nothing to apply.", "calm")
@@ -230,7 +230,7 @@ def status(plan: Plan) -> Said:
             return Said("Blocked", f"{todo}, refused as a whole.", "bad")
         case Status.BLOCKED:
             others = f" {todo} can be applied." if changes else ""
-            return Said("Blocked", f"{_count(stuck, 'model')} cannot be brought to what is declared.{others}", "bad")
+            return Said("Blocked", f"{amount(stuck, 'model')} cannot be brought to what is declared.{others}", "bad")
 
 
 def _tiles(plan: Plan) -> tuple[Said, ...]:
@@ -310,7 +310,7 @@ def _marks(model: ModelPlan, beside: Iterable[Beside]) -> Iterable[Said]:
         if one.comparison.signature.compatibility is Compatibility.BREAKING:
             yield Said("", f"v{one.exhibit.candidate.version}: breaking signature", "bad")
         if worse := sum(delta.trend is Trend.WORSE for delta in one.comparison.metrics):
-            yield Said("", f"v{one.exhibit.candidate.version}: {_count(worse, 'metric')} worse", "warn")
+            yield Said("", f"v{one.exhibit.candidate.version}: {amount(worse, 'metric')} worse", "warn")
         if one.exhibit.candidate.missing:
             yield Said("", f"v{one.exhibit.candidate.version}: evidence missing", "warn")
 
@@ -385,10 +385,6 @@ def _staged(facts: VersionFacts, read_at: str) -> str:
     if seconds is None:
         return "no record of it"
     return f"{figures.duration(max(seconds, 0))}{', until it left' if facts.staged_until else ', still there'}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 FILTERS: dict[str, Callable[..., object]] = {

@@ -16,6 +16,7 @@ from reconciler.core.gate import Ruling
 from reconciler.core.limits import CELL_CHARACTERS, DIFF_LINES, NOTES
 from reconciler.core.plan import Effect, Plan, Status, Verb, effects_of
 from reconciler.core.review import Origin, Review, Weight, model_weight, weightiest
+from reconciler.core.text import amount
 from reconciler.errors import Problem
 from reconciler.events import Outcome, OutcomeStatus, Receipt
 from reconciler.render import words
@@ -128,7 +129,7 @@ def _assembled(review: Review, marker: Marker, sections: Iterable[_Section], roo
 
 
 def _models(count: int) -> str:
-    return "1 model is" if count == 1 else f"{count} models are"
+    return amount(count, "model is", "models are")
 
 
 SENTENCE = 600

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 
 from reconciler.core.limits import CELL_CHARACTERS
-from reconciler.render.clean import clean
+from reconciler.core.text import clean
 
 
 def code(text: str, longest: int = 2000) -> str:

@@ -11,9 +11,9 @@ from reconciler.core.names import ModelName, Version
 from reconciler.core.plan import Effect, Plan, Verb, effects_of
 from reconciler.core.review import Origin, Review
 from reconciler.core.signature import Compatibility
+from reconciler.core.text import amount, cut
 from reconciler.events import Outcome, OutcomeStatus, Receipt
 from reconciler.render import words
-from reconciler.render.clean import cut
 from reconciler.render.findings import Findings, by_dataset, findings
 from reconciler.render.folds import NAMED, folded
 from reconciler.render.layout import WIDTH, Line, cells, flowed, padded, plain, table
@@ -284,7 +284,7 @@ def outcome_lines(outcome: Outcome, width: int) -> Iterator[Line]:
 
 def _outcome(outcome: Outcome) -> tuple[Line, Line]:
     repaired = " Repaired after another writer had changed it at the same time." if outcome.repaired else ""
-    calls = f"{len(outcome.made)} {'call' if len(outcome.made) == 1 else 'calls'}"
+    calls = amount(len(outcome.made), "call")
     return (
         ((OUTCOME_STYLE[outcome.status], f"{outcome.status.ljust(9)}  "),),
         (

@@ -12,9 +12,9 @@ from reconciler.core.diff import ModelPlan
 from reconciler.core.entrances import brought_in
 from reconciler.core.gate import Entrance, Ruling, Verdict
 from reconciler.core.review import Review
+from reconciler.core.text import clean
 from reconciler.errors import Location
 from reconciler.render import words
-from reconciler.render.clean import clean
 
 
 def junit(review: Review) -> str:

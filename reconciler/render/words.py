@@ -23,14 +23,14 @@ from reconciler.core.diff import Blocker, ModelPlan, Reason, Why
 from reconciler.core.drift import Drift, DriftStatus, ModelDrift
 from reconciler.core.gate import Ruling, Verdict
 from reconciler.core.loosening import Consequence, Shift
-from reconciler.core.moments import moment_of
+from reconciler.core.moments import moment_of, to_the_minute
 from reconciler.core.names import Slot, Version
 from reconciler.core.plan import Effect, Subject, Summary, Value, Verb, effects_of
 from reconciler.core.review import Origin, PolicyNote, Review
 from reconciler.core.snapshot import UnreadableRecord
+from reconciler.core.text import amount, clean, quoted
 from reconciler.events import OutcomeStatus, Receipt
 from reconciler.ports import Holder
-from reconciler.render.clean import clean, quoted
 
 
 def reason(because: Reason) -> str:
@@ -219,10 +219,10 @@ def policy_line(note: PolicyNote) -> str:
     weaker = len(note.exposed) - open_slots
     refused = len({str(verdict.entrance) for verdict in note.proposed if verdict.blocks})
     would = [
-        *([f"admit {_counted(admitted, 'entrance')} that these refuse"] if admitted else []),
-        *([f"leave {_counted(open_slots, 'slot')} without a gate"] if open_slots else []),
-        *([f"guard {_counted(weaker, 'slot')} less"] if weaker else []),
-        *([f"refuse {_counted(refused, 'entrance')}"] if refused else []),
+        *([f"admit {amount(admitted, 'entrance')} that these refuse"] if admitted else []),
+        *([f"leave {amount(open_slots, 'slot')} without a gate"] if open_slots else []),
+        *([f"guard {amount(weaker, 'slot')} less"] if weaker else []),
+        *([f"refuse {amount(refused, 'entrance')}"] if refused else []),
     ]
     return f"{edits}; the proposed policy would {' and '.join(would) or 'give the same verdicts'}."
 
@@ -271,10 +271,6 @@ def names(texts: Sequence[str], most: int = 5) -> str:
     return f"{', '.join(shown)}{more}" or "nothing"
 
 
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def summary_line(summary: Summary) -> str:
     """
     The last line of a plan, which scripts may parse: a number and words that never change for each kind of change that
@@ -319,15 +315,14 @@ def pending_line(review: Review) -> str:
     count = sum(review.origin(effect) is Origin.DRIFT for model in review.plan.models for effect in effects_of(model))
     settled = len(review.settled)
     told = [
-        *([f"{changes(count)} pending on {clean(review.base.ref)} already, without this change"] if count else []),
-        *([f"{changes(settled)} pending there and no longer once this is merged"] if settled else []),
+        *(
+            [f"{amount(count, 'change')} pending on {clean(review.base.ref)} already, without this change"]
+            if count
+            else []
+        ),
+        *([f"{amount(settled, 'change')} pending there and no longer once this is merged"] if settled else []),
     ]
     return f"{'; '.join(told)}." if told else ""
-
-
-def changes(count: int) -> str:
-    """`1 change`, `2 changes`."""
-    return f"{count} {'change' if count == 1 else 'changes'}"
 
 
 def drift_sentences(model: ModelDrift) -> Iterator[str]:
@@ -338,7 +333,7 @@ def drift_sentences(model: ModelDrift) -> Iterator[str]:
     for effect in model.drifted:
         changed_at = model.changed_at.get(effect.subject) if isinstance(effect.subject, int) else None
         when = moment_of(changed_at) if changed_at else None
-        changed = f" (last changed {when:%Y-%m-%d %H:%M} UTC)" if when is not None else ""
+        changed = f" (last changed {to_the_minute(when)})" if when is not None else ""
         yield f"{drift_sentence(effect)}{changed}"
 
 
@@ -391,7 +386,7 @@ def files_line(drift: Drift) -> str:
         return ""
     if not drift.compared:
         return "Files: none is recorded. `artifact: {pinned: true}` records those of versions that enter from then on."
-    return f"Files: those of {drift.compared} {'version' if drift.compared == 1 else 'versions'} compared."
+    return f"Files: those of {amount(drift.compared, 'version')} compared."
 
 
 def drift_line(drift: Drift) -> str:

@@ -11,7 +11,7 @@ import os
 import re
 import stat
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.resources import files
@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from reconciler.core.names import model_name_fault
+from reconciler.core.text import clean
 from reconciler.errors import Problem, ReconcilerError
+from reconciler.forges.kinds import ForgeKind, kind_of_repository
 from reconciler.ports import SourceFile
-from reconciler.render.clean import clean
 from reconciler.scaffold.installation import install_source, is_local
 from reconciler.scaffold.keys import key_path, names_a_key, signer_line
 from reconciler.writing.edit import flow
@@ -30,14 +31,6 @@ from reconciler.writing.layout import file_stem
 
 if TYPE_CHECKING:
     from reconciler.git.runner import Git
-
-
-class ForgeKind(StrEnum):
-    """Where changes are reviewed, which says what CI is written in."""
-
-    GITHUB = "github"
-    GITLAB = "gitlab"
-    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +114,6 @@ POLICY = "reconciler.yaml"
 SIGNERS = ".reconciler/allowed_signers"
 RECORD = ".reconciler/init.json"
 
-# Of several, the first one counts.
-_CODEOWNERS = {
-    ForgeKind.GITHUB: (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS"),
-    ForgeKind.GITLAB: ("CODEOWNERS", "docs/CODEOWNERS", ".gitlab/CODEOWNERS"),
-}
-
 _OWNER = re.compile(r"@[\w.-]+(/[\w.-]+)*|[\w.+-]+@[\w-]+(\.[\w-]+)+", re.ASCII)
 
 
@@ -142,7 +129,7 @@ def scaffold(
     _refuse(first)
     repo = _repository(start)
     top = repo.top
-    kind = jobs.forge or _detected(repo, top, remote)
+    kind = jobs.forge or kind_of_repository(_host(repo.url(remote)), top)
     git_directory = Path(repo.read("rev-parse", "--path-format=absolute", "--git-common-dir").text)
     wanted = (
         *_manifests(top, first),
@@ -177,7 +164,7 @@ def update(start: Path, jobs: Jobs = Jobs(), remote: str = "origin", *, overwrit
     """
     repo = _repository(start)
     top = repo.top
-    kind = jobs.forge or _detected(repo, top, remote)
+    kind = jobs.forge or kind_of_repository(_host(repo.url(remote)), top)
     recorded = _recorded(top)
     renewed: list[Renewed] = []
     changed: list[_File] = []
@@ -253,14 +240,6 @@ def _repository(start: Path) -> "Git":
     if top is None:
         raise ReconcilerError(f"{start.absolute()} is not in a git repository.", "Run `git init` first.")
     return open_git(top)
-
-
-def _detected(repo: "Git", top: Path, remote: str) -> ForgeKind:
-    host = _host(repo.url(remote))
-    for kind, traces in ((ForgeKind.GITHUB, ".github"), (ForgeKind.GITLAB, ".gitlab-ci.yml")):
-        if kind in host or (not host and (top / traces).exists()):
-            return kind
-    return ForgeKind.NONE
 
 
 def _host(url: str) -> str:
@@ -352,30 +331,71 @@ def _checks() -> Iterator[_File]:
 _DIFFERS = "It differs from what this version writes. To see how: reconciler init --update"
 
 
+@dataclass(frozen=True, slots=True)
+class _Site:
+    """
+    What a forge wants in a repository: where it looks for code owners, of which the first counts, and where we name
+    them; what else decides what a merge does; the jobs, with what they install; and what is left to people.
+    """
+
+    codeowners: tuple[str, ...]
+    ours: str
+    decisive: tuple[str, ...]
+    jobs: Callable[[Path, str, Jobs, bool], Iterator[_File]]
+    next_steps: tuple[str, ...]
+
+
 def _jobs(top: Path, kind: ForgeKind, branch: str, jobs: Jobs, *, anew: bool) -> Iterator[_File]:
-    match kind:
-        case ForgeKind.GITHUB:
-            plan = ".github/workflows/reconciler-plan.yml"
-            from_base = jobs.plan_from_base
-            if from_base is None:
-                from_base = _is_there(top, plan) and "\n  pull_request_target:" in _text(top / plan)
-            for name in ("apply", "drift", "plan"):
-                place = "github/from-base" if name == "plan" and from_base else "github"
-                text = _template(f"{place}/reconciler-{name}.yml")
-                if branch != "main":
-                    text = text.replace("branches: [main]", f'branches: ["{branch}"]')
-                    text = text.replace("'refs/heads/main'", f"'refs/heads/{branch}'")
-                    text = text.replace("base.ref == 'main'", f"base.ref == '{branch}'")
-                yield _File(f".github/workflows/reconciler-{name}.yml", text, _DIFFERS, ours=True)
-            yield from _installation(top, ".github/workflows", jobs, anew=anew)
-        case ForgeKind.GITLAB:
-            text = _template("gitlab/reconciler.gitlab-ci.yml")
-            yield _File(".gitlab/reconciler.gitlab-ci.yml", text, _DIFFERS, ours=True)
-            yield from _installation(top, ".gitlab", jobs, anew=anew)
-            text = _template("gitlab/gitlab-ci.yml")
-            yield _File(".gitlab-ci.yml", text, f"Add:\n{text.rstrip()}", ".gitlab/reconciler.gitlab-ci.yml")
-        case ForgeKind.NONE:
-            pass
+    if site := _SITES.get(kind):
+        yield from site.jobs(top, branch, jobs, anew)
+
+
+def _github_jobs(top: Path, branch: str, jobs: Jobs, anew: bool) -> Iterator[_File]:
+    plan = ".github/workflows/reconciler-plan.yml"
+    from_base = jobs.plan_from_base
+    if from_base is None:
+        from_base = _is_there(top, plan) and "\n  pull_request_target:" in _text(top / plan)
+    for name in ("apply", "drift", "plan"):
+        place = "github/from-base" if name == "plan" and from_base else "github"
+        text = _template(f"{place}/reconciler-{name}.yml")
+        if branch != "main":
+            text = text.replace("branches: [main]", f'branches: ["{branch}"]')
+            text = text.replace("'refs/heads/main'", f"'refs/heads/{branch}'")
+            text = text.replace("base.ref == 'main'", f"base.ref == '{branch}'")
+        yield _File(f".github/workflows/reconciler-{name}.yml", text, _DIFFERS, ours=True)
+    yield from _installation(top, ".github/workflows", jobs, anew=anew)
+
+
+def _gitlab_jobs(top: Path, _branch: str, jobs: Jobs, anew: bool) -> Iterator[_File]:
+    text = _template("gitlab/reconciler.gitlab-ci.yml")
+    yield _File(".gitlab/reconciler.gitlab-ci.yml", text, _DIFFERS, ours=True)
+    yield from _installation(top, ".gitlab", jobs, anew=anew)
+    text = _template("gitlab/gitlab-ci.yml")
+    yield _File(".gitlab-ci.yml", text, f"Add:\n{text.rstrip()}", ".gitlab/reconciler.gitlab-ci.yml")
+
+
+_SITES = {
+    ForgeKind.GITHUB: _Site(
+        codeowners=(".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS"),
+        ours=".github/CODEOWNERS",
+        decisive=("/.github/",),
+        jobs=_github_jobs,
+        next_steps=(
+            "Set the variable MLFLOW_TRACKING_URI and the secrets that the workflows in .github/workflows name.",
+            "Protect the default branch, and ask for the review of code owners.",
+        ),
+    ),
+    ForgeKind.GITLAB: _Site(
+        codeowners=("CODEOWNERS", "docs/CODEOWNERS", ".gitlab/CODEOWNERS"),
+        ours=".gitlab/CODEOWNERS",
+        decisive=("/.gitlab/", "/.gitlab-ci.yml", "CODEOWNERS"),
+        jobs=_gitlab_jobs,
+        next_steps=(
+            "Set the CI/CD variables that .gitlab/reconciler.gitlab-ci.yml names, and add a pipeline schedule.",
+            "Protect the default branch, and ask for the approval of code owners.",
+        ),
+    ),
+}
 
 
 def _installation(top: Path, folder: str, jobs: Jobs, *, anew: bool) -> Iterator[_File]:
@@ -418,12 +438,11 @@ def _signers(top: Path, git_directory: Path) -> Iterator[_File]:
 
 
 def _owners(kind: ForgeKind, first: First) -> Iterator[_File]:
-    if kind is ForgeKind.NONE:
+    site = _SITES.get(kind)
+    if site is None:
         return
     owner, mark = first.owner or "@acme/model-owners", "" if first.owner else "# "
-    path = ".github/CODEOWNERS" if kind is ForgeKind.GITHUB else ".gitlab/CODEOWNERS"
-    forge = ["/.github/"] if kind is ForgeKind.GITHUB else ["/.gitlab/", "/.gitlab-ci.yml", "CODEOWNERS"]
-    jobs = ["/reconciler.yaml", "/.reconciler/", *forge]
+    jobs = ["/reconciler.yaml", "/.reconciler/", *site.decisive]
 
     def line(pattern: str, who: str = owner, mark: str = mark) -> str:
         return f"{mark}{pattern.ljust(32)} {who}\n"
@@ -447,7 +466,7 @@ def _owners(kind: ForgeKind, first: First) -> Iterator[_File]:
     folder = f"/manifests/{file_stem(first.model or '')}/"
     another = f"Add below its other lines for manifests:\n{line(folder).rstrip()}"
     more = ((first.owner, another),) if first.owner and first.model else ()
-    yield _File(path, text, f"Add:\n{lines}", "production.yaml", _CODEOWNERS[kind], more=more)
+    yield _File(site.ours, text, f"Add:\n{lines}", "production.yaml", site.codeowners, more=more)
 
 
 def _template(name: str) -> str:
@@ -539,20 +558,7 @@ def _next_steps(kind: ForgeKind, source: str) -> tuple[str, ...]:
     begin = "Declare your models in manifests/, and look at what that would do: reconciler plan"
     local = is_local(source.partition("\n")[2])
     install = ("The jobs cannot install from a folder of this machine: reconciler init --update --install-from …",)
-    match kind:
-        case ForgeKind.GITHUB:
-            return (
-                begin,
-                *(install if local else ()),
-                "Set the variable MLFLOW_TRACKING_URI and the secrets that the workflows in .github/workflows name.",
-                "Protect the default branch, and ask for the review of code owners.",
-            )
-        case ForgeKind.GITLAB:
-            return (
-                begin,
-                *(install if local else ()),
-                "Set the CI/CD variables that .gitlab/reconciler.gitlab-ci.yml names, and add a pipeline schedule.",
-                "Protect the default branch, and ask for the approval of code owners.",
-            )
-        case ForgeKind.NONE:
-            return (begin, "Name your forge for jobs that plan and apply: reconciler init --forge github, or gitlab.")
+    site = _SITES.get(kind)
+    if site is None:
+        return (begin, "Name your forge for jobs that plan and apply: reconciler init --forge github, or gitlab.")
+    return (begin, *(install if local else ()), *site.next_steps)

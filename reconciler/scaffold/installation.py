@@ -12,8 +12,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import reconciler
+from reconciler.core.text import clean
 from reconciler.errors import ReconcilerError
-from reconciler.render.clean import clean
 
 PACKAGE = "mlflow-reconciler"
 PATIENCE = 120.0

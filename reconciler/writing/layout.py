@@ -9,7 +9,8 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 
 from reconciler.core.desired import Manifest
-from reconciler.core.names import Stage, Version, plain
+from reconciler.core.names import Stage, Version
+from reconciler.core.text import plain
 from reconciler.writing.edit import flow
 
 _DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?")

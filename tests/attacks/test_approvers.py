@@ -15,6 +15,7 @@ import pytest
 from reconciler.core.approval import counted
 from reconciler.core.names import Commit, ModelName
 from reconciler.forges.github import GithubForge
+from reconciler.forges.patience import Timing
 from reconciler.forges.reviewers import GitAndForge
 from reconciler.git.source import open_source
 from reconciler.ports import Reviews
@@ -76,7 +77,7 @@ def forge_of(hub: Hub, folder: Path, event: Any) -> GithubForge:
     (folder / "event.json").write_text(json.dumps(event))
     environment = {"GITHUB_API_URL": hub.url, "GITHUB_REPOSITORY": REPOSITORY, "GITHUB_TOKEN": TOKEN}
     reference = {"GITHUB_REF": "refs/heads/main", "GITHUB_EVENT_PATH": str(folder / "event.json")}
-    return GithubForge({**environment, **reference}, timeout=5)
+    return GithubForge({**environment, **reference}, Timing(timeout=5))
 
 
 @pytest.fixture

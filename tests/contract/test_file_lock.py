@@ -6,11 +6,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -30,24 +28,8 @@ class SetClock:
         return "2026-01-01T12:00:00Z"
 
 
-class FakeTime:
-    """Time that passes when somebody sleeps, and what else happens then."""
-
-    def __init__(self, meanwhile: Callable[[], object] = bool) -> None:
-        self.seconds = 0.0
-        self.meanwhile = meanwhile
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    def sleep(self, seconds: float) -> None:
-        self.seconds += seconds
-        self.meanwhile()
-
-
-def lock_of(path: Path, who: str = "alice@box pid 1", *, key: str = "models", fake: FakeTime | None = None) -> FileLock:
-    times: dict[str, Any] = {"sleep": fake.sleep, "monotonic": fake.monotonic} if fake else {}
-    return FileLock(path, Holder(who, "", "job 7"), Ours(RepositoryId(key)), clock=SetClock(), **times)
+def lock_of(path: Path, who: str = "alice@box pid 1") -> FileLock:
+    return FileLock(path, Holder(who, "", "job 7"), Ours(RepositoryId("models")), clock=SetClock())
 
 
 def nobody_told(_holder: Holder, _seconds: float) -> None: ...
@@ -55,27 +37,6 @@ def nobody_told(_holder: Holder, _seconds: float) -> None: ...
 
 def now_or_never(lock: FileLock) -> Lease:
     return lock.acquire(0, nobody_told)
-
-
-def test_what_was_applied_under_a_former_name_is_remembered(path: Path) -> None:
-    with_commit(path, "github.com/Acme/old#m", FIRST)
-    now = Ours(RepositoryId("github.com/acme/models#m"), (RepositoryId("github.com/acme/old"),))
-    lock = FileLock(path, Holder("ada", ""), now, clock=SetClock())
-
-    lease = now_or_never(lock)
-    before = lease.applied
-    lease.mark(SECOND, [Head(SECOND)])
-    lease.release()
-
-    assert (before, lease.applied) == (FIRST, SECOND)
-    assert {head.commit for head in lock.heads()} == {FIRST, SECOND}
-    assert lock_of(path, key="github.com/acme/models#m").heads() == (Head(SECOND),)
-
-
-def with_commit(path: Path, key: str, commit: Commit) -> None:
-    lease = now_or_never(lock_of(path, key=key))
-    lease.mark(commit, [Head(commit)])
-    lease.release()
 
 
 @pytest.fixture
@@ -122,7 +83,7 @@ def test_the_folder_of_the_lock_is_made(tmp_path: Path) -> None:
 CHILD = """
 import sys, time
 from pathlib import Path
-from reconciler.registry.file_lock import FileLock
+from reconciler.registry.file_lock import FileLock, Timing
 from reconciler.core.names import Ours
 from reconciler.ports import Holder
 
@@ -132,7 +93,7 @@ class Clock:
 def nobody_told(holder, seconds): ...
 
 path, counter, turns = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-lock = FileLock(path, Holder("the child", "", "run 13"), Ours("models"), clock=Clock(), poll=0.01)
+lock = FileLock(path, Holder("the child", "", "run 13"), Ours("models"), clock=Clock(), timing=Timing(poll=0.01))
 if turns == 0:
     lease = lock.acquire(60, nobody_told)
     lease.mark("1" * 40)
@@ -188,81 +149,6 @@ def test_the_lock_of_a_holder_that_was_killed_is_free_and_its_last_commit_known(
         "Took over the lock of the child, since 2026-01-01T12:00:00Z, run run 13: it ended without releasing it."
     )
     lease.release()
-
-
-def test_who_waits_is_told_for_whom_at_once_and_then_every_five_seconds(path: Path) -> None:
-    lease = now_or_never(lock_of(path))
-    told: list[tuple[Holder, float]] = []
-
-    with pytest.raises(LockError) as refusal:
-        lock_of(path, "bob", fake=FakeTime()).acquire(12, lambda holder, seconds: told.append((holder, round(seconds))))
-
-    alice = Holder("alice@box pid 1", "2026-01-01T12:00:00Z", "job 7")
-    assert told == [(alice, 0), (alice, 5), (alice, 10)]
-    for part in (alice.who, alice.since, alice.run, str(path), "12 s", "--lock-timeout", "--no-lock"):
-        assert part in str(refusal.value)
-    lease.release()
-
-
-def test_who_waits_gets_the_lock_when_it_is_released(path: Path) -> None:
-    first = now_or_never(lock_of(path))
-
-    second = lock_of(path, "bob", fake=FakeTime(first.release)).acquire(5, nobody_told)
-
-    assert second.held()
-    assert second.note == ""
-    second.release()
-
-
-def test_a_waiter_that_is_interrupted_does_not_keep_the_lock(path: Path) -> None:
-    first = now_or_never(lock_of(path))
-
-    def interrupt(_holder: Holder, _seconds: float) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        lock_of(path, "bob").acquire(60, interrupt)
-    first.release()
-
-    now_or_never(lock_of(path, "carol")).release()
-
-
-def test_a_lock_is_held_by_the_process_and_not_by_the_thread_that_took_it(path: Path) -> None:
-    lease = now_or_never(lock_of(path))
-
-    with ThreadPoolExecutor(1) as elsewhere:
-        held = elsewhere.submit(lease.held).result()
-        elsewhere.submit(lease.release).result()
-
-    assert held
-    now_or_never(lock_of(path, "bob")).release()
-
-
-def test_the_last_commit_is_known_to_the_next_holder_of_the_same_repository_alone(path: Path) -> None:
-    first = now_or_never(lock_of(path, key="models"))
-    first.mark(FIRST)
-    first.release()
-    second = now_or_never(lock_of(path, key="elsewhere"))
-    second_knew = second.applied
-    second.mark(SECOND)
-    second.release()
-    third = now_or_never(lock_of(path, key="models"))
-
-    assert first.applied == FIRST
-    assert second_knew is None
-    assert third.applied == FIRST
-    third.release()
-
-
-def test_releasing_twice_does_not_release_the_lock_of_the_next(path: Path) -> None:
-    first = now_or_never(lock_of(path))
-    first.release()
-    second = now_or_never(lock_of(path))
-
-    first.release()
-
-    assert second.held()
-    second.release()
 
 
 @pytest.mark.parametrize(

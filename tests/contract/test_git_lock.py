@@ -26,7 +26,7 @@ from reconciler.core.limits import HEADS, LOCK_BYTES
 from reconciler.core.names import Commit, Ours, RepositoryId
 from reconciler.core.records import Seal, SealKind
 from reconciler.errors import LockError
-from reconciler.git.lock import GitLock, lock_ref
+from reconciler.git.lock import GitLock, Timing, lock_ref
 from reconciler.git.runner import Git
 from reconciler.ports import Clock, Holder, Lease
 
@@ -91,12 +91,8 @@ def lock_of(
         Holder(who, "", run),
         Ours(RepositoryId(key)),
         clock=clock or SetClock(),
-        ttl=ttl,
         attempt=attempt,
-        heartbeat=heartbeat,
-        poll=poll,
-        git_timeout=git_timeout,
-        **times,
+        timing=Timing(ttl, heartbeat, poll, git_timeout, **times),
     )
 
 
@@ -268,61 +264,6 @@ def test_two_that_write_the_same_words_at_once_do_not_both_get_the_lock(remote: 
     faster[0].release()
 
 
-def test_who_waits_is_told_for_whom_at_once_and_then_every_five_seconds(clone: Path, other: Path) -> None:
-    now_or_never(lock_of(clone))
-    told: list[tuple[Holder, float]] = []
-    fake = FakeTime()
-    waiter = lock_of(other, "bob", fake=fake, poll=2.5)
-
-    with pytest.raises(LockError) as refusal:
-        waiter.acquire(12, lambda holder, seconds: told.append((holder, seconds)))
-
-    alice = Holder("alice@box pid 1", "2026-01-01T12:00:00Z", RUN)
-    assert told == [(alice, 0.0), (alice, 5.0), (alice, 10.0)]
-    assert fake.seconds == 12
-    for part in (alice.who, alice.since, alice.run, REF, "origin", "12 s", "--lock-timeout", "--no-lock"):
-        assert part in str(refusal.value)
-
-
-def test_who_waits_gets_the_lock_when_it_is_released(clone: Path, other: Path) -> None:
-    lease = now_or_never(lock_of(clone))
-    waiter = lock_of(other, "bob", fake=FakeTime(meanwhile=[lease.release]))
-
-    taken = waiter.acquire(5, nobody_told)
-
-    assert taken.held()
-    assert taken.note == ""
-
-
-def test_the_last_commit_is_known_to_the_next_holder_of_the_same_repository_alone(clone: Path, other: Path) -> None:
-    first = now_or_never(lock_of(clone, key="models"))
-    first.mark(FIRST)
-    first.release()
-    second = now_or_never(lock_of(other, key="elsewhere"))
-    second_knew = second.applied
-    second.mark(SECOND)
-    second.release()
-    third = now_or_never(lock_of(other, key="models"))
-
-    assert first.applied == FIRST
-    assert second_knew is None
-    assert third.applied == FIRST
-    third.release()
-
-
-SIGNED = Head(SECOND, "2026-01-01T12:00:00Z", seal=Seal(SealKind.SSH, "SHA256:key", "-----BEGIN"))
-
-
-def test_what_applies_remember_of_the_branch_is_there_for_the_next(clone: Path, other: Path) -> None:
-    for head in (Head(FIRST, began=False), Head(SECOND), SIGNED):
-        lease = now_or_never(lock_of(clone, key="models"))
-        lease.mark(head.commit, [head])
-        lease.release()
-
-    assert lock_of(other, key="models").heads() == (Head(FIRST, began=False), SIGNED)
-    assert lock_of(other, key="elsewhere").heads() == ()
-
-
 def test_what_an_older_version_remembered_is_read_as_unsigned_and_what_is_damaged_is_forgotten(
     remote: Path, clone: Path
 ) -> None:
@@ -393,26 +334,10 @@ def test_heartbeats_keep_the_lock_of_a_live_holder_beyond_its_time_to_live(
     lease.release()
 
 
-def test_what_was_applied_under_a_former_name_is_remembered(clone: Path) -> None:
-    lease = now_or_never(lock_of(clone, key="acme/old#m"))
-    lease.mark(FIRST, [Head(FIRST)])
-    lease.release()
-    now = Ours(RepositoryId("acme/models#m"), (RepositoryId("acme/old"),))
-    lock = GitLock(Git(clone / ".git", clone), "origin", REF, Holder("ada", ""), now, clock=SetClock())
-
-    lease = now_or_never(lock)
-    before = lease.applied
-    lease.mark(SECOND, [Head(SECOND)])
-    lease.release()
-
-    assert (before, lease.applied) == (FIRST, SECOND)
-    assert {head.commit for head in lock.heads()} == {FIRST, SECOND}
-
-
 HOLD = """
 import sys, time
 from pathlib import Path
-from reconciler.git.lock import GitLock
+from reconciler.git.lock import GitLock, Timing
 from reconciler.git.runner import git_at
 from reconciler.core.heads import Head
 from reconciler.core.names import Ours
@@ -423,7 +348,7 @@ class Clock:
 
 repo, ref, commit = sys.argv[1:]
 holder = Holder("the deceased", "", "run 13")
-lock = GitLock(git_at(Path(repo)), "origin", ref, holder, Ours("models"), clock=Clock(), ttl=3, heartbeat=0.3)
+lock = GitLock(git_at(Path(repo)), "origin", ref, holder, Ours("models"), clock=Clock(), timing=Timing(3, 0.3))
 lease = lock.acquire(60, lambda holder, seconds: None)
 lease.mark(commit, [Head(commit)])
 time.sleep(600)

@@ -1,6 +1,5 @@
-"""What the adapter for GitHub does, against a server on this machine that answers as GitHub's REST API does."""
+"""What only GitHub's forge does, against a server on this machine that answers as its REST API does."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,11 +8,12 @@ import pytest
 
 from reconciler.core.gate import Approval
 from reconciler.core.names import Commit
-from reconciler.errors import ReconcilerError, StaleError
-from reconciler.forges.github import COMMENT_LIMIT, SUMMARY_LIMIT, GithubForge
-from reconciler.ports import Forge, Push, Request
+from reconciler.errors import ReconcilerError
+from reconciler.forges.github import SUMMARY_LIMIT, GithubForge
+from reconciler.ports import Push, Request
 from reconciler.render.marker import Marker
-from tests.github_server import ADA, BOT, HEAD, MERGED, PULL_REQUEST, PUSH, REPOSITORY, TOKEN, Fault, Hub, serving
+from tests.forges import GithubDesk
+from tests.github_server import ADA, BOT, HEAD, MERGED, PULL_REQUEST, PUSH, TOKEN, Fault, Hub, serving
 
 KEY = "a1"
 MARKER = Marker(KEY, "d" * 64, "c" * 40)
@@ -31,57 +31,18 @@ def hub() -> Iterator[Hub]:
         yield hub
 
 
-class Job:
-    """The environment of a job, and the seconds that it slept."""
-
-    def __init__(self, hub: Hub, folder: Path, event: dict[str, Any]) -> None:
-        self.folder = folder
-        self.slept: list[float] = []
-        (folder / "event.json").write_text(json.dumps(event))
-        self.environment = {
-            "GITHUB_API_URL": hub.url,
-            "GITHUB_REPOSITORY": REPOSITORY,
-            "GITHUB_EVENT_PATH": str(folder / "event.json"),
-            "GITHUB_TOKEN": TOKEN,
-            "GITHUB_OUTPUT": str(folder / "output"),
-            "GITHUB_STEP_SUMMARY": str(folder / "summary.md"),
-        }
-
-    def forge(self, **environment: str) -> GithubForge:
-        return GithubForge({**self.environment, **environment}, timeout=1, sleep=self.slept.append)
-
-
 COMMENT_ON_A_PULL_REQUEST = {"issue": {"number": 7, "pull_request": {"url": "…"}}, "comment": {}}
 COMMENT_ON_AN_ISSUE = {"issue": {"number": 7}, "comment": {}}
 MERGE_GROUP = {"merge_group": {"head_sha": "…", "base_sha": "…"}}
 
 
 @pytest.fixture
-def job(hub: Hub, tmp_path: Path) -> Job:
-    return Job(hub, tmp_path, PULL_REQUEST)
+def job(hub: Hub, tmp_path: Path) -> GithubDesk:
+    return GithubDesk(hub, tmp_path, PULL_REQUEST)
 
 
-def test_it_is_a_forge(job: Job) -> None:
-    forge: Forge = job.forge()
-
-    assert forge.comment_limit == COMMENT_LIMIT
-
-
-def test_whatever_was_said_of_older_commits_is_withdrawn_and_nothing_else(hub: Hub, job: Job) -> None:
-    sha = "e" * 40
-    current = f"{Marker('aaaa', 'd' * 64, sha)}\nOf another job"
-    for body in (f"{Marker(KEY, 'd' * 64)}\nEarlier", f"{Marker('ffff', 'd' * 64)}\nAnother registry", current):
-        hub.add(body, BOT)
-    hub.add(f"{Marker(KEY, 'd' * 64)}\nForged", ADA)
-
-    job.forge(GITHUB_SHA=sha).withdraw(lambda key: f"No plan {key}")
-
-    assert hub.bodies() == [f"No plan {KEY}", "No plan ffff", current, f"{Marker(KEY, 'd' * 64)}\nForged"]
-
-
-@pytest.mark.parametrize("event", [PULL_REQUEST, COMMENT_ON_A_PULL_REQUEST], ids=["pull request", "comment on one"])
-def test_a_first_comment_is_made_and_its_address_returned(hub: Hub, tmp_path: Path, event: dict[str, Any]) -> None:
-    address = Job(hub, tmp_path, event).forge().comment(BODY, KEY)
+def test_the_job_of_a_comment_on_a_pull_request_is_the_pull_requests(hub: Hub, tmp_path: Path) -> None:
+    address = GithubDesk(hub, tmp_path, COMMENT_ON_A_PULL_REQUEST).forge().comment(BODY, KEY)
 
     assert hub.bodies() == [BODY]
     assert address == hub.comments[7][0]["html_url"]
@@ -89,42 +50,17 @@ def test_a_first_comment_is_made_and_its_address_returned(hub: Hub, tmp_path: Pa
 
 @pytest.mark.parametrize("event", [PUSH, MERGE_GROUP, COMMENT_ON_AN_ISSUE], ids=["push", "merge group", "issue"])
 def test_a_job_for_no_pull_request_asks_nothing(hub: Hub, tmp_path: Path, event: dict[str, Any]) -> None:
-    assert Job(hub, tmp_path, event).forge(GITHUB_TOKEN="").comment(BODY, KEY) is None
+    assert GithubDesk(hub, tmp_path, event).forge(GITHUB_TOKEN="").comment(BODY, KEY) is None
     assert hub.requests == []
 
 
-def test_without_an_event_the_ref_tells_the_pull_request(hub: Hub, job: Job) -> None:
+def test_without_an_event_the_ref_tells_the_pull_request(hub: Hub, job: GithubDesk) -> None:
     job.forge(GITHUB_EVENT_PATH="", GITHUB_REF="refs/pull/7/merge").comment(BODY, KEY)
 
     assert hub.bodies() == [BODY]
 
 
-def test_twice_the_same_is_one_comment_and_no_edit(hub: Hub, job: Job) -> None:
-    first = job.forge().comment(BODY, KEY)
-    second = job.forge().comment(BODY, KEY)
-
-    assert first == second
-    assert len(hub.writes()) == 1
-
-
-def test_what_an_editor_did_to_the_ends_of_lines_is_no_difference(hub: Hub, job: Job) -> None:
-    hub.add(BODY.replace("\n", "\r\n").strip(), BOT)
-
-    job.forge().comment(BODY, KEY)
-
-    assert hub.writes() == []
-
-
-def test_a_comment_is_brought_up_to_date_in_place(hub: Hub, job: Job) -> None:
-    hub.add("Nice change!", PERSON)
-    hub.add(BODY, BOT)
-
-    job.forge().comment(NEWER, KEY)
-
-    assert hub.bodies() == ["Nice change!", NEWER]
-
-
-def test_ours_is_found_on_a_later_page(hub: Hub, job: Job) -> None:
+def test_ours_is_found_on_a_later_page(hub: Hub, job: GithubDesk) -> None:
     hub.page = 3
     for number in range(10):
         hub.add(f"Comment {number}", PERSON)
@@ -136,12 +72,12 @@ def test_ours_is_found_on_a_later_page(hub: Hub, job: Job) -> None:
     assert BODY not in hub.bodies()
 
 
-FORGERIES = {"a person": PERSON, "a person named like the bot": SOMEBODY_NAMED_LIKE_THE_BOT, "a deleted account": None}
+FORGERIES = {"a person named like the bot": SOMEBODY_NAMED_LIKE_THE_BOT, "a deleted account": None}
 
 
 @pytest.mark.parametrize("user", FORGERIES.values(), ids=FORGERIES.keys())
 def test_a_comment_with_our_marker_by_another_author_is_left_alone(
-    hub: Hub, job: Job, user: dict[str, str] | None
+    hub: Hub, job: GithubDesk, user: dict[str, str] | None
 ) -> None:
     hub.add(BODY, user)
 
@@ -150,60 +86,23 @@ def test_a_comment_with_our_marker_by_another_author_is_left_alone(
     assert hub.bodies() == [BODY, NEWER]
 
 
-OTHERS = {
-    "another key": BODY.replace("key=a1", "key=b2"),
-    "the marker further down": f"> quoted\n{BODY}",
-    "no marker": "## Plan",
-    "nothing": "",
+AUTHORS = {
+    "the token's owner": {"login": "Model-Robot", "type": "User"},
+    "an app's token": {"login": "acme-models[bot]", "type": "Bot"},
 }
 
 
-@pytest.mark.parametrize("body", OTHERS.values(), ids=OTHERS.keys())
-def test_another_comment_by_the_same_author_is_left_alone(hub: Hub, job: Job, body: str) -> None:
-    hub.add(body, BOT)
-
-    job.forge().comment(NEWER, KEY)
-
-    assert hub.bodies() == [body, NEWER]
-
-
-def test_of_two_of_ours_the_oldest_is_kept(hub: Hub, job: Job) -> None:
-    hub.add(BODY, BOT)
-    hub.add("And?", PERSON)
-    hub.add(BODY, BOT)
-
-    address = job.forge().comment(NEWER, KEY)
-
-    assert hub.bodies() == [NEWER, "And?"]
-    assert address == hub.comments[7][0]["html_url"]
-
-
-def test_one_that_another_job_took_away_first_is_no_error(hub: Hub, job: Job) -> None:
-    hub.add(BODY, BOT)
-    hub.add(BODY, BOT)
-    hub.faults.append(Fault(404, {"message": "Not Found"}, method="DELETE"))
-
-    assert job.forge().comment(BODY, KEY)
-
-
-AUTHORS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
-    "the token's owner": ({"login": "Model-Robot", "type": "User"}, {}),
-    "an app's token": ({"login": "acme-models[bot]", "type": "Bot"}, {}),
-    "the author who is named": (PERSON, {"RECONCILER_COMMENT_AUTHOR": "MALLORY"}),
-}
-
-
-@pytest.mark.parametrize(("author", "environment"), AUTHORS.values(), ids=AUTHORS.keys())
-def test_the_author_is_who_we_are(hub: Hub, job: Job, author: dict[str, str], environment: dict[str, str]) -> None:
-    hub.viewer = author if not environment else dict(BOT)
+@pytest.mark.parametrize("author", AUTHORS.values(), ids=AUTHORS.keys())
+def test_the_author_is_who_we_are(hub: Hub, job: GithubDesk, author: dict[str, str]) -> None:
+    hub.viewer = author
     hub.add(BODY, {**author, "login": author["login"].lower()})
 
-    job.forge(**environment).comment(NEWER, KEY)
+    job.forge().comment(NEWER, KEY)
 
     assert hub.bodies() == [NEWER]
 
 
-def test_where_nothing_tells_who_we_are_it_is_the_bot_of_actions(hub: Hub, job: Job) -> None:
+def test_where_nothing_tells_who_we_are_it_is_the_bot_of_actions(hub: Hub, job: GithubDesk) -> None:
     hub.add(BODY, BOT)
     hub.faults.append(Fault(403, {"message": "Resource not accessible by integration"}, method="POST"))
 
@@ -245,7 +144,7 @@ REFUSED: dict[str, tuple[Fault, list[str]]] = {
 
 
 @pytest.mark.parametrize(("fault", "said"), REFUSED.values(), ids=REFUSED.keys())
-def test_a_refusal_names_the_place_and_what_to_do(hub: Hub, job: Job, fault: Fault, said: list[str]) -> None:
+def test_a_refusal_names_the_place_and_what_to_do(hub: Hub, job: GithubDesk, fault: Fault, said: list[str]) -> None:
     hub.faults.append(fault)
 
     with pytest.raises(ReconcilerError) as refused:
@@ -257,7 +156,6 @@ def test_a_refusal_names_the_place_and_what_to_do(hub: Hub, job: Job, fault: Fau
 
 
 PASSING: dict[str, tuple[Fault, list[float]]] = {
-    "a fault of GitHub's": (Fault(502, {"message": "Server Error"}), [1]),
     "a hang": (Fault(hang=True), [1]),
     "a secondary limit that says how long": (Fault(403, SECONDARY, {"Retry-After": "7"}), [7]),
     "a secondary limit that does not": (Fault(403, SECONDARY), [60]),
@@ -267,7 +165,7 @@ PASSING: dict[str, tuple[Fault, list[float]]] = {
 
 
 @pytest.mark.parametrize(("fault", "slept"), PASSING.values(), ids=PASSING.keys())
-def test_what_passes_is_waited_for(hub: Hub, job: Job, fault: Fault, slept: list[float]) -> None:
+def test_what_passes_is_waited_for(hub: Hub, job: GithubDesk, fault: Fault, slept: list[float]) -> None:
     hub.faults.append(fault)
 
     job.forge().comment(BODY, KEY)
@@ -276,40 +174,11 @@ def test_what_passes_is_waited_for(hub: Hub, job: Job, fault: Fault, slept: list
     assert job.slept == slept
 
 
-def test_a_comment_that_got_there_although_the_answer_did_not_is_not_made_again(hub: Hub, job: Job) -> None:
-    hub.faults.append(Fault(504, {}, method="POST", applied=True))
-
-    job.forge().comment(BODY, KEY)
-
-    assert hub.bodies() == [BODY]
-
-
-ENDLESS = {
-    "faults of GitHub's": (Fault(503, {"message": "Unavailable"}), "503", [1, 2, 4]),
-    "limits that are told anew": (Fault(429, SECONDARY, {"Retry-After": "25"}), "rate limit", [25, 25]),
-}
-
-
-@pytest.mark.parametrize(("fault", "said", "slept"), ENDLESS.values(), ids=ENDLESS.keys())
-def test_what_does_not_pass_is_given_up(hub: Hub, job: Job, fault: Fault, said: str, slept: list[float]) -> None:
-    hub.faults.extend([fault] * 9)
-
-    with pytest.raises(ReconcilerError, match=said):
-        job.forge().comment(BODY, KEY)
-
-    assert job.slept == slept
-
-
-def test_nobody_there_is_an_error_with_the_address(job: Job) -> None:
-    with pytest.raises(ReconcilerError, match=r"http://127\.0\.0\.1:1 did not answer"):
-        job.forge(GITHUB_API_URL="http://127.0.0.1:1").comment(BODY, KEY)
-
-
 MISSING = {"GITHUB_TOKEN": "token", "GITHUB_REPOSITORY": "owner/name"}
 
 
 @pytest.mark.parametrize(("variable", "said"), MISSING.items())
-def test_a_variable_that_is_missing_is_named(job: Job, variable: str, said: str) -> None:
+def test_a_variable_that_is_missing_is_named(job: GithubDesk, variable: str, said: str) -> None:
     with pytest.raises(ReconcilerError, match=variable) as refused:
         job.forge(**{variable: ""}).comment(BODY, KEY)
 
@@ -317,7 +186,7 @@ def test_a_variable_that_is_missing_is_named(job: Job, variable: str, said: str)
 
 
 @pytest.mark.parametrize("name", ["gone.json", "cut-off.json"])
-def test_an_event_that_cannot_be_read_is_an_error(job: Job, name: str) -> None:
+def test_an_event_that_cannot_be_read_is_an_error(job: GithubDesk, name: str) -> None:
     (job.folder / "cut-off.json").write_text("{")
 
     with pytest.raises(ReconcilerError, match="event of this job"):
@@ -327,21 +196,14 @@ def test_an_event_that_cannot_be_read_is_an_error(job: Job, name: str) -> None:
 # What was reviewed.
 
 
-def test_the_plan_that_was_reviewed_is_found_from_the_merge_commit(hub: Hub, job: Job) -> None:
-    hub.pulls[MERGED] = [hub.merged(7)]
-    hub.add(BODY, BOT)
-
-    assert job.forge().reviewed(MERGED, KEY) == BODY
-
-
-def test_a_commit_within_a_rebased_branch_belongs_to_its_request(hub: Hub, job: Job) -> None:
+def test_a_commit_within_a_rebased_branch_belongs_to_its_request(hub: Hub, job: GithubDesk) -> None:
     hub.pulls[MERGED] = [hub.merged(7, merge_commit="f" * 40)]
     hub.add(BODY, BOT)
 
     assert job.forge().reviewed(MERGED, KEY) == BODY
 
 
-def test_of_several_requests_the_one_that_the_commit_merged_counts(hub: Hub, job: Job) -> None:
+def test_of_several_requests_the_one_that_the_commit_merged_counts(hub: Hub, job: GithubDesk) -> None:
     hub.pulls[MERGED] = [hub.merged(3, merge_commit="f" * 40), hub.merged(5, at=None), hub.merged(7)]
     for pull in (3, 5):
         hub.add(BODY, BOT, pull=pull)
@@ -350,42 +212,17 @@ def test_of_several_requests_the_one_that_the_commit_merged_counts(hub: Hub, job
     assert job.forge().reviewed(MERGED, KEY) == NEWER
 
 
-def test_a_request_that_is_open_or_closed_without_a_merge_does_not_count(hub: Hub, job: Job) -> None:
-    hub.pulls[MERGED] = [hub.merged(7, at=None)]
-    hub.add(BODY, BOT)
-
-    assert job.forge().reviewed(MERGED, KEY) is None
-
-
-def test_a_commit_without_a_request_was_not_reviewed(hub: Hub, job: Job) -> None:
-    assert job.forge().reviewed(MERGED, KEY) is None
-
-
 @pytest.mark.parametrize("user", FORGERIES.values(), ids=FORGERIES.keys())
-def test_a_plan_that_somebody_else_wrote_was_not_reviewed(hub: Hub, job: Job, user: dict[str, str] | None) -> None:
+def test_a_plan_that_somebody_else_wrote_was_not_reviewed(
+    hub: Hub, job: GithubDesk, user: dict[str, str] | None
+) -> None:
     hub.pulls[MERGED] = [hub.merged(7)]
     hub.add(BODY, user)
 
     assert job.forge().reviewed(MERGED, KEY) is None
 
 
-def test_of_two_of_ours_the_one_written_last_is_what_was_reviewed(hub: Hub, job: Job) -> None:
-    hub.pulls[MERGED] = [hub.merged(7)]
-    hub.add(NEWER, BOT, updated="11:00:00")
-    hub.add(BODY, BOT, updated="10:00:00")
-
-    assert job.forge().reviewed(MERGED, KEY) == NEWER
-
-
-def test_a_plan_that_was_written_after_the_merge_was_reviewed_by_nobody(hub: Hub, job: Job) -> None:
-    hub.pulls[MERGED] = [hub.merged(7)]
-    hub.add(BODY, BOT, updated="12:00:01")
-
-    with pytest.raises(StaleError, match=r"#7 was written after the merge"):
-        job.forge().reviewed(MERGED, KEY)
-
-
-def test_looking_up_a_review_needs_to_read_only(hub: Hub, job: Job) -> None:
+def test_looking_up_a_review_needs_to_read_only(hub: Hub, job: GithubDesk) -> None:
     hub.faults.append(Fault(403, {"message": "Resource not accessible by integration"}))
 
     with pytest.raises(ReconcilerError, match="pull-requests: read"):
@@ -410,7 +247,7 @@ def read_outputs(text: str) -> dict[str, str]:
     return found
 
 
-def test_outputs_come_back_as_they_were(job: Job) -> None:
+def test_outputs_come_back_as_they_were(job: GithubDesk) -> None:
     outputs = {"changes": "true", "plan": "a\nchanges=false\nx<<EOF\nEOF\n", "empty": "", "text": "ä\r\n%0A::error::"}
 
     job.forge().tell({"first": "1"}, "")
@@ -420,14 +257,14 @@ def test_outputs_come_back_as_they_were(job: Job) -> None:
     assert not (job.folder / "summary.md").exists()
 
 
-def test_summaries_stand_below_each_other(job: Job) -> None:
+def test_summaries_stand_below_each_other(job: GithubDesk) -> None:
     job.forge().tell({}, "# One")
     job.forge().tell({}, "# Two\n")
 
     assert (job.folder / "summary.md").read_text() == "# One\n# Two\n"
 
 
-def test_a_summary_that_is_too_long_is_cut_between_paragraphs(job: Job) -> None:
+def test_a_summary_that_is_too_long_is_cut_between_paragraphs(job: GithubDesk) -> None:
     paragraphs = [f"{number}: {'ä' * 1000}" for number in range(1000)]
 
     job.forge().tell({}, "\n\n".join(paragraphs))
@@ -440,14 +277,14 @@ def test_a_summary_that_is_too_long_is_cut_between_paragraphs(job: Job) -> None:
 
 
 @pytest.mark.parametrize(("begin", "end"), [("<details>", "</details>"), ("```diff", "```")], ids=["details", "fence"])
-def test_a_summary_is_not_cut_where_the_rest_would_be_swallowed(job: Job, begin: str, end: str) -> None:
+def test_a_summary_is_not_cut_where_the_rest_would_be_swallowed(job: GithubDesk, begin: str, end: str) -> None:
     job.forge().tell({}, f"# Plan\n\n{begin}\n\n" + "- line\n\n" * 200_000 + f"{end}\n")
 
     summary = (job.folder / "summary.md").read_text()
     assert summary.startswith("# Plan\n\nThe rest is left out")
 
 
-def test_what_other_steps_wrote_counts_as_well(job: Job) -> None:
+def test_what_other_steps_wrote_counts_as_well(job: GithubDesk) -> None:
     (job.folder / "summary.md").write_text("x" * (SUMMARY_LIMIT - 300))
 
     job.forge().tell({}, "paragraph\n\n" * 1000)
@@ -459,12 +296,12 @@ def test_outside_of_a_job_nothing_is_told() -> None:
     GithubForge({}).tell({"changes": "true"}, "# Plan")
 
 
-def test_a_file_that_cannot_be_written_is_an_error(job: Job) -> None:
+def test_a_file_that_cannot_be_written_is_an_error(job: GithubDesk) -> None:
     with pytest.raises(ReconcilerError, match="GITHUB_OUTPUT"):
         job.forge(GITHUB_OUTPUT=str(job.folder)).tell({"changes": "true"}, "")
 
 
-def test_nothing_of_the_token_is_in_what_a_forge_shows_of_itself(hub: Hub, job: Job) -> None:
+def test_nothing_of_the_token_is_in_what_a_forge_shows_of_itself(hub: Hub, job: GithubDesk) -> None:
     forge = job.forge()
     forge.comment(BODY, KEY)
 
@@ -484,7 +321,7 @@ def who(request: Request) -> list[str]:
 PUSH_TO_MAIN = {"GITHUB_REF": "refs/heads/main"}
 
 
-def test_who_approved_the_pull_request_of_the_job(hub: Hub, job: Job) -> None:
+def test_who_approved_the_pull_request_of_the_job(hub: Hub, job: GithubDesk) -> None:
     hub.review(GRACE)
     hub.written(ADA, "Ada", "ada@acme.example")
 
@@ -503,7 +340,7 @@ def test_after_a_merge_the_pull_request_is_found_by_its_commit(hub: Hub, tmp_pat
     hub.pulls[MERGED] = [hub.merged(9, "ee" * 20), hub.merged(8, at=None), hub.merged(7)]
     hub.review(GRACE)
 
-    found = asked(Job(hub, tmp_path, PUSH).forge(**PUSH_TO_MAIN))
+    found = asked(GithubDesk(hub, tmp_path, PUSH).forge(**PUSH_TO_MAIN))
 
     assert who(found) == ["@Grace"]
     assert found.head == HEAD
@@ -548,7 +385,7 @@ DONE: dict[str, tuple[list[Told], list[str]]] = {
 
 @pytest.mark.parametrize(("told", "approved"), DONE.values(), ids=DONE.keys())
 def test_whose_review_is_an_approval_and_whose_is_not(
-    hub: Hub, job: Job, told: list[Told], approved: list[str]
+    hub: Hub, job: GithubDesk, told: list[Told], approved: list[str]
 ) -> None:
     for user, state, commit, at in told:
         hub.review(user, state, commit, at)
@@ -556,14 +393,7 @@ def test_whose_review_is_an_approval_and_whose_is_not(
     assert who(asked(job.forge())) == approved
 
 
-def test_a_comment_that_says_so_is_no_approval(hub: Hub, job: Job) -> None:
-    hub.add("APPROVED\n\nApproved-by: Grace <grace@acme.example>", GRACE)
-    hub.add("/approve", GRACE)
-
-    assert who(asked(job.forge())) == []
-
-
-def test_reviews_are_read_to_the_last_page(hub: Hub, job: Job) -> None:
+def test_reviews_are_read_to_the_last_page(hub: Hub, job: GithubDesk) -> None:
     hub.page = 3
     hub.review(GRACE)
     for number in range(10):
@@ -573,14 +403,14 @@ def test_reviews_are_read_to_the_last_page(hub: Hub, job: Job) -> None:
     assert who(asked(job.forge())) == []
 
 
-def test_the_commit_that_a_review_was_given_to_comes_with_it(hub: Hub, job: Job) -> None:
+def test_the_commit_that_a_review_was_given_to_comes_with_it(hub: Hub, job: GithubDesk) -> None:
     hub.review(GRACE, commit="ee" * 20)
     hub.review(PERSON)
 
     assert [approval.commit for approval in asked(job.forge()).approvals] == ["ee" * 20, HEAD]
 
 
-def test_who_made_each_commit_as_far_as_github_knows_them(hub: Hub, job: Job) -> None:
+def test_who_made_each_commit_as_far_as_github_knows_them(hub: Hub, job: GithubDesk) -> None:
     browser = {"author": {"name": "Grace", "email": "grace@acme.example"}}
     browser["committer"] = {"name": "GitHub", "email": "noreply@github.com"}
     flow = {"login": "web-flow", "type": "User"}
@@ -595,7 +425,7 @@ def test_who_made_each_commit_as_far_as_github_knows_them(hub: Hub, job: Job) ->
     }
 
 
-def test_a_push_has_the_commits_that_it_brought(hub: Hub, job: Job) -> None:
+def test_a_push_has_the_commits_that_it_brought(hub: Hub, job: GithubDesk) -> None:
     hub.page = 1
     first, second, third = "a1" * 20, "a2" * 20, "a3" * 20
     for sha, parent in ((first, "00" * 20), (second, first), (third, second)):
@@ -609,7 +439,7 @@ def test_a_push_has_the_commits_that_it_brought(hub: Hub, job: Job) -> None:
 
 
 @pytest.mark.parametrize("status", [403, 404])
-def test_a_server_that_does_not_tell_who_pushed_tells_who_forced_it(hub: Hub, job: Job, status: int) -> None:
+def test_a_server_that_does_not_tell_who_pushed_tells_who_forced_it(hub: Hub, job: GithubDesk, status: int) -> None:
     hub.event("head_ref_force_pushed", "10:00:00", PERSON)
     hub.event("head_ref_force_pushed", "10:00:00")
     hub.event("labeled", "10:00:00", GRACE)
@@ -617,61 +447,28 @@ def test_a_server_that_does_not_tell_who_pushed_tells_who_forced_it(hub: Hub, jo
     assert asked(job.forge()).pushes == (Push("@mallory"),)
 
 
-def test_a_review_from_before_the_request_was_led_to_another_branch_is_none(hub: Hub, job: Job) -> None:
-    hub.review(GRACE, at="11:00:00")
-    hub.review(PERSON, at="11:30:00")
-    hub.event("base_ref_changed", "11:15:00", ADA)
-
-    assert who(asked(job.forge())) == ["@mallory"]
-
-
 def test_the_job_of_a_merge_queue_knows_its_request(hub: Hub, tmp_path: Path) -> None:
     hub.review(GRACE)
     hub.details["merged_at"] = None
     queued = {"head_sha": MERGED, "head_ref": f"refs/heads/gh-readonly-queue/main/pr-7-{'ee' * 20}"}
 
-    found = asked(Job(hub, tmp_path, {"merge_group": queued}).forge())
+    found = asked(GithubDesk(hub, tmp_path, {"merge_group": queued}).forge())
 
     assert (who(found), found.merged_as) == (["@Grace"], None)
     assert (
-        Job(hub, tmp_path, {"merge_group": {**queued, "head_ref": "refs/heads/pr-7-ee"}}).forge().request(MERGED)
+        GithubDesk(hub, tmp_path, {"merge_group": {**queued, "head_ref": "refs/heads/pr-7-ee"}}).forge().request(MERGED)
         is None
     )
 
 
-def test_an_earlier_commit_is_not_the_jobs_own_request(hub: Hub, job: Job) -> None:
+def test_an_earlier_commit_is_not_the_jobs_own_request(hub: Hub, job: GithubDesk) -> None:
     hub.review(GRACE)
     event = {**PULL_REQUEST, "pull_request": {"number": 9, "head": {"sha": HEAD}, "base": {"ref": "main"}}}
     hub.pulls[MERGED] = [hub.merged(7)]
 
-    found = asked(Job(hub, job.folder, event).forge(), merged=True)
+    found = asked(GithubDesk(hub, job.folder, event).forge(), merged=True)
 
     assert (who(found), found.merged_as) == (["@Grace"], MERGED)
-
-
-NO_REQUEST: dict[str, dict[str, Any]] = {
-    "not merged": {"merged_at": None},
-    "into another branch": {"base": {"ref": "playground"}},
-}
-
-
-@pytest.mark.parametrize("different", NO_REQUEST.values(), ids=NO_REQUEST.keys())
-def test_a_request_by_which_the_commit_did_not_come_approves_nothing(
-    hub: Hub, tmp_path: Path, different: dict[str, Any]
-) -> None:
-    hub.pulls[MERGED] = [{**hub.merged(7), **different}]
-    hub.review(GRACE)
-
-    assert Job(hub, tmp_path, PUSH).forge(**PUSH_TO_MAIN).request(MERGED) is None
-
-
-def test_a_commit_in_the_middle_of_a_rebased_branch_came_by_the_first_request_that_has_it(
-    hub: Hub, tmp_path: Path
-) -> None:
-    hub.pulls[MERGED] = [hub.merged(9, "ee" * 20, at="13:00:00"), hub.merged(7, "dd" * 20)]
-    hub.review(GRACE)
-
-    assert who(asked(Job(hub, tmp_path, PUSH).forge(**PUSH_TO_MAIN))) == ["@Grace"]
 
 
 def test_the_job_of_a_tag_is_about_the_default_branch(hub: Hub, tmp_path: Path) -> None:
@@ -679,20 +476,12 @@ def test_the_job_of_a_tag_is_about_the_default_branch(hub: Hub, tmp_path: Path) 
     hub.review(GRACE)
     event = {**PUSH, "repository": {"default_branch": "main"}}
 
-    assert who(asked(Job(hub, tmp_path, event).forge(GITHUB_REF="refs/tags/v1"))) == ["@Grace"]
+    assert who(asked(GithubDesk(hub, tmp_path, event).forge(GITHUB_REF="refs/tags/v1"))) == ["@Grace"]
     with pytest.raises(ReconcilerError, match="not known which branch"):
-        Job(hub, tmp_path, PUSH).forge(GITHUB_REF="refs/tags/v1").request(MERGED)
+        GithubDesk(hub, tmp_path, PUSH).forge(GITHUB_REF="refs/tags/v1").request(MERGED)
 
 
-def test_a_job_for_a_commit_that_was_pushed_over_knows_no_approvals(hub: Hub, tmp_path: Path) -> None:
-    hub.review(GRACE)
-    event = {**PULL_REQUEST, "pull_request": {"number": 7, "head": {"sha": "ee" * 20}}}
-
-    with pytest.raises(ReconcilerError, match="#7 was pushed to since this job began"):
-        Job(hub, tmp_path, event).forge().request(MERGED)
-
-
-def test_who_wrote_a_request_of_more_commits_than_github_lists_is_not_known(hub: Hub, job: Job) -> None:
+def test_who_wrote_a_request_of_more_commits_than_github_lists_is_not_known(hub: Hub, job: GithubDesk) -> None:
     hub.details["commits"] = 251
     hub.review(GRACE)
 
@@ -700,16 +489,8 @@ def test_who_wrote_a_request_of_more_commits_than_github_lists_is_not_known(hub:
         job.forge().request(MERGED)
 
 
-def test_approvals_that_may_not_be_read_are_not_known(hub: Hub, job: Job) -> None:
+def test_approvals_that_may_not_be_read_are_not_known(hub: Hub, job: GithubDesk) -> None:
     hub.faults.append(Fault(403, {"message": "Resource not accessible by integration"}))
 
     with pytest.raises(ReconcilerError, match=r"403.*who approved.*pull-requests: read"):
         job.forge().request(MERGED)
-
-
-def test_approvals_are_asked_for_again_where_github_fails(hub: Hub, job: Job) -> None:
-    hub.review(GRACE)
-    hub.faults += [Fault(502), Fault(503)]
-
-    assert who(asked(job.forge())) == ["@Grace"]
-    assert job.slept == [1.0, 2.0]

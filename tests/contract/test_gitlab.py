@@ -1,7 +1,6 @@
-"""Notes on merge requests, against a server that behaves like GitLab's REST API."""
+"""What only GitLab's forge does, against a server on this machine that answers as its REST API does."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from reconciler.core.gate import Approval
 from reconciler.core.names import Commit
 from reconciler.errors import ReconcilerError, StaleError
 from reconciler.forges.gitlab import COMMENT_LIMIT, GitlabForge
+from reconciler.forges.patience import Timing
 from reconciler.ports import Push, Request
 from reconciler.render.marker import Marker
 from tests.gitlab_server import HEAD, THEIRS, TOKEN, Fault, Gitlab, gitlab_server
@@ -28,90 +28,23 @@ def gitlab() -> Iterator[Gitlab]:
         yield state
 
 
-@dataclass
-class Time:
-    """A clock that only sleeping moves."""
-
-    now: float = 0.0
-    slept: list[float] = field(default_factory=list[float])
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
+@pytest.fixture
+def slept() -> list[float]:
+    return []
 
 
 @pytest.fixture
-def time() -> Time:
-    return Time()
-
-
-@pytest.fixture
-def forge(gitlab: Gitlab, time: Time, tmp_path: Path) -> Callable[..., GitlabForge]:
+def forge(gitlab: Gitlab, slept: list[float], tmp_path: Path) -> Callable[..., GitlabForge]:
     """Makes the forge of a job; variables are set or, with None, unset."""
 
     def make(**variables: str | None) -> GitlabForge:
         environment = {name: value for name, value in {**gitlab.job, **variables}.items() if value is not None}
-        return GitlabForge(environment, tmp_path, sleep=time.sleep, monotonic=lambda: time.now)
+        return GitlabForge(environment, tmp_path, Timing(sleep=slept.append))
 
     return make
 
 
 Make = Callable[..., GitlabForge]
-
-
-def test_a_note_is_made(gitlab: Gitlab, forge: Make) -> None:
-    url = forge().comment(BODY, KEY)
-
-    assert gitlab.bodies() == [BODY]
-    assert url == f"{gitlab.url}/acme/models/-/merge_requests/3#note_100"
-
-
-def test_a_note_is_edited_in_place(gitlab: Gitlab, forge: Make) -> None:
-    gitlab.note("Looks good to me", THEIRS)
-    number = gitlab.note(EARLIER)
-
-    url = forge().comment(BODY, KEY)
-
-    assert gitlab.bodies() == ["Looks good to me", BODY]
-    assert url is not None
-    assert url.endswith(f"#note_{number}")
-
-
-def test_a_note_that_is_as_it_should_be_is_left_alone(gitlab: Gitlab, forge: Make) -> None:
-    gitlab.note(BODY)
-
-    forge().comment(BODY, KEY)
-
-    assert {line.split()[0] for line in gitlab.asked} == {"GET"}
-
-
-def test_a_note_of_another_registry_is_another_note(gitlab: Gitlab, forge: Make) -> None:
-    other = f"{Marker('ffff', 'd' * 64)}\nAnother registry"
-    gitlab.note(other)
-
-    forge().comment(BODY, KEY)
-
-    assert gitlab.bodies() == [other, BODY]
-
-
-def test_somebody_elses_note_with_our_marker_is_not_ours(gitlab: Gitlab, forge: Make) -> None:
-    gitlab.note(EARLIER, THEIRS)
-
-    forge().comment(BODY, KEY)
-
-    assert gitlab.bodies() == [EARLIER, BODY]
-
-
-def test_whatever_was_said_of_older_commits_is_withdrawn_and_nothing_else(gitlab: Gitlab, forge: Make) -> None:
-    sha = "e" * 40
-    current = f"{Marker('aaaa', 'd' * 64, sha)}\nOf another job"
-    for body in (EARLIER, f"{Marker('ffff', 'd' * 64)}\nAnother registry", current):
-        gitlab.note(body)
-    gitlab.note(EARLIER, THEIRS)
-
-    forge(CI_COMMIT_SHA=sha).withdraw(lambda key: f"No plan {key}")
-
-    assert gitlab.bodies() == [f"No plan {KEY}", "No plan ffff", current, EARLIER]
 
 
 def test_a_system_note_is_not_ours(gitlab: Gitlab, forge: Make) -> None:
@@ -122,45 +55,10 @@ def test_a_system_note_is_not_ours(gitlab: Gitlab, forge: Make) -> None:
     assert gitlab.bodies() == [EARLIER, BODY]
 
 
-def test_of_two_notes_of_ours_the_oldest_is_kept_up(gitlab: Gitlab, forge: Make) -> None:
-    gitlab.note(EARLIER)
-    gitlab.note(EARLIER)
-
-    forge().comment(BODY, KEY)
-
-    assert gitlab.bodies() == [BODY, EARLIER]
-
-
-def test_our_note_is_found_on_the_last_page(gitlab: Gitlab, forge: Make) -> None:
-    gitlab.note(EARLIER)
-    for number in range(250):
-        gitlab.note(f"Remark {number}", THEIRS)
-
-    forge().comment(BODY, KEY)
-
-    assert gitlab.bodies()[0] == BODY
-    assert len(gitlab.notes) == 251
-
-
-def test_the_author_may_be_named(gitlab: Gitlab, forge: Make) -> None:
-    gitlab.note(EARLIER, {"id": 9, "username": "plan-bot"})
-
-    forge(RECONCILER_COMMENT_AUTHOR="@plan-bot").comment(BODY, KEY)
-
-    assert gitlab.bodies() == [BODY]
-
-
 def test_the_note_of_a_fork_goes_to_the_project_that_is_asked(gitlab: Gitlab, forge: Make) -> None:
     forge(CI_PROJECT_ID="99").comment(BODY, KEY)
 
     assert gitlab.bodies() == [BODY]
-
-
-def test_without_a_merge_request_there_is_no_note_and_no_token_needed(gitlab: Gitlab, forge: Make) -> None:
-    url = forge(CI_MERGE_REQUEST_IID=None, GITLAB_TOKEN=None).comment(BODY, KEY)
-
-    assert url is None
-    assert gitlab.asked == []
 
 
 def test_no_text_becomes_a_command(gitlab: Gitlab, forge: Make) -> None:
@@ -231,24 +129,13 @@ def test_a_plan_that_was_written_after_the_merge_was_not_reviewed(
         forge().reviewed(COMMIT, KEY)
 
 
-def test_a_commit_without_merge_request_was_not_reviewed(gitlab: Gitlab, forge: Make) -> None:
-    assert forge().reviewed(COMMIT, KEY) is None
-
-
-def test_an_approval_cannot_be_forged_by_a_note(gitlab: Gitlab, forge: Make) -> None:
-    gitlab.merge_requests = [merged()]
-    gitlab.note(BODY, THEIRS)
-
-    assert forge().reviewed(COMMIT, KEY) is None
-
-
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
         (Fault(401), "does not accept the token"),
         (Fault(403), "does not let the token do this"),
         (Fault(404), "no such project"),
-        (Fault(400, body=f'{{"message": "bad {TOKEN}"}}'), "refused (400): bad [masked]"),
+        (Fault(400, body=f'{{"message": "bad {TOKEN}"}}'), "refused (400): bad ***"),
         (Fault(200, body="<html>Sign in</html>", kind="text/html"), "not what GitLab's API answers"),
         (Fault(200, body='[{"id": "x"}]'), "not what GitLab's API answers"),
         (Fault(200, body="{"), "not what GitLab's API answers"),
@@ -276,71 +163,28 @@ def test_a_job_outside_gitlab_is_told_what_is_missing(forge: Make) -> None:
         forge(CI_API_V4_URL=None, CI_SERVER_URL=None).comment(BODY, KEY)
 
 
-def test_a_server_that_fails_for_a_while_is_asked_again(gitlab: Gitlab, forge: Make, time: Time) -> None:
-    gitlab.faults = [Fault(502), Fault(503, {"Retry-After": "7"}), Fault(500)]
-
-    forge().comment(BODY, KEY)
-
-    assert gitlab.bodies() == [BODY]
-    assert time.slept == [1, 7, 4]
-
-
-def test_a_server_that_goes_on_failing_is_given_up(gitlab: Gitlab, forge: Make) -> None:
-    gitlab.faults = [Fault(502)] * 9
-
-    with pytest.raises(ReconcilerError, match="failed \\(502\\)"):
-        forge().comment(BODY, KEY)
-
-    assert len(gitlab.asked) == 4
-
-
-def test_a_note_whose_answer_was_lost_is_not_made_twice(gitlab: Gitlab, forge: Make) -> None:
-    gitlab.faults = [PASS, Fault(504, done=True)]
-
-    forge().comment(BODY, KEY)
-
-    assert gitlab.bodies() == [BODY]
-
-
-def test_a_server_with_too_many_requests_is_left_alone_for_as_long_as_it_asks(
-    gitlab: Gitlab, forge: Make, time: Time
-) -> None:
-    gitlab.faults = [Fault(429, {"Retry-After": "30"})]
-
-    forge().comment(BODY, KEY)
-
-    assert time.slept == [30]
-
-
 @pytest.mark.parametrize("asked", ["3600", "999999999"])
-def test_nobody_waits_for_an_hour(gitlab: Gitlab, forge: Make, time: Time, asked: str) -> None:
+def test_nobody_waits_for_an_hour(gitlab: Gitlab, forge: Make, slept: list[float], asked: str) -> None:
     gitlab.faults = [Fault(429, {"Retry-After": asked})]
 
     with pytest.raises(ReconcilerError, match=f"left alone for {asked} s"):
         forge().comment(BODY, KEY)
 
-    assert time.slept == []
+    assert slept == []
 
 
-def test_a_date_in_place_of_seconds_is_no_reason_to_fall_over(gitlab: Gitlab, forge: Make, time: Time) -> None:
+def test_a_date_in_place_of_seconds_is_no_reason_to_fall_over(gitlab: Gitlab, forge: Make, slept: list[float]) -> None:
     gitlab.faults = [Fault(429, {"Retry-After": "Fri, 31 Dec 2027 23:59:59 GMT"})]
 
     forge().comment(BODY, KEY)
 
-    assert time.slept == [1]
+    assert slept == [1]
 
 
 def test_a_file_of_authorities_that_is_not_there_is_no_obstacle(gitlab: Gitlab, forge: Make) -> None:
     forge(CI_SERVER_TLS_CA_FILE="/no/such/file").comment(BODY, KEY)
 
     assert gitlab.bodies() == [BODY]
-
-
-def test_a_server_that_is_not_there_is_an_error(forge: Make, time: Time) -> None:
-    with pytest.raises(ReconcilerError, match="cannot be reached"):
-        forge(CI_API_V4_URL="http://127.0.0.1:9/api/v4").comment(BODY, KEY)
-
-    assert len(time.slept) == 3
 
 
 def test_outputs_are_a_dotenv_report_of_one_line_each(forge: Make, tmp_path: Path) -> None:
@@ -577,7 +421,6 @@ def test_a_job_for_a_commit_that_was_pushed_over_knows_no_approvals(gitlab: Gitl
 
 
 ENDED = {"iid": 3, "state": "merged", "merge_commit_sha": MERGED, "target_branch": "main"}
-AFTER_THE_MERGE = {"CI_MERGE_REQUEST_IID": None, "CI_COMMIT_BRANCH": "main"}
 
 
 @pytest.mark.parametrize("branch", ["CI_COMMIT_BRANCH", "CI_DEFAULT_BRANCH"])
@@ -592,32 +435,6 @@ def test_after_a_merge_the_request_is_found_by_its_commit(gitlab: Gitlab, forge:
     assert found.head == HEAD
 
 
-NOT_BY_THIS: dict[str, dict[str, object]] = {
-    "into another branch": {"target_branch": "playground"},
-    "still open": {"state": "opened"},
-}
-
-
-@pytest.mark.parametrize("different", NOT_BY_THIS.values(), ids=NOT_BY_THIS.keys())
-def test_a_request_by_which_the_commit_did_not_come_approves_nothing(
-    gitlab: Gitlab, forge: Make, different: dict[str, object]
-) -> None:
-    gitlab.merge_requests = [{**ENDED, **different}]
-    gitlab.push("10:00:00")
-    gitlab.approve(GRACE, "11:00:00")
-
-    assert forge(**AFTER_THE_MERGE).request(MERGED) is None
-
-
-def test_a_commit_in_the_middle_of_a_branch_came_by_the_first_request_that_has_it(gitlab: Gitlab, forge: Make) -> None:
-    first = {**ENDED, "merge_commit_sha": None, "sha": HEAD, "merged_at": "2026-05-01T12:00:00.000Z"}
-    gitlab.merge_requests = [{**first, "iid": 9, "merged_at": "2026-05-01T13:00:00.000Z"}, first]
-    gitlab.push("10:00:00")
-    gitlab.approve(GRACE, "11:00:00")
-
-    assert who(asked(forge(**AFTER_THE_MERGE), MERGED)) == ["@grace"]
-
-
 @pytest.mark.parametrize(
     "fault", [Fault(403), Fault(404), Fault(200, body="[]"), Fault(200, body='{"approved_by": 1}')]
 )
@@ -627,12 +444,3 @@ def test_approvals_that_cannot_be_read_are_not_known(gitlab: Gitlab, forge: Make
 
     with pytest.raises(ReconcilerError):
         forge().request(COMMIT)
-
-
-def test_approvals_are_asked_for_again_where_the_server_fails(gitlab: Gitlab, forge: Make, time: Time) -> None:
-    gitlab.push("10:00:00")
-    gitlab.approve(GRACE, "11:00:00")
-    gitlab.faults += [Fault(502), PASS, Fault(429, {"Retry-After": "7"})]
-
-    assert who(asked(forge())) == ["@grace"]
-    assert time.slept == [1.0, 7.0]

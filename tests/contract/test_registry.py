@@ -28,7 +28,20 @@ from reconciler.core.changes import (
 )
 from reconciler.core.desired import Manifest
 from reconciler.core.diff import diff
-from reconciler.core.names import AliasName, Commit, ModelName, Ours, RepositoryId, Stage, Version
+from reconciler.core.names import (
+    MAX_ALIAS,
+    MAX_DESCRIPTION,
+    MAX_MODEL_NAME,
+    MAX_TAG_KEY,
+    MAX_TAG_VALUE,
+    AliasName,
+    Commit,
+    ModelName,
+    Ours,
+    RepositoryId,
+    Stage,
+    Version,
+)
 from reconciler.core.snapshot import (
     OWNER_TAG,
     PROVENANCE_TAG,
@@ -288,6 +301,24 @@ def test_a_call_does_what_we_say_it_does_and_repeating_it_does_no_harm(
         place.registry.execute(change)
 
     assert essence(read(place, name)[name]) == essence(simulate(live, change))
+
+
+def test_what_we_accept_every_store_accepts(place: Place, name: ModelName) -> None:
+    """At their longest, in letters of four bytes where there may be such, and as long as a URL makes of them."""
+    longest = ModelName(name + "\U00020000" * (MAX_MODEL_NAME - len(name)))
+    live = replace(have({1: P}), name=longest)
+    place.seed(live)
+    changes: list[Change] = [
+        DescribeModel(longest, "", "ä" * MAX_DESCRIPTION),
+        DescribeVersion(longest, Version(1), "", "ä" * MAX_DESCRIPTION),
+        TagModel(longest, "k" * MAX_TAG_KEY, None, "ä" * MAX_TAG_VALUE),
+        SetAlias(longest, AliasName("a" * MAX_ALIAS), None, Version(1)),
+    ]
+
+    for change in changes:
+        place.registry.execute(change)
+
+    assert essence(read(place, longest)[longest]) == essence(simulate_all(live, changes))
 
 
 @pytest.mark.parametrize("times", [1, 2])

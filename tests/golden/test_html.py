@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from reconciler.core.review import Review
-from reconciler.render.clean import clean
+from reconciler.core.text import clean
 from reconciler.render.html import html_page, link
 from tests import exhibits
 from tests.exhibits import NASTY, NASTY_NAME

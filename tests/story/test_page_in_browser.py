@@ -12,7 +12,7 @@ import pytest
 from selenium.webdriver.common.by import By
 
 from reconciler.core.review import Review
-from reconciler.render.clean import clean
+from reconciler.core.text import clean
 from reconciler.render.html import html_page
 from tests import exhibits
 from tests.exhibits import NASTY, NASTY_NAME

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from reconciler.scaffold import First, ForgeKind, Jobs, Scaffold, scaffold
+from reconciler.forges.kinds import ForgeKind
+from reconciler.scaffold import First, Jobs, Scaffold, scaffold
 from reconciler.scaffold.keys import key_path
 from tests.github_server import PULL_REQUEST, PUSH, REPOSITORY, Hub, serving
 from tests.github_server import TOKEN as GITHUB_TOKEN

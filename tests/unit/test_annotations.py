@@ -11,9 +11,9 @@ from reconciler.core.diff import Blocker, ModelPlan
 from reconciler.core.names import ModelName, Version
 from reconciler.core.plan import Plan, PlanOptions
 from reconciler.core.review import Note, Review
+from reconciler.core.text import clean
 from reconciler.errors import Location, Problem, Severity
 from reconciler.render.annotations import plan_annotations, problem_annotations
-from reconciler.render.clean import clean
 from tests import exhibits
 from tests.build import NOW, A, P, S, at, have, owns, want
 from tests.exhibits import plan_of

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from tokenize import COMMENT, tokenize
 
 import pytest
 
@@ -104,6 +105,37 @@ def test_every_option_and_link_in_the_documentation_exists(page: str) -> None:
         assert option in options | {"--help", "--color"}, option
     for link in re.findall(r"\]\((?!https?:)([^)#]+)", text):
         assert ((ROOT / page).parent / link).exists(), link
+
+
+def test_each_decision_has_a_number_of_its_own() -> None:
+    titles = {path.name: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs" / "adr").glob("*.md"))}
+
+    assert [name[:5] for name in titles] == [f"{number:04}-" for number in range(1, len(titles) + 1)]
+    for number, (name, text) in enumerate(titles.items(), 1):
+        assert text.startswith(f"# {number}. "), name
+
+
+CITED = re.compile(r"\b(?:tests/)?((?:[a-z_]+/)?test_[a-z0-9_]+\.py)(?:::(test_[a-z0-9_]+))?")
+
+
+def test_a_test_that_a_comment_or_a_page_cites_exists() -> None:
+    cited: list[tuple[Path, str, str]] = []
+    for path in (*(ROOT / page for page in PAGES), *(ROOT / "docs" / "adr").glob("*.md"), ROOT / "Makefile"):
+        cited += ((path, *found) for found in CITED.findall(path.read_text(encoding="utf-8")))
+    for path in (*(ROOT / "reconciler").rglob("*.py"), *(ROOT / "tests").rglob("*.py")):
+        with path.open("rb") as file:
+            told = (t.string for t in tokenize(file.readline) if t.type == COMMENT or t.string.startswith('"""'))
+            cited += ((path, *found) for found in CITED.findall("\n".join(told)))
+    examples = {"test_smoke.py"}  # what the output of somebody's check says
+
+    assert len(cited) > 10
+    for place, name, test in cited:
+        if name in examples:
+            continue
+        file = place.parent / name if "/" not in name else ROOT / "tests" / name
+        assert file.is_file(), f"{place.relative_to(ROOT)} cites {name}, and there is none"
+        there = f"def {test}(" in file.read_text(encoding="utf-8")
+        assert there or not test, f"{place.relative_to(ROOT)} cites {name}::{test}, and there is none"
 
 
 def test_the_roles_in_the_documentation_are_those_that_the_command_makes() -> None:

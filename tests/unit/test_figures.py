@@ -102,7 +102,8 @@ def test_a_duration(seconds: float, told: str) -> None:
 
 def test_the_time_between_two_moments() -> None:
     assert between("2026-05-01T10:00:00Z", "2026-05-01T12:00:01.5+02:00") == 1.5
-    assert between("2026-05-02T00:00:00Z", "2026-05-01T00:00:00") == -86400
+    assert between("2026-05-02T00:00:00Z", "2026-05-01T00:00:00Z") == -86400
+    assert between("2026-05-02T00:00:00Z", "2026-05-01T00:00:00") is None
     assert between("", "2026-05-01T00:00:00Z") is None
     assert between("2026-05-01T00:00:00Z", "soon") is None
 

@@ -1,10 +1,10 @@
-"""How a process names itself in a lock, and how text from outside is made fit to be shown."""
+"""How a process names itself in a lock."""
 
 import os
 
 import pytest
 
-from reconciler.holders import named, plain, this_process, without_user_info
+from reconciler.holders import named, this_process
 from reconciler.ports import Holder
 
 NOW = "2026-01-01T12:00:00Z"
@@ -39,31 +39,6 @@ def test_a_process_without_user_variables_has_a_name_too() -> None:
 )
 def test_a_job_is_named_by_its_page(environment: dict[str, str], run: str) -> None:
     assert this_process(environment, NOW).run == run
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("https://alice:s3cret@host/a.git", "https://host/a.git"),
-        ("https://token@host/a.git", "https://host/a.git"),
-        (
-            "fatal: 'https://a:p@ss@host/a.git/': 403, see http://b:c@d/e",
-            "fatal: 'https://host/a.git/': 403, see http://d/e",
-        ),
-        ("git@github.com:acme/models.git", "git@github.com:acme/models.git"),
-        ("https://host/a.git", "https://host/a.git"),
-    ],
-)
-def test_user_names_and_passwords_are_cut_out_of_urls(text: str, shown: str) -> None:
-    assert without_user_info(text) == shown
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [("a\n b\t\x1b[31mc", "a b [31mc"), ("Zoë", "Zoë"), ("", ""), ("x" * 400, "x" * 299 + "…")],
-)
-def test_text_from_outside_is_one_short_line_without_control_characters(text: str, shown: str) -> None:
-    assert plain(text) == shown
 
 
 def test_what_is_not_known_of_a_holder_is_left_out() -> None:

@@ -14,10 +14,10 @@ from reconciler.core.drift import Drift, DriftStatus, ModelDrift
 from reconciler.core.evidence import Evidence
 from reconciler.core.names import ModelName
 from reconciler.core.review import Note, Review
+from reconciler.core.text import clean
 from reconciler.errors import Location, Problem
 from reconciler.events import Outcome, OutcomeStatus
 from reconciler.publishing import rendered
-from reconciler.render.clean import clean
 from reconciler.render.markdown import drift_markdown, length, markdown, no_plan_markdown, receipt_markdown
 from reconciler.render.marker import read_marker
 from reconciler.render.spans import cell, code, prose

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from reconciler.core.names import model_name_fault
 from reconciler.errors import ReconcilerError
-from reconciler.scaffold import First, ForgeKind, Jobs, Renewal, Renewed, Scaffold, scaffold, update
+from reconciler.forges.kinds import ForgeKind
+from reconciler.scaffold import First, Jobs, Renewal, Renewed, Scaffold, scaffold, update
 from reconciler.scaffold.keys import key_path
 from reconciler.wiring import check_files
 from reconciler.writing.layout import file_stem

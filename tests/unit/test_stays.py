@@ -1,11 +1,11 @@
 """Since when a version is in a stage, by our record and by the time of its last change."""
 
 from dataclasses import replace
-from datetime import datetime
 
 import pytest
 
 from reconciler.core.gate import Stay
+from reconciler.core.moments import moment
 from reconciler.core.names import AliasName, Slot, Stage, Version
 from reconciler.core.snapshot import ModelSnapshot, Placement, VersionSnapshot
 from reconciler.core.stays import stay_in
@@ -13,7 +13,9 @@ from tests.build import CHURN, FIRST, OURS, N, P, S
 
 
 def milliseconds(time: str) -> int:
-    return int(datetime.fromisoformat(time).timestamp() * 1000)
+    when = moment(time)
+    assert when is not None
+    return int(when.timestamp() * 1000)
 
 
 def placed(slot: Slot, applied_at: str, *, stage: Stage = S, touched: str = "") -> VersionSnapshot:

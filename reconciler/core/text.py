@@ -1,12 +1,17 @@
-"""Text from outside, made fit to be shown: a terminal obeys some characters, and a reader does not see others."""
+"""
+Text from outside, made fit to be shown: a terminal obeys some characters, a reader does not see others, and some of it
+is secret. `plain` is for what becomes part of a sentence of ours, `clean` for sentences and names as they are shown.
+"""
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from functools import lru_cache
 
 from reconciler.core.looks import is_ignorable
 
 MOST_SHOWN = 60
+SHORTEST_SECRET = 4
 
 _ISOLATE, _END = "\u2068", "\u2069"
 _ISOLATED = re.compile(f"{_ISOLATE}([^{_ISOLATE}{_END}]*){_END}")
@@ -74,3 +79,35 @@ def cut(shown: str, longest: int) -> str:
         return shown
     kept = shown[: longest - 1]
     return f"{kept}{_END if kept.rfind(_ISOLATE) > kept.rfind(_END) else ''}…"
+
+
+def plain(text: str, limit: int = 300) -> str:
+    """The text on one line and not too long, with spaces for what a terminal would obey or a reader would not see."""
+    text = " ".join("".join(c if c.isprintable() and not is_ignorable(c) else " " for c in text).split())
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def amount(number: int, noun: str, several: str = "") -> str:
+    """`1 file`, `2 files`; `several` is the plural that is not formed like that."""
+    return f"{number} {noun if number == 1 else several or f'{noun}s'}"
+
+
+def without_credentials(text: str) -> str:
+    """
+    The text, of which addresses are a part, without the user info in them, and without the passwords that databases
+    take in the query. It rather cuts too much: a password may hold an `@`.
+    """
+    return re.sub(r"(?i)([?&][^=&\s]*(?:passw|secret|token)[^=&\s]*=)[^&\s]*", r"\1…", re.sub(r"://\S*@", "://", text))
+
+
+def without_logins(prose: str) -> str:
+    """What people wrote, as it is, but for the user info of its URLs: there are tokens in some of them."""
+    return re.sub(r"(://)[^/?#\s@]*(?:@[^/?#\s@]*)*@", r"\1", prose)
+
+
+def without_secrets(text: str, secrets: Iterable[str]) -> str:
+    """The text with `***` in the place of secrets that are known. What is too short to be one is not looked for."""
+    for secret in secrets:
+        if len(secret) >= SHORTEST_SECRET:
+            text = text.replace(secret, "***")
+    return text

@@ -1,0 +1,61 @@
+"""The forges that there are, and which of them a job runs on or a repository is at."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reconciler.errors import ReconcilerError
+
+if TYPE_CHECKING:
+    from reconciler.ports import Forge
+
+
+class ForgeKind(StrEnum):
+    """
+    Where changes are reviewed. Each forge is a module of this package with that name, which has a function
+    `open_forge`, and one line here: the variable that is `true` in its jobs, and what a repository that it serves has
+    at its top.
+    """
+
+    GITHUB = "github", "GITHUB_ACTIONS", ".github"
+    GITLAB = "gitlab", "GITLAB_CI", ".gitlab-ci.yml"
+    NONE = "none"
+
+    job: str
+    trace: str
+
+    def __new__(cls, value: str, job: str = "", trace: str = "") -> "ForgeKind":
+        kind = str.__new__(cls, value)
+        kind._value_ = value
+        kind.job, kind.trace = job, trace
+        return kind
+
+
+def kind_of_job(environment: Mapping[str, str]) -> ForgeKind:
+    """The forge whose job has this environment."""
+    return next((kind for kind in ForgeKind if kind.job and environment.get(kind.job) == "true"), ForgeKind.NONE)
+
+
+def kind_of_repository(host: str, top: Path) -> ForgeKind:
+    """The forge of a repository, by the host of its remote; of one without a remote, by what lies at its top."""
+    known = (kind for kind in ForgeKind if kind.trace)
+    return next((k for k in known if k in host or (not host and (top / k.trace).exists())), ForgeKind.NONE)
+
+
+def open_forge(kind: ForgeKind | None, environment: Mapping[str, str]) -> "Forge | None":
+    """
+    The forge of a job, or None for `ForgeKind.NONE`. Without a kind, the environment says which it is; raises
+    ReconcilerError where it does not.
+    """
+    if kind is ForgeKind.NONE:
+        return None
+    kind = kind or kind_of_job(environment)
+    if kind is ForgeKind.NONE:
+        raise ReconcilerError(
+            "This is no job of GitHub Actions or GitLab CI, so there is nowhere to publish.",
+            "Leave --publish away, or name the forge.",
+        )
+    forge: Forge = import_module(f"{__package__}.{kind}").open_forge(environment)
+    return forge
