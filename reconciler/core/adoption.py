@@ -10,9 +10,11 @@ from fnmatch import fnmatchcase
 from reconciler.core.changes import Claim
 from reconciler.core.desired import Declared, DesiredState, Manifest, Pin, Revision
 from reconciler.core.diff import ModelPlan
+from reconciler.core.entrances import occupants
 from reconciler.core.likeness import refuse_look_alikes, standing_names
 from reconciler.core.names import (
     ACTIVE_STAGES,
+    LIVE,
     MLFLOW_TAG_PREFIX,
     OUR_TAG_PREFIX,
     AliasName,
@@ -152,11 +154,12 @@ def _tags(live: ModelSnapshot, options: Adopt) -> dict[str, Declared[str]]:
 
 def _remarks(live: ModelSnapshot, before: Manifest | None, after: Manifest) -> Iterator[str]:
     """What somebody who adopts a model should look at, the weightiest first."""
-    live_versions = live.occupants(Stage.PRODUCTION)
-    if len(live_versions) > 1:
-        yield f"{len(live_versions)} versions are in Production: {_versions(live_versions)}."
-    if not live_versions:
-        yield "Production is empty."
+    for slot in sorted(LIVE):
+        there = occupants(live, slot)
+        if len(there) > 1:
+            yield f"{len(there)} versions are in {slot}: {_versions(there)}."
+        if not there:
+            yield f"{slot} is empty."
     for alias, version in sorted(live.aliases.items()):
         if version not in live.versions:
             yield f"@{alias} names v{version}, which does not exist; it is not declared."

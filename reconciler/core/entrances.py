@@ -63,10 +63,10 @@ def in_place(manifest: Manifest | None, live: ModelSnapshot) -> Iterator[tuple[S
 
 
 def before_move(live: ModelSnapshot, slot: Slot, version: Version) -> str:
-    """What a record says of where a version comes from: its stage, for a stage; what the alias names, for an alias."""
-    if slot.stage is not None:
-        return live.versions[version].stage
-    return "".join(f"v{named}" for named in occupants(live, slot))
+    """What a record says of where a version comes from: what is in a slot that holds one, or else its own stage."""
+    if slot.holds_one:
+        return "".join(f"v{named}" for named in occupants(live, slot))
+    return live.versions[version].stage
 
 
 def incumbent(live: ModelSnapshot, slot: Slot, candidate: Version, past: Past | None) -> Version | None:
@@ -223,7 +223,7 @@ def _made(live: ModelSnapshot, slot: Slot, version: VersionSnapshot, record: Pla
         return True
     if record.before != before_move(live, slot, version.version):
         return True
-    if slot.stage is not None:
+    if not slot.holds_one:
         return any(p.before == slot for p in version.provenance.values())
     others = (other.provenance.get(slot) for other in live.versions.values())
     return any(other is not None and other.before == f"v{version.version}" for other in others)
