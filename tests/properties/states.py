@@ -1,5 +1,7 @@
 """What the properties draw: models and declarations that most often do something, and odd ones that rarely can."""
 
+from collections.abc import Sequence
+
 import hypothesis.strategies as st
 
 from reconciler.core.desired import Manifest
@@ -39,7 +41,7 @@ def manifests(draw: st.DrawFn, live: ModelSnapshot) -> Manifest:
     owned = live.owned_by(NOW.ours)
     # Production is declared where we govern it: that it is not emptied without a word is a refusal with its own tests.
     governed = bool(owned and P in owned.stages) or draw(st.sampled_from([True, True, True, False]))
-    stages: dict[Stage, list[int]] = {}
+    stages: dict[Stage, Sequence[int]] = {}
     for stage in (P, *draw(st.sets(st.sampled_from([S, A, N])))):
         if stage is P and not governed:
             left = [number for number in left if number not in live.occupants(P)]
