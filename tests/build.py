@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from reconciler.core.desired import Declared, DesiredState, Manifest, Pin, Revision
-from reconciler.core.names import ACTIVE_STAGES, AliasName, Commit, ModelName, RepositoryId, Stage, Version
+from reconciler.core.names import ACTIVE_STAGES, AliasName, Commit, ModelName, RepositoryId, Slot, Stage, Version
 from reconciler.core.snapshot import (
     ModelSnapshot,
     OwnerRecord,
@@ -82,7 +82,7 @@ def have(
                 stage,
                 run_id=f"run-{number}",
                 created_at=1000 + number,
-                provenance={slot: Placement(slot, OURS, FIRST) for slot in placed.get(number, ())},
+                provenance={slot: Placement(slot, OURS, FIRST) for slot in map(Slot, placed.get(number, ()))},
             )
             for number, stage in versions.items()
         },
