@@ -55,7 +55,7 @@ def _environment(name: str, wanted: Sequence[str], called: str) -> Path:
         uv = str(Path(sys.executable).with_name("uv"))
         for command in (
             (uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)),
-            (uv, "pip", "install", "--quiet", "--python", str(python), *wanted),
+            (uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", str(python), *wanted),
         ):
             made = subprocess.run(command, capture_output=True, text=True, check=False)
             if made.returncode != 0:

@@ -57,7 +57,7 @@ from reconciler.registry import mlflow as mlflow_registry
 from reconciler.registry.mlflow import MlflowRegistry
 from reconciler.testing.memory import MemoryRegistry
 from tests.build import FIRST, NOW, OURS, SECOND, A, N, P, S, have, owns
-from tests.properties.test_diff import manifests, models
+from tests.properties import states
 
 NUMBER = itertools.count()
 
@@ -384,11 +384,10 @@ def test_the_time_of_the_last_change_moves_with_a_stage_and_not_with_our_record(
     assert back > entered > 0
 
 
-@given(models(), manifests())
+@given(states.CHANGES)
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_plan_does_in_mlflow_what_its_simulation_says(
-    sqlite_uri: str, live: ModelSnapshot, manifest: Manifest
-) -> None:
+def test_a_plan_does_in_mlflow_what_its_simulation_says(sqlite_uri: str, case: tuple[ModelSnapshot, Manifest]) -> None:
+    live, manifest = case
     place = InMlflow(MlflowRegistry(sqlite_uri, sqlite_uri))
     name = ModelName(f"random-{next(NUMBER)}-{id(live):x}")
     live = replace(live, name=name)

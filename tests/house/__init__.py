@@ -14,7 +14,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from reconciler.checks.signing import RecordSeals
 from reconciler.core.drift import Drift, DriftStatus
 from reconciler.core.gate import Ruling, Verdict
 from reconciler.core.heads import Head
@@ -45,6 +44,7 @@ from tests.house.people import (
     QUEUE_BOT,
     STAFF,
     Person,
+    Seals,
     job_line,
     key_of,
     person_line,
@@ -277,7 +277,10 @@ class House:
 
     @property
     def main(self) -> Commit:
-        return Commit((self._git_dir / "refs" / "heads" / "main").read_text().strip())
+        return self._tip("main")
+
+    def _tip(self, branch: str) -> Commit:
+        return Commit((self._git_dir / "refs" / "heads" / branch).read_text().strip())
 
     def request(
         self,
@@ -422,7 +425,7 @@ class House:
         self._git("checkout", "--quiet", "-b", undo.branch, "main")
         for commit in reversed(request.landed):
             parents = self._parents(commit)
-            if self._git("rev-parse", f"{commit}^{{tree}}") == self._git("rev-parse", f"{parents[0]}^{{tree}}"):
+            if len(set(self._git("rev-parse", f"{commit}^{{tree}}", f"{parents[0]}^{{tree}}").split())) == 1:
                 continue  # an approval: there is nothing to revert in it
             mainline = ("-m", "1") if len(parents) > 1 else ()
             self._git("revert", "--no-edit", *mainline, commit, by=by)
@@ -516,7 +519,7 @@ class House:
         self._git("add", "--all")
 
     def _pushed(self, request: Request, hand: Person) -> None:
-        request.head = Commit(self._git("rev-parse", "HEAD"))
+        request.head = self._tip(request.branch)
         request.hands[request.head] = hand
         refs = (f"refs/heads/{request.branch}", f"refs/pull/{request.number}/head")
         self._send(request.head, *refs)
@@ -705,7 +708,7 @@ class House:
             reviewers,
             self.files,
             memory=self.lock,
-            seals=RecordSeals(),
+            seals=Seals(),
         )
 
 

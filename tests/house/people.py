@@ -4,14 +4,20 @@ import atexit
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TypeAlias
 
+from reconciler.checks.signing import RecordSeals
 from reconciler.core.records import Seal, SealKind
 
 RECORDS = "reconciler-record"
 """What a key's line must name for it to sign records."""
+
+Claim: TypeAlias = tuple[bytes, Seal, str]
+"""A record, its signature, and when it was made."""
 
 
 @dataclass(frozen=True)
@@ -76,12 +82,30 @@ def job_line(key: Path, valid_before: str = "", namespace: str = RECORDS) -> str
     return f"apply@acme.example {options} {public_half(key)}\n"
 
 
+@cache
 def seal_with(key: Path, data: bytes) -> Seal:
-    """A signature on a record, as the job makes it."""
+    """A signature on a record, as the job makes it: the same on the same record, so each is made once."""
     done = subprocess.run(
         ["ssh-keygen", "-Y", "sign", "-q", "-n", RECORDS, "-f", str(key)], input=data, capture_output=True, check=True
     )
     return Seal(SealKind.SSH, _fingerprint(key), done.stdout.decode())
+
+
+class Seals:
+    """
+    The port, by ssh-keygen. It is asked once a session about each record beside the same signers: its answer depends on
+    nothing else, and every command of a house asks again.
+    """
+
+    def verified(self, claims: Iterable[Claim], signers: str) -> tuple[bool, ...]:
+        asked = tuple(claims)
+        new = [claim for claim in dict.fromkeys(asked) if (claim, signers) not in _VERIFIED]
+        for claim, good in zip(new, RecordSeals().verified(new, signers), strict=True):
+            _VERIFIED[claim, signers] = good
+        return tuple(_VERIFIED[claim, signers] for claim in asked)
+
+
+_VERIFIED: dict[tuple[Claim, str], bool] = {}
 
 
 @cache

@@ -2,46 +2,24 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
-from hypothesis import assume, example, given, settings
+from hypothesis import Phase, assume, example, given, settings
 from hypothesis import strategies as st
 
 from reconciler.core.changes import TransitionStage, simulate, simulate_all
 from reconciler.core.desired import Manifest
 from reconciler.core.diff import ModelPlan, diff
-from reconciler.core.names import ACTIVE_STAGES, AliasName, Stage, Version
+from reconciler.core.names import ACTIVE_STAGES, AliasName, Version
 from reconciler.core.plan import broken_promise
 from reconciler.core.snapshot import ModelSnapshot
-from tests.build import CHURN, NOW, THEIRS, P, S, have, owns, want
+from tests.build import CHURN, NOW, P, S, have, want
+from tests.properties.states import CHANGES, ODD, THERE_AND_BACK
 
 K = TypeVar("K")
 V = TypeVar("V")
 
-NUMBERS = st.integers(1, 6)
-ALIASES = st.sampled_from(["champion", "challenger", "shadow"])
-STAGES = st.sampled_from(list(Stage))
-ACTIVE = st.sampled_from(ACTIVE_STAGES)
-
-
-@st.composite
-def models(draw: st.DrawFn) -> ModelSnapshot:
-    """A model in any state that a registry can be in, whoever brought it there."""
-    stages = draw(st.dictionaries(NUMBERS, STAGES, min_size=1, max_size=6))
-    numbers = st.sampled_from(sorted(stages))
-    slots = st.lists(st.one_of(ACTIVE, ALIASES), unique=True, max_size=4)
-    owner = draw(st.one_of(st.none(), slots.map(lambda s: owns(*s)), slots.map(lambda s: owns(*s, by=THEIRS))))
-    placed = draw(st.dictionaries(numbers, st.lists(STAGES.map(str), unique=True, max_size=3)))
-    return have(stages, draw(st.dictionaries(ALIASES, numbers)), owner=owner, placed=placed)
-
-
-@st.composite
-def manifests(draw: st.DrawFn) -> Manifest:
-    """Any declaration that does not contradict itself."""
-    placed = draw(st.dictionaries(NUMBERS, STAGES, max_size=4))
-    declared = {*placed.values(), *draw(st.sets(ACTIVE))}
-    stages = {stage: sorted(v for v, s in placed.items() if s is stage) for stage in sorted(declared)}
-    return want(stages, draw(st.dictionaries(ALIASES, st.one_of(st.none(), NUMBERS))))
+Case: TypeAlias = tuple[ModelSnapshot, Manifest]
 
 
 def planned(live: ModelSnapshot | None, manifest: Manifest | None) -> ModelPlan:
@@ -66,8 +44,9 @@ def slots(live: ModelSnapshot | None) -> object:
     return {v.version: v.stage for v in live.versions.values()}, dict(live.aliases)
 
 
-@given(models(), manifests())
-def test_applying_and_planning_again_leaves_nothing(live: ModelSnapshot, manifest: Manifest) -> None:
+@given(CHANGES)
+def test_applying_and_planning_again_leaves_nothing(case: Case) -> None:
+    live, manifest = case
     plan = planned(live, manifest)
     assume(not plan.blocked)
 
@@ -76,9 +55,10 @@ def test_applying_and_planning_again_leaves_nothing(live: ModelSnapshot, manifes
     assert planned(after, manifest) == ModelPlan(CHURN)
 
 
-@given(models(), manifests())
-@example(have({1: P, 2: S}), want({P: [2], S: [1]}))
-def test_production_is_never_empty_and_never_double_on_the_way(live: ModelSnapshot, manifest: Manifest) -> None:
+@given(CHANGES)
+@example((have({1: P, 2: S}), want({P: [2], S: [1]})))
+def test_production_is_never_empty_and_never_double_on_the_way(case: Case) -> None:
+    live, manifest = case
     states = run(live, planned(live, manifest))
 
     assert broken_promise(manifest, states) is None
@@ -88,8 +68,9 @@ def test_production_is_never_empty_and_never_double_on_the_way(live: ModelSnapsh
         assert all(len(state.occupants(P)) <= max(1, len(live.occupants(P))) for state in states)
 
 
-@given(models(), manifests())
-def test_staging_is_emptied_on_the_way_only_to_break_a_cycle(live: ModelSnapshot, manifest: Manifest) -> None:
+@given(CHANGES)
+def test_staging_is_emptied_on_the_way_only_to_break_a_cycle(case: Case) -> None:
+    live, manifest = case
     states = run(live, planned(live, manifest))
 
     before, after = live.occupants(S), states[-1].occupants(S)
@@ -100,16 +81,21 @@ def test_staging_is_emptied_on_the_way_only_to_break_a_cycle(live: ModelSnapshot
         assert all(state.occupants(S) for state in states)
 
 
-@given(models(), manifests())
-def test_an_alias_that_is_there_before_and_after_is_there_throughout(live: ModelSnapshot, manifest: Manifest) -> None:
+@given(CHANGES)
+def test_an_alias_that_is_there_before_and_after_is_there_throughout(case: Case) -> None:
+    live, manifest = case
     states = run(live, planned(live, manifest))
 
     for alias in live.aliases.keys() & states[-1].aliases.keys():
         assert all(alias in state.aliases for state in states)
 
 
-@given(models(), manifests())
-def test_what_is_not_governed_is_untouched(live: ModelSnapshot, manifest: Manifest) -> None:
+@given(CHANGES)
+def test_what_is_not_governed_is_untouched(case: Case) -> None:
+    leaves_alone_what_is_not_governed(*case)
+
+
+def leaves_alone_what_is_not_governed(live: ModelSnapshot, manifest: Manifest) -> None:
     owned = live.owned_by(NOW.ours)
     declared = {pin.version for stage in manifest.stages.values() for pin in stage.value}
     governed = {*manifest.stages, *(owned.stages if owned else ())}
@@ -127,10 +113,9 @@ def test_what_is_not_governed_is_untouched(live: ModelSnapshot, manifest: Manife
         assert after.aliases[alias] == live.aliases[alias]
 
 
-@given(models(), manifests(), st.data())
-def test_a_crash_between_any_two_calls_is_mended_by_planning_again(
-    live: ModelSnapshot, manifest: Manifest, data: st.DataObject
-) -> None:
+@given(CHANGES, st.data())
+def test_a_crash_between_any_two_calls_is_mended_by_planning_again(case: Case, data: st.DataObject) -> None:
+    live, manifest = case
     plan = planned(live, manifest)
     states = run(live, plan)
     crashed = data.draw(st.sampled_from(states))
@@ -141,11 +126,12 @@ def test_a_crash_between_any_two_calls_is_mended_by_planning_again(
     assert broken_promise(manifest, again) is None
 
 
-@given(models(), manifests(), manifests(), st.data())
+@given(THERE_AND_BACK, st.data())
 @settings(max_examples=300)
 def test_there_and_back_leaves_nothing_behind_even_after_a_crash(
-    live: ModelSnapshot, first: Manifest, second: Manifest, data: st.DataObject
+    case: tuple[ModelSnapshot, Manifest, Manifest], data: st.DataObject
 ) -> None:
+    live, first, second = case
     there = simulate_all(live, planned(live, first).changes)
     assume(there is not None and not planned(live, first).blocked)
     assert there is not None
@@ -174,8 +160,9 @@ def _kept(alias: AliasName, second: Manifest, there: ModelSnapshot, away: ModelS
     return None if owned and alias in owned.aliases else there.aliases.get(alias)
 
 
-@given(models(), manifests())
-def test_the_order_in_which_things_are_listed_does_not_matter(live: ModelSnapshot, manifest: Manifest) -> None:
+@given(CHANGES)
+def test_the_order_in_which_things_are_listed_does_not_matter(case: Case) -> None:
+    live, manifest = case
     shuffled = replace(
         live,
         versions=backwards(live.versions),
@@ -190,9 +177,49 @@ def test_the_order_in_which_things_are_listed_does_not_matter(live: ModelSnapsho
     assert planned(shuffled, turned).changes == planned(live, manifest).changes
 
 
-@given(models(), manifests())
-def test_a_swap_is_never_asked_for_where_mlflow_refuses_it(live: ModelSnapshot, manifest: Manifest) -> None:
+@given(CHANGES)
+def test_a_swap_is_never_asked_for_where_mlflow_refuses_it(case: Case) -> None:
+    live, manifest = case
     for change in planned(live, manifest).changes:
         if isinstance(change, TransitionStage):
             assert change.before is not change.after
             assert change.after.active or not change.exclusive
+
+
+@given(ODD)
+@settings(max_examples=200)
+def test_however_odd_a_model_and_its_declaration_are_no_promise_is_broken(case: Case) -> None:
+    live, manifest = case
+    plan = planned(live, manifest)
+
+    states = run(live, plan)
+
+    assert broken_promise(manifest, states) is None
+    leaves_alone_what_is_not_governed(live, manifest)
+    assert not (plan.blocked and plan.changes)
+    assert plan.blocked or planned(states[-1], manifest) == ModelPlan(CHURN)
+
+
+def test_what_is_drawn_most_often_moves_versions_and_replaces_production() -> None:
+    drawn: list[Case] = []
+
+    @settings(max_examples=400, derandomize=True, database=None, phases=[Phase.generate])
+    @given(CHANGES)
+    def draw(case: Case) -> None:
+        drawn.append(case)
+
+    draw()
+
+    plans = [(live, planned(live, manifest)) for live, manifest in drawn]
+    blocked = sum(plan.blocked for _, plan in plans)
+    moving = sum(any(isinstance(change, TransitionStage) for change in plan.changes) for _, plan in plans)
+    replacing = sum(replaces_production(live, plan) for live, plan in plans)
+    assert len(plans) == 400
+    assert blocked < 0.05 * len(plans)
+    assert moving > 0.85 * len(plans)
+    assert replacing > 0.25 * len(plans)
+
+
+def replaces_production(live: ModelSnapshot, plan: ModelPlan) -> bool:
+    before, after = (set(state.occupants(P)) for state in (live, run(live, plan)[-1]))
+    return bool(before - after and after - before)

@@ -5,12 +5,15 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from reconciler.errors import ExitCode
 from tests.house import GRACE, LINUS, Done, House, Trigger
 from tests.house.scenes import GATES, NO_RULES, at_work, improving_by, pins, readme_policy
+
+pytestmark = pytest.mark.house
 
 FEW = settings(max_examples=10, derandomize=True, phases=(Phase.explicit, Phase.generate))
 """Each example is a repository, so there are few of them, each small, and none is looked for that is smaller still."""

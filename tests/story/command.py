@@ -31,9 +31,17 @@ _IMPORTED_BEFOREHAND = [
     "sqlalchemy",
     "git",
     "rich.progress",
+    "IPython",
+    "reconciler.cli",
     "reconciler.wiring",
+    "reconciler.planning",
+    "reconciler.pipeline",
+    "reconciler.publishing",
+    "reconciler.reporter",
+    "reconciler.console",
     "reconciler.reading.manifest",
     "reconciler.registry.mlflow",
+    "tests.story.frozen",
 ]
 
 

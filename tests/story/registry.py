@@ -133,6 +133,10 @@ class Sightings:
         return bool(self.all) and all(len(seen) == 1 for seen in self.all)
 
 
+BETWEEN_LOOKS = 0.01
+"""Seconds; less than what two calls to a server lie apart."""
+
+
 @contextmanager
 def watched(*looks: Callable[[], list[int]]) -> Generator[list[Sightings]]:
     """Keep looking in another thread, at least once before and once after what is done meanwhile."""
@@ -149,6 +153,8 @@ def watched(*looks: Callable[[], list[int]]) -> Generator[list[Sightings]]:
                 began.set()
                 if last:
                     return
+                # Without a break the looks take more of a small machine than what is looked at.
+                over.wait(BETWEEN_LOOKS)
         except Exception as error:  # noqa: BLE001  # raised again below, where the test sees it
             failures.append(error)
             began.set()

@@ -8,11 +8,13 @@ import jsonschema
 import pytest
 
 from reconciler.errors import ReconcilerError
+from reconciler.publishing import rendered
 from reconciler.reading import plan as plan_file
 from reconciler.reading.schemas import SCHEMAS, schema_text
 from reconciler.render.json import plan_document, receipt_document
 from reconciler.wiring import options_of, reviewed_of
 from tests.golden.test_golden import RECEIPT, SCENES, URI
+from tests.golden.test_reviews import REVIEWS
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,6 +39,11 @@ def test_a_schema_is_draft_7(name: str) -> None:
 @pytest.mark.parametrize("title", SCENES)
 def test_every_plan_keeps_to_the_schema(title: str) -> None:
     validator("plan").validate(plan_document(SCENES[title], URI))
+
+
+@pytest.mark.parametrize("title", REVIEWS)
+def test_every_review_keeps_to_the_schema(title: str) -> None:
+    validator("plan").validate(json.loads(rendered(REVIEWS[title](), "json", "0123456789ab")))
 
 
 def test_a_receipt_keeps_to_the_schema() -> None:
