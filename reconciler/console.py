@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from reconciler.errors import Problem, ReconcilerError, Severity
+from reconciler.errors import ReconcilerError
 from reconciler.render.clean import clean
 from reconciler.render.layout import WIDTH, Line, flowed
 
@@ -33,9 +33,9 @@ def styled(line: Line) -> str:
     return "".join(click.style(text, **STYLES[style]) if text and STYLES[style] else text for style, text in line)
 
 
-def show(lines: Iterable[Line]) -> None:
+def show(lines: Iterable[Line], *, err: bool = False) -> None:
     for line in lines:
-        click.echo(styled(line))
+        click.echo(styled(line), err=err)
 
 
 def width() -> int:
@@ -63,15 +63,6 @@ def _say_after(head: tuple[str, str], message: str) -> None:
         say(styled(line))
 
 
-def show_problems(problems: Iterable[Problem], *, err: bool = False) -> None:
-    for problem in problems:
-        style = STYLES["error" if problem.severity is Severity.ERROR else "warn"]
-        place = click.style(clean(f"{problem.location}: "), **STYLES["name"])
-        kind = "" if problem.severity is Severity.ERROR else "warning: "
-        code = click.style(f"{kind}{problem.code}: ", **style)
-        click.echo(f"{place}{code}{clean(f'{problem.message} {problem.fix}'.rstrip())}", err=err)
-
-
 def show_key(path: Path, forge: str) -> None:
     """Where the private key is, and what is to be done with it. The key itself is not shown."""
     shown = shlex.quote(os.path.relpath(path))
@@ -84,11 +75,6 @@ def show_key(path: Path, forge: str) -> None:
     click.echo(styled((("error", "The private key for signed records is on this disk:"), ("", f" {shown}"))))
     click.echo(f"Whoever has it can forge what was applied. {target}")
     click.echo(f"Then delete it here: rm {shown}")
-
-
-def count(number: int, noun: str) -> str:
-    """`1 file`, `2 files`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def deafen() -> None:

@@ -19,11 +19,13 @@ from reconciler.checking import CheckEvent, CheckFinished, CheckStarted, Fetchin
 from reconciler.core.plan import Plan
 from reconciler.events import (
     ChangeMade,
+    Declared,
     Event,
     LockWaiting,
     ModelFinished,
     ModelStarted,
     Noticed,
+    Opened,
     OutcomeStatus,
     Planned,
     Receipt,
@@ -53,7 +55,7 @@ def show_difference(reviewed: PlanDocument, now: Plan) -> None:
 def check_lines(event: CheckEvent, widest: int = 0) -> Iterator[Line]:
     """One event of `check`; names of checks take `widest` characters."""
     match event:
-        case Fetching(model, version):
+        case Fetching(model, version, _):
             yield (("faint", f"Fetching {clean(model)} v{version}"),)
         case CheckStarted(_, _, check):
             yield (("faint", f"Running {clean(check.name)}"),)
@@ -69,6 +71,18 @@ def check_lines(event: CheckEvent, widest: int = 0) -> Iterator[Line]:
             log = [f"log: {result.record.log}"] if result.record.log else []
             for text in (*(f"| {line}" for line in shown), *result.notes, *log):
                 yield (("faint", f"          {clean(text)}"),)
+
+
+class CheckReporter:
+    """Tells what a check does; the names of checks are in one column."""
+
+    def __init__(self) -> None:
+        self._widest = 0
+
+    def report(self, event: CheckEvent) -> None:
+        if isinstance(event, Fetching):
+            self._widest = max(len(check.name) for check in event.checks)
+        console.show(check_lines(event, self._widest))
 
 
 class Reporter:
@@ -118,6 +132,8 @@ class Reporter:
         """One event, from whichever thread."""
         if isinstance(event, ModelStarted):
             self.writing = True
+        if isinstance(event, Opened):
+            self.registry, self.workspace = event.registry, event.workspace
         with self._printing, self._to_nobody_if_need_be():
             if self._as_json:
                 for document in event_documents(event, self._now()):
@@ -128,6 +144,8 @@ class Reporter:
 
     def _tell(self, event: Event) -> None:
         match event:
+            case Opened() | Declared():
+                pass
             case Planned(plan):
                 console.show(plan_lines(plan, self.registry, self.workspace, console.width()))
                 self._calls = len(plan.changes)

@@ -8,10 +8,11 @@ import jsonschema
 import pytest
 
 from reconciler.errors import ReconcilerError
+from reconciler.pipeline import Reviewed
+from reconciler.project import expectation
 from reconciler.reading import plan as plan_file
 from reconciler.reading.schemas import SCHEMAS, schema_text
 from reconciler.render.json import plan_document, receipt_document
-from reconciler.wiring import options_of, reviewed_of
 from tests.golden.test_golden import RECEIPT, SCENES, URI
 
 ROOT = Path(__file__).parents[2]
@@ -59,9 +60,9 @@ def test_a_saved_plan_is_read_back_as_it_was(title: str, tmp_path: Path) -> None
     document = plan_file.read(path)
 
     assert document == plan_document(plan, URI)
-    assert options_of(document) == plan.options
-    assert reviewed_of(document).digest == plan.digest
-    assert reviewed_of(document).commit == plan.revision.commit
+    expected = expectation(document)
+    assert expected.options == plan.options
+    assert expected.reviewed == Reviewed(plan.digest, plan.revision.commit, models=plan.model_digests)
 
 
 @pytest.mark.parametrize(
