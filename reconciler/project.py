@@ -89,17 +89,15 @@ def open(  # noqa: A001  # as `tarfile.open`: it is read with the module's name 
         repository or os.environ.get("RECONCILER_REPOSITORY") or None,
         remote or os.environ.get("RECONCILER_REMOTE") or "origin",
     )
-    where_reviews_are = open_forge(ForgeKind(forge), os.environ)
+    reviews = open_forge(ForgeKind(forge), os.environ)
 
     def opener(
         lock: LockKind, *, base: str | None = None, ref: str | None = None, policy_ref: str | None = None
     ) -> "World":
-        at = Settings(
-            settings.start, settings.manifests, settings.registry_uri, settings.repository, settings.remote, lock
-        )
-        return open_world(at, os.environ, forge=where_reviews_are, base=base, ref=ref, policy_ref=policy_ref)
+        at = replace(settings, lock=lock)
+        return open_world(at, os.environ, forge=reviews, base=base, ref=ref, policy_ref=policy_ref)
 
-    return Project(opener, where_reviews_are)
+    return Project(opener, reviews)
 
 
 class Options(TypedDict, total=False):
