@@ -69,15 +69,17 @@ def open(  # noqa: A001  # as `tarfile.open`: it is read with the module's name 
     forge: str = "none",
 ) -> "Project":
     """
-    The project whose git repository `path` is in. What is left out is found as the command finds it: `registry`, the
-    URI of the MLflow registry, in MLFLOW_REGISTRY_URI or MLFLOW_TRACKING_URI, or else in the standing policy;
-    `manifests`, their folder, from `path`, in RECONCILER_MANIFESTS, or else in the policy, or else `manifests`;
-    `repository`, the name under which models are owned, in RECONCILER_REPOSITORY, or else made of the URL of the
-    `remote` (RECONCILER_REMOTE, or else `origin`). `forge` is where approvals are read: `github`, `gitlab`, or `auto`
-    for the one whose CI job this is; `none` reads signed commits alone.
+    The project in the git repository around `path`.
 
-    Nothing is connected to yet, and nothing is kept between two calls: each reads git and the registry anew. Raises
-    ReconcilerError outside of a job where `forge` is `auto`.
+    `registry`: URI of the MLflow registry. Default: MLFLOW_REGISTRY_URI, MLFLOW_TRACKING_URI, or the standing policy.
+    `manifests`: folder of manifests, relative to `path`. Default: RECONCILER_MANIFESTS, the policy, or `manifests`.
+    `repository`: name under which models are owned. Default: RECONCILER_REPOSITORY, or the remote's URL and the folder.
+    `remote`: git remote that names the repository and keeps the lock. Default: RECONCILER_REMOTE, or `origin`.
+    `forge`: where approvals are read: `github`, `gitlab`, or `auto` for the one whose CI job this is. `none`: only
+    signed commits count.
+
+    Connects to nothing yet. Each call of the project reads git and the registry anew. Raises ReconcilerError if `forge`
+    is `auto` and this is no CI job.
     """
     from reconciler.wiring import open_forge, open_world
 
@@ -214,13 +216,14 @@ class Project:
         **options: Unpack[Options],
     ) -> Review:
         """
-        What an apply of a commit, or of the work tree (None), would do, and what the gates say to it. With `base`, what
-        the change makes since it left that branch is told from what is pending without it. `evidence` says which
-        versions that move in are shown beside those they replace: `none`, `production`, `stages` or `all`. Writes
-        nothing.
+        What an apply would do, and what the gates say to it. Writes nothing.
 
-        Raises ManifestError with every problem of manifests or policy, RegistryError where the registry cannot be read,
-        and ReconcilerError where there is no repository, registry, folder or commit.
+        `ref`: the commit to plan; None: the work tree. `base`: the branch that a change was made from; the review then
+        tells what the change does from what is pending without it. `evidence`: which versions that move in are shown
+        beside those they replace: `none`, `production`, `stages` or `all`. `report` gets the events.
+
+        Raises ManifestError with every problem of manifests or policy, RegistryError if the registry cannot be read,
+        and ReconcilerError if there is no repository, registry, folder or commit.
         """
         from reconciler.core.review import Scope
         from reconciler.events import Declared, unheard
@@ -265,21 +268,24 @@ class Project:
         **options: Unpack[Options],
     ) -> "Receipt":
         """
-        Bring the registry to what HEAD, or the commit `ref`, declares, and say what was done. It has to be said what
-        was agreed to: `reviewed` is a review of `plan`, a saved one or its path, or the digest of one (which stands for
-        the same changes from any commit); `expect_reviewed` takes what our comment shows under the change request that
-        the commit came from, and needs a `forge`; `confirm` is asked with the plan; `yes` takes whatever the plan is by
-        then. Gates are judged anew by what is known then, whatever was agreed to.
+        Bring the registry to what a commit declares: HEAD, or `ref`. Say what was agreed to, by one of these:
 
-        `restore` names models that are put back where somebody moved them by hand. `allow_rewind` is the commit that
-        may be applied although it does not contain the last one. `signing_key` is the SSH key that signs our records,
-        or what signs them; by default RECONCILER_SIGNING_KEY. `parallelism` is how many models are worked on at a time.
-        `lock` is `auto`, `git`, `file` or `none`, waited for `lock_timeout` seconds. Set `stop` to finish the models in
-        hand and skip the rest.
+        `reviewed`: a review of `plan`, a saved plan or its `Path`: applies only what it shows, and only its own commit.
+        A digest, as text, stands for the same changes from any commit.
+        `expect_reviewed`: what our comment shows under the change request of the commit; needs a `forge`.
+        `confirm`: a function that gets the plan, and returns whether to go on.
+        `yes`: whatever the plan is by then.
 
-        What goes wrong with one model is in the receipt. What refuses the whole is raised before the first write:
-        ManifestError, BlockedError, StaleError, LockError. An interruption is raised; `reconciler.events.Journal`, as
-        `report`, has the receipt of what was done until then.
+        Whatever was agreed to, gates are judged again by what is known now. `restore`: models to put back where
+        somebody moved them by hand. `allow_rewind`: the commit that may be applied although it does not contain the
+        last one. `signing_key`: SSH key that signs our records, or a function that signs. Default:
+        RECONCILER_SIGNING_KEY. `parallelism`: models at a time. `lock`: `auto`, `git`, `file` or `none`.
+        `lock_timeout`: seconds to wait for it. `stop`: set it to finish the models in hand and skip the rest. `report`
+        gets the events, from several threads.
+
+        What goes wrong with one model is in the receipt. What refuses everything is raised before the first write:
+        ManifestError, BlockedError, StaleError, LockError. An interruption is raised as KeyboardInterrupt; pass the
+        `passing_on` of a `reconciler.events.Journal` as `report` to get the receipt of what was done until then.
         """
         from reconciler.events import Declared, unheard
         from reconciler.pipeline import ApplyRequest
@@ -322,9 +328,10 @@ class Project:
 
     def drift(self, ref: str = "HEAD", *, files: bool = False) -> "Drift":
         """
-        Where the registry differs from the commit that was last applied to it, model by model; `ref` is the commit that
-        should be applied. With `files`, the files of versions whose digest was recorded are downloaded and compared.
-        Writes nothing. Raises as `plan` does.
+        Where the registry differs from the commit that was last applied to it, model by model. Writes nothing.
+
+        `ref`: the commit that should be applied. `files`: also download the files of versions whose digest was
+        recorded, and compare them. Raises as `plan` does.
         """
         from reconciler.planning import find_drift
 
@@ -337,10 +344,11 @@ class Project:
         self, model: str, version: int | None = None, *, ref: str = "HEAD", policy_ref: str | None = None
     ) -> "list[Verdict]":
         """
-        What the gates before every slot of a model say to one of its versions, the newest by default, outside of any
-        change: whether it would be approved is unknown. `ref` is the commit whose manifests tighten the gates, and
-        whose policy judges, if `policy_ref` names no other. Writes nothing. Raises ReconcilerError for a model or
-        version that is not there, and else as `plan` does.
+        What the gates before every slot of a model say to one of its versions. Writes nothing.
+
+        `version`: its number. Default: the newest. `ref`: the commit whose manifests tighten the gates, and whose
+        policy judges unless `policy_ref` names another. There is no change under review, so approvals are unknown.
+        Raises ReconcilerError if there is no such model or version, and otherwise as `plan` does.
         """
         return list(self.judged(model, version, ref=ref, policy_ref=policy_ref)[1])
 
@@ -372,9 +380,11 @@ class Project:
         report: "CheckReport | None" = None,
     ) -> "tuple[CheckResult, ...]":
         """
-        Run the policy's checks on a version, or those of these `names`, and record on it what they found, signed if
-        `sign` is `hmac` or `ssh`. It is the only call that runs code of a model, and it runs none where that code could
-        reach a credential. Raises ReconcilerError where there is no such check, version or key.
+        Run the policy's checks on a version, and record on it what they found.
+
+        `names`: only these checks. `base`: take the policy from where the change left this branch. `sign`: `none`,
+        `hmac` or `ssh`. `record`: False to write nothing. This is the only call that runs code of a model, and it runs
+        none where that code could reach a credential. Raises ReconcilerError if there is no such check, version or key.
         """
         from reconciler.checking import check_version
         from reconciler.core.names import ModelName, Version

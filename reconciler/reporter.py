@@ -40,11 +40,13 @@ from reconciler.render.text import outcome_line, outcome_lines, plan_lines, rece
 def show_difference(reviewed: PlanDocument, now: Plan) -> None:
     """What was reviewed beside what would be done now, on standard error."""
 
-    def told(document: PlanDocument) -> list[str]:
+    def changes_of(document: PlanDocument) -> list[str]:
         changes = [clean(change["sentence"]) for change in document["resource_changes"]]
         return [*changes, *(clean(f"{block['model']}: blocked: {block['code']}") for block in document["blocked"])]
 
-    lines = list(unified_diff(told(reviewed), told(plan_document(now, "")), "reviewed", "now", lineterm="", n=0))
+    lines = list(
+        unified_diff(changes_of(reviewed), changes_of(plan_document(now, "")), "reviewed", "now", lineterm="", n=0)
+    )
     if not lines:
         lines = ["The same changes as were reviewed, but what they replace is another text or another version."]
     for line in lines:
@@ -176,8 +178,8 @@ class Reporter:
                 console.show(receipt_lines(receipt, console.width()))
                 return
             message = f"{words.receipt_sentence(receipt)} {words.what_next(receipt)}".rstrip()
-            told = {"@level": "info" if receipt.exit_code == 0 else "error", "@message": message}
-            click.echo(json.dumps({**told, "@timestamp": self._now(), "type": "apply_summary"}, ensure_ascii=False))
+            summary = {"@level": "info" if receipt.exit_code == 0 else "error", "@message": message}
+            click.echo(json.dumps({**summary, "@timestamp": self._now(), "type": "apply_summary"}, ensure_ascii=False))
 
     @contextmanager
     def _to_nobody_if_need_be(self) -> Generator[None]:
