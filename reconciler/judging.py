@@ -40,7 +40,17 @@ from reconciler.core.gate import (
     judge_guard,
 )
 from reconciler.core.likeness import StandingNames, refuse_look_alikes, standing_names
-from reconciler.core.names import OUR_TAG_PREFIX, Commit, ModelName, Slot, Stage, Version, alias_slot, plain
+from reconciler.core.names import (
+    ACTIVE_STAGES,
+    OUR_TAG_PREFIX,
+    Commit,
+    ModelName,
+    Slot,
+    Stage,
+    Version,
+    alias_slot,
+    plain,
+)
 from reconciler.core.past import Epoch, Past
 from reconciler.core.plan import Plan, PlanOptions
 from reconciler.core.policy import Policy
@@ -107,7 +117,7 @@ class Rules:
             renames=renames,
         )
 
-    def guards(self, policy: Policy, live: ModelSnapshot, slot: str, manifest: Manifest | None) -> tuple[Guard, ...]:
+    def guards(self, policy: Policy, live: ModelSnapshot, slot: Slot, manifest: Manifest | None) -> tuple[Guard, ...]:
         """
         The gates of a policy before a slot. A rule is about a model by its tags in the registry, by those that the
         trusted manifests declare, and by those of the change, and by former names of these as by its own: nobody who
@@ -742,26 +752,28 @@ def left_behind(plan: Plan, snapshot: RegistrySnapshot) -> tuple[str, ...]:
 
 
 def unguarded(plan: Plan, snapshot: RegistrySnapshot, desired: DesiredState, rules: Rules) -> tuple[str, ...]:
-    """Aliases that move to other versions, of models whose Production is guarded, with no gate before them."""
-    told: list[str] = []
+    """Aliases that move to other versions, of models with gates before a live slot, and no gate before the alias."""
+    sentences: list[str] = []
     for model in plan.models:
         live, manifest = snapshot.models.get(model.model), desired.models.get(model.model)
-        if live is None or not rules.guards(rules.policy, live, Stage.PRODUCTION, manifest):
+        if live is None:
             continue
-        for change in model.changes:
-            if not isinstance(change, SetAlias):
-                continue
-            slot = alias_slot(change.alias)
-            if not rules.guards(rules.policy, live, slot, manifest):
-                told.append(f"{slot} of {model.model} is moved, and no gate guards it as gates guard its Production.")
-    return tuple(told)
+        guards = partial(rules.guards, rules.policy, live, manifest=manifest)
+        guarded = next((slot for slot in sorted(model.live_slots) if guards(slot)), None)
+        slots = [alias_slot(change.alias) for change in model.changes if isinstance(change, SetAlias)]
+        sentences.extend(
+            f"{slot} of {model.model} is moved, and no gate guards it as gates guard its {guarded}."
+            for slot in slots
+            if guarded is not None and not guards(slot)
+        )
+    return tuple(sentences)
 
 
-def _guarded_slots(policy: Policy, live: ModelSnapshot, manifest: Manifest | None) -> list[str]:
+def _guarded_slots(policy: Policy, live: ModelSnapshot, manifest: Manifest | None) -> list[Slot]:
     aliases = {*live.aliases, *(manifest.aliases if manifest else ())}
-    named = {slot for rule in policy.rules for slot in rule.slots if not set(slot) & set("*?[")}
-    slots = {*(stage.value for stage in Stage if stage.active), *map(alias_slot, aliases), *named}
-    return sorted(slots, key=lambda slot: (slot.startswith("@"), slot))
+    named = {Slot(slot) for rule in policy.rules for slot in rule.slots if not set(slot) & set("*?[")}
+    slots = {*(stage.slot for stage in ACTIVE_STAGES), *map(alias_slot, aliases), *named}
+    return sorted(slots, key=lambda slot: (slot.stage is None, slot))
 
 
 def _cases(
@@ -840,7 +852,7 @@ def is_guarded(rules: Rules, live: ModelSnapshot | None, manifest: Manifest | No
 
 
 def _guards(
-    rules: Rules, policy: Policy, live: ModelSnapshot, manifest: Manifest | None, slot: str
+    rules: Rules, policy: Policy, live: ModelSnapshot, manifest: Manifest | None, slot: Slot
 ) -> tuple[Guard, ...]:
     """
     Those of the policy, then those by which the manifest tightens it for its model, as it stands and as it is proposed.
@@ -851,7 +863,7 @@ def _guards(
 
 
 def _proposed_guards(
-    rules: Rules, policy: Policy, live: ModelSnapshot, manifest: Manifest | None, slot: str
+    rules: Rules, policy: Policy, live: ModelSnapshot, manifest: Manifest | None, slot: Slot
 ) -> tuple[Guard, ...]:
     """The same, by what the manifest says now."""
     own = manifest.gates.get(slot) if manifest else None
@@ -865,8 +877,8 @@ def _with_groups(guard: Guard, groups: Mapping[str, tuple[str, ...]]) -> Guard:
     return replace(guard, gate=replace(gate, groups=groups)) if isinstance(gate, Approvals) else guard
 
 
-def _overrides(manifest: Manifest | None, slot: str) -> tuple[Override, ...]:
-    return tuple(o for o in (manifest.overrides if manifest else ()) if o.slot in {"", slot})
+def _overrides(manifest: Manifest | None, slot: Slot) -> tuple[Override, ...]:
+    return tuple(o for o in (manifest.overrides if manifest else ()) if o.slot in {None, slot})
 
 
 @dataclass(frozen=True, slots=True)
@@ -1006,7 +1018,7 @@ class _Gathering:
             return candidate.stage.value
         if key.name == "stay":
             past = self.pasts.get(live.name)
-            stay = stay_in(key.argument, candidate.version, live, past)
+            stay = stay_in(Slot(key.argument), candidate.version, live, past)
             return _Unknown(stay) if isinstance(stay, str) else stay
         if key.name == "contained":
             return self._contained(key.argument, _facts_of(versions, entrance.model, entrance.candidate))

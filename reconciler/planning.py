@@ -191,7 +191,7 @@ def _holds_lifted(rules: Rules, desired: DesiredState, now: str) -> tuple[Note, 
         f"v{hold.version} of {name}{f' for {hold.slot}' if hold.slot else ''} ({plain(hold.reason, 200)})"
         for name, holds in sorted(rules.holds.items())
         for hold in holds
-        if hold.holds(hold.version, hold.slot, now)
+        if hold.stands(now)
         and not any(
             _holds_as_long(other, hold) for other in (desired.models[name].holds if name in desired.models else ())
         )
@@ -203,7 +203,7 @@ def _holds_lifted(rules: Rules, desired: DesiredState, now: str) -> tuple[Note, 
 def _holds_as_long(other: Hold, hold: Hold) -> bool:
     """Whether one hold keeps out all that another one does."""
     longer = not other.until or (bool(hold.until) and other.until >= hold.until)
-    return other.version == hold.version and other.slot in {"", hold.slot} and longer
+    return other.version == hold.version and other.slot in {None, hold.slot} and longer
 
 
 def _gates_dropped(before: DesiredState, desired: DesiredState) -> tuple[Note, ...]:

@@ -193,7 +193,7 @@ class Tries:
 
 
 class Registry(Protocol):
-    """A model registry. Both calls raise RegistryError; one whose code is UNREACHABLE may be worth another try."""
+    """A model registry. All calls raise RegistryError; one whose code is UNREACHABLE may be worth another try."""
 
     @property
     def uri(self) -> str:
@@ -212,6 +212,10 @@ class Registry(Protocol):
 
     def snapshot(self, wanted: Wanted) -> "RegistrySnapshot":
         """What the registry holds now, read in bulk."""
+        ...
+
+    def names(self) -> tuple[ModelName, ...]:
+        """Every registered model, in the order of names; MLflow lists no prompts among them."""
         ...
 
     def execute(self, change: "Change") -> None:

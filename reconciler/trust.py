@@ -5,14 +5,14 @@ model's past. Read lazily, and no further back than it takes.
 
 import re
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain, islice, pairwise, takewhile
 from typing import TypeAlias
 
 from reconciler.core.desired import Manifest, Revision, resolve
-from reconciler.core.entrances import occupants
+from reconciler.core.entrances import governed_otherwise, in_place, occupants
 from reconciler.core.gate import Guard
 from reconciler.core.heads import Head
 from reconciler.core.heads import signed_bytes as head_bytes
@@ -24,7 +24,6 @@ from reconciler.core.names import (
     Ours,
     RepositoryId,
     Slot,
-    Version,
     alias_slot,
     names_of,
 )
@@ -711,7 +710,7 @@ def _is_in_place(live: ModelSnapshot, manifest: Manifest | None) -> bool:
     declared = set(manifest.slots)
     governed = set[Slot]()
     if isinstance(live.owner, Ownership):
-        governed = {*(stage.value for stage in live.owner.stages), *map(alias_slot, live.owner.aliases)}
+        governed = {*(stage.slot for stage in live.owner.stages), *map(alias_slot, live.owner.aliases)}
     return governed <= declared and all(
         declared_versions(manifest, slot, live) == frozenset(occupants(live, slot)) for slot in declared
     )
@@ -723,33 +722,21 @@ def _need(live: ModelSnapshot, manifest: Manifest | None, bare: Past) -> int | N
         return None
     places = [
         bare.place_of(live.versions[number].provenance.get(slot), live.versions[number])
-        for slot, number in _pinned(live, manifest)
+        for slot, number in in_place(manifest, live)
     ]
     return max((place for place in places if place is not None), default=0) if None not in places else None
 
 
 def _unknown(live: ModelSnapshot, manifest: Manifest | None, past: Past) -> frozenset[Slot]:
     """The slots with something in place that no record explains."""
-    return frozenset(slot for slot, number in _pinned(live, manifest) if not past.held(live, slot, number))
+    return frozenset(slot for slot, number in in_place(manifest, live) if not past.held(live, slot, number))
 
 
 def _governed_otherwise(live: ModelSnapshot, slots: Iterable[Slot], past: Past) -> frozenset[Slot]:
     """The slots that something else than what is in them was declared for before."""
     return frozenset(
-        slot
-        for slot in slots
-        for version in occupants(live, slot)
-        if (first := past.first_governed(slot)) is not None and past.run(live, slot, version) != first
+        slot for slot in slots for version in occupants(live, slot) if governed_otherwise(live, slot, version, past)
     )
-
-
-def _pinned(live: ModelSnapshot, manifest: Manifest | None) -> Iterator[tuple[Slot, Version]]:
-    """What is declared for a slot and in it."""
-    if manifest is None:
-        return
-    for slot in manifest.slots:
-        there = live.versions.keys() & set(occupants(live, slot))
-        yield from ((slot, number) for number in sorted(declared_versions(manifest, slot, live) & there))
 
 
 def _may_name(data: bytes, *names: Collection[ModelName]) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from reconciler import testing
 from reconciler.core.desired import Declared, DesiredState, Manifest, Pin, Revision
-from reconciler.core.names import ACTIVE_STAGES, AliasName, Commit, ModelName, RepositoryId, Stage, Version
+from reconciler.core.names import ACTIVE_STAGES, AliasName, Commit, ModelName, RepositoryId, Slot, Stage, Version
 from reconciler.core.snapshot import ModelSnapshot, OwnerRecord, Ownership, Placement, RegistrySnapshot
 from reconciler.errors import Location
 
@@ -68,7 +68,9 @@ def have(
     """
     model = testing.have(versions, aliases, owner=owner, name=name)
     for number, slots in (placed or {}).items():
-        model = with_version(model, number, provenance={slot: Placement(slot, OURS, FIRST) for slot in slots})
+        model = with_version(
+            model, number, provenance={slot: Placement(slot, OURS, FIRST) for slot in map(Slot, slots)}
+        )
     return model
 
 

@@ -18,7 +18,7 @@ from reconciler.core.evidence import (
 )
 from reconciler.core.gate import Entrance, Ruling, Verdict
 from reconciler.core.loosening import Exposure, consequences
-from reconciler.core.names import Commit, ModelName, RepositoryId, Version
+from reconciler.core.names import Commit, ModelName, RepositoryId, Slot, Version
 from reconciler.core.plan import Limits, Plan, PlanOptions, build_plan, effects_of
 from reconciler.core.review import Note, PolicyNote, Review, pending_on
 from reconciler.core.signature import Array, Column, Parameter, Scalar, Signature, Tensor
@@ -131,7 +131,8 @@ def exhibit(
     candidate: VersionFacts, incumbent: VersionFacts | None, *slots: str, history: Sequence[VersionFacts] = ()
 ) -> Exhibit:
     """A version that enters slots, beside the one that is there."""
-    pairing = Pairing(candidate.model, candidate.version, incumbent and incumbent.version, slots or ("Production",))
+    entered = tuple(map(Slot, slots or ("Production",)))
+    pairing = Pairing(candidate.model, candidate.version, incumbent and incumbent.version, entered)
     return Exhibit(pairing, candidate, incumbent, tuple(history))
 
 
@@ -408,7 +409,7 @@ POLICY = Location("reconciler.yaml", 12, 9)
 
 def verdict(gate: str, ruling: Ruling, sentence: str, *, slot: str = "Production", note: str = "") -> Verdict:
     """A verdict on v5 of risk-classifier."""
-    entrance = Entrance(ModelName("risk-classifier"), Version(5), slot, Version(4))
+    entrance = Entrance(ModelName("risk-classifier"), Version(5), Slot(slot), Version(4))
     return Verdict(entrance, gate, ruling, sentence, POLICY, note)
 
 
@@ -458,8 +459,8 @@ def unguarded() -> Review:
     verdicts = (verdict("soak", Ruling.FAIL, "v5 has been in Staging for 19 h 30 min; 3 days required"),)
     (model,) = review.plan.models
     difference = ("--- standing reconciler.yaml", "+++ proposed", "@@ -1,4 +1 @@", "-slots:", *["-  - slot: x"] * 3)
-    bare = [Exposure(ModelName(name), "Production", ("soak", "metric")) for name in ("churn", "risk-classifier")]
-    weak = Exposure(ModelName("fraud"), "@champion", ("metric",), ("soak",), 1)
+    bare = [Exposure(ModelName(name), Slot("Production"), ("soak", "metric")) for name in ("churn", "risk-classifier")]
+    weak = Exposure(ModelName("fraud"), Slot("@champion"), ("metric",), ("soak",), 1)
     return replace(
         review,
         plan=replace(review.plan, models=(replace(model, verdicts=verdicts),)),
@@ -475,7 +476,7 @@ def crowded(count: int = 200) -> Review:
         (want({P: [2]}, name="zebra"), have({1: P, 2: S}, owner=owns(P), name="zebra")),
     )
     note = "overridden until 2026-06-01 by grace@acme.example (manifests/zebra.yaml:14): new hardware"
-    entrance = Entrance(ModelName("zebra"), Version(2), "Production", Version(1))
+    entrance = Entrance(ModelName("zebra"), Version(2), Slot("Production"), Version(1))
     let_in = Verdict(entrance, "latency", Ruling.OVERRIDDEN, "latency_ms is 21.6, above 20", POLICY, note)
     models = tuple(replace(m, verdicts=(let_in,)) if m.model == "zebra" else m for m in plan.models)
     difference = ("--- standing reconciler.yaml", "+++ proposed", *(f"+# {'x' * 250}{n}" for n in range(70)))

@@ -137,13 +137,9 @@ class GovernedSlot:
     slot: Slot
     models: tuple[ModelName, ...]
 
-    @property
-    def is_alias(self) -> bool:
-        return self.slot.startswith("@")
-
     def closed_on(self, server: Server) -> bool:
         """Whether the server's grants can leave it to one identity."""
-        return server.kind is ServerKind.GRANTS and not self.is_alias
+        return server.kind is ServerKind.GRANTS and self.slot.stage is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +154,9 @@ def governed(desired: DesiredState) -> Governed:
     """The slots that a commit declares: stages first, then aliases, each with its models."""
     models: dict[Slot, list[ModelName]] = {}
     for name, manifest in sorted(desired.models.items()):
-        for slot in (*map(Slot, manifest.stages), *map(alias_slot, manifest.aliases)):
+        for slot in (*(stage.slot for stage in manifest.stages), *map(alias_slot, manifest.aliases)):
             models.setdefault(slot, []).append(name)
-    ordered = sorted(models.items(), key=lambda entry: (entry[0].startswith("@"), entry[0]))
+    ordered = sorted(models.items(), key=lambda entry: (entry[0].stage is None, entry[0]))
     return Governed(desired.revision.commit, tuple(GovernedSlot(slot, tuple(names)) for slot, names in ordered))
 
 

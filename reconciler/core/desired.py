@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from reconciler.core.looks import looks, telling_apart
 from reconciler.core.names import (
     ACTIVE_STAGES,
+    LIVE,
     AliasName,
     Commit,
+    LiveSlots,
     ModelName,
     Ours,
     RepositoryId,
@@ -55,19 +57,23 @@ class Pin:
 @dataclass(frozen=True, slots=True)
 class Hold:
     """
-    A version that must not come back into a slot (empty: any), and why; until a moment (RFC 3339 in UTC), or until it
+    A version that must not come back into a slot (None: any), and why; until a moment (RFC 3339 in UTC), or until it
     is lifted where that is empty.
     """
 
     version: Version
     reason: str
     at: Location
-    slot: Slot = ""
+    slot: Slot | None = None
     until: str = ""
 
     def holds(self, version: Version, slot: Slot, now: str) -> bool:
         """Whether it keeps that version out of that slot at `now`."""
-        return self.version == version and self.slot in {"", slot} and (not self.until or self.until > now)
+        return self.version == version and self.slot in {None, slot} and self.stands(now)
+
+    def stands(self, now: str) -> bool:
+        """Whether it is not over yet."""
+        return not self.until or self.until > now
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +116,7 @@ class Manifest:
     @property
     def slots(self) -> tuple[Slot, ...]:
         """The slots that it declares and that consumers load from: stages in their order, then aliases in theirs."""
-        stages = (stage.value for stage in ACTIVE_STAGES if stage in self.stages)
+        stages = (stage.slot for stage in ACTIVE_STAGES if stage in self.stages)
         return (*stages, *map(alias_slot, sorted(self.aliases)))
 
     def pins(self) -> Iterable[Pin]:
@@ -124,7 +130,7 @@ class Revision:
     """
     Where manifests were read: which repository and folder (together the owner's identity), which commit, and who wrote
     it. `commit` is None for a work tree with changes that no commit holds.
-    `known_as` are its names by the policy that stands.
+    `known_as` are its names, and `live_slots` what consumers depend on, by the policy that stands.
     """
 
     repository: RepositoryId
@@ -132,6 +138,7 @@ class Revision:
     author: str = ""
     subject: str = ""
     known_as: Ours | None = field(default=None, compare=False, repr=False)
+    live_slots: LiveSlots = field(default=LIVE, compare=False, repr=False)
 
     @property
     def ours(self) -> Ours:
@@ -276,7 +283,7 @@ def _contradictions(manifest: Manifest) -> Iterable[Problem]:
             comment=known.comment if known.comment is not None else pin.comment,
         )
 
-    overridden: dict[tuple[str, Slot], Override] = {}
+    overridden: dict[tuple[str, Slot | None], Override] = {}
     for override in manifest.overrides:
         known_override = overridden.setdefault((override.gate, override.slot), override)
         if known_override is not override:

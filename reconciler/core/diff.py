@@ -19,9 +19,20 @@ from reconciler.core.changes import (
     simulate_all,
 )
 from reconciler.core.desired import DesiredState, Manifest, Pin, Revision
-from reconciler.core.entrances import entrances, is_another, occupants
+from reconciler.core.entrances import before_move, entrances, is_another, occupants
 from reconciler.core.gate import Entrance, Verdict
-from reconciler.core.names import MAX_TAG_VALUE, AliasName, ModelName, Slot, Stage, Version, alias_slot
+from reconciler.core.names import (
+    ACTIVE_STAGES,
+    LIVE,
+    MAX_TAG_VALUE,
+    AliasName,
+    LiveSlots,
+    ModelName,
+    Slot,
+    Stage,
+    Version,
+    alias_slot,
+)
 from reconciler.core.past import Past
 from reconciler.core.snapshot import (
     READY,
@@ -86,7 +97,8 @@ class ModelPlan:
     The ordered calls for one model; where it cannot be brought to what is declared, there are none. `identities` are
     those of the versions they touch, and `entrances` what they bring into slots, or what is newly declared there.
     `verdicts` are what the gates said; one that blocks keeps the model as it is. `guarded` are those slots that have
-    gates, and `files` the digests of what enters, where a gate asked for them.
+    gates, and `files` the digests of what enters, where a gate asked for them. `live_slots` are those that consumers
+    depend on.
     """
 
     model: ModelName
@@ -98,6 +110,7 @@ class ModelPlan:
     guarded: frozenset[Slot] = field(default=frozenset(), compare=False)
     files: Mapping[tuple[Version, Slot], str] = field(default_factory=dict[tuple[Version, Slot], str], compare=False)
     past: Past | None = field(default=None, compare=False, repr=False)
+    live_slots: LiveSlots = field(default=LIVE, compare=False, repr=False)
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -129,7 +142,7 @@ class _Bound:
     def slots(self) -> Iterator[tuple[Slot, Version, Location]]:
         """What is declared for each slot, and where."""
         for stage, pins in self.stages.items():
-            yield from ((stage.value, version, pin.at) for version, pin in pins.items() if stage.active)
+            yield from ((stage.slot, version, pin.at) for version, pin in pins.items() if stage.active)
         for alias, (version, at) in sorted(self.aliases.items()):
             if version is not None:
                 yield alias_slot(alias), version, at
@@ -145,7 +158,7 @@ def diff(
     past: Past | None = None,
 ) -> ModelPlan:
     """
-    The calls that turn `live` into what `manifest` declares, in the order in which they are to be made: Production is
+    The calls that turn `live` into what `manifest` declares, in the order in which they are to be made: a live slot is
     filled before anything leaves it, other active stages wherever the calls allow it, and our record of what we govern
     is widened before, and narrowed after, everything it speaks of, so that a crash between any two calls is mended by
     planning again. It names the commit only at the end: an apply that broke off is not one. `adopt` takes a model over
@@ -162,7 +175,7 @@ def diff(
     bound = _bind(manifest, live, blockers)
     targets = _targets(manifest, bound, live, owned, revision)
     if live is not None:
-        blockers.extend(_production_blockers(manifest, bound, live, targets))
+        blockers.extend(_emptied_blockers(manifest, bound, live, targets, revision.live_slots))
         blockers.extend(_identity_blockers(bound, live, past))
 
     final = Ownership(
@@ -208,7 +221,14 @@ def diff(
     if widest != final:
         proposals.append(Proposal(Claim(name, widest, final), governed))
     entering = entrances(manifest, before, (p.change for p in work), past)
-    return ModelPlan(name, tuple(proposals), identities=tuple(_identities(work, before)), entrances=entering, past=past)
+    return ModelPlan(
+        name,
+        tuple(proposals),
+        identities=tuple(_identities(work, before)),
+        entrances=entering,
+        past=past,
+        live_slots=revision.live_slots,
+    )
 
 
 def _identities(work: Iterable[Proposal], live: ModelSnapshot) -> Iterator[Identity]:
@@ -525,34 +545,34 @@ def _targets(
     return targets
 
 
-def _production_blockers(
+def _emptied_blockers(
     manifest: Manifest,
     bound: _Bound,
     live: ModelSnapshot,
     targets: Mapping[Version, _Target],
+    live_slots: LiveSlots,
 ) -> Iterator[Blocker]:
-    """Production is emptied only by a manifest that says so: `Production: []`."""
-    occupants = live.occupants(Stage.PRODUCTION)
-    declared = manifest.stages.get(Stage.PRODUCTION)
-    staying = [v for v in occupants if v not in targets or targets[v].stage is Stage.PRODUCTION]
-    if not occupants or staying or bound.stages.get(Stage.PRODUCTION) or (declared and not declared.value):
-        return
-    if declared is not None:
-        return  # its pins could not be bound, which is said already
-    moved = next(targets[v].because for v in occupants)
-    which = _listed(occupants)
-    if moved.why is Why.UNDECLARED:
-        message = f"No manifest declares Production of {live.name} any more, and v{which} is there because one did."
-    else:
-        message = (
-            f"v{which} would leave Production of {live.name}, which no manifest declares, and nothing would be left."
+    """A live stage is emptied only by a manifest that says so: `Production: []`."""
+    for stage in ACTIVE_STAGES:
+        there = live.occupants(stage)
+        staying = [v for v in there if v not in targets or targets[v].stage is stage]
+        # Where it is declared, the manifest says that it is to be empty, or its pins could not be bound, which is said.
+        if stage.slot not in live_slots or not there or staying or bound.stages.get(stage) or stage in manifest.stages:
+            continue
+        moved = next(targets[v].because for v in there)
+        which = _listed(there)
+        if moved.why is Why.UNDECLARED:
+            message = f"No manifest declares {stage} of {live.name} any more, and v{which} is there because one did."
+        else:
+            message = (
+                f"v{which} would leave {stage} of {live.name}, which no manifest declares, and nothing would be left."
+            )
+        yield Blocker(
+            "production-would-be-empty",
+            message,
+            f"Write `{stage}: []` if it is to be empty, or name the version that belongs there.",
+            moved.at or manifest.model.at,
         )
-    yield Blocker(
-        "production-would-be-empty",
-        message,
-        "Write `Production: []` if it is to be empty, or name the version that belongs there.",
-        moved.at or manifest.model.at,
-    )
 
 
 def _broke_off(bound: _Bound, live: ModelSnapshot, owned: Ownership, past: Past) -> bool:
@@ -593,7 +613,7 @@ def _descriptions(manifest: Manifest, bound: _Bound, live: ModelSnapshot) -> Ite
 
 
 class _Moves:
-    """The moves of one model in an order that keeps Production occupied; walks a private copy of the live stages."""
+    """The moves of one model in an order that keeps live slots occupied; walks a private copy of the live stages."""
 
     def __init__(
         self,
@@ -621,7 +641,7 @@ class _Moves:
         """
         unknown = tuple(self._unknown())
         for slot, version in unknown:
-            self._note(version, slot, f"v{version}" if slot.startswith("@") else self.live.versions[version].stage)
+            self._note(version, slot)
         unsigned = tuple(self._unsigned())
         for version, record in unsigned:
             self.unrecorded.setdefault(version, []).append(record)
@@ -639,7 +659,7 @@ class _Moves:
             written = {placement.slot for placement in self.unrecorded.get(number, ())}
             for slot, record in version.provenance.items():
                 counts = not record.proven and past.place_of(record, version) is not None
-                if counts and slot not in written and not Stage.is_inactive(slot):
+                if counts and slot not in written and slot.active:
                     yield number, self._signed_anew(version, record)
 
     def _unknown(self) -> Iterator[tuple[Slot, Version]]:
@@ -648,13 +668,13 @@ class _Moves:
                 yield slot, version
 
     def proposals(self, owned: Ownership | None) -> list[Proposal]:
-        entering = self._entrants(Stage.STAGING)
+        entering = self._entrants(live=False)
         # New blood enters Staging first, so that the version that leaves it for Production leaves it occupied. One that
-        # comes down from Production has to wait: a cycle is broken at Staging, never at Production.
+        # comes down from a live stage has to wait: a cycle is broken at Staging, never at Production.
         for version in entering:
-            if self.live.versions[version].stage is not Stage.PRODUCTION:
+            if not self._is_live(self.live.versions[version].stage):
                 self._move(version)
-        for version in self._entrants(Stage.PRODUCTION):
+        for version in self._entrants(live=True):
             self._move(version)
         for version in entering:
             self._move(version)
@@ -664,8 +684,17 @@ class _Moves:
         self._delete_aliases(owned)
         return self.out
 
-    def _entrants(self, stage: Stage) -> list[Version]:
-        return [v for v, target in sorted(self.targets.items()) if target.stage is stage is not self.stage_now[v]]
+    def _is_live(self, stage: Stage) -> bool:
+        return stage.slot in self.revision.live_slots
+
+    def _entrants(self, *, live: bool) -> list[Version]:
+        """The versions that come into active stages, into those that are live or into the others."""
+        return [
+            version
+            for version, target in sorted(self.targets.items())
+            if target.stage.active and self._is_live(target.stage) is live
+            if target.stage is not self.stage_now[version]
+        ]
 
     def _move(self, version: Version) -> None:
         before, target = self.stage_now[version], self.targets[version]
@@ -691,13 +720,13 @@ class _Moves:
 
     def _exclusive(self, stage: Stage, others: tuple[Version, ...]) -> bool:
         """
-        Whether the entry is MLflow's swap. Where Production is for one version, always: two are then never there,
+        Whether the entry is MLflow's swap. Where a live stage is for one version, always: two are then never there,
         whatever else goes wrong. Elsewhere only if all that it archives belongs into Archived, so that nothing that
         goes from Staging to Production passes through Archived on the way.
         """
         if len(self.bound.stages.get(stage, ())) != 1 or not stage.active:
             return False
-        return stage is Stage.PRODUCTION or all(
+        return self._is_live(stage) or all(
             v in self.targets and self.targets[v].stage is Stage.ARCHIVED for v in others
         )
 
@@ -706,11 +735,11 @@ class _Moves:
         self.unrecorded = dict[Version, list[Placement]]()
         for version, target in sorted(self.targets.items()):
             if self.stage_now[version] is not target.stage:
-                self._note(version, target.stage, self.stage_now[version])
+                self._note(version, target.stage.slot)
         for alias, (version, _) in sorted(self.bound.aliases.items()):
             named = self.live.aliases.get(alias)
             if version is not None and version != named:
-                self._note(version, alias_slot(alias), "" if named is None else f"v{named}")
+                self._note(version, alias_slot(alias))
             if named is not None and version != named:
                 self._note_left(named, alias_slot(alias))
         return self.unrecorded
@@ -729,12 +758,13 @@ class _Moves:
         identified = replace(record, identity=version.identity, registry=registry, workspace=workspace)
         return replace(identified, sequence=_next(version), seal=None, proven=True)
 
-    def _note(self, version: Version, slot: Slot, before: str) -> None:
+    def _note(self, version: Version, slot: Slot) -> None:
         past, known = self.past, self.live.versions[version]
         if past is not None and past.recorded(self.live, slot, version):
             # It is being put back: how it came there is recorded.
             return
         repository, commit, author = self.revision.repository, self.revision.commit, self.revision.author
+        before = before_move(self.live, slot, version)
         placement = Placement(slot, repository, commit, before, author, sequence=_next(known))
         if past is not None:
             placement = replace(

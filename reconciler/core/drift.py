@@ -8,9 +8,9 @@ from reconciler.core.desired import Manifest, Revision
 from reconciler.core.diff import Blocker, ModelPlan, Why, diff
 from reconciler.core.entrances import occupants
 from reconciler.core.gate import Entrance, Kind
-from reconciler.core.names import Commit, ModelName, Slot, Stage, Version, plain
+from reconciler.core.names import Commit, ModelName, Slot, Version, plain
 from reconciler.core.past import Past, declared_versions
-from reconciler.core.plan import Effect, Verb, effects_of, needs_review
+from reconciler.core.plan import Effect, Subject, Value, Verb, effects_of, needs_review
 from reconciler.core.snapshot import ModelSnapshot, VersionSnapshot
 
 
@@ -52,7 +52,7 @@ class ModelDrift:
     One model. `drifted` is what would bring it back to the commit last applied, `pending` what a newer one asks for
     beyond that; `blockers` are why it cannot be brought back; `why` says why it is not known how far it drifted;
     `replaced` are the versions whose files are others now; `changed_at` is when MLflow last saw a version move or be
-    edited, in milliseconds since 1970, by its name (`v4`): a move by hand was made then or before.
+    edited, in milliseconds since 1970: a move by hand was made then or before.
     """
 
     model: ModelName
@@ -63,7 +63,7 @@ class ModelDrift:
     blockers: tuple[Blocker, ...] = ()
     why: str = ""
     replaced: tuple[Replaced, ...] = ()
-    changed_at: Mapping[str, int] = field(default_factory=dict[str, int])
+    changed_at: Mapping[Version, int] = field(default_factory=dict[Version, int])
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ def judge_drift(
     # What is to be put back is called something else where no past is looked at; it is the same thing all the same.
     known = {_moves(effect) for effect in drifted}
     pending = tuple(effect for effect in effects if _moves(effect) not in known)
-    changed_at = {f"v{version.version}": version.updated_at for version in live.versions.values()} if live else {}
+    changed_at = {number: version.updated_at for number, version in live.versions.items()} if live else {}
     return ModelDrift(
         now.model, DriftStatus.DRIFTED, owned.commit, drifted, pending, back.blockers, changed_at=changed_at
     )
@@ -146,12 +146,12 @@ def _never_moved(entrance: Entrance, live: ModelSnapshot, past: Past) -> bool:
     """
     run = past.run(live, entrance.slot, entrance.candidate)
     version = live.versions.get(entrance.candidate)
-    if run is None or version is None or entrance.slot.startswith("@"):
+    if run is None or version is None or entrance.slot.stage is None:
         return False
     return version.touched < run.since
 
 
-def _moves(effect: Effect) -> tuple[str, str | None, str | None]:
+def _moves(effect: Effect) -> tuple[Subject, Value, Value]:
     return effect.subject, effect.before, effect.after
 
 
@@ -161,7 +161,7 @@ def recorded_files(live: ModelSnapshot, manifest: Manifest | None, past: Past) -
         then
         for number, version in sorted(live.versions.items())
         for slot in sorted(version.provenance)
-        if not Stage.is_inactive(slot)
+        if slot.active
         and (number in occupants(live, slot) or number in declared_versions(manifest, slot, live))
         and (then := files_then(version, slot, past)) is not None
     )
@@ -196,5 +196,5 @@ def _recorded(live: ModelSnapshot, past: Past) -> Iterable[int]:
     for version in live.versions.values():
         for slot, record in version.provenance.items():
             place = past.place_of(record, version)
-            if place is not None and not Stage.is_inactive(slot):
+            if place is not None and slot.active:
                 yield place

@@ -9,7 +9,7 @@ from dataclasses import replace
 from reconciler.core.changes import Change, SetAlias, TransitionStage, simulate_all
 from reconciler.core.desired import Manifest
 from reconciler.core.gate import Entrance, Kind
-from reconciler.core.names import ACTIVE_STAGES, Slot, Stage, Version, alias_slot
+from reconciler.core.names import ACTIVE_STAGES, Slot, Version, alias_slot
 from reconciler.core.past import FOREVER, Epoch, Past, declared_versions, is_unmoved_since
 from reconciler.core.snapshot import ModelSnapshot, Ownership, Placement, VersionSnapshot
 
@@ -28,10 +28,10 @@ def entrances(
         return ()
     changes = tuple(changes)
     moved = list(_moved(live, changes))
-    there = [(slot, version) for slot, version in _unmoved(manifest, live, changes) if (slot, version) not in moved]
-    found = [_entrance(live, slot, version, past, moves=True) for slot, version in moved]
-    found += [_entrance(live, slot, version, past, moves=False) for slot, version in there]
-    return tuple(entrance for entrance in found if entrance is not None)
+    stay = [(slot, version) for slot, version in _unmoved(manifest, live, changes) if (slot, version) not in moved]
+    entering = [_entrance(live, slot, version, past, moves=True) for slot, version in moved]
+    entering += [_entrance(live, slot, version, past, moves=False) for slot, version in stay]
+    return tuple(entrance for entrance in entering if entrance is not None)
 
 
 def entrance_of(live: ModelSnapshot, slot: Slot, version: Version, past: Past | None) -> Entrance:
@@ -43,15 +43,37 @@ def entrance_of(live: ModelSnapshot, slot: Slot, version: Version, past: Past | 
 
 def occupants(live: ModelSnapshot, slot: Slot) -> tuple[Version, ...]:
     """The versions in a slot, lowest first. Consumers of a stage get the highest."""
-    if not slot.startswith("@"):
-        return live.occupants(Stage(slot))
-    return tuple(version for alias, version in live.aliases.items() if alias_slot(alias) == slot)
+    if slot.stage is not None:
+        return live.occupants(slot.stage)
+    return tuple(version for alias, version in live.aliases.items() if alias == slot.alias)
+
+
+def brought_in(change: Change) -> tuple[Slot, Version] | None:
+    """The slot that a call brings a version into, and which; None for one that brings none."""
+    if isinstance(change, TransitionStage) and change.after.active:
+        return change.after.slot, change.version
+    return (alias_slot(change.alias), change.after) if isinstance(change, SetAlias) else None
+
+
+def in_place(manifest: Manifest | None, live: ModelSnapshot) -> Iterator[tuple[Slot, Version]]:
+    """What is declared for a slot and in it: nothing has to move, whether or not this declaration put it there."""
+    for slot in manifest.slots if manifest else ():
+        there = live.versions.keys() & set(occupants(live, slot))
+        yield from ((slot, version) for version in sorted(declared_versions(manifest, slot, live) & there))
+
+
+def before_move(live: ModelSnapshot, slot: Slot, version: Version) -> str:
+    """What a record says of where a version comes from: its stage, for a stage; what the alias names, for an alias."""
+    if slot.stage is not None:
+        return live.versions[version].stage
+    return "".join(f"v{named}" for named in occupants(live, slot))
 
 
 def incumbent(live: ModelSnapshot, slot: Slot, candidate: Version, past: Past | None) -> Version | None:
     """
     The version that a candidate takes the place of: the one that was declared before and let in, or else the one that
-    is there. So nobody chooses whom a candidate is compared with by moving a version by hand.
+    is there; without a `past`, always that. So nobody chooses whom gates compare a candidate with by moving a version
+    by hand.
     """
     if past is not None:
         for epoch in past.epochs:
@@ -70,37 +92,28 @@ def _never_came_in(live: ModelSnapshot, slot: Slot, version: VersionSnapshot, ep
     """
     if past.place_of(version.provenance.get(slot), version) is not None or version.version in occupants(live, slot):
         return False
-    if not slot.startswith("@"):
+    if slot.stage is not None:
         return version.touched < epoch.since
     named = (live.versions[v] for v in occupants(live, slot) if v in live.versions)
-    return any(past.place_of(one.provenance.get(slot), one) is not None for one in named)
+    return any(past.place_of(other.provenance.get(slot), other) is not None for other in named)
 
 
 def _moved(live: ModelSnapshot, changes: tuple[Change, ...]) -> Iterator[tuple[Slot, Version]]:
     """What calls bring into a slot, and what consumers get because a call takes something out."""
-    for change in changes:
-        if isinstance(change, TransitionStage) and change.after.active:
-            yield change.after.value, change.version
-        elif isinstance(change, SetAlias):
-            yield alias_slot(change.alias), change.after
+    yield from (place for change in changes if (place := brought_in(change)) is not None)
     after = simulate_all(live, changes)
     for stage in ACTIVE_STAGES:
         before, now = live.occupants(stage), after.occupants(stage) if after else ()
         if now and now[-1] in before and now[-1] != before[-1]:
-            yield stage.value, now[-1]
+            yield stage.slot, now[-1]
 
 
 def _unmoved(
     manifest: Manifest | None, live: ModelSnapshot, changes: tuple[Change, ...]
 ) -> Iterator[tuple[Slot, Version]]:
     """What is declared where it is already, and stays."""
-    if manifest is None:
-        return
     after = simulate_all(live, changes) or live
-    for slot in manifest.slots:
-        for version in sorted(declared_versions(manifest, slot, live)):
-            if version in occupants(live, slot) and version in occupants(after, slot):
-                yield slot, version
+    yield from ((slot, version) for slot, version in in_place(manifest, live) if version in occupants(after, slot))
 
 
 def _entrance(live: ModelSnapshot, slot: Slot, version: Version, past: Past | None, *, moves: bool) -> Entrance | None:
@@ -159,7 +172,7 @@ def _broke_off(live: ModelSnapshot, slot: Slot, version: VersionSnapshot) -> boo
         and (other.commit, other.plan, other.applied_at) == (record.commit, record.plan, record.applied_at)
         and version.version in occupants(live, other.slot)
         for other in version.provenance.values()
-        if not Stage.is_inactive(other.slot)
+        if other.slot.active
     )
 
 
@@ -171,12 +184,11 @@ def _has_waited(live: ModelSnapshot, slot: Slot, version: VersionSnapshot, past:
     """
     record = version.provenance[slot]
     unmoved = is_unmoved_since(record, version)
-    if not slot.startswith("@"):
-        return unmoved and version.stage == record.before
-    named = next(iter(occupants(live, slot)), None)
-    if record.before != ("" if named is None else f"v{named}"):
+    if record.before != before_move(live, slot, version.version):
         return False
-    beside = version.provenance.get(version.stage)
+    if slot.stage is not None:
+        return unmoved
+    beside = version.provenance.get(version.stage.slot)
     same = beside is not None and (beside.commit, beside.plan) == (record.commit, record.plan)
     return record.commit == past.revision or (unmoved and same)
 
@@ -206,15 +218,15 @@ def _made(live: ModelSnapshot, slot: Slot, version: VersionSnapshot, record: Pla
     what the alias still names, was written down and maybe not made; then the record of what came later shows it.
     """
     if record is None:
-        return not slot.startswith("@") and any(p.before == slot for p in version.provenance.values())
+        return slot.stage is not None and any(p.before == slot for p in version.provenance.values())
     if record.found or record.left or version.version in occupants(live, slot):
         return True
-    if slot.startswith("@"):
-        named = next(iter(occupants(live, slot)), None)
-        others = (other.provenance.get(slot) for other in live.versions.values())
-        begins_here = record.before == ("" if named is None else f"v{named}")
-        return not begins_here or any(o is not None and o.before == f"v{version.version}" for o in others)
-    return record.before != version.stage or any(p.before == slot for p in version.provenance.values())
+    if record.before != before_move(live, slot, version.version):
+        return True
+    if slot.stage is not None:
+        return any(p.before == slot for p in version.provenance.values())
+    others = (other.provenance.get(slot) for other in live.versions.values())
+    return any(other is not None and other.before == f"v{version.version}" for other in others)
 
 
 def _is_found(live: ModelSnapshot, slot: Slot, version: VersionSnapshot, past: Past) -> bool:
@@ -222,8 +234,8 @@ def _is_found(live: ModelSnapshot, slot: Slot, version: VersionSnapshot, past: P
     Whether the version was there when the slot was first governed: no commit of the trusted line declared the slot
     otherwise, in whatever folder, and for a stage MLflow's own time of its last move is before gates guarded the slot.
     """
-    run, first = past.run(live, slot, version.version), past.first_governed(slot)
-    if run is None or first is None or first.start != run.start:
+    run = past.run(live, slot, version.version)
+    if run is None or governed_otherwise(live, slot, version.version, past):
         return False
     if slot in past.governed_elsewhere or not past.whole:
         return False
@@ -231,10 +243,16 @@ def _is_found(live: ModelSnapshot, slot: Slot, version: VersionSnapshot, past: P
     if applied is not None and applied > max(epoch.start for epoch in past.epochs if epoch.manifest):
         # We governed the model before any manifest declared it: under another name.
         return False
-    if slot.startswith("@"):
+    if slot.stage is None:
         return True
     before = min(past.guarded_since.get(slot, FOREVER), run.since)
     return version.touched <= before
+
+
+def governed_otherwise(live: ModelSnapshot, slot: Slot, version: Version, past: Past) -> bool:
+    """Whether something else was declared for a slot first: then what is there came in later, and was not found."""
+    first = past.first_governed(slot)
+    return first is not None and past.run(live, slot, version) != first
 
 
 def is_another(live: ModelSnapshot, slot: Slot, version: Version, past: Past) -> bool:

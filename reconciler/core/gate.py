@@ -327,7 +327,7 @@ class Override:
     reason: str
     until: str
     at: Location
-    slot: Slot = ""
+    slot: Slot | None = None
 
 
 @dataclass(frozen=True, slots=True)

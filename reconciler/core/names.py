@@ -12,6 +12,7 @@ from reconciler.core.looks import described, is_ignorable, plainer, unseen_fault
 ModelName = NewType("ModelName", str)
 Version = NewType("Version", int)
 AliasName = NewType("AliasName", str)
+TagKey = NewType("TagKey", str)
 Commit = NewType("Commit", str)
 RepositoryId = NewType("RepositoryId", str)
 
@@ -79,21 +80,56 @@ class Stage(StrEnum):
         """Whether consumers are expected to load from this stage."""
         return self in ACTIVE_STAGES
 
-    @classmethod
-    def is_inactive(cls, slot: str) -> bool:
-        """Whether a slot is a stage that nobody loads from."""
-        return slot in {cls.NONE.value, cls.ARCHIVED.value}
+    @property
+    def slot(self) -> "Slot":
+        """The stage as a place where consumers look a version up."""
+        return _STAGE_SLOTS[self]
 
 
 ACTIVE_STAGES = (Stage.STAGING, Stage.PRODUCTION)
 
-Slot: TypeAlias = str
-"""A place where consumers look a version up: a stage's name, or an alias behind an `@`."""
+
+class Slot(str):
+    """
+    A place where consumers look a version up: a stage by its name, or an alias behind an `@`. Exactly one of `stage`
+    and `alias` is there. It is written, compared and sorted as its text. Raises ValueError for a text that is neither.
+    """
+
+    __slots__ = ("alias", "stage")
+
+    stage: Stage | None
+    alias: AliasName | None
+
+    def __new__(cls, text: str) -> "Slot":
+        slot = super().__new__(cls, text)
+        slot.alias = AliasName(text[1:]) if text.startswith("@") and text != "@" else None
+        slot.stage = next((stage for stage in Stage if stage == text), None)
+        if slot.alias is None and slot.stage is None:
+            raise ValueError(f"{text!r} is neither a stage nor an alias behind an `@`")
+        return slot
+
+    @property
+    def active(self) -> bool:
+        """Whether consumers are expected to load from it: every alias, and those stages."""
+        return self.stage is None or self.stage.active
+
+    @property
+    def holds_one(self) -> bool:
+        """Whether it names at most one version, as an alias does; a stage may hold several."""
+        return self.alias is not None
+
+
+_STAGE_SLOTS = {stage: Slot(stage.value) for stage in Stage}
+
+LiveSlots: TypeAlias = frozenset[Slot]
+
+LIVE: LiveSlots = frozenset({Stage.PRODUCTION.slot})
+"""The slots that consumers depend on, where nobody says which: what is there must never be missing."""
 
 
 def alias_slot(alias: AliasName) -> Slot:
     """The slot of an alias: `@champion`, as in `models:/RiskClassifier@champion`."""
-    return f"@{alias}"
+    return Slot(f"@{alias}")
 
 
 _USUAL_PORTS = {"http": ":80", "https": ":443"}

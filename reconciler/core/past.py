@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from reconciler.core.desired import Manifest, Pin
 from reconciler.core.moments import moment, moment_of
-from reconciler.core.names import Commit, Ours, Slot, Stage, Version, alias_slot, registry_name, workspace_name
+from reconciler.core.names import Commit, Ours, Slot, Version, registry_name, workspace_name
 from reconciler.core.snapshot import ModelSnapshot, Ownership, Placement, VersionSnapshot
 
 CLOCKS_DIFFER_BY_LESS_THAN = timedelta(minutes=5)
@@ -98,10 +98,10 @@ class Past:
         Whether a record by a key that is not listed any more speaks of what was in place when its line was taken away:
         by MLflow's own time nobody has moved the version since then, for an alias too that the same apply set.
         """
-        placed = next((p for s, p in version.provenance.items() if s == version.stage), None)
+        placed = version.provenance.get(version.stage.slot)
         key = (record.commit, record.plan)
         together = placed is not None and placed.retired and (placed.commit, placed.plan) == key
-        there = record.slot == version.stage or (record.slot.startswith("@") and together)
+        there = record.slot.stage is version.stage or (record.slot.stage is None and together)
         return record.retired and there and version.touched <= self.signers_changed
 
     def is_ours(self, record: Placement) -> bool:
@@ -145,7 +145,7 @@ class Past:
     def _moved_since_sealed(self, slot: Slot, version: VersionSnapshot) -> bool:
         """Whether somebody may have moved the version after signers were named, by MLflow's own time for stages."""
         until = self.signers_time + int(CLOCKS_DIFFER_BY_LESS_THAN.total_seconds())
-        return slot.startswith("@") or version.touched > until
+        return slot.stage is None or version.touched > until
 
     def _never_left(self, live: ModelSnapshot, slot: Slot, version: VersionSnapshot, place: int) -> bool:
         """
@@ -162,10 +162,9 @@ class Past:
         others = (self.place_of(v.provenance.get(slot), v) for v in live.versions.values() if v is not version)
         if any(other is not None and other < place for other in others):
             return False
-        if slot.startswith("@"):
-            named = any(alias_slot(alias) == slot and v == version.version for alias, v in live.aliases.items())
-            return named and not version.provenance[slot].left
-        return version.stage == slot and is_unmoved_since(version.provenance[slot], version)
+        if slot.alias is not None:
+            return live.aliases.get(slot.alias) == version.version and not version.provenance[slot].left
+        return version.stage is slot.stage and is_unmoved_since(version.provenance[slot], version)
 
     def recorded(self, live: ModelSnapshot, slot: Slot, version: Version) -> bool:
         """The same, by a record that needs not be written anew: signed, where the policy names signers now."""
@@ -205,8 +204,8 @@ def pins_of(manifest: Manifest | None, slot: Slot) -> tuple[Pin, ...]:
     """What a manifest declares for a slot."""
     if manifest is None:
         return ()
-    if slot.startswith("@"):
-        named = next((d.value for alias, d in manifest.aliases.items() if alias_slot(alias) == slot), None)
-        return () if named is None else (named,)
-    declared = manifest.stages.get(Stage(slot))
-    return declared.value if declared else ()
+    if slot.stage is not None:
+        declared = manifest.stages.get(slot.stage)
+        return declared.value if declared else ()
+    named = manifest.aliases.get(slot.alias) if slot.alias is not None else None
+    return () if named is None or named.value is None else (named.value,)

@@ -2,12 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from enum import StrEnum
 from itertools import pairwise
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 from reconciler.core.changes import (
     Change,
@@ -22,6 +22,7 @@ from reconciler.core.changes import (
     TagModel,
     TransitionStage,
     simulate,
+    simulate_all,
 )
 from reconciler.core.desired import DesiredState, Manifest, Revision
 from reconciler.core.diff import (
@@ -36,9 +37,10 @@ from reconciler.core.diff import (
     leftover,
     renamed,
 )
+from reconciler.core.entrances import occupants
 from reconciler.core.gate import Kind
-from reconciler.core.names import ModelName, Slot, Stage, Version, alias_slot
-from reconciler.core.past import Past
+from reconciler.core.names import ACTIVE_STAGES, LIVE, LiveSlots, ModelName, Slot, Stage, TagKey, Version, alias_slot
+from reconciler.core.past import Past, pins_of
 from reconciler.core.snapshot import ModelSnapshot, Ownership, RegistrySnapshot, UnreadableRecord
 from reconciler.errors import BlockedError, Failure, ReconcilerError, StaleError, contained
 
@@ -46,7 +48,7 @@ from reconciler.errors import BlockedError, Failure, ReconcilerError, StaleError
 @dataclass(frozen=True, slots=True)
 class Limits:
     """
-    When a plan is too much to carry out without being asked twice: it moves the Production occupant of more than
+    When a plan is too much to carry out without being asked twice: it moves what is in a live slot of more than
     `share` of the governed models, and of at least `models` of them. octoDNS has MAX_SAFE_UPDATE_PCENT and
     MIN_EXISTING_RECORDS for this.
     """
@@ -88,22 +90,39 @@ class Verb(StrEnum):
     RELEASE = "release"
 
 
+Subject: TypeAlias = Version | Slot | TagKey | None
+"""What an effect is about: a version, an alias by its slot, a tag, or None for the model itself."""
+
+Value: TypeAlias = Version | Stage | tuple[Slot, ...] | str | UnreadableRecord | None
+"""
+What there is before or after an effect: the version that an alias names, a version's stage, the slots that are
+governed, or the text of a description, a tag or a name. None: nothing is there.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Effect:
     """
     What a reader sees of a plan: one thing that is different afterwards. A version that passes through Archived inside
-    MLflow's swap is one effect, from where it was to where it ends, and `through` says so. `subject` is `v5`,
-    `@champion`, a tag's key or empty for the model itself; None means "not there". `change` is the call that does it.
+    MLflow's swap is one effect, from where it was to where it ends, and `through` says so. `change` is the call that
+    does it.
     """
 
     model: ModelName
     verb: Verb
-    subject: str
-    before: str | None
-    after: str | None
+    subject: Subject
+    before: Value
+    after: Value
     because: Reason
     change: Change
     through: Stage | None = None
+
+    @property
+    def slot(self) -> Slot | None:
+        """The slot in which something else is afterwards."""
+        if isinstance(self.subject, Slot):
+            return self.subject
+        return self.after.slot if isinstance(self.after, Stage) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +203,7 @@ class Plan:
         versions = [effect for effect in effects if not isinstance(effect.change, SetAlias | DeleteAlias)]
         count = {verb: sum(effect.verb is verb for effect in versions) for verb in Verb}
         named = (Verb.PROMOTE, Verb.ARCHIVE, Verb.ROLL_BACK)
-        roll_back = len({(e.model, e.after if e.subject.startswith("@") else e.subject) for e in back})
+        roll_back = len({(e.model, e.after if isinstance(e.subject, Slot) else e.subject) for e in back})
         kinds = {**count, Verb.ROLL_BACK: roll_back}
         order = (*named, *(verb for verb in Verb if verb not in named))
         return Summary(
@@ -253,7 +272,7 @@ def build_plan(
         options=options,
         models=tuple(models),
         governed=governed,
-        safeties=tuple(_mass_change(models, governed, snapshot, options)),
+        safeties=tuple(_mass_change(models, governed, snapshot, options, desired.revision.live_slots)),
         fingerprint=fingerprint(snapshot.models.get(model.model) for model in models),
     )
 
@@ -296,14 +315,14 @@ def prove(
     past: Past | None = None,
 ) -> None:
     """
-    Replay the calls on the snapshot and check every prefix: Production is never found empty unless it was or is to be,
-    never holds two where one is declared, Staging and aliases do not vanish on the way, and nothing is left to do at
-    the end. Raises UnsoundPlanError.
+    Replay the calls on the snapshot and check every prefix: a live slot is never found empty unless it was or is to be,
+    never holds two where one is declared, other stages and aliases do not vanish on the way, and nothing is left to do
+    at the end. Raises UnsoundPlanError.
     """
     if not model.changes:
         return
     states = list(_prefixes(live, model.changes))
-    if broken := broken_promise(manifest, states):
+    if broken := broken_promise(manifest, states, revision.live_slots):
         raise UnsoundPlanError(f"The plan for {model.model} would break a promise: {broken}.", "Please report this.")
     if rest := leftover(manifest, live, revision, model.changes, model.model, past):
         raise UnsoundPlanError(
@@ -311,26 +330,40 @@ def prove(
         )
 
 
-def broken_promise(manifest: Manifest | None, states: list[ModelSnapshot]) -> str | None:
+def broken_promise(
+    manifest: Manifest | None, states: Sequence[ModelSnapshot], live_slots: LiveSlots = LIVE
+) -> str | None:
     """The first promise that a run through these states breaks, in words, or None."""
     first, last = states[0], states[-1]
-    crowds = [state.occupants(Stage.PRODUCTION) for state in states]
-    declared = manifest.stages.get(Stage.PRODUCTION) if manifest else None
-    if crowds[0] and not all(crowds) and not (declared and not declared.value and not crowds[-1]):
-        return "Production is empty on the way"
-    if declared is not None and len(declared.value) == 1:
-        for before, after in pairwise(crowds):
-            if len(after) > max(1, len(before)):
-                return f"Production holds {len(after)} versions on the way where one is declared"
-    staged = [state.occupants(Stage.STAGING) for state in states]
-    entering = set(staged[-1]) - set(staged[0])
-    # One that comes down from Production has to wait there until it is relieved.
-    trading = bool(entering) and entering <= set(crowds[0])
-    if staged[0] and staged[-1] and not all(staged) and not trading:
-        return "Staging is empty on the way"
+    relieved: set[Version] = set()
+    for slot in sorted(live_slots):
+        crowds = [occupants(state, slot) for state in states]
+        relieved.update(crowds[0])
+        if broken := _broken_for_consumers(manifest, slot, crowds):
+            return broken
+    for stage in ACTIVE_STAGES:
+        staged = [state.occupants(stage) for state in states]
+        entering = set(staged[-1]) - set(staged[0])
+        # One that comes down from a live slot has to wait there until it is relieved.
+        trading = bool(entering) and entering <= relieved
+        if stage.slot not in live_slots and staged[0] and staged[-1] and not all(staged) and not trading:
+            return f"{stage} is empty on the way"
     for alias in sorted(first.aliases.keys() & last.aliases.keys()):
         if not all(alias in state.aliases for state in states):
-            return f"@{alias} is missing on the way"
+            return f"{alias_slot(alias)} is missing on the way"
+    return None
+
+
+def _broken_for_consumers(manifest: Manifest | None, slot: Slot, crowds: Sequence[tuple[Version, ...]]) -> str | None:
+    """What goes wrong for those who look a live slot up, given who is in it from call to call."""
+    pins = pins_of(manifest, slot)
+    to_be_empty = manifest is not None and slot in manifest.slots and not pins
+    if crowds[0] and not all(crowds) and not (to_be_empty and not crowds[-1]):
+        return f"{slot} is empty on the way"
+    if len(pins) == 1:
+        for before, after in pairwise(crowds):
+            if len(after) > max(1, len(before)):
+                return f"{slot} holds {len(after)} versions on the way where one is declared"
     return None
 
 
@@ -343,27 +376,31 @@ def _prefixes(live: ModelSnapshot | None, changes: Iterable[Change]) -> Iterable
 
 
 def _mass_change(
-    models: Iterable[ModelPlan], governed: int, snapshot: RegistrySnapshot, options: PlanOptions
+    models: Iterable[ModelPlan],
+    governed: int,
+    snapshot: RegistrySnapshot,
+    options: PlanOptions,
+    live_slots: LiveSlots,
 ) -> Iterable[Blocker]:
-    moved = [m.model for m in models if _moves_production(m, snapshot.models.get(m.model))]
+    moved = [m.model for m in models if _moves_what_is_live(m, snapshot.models.get(m.model), live_slots)]
     limit = options.limits
     if options.force or len(moved) < limit.models or len(moved) <= limit.share * governed:
         return
     yield Blocker(
         "mass-change",
-        f"This would change what {len(moved)} of {governed} governed models have in Production "
+        f"This would change what {len(moved)} of {governed} governed models have in {' or '.join(sorted(live_slots))} "
         f"({len(moved) / governed:.0%}); the limit is {limit.share:.0%} from {limit.models} models on.",
         "Pass --force if that is meant, or raise the limit with --max-change-percent (RECONCILER_MAX_CHANGE_PERCENT).",
     )
 
 
-def _moves_production(model: ModelPlan, live: ModelSnapshot | None) -> bool:
-    if live is None or not live.occupants(Stage.PRODUCTION):
+def _moves_what_is_live(model: ModelPlan, live: ModelSnapshot | None, live_slots: LiveSlots) -> bool:
+    """Whether consumers of a live slot that is occupied find something else in it afterwards."""
+    after = simulate_all(live, model.changes)
+    if live is None or after is None:
         return False
-    after = live
-    for change in model.changes:
-        after = simulate(after, change)
-    return after.occupants(Stage.PRODUCTION) != live.occupants(Stage.PRODUCTION)
+    crowds = [(occupants(live, slot), occupants(after, slot)) for slot in live_slots]
+    return any(there and there != then for there, then in crowds)
 
 
 def effects_of(model: ModelPlan) -> tuple[Effect, ...]:
@@ -385,9 +422,11 @@ def _unmoved_effects(model: ModelPlan) -> Iterable[Effect]:
             if isinstance(p.change, RecordProvenance) and p.change.version == entrance.candidate
         )
         verb = _ENTERS.get(entrance.kind, Verb.ADMIT)
-        version = f"v{entrance.candidate}"
-        subject, where = (entrance.slot, version) if entrance.slot.startswith("@") else (version, entrance.slot)
-        yield Effect(model.model, verb, subject, where, where, proposal.because, proposal.change)
+        version, slot, because, change = entrance.candidate, entrance.slot, proposal.because, proposal.change
+        if slot.stage is not None:
+            yield Effect(model.model, verb, version, slot.stage, slot.stage, because, change)
+        else:
+            yield Effect(model.model, verb, slot, version, version, because, change)
 
 
 _ENTERS = {Kind.ROLLBACK: Verb.ROLL_BACK, Kind.RESTORATION: Verb.RESTORE, Kind.FOUND: Verb.FIND}
@@ -402,40 +441,39 @@ def _enters(model: ModelPlan, version: Version, slot: Slot) -> Verb | None:
 def _effects(proposal: Proposal, model: ModelPlan) -> Iterable[Effect]:
     change, because = proposal.change, proposal.because
 
-    def effect(verb: Verb, subject: str, before: str | None, after: str | None, why: Reason = because) -> Effect:
-        return Effect(model.model, verb, subject, before, after, why, change)
+    def effect(verb: Verb, subject: Subject, before: Value, after: Value) -> Effect:
+        return Effect(model.model, verb, subject, before, after, because, change)
 
     match change:
         case CreateModel():
-            yield effect(Verb.CREATE, "", None, change.model)
+            yield effect(Verb.CREATE, None, None, change.model)
         case Release():
-            yield effect(Verb.RELEASE, "", change.before.repository, None)
+            yield effect(Verb.RELEASE, None, change.before.repository, None)
         case Claim():
             yield from _claim_effects(change, because, model)
         case DescribeModel():
-            yield effect(Verb.DESCRIBE, "", change.before, change.after)
+            yield effect(Verb.DESCRIBE, None, change.before, change.after)
         case TagModel():
-            yield effect(Verb.TAG, change.key, change.before, change.after)
+            yield effect(Verb.TAG, TagKey(change.key), change.before, change.after)
         case DescribeVersion():
-            yield effect(Verb.DESCRIBE, f"v{change.version}", change.before, change.after)
+            yield effect(Verb.DESCRIBE, change.version, change.before, change.after)
         case RecordProvenance():
             pass
         case TransitionStage():
             yield from _stage_effects(proposal, change, model)
         case SetAlias():
-            before = None if change.before is None else f"v{change.before}"
-            moved = Verb.SET_ALIAS if before is None else Verb.MOVE_ALIAS
-            verb = _enters(model, change.after, alias_slot(change.alias)) or moved
-            yield effect(verb, f"@{change.alias}", before, f"v{change.after}")
+            slot = alias_slot(change.alias)
+            moved = Verb.SET_ALIAS if change.before is None else Verb.MOVE_ALIAS
+            yield effect(_enters(model, change.after, slot) or moved, slot, change.before, change.after)
         case DeleteAlias():
-            yield effect(Verb.DELETE_ALIAS, f"@{change.alias}", f"v{change.before}", None)
+            yield effect(Verb.DELETE_ALIAS, alias_slot(change.alias), change.before, None)
         case _:
             assert_never(change)
 
 
 def _claim_effects(change: Claim, because: Reason, model: ModelPlan) -> Iterable[Effect]:
     """
-    What is governed before and after all of it, told once: a record that is widened first and narrowed last, or that
+    What is governed before and after all of it, said once: a record that is widened first and narrowed last, or that
     only follows its model's other changes, says nothing new in between.
     """
     claims = [c for c in model.changes if isinstance(c, Claim)]
@@ -443,19 +481,19 @@ def _claim_effects(change: Claim, because: Reason, model: ModelPlan) -> Iterable
         return
     before, after = change.before, claims[-1].after
     if isinstance(before, Ownership) and because.why is Why.RENAMED:
-        yield Effect(model.model, Verb.CLAIM, "", before.repository, after.repository, because, change)
+        yield Effect(model.model, Verb.CLAIM, None, before.repository, after.repository, because, change)
         before = replace(before, repository=after.repository)
     if before is None:
-        yield Effect(model.model, Verb.CLAIM, "", None, _governed(after), because, change)
+        yield Effect(model.model, Verb.CLAIM, None, None, _governed(after), because, change)
     elif isinstance(before, UnreadableRecord) or before.repository != after.repository:
-        owner = "an unreadable record" if isinstance(before, UnreadableRecord) else before.repository
-        yield Effect(model.model, Verb.ADOPT, "", owner, after.repository, because, change)
+        owner = before if isinstance(before, UnreadableRecord) else before.repository
+        yield Effect(model.model, Verb.ADOPT, None, owner, after.repository, because, change)
     elif not before.governs_like(after):
-        yield Effect(model.model, Verb.CLAIM, "", _governed(before), _governed(after), because, change)
+        yield Effect(model.model, Verb.CLAIM, None, _governed(before), _governed(after), because, change)
 
 
-def _governed(owner: Ownership) -> str:
-    return ", ".join([*owner.stages, *map(alias_slot, owner.aliases)]) or "no stage, no alias"
+def _governed(owner: Ownership) -> tuple[Slot, ...]:
+    return (*(stage.slot for stage in owner.stages), *map(alias_slot, owner.aliases))
 
 
 def _stage_effects(proposal: Proposal, change: TransitionStage, model: ModelPlan) -> Iterable[Effect]:
@@ -465,8 +503,8 @@ def _stage_effects(proposal: Proposal, change: TransitionStage, model: ModelPlan
     before = swapped or change.before
     yield Effect(
         model.model,
-        _enters(model, change.version, change.after.value) or _stage_verb(before, change),
-        f"v{change.version}",
+        _enters(model, change.version, change.after.slot) or _stage_verb(before, change, model.live_slots),
+        change.version,
         before,
         change.after,
         proposal.because,
@@ -476,16 +514,16 @@ def _stage_effects(proposal: Proposal, change: TransitionStage, model: ModelPlan
     for version in change.archives:
         if version not in own:
             because = proposal.archives_because or proposal.because
-            yield Effect(model.model, Verb.ARCHIVE, f"v{version}", change.after, Stage.ARCHIVED, because, change)
+            yield Effect(model.model, Verb.ARCHIVE, version, change.after, Stage.ARCHIVED, because, change)
 
 
-def _stage_verb(before: Stage, change: TransitionStage) -> Verb:
+def _stage_verb(before: Stage, change: TransitionStage, live_slots: LiveSlots) -> Verb:
     match change.after:
         case Stage.ARCHIVED:
             return Verb.ARCHIVE
         case Stage.NONE:
             return Verb.UNSTAGE
-        case Stage.STAGING if before is Stage.PRODUCTION:
+        case after if before.slot in live_slots and after.slot not in live_slots:
             return Verb.DEMOTE
         case _:
             return Verb.PROMOTE
@@ -493,7 +531,7 @@ def _stage_verb(before: Stage, change: TransitionStage) -> Verb:
 
 def digest_of(models: Iterable[ModelPlan]) -> str:
     """The digest of some models' calls and blockers; see Plan.digest."""
-    told = [
+    essence = [
         [
             model.model,
             [_essence(c) for c in model.changes if _counts(c)],
@@ -504,7 +542,7 @@ def digest_of(models: Iterable[ModelPlan]) -> str:
         for model in models
         if model.proposals or any(b.code != UNAPPROVED for b in model.blockers)
     ]
-    return _sha256(told)
+    return _sha256(essence)
 
 
 def fingerprint(models: Iterable[ModelSnapshot | None]) -> str:

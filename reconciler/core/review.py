@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import TypeAlias, TypeVar
 
-from reconciler.core.changes import SetAlias, TransitionStage
 from reconciler.core.diff import ModelPlan
+from reconciler.core.entrances import brought_in, incumbent
 from reconciler.core.evidence import Evidence, Pairing
 from reconciler.core.gate import Ruling, Verdict
 from reconciler.core.limits import NOTES
 from reconciler.core.loosening import Consequence, Exposure
-from reconciler.core.names import Commit, ModelName, Slot, Stage, Version, alias_slot
-from reconciler.core.plan import Effect, Plan, Verb, effects_of
+from reconciler.core.names import Commit, ModelName, Slot, Version
+from reconciler.core.plan import Effect, Plan, Subject, Value, Verb, effects_of
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot
 
 T = TypeVar("T")
@@ -108,7 +108,7 @@ class Base:
     keys: frozenset["EffectKey"] = frozenset()
 
 
-EffectKey: TypeAlias = tuple[ModelName, str, str, str | None, str | None]
+EffectKey: TypeAlias = tuple[ModelName, Verb, Subject, Value, Value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,21 +194,10 @@ def pairings(plan: Plan, snapshot: RegistrySnapshot, scope: Scope) -> tuple[Pair
 def _pairings(model: ModelPlan, live: ModelSnapshot | None, scope: Scope) -> Iterable[Pairing]:
     if live is None or scope is Scope.NONE:
         return
-    found: dict[tuple[Version, Version | None], list[Slot]] = {}
-    for candidate, slot, incumbent in _moves(model, live):
-        if slot == Stage.PRODUCTION or scope is Scope.ALL or (scope is Scope.STAGES and not slot.startswith("@")):
-            found.setdefault((candidate, incumbent), []).append(slot)
-    for (candidate, incumbent), slots in found.items():
-        yield Pairing(model.model, candidate, incumbent, tuple(slots))
-
-
-def _moves(model: ModelPlan, live: ModelSnapshot) -> Iterable[tuple[Version, Slot, Version | None]]:
-    for change in model.changes:
-        if isinstance(change, TransitionStage) and change.after.active:
-            yield change.version, change.after.value, highest_occupant(live, change.after, change.version)
-        elif isinstance(change, SetAlias):
-            yield change.after, alias_slot(change.alias), change.before
-
-
-def highest_occupant(live: ModelSnapshot, stage: Stage, candidate: Version) -> Version | None:
-    return max((version for version in live.occupants(stage) if version != candidate), default=None)
+    pairs: dict[tuple[Version, Version | None], list[Slot]] = {}
+    for slot, candidate in (place for change in model.changes if (place := brought_in(change)) is not None):
+        in_stage = scope is Scope.STAGES and slot.stage is not None
+        if slot in model.live_slots or in_stage or scope is Scope.ALL:
+            pairs.setdefault((candidate, incumbent(live, slot, candidate, past=None)), []).append(slot)
+    for (candidate, before), slots in pairs.items():
+        yield Pairing(model.model, candidate, before, tuple(slots))

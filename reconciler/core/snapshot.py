@@ -130,7 +130,7 @@ class VersionSnapshot:
 
     def placed_by(self, ours: Ours) -> bool:
         """Whether that repository put the version into the stage it is in."""
-        placement = self.provenance.get(self.stage)
+        placement = self.provenance.get(self.stage.slot)
         return placement is not None and ours.owns(placement.repository, placement.commit)
 
 
@@ -251,7 +251,7 @@ def decode_provenance(text: str) -> Provenance:
         if record["format"] not in {1, 2}:
             return {}
         slots = cast("dict[str, dict[str, Any]]", record["slots"])
-        return {slot: _placement(slot, p) for slot, p in slots.items()}
+        return {Slot(slot): _placement(Slot(slot), p) for slot, p in slots.items()}
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}
 

@@ -22,7 +22,7 @@ def stay_in(slot: Slot, version: Version, live: ModelSnapshot, past: Past | None
     record = known.provenance.get(slot)
     counts = record is not None and (past is None or past.place_of(record, known) is not None)
     placed = moment(record.applied_at) if record is not None and counts else None
-    if slot.startswith("@"):
+    if slot.stage is None:
         if placed is None:
             return f"no record that counts says when {slot} came to name v{version}; the next apply writes one"
         return _since(placed)

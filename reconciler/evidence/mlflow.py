@@ -581,7 +581,7 @@ def _staging(row: Any) -> tuple[str, str, str]:
     now, by nobody's record, is there since MLflow's own time of its last change, at the latest.
     """
     placed = decode_provenance(row.tags.get(PROVENANCE_TAG, ""))
-    entered, now = placed.get(Stage.STAGING), row.current_stage
+    entered, now = placed.get(Stage.STAGING.slot), row.current_stage
     left = [p.applied_at for p in placed.values() if p.before == Stage.STAGING and p.slot != Stage.STAGING]
     # A record that begins where the version is still was written down and not made.
     made = entered is not None and (now == Stage.STAGING or entered.before != now)

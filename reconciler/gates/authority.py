@@ -102,7 +102,7 @@ def unapprovable(policy: Policy, models: Iterable[Manifest]) -> tuple[Problem, .
     for guard in (guard for rule in policy.rules for guard in rule.guards):
         problems.update(_too_few(quorum, guard, policy, None) for quorum in _asked(guard) if quorum.group != OWNERS)
     for manifest in models:
-        slots = {*(stage.value for stage in manifest.stages), *map(alias_slot, manifest.aliases)}
+        slots = {*(stage.slot for stage in manifest.stages), *map(alias_slot, manifest.aliases)}
         about = (rule for rule in policy.rules if rule.applies_to(manifest.name, manifest.tag_values))
         standing = (g for rule in about if any(map(rule.guards_slot, slots)) for g in rule.guards)
         own = (guard for declared in manifest.gates.values() for guard in declared.value)

@@ -49,7 +49,7 @@ def doubts_of(models: Mapping[ModelName, Manifest], policy: Policy) -> tuple[Pro
     return _distinct(found)
 
 
-def _before(policy: Policy, rule: Rule, slot: Slot) -> tuple[Guard, ...]:
+def _before(policy: Policy, rule: Rule, slot: str) -> tuple[Guard, ...]:
     """The gates of a rule before a slot, or a pattern of slots, and those of the rules that always hold with it."""
     others = (
         other
@@ -62,7 +62,7 @@ def _before(policy: Policy, rule: Rule, slot: Slot) -> tuple[Guard, ...]:
     return tuple(guard for one in (rule, *others) for guard in one.guards)
 
 
-def _slots(rule: Rule) -> Iterator[Slot]:
+def _slots(rule: Rule) -> Iterator[str]:
     """The slots of a rule; a pattern stands for the stages that it matches, or else for its aliases."""
     for pattern in rule.slots:
         stages = [stage.value for stage in Stage if stage.active and matches(pattern, stage)]
@@ -70,11 +70,11 @@ def _slots(rule: Rule) -> Iterator[Slot]:
 
 
 def _declared_slots(manifest: Manifest) -> Iterator[Slot]:
-    yield from (stage.value for stage, declared in manifest.stages.items() if stage.active and declared.value)
+    yield from (stage.slot for stage, declared in manifest.stages.items() if stage.active and declared.value)
     yield from (alias_slot(alias) for alias, declared in manifest.aliases.items() if declared.value is not None)
 
 
-def _impossible(guards: tuple[Guard, ...], slot: Slot) -> Iterator[Problem]:
+def _impossible(guards: tuple[Guard, ...], slot: str) -> Iterator[Problem]:
     if found := _excluded([(guard, guard.gate) for guard in guards], frozenset(Stage) - {slot}):
         guard, stages = found
         excluded = "it would be there already" if slot in stages else "other gates before it exclude that"
@@ -125,7 +125,7 @@ def _stages(gate: Gate) -> frozenset[str] | None:
             return None
 
 
-def _too_old(guards: tuple[Guard, ...], slot: Slot) -> Iterator[Problem]:
+def _too_old(guards: tuple[Guard, ...], slot: str) -> Iterator[Problem]:
     least = max((gate.seconds for guard in guards if isinstance(gate := guard.gate, Soak)), default=0.0)
     least = max([least, *(gate.minimum or 0.0 for guard in guards if isinstance(gate := guard.gate, Age))])
     for guard in guards:

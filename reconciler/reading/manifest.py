@@ -691,9 +691,7 @@ def _manifest(
         aliases,
         gates,
         _overrides(reader, spec),
-        tuple(
-            Hold(one.version, one.reason, reader.at("hold"), one.slot or "", one.until or "") for one in spec.hold or ()
-        ),
+        tuple(Hold(one.version, one.reason, reader.at("hold"), one.slot, one.until or "") for one in spec.hold or ()),
         None if spec.formerly is None else declared(spec.formerly, "formerly"),
     )
 
@@ -704,7 +702,7 @@ def _overrides(reader: Reader, spec: ManifestSpec) -> "tuple[Override, ...]":
     from reconciler.core.gate import Override
 
     return tuple(
-        Override(one.gate, one.reason, one.until, reader.at("overrides", i), one.slot or "")
+        Override(one.gate, one.reason, one.until, reader.at("overrides", i), one.slot)
         for i, one in enumerate(spec.overrides)
     )
 

@@ -210,7 +210,7 @@ _WILD = re.compile(r"[*?\[]")
 _ALIAS_PATTERN = re.compile(r"(?:[\w\-*?]|\[!?[\w-]+\])+")
 
 
-def slot(written: str, *, pattern: bool = False, of_key: bool = False) -> Slot:
+def slot(written: str, *, pattern: bool = False, of_key: bool = False) -> str:
     """
     A slot as it is written: a stage, an alias behind an `@`, or a bare word that is no stage and then is an alias. One
     that is nearly a stage is refused: as an alias it would guard a slot that nobody uses.
@@ -251,16 +251,16 @@ def _nearly_a_stage(written: str) -> str | None:
     return by_folded[found[0]] if found else None
 
 
-def slot_pattern(value: YamlValue) -> Slot:
+def slot_pattern(value: YamlValue) -> str:
     return slot(line(value), pattern=True)
 
 
 def one_slot(value: YamlValue) -> Slot:
-    return slot(line(value))
+    return Slot(slot(line(value)))
 
 
 def slot_key(key: str) -> Slot:
-    return slot(key, of_key=True)
+    return Slot(slot(key, of_key=True))
 
 
 _DURATION = re.compile(r"([1-9][0-9]{0,5})(s|m|h|d|w)")
@@ -341,7 +341,7 @@ Number = Annotated[float, PlainValidator(number), WithJsonSchema({"type": "numbe
 NotNegative = Annotated[float, PlainValidator(at_least_zero), WithJsonSchema({"type": "number", "minimum": 0})]
 Duration = Annotated[float, PlainValidator(duration), WithJsonSchema(DURATION_JSON)]
 StageName = Annotated[Stage, PlainValidator(stage), WithJsonSchema(STAGE_JSON)]
-SlotName = Annotated[str, PlainValidator(one_slot), WithJsonSchema(SLOT_JSON)]
+SlotName = Annotated[Slot, PlainValidator(one_slot), WithJsonSchema(SLOT_JSON)]
 SlotPattern = Annotated[str, PlainValidator(slot_pattern), WithJsonSchema(SLOT_PATTERN_JSON)]
 Lines = Annotated[tuple[Line, ...], BeforeValidator(several), JsonShape(json_of_several)]
 Names = Annotated[tuple[Name, ...], BeforeValidator(several), JsonShape(json_of_several)]

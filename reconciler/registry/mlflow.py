@@ -259,11 +259,21 @@ class MlflowRegistry:
         Pages of models, for aliases and tags, beside pages of versions, for stages: either lacks the other's. MLflow
         asks a server again by itself where it does not answer; a database is asked again here.
         """
+        return self._patiently(lambda: self._snapshot(wanted))
+
+    def names(self) -> tuple[ModelName, ...]:
+        def read() -> tuple[ModelName, ...]:
+            with translated(self.uri):
+                return tuple(sorted(ModelName(model.name) for model in _all_pages(self._search_models, None)))
+
+        return self._patiently(read)
+
+    def _patiently(self, read: Callable[[], T]) -> T:
         _ = self.store  # opened before threads race for it
         tries, failed = self.tries if dialect_of(self.registry_uri) else Tries(), None
         for _ in tries.turns(time.sleep):
             try:
-                return self._snapshot(wanted)
+                return read()
             except RegistryError as error:
                 if error.code != UNREACHABLE:
                     raise

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from reconciler.core.evidence import Exhibit, compare
-from reconciler.core.names import Stage
 from reconciler.core.plan import Effect, Verb, effects_of
 from reconciler.core.review import Review
 from reconciler.core.signature import Compatibility
@@ -75,9 +74,13 @@ def _of_plan(review: Review) -> Iterator[Annotation]:
     effects = [effect for model in review.models for effect in effects_of(model)]
     for exhibit in review.evidence.exhibits if review.evidence is not None else ():
         yield from _signature(exhibit, effects)
-    for effect in effects:
-        if effect.verb in {Verb.PROMOTE, Verb.ROLL_BACK, Verb.RESTORE, Verb.ADMIT} and effect.after == Stage.PRODUCTION:
-            yield Annotation(Level.NOTICE, "Production", words.sentence(effect), effect.because.at)
+    for model in review.models:
+        for effect in effects_of(model):
+            if effect.verb in _ENTERS and (slot := effect.slot) in model.live_slots:
+                yield Annotation(Level.NOTICE, str(slot), words.sentence(effect), effect.because.at)
+
+
+_ENTERS = frozenset({Verb.PROMOTE, Verb.ROLL_BACK, Verb.RESTORE, Verb.ADMIT, Verb.SET_ALIAS, Verb.MOVE_ALIAS})
 
 
 def _signature(exhibit: Exhibit, effects: Iterable[Effect]) -> Iterator[Annotation]:
@@ -85,8 +88,8 @@ def _signature(exhibit: Exhibit, effects: Iterable[Effect]) -> Iterator[Annotati
     if exhibit.incumbent is None or comparison.signature.compatibility is not Compatibility.BREAKING:
         return
     pairing = exhibit.pairing
-    version = f"v{pairing.candidate}"
-    places = [e.because.at for e in effects if e.model == pairing.model and version in {e.subject, e.after}]
+    version = pairing.candidate
+    places = [e.because.at for e in effects if e.model == pairing.model and version in (e.subject, e.after)]
     yield Annotation(
         Level.WARNING,
         "Signature",

@@ -1,7 +1,7 @@
 """Models of which the same is to be said are said together. What enters a guarded slot is never among them."""
 
 from reconciler.core.diff import ModelPlan
-from reconciler.core.plan import Verb, effects_of
+from reconciler.core.plan import Value, Verb, effects_of
 from reconciler.core.review import Review
 
 FEWEST = 3
@@ -36,5 +36,5 @@ def _likeness(review: Review, model: ModelPlan) -> object:
     return tuple((e.verb, e.subject, e.before, _of(e.after, model), e.because.why, review.origin(e)) for e in effects)
 
 
-def _of(text: str | None, model: ModelPlan) -> str | None:
-    return None if text == model.model else text
+def _of(value: Value, model: ModelPlan) -> Value:
+    return None if value == model.model else value

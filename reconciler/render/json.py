@@ -24,8 +24,8 @@ from reconciler.core.changes import (
 from reconciler.core.diff import Blocker
 from reconciler.core.drift import Drift, DriftStatus
 from reconciler.core.gate import Verdict
-from reconciler.core.names import ModelName
-from reconciler.core.plan import Effect, Plan, Verb, effects_of
+from reconciler.core.names import ModelName, Slot
+from reconciler.core.plan import Effect, Plan, Value, Verb, effects_of
 from reconciler.core.review import Origin, PolicyNote, Review
 from reconciler.core.snapshot import OWNER_TAG, PROVENANCE_TAG
 from reconciler.errors import Location
@@ -637,10 +637,10 @@ def _thing(effect: Effect, sentence: str) -> Thing:
     }
 
 
-def _attributes(kind: str, attribute: dict[str, Any], value: str | None) -> dict[str, Any] | None:
+def _attributes(kind: str, attribute: dict[str, Any], value: Value) -> dict[str, Any] | None:
     if value is None:
         return None
-    return {**attribute, _VALUE[kind]: int(value[1:]) if kind == "mlflow_registered_model_alias" else value}
+    return {**attribute, _VALUE[kind]: value if isinstance(value, int) else words.value(value)}
 
 
 _VALUE = {
@@ -657,24 +657,22 @@ _VALUE = {
 
 def _resource(effect: Effect) -> tuple[str, str, dict[str, Any]]:
     """The type, the address, and what identifies the thing inside its model."""
-    model, subject = effect.model, effect.subject
-    match effect.verb:
-        case Verb.CREATE:
+    model = effect.model
+    match effect.verb, effect.subject:
+        case Verb.CREATE, _:
             return "mlflow_registered_model", f"model[{model}]", {}
-        case Verb.CLAIM:
+        case Verb.CLAIM, _:
             return "mlflow_registered_model_governance", f"model[{model}].governed", {}
-        case Verb.ADOPT | Verb.RELEASE:
+        case ((Verb.ADOPT | Verb.RELEASE), _):
             return "mlflow_registered_model_owner", f"model[{model}].owner", {}
-        case _ if subject.startswith("@"):
-            return "mlflow_registered_model_alias", f"model[{model}].alias[{subject[1:]}]", {"alias": subject[1:]}
-        case Verb.TAG:
-            return "mlflow_registered_model_tag", f"model[{model}].tag[{subject}]", {"key": subject}
-        case Verb.DESCRIBE if not subject:
+        case _, Slot() as slot:
+            return "mlflow_registered_model_alias", f"model[{model}].alias[{slot.alias}]", {"alias": slot.alias}
+        case Verb.TAG, key:
+            return "mlflow_registered_model_tag", f"model[{model}].tag[{key}]", {"key": key}
+        case Verb.DESCRIBE, None:
             return "mlflow_registered_model_description", f"model[{model}].description", {}
-        case Verb.DESCRIBE:
-            version = int(subject[1:])
+        case Verb.DESCRIBE, version:
             address = f"model[{model}].version[{version}].description"
             return "mlflow_model_version_description", address, {"version": version}
-        case _:
-            version = int(subject[1:])
+        case _, version:
             return "mlflow_model_version_stage", f"model[{model}].version[{version}].stage", {"version": version}

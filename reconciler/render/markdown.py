@@ -263,7 +263,7 @@ _HEAVY = frozenset({Verb.PROMOTE, Verb.ROLL_BACK, Verb.RESTORE, Verb.ADMIT, Verb
 
 
 def _change_row(review: Review, effect: Effect, whose: str, *, blocked: bool = False, together: bool = False) -> str:
-    subject = f" {cell(effect.subject)}" if effect.subject else ""
+    subject = f" {cell(words.value(effect.subject))}" if effect.subject else ""
     drift = " (pending already, without this change)" if review.origin(effect) is Origin.DRIFT else ""
     verb = f"**{effect.verb}**" if effect.verb in _HEAVY and not blocked else str(effect.verb)
     why = words.reason_for_all(effect.because) if together else words.reason(effect.because)

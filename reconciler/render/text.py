@@ -236,7 +236,7 @@ def drift_lines(drift: Drift, width: int) -> Iterator[Line]:
         for files in model.replaced:
             yield from flowed((("remove", "  drifted  "),), _said(words.clean(files.sentence)), width)
         for effect in model.pending:
-            what = f"{effect.verb} {words.clean(effect.subject)}".rstrip()
+            what = f"{effect.verb} {words.subject(effect)}".rstrip()
             yield from flowed((("faint", "  pending  "),), _said(f"{what}: {words.what_moves(effect)}"), width)
         for blocker in model.blockers:
             yield from flowed((("error", "  blocked  "),), _said(words.blocker(blocker)), width)
@@ -255,12 +255,12 @@ def _effect_lines(effects: Sequence[tuple[Effect, str]], model: ModelPlan, label
     What moves and why, in columns. Of a blocked model nothing is done, so nothing of it is green. A reason that has no
     room beside the others in its column follows its move, or stands below it.
     """
-    subjects = max((cells(words.clean(effect.subject)) for effect, _ in effects), default=0)
+    subjects = max((cells(words.subject(effect)) for effect, _ in effects), default=0)
     moves = [words.what_moves(effect) for effect, _ in effects]
     widest = max((cells(move) for move in moves if cells(move) <= width // 2), default=0)
     for (effect, why), move in zip(effects, moves, strict=True):
         style = "faint" if model.blocked else STYLE_OF[effect.verb]
-        subject = padded(words.clean(effect.subject), subjects) + ("  " if subjects else "")
+        subject = padded(words.subject(effect), subjects) + ("  " if subjects else "")
         head = ((style, f"  {effect.verb.ljust(labelled)}  "), ("", subject))
         used = cells(plain(head))
         room = width - used - 2 - cells(why)

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
-from reconciler.core.changes import SetAlias, TransitionStage
 from reconciler.core.diff import ModelPlan
+from reconciler.core.entrances import brought_in
 from reconciler.core.gate import Entrance, Ruling, Verdict
-from reconciler.core.names import alias_slot
 from reconciler.core.review import Review
 from reconciler.errors import Location
 from reconciler.render import words
@@ -138,11 +137,6 @@ def asked_at(model: ModelPlan, verdict: Verdict) -> Location | None:
 
 def _askers(model: ModelPlan, entrance: Entrance) -> Iterator[Location]:
     for proposal in model.proposals:
-        change = proposal.change
-        staged = isinstance(change, TransitionStage) and (change.version, change.after.value) == (
-            entrance.candidate,
-            entrance.slot,
-        )
-        named = isinstance(change, SetAlias) and alias_slot(change.alias) == entrance.slot
-        if (staged or named) and proposal.because.at is not None:
+        asks = brought_in(proposal.change) == (entrance.slot, entrance.candidate)
+        if asks and proposal.because.at is not None:
             yield proposal.because.at

@@ -24,9 +24,10 @@ from reconciler.core.drift import Drift, DriftStatus, ModelDrift
 from reconciler.core.gate import Ruling, Verdict
 from reconciler.core.loosening import Consequence, Shift
 from reconciler.core.moments import moment_of
-from reconciler.core.names import Version
-from reconciler.core.plan import Effect, Summary, Verb, effects_of
+from reconciler.core.names import Slot, Version
+from reconciler.core.plan import Effect, Subject, Summary, Value, Verb, effects_of
 from reconciler.core.review import Origin, PolicyNote, Review
+from reconciler.core.snapshot import UnreadableRecord
 from reconciler.events import OutcomeStatus, Receipt
 from reconciler.ports import Holder
 from reconciler.render.clean import clean, quoted
@@ -74,25 +75,47 @@ def versions(numbers: Iterable[Version]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
+def value(of: Subject | Value) -> str:
+    """What an effect is about, or what there is before or after it, unescaped: `v5`, `@champion`, `Production`."""
+    match of:
+        case None:
+            return ""
+        case int():
+            return f"v{of}"
+        case str():
+            return str(of)
+        case tuple():
+            return ", ".join(of) or "no stage, no alias"
+        case UnreadableRecord():
+            return "an unreadable record"
+        case _:
+            assert_never(of)
+
+
+def subject(effect: Effect) -> str:
+    """What an effect is about: `v5`, `@champion`, a tag's key; nothing for the model itself."""
+    return clean(value(effect.subject))
+
+
 def what_moves(effect: Effect) -> str:
     """The part of an effect between its subject and its reason: `Staging -> Production`."""
-    before, after = effect.before, effect.after
+    before, after = value(effect.before), value(effect.after)
     match effect.verb:
         case Verb.CREATE:
             return "a registered model without versions"
         case Verb.DESCRIBE:
-            return quoted(after or "")
+            return quoted(after)
         case Verb.TAG:
-            return f"{'' if before is None else quoted(before) + ' -> '}{quoted(after or '')}"
+            return f"{'' if effect.before is None else quoted(before) + ' -> '}{quoted(after)}"
         case Verb.CLAIM:
-            return f"{'' if before is None else clean(before) + ' -> '}{clean(after or '')}"
+            return f"{'' if effect.before is None else clean(before) + ' -> '}{clean(after)}"
         case Verb.ADOPT:
-            return f"{clean(before or '')} -> {clean(after or '')}"
+            return f"{clean(before)} -> {clean(after)}"
         case Verb.RELEASE:
             return "stages, aliases and versions stay as they are"
         case Verb.FIND:
             return f"{after} already, found and not judged"
-        case _ if before == after:
+        case _ if effect.before == effect.after:
             return f"{after} already, put there by hand"
         case Verb.SET_ALIAS:
             return f"-> {after}"
@@ -105,8 +128,8 @@ def what_moves(effect: Effect) -> str:
 
 def sentence(effect: Effect) -> str:
     """One effect in one line: `RiskClassifier: promote v5: Staging -> Production`."""
-    subject = f" {clean(effect.subject)}" if effect.subject else ""
-    return f"{clean(effect.model)}: {effect.verb}{subject}: {what_moves(effect)}"
+    about = f"{effect.verb} {subject(effect)}".rstrip()
+    return f"{clean(effect.model)}: {about}: {what_moves(effect)}"
 
 
 def call(change: Change) -> str:
@@ -313,8 +336,9 @@ def drift_sentences(model: ModelDrift) -> Iterator[str]:
     `v4 is in None, and should be in Production (last changed 2026-05-10 14:00 UTC)`.
     """
     for effect in model.drifted:
-        when = moment_of(model.changed_at.get(effect.subject) or 0)
-        changed = f" (last changed {when:%Y-%m-%d %H:%M} UTC)" if when is not None and when.timestamp() else ""
+        changed_at = model.changed_at.get(effect.subject) if isinstance(effect.subject, int) else None
+        when = moment_of(changed_at) if changed_at else None
+        changed = f" (last changed {when:%Y-%m-%d %H:%M} UTC)" if when is not None else ""
         yield f"{drift_sentence(effect)}{changed}"
 
 
@@ -338,27 +362,27 @@ WAYS = 3
 
 def drift_sentence(effect: Effect) -> str:
     """What is there, and what should be by the commit applied last: `v4 is in None, and should be in Production`."""
-    found, applied = effect.before, effect.after
-    if found == applied and found is not None:
-        what = f"names {found}" if effect.subject.startswith("@") else f"is in {found}"
-        return f"{clean(effect.subject)} {what}, and no record says that an apply put it there"
+    about, there, applied = subject(effect), value(effect.before), value(effect.after)
+    is_alias = isinstance(effect.subject, Slot)
+    if effect.before == effect.after and effect.before is not None:
+        place = f"names {there}" if is_alias else f"is in {there}"
+        return f"{about} {place}, and no record says that an apply put it there"
     match effect.verb:
-        case _ if effect.subject.startswith("@"):
+        case _ if is_alias:
             should = f"should name {applied}" if applied else "should not be there"
-            return f"{clean(effect.subject)} names {found or 'nothing'}, and {should}"
+            return f"{about} names {there or 'nothing'}, and {should}"
         case Verb.TAG:
-            return f"tag {clean(effect.subject)} is {quoted(found or '')}, and should be {quoted(applied or '')}"
+            return f"tag {about} is {quoted(there)}, and should be {quoted(applied)}"
         case Verb.DESCRIBE:
-            whose = clean(effect.subject) or "the model"
-            return f"the description of {whose} is {quoted(found or '')}, and should be {quoted(applied or '')}"
+            return f"the description of {about or 'the model'} is {quoted(there)}, and should be {quoted(applied)}"
         case Verb.CREATE:
             return "the registered model is gone"
         case Verb.CLAIM | Verb.ADOPT | Verb.RELEASE:
             return (
-                f"our ownership record says {clean(found or 'nothing')}, and should say {clean(applied or 'nothing')}"
+                f"our ownership record says {clean(there or 'nothing')}, and should say {clean(applied or 'nothing')}"
             )
         case _:
-            return f"{clean(effect.subject)} is in {found}, and should be in {applied}"
+            return f"{about} is in {there}, and should be in {applied}"
 
 
 def files_line(drift: Drift) -> str:

@@ -25,6 +25,8 @@ from reconciler.ports import SourceFile
 from reconciler.render.clean import clean
 from reconciler.scaffold.installation import install_source, is_local
 from reconciler.scaffold.keys import key_path, names_a_key, signer_line
+from reconciler.writing.edit import flow
+from reconciler.writing.layout import file_stem
 
 if TYPE_CHECKING:
     from reconciler.git.runner import Git
@@ -126,10 +128,6 @@ _CODEOWNERS = {
 }
 
 _OWNER = re.compile(r"@[\w.-]+(/[\w.-]+)*|[\w.+-]+@[\w-]+(\.[\w-]+)+", re.ASCII)
-_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_-]*", re.ASCII)
-_NO_TEXT_IN_YAML = frozenset({"true", "false", "yes", "no", "on", "off", "y", "n", "null", "nan", "inf"})
-_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
-_LONGEST_FOLDER = 80
 
 
 def scaffold(
@@ -232,18 +230,6 @@ def _record(top: Path, written: Iterable[_File]) -> Iterator[_File]:
         yield _File(RECORD, json.dumps({"about": about, "files": after}, indent=2, sort_keys=True) + "\n", "")
 
 
-def folder_name(model: str) -> str:
-    """`RiskClassifier` -> `risk-classifier`: a name for its folder that is one on every system."""
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", unicodedata.normalize("NFKD", model))
-    name = re.sub(r"[^a-z0-9._]+", "-", words.encode("ascii", "ignore").decode().lower()).strip("-._")
-    if _DEVICE.fullmatch(name):
-        name = f"model-{name}"
-    if name and len(name) <= _LONGEST_FOLDER:
-        return name
-    digest = hashlib.sha256(model.encode()).hexdigest()[:8]
-    return f"{name[: _LONGEST_FOLDER - 20].strip('-._') or 'model'}-{digest}"
-
-
 def _refuse(first: First) -> None:
     if first.model is not None:
         fault = model_name_fault(first.model)
@@ -295,8 +281,8 @@ def _default_branch(repo: "Git", remote: str) -> str:
 def _manifests(top: Path, first: First) -> Iterator[_File]:
     if first.model is None and any((top / "manifests").rglob("*.y*ml")):
         return  # An example is of no use to somebody who has manifests.
-    folder = "example" if first.model is None else folder_name(first.model)
-    model = "# model: RiskClassifier" if first.model is None else f"model: {_scalar(first.model)}"
+    folder = "example" if first.model is None else file_stem(first.model)
+    model = "# model: RiskClassifier" if first.model is None else f"model: {flow(first.model)}"
     owners = f"owners: [{json.dumps(first.owner)}]\n" if first.model and first.owner else ""
     mark = "" if first.version else "# "
     version = first.version or 1
@@ -330,11 +316,6 @@ def _manifests(top: Path, first: First) -> Iterator[_File]:
         by_hand,
         model,
     )
-
-
-def _scalar(name: str) -> str:
-    plain = _PLAIN.fullmatch(name) and name.lower() not in _NO_TEXT_IN_YAML
-    return name if plain else json.dumps(name, ensure_ascii=False)
 
 
 def _prove(top: Path, missing: Iterable[_File]) -> None:
@@ -463,7 +444,7 @@ def _owners(kind: ForgeKind, first: First) -> Iterator[_File]:
     )
     lines = "\n".join(row for row in text.splitlines() if "/" in row and "@" in row and "Put your" not in row)
     # Of the lines that match, the last one counts: one for the model's folder, below those for all.
-    folder = f"/manifests/{folder_name(first.model or '')}/"
+    folder = f"/manifests/{file_stem(first.model or '')}/"
     another = f"Add below its other lines for manifests:\n{line(folder).rstrip()}"
     more = ((first.owner, another),) if first.owner and first.model else ()
     yield _File(path, text, f"Add:\n{lines}", "production.yaml", _CODEOWNERS[kind], more=more)

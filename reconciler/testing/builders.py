@@ -5,7 +5,7 @@ from typing import Any
 
 from reconciler.core.evidence import VersionFacts
 from reconciler.core.gate import Entrance, FactKey, Facts, Gate, Guard, Kind, Verdict, judge_guard
-from reconciler.core.names import AliasName, ModelName, Stage, Version
+from reconciler.core.names import AliasName, ModelName, Slot, Stage, Version
 from reconciler.core.snapshot import ModelSnapshot, OwnerRecord, VersionSnapshot
 from reconciler.errors import Location
 
@@ -14,7 +14,7 @@ def entrance(model: str, version: int, slot: str, incumbent: int | None = None, 
     """A version about to become visible in a slot, `Production` or `@champion`, in the place of another one, if any."""
     replaced = None if incumbent is None else Version(incumbent)
     kind = Kind.ROLLBACK if rollback else Kind.NEW
-    return Entrance(ModelName(model), Version(version), slot, replaced, kind)
+    return Entrance(ModelName(model), Version(version), Slot(slot), replaced, kind)
 
 
 def version(model: str, number: int, **facts: Any) -> VersionFacts:

@@ -36,6 +36,10 @@ class MemoryRegistry:
                 }
             )
 
+    def names(self) -> tuple[ModelName, ...]:
+        with self.lock:
+            return tuple(sorted(name for name, model in self.models.items() if not model.hidden_model))
+
     def execute(self, change: Change) -> None:
         with self.lock:
             live = self.models.get(change.model)

@@ -8,7 +8,7 @@ import pytest
 from reconciler.core.desired import Declared, Manifest
 from reconciler.core.gate import Guard, Verdict
 from reconciler.core.likeness import StandingNames, standing_names
-from reconciler.core.names import AliasName, Commit
+from reconciler.core.names import AliasName, Commit, Slot
 from reconciler.core.plan import Plan, PlanOptions
 from reconciler.core.policy import Policy, Rule
 from reconciler.core.review import Review, Scope
@@ -87,7 +87,7 @@ def test_one_that_looks_like_a_slot_of_the_policy_is_refused_and_under_its_rule(
     plan = planned((want({}, {"chɑmpion": 2}),), live, rules=rules(policy=policy(slot)))
 
     assert codes(plan) == ["looks-like-another"]
-    assert policy(slot).guards(live.name, "@chɑmpion", {}) == (PATH,)
+    assert policy(slot).guards(live.name, Slot("@chɑmpion"), {}) == (PATH,)
 
 
 @pytest.mark.parametrize("name", ["Rısk-eu", "Rіsk-eu", "Rιsk-eu", "rιѕk"])
@@ -97,7 +97,7 @@ def test_no_rule_for_models_is_evaded_by_a_letter(name: str) -> None:
     plan = planned((want({P: [2]}, name=name),), have({1: P, 2: S}, name=name), rules=rules(policy=for_risk))
 
     assert "looks-like-another" in codes(plan)
-    assert for_risk.guards(plan.models[0].model, "Production", {}) == (PATH,)
+    assert for_risk.guards(plan.models[0].model, P.slot, {}) == (PATH,)
 
 
 def test_a_new_model_that_looks_like_another_is_refused_wherever_the_other_is() -> None:

@@ -342,3 +342,15 @@ def test_a_run_that_was_deleted_waives_no_gate_that_was_tightened_since(house: H
 
     assert (done.exit_code, done.noes()) == (ExitCode.BLOCKED, {"metric"})
     assert house.in_slot("churn") == (6,)
+
+
+def test_a_record_of_a_slot_that_there_cannot_be_costs_no_other_model(signing_house: House) -> None:
+    house = signing_house
+    at_work(house, "Production")
+    house.put_record("churn", 4, house.record_on("churn", 4).replace("Production", "Live"))
+    house.merge(pins({"Production": 5}), approved_by=[GRACE])
+
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.OK, done.message
+    assert house.in_slot("churn") == (5,)

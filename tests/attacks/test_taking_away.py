@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from reconciler.core.drift import DriftStatus
-from reconciler.core.names import Commit, RepositoryId, Version
+from reconciler.core.names import Commit, RepositoryId, Slot, Stage, Version
 from reconciler.core.snapshot import Placement, encode_provenance, signed_bytes
 from reconciler.errors import ExitCode
 from tests.build import CHURN
@@ -83,7 +83,8 @@ def test_a_record_of_before_the_signers_that_turns_up_later_proves_nothing(plain
         house.by_hand("churn", 6, "Archived")
         house.forge_record("churn", 6, slot, str(commit), before="Staging")
     record = house.registry.provenance("churn", 6)
-    house.registry.record("churn", 6, encode_provenance({slot: replace(record[slot], applied_at=house.clock.stamp)}))
+    record = {Slot(slot): replace(record[Slot(slot)], applied_at=house.clock.stamp)}
+    house.registry.record("churn", 6, encode_provenance(record))
     house.merge(pins({slot: 6}))
     done = house.apply()
     assert house.in_slot("churn", slot) == (4,), done.message
@@ -107,7 +108,7 @@ def test_a_key_that_was_removed_does_not_count_again_where_the_file_of_signers_i
     # a record by the stolen key
     past_version = house.registry.models[CHURN].versions[Version(6)]
     record = Placement(
-        "Production",
+        Stage.PRODUCTION.slot,
         RepositoryId(house.name),
         Commit(str(commit)),
         "Staging",
@@ -120,7 +121,7 @@ def test_a_key_that_was_removed_does_not_count_again_where_the_file_of_signers_i
         sequence=9,
     )
     record = replace(record, seal=seal_with(key_of(stolen), signed_bytes(CHURN, record)))
-    house.registry.record("churn", 6, encode_provenance({"Production": record}))
+    house.registry.record("churn", 6, encode_provenance({record.slot: record}))
     house.by_hand("churn", 6, "Archived")
     house.merge(
         pins({"Production": 6}), files={"keys/other": house.signers, "reconciler.yaml": f"signers: keys/other\n{SOAK}"}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reconciler.core.names import AliasName, Commit, RepositoryId, Slot, Stage
+from reconciler.core.names import AliasName, Commit, RepositoryId, Slot, Stage, alias_slot
 from reconciler.core.snapshot import (
     OWNER_TAG,
     PROVENANCE_TAG,
@@ -111,9 +111,9 @@ def _tags(version: int, placed: Placed, commit: Commit) -> Iterator[tuple[str, s
     yield "framework", "lightgbm"
     yield "dataset", f"loans-2025-w{version:02}"
     if version == placed.production:
-        yield PROVENANCE_TAG, _provenance([(Stage.PRODUCTION, "Staging"), ("@champion", "v2")], commit)
+        yield PROVENANCE_TAG, _provenance([(Stage.PRODUCTION.slot, "Staging"), (alias_slot(CHAMPION), "v2")], commit)
     elif version == placed.staging:
-        yield PROVENANCE_TAG, _provenance([(Stage.STAGING, "None")], commit)
+        yield PROVENANCE_TAG, _provenance([(Stage.STAGING.slot, "None")], commit)
     else:
         yield "owner", "risk-ml"
 

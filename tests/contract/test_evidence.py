@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from reconciler.core.evidence import Dataset, Metric, RunFacts, VersionFacts
-from reconciler.core.names import ModelName, Version
+from reconciler.core.names import ModelName, Slot, Version
 from reconciler.core.signature import Column, Parameter, Scalar, Signature, Tensor
 from reconciler.core.snapshot import Placement, encode_provenance
 from reconciler.errors import RegistryError
@@ -39,8 +39,8 @@ BARE, VAGUE, RUNLESS, EMPTY, ORPHAN, OF_DELETED, BY_RUN = (Version(n) for n in r
 
 STAGED = encode_provenance(
     {
-        "Staging": Placement("Staging", OURS, FIRST, "None", applied_at="2026-01-01T00:00:00Z"),
-        "Production": Placement("Production", OURS, FIRST, "Staging", applied_at="2026-01-04T12:00:00Z"),
+        Slot("Staging"): Placement(Slot("Staging"), OURS, FIRST, "None", applied_at="2026-01-01T00:00:00Z"),
+        Slot("Production"): Placement(Slot("Production"), OURS, FIRST, "Staging", applied_at="2026-01-04T12:00:00Z"),
     }
 )
 

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from reconciler.core.evidence import Metric as Measured
 from reconciler.core.evidence import VersionFacts
 from reconciler.core.gate import CANDIDATE, INCUMBENT, NOBODY, Entrance, Facts, Ruling
-from reconciler.core.names import Version
+from reconciler.core.names import Slot, Version
 from reconciler.gates.metric import Metric
 from tests.build import CHURN
 
-ADMISSION = Entrance(CHURN, Version(5), "Production", Version(4))
+ADMISSION = Entrance(CHURN, Version(5), Slot("Production"), Version(4))
 # Some near each other, some on the edge of one another, and some at the ends of what a float can hold.
 VALUES = st.one_of(
     st.sampled_from([0.0, -0.0, 1e-10, -1e-10, 0.45, 0.5, 0.55, 0.87, 0.89, 0.9, -1.0, -0.9, 1e308, -1e308, 5e-324]),

@@ -164,6 +164,16 @@ def test_a_model_that_is_not_there_is_not_in_the_snapshot(place: Place, name: Mo
     assert read(place, name) == {}
 
 
+def test_every_model_is_listed_by_its_name(place: Place, name: ModelName) -> None:
+    place.seed(have({}, name=name))
+    place.seed(have({1: P}, name=f"{name} Ünïcode 'quoted'"))
+
+    names = place.registry.names()
+
+    assert {name, f"{name} Ünïcode 'quoted'"} <= set(names)
+    assert list(names) == sorted(names)
+
+
 def test_models_that_carry_our_record_are_found_without_being_named(place: Place, name: ModelName) -> None:
     ours = RepositoryId(f"github.com/acme/{name}#manifests")
     place.seed(replace(have({1: N}, owner=owns(P, by=ours)), name=name))
@@ -248,7 +258,7 @@ CHANGES: dict[str, Change] = {
     "tag": TagModel(NAME, "team.name", None, "risk, ml"),
     "describe a version": DescribeVersion(NAME, Version(4), "", "F1 +4.2 %"),
     "record provenance": RecordProvenance(
-        NAME, Version(4), {}, (Placement("Production", OURS, FIRST, "Staging", "Ada <a@b.c>", "2026-01-01T00:00:00Z"),)
+        NAME, Version(4), {}, (Placement(P.slot, OURS, FIRST, "Staging", "Ada <a@b.c>", "2026-01-01T00:00:00Z"),)
     ),
     "transition": TransitionStage(NAME, Version(4), N, S),
     "transition to Archived": TransitionStage(NAME, Version(3), S, A),
@@ -333,7 +343,7 @@ def test_the_time_of_the_last_change_moves_with_a_stage_and_not_with_our_record(
 
     place.registry.execute(TransitionStage(name, one, N, S))
     entered = touched()
-    place.registry.execute(RecordProvenance(name, one, {}, (Placement(S, OURS, FIRST, N),)))
+    place.registry.execute(RecordProvenance(name, one, {}, (Placement(S.slot, OURS, FIRST, N),)))
     recorded = touched()
     place.registry.execute(TransitionStage(name, one, S, N))
     place.registry.execute(TransitionStage(name, one, N, S))

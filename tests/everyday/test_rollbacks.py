@@ -38,7 +38,7 @@ from reconciler.core.gate import (
     on_rollback,
     stay,
 )
-from reconciler.core.names import Commit, Version
+from reconciler.core.names import Commit, Slot, Version
 from reconciler.core.policy import Policy
 from reconciler.core.signature import Column, Compatibility, Scalar, Signature
 from reconciler.gates.age import Age
@@ -63,7 +63,7 @@ from tests.manifest_texts import TOP
 
 NOW_IS = "2026-05-11T09:30:00Z"
 HOLDOUT = Dataset("holdout", "9f2c7a1b")
-BACK = Entrance(CHURN, Version(4), "Production", Version(5), kind=Kind.ROLLBACK)
+BACK = Entrance(CHURN, Version(4), Slot("Production"), Version(5), kind=Kind.ROLLBACK)
 
 
 def passed(guard: Guard) -> Entrance:
@@ -250,8 +250,8 @@ def policy_of(text: str) -> Policy:
 README_POLICY = readme_policy()
 
 
-@pytest.mark.parametrize("slot", ["Production", "@champion"])
-def test_the_readmes_own_policy_lets_the_readmes_own_rollback_pass(slot: str) -> None:
+@pytest.mark.parametrize("slot", [Slot("Production"), Slot("@champion")])
+def test_the_readmes_own_policy_lets_the_readmes_own_rollback_pass(slot: Slot) -> None:
     guards = policy_of(README_POLICY).guards(CHURN, slot, {})
     back = replace(BACK, slot=slot)
 

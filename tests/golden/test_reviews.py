@@ -77,7 +77,7 @@ def drifted() -> Drift:
             ),
             with_files(
                 ModelDrift(CHURN, applied=FIRST),
-                [Replaced(FilesThen(Version(3), "Production", f"sha256:{'a' * 64}"), f"sha256:{'b' * 64}")],
+                [Replaced(FilesThen(Version(3), P.slot, f"sha256:{'a' * 64}"), f"sha256:{'b' * 64}")],
             ),
             ModelDrift(CHURN),
         ),

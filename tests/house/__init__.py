@@ -18,7 +18,7 @@ from reconciler.checks.signing import RecordSeals
 from reconciler.core.drift import Drift, DriftStatus
 from reconciler.core.gate import Ruling, Verdict
 from reconciler.core.heads import Head
-from reconciler.core.names import Commit, ModelName, RepositoryId, Version
+from reconciler.core.names import Commit, ModelName, RepositoryId, Slot, Version
 from reconciler.core.plan import Plan, effects_of
 from reconciler.core.review import Review as PlanReview
 from reconciler.core.snapshot import Placement, UnreadableRecord, encode_provenance
@@ -28,6 +28,7 @@ from reconciler.forges.reviewers import GitAndForge
 from reconciler.git.source import open_source
 from reconciler.ports import Lock, World
 from reconciler.project import Project, validate
+from reconciler.render import words
 from reconciler.render.text import review_lines
 from reconciler.wiring import LockKind, manifest_parser
 from tests.house.forge import Forge, Request, Review, Way
@@ -105,7 +106,7 @@ class Done:
     def verbs(self, model: str = "churn") -> dict[str, str]:
         """What the plan calls that which it does to each version and alias."""
         models = () if self.plan is None else self.plan.models
-        return {effect.subject: str(effect.verb) for m in models if m.model == model for effect in effects_of(m)}
+        return {words.subject(effect): str(effect.verb) for m in models if m.model == model for effect in effects_of(m)}
 
     @property
     def blocked(self) -> bool:
@@ -248,7 +249,7 @@ class House:
     def forge_record(self, model: str, version: int, slot: str, commit: str, *, before: str = "Staging") -> None:
         """Somebody writes a record of their own making: this version was put into that slot by that commit."""
         made = Placement(
-            slot,
+            Slot(slot),
             RepositoryId(self._source().identity),
             Commit(commit),
             before,
@@ -257,7 +258,7 @@ class House:
             "0" * 64,
         )
         self.registry.record(
-            model, version, encode_provenance({**self.registry.provenance(model, version), slot: made})
+            model, version, encode_provenance({**self.registry.provenance(model, version), made.slot: made})
         )
 
     def in_slot(self, model: str, slot: str = "Production") -> tuple[int, ...]:

@@ -45,7 +45,7 @@ from reconciler.core.gate import (
     on_rollback,
     stay,
 )
-from reconciler.core.names import Commit, Version
+from reconciler.core.names import Commit, Slot, Version
 from reconciler.core.policy import Policy, Rule
 from reconciler.core.signature import Array, Column, Compatibility, Parameter, Scalar, Signature, Tensor
 from reconciler.errors import Location
@@ -236,7 +236,7 @@ GATES: Mapping[str, st.SearchStrategy[Gate]] = {
     ),
 }
 ANY_GATE: st.SearchStrategy[Gate] = st.one_of(*GATES.values())
-ADMISSION = Entrance(CHURN, Version(5), "Production", Version(4))
+ADMISSION = Entrance(CHURN, Version(5), Slot("Production"), Version(4))
 ADMISSIONS = st.builds(
     Entrance,
     st.just(CHURN),

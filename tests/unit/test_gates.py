@@ -38,7 +38,7 @@ from reconciler.core.gate import (
     contained,
     stay,
 )
-from reconciler.core.names import Commit, Version
+from reconciler.core.names import Commit, Slot, Version
 from reconciler.core.signature import Column, Compatibility, Scalar, Signature
 from reconciler.gates.age import Age
 from reconciler.gates.approvals import Approvals
@@ -62,7 +62,7 @@ NAN, INFINITE = float("nan"), float("inf")
 LOG_WITH_ONE = "its author can log the model with `signature` or `input_example`, and register that"
 BRING_BACK = "whoever owns the run can bring it back (`mlflow runs restore`), unless it was deleted for good"
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
-ADMISSION = Entrance(CHURN, Version(5), "Production", Version(4))
+ADMISSION = Entrance(CHURN, Version(5), Slot("Production"), Version(4))
 HOLDOUT, OTHER = Dataset("holdout", "9f2c7a1b"), Dataset("holdout", "41d80e77")
 TRAIN = Dataset("train", "77aa01cd")
 SHA = "0123456789abcdef0123456789abcdef01234567"

@@ -22,7 +22,7 @@ from reconciler.core.gate import (
     failed,
     passed,
 )
-from reconciler.core.names import AliasName, ModelName, Version
+from reconciler.core.names import AliasName, ModelName, Slot, Version
 from reconciler.core.plan import Plan, PlanOptions
 from reconciler.core.policy import Policy, Rule
 from reconciler.core.review import Scope
@@ -374,7 +374,7 @@ def test_a_newer_commits_version_enters_if_our_record_shows_that_it_was_let_in(
     def newer_was_there(number: int) -> None:
         if number == 3:
             live = replace(place.registry.model(CHURN), owner=owns(P, commit=THIRD))
-            placed = {"Production": Placement("Production", OURS, THIRD, "Staging")} if recorded else {}
+            placed = {P.slot: Placement(P.slot, OURS, THIRD, "Staging")} if recorded else {}
             place.registry.write(with_version(live, 3, provenance=placed))
 
     place.registry.before_read = newer_was_there
@@ -394,10 +394,10 @@ def test_a_record_of_an_alias_that_was_never_moved_is_no_roll_back(
     named: int, also: Mapping[int, list[str]], ruling: Ruling
 ) -> None:
     live = have({1: P, 2: S, 3: S}, {"champion": named}, owner=owns("champion"), placed=also)
-    record = {"@champion": Placement("@champion", OURS, FIRST, "v1")}
-    live = with_version(live, 3, provenance=record)
+    champion = Slot("@champion")
+    live = with_version(live, 3, provenance={champion: Placement(champion, OURS, FIRST, "v1")})
     if also:
-        live = with_version(live, 1, provenance={"@champion": Placement("@champion", OURS, FIRST, "v3")})
+        live = with_version(live, 1, provenance={champion: Placement(champion, OURS, FIRST, "v3")})
     declared = (want({}, {AliasName("champion"): 3}),)
     place = stage({FIRST: declared, SECOND: declared}, live)
 

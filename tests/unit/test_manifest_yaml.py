@@ -370,11 +370,9 @@ def test_a_manifest_may_ask_for_overrides() -> None:
             "The fix for INC-4711 cannot wait.",
             "2026-12-01T00:00:00Z",
             Location("churn.yaml", 10, 5),
-            "Production",
+            Stage.PRODUCTION.slot,
         ),
-        Override(
-            "there", "The fix for INC-4712 cannot either.", "2026-12-01T17:30:00Z", Location("churn.yaml", 14, 5), ""
-        ),
+        Override("there", "The fix for INC-4712 cannot either.", "2026-12-01T17:30:00Z", Location("churn.yaml", 14, 5)),
     )
 
 
@@ -396,7 +394,7 @@ def test_gates_are_made_with_what_is_passed_in() -> None:
 
     [manifest], _ = parse(files, GateBuilder(groups=pair, checks=frozenset({"bias"})))
 
-    assert manifest.gates["Production"].value[0].gate == Approvals(Quorum(1, "pair"), pair)
+    assert manifest.gates[Stage.PRODUCTION.slot].value[0].gate == Approvals(Quorum(1, "pair"), pair)
     assert [problem.code for problem in parse(files, unknown)[1]] == ["unknown-group", "unknown-check"]
     assert parse(files)[1] == ()
 

@@ -95,7 +95,7 @@ def test_the_provenance_says_who_when_and_by_which_plan() -> None:
 
     receipt = applied(place)
 
-    placement = place.registry.model("model-0").versions[Version(2)].provenance["Production"]
+    placement = place.registry.model("model-0").versions[Version(2)].provenance[P.slot]
     assert placement.commit == SECOND
     assert placement.author == "Ada <ada@acme.example>"
     assert placement.before == "Staging"

@@ -1,11 +1,17 @@
-"""The proof that a plan carries of itself, tried on runs that break a promise each."""
+"""The proof that a plan carries of itself, tried on runs that break a promise each; and who asks what is live."""
+
+from dataclasses import replace
 
 import pytest
 
+from reconciler.core.changes import TransitionStage
 from reconciler.core.desired import Manifest
-from reconciler.core.plan import broken_promise
+from reconciler.core.names import Slot
+from reconciler.core.plan import Limits, Plan, PlanOptions, Verb, broken_promise, build_plan, effects_of
+from reconciler.core.review import Review, Scope, pairings
 from reconciler.core.snapshot import ModelSnapshot
-from tests.build import A, N, P, S, have, want
+from reconciler.render.annotations import plan_annotations
+from tests.build import NOW, A, N, P, S, desired, have, owns, registry, want
 
 BROKEN: dict[str, tuple[Manifest, list[ModelSnapshot], str]] = {
     "archive, then promote": (
@@ -55,3 +61,43 @@ def test_a_run_that_breaks_a_promise_is_found_out(manifest: Manifest, states: li
 @pytest.mark.parametrize(("manifest", "states"), KEPT.values(), ids=KEPT.keys())
 def test_a_run_that_keeps_them_is_not(manifest: Manifest, states: list[ModelSnapshot]) -> None:
     assert broken_promise(manifest, states) is None
+
+
+def in_staging(*versions: int) -> Plan:
+    """A plan for another version in Staging, where that is what consumers depend on."""
+    revision = replace(NOW, live_slots=frozenset({S.slot}))
+    limits = PlanOptions(limits=Limits(share=0.0, models=1))
+    return build_plan(desired(want({S: versions}), revision=revision), LIVE_STAGING, limits)
+
+
+LIVE_STAGING = registry(have({1: S, 2: P}, owner=owns(S), placed={1: ["Staging"]}))
+
+
+def test_whatever_slot_is_live_is_swapped_in_one_call_and_counts_for_the_safeties() -> None:
+    plan = in_staging(2)
+
+    assert [c.exclusive for c in plan.changes if isinstance(c, TransitionStage)] == [True]
+    assert [(safety.code, "have in Staging" in safety.message) for safety in plan.safeties] == [("mass-change", True)]
+
+
+def test_verbs_evidence_and_annotations_ask_which_slot_is_live() -> None:
+    plan = in_staging(2)
+
+    assert [effect.verb for effect in effects_of(plan.models[0])][-2:] == [Verb.PROMOTE, Verb.ARCHIVE]
+    assert [pairing.slots for pairing in pairings(plan, LIVE_STAGING, Scope.PRODUCTION)] == [("Staging",)]
+    assert "title=Staging::churn: promote v2" in plan_annotations(Review(plan, "memory://"))
+
+
+def test_whatever_slot_is_live_is_not_emptied_by_what_is_no_longer_declared() -> None:
+    revision = replace(NOW, live_slots=frozenset({S.slot}))
+
+    plan = build_plan(desired(want({}), revision=revision), LIVE_STAGING)
+
+    assert ["Write `Staging: []`" in blocker.fix for model in plan.models for blocker in model.blockers] == [True]
+
+
+def test_a_run_that_takes_a_live_alias_away_is_found_out() -> None:
+    states = [have({1: P}, {"champion": 1}), have({1: P})]
+
+    assert broken_promise(want({}), states, frozenset({Slot("@champion")})) == "@champion is empty on the way"
+    assert broken_promise(want({}, {"champion": None}), states, frozenset({Slot("@champion")})) is None

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from reconciler.core.names import model_name_fault
 from reconciler.errors import ReconcilerError, Validation
 from reconciler.project import validation
-from reconciler.scaffold import First, ForgeKind, Jobs, Renewal, Renewed, Scaffold, folder_name, scaffold, update
+from reconciler.scaffold import First, ForgeKind, Jobs, Renewal, Renewed, Scaffold, scaffold, update
 from reconciler.scaffold.keys import key_path
+from reconciler.writing.layout import file_stem
 from tests.story.repository import git
 
 RISK = First("RiskClassifier", 4, "@acme/risk-ml")
@@ -346,7 +347,7 @@ def test_outside_a_repository_there_is_nothing_to_do(tmp_path: Path) -> None:
     ],
 )
 def test_a_models_folder_is_named_after_it(model: str, folder: str) -> None:
-    assert folder_name(model) == folder
+    assert file_stem(model) == folder
 
 
 MODELS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=256).filter(lambda n: not model_name_fault(n))
@@ -356,7 +357,7 @@ MODELS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=256).filter(
     st.one_of(MODELS, st.sampled_from(["con", "NUL.yaml", "模型", "yes", "null", "1e5", "0x10", "2024-01-01", "a: b"]))
 )
 def test_a_models_folder_is_one_name_on_every_system(model: str) -> None:
-    name = folder_name(model)
+    name = file_stem(model)
 
     assert re.fullmatch(r"[a-z0-9][a-z0-9._-]*[a-z0-9]|[a-z0-9]", name)
     assert len(name) <= 80

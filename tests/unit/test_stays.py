@@ -27,40 +27,41 @@ def of(version: VersionSnapshot) -> ModelSnapshot:
     return ModelSnapshot(CHURN, versions={version.version: version})
 
 
+CHAMPION = Slot("@champion")
 PLACED = "2026-05-01T10:00:00Z"
 
 KNOWN: dict[str, tuple[VersionSnapshot, str | None]] = {
-    "it is not there": (placed(S, PLACED, stage=P), None),
+    "it is not there": (placed(S.slot, PLACED, stage=P), None),
     "it was never there": (VersionSnapshot(Version(5)), None),
-    "our move is the last change": (placed(S, PLACED, touched="2026-05-01T10:00:02Z"), PLACED),
-    "the other clock is behind": (placed(S, PLACED, touched="2026-05-01T09:58:00Z"), PLACED),
-    "other calls of the same apply": (placed(S, PLACED, touched="2026-05-01T10:05:00Z"), PLACED),
-    "changed later": (placed(S, PLACED, touched="2026-05-08T12:30:00Z"), "2026-05-08T12:30:00Z"),
-    "a registry that gives no times": (placed(S, PLACED), PLACED),
-    "another zone": (placed(S, "2026-05-01T12:00:00+02:00"), PLACED),
-    "fractions of seconds": (placed(S, "2026-05-01T10:00:00.250Z"), PLACED),
+    "our move is the last change": (placed(S.slot, PLACED, touched="2026-05-01T10:00:02Z"), PLACED),
+    "the other clock is behind": (placed(S.slot, PLACED, touched="2026-05-01T09:58:00Z"), PLACED),
+    "other calls of the same apply": (placed(S.slot, PLACED, touched="2026-05-01T10:05:00Z"), PLACED),
+    "changed later": (placed(S.slot, PLACED, touched="2026-05-08T12:30:00Z"), "2026-05-08T12:30:00Z"),
+    "a registry that gives no times": (placed(S.slot, PLACED), PLACED),
+    "another zone": (placed(S.slot, "2026-05-01T12:00:00+02:00"), PLACED),
+    "fractions of seconds": (placed(S.slot, "2026-05-01T10:00:00.250Z"), PLACED),
 }
 
 
 @pytest.mark.parametrize(("version", "since"), KNOWN.values(), ids=KNOWN.keys())
 def test_a_stay_counts_from_our_move_or_from_any_later_change(version: VersionSnapshot, since: str | None) -> None:
-    assert stay_in(S, Version(5), of(version), None) == Stay(since)
+    assert stay_in(S.slot, Version(5), of(version), None) == Stay(since)
 
 
 NOT_KNOWN: dict[str, VersionSnapshot] = {
     "a registry without times, and no record": VersionSnapshot(Version(5), S),
-    "a record of another slot": placed("@champion", PLACED),
-    "a record without a time": placed(S, ""),
-    "a record without a time zone": placed(S, "2026-05-01T10:00:00"),
-    "a record with no time": placed(S, "last week"),
-    "a time that no calendar has in UTC": placed(S, "0001-01-01T00:00:00+10:00"),
-    "a last change beyond all calendars": replace(placed(S, PLACED), updated_at=10**18),
+    "a record of another slot": placed(CHAMPION, PLACED),
+    "a record without a time": placed(S.slot, ""),
+    "a record without a time zone": placed(S.slot, "2026-05-01T10:00:00"),
+    "a record with no time": placed(S.slot, "last week"),
+    "a time that no calendar has in UTC": placed(S.slot, "0001-01-01T00:00:00+10:00"),
+    "a last change beyond all calendars": replace(placed(S.slot, PLACED), updated_at=10**18),
 }
 
 
 @pytest.mark.parametrize("version", NOT_KNOWN.values(), ids=NOT_KNOWN.keys())
 def test_a_stay_that_is_not_known_says_why(version: VersionSnapshot) -> None:
-    stay = stay_in(S, Version(5), of(version), None)
+    stay = stay_in(S.slot, Version(5), of(version), None)
 
     assert isinstance(stay, str)
     assert "the registry gives no time at which v5 can have been moved" in stay
@@ -69,21 +70,21 @@ def test_a_stay_that_is_not_known_says_why(version: VersionSnapshot) -> None:
 def test_what_a_hand_moved_stays_since_mlflow_says_so() -> None:
     version = VersionSnapshot(Version(5), S, updated_at=milliseconds(PLACED))
 
-    assert stay_in(S, Version(5), of(version), None) == Stay(PLACED)
+    assert stay_in(S.slot, Version(5), of(version), None) == Stay(PLACED)
 
 
 def test_only_a_record_says_since_when_an_alias_names_a_version() -> None:
-    unrecorded, recorded = VersionSnapshot(Version(5)), placed("@champion", PLACED, stage=N)
+    unrecorded, recorded = VersionSnapshot(Version(5)), placed(CHAMPION, PLACED, stage=N)
 
     def named(version: VersionSnapshot) -> Stay | str:
         live = replace(of(version), aliases={AliasName("champion"): Version(5)})
-        return stay_in("@champion", Version(5), live, None)
+        return stay_in(CHAMPION, Version(5), live, None)
 
     assert "no record that counts says when @champion came to name v5" in str(named(unrecorded))
     assert named(recorded) == Stay(PLACED)
 
 
 def test_the_time_of_the_last_change_makes_no_version_another_one() -> None:
-    version = placed(S, PLACED)
+    version = placed(S.slot, PLACED)
 
     assert replace(version, updated_at=1) == version

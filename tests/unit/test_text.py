@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from reconciler.cli import cli
 from reconciler.core.gate import Entrance, Kind
-from reconciler.core.names import ModelName, Version
+from reconciler.core.names import ModelName, Slot, Version
 from reconciler.core.review import Review
 from reconciler.render.formats import Format, rendered
 from reconciler.render.layout import plain
@@ -23,7 +23,8 @@ def lines(review: Review) -> list[str]:
 def found(review: Review) -> Review:
     """The same, where each model's version was found in a slot that is guarded now."""
     models = (
-        replace(m, entrances=(Entrance(m.model, Version(1), "Staging", kind=Kind.FOUND),)) for m in review.plan.models
+        replace(m, entrances=(Entrance(m.model, Version(1), Slot("Staging"), kind=Kind.FOUND),))
+        for m in review.plan.models
     )
     return replace(review, plan=replace(review.plan, models=tuple(models)))
 
@@ -65,7 +66,7 @@ def test_the_same_verdict_on_a_stage_and_its_alias_is_one_line() -> None:
 def test_drift_says_when_and_the_two_ways_out() -> None:
     drift = drifted()
     first, *others = drift.models
-    models = (replace(first, changed_at={"v3": 1_778_421_600_000}), *others)
+    models = (replace(first, changed_at={Version(3): 1_778_421_600_000}), *others)
 
     shown = "\n".join(plain(line) for line in drift_lines(replace(drift, models=models), 200))
 

@@ -43,7 +43,7 @@ def test_a_lock_and_a_comment_are_of_one_workspace() -> None:
 )
 def test_a_record_counts_in_its_own_workspace(recorded: str, now: str, *, counts: bool) -> None:
     version = have({1: P}).versions[Version(1)]
-    record = Placement("Production", OURS, FIRST, identity=version.identity, registry=URI, workspace=recorded)
+    record = Placement(P.slot, OURS, FIRST, identity=version.identity, registry=URI, workspace=recorded)
     past = Past(Ours(OURS), registries=(URI,), workspace=now, places={FIRST: 1})
 
     assert (past.place_of(record, version) == 1) is counts

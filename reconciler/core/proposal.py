@@ -1,0 +1,185 @@
+"""Which version is meant, and what a manifest says after it was promoted, demoted or named: values in, values out."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from reconciler.core.desired import Declared, Manifest, Pin
+from reconciler.core.entrances import occupants
+from reconciler.core.names import AliasName, Commit, Slot, Stage, Version, plain
+from reconciler.core.past import Past, declared_versions, pins_of
+from reconciler.core.snapshot import ModelSnapshot
+from reconciler.errors import Location, ReconcilerError
+
+NOWHERE = Location("")
+"""Where something is declared that no file holds yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which version is meant: exactly one of these is given."""
+
+    version: Version | None = None
+    slot: Slot | None = None
+    run_id: str | None = None
+    latest: bool = False
+
+    def __post_init__(self) -> None:
+        given = [self.version is not None, self.slot is not None, self.run_id is not None, self.latest]
+        if sum(given) != 1:
+            raise ReconcilerError(
+                "Which version is meant is not said, or said twice.",
+                "Give a version number, or one of --from SLOT, --run ID and --latest.",
+            )
+
+    def among(self, live: ModelSnapshot) -> Version:
+        """The version that is meant, as the registry has it now. Raises ReconcilerError for none, and for several."""
+        if self.version is not None:
+            return _the_one([v for v in live.versions if v == self.version], f"version {self.version}", live)
+        if self.slot is not None:
+            return _the_one(occupants(live, self.slot), f"version in {self.slot}", live)
+        if self.run_id is not None:
+            made = [v.version for v in live.versions.values() if v.run_id == self.run_id]
+            return _the_one(made, f"version from the run {plain(self.run_id, 80)}", live)
+        return max(live.versions) if live.versions else _the_one([], "version", live)
+
+
+def _the_one(found: Iterable[Version], what: str, live: ModelSnapshot) -> Version:
+    versions = sorted(found)
+    if len(versions) == 1:
+        return versions[0]
+    if versions:
+        several = ", ".join(f"v{version}" for version in versions)
+        raise ReconcilerError(f"{live.name} has more than one {what}: {several}.", "Name the one that is meant.")
+    newest = f"the newest is v{max(live.versions)}" if live.versions else "it has no versions"
+    raise ReconcilerError(f"{live.name} has no {what}; {newest}.", "Name one that it has.")
+
+
+def way_back(
+    past: Past, manifest: Manifest, live: ModelSnapshot, slot: Slot, now: str
+) -> tuple[Version, Commit | None]:
+    """
+    The version that a slot was declared to hold before the one that it is now, and the commit that declared it: the
+    newest one that is still there and that no hold keeps out. Raises ReconcilerError, with what became of each, where
+    there is none.
+    """
+    current = declared_versions(manifest, slot, live)
+    reasons: dict[Version, str] = {}
+    for epoch in past.epochs:
+        if epoch.manifest is None:
+            continue
+        for version in sorted(_numbered(epoch.manifest, slot) - current - reasons.keys(), reverse=True):
+            hold = next((hold for hold in manifest.holds if hold.holds(version, slot, now)), None)
+            if version not in live.versions:
+                reasons[version] = f"v{version} is not in the registry any more"
+            elif hold is not None:
+                reasons[version] = f"v{version} is held: {plain(hold.reason, 120)}"
+            else:
+                return version, epoch.commit
+    why = "; ".join(reasons.values()) or "no commit on the trusted line declares another one"
+    raise ReconcilerError(f"{manifest.name} has nothing to go back to in {slot}: {why}.", "Name one with --version.")
+
+
+def _numbered(manifest: Manifest, slot: Slot) -> set[Version]:
+    """The numbers that were declared; a run alone may mean another version today."""
+    return {pin.version for pin in pins_of(manifest, slot) if pin.version is not None}
+
+
+def placed(
+    manifest: Manifest, pin: Pin, stage: Stage, *, instead: Version | None = None, beside: bool = False
+) -> Manifest:
+    """
+    The manifest with a version declared in a stage and in no other one. It takes the place of the version that is
+    declared there, of `instead` where there are several, or stands beside them. Raises ReconcilerError where several
+    are declared and nothing says which of them leaves.
+    """
+    others = {s: _without(declared, pin.version) for s, declared in manifest.stages.items() if s is not stage}
+    kept = {s: declared for s, declared in others.items() if declared.value or s.active}
+    declared = manifest.stages.get(stage) or Declared((), NOWHERE)
+    return replace(
+        manifest, stages={**kept, stage: replace(declared, value=_among(declared.value, pin, stage, instead, beside))}
+    )
+
+
+def _among(pins: tuple[Pin, ...], pin: Pin, stage: Stage, instead: Version | None, beside: bool) -> tuple[Pin, ...]:
+    numbers = [other.version for other in pins]
+    if pin.version in numbers:
+        return tuple(pin if other.version == pin.version and pin.comment is not None else other for other in pins)
+    if instead is not None:
+        if instead not in numbers:
+            listed = ", ".join(map(str, pins)) or "nothing"
+            raise ReconcilerError(
+                f"v{instead} is not declared in {stage}; declared is: {listed}.", "Name one of these."
+            )
+        return tuple(pin if other.version == instead else other for other in pins)
+    if beside or not stage.active:
+        return (*pins, pin)
+    if len(pins) > 1:
+        listed = ", ".join(map(str, pins))
+        raise ReconcilerError(
+            f"{stage} of the manifest holds several versions: {listed}.",
+            "Say which one leaves with --instead-of, or keep all of them with --beside.",
+        )
+    return (pin,)
+
+
+def unplaced(manifest: Manifest, version: Version, stage: Stage) -> Manifest:
+    """
+    The manifest without a version in a stage. The stage stays declared, so that what leaves it is archived. Raises
+    ReconcilerError where the version is not declared there.
+    """
+    declared = manifest.stages.get(stage)
+    if declared is None or all(pin.version != version for pin in declared.value):
+        raise ReconcilerError(f"v{version} of {manifest.name} is not declared in {stage}.", "See its manifest.")
+    left = _without(declared, version)
+    stages = {s: d for s, d in {**manifest.stages, stage: left}.items() if d.value or s.active}
+    return replace(manifest, stages=stages)
+
+
+def named(manifest: Manifest, alias: AliasName, pin: Pin | None) -> Manifest:
+    """The manifest with an alias that names a version; None: the alias must not exist."""
+    declared = manifest.aliases.get(alias) or Declared(None, NOWHERE)
+    same = declared.value is not None and pin is not None and declared.value.version == pin.version
+    after = declared if same and pin is not None and pin.comment is None else replace(declared, value=pin)
+    return replace(manifest, aliases={**manifest.aliases, alias: after})
+
+
+def _without(declared: Declared[tuple[Pin, ...]], version: Version | None) -> Declared[tuple[Pin, ...]]:
+    return replace(declared, value=tuple(pin for pin in declared.value if pin.version != version))
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What one declaration of a model says otherwise than another one. None: it does not declare that slot."""
+
+    stages: Mapping[Stage, tuple[Pin, ...] | None]
+    aliases: Mapping[AliasName, tuple[Pin | None] | None]
+
+    def __bool__(self) -> bool:
+        return bool(self.stages or self.aliases)
+
+
+def difference(before: Manifest, after: Manifest) -> Difference:
+    """The slots of which two declarations of a model differ, in the order of the first; places make no difference."""
+    stages = {
+        stage: None if (declared := after.stages.get(stage)) is None else declared.value
+        for stage in dict.fromkeys((*before.stages, *after.stages))
+        if _pins(before.stages.get(stage)) != _pins(after.stages.get(stage))
+    }
+    aliases = {
+        alias: None if (declared := after.aliases.get(alias)) is None else (declared.value,)
+        for alias in dict.fromkeys((*before.aliases, *after.aliases))
+        if _target(before.aliases.get(alias)) != _target(after.aliases.get(alias))
+    }
+    return Difference(stages, aliases)
+
+
+def _pins(declared: Declared[tuple[Pin, ...]] | None) -> object:
+    return None if declared is None else [_fields(pin) for pin in declared.value]
+
+
+def _target(declared: Declared[Pin | None] | None) -> object:
+    return None if declared is None else [_fields(declared.value)]
+
+
+def _fields(pin: Pin | None) -> object:
+    return None if pin is None else (pin.version, pin.run_id, pin.comment)

@@ -1,0 +1,1 @@
+"""Manifests as text that people keep: written anew, and changed in place."""

@@ -1,0 +1,114 @@
+"""Which file a slot of a model is declared in, and the text of a file that is new."""
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import PurePosixPath
+
+from reconciler.core.desired import Manifest
+from reconciler.core.names import Stage, Version, plain
+from reconciler.writing.edit import flow
+
+_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
+_LONGEST = 80
+_ALIASES = "aliases.yaml"
+_BY_SLOT = frozenset({_ALIASES, *(f"{stage.lower()}.yaml" for stage in Stage)})
+
+
+class Split(StrEnum):
+    """Whether a model is one file, or each of its stages one, so that CODEOWNERS can name other people for each."""
+
+    MODEL = "model"
+    SLOT = "slot"
+
+
+def file_stem(model: str) -> str:
+    """`RiskClassifier` -> `risk-classifier`: a name for its file or folder that is one on every system."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", unicodedata.normalize("NFKD", model))
+    name = re.sub(r"[^a-z0-9._]+", "-", words.encode("ascii", "ignore").decode().lower()).strip("-._")
+    if _DEVICE.fullmatch(name):
+        name = f"model-{name}"
+    if name and len(name) <= _LONGEST:
+        return name
+    return _told_apart(name[: _LONGEST - 20].strip("-._") or "model", model)
+
+
+def _told_apart(stem: str, model: str) -> str:
+    return f"{stem}-{hashlib.sha256(model.encode()).hexdigest()[:8]}"
+
+
+def slot_file(slot: str) -> str:
+    """The file of a slot where each has its own: `production.yaml`, and `aliases.yaml` for all aliases."""
+    return _ALIASES if slot.startswith("@") else f"{slot.lower()}.yaml"
+
+
+def home_of(slot: str, paths: Iterable[str]) -> str:
+    """Where a slot of a model that these files declare is to be declared: by the layout that they have."""
+    listed = sorted(paths)
+    split = [path for path in listed if PurePosixPath(path).name in _BY_SLOT]
+    return str(PurePosixPath(split[0]).with_name(slot_file(slot))) if split else listed[0]
+
+
+def new_files(
+    manifest: Manifest,
+    folder: str,
+    split: Split,
+    taken: Iterable[str],
+    about: Mapping[Version, str] = {},  # read only
+    first_line: str = "",
+) -> dict[str, str]:
+    """
+    The files that declare a model whole, by path. `taken` are the paths of other models' files: none of them is used,
+    also where a system takes upper and lower case for the same. `about` says in a comment what a version is.
+    """
+    used = {path.casefold() for path in taken}
+    stem = file_stem(manifest.name)
+    for name in (stem, _told_apart(stem, manifest.name)):
+        stems = f"{folder}/{name}"
+        parts = {f"{stems}.yaml": manifest} if split is Split.MODEL else _parts(manifest, stems)
+        free = not any(path.casefold() in used or path.casefold().startswith(f"{stems}/".casefold()) for path in used)
+        if free and not any(path.casefold() in used for path in parts):
+            break
+    return {path: first_line + _text(part, about, whole=at == 0) for at, (path, part) in enumerate(parts.items())}
+
+
+def _parts(manifest: Manifest, folder: str) -> dict[str, Manifest]:
+    stages = {
+        f"{folder}/{slot_file(stage)}": replace(manifest, stages={stage: declared}, aliases={})
+        for stage, declared in sorted(manifest.stages.items(), key=lambda entry: -list(Stage).index(entry[0]))
+    }
+    aliases = {f"{folder}/{_ALIASES}": replace(manifest, stages={})} if manifest.aliases else {}
+    return {**stages, **aliases} or {f"{folder}/{slot_file(Stage.PRODUCTION)}": manifest}
+
+
+def _text(manifest: Manifest, about: Mapping[Version, str], *, whole: bool) -> str:
+    lines = [f"model: {flow(str(manifest.name))}"]
+    if whole and manifest.description is not None:
+        lines.append(f"description: {flow(manifest.description.value)}")
+    if whole and manifest.owners is not None:
+        lines.append(f"owners: {flow(list(manifest.owners.value))}")
+    if whole and manifest.tags:
+        lines += ["tags:", *(f"  {flow(key)}: {flow(tag.value)}" for key, tag in manifest.tags.items())]
+    rows: list[tuple[str, Version | None]] = []
+    for stage, declared in manifest.stages.items():
+        if not rows:
+            rows.append(("stages:", None))
+        pins = declared.value
+        if len(pins) == 1:
+            rows.append((f"  {stage}: {pins[0].version}", pins[0].version))
+        else:
+            rows.append((f"  {stage}:" if pins else f"  {stage}: []", None))
+            rows += [(f"    - {pin.version}", pin.version) for pin in pins]
+    if manifest.aliases:
+        rows.append(("aliases:", None))
+    for alias, declared in manifest.aliases.items():
+        target = declared.value
+        rows.append((f"  {flow(str(alias))}: {flow(target and target.version)}", target and target.version))
+    wide = max((len(row) for row, version in rows if version in about), default=0)
+    for row, version in rows:
+        note = plain(about[version], 120) if version is not None and version in about else ""
+        lines.append(f"{row:<{wide}}  # {note}" if note else row)
+    return "\n".join(lines) + "\n"

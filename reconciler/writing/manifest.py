@@ -1,0 +1,178 @@
+"""
+Manifest files changed so that they declare something else of a model. What was written is read again, and must declare
+that and nothing else: a file that cannot be changed safely is left to whoever keeps it.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+
+import yaml
+
+from reconciler.core.desired import Manifest, Pin, resolve
+from reconciler.core.names import ModelName
+from reconciler.core.proposal import difference
+from reconciler.errors import Severity
+from reconciler.ports import ManifestParser, SourceFile
+from reconciler.writing.edit import NotEditableError, Path, Value, get, put, remove
+
+_BOM = "\ufeff"
+
+
+def rewritten(
+    files: Iterable[SourceFile], after: Manifest, parse: ManifestParser, place: Callable[[str], str]
+) -> tuple[SourceFile, ...]:
+    """
+    The files that must change for the manifests in `files` to declare `after` of its model, as they are then. `place`
+    gives the path of the file for a slot that no file declares. Raises NotEditableError where one cannot be changed by
+    a command, and where the result would declare anything else.
+    """
+    texts = {file.path: _Text(file) for file in files}
+    before = _declared(texts.values(), parse)
+    declared = before.get(after.name) or Manifest(after.model)
+    changes = difference(declared, after)
+
+    def edit(path: Path, apply: "Callable[[str, int], str]") -> None:
+        place_of, document = _home(texts, after.name, path, place)
+        text = texts.setdefault(place_of, _Text(SourceFile(place_of, b"")))
+        if not text.text.strip():
+            text.text = put("model: _\n", 0, ["model"], str(after.name))
+        text.text = apply(text.text, document)
+
+    for stage, pins in changes.stages.items():
+        there = declared.stages.get(stage)
+        edit(["stages", stage], partial(_stage_changed, ["stages", stage], there and there.value, pins))
+    for alias, target in changes.aliases.items():
+        named = declared.aliases.get(alias)
+        edit(["aliases", alias], partial(_alias_changed, ["aliases", alias], named and named.value, target))
+    changed = tuple(text for text in texts.values() if text.bytes != text.file.data)
+    _prove(before, after, _declared(texts.values(), parse), changed)
+    return tuple(SourceFile(text.file.path, text.bytes) for text in changed)
+
+
+class _Text:
+    """A file's text with plain line ends, and the way back to its own bytes."""
+
+    def __init__(self, file: SourceFile) -> None:
+        self.file = file
+        text = file.data.decode()
+        self.bom = _BOM if text.startswith(_BOM) else ""
+        self.newline = "\r\n" if "\r\n" in text else "\n"
+        self.text = text.removeprefix(_BOM).replace("\r\n", "\n")
+
+    @property
+    def bytes(self) -> bytes:
+        mixed = self.file.data.decode().removeprefix(_BOM).replace("\r\n", "\n") == self.text
+        return self.file.data if mixed else (self.bom + self.text.replace("\n", self.newline)).encode()
+
+
+def _declared(texts: Iterable[_Text], parse: ManifestParser) -> Mapping[ModelName, Manifest]:
+    fragments, problems = parse([SourceFile(text.file.path, text.bytes) for text in texts])
+    models, contradictions = resolve(fragments)
+    wrong = [p for p in (*problems, *contradictions) if p.severity is Severity.ERROR]
+    if wrong:
+        raise NotEditableError(f"The manifests would not be right: {wrong[0]}", "Change the file by hand.")
+    return models
+
+
+def _home(texts: Mapping[str, _Text], model: ModelName, path: Path, place: Callable[[str], str]) -> tuple[str, int]:
+    """The file and the document that declare a slot, or where it is to be declared."""
+    documents = [(name, at) for name, text in texts.items() for at in _documents(text.text, model)]
+    for name, at in documents:
+        if get(texts[name].text, at, path):
+            return name, at
+    slot = str(path[1]) if path[0] == "stages" else f"@{path[1]}"
+    wanted = place(slot)
+    inside = [home for home in documents if home[0] == wanted]
+    if inside or wanted not in texts:
+        return inside[0] if inside else (wanted, 0)
+    raise NotEditableError(f"{wanted} declares another model.", f"Declare {slot} of {model} by hand.")
+
+
+def _documents(text: str, model: ModelName) -> Iterable[int]:
+    for at, root in enumerate(yaml.compose_all(text, yaml.SafeLoader)):
+        if isinstance(root, yaml.MappingNode):
+            values = {key.value: value.value for key, value in root.value if isinstance(key, yaml.ScalarNode)}
+            if values.get("model") == model:
+                yield at
+
+
+def _stage_changed(
+    path: Path, before: tuple[Pin, ...] | None, after: tuple[Pin, ...] | None, text: str, document: int
+) -> str:
+    if after is None:
+        return remove(text, document, path)
+    if before is None:
+        return put(text, document, path, _pins(after))
+    return _list_changed(text, document, path, before, after)
+
+
+def _alias_changed(path: Path, before: Pin | None, after: "tuple[Pin | None] | None", text: str, document: int) -> str:
+    if after is None:
+        return remove(text, document, path)
+    if before is None or after[0] is None:
+        return put(text, document, path, _pin(after[0]))
+    return _pin_changed(text, document, path, before, after[0])
+
+
+def _list_changed(text: str, document: int, path: Path, before: tuple[Pin, ...], after: tuple[Pin, ...]) -> str:
+    if not get(text, document, [*path, 0]):
+        alone = len(before) == len(after) == 1
+        return (
+            _pin_changed(text, document, path, before[0], after[0])
+            if alone
+            else put(text, document, path, _pins(after))
+        )
+    if len(before) == len(after):
+        for at, (was, pin) in enumerate(zip(before, after, strict=True)):
+            text = _pin_changed(text, document, [*path, at], was, pin)
+        return text
+    kept = [pin for pin in before if pin in after]
+    for at in reversed(range(len(before))):
+        if before[at] not in kept:
+            text = remove(text, document, [*path, at])
+    for at, pin in enumerate((pin for pin in after if pin not in kept), len(kept)):
+        text = put(text, document, [*path, at], _pin(pin))
+    return text
+
+
+def _pin_changed(text: str, document: int, path: Path, before: Pin, after: Pin) -> str:
+    if before == replace(after, at=before.at):
+        return text
+    if not any(get(text, document, [*path, key]) for key in ("version", "run_id")):
+        return put(text, document, path, _pin(after))
+    for key, value in (("version", after.version), ("run_id", after.run_id), ("comment", after.comment)):
+        there = get(text, document, [*path, key])
+        if value is not None and (not there or value != getattr(before, key)):
+            text = put(text, document, [*path, key], value)
+        elif value is None and there:
+            text = remove(text, document, [*path, key])
+    return text
+
+
+def _pin(pin: Pin | None) -> Value:
+    if pin is None:
+        return None
+    if pin.run_id is None and pin.comment is None:
+        return pin.version
+    return {
+        k: v for k, v in (("version", pin.version), ("run_id", pin.run_id), ("comment", pin.comment)) if v is not None
+    }
+
+
+def _pins(pins: tuple[Pin, ...]) -> Value:
+    written = [_pin(pin) for pin in pins]
+    return written[0] if len(written) == 1 else written
+
+
+def _prove(
+    before: Mapping[ModelName, Manifest],
+    after: Manifest,
+    declared: Mapping[ModelName, Manifest],
+    changed: tuple[_Text, ...],
+) -> None:
+    meant = {**before, after.name: after}
+    same = meant.keys() == declared.keys() and not any(difference(meant[name], declared[name]) for name in meant)
+    if not same:
+        paths = ", ".join(text.file.path for text in changed)
+        raise NotEditableError(f"{paths} would not declare what is meant.", "Change it by hand.")

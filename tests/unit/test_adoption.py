@@ -1,0 +1,126 @@
+"""A registry that is adopted: what is declared of it, what is said, and which files that makes."""
+
+import pytest
+
+from reconciler.core.adoption import Adopt, Adoption, adopt, claimable
+from reconciler.core.desired import Manifest
+from reconciler.core.names import Version
+from reconciler.core.policy import Policy
+from reconciler.core.snapshot import ModelSnapshot
+from reconciler.writing.layout import Split, file_stem, home_of, new_files
+from tests.build import NOW, A, N, P, S, have, registry, want
+
+OWNED = Adopt(owners=[("*", ("@acme/ml",))])
+
+
+def adopted(live: ModelSnapshot, declared: Manifest | None = None, options: Adopt = OWNED) -> Adoption:
+    (adoption,) = adopt(registry(live), {} if declared is None else {declared.name: declared}, options)
+    return adoption
+
+
+def texts(adoption: Adoption, split: Split = Split.MODEL, about: dict[Version, str] | None = None) -> dict[str, str]:
+    assert adoption.after is not None
+    return new_files(adoption.after, "manifests", split, [], about or {})
+
+
+def test_stages_and_aliases_are_declared_as_they_are() -> None:
+    adoption = adopted(have({1: A, 2: P, 3: S, 4: N}, {"champion": 2, "old": 1}))
+
+    assert texts(adoption, about={Version(2): "run brave-fox, 2026-05-10, f1 0.91"}) == {
+        "manifests/churn.yaml": """\
+model: churn
+owners: ["@acme/ml"]
+stages:
+  Staging: 3
+  Production: 2  # run brave-fox, 2026-05-10, f1 0.91
+aliases:
+  champion: 2    # run brave-fox, 2026-05-10, f1 0.91
+  old: 1
+"""
+    }
+
+
+def test_each_slot_has_a_file_of_its_own_where_owners_differ() -> None:
+    files = texts(adopted(have({2: P, 3: S}, {"champion": 2})), Split.SLOT)
+
+    assert sorted(files) == [
+        "manifests/churn/aliases.yaml",
+        "manifests/churn/production.yaml",
+        "manifests/churn/staging.yaml",
+    ]
+    assert files["manifests/churn/staging.yaml"] == "model: churn\nstages:\n  Staging: 3\n"
+
+
+@pytest.mark.parametrize(
+    ("live", "remark"),
+    [
+        (have({1: P, 2: P}), "2 versions are in Production: v1, v2."),
+        (have({1: S}), "Production is empty."),
+        (have({1: A, 2: P}, {"champion": 1}), "@champion names v1, which is archived."),
+        (have({2: P}, {"champion": 7}), "@champion names v7, which does not exist; it is not declared."),
+    ],
+)
+def test_what_an_adopter_should_look_at_is_said(live: ModelSnapshot, remark: str) -> None:
+    assert adopted(live).remarks == (remark,)
+
+
+def test_a_model_without_an_owner_is_said() -> None:
+    assert adopted(have({2: P}), options=Adopt()).remarks == ("Nobody owns it.",)
+
+
+def test_the_last_pattern_of_owners_that_matches_counts() -> None:
+    options = Adopt(owners=[("*", ("@acme/ml",)), ("churn*", ("@acme/growth", "ada@acme.example"))])
+
+    assert adopted(have({2: P}), options=options).after.owner_names == ("@acme/growth", "ada@acme.example")  # pyright: ignore[reportOptionalMemberAccess]
+
+
+def test_what_a_manifest_declares_is_kept_and_a_difference_is_said() -> None:
+    adoption = adopted(have({1: S, 2: P}, {"champion": 2}), want({P: [1]}, {"champion": 1}))
+
+    assert adoption.after is not None
+    assert [pin.version for pin in adoption.after.stages[P].value] == [1]
+    assert [pin.version for pin in adoption.after.stages[S].value] == [1]
+    assert adoption.remarks == (
+        "Production is declared to hold v1, and holds v2.",
+        "@champion is declared to name v1, and names v2.",
+    )
+
+
+def test_a_name_that_looks_like_another_is_not_declared() -> None:
+    state = registry(have({2: P}, name="champion"), have({2: P}, name="ch\u0430mpion"))
+
+    found = claimable(adopt(state, {}, OWNED), state, NOW, Policy())
+
+    assert [adoption.new for adoption in found] == [True, False]
+    assert found[1].remarks[0].startswith("It cannot be declared: its letter `\u0430` is U+0430 CYRILLIC SMALL")
+
+
+@pytest.mark.parametrize(
+    ("taken", "path"),
+    [
+        ([], "manifests/churn.yaml"),
+        (["manifests/Churn.yaml"], "manifests/churn-88b2072e.yaml"),
+        (["manifests/churn/production.yaml"], "manifests/churn-88b2072e.yaml"),
+    ],
+)
+def test_a_file_of_another_model_is_never_used(taken: list[str], path: str) -> None:
+    manifest = want({P: [1]})
+
+    assert list(new_files(manifest, "manifests", Split.MODEL, taken)) == [path]
+
+
+@pytest.mark.parametrize(
+    ("paths", "home"),
+    [
+        (["manifests/churn.yaml"], "manifests/churn.yaml"),
+        (["manifests/churn/staging.yaml"], "manifests/churn/production.yaml"),
+        (["manifests/b.yaml", "manifests/a.yaml"], "manifests/a.yaml"),
+    ],
+)
+def test_a_slot_goes_where_the_layout_of_its_model_has_it(paths: list[str], home: str) -> None:
+    assert home_of("Production", paths) == home
+
+
+def test_file_names_are_the_same_on_every_system() -> None:
+    assert file_stem("RiskClassifier") == "risk-classifier"
+    assert file_stem("con") == "model-con"

@@ -1,0 +1,156 @@
+"""Changing manifests in place: what is not meant stays as it is, byte for byte."""
+
+import pytest
+
+from reconciler.core.desired import Manifest, Pin, resolve
+from reconciler.core.names import AliasName, Stage, Version
+from reconciler.core.proposal import NOWHERE, named, placed, unplaced
+from reconciler.errors import ReconcilerError
+from reconciler.ports import SourceFile
+from reconciler.reading.manifest import parse
+from reconciler.writing.edit import NotEditableError
+from reconciler.writing.manifest import rewritten
+
+P, S, A = Stage.PRODUCTION, Stage.STAGING, Stage.ARCHIVED
+
+RISK = """\
+# Scores loans.
+model: RiskClassifier
+owners: ["@acme/risk-ml"]   # who answers
+stages:
+  Staging: 5                # a promotion is a one-line change
+  Production:
+    version: 4
+    run_id: aaaa            # optional pin
+    # why it was promoted
+    comment: After an A/B test.
+
+aliases: {champion: 4, challenger: 5}
+# the end
+"""
+
+
+def pin(version: int, run_id: str | None = None, comment: str | None = None) -> Pin:
+    return Pin(NOWHERE, Version(version), run_id, comment)
+
+
+def manifest_of(text: str) -> Manifest:
+    (model,) = resolve(parse([SourceFile("m.yaml", text.encode())])[0])[0].values()
+    return model
+
+
+def written(text: str, after: Manifest, path: str = "m.yaml") -> str:
+    files = [SourceFile("m.yaml", text.encode())]
+    changed = {file.path: file.data.decode() for file in rewritten(files, after, parse, lambda _: path)}
+    return changed.get(path, text)
+
+
+def differing(before: str, after: str) -> list[tuple[str, str]]:
+    pairs = zip(before.split("\n"), after.split("\n"), strict=True)
+    return [(old, new) for old, new in pairs if old != new]
+
+
+def test_a_promotion_changes_the_lines_of_its_slots_alone() -> None:
+    text = RISK.replace("    run_id: aaaa            # optional pin\n", "").replace(
+        "    comment: After an A/B test.\n", ""
+    )
+
+    after = written(text, placed(manifest_of(text), pin(5), P))
+
+    assert differing(text, after) == [
+        (
+            "  Staging: 5                # a promotion is a one-line change",
+            "  Staging: []                # a promotion is a one-line change",
+        ),
+        ("    version: 4", "    version: 5"),
+    ]
+
+
+def test_what_is_said_of_the_version_before_goes_with_it_and_comments_stay() -> None:
+    after = written(RISK, placed(manifest_of(RISK), pin(5, comment="Won the A/B test: +4 %"), P))
+
+    assert (
+        '    version: 5\n    # optional pin\n    # why it was promoted\n    comment: "Won the A/B test: +4 %"\n'
+        in after
+    )
+
+
+def test_a_slot_that_no_file_declares_is_added_where_others_are() -> None:
+    text = "model: A\nstages:\n    Staging: 2\n\n# end\n"
+
+    assert (
+        written(text, placed(manifest_of(text), pin(1), P))
+        == "model: A\nstages:\n    Staging: 2\n    Production: 1\n\n# end\n"
+    )
+
+
+def test_a_new_file_declares_its_model_alone() -> None:
+    text = "model: 'yes'\nstages:\n  Staging: 2\n"
+
+    after = written(text, placed(manifest_of(text), pin(1), P), path="production.yaml")
+
+    assert after == 'model: "yes"\nstages:\n  Production: 1\n'
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("bom", ["", "\ufeff"])
+def test_line_ends_and_a_byte_order_mark_stay(newline: str, bom: str) -> None:
+    text = bom + RISK.replace("\n", newline)
+
+    after = written(text, named(manifest_of(text), AliasName("champion"), pin(5)))
+
+    assert after == text.replace("champion: 4", "champion: 5")
+
+
+def test_an_item_of_a_list_is_replaced_in_its_place() -> None:
+    text = "model: A\nstages:\n  Production:\n    - version: 21   # north\n      comment: North.\n    - 22   # south\n"
+
+    after = written(text, placed(manifest_of(text), pin(23), P, instead=Version(22)))
+
+    assert differing(text, after) == [("    - 22   # south", "    - 23   # south")]
+
+
+def test_which_of_several_leaves_must_be_said() -> None:
+    text = "model: A\nstages: {Production: [21, 22]}\n"
+
+    with pytest.raises(ReconcilerError, match=r"holds several versions: v21, v22\. Say which one leaves"):
+        placed(manifest_of(text), pin(23), P)
+    assert written(text, placed(manifest_of(text), pin(23), P, beside=True)) == text.replace("22]", "22, 23]")
+
+
+def test_a_version_that_leaves_takes_no_comment_with_it() -> None:
+    text = "model: A\nstages:\n  Production: 3\n  Archived:\n    - 1   # the first\n    - 2   # the second\n"
+
+    after = written(text, placed(manifest_of(text), pin(2), P))
+
+    assert after == "model: A\nstages:\n  Production: 2\n  Archived:\n    - 1   # the first\n    # the second\n"
+
+
+def test_a_demotion_leaves_the_stage_declared_and_empty() -> None:
+    text = "model: A\nstages:\n  Production: 3   # live\n"
+
+    assert written(text, unplaced(manifest_of(text), Version(3), P)) == "model: A\nstages:\n  Production: []   # live\n"
+
+
+def test_an_alias_that_must_not_exist_is_null() -> None:
+    text = "model: A\naliases:\n  old: {version: 3, comment: x}\n"
+
+    assert written(text, named(manifest_of(text), AliasName("old"), None)) == "model: A\naliases:\n  old: null\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("model: A\nstages:\n  Staging: &five 5\n  Production: 4\naliases: {x: *five}\n", 3),
+        ("model: A\nstages:\n  Staging: 5\n  Production: &live 4\n", 4),
+    ],
+)
+def test_what_an_anchor_or_a_tag_makes_up_is_left_to_people(text: str, line: int) -> None:
+    with pytest.raises(NotEditableError, match=rf"Line {line} cannot be changed by a command: .* Change it by hand\."):
+        written(text, placed(manifest_of(text), pin(5), P))
+
+
+def test_there_and_back_is_the_same_file() -> None:
+    there = written(RISK, named(manifest_of(RISK), AliasName("champion"), pin(5)))
+
+    assert written(there, named(manifest_of(there), AliasName("champion"), pin(4))) == RISK
