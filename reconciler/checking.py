@@ -18,10 +18,11 @@ Sign: TypeAlias = Callable[[bytes], Seal]
 
 @dataclass(frozen=True, slots=True)
 class Fetching:
-    """The version's files are being fetched."""
+    """The version's files are being fetched, for these checks to run."""
 
     model: ModelName
     version: Version
+    checks: tuple[Check, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ def check_version(
     check, version or model, and where model code cannot be kept from credentials.
     """
     wanted = checks_to_run(policy, model, names)
-    report(Fetching(model, version))
+    report(Fetching(model, version, wanted))
     results: list[CheckResult] = []
     with benches.bench(model, version, tree, secret_files) as bench:
         for check in wanted:

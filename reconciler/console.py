@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from reconciler.core.text import clean
-from reconciler.errors import Problem, ReconcilerError, Severity
+from reconciler.errors import ReconcilerError
 from reconciler.render.layout import WIDTH, Line, flowed
 
 STYLES: dict[str, dict[str, Any]] = {
@@ -33,9 +33,9 @@ def styled(line: Line) -> str:
     return "".join(click.style(text, **STYLES[style]) if text and STYLES[style] else text for style, text in line)
 
 
-def show(lines: Iterable[Line]) -> None:
+def show(lines: Iterable[Line], *, err: bool = False) -> None:
     for line in lines:
-        click.echo(styled(line))
+        click.echo(styled(line), err=err)
 
 
 def width() -> int:
@@ -61,15 +61,6 @@ def _say_after(head: tuple[str, str], message: str) -> None:
     columns = width() if sys.stderr.isatty() else sys.maxsize
     for line in flowed((head,), (("", clean(message)),), columns):
         say(styled(line))
-
-
-def show_problems(problems: Iterable[Problem], *, err: bool = False) -> None:
-    for problem in problems:
-        style = STYLES["error" if problem.severity is Severity.ERROR else "warn"]
-        place = click.style(clean(f"{problem.location}: "), **STYLES["name"])
-        kind = "" if problem.severity is Severity.ERROR else "warning: "
-        code = click.style(f"{kind}{problem.code}: ", **style)
-        click.echo(f"{place}{code}{clean(f'{problem.message} {problem.fix}'.rstrip())}", err=err)
 
 
 def show_key(path: Path, forge: str) -> None:

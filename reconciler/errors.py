@@ -19,6 +19,19 @@ class ExitCode(IntEnum):
     STALE = 4
     INTERRUPTED = 130
 
+    @property
+    def reason(self) -> str:
+        """A word that scripts may rely on for why a command ended like this; empty where it did what was asked."""
+        return _REASONS.get(self, "")
+
+
+_REASONS = {
+    ExitCode.ERROR: "error",
+    ExitCode.BLOCKED: "blocked",
+    ExitCode.STALE: "plan-changed",
+    ExitCode.INTERRUPTED: "interrupted",
+}
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Location:
@@ -91,22 +104,44 @@ class Fault:
     of_key: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """How many manifest files and models were looked at, and what is wrong with them and with the policy, sorted."""
+
+    files: int
+    models: int
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def errors(self) -> int:
+        """How many problems keep them from being planned; the others are warnings."""
+        return sum(problem.severity is Severity.ERROR for problem in self.problems)
+
+
 class ReconcilerError(Exception):
-    """Ends the command: says what happened, what to do, and with which exit code."""
+    """
+    Ends the command: says what happened, what to do, and with which exit code. `special` is the reason where it is a
+    narrower one than the exit code's.
+    """
 
     exit_code: ExitCode = ExitCode.ERROR
-    reason: str = "error"
+    special: str = ""
 
     def __init__(self, message: str, fix: str = "") -> None:
         super().__init__(f"{message} {fix}".rstrip())
         self.message = message
         self.fix = fix
 
+    @property
+    def reason(self) -> str:
+        """A word that scripts may rely on."""
+        return self.special or self.exit_code.reason
+
 
 class ManifestError(ReconcilerError):
     """The manifests are wrong; carries every problem of every file."""
 
-    reason = "invalid-manifests"
+    special = "invalid-manifests"
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
@@ -125,20 +160,18 @@ class BlockedError(ReconcilerError):
     """A safety refused; nothing was written."""
 
     exit_code = ExitCode.BLOCKED
-    reason = "blocked"
 
 
 class StaleError(ReconcilerError):
     """The registry or the commit moved since the plan was made; nothing was written."""
 
     exit_code = ExitCode.STALE
-    reason = "plan-changed"
 
 
 class LockError(ReconcilerError):
     """The lock was not to be had, or was lost."""
 
-    reason = "locked"
+    special = "locked"
 
 
 def ending_of(error: BaseException) -> "Ending":
@@ -147,10 +180,10 @@ def ending_of(error: BaseException) -> "Ending":
         case ReconcilerError():
             return Ending(error.exit_code, error.reason, str(error))
         case KeyboardInterrupt():
-            return Ending(ExitCode.INTERRUPTED, "interrupted", "The job was interrupted.")
+            return Ending(ExitCode.INTERRUPTED, ExitCode.INTERRUPTED.reason, "The job was interrupted.")
         case _:
             message = f"The command broke down ({type(error).__name__}): see the log of the job."
-            return Ending(ExitCode.ERROR, "error", message)
+            return Ending(ExitCode.ERROR, ExitCode.ERROR.reason, message)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What is told of an apply while it runs, and the receipt of what it did."""
+"""What is told of a plan or an apply while it runs, and the receipt of what an apply did."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -10,7 +10,7 @@ from reconciler.core.changes import Change
 from reconciler.core.desired import Revision
 from reconciler.core.names import ModelName, RepositoryId
 from reconciler.core.plan import Plan, PlanOptions
-from reconciler.errors import Ending, ExitCode, ending_of
+from reconciler.errors import Ending, ExitCode, Problem, ending_of
 from reconciler.ports import Holder
 
 
@@ -69,6 +69,23 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
+class Opened:
+    """Which registry is spoken to, before anything is read; `key` tells our comments about it from others of ours."""
+
+    registry: str
+    workspace: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What was read from git, before the registry is, and the warnings about it."""
+
+    revision: Revision
+    warnings: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class LockWaiting:
     holder: Holder
     seconds: float
@@ -102,8 +119,12 @@ class Noticed:
     message: str
 
 
-Event: TypeAlias = LockWaiting | Planned | ModelStarted | ChangeMade | ModelFinished | Noticed
+Event: TypeAlias = Opened | Declared | LockWaiting | Planned | ModelStarted | ChangeMade | ModelFinished | Noticed
 Report: TypeAlias = Callable[[Event], None]
+
+
+def unheard(_event: Event) -> None:
+    """A report to nobody."""
 
 
 @dataclass(slots=True)
@@ -126,11 +147,6 @@ class Journal:
         """Whether any call may have been made."""
         return bool(self.made)
 
-    def about(self, revision: Revision, registry: str, workspace: str) -> None:
-        """What is to be applied to which registry, before there is a plan."""
-        self.registry, self.workspace = registry, workspace
-        self.plan = replace(self.plan, revision=revision)
-
     def passing_on(self, report: Report) -> Report:
         """Hears each event before others do: what they make of it may end the apply."""
 
@@ -143,6 +159,10 @@ class Journal:
 
     def _hear(self, event: Event) -> None:
         match event:
+            case Opened(registry, workspace):
+                self.registry, self.workspace = registry, workspace
+            case Declared(revision):
+                self.plan = replace(self.plan, revision=revision)
             case Planned(plan):
                 self.plan = plan
             case ModelStarted(model):

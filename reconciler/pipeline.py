@@ -17,7 +17,7 @@ from reconciler.core.heads import Head
 from reconciler.core.heads import signed_bytes as head_bytes
 from reconciler.core.names import Commit, ModelName, Ours, Slot, Version
 from reconciler.core.past import Past
-from reconciler.core.plan import MODEL_DIGEST, Plan, PlanOptions, UnsoundPlanError, digest_of, prove
+from reconciler.core.plan import MODEL_DIGEST, Plan, PlanOptions, StalePlanError, UnsoundPlanError, digest_of, prove
 from reconciler.core.policy import RECORDS
 from reconciler.core.records import Seal
 from reconciler.core.snapshot import ModelSnapshot, Ownership, Placement, signed_bytes
@@ -64,14 +64,6 @@ MOST_OVERRIDE = 600
 
 # How often what the read-back finds is mended before we say that somebody else keeps undoing it.
 REPAIRS = 3
-
-
-class StalePlanError(StaleError):
-    """What would be done now is not what was reviewed; carries the plan as it is now."""
-
-    def __init__(self, plan: Plan) -> None:
-        super().__init__("The registry moved since the plan was made.", "Plan again, and review what is new.")
-        self.plan = plan
 
 
 @dataclass(frozen=True, slots=True)

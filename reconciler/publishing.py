@@ -3,51 +3,19 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from reconciler import console
 from reconciler.core.drift import Drift
 from reconciler.core.limits import MARKDOWN_CHARACTERS
 from reconciler.core.review import Review
-from reconciler.errors import ExitCode, Failure, ManifestError, Problem, ReconcilerError, contained, ending_of
+from reconciler.errors import Failure, ManifestError, Problem, ReconcilerError, Validation, contained, ending_of
 from reconciler.events import Receipt
 from reconciler.ports import Forge
-from reconciler.render import text
-from reconciler.render.annotations import plan_annotations, problem_annotations
-from reconciler.render.gitlab import code_quality, terraform_report
-from reconciler.render.json import drift_document, receipt_document, review_document
-from reconciler.render.layout import WIDTH, plain
+from reconciler.render.formats import Format, rendered, rendered_validation
+from reconciler.render.json import receipt_document
 from reconciler.render.markdown import drift_markdown, markdown, no_plan_markdown, receipt_markdown, refusal_markdown
-from reconciler.render.verdicts import junit, sarif
-
-
-def rendered(review: Review, form: str, key: str, limit: int | None = MARKDOWN_CHARACTERS) -> str:
-    """
-    A review as `text` (without colours), `json`, `markdown`, `html`, or for a forge to read: `github` (annotations),
-    `gitlab-terraform`, `code-quality`, `junit`, `sarif`. Markdown has at most `limit` characters, if not None.
-    """
-    match form:
-        case "json":
-            return json.dumps(review_document(review), indent=2, ensure_ascii=False) + "\n"
-        case "markdown":
-            return markdown(review, key, limit)
-        case "html":
-            from reconciler.render.html import html_page
-
-            return html_page(review)
-        case "github":
-            return plan_annotations(review)
-        case "gitlab-terraform":
-            return terraform_report(review.plan)
-        case "junit":
-            return junit(review)
-        case "sarif":
-            return sarif(review)
-        case "code-quality":
-            return code_quality((), review)
-        case _:
-            return "".join(f"{plain(line)}\n" for line in text.review_lines(review))
-
 
 SUMMARY_LENGTH = 300_000
 """UTF-16 units of a review on a job's page: of UTF-8's bytes, of which GitHub shows 1 MiB, at most three each."""
@@ -63,7 +31,7 @@ class Publication:
 
     forge: Forge | None
     key: str | None
-    reports: Sequence[tuple[str, Path]] = ()
+    reports: Sequence[tuple[Format, Path]] = ()
     limit: int | None = MARKDOWN_CHARACTERS
 
     def write_reports(self, review: Review) -> None:
@@ -83,8 +51,8 @@ class Publication:
             return
         key, plan = self.key or "", review.plan
         values = {
-            "changes": _told(bool(plan.changes)),
-            "blocked": _told(plan.blocked),
+            "changes": _word(bool(plan.changes)),
+            "blocked": _word(plan.blocked),
             "digest": plan.digest,
             "plan-path": str(saved or ""),
         }
@@ -103,10 +71,9 @@ class Publication:
         message = ending_of(error).message
         self._try(lambda: self._withdraw(message, problems))
         for form, path in self.reports:
-            if form == "github":
-                self._try(lambda path=path: console.write_file(path, problem_annotations(problems)))
-            elif form == "code-quality":
-                self._try(lambda path=path: console.write_file(path, code_quality(problems, None)))
+            if form is Format.GITHUB or form is Format.CODE_QUALITY:
+                text = rendered_validation(Validation(0, 0, problems), form)
+                self._try(partial(console.write_file, path, text))
         self._try(lambda: self.refused(error))
 
     def _withdraw(self, message: str, problems: tuple[Problem, ...]) -> None:
@@ -137,27 +104,18 @@ class Publication:
         """What an apply did."""
         if self.forge is not None:
             values = {
-                "changes": _told(any(outcome.made for outcome in receipt.outcomes)),
-                "blocked": _told(receipt.plan.blocked),
+                "changes": _word(any(outcome.made for outcome in receipt.outcomes)),
+                "blocked": _word(receipt.plan.blocked),
                 "digest": receipt.plan.digest,
-                **({"failure-reason": FAILURES[receipt.exit_code]} if receipt.exit_code in FAILURES else {}),
             }
+            if receipt.exit_code.reason:
+                values["failure-reason"] = receipt.exit_code.reason
             self.forge.tell(values, receipt_markdown(receipt, SUMMARY_LENGTH))
 
     def drift(self, drift: Drift) -> None:
         """What drifted."""
-        for form, path in self.reports:
-            console.write_file(path, drift_rendered(drift, form, self.limit))
         if self.forge is not None:
-            self.forge.tell({"changes": _told(drift.drifted)}, drift_markdown(drift, SUMMARY_LENGTH))
-
-
-FAILURES: dict[ExitCode, str] = {
-    ExitCode.ERROR: "error",
-    ExitCode.BLOCKED: "blocked",
-    ExitCode.STALE: "plan-changed",
-    ExitCode.INTERRUPTED: "interrupted",
-}
+            self.forge.tell({"changes": _word(drift.drifted)}, drift_markdown(drift, SUMMARY_LENGTH))
 
 
 def keep_receipt(receipt: Receipt, path: Path) -> bool:
@@ -175,16 +133,5 @@ def keep_receipt(receipt: Receipt, path: Path) -> bool:
     return True
 
 
-def drift_rendered(drift: Drift, form: str, limit: int | None = MARKDOWN_CHARACTERS) -> str:
-    """Drift as `text`, `json` or `markdown` (of at most `limit` characters), without the colours of the text."""
-    match form:
-        case "json":
-            return json.dumps(drift_document(drift), indent=2, ensure_ascii=False) + "\n"
-        case "markdown":
-            return drift_markdown(drift, limit)
-        case _:
-            return "".join(f"{plain(line)}\n" for line in text.drift_lines(drift, WIDTH))
-
-
-def _told(value: bool) -> str:
+def _word(value: bool) -> str:
     return "true" if value else "false"

@@ -20,11 +20,13 @@ from reconciler.core.plan import Plan
 from reconciler.core.text import clean
 from reconciler.events import (
     ChangeMade,
+    Declared,
     Event,
     LockWaiting,
     ModelFinished,
     ModelStarted,
     Noticed,
+    Opened,
     OutcomeStatus,
     Planned,
     Receipt,
@@ -38,11 +40,13 @@ from reconciler.render.text import outcome_line, outcome_lines, plan_lines, rece
 def show_difference(reviewed: PlanDocument, now: Plan) -> None:
     """What was reviewed beside what would be done now, on standard error."""
 
-    def told(document: PlanDocument) -> list[str]:
+    def changes_of(document: PlanDocument) -> list[str]:
         changes = [clean(change["sentence"]) for change in document["resource_changes"]]
         return [*changes, *(clean(f"{block['model']}: blocked: {block['code']}") for block in document["blocked"])]
 
-    lines = list(unified_diff(told(reviewed), told(plan_document(now, "")), "reviewed", "now", lineterm="", n=0))
+    lines = list(
+        unified_diff(changes_of(reviewed), changes_of(plan_document(now, "")), "reviewed", "now", lineterm="", n=0)
+    )
     if not lines:
         lines = ["The same changes as were reviewed, but what they replace is another text or another version."]
     for line in lines:
@@ -53,7 +57,7 @@ def show_difference(reviewed: PlanDocument, now: Plan) -> None:
 def check_lines(event: CheckEvent, widest: int = 0) -> Iterator[Line]:
     """One event of `check`; names of checks take `widest` characters."""
     match event:
-        case Fetching(model, version):
+        case Fetching(model, version, _):
             yield (("faint", f"Fetching {clean(model)} v{version}"),)
         case CheckStarted(_, _, check):
             yield (("faint", f"Running {clean(check.name)}"),)
@@ -69,6 +73,18 @@ def check_lines(event: CheckEvent, widest: int = 0) -> Iterator[Line]:
             log = [f"log: {result.record.log}"] if result.record.log else []
             for text in (*(f"| {line}" for line in shown), *result.notes, *log):
                 yield (("faint", f"          {clean(text)}"),)
+
+
+class CheckReporter:
+    """Tells what a check does; the names of checks are in one column."""
+
+    def __init__(self) -> None:
+        self._widest = 0
+
+    def report(self, event: CheckEvent) -> None:
+        if isinstance(event, Fetching):
+            self._widest = max(len(check.name) for check in event.checks)
+        console.show(check_lines(event, self._widest))
 
 
 class Reporter:
@@ -118,6 +134,8 @@ class Reporter:
         """One event, from whichever thread."""
         if isinstance(event, ModelStarted):
             self.writing = True
+        if isinstance(event, Opened):
+            self.registry, self.workspace = event.registry, event.workspace
         with self._printing, self._to_nobody_if_need_be():
             if self._as_json:
                 for document in event_documents(event, self._now()):
@@ -128,6 +146,8 @@ class Reporter:
 
     def _tell(self, event: Event) -> None:
         match event:
+            case Opened() | Declared():
+                pass
             case Planned(plan):
                 console.show(plan_lines(plan, self.registry, self.workspace, console.width()))
                 self._calls = len(plan.changes)
@@ -158,8 +178,8 @@ class Reporter:
                 console.show(receipt_lines(receipt, console.width()))
                 return
             message = f"{words.receipt_sentence(receipt)} {words.what_next(receipt)}".rstrip()
-            told = {"@level": "info" if receipt.exit_code == 0 else "error", "@message": message}
-            click.echo(json.dumps({**told, "@timestamp": self._now(), "type": "apply_summary"}, ensure_ascii=False))
+            summary = {"@level": "info" if receipt.exit_code == 0 else "error", "@message": message}
+            click.echo(json.dumps({**summary, "@timestamp": self._now(), "type": "apply_summary"}, ensure_ascii=False))
 
     @contextmanager
     def _to_nobody_if_need_be(self) -> Generator[None]:

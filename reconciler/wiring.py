@@ -1,38 +1,35 @@
-"""Settings → World: the only place that knows the edges by name."""
+"""Settings → World: construction, and no rule. The only place that knows the edges by name."""
 
 import hashlib
-import os
 import tempfile
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from itertools import chain
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.clocks import SystemClock
 from reconciler.core.names import WORKSPACE, Commit, Ours, in_workspace, names_of
 from reconciler.core.text import plain
-from reconciler.errors import Location, ManifestError, Problem, ReconcilerError, Severity
+from reconciler.errors import ManifestError, Problem, ReconcilerError, Severity
 from reconciler.ports import Clock, Forge, ManifestParser, SourceFile, World
 
 if TYPE_CHECKING:
     from reconciler.checking import Sign
-    from reconciler.core.desired import Manifest, Revision
-    from reconciler.core.plan import PlanOptions
+    from reconciler.core.desired import Manifest
     from reconciler.core.policy import Policy, PolicySettings
     from reconciler.gates.parameters import GateFactory
     from reconciler.git.lock import GitLock
     from reconciler.git.source import GitSource
-    from reconciler.judging import Rules
-    from reconciler.pipeline import Reviewed
+    from reconciler.places import Side
     from reconciler.reading.gates import GateBuilder
     from reconciler.registry.access import Credentials, MlflowAccess
     from reconciler.registry.file_lock import FileLock
     from reconciler.registry.mlflow import MlflowRegistry
-    from reconciler.render.json import PlanDocument
-    from reconciler.trust import PolicyAt
+    from reconciler.trust import PolicyAt, Trunk
 
 
 class LockKind(StrEnum):
@@ -46,8 +43,9 @@ class LockKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the command line and the environment say about where things are."""
+    """What the user says about where things are. `start` is where we stand; `manifests` is below it, if relative."""
 
+    start: Path = Path()
     manifests: Path | None = None
     registry_uri: str | None = None
     repository: str | None = None
@@ -76,16 +74,17 @@ def open_world(
     from reconciler.evidence.mlflow import MlflowEvidence
     from reconciler.forges.reviewers import GitAndForge
     from reconciler.git.source import open_source
+    from reconciler.places import registry_uri
     from reconciler.registry.mlflow import MlflowRegistry
 
-    said, folder = _standing_settings(settings, environment, base, ref, policy_ref)
+    policy, folder = _standing_settings(settings, environment, base, ref, policy_ref)
     source = open_source(folder, settings.repository, settings.remote)
-    uri = registry_uri(settings, environment, said.registry)
+    uri = registry_uri(settings.registry_uri, environment, policy.registry)
     tracking = environment.get("MLFLOW_TRACKING_URI") or uri
     registry = MlflowRegistry(uri, tracking)
     clock = SystemClock()
-    attempt, name = registry.tries.longest, _lock_name(registry, said)
-    ours = Ours(source.identity, said.formerly)
+    attempt, name = registry.tries.longest, _lock_name(registry, policy)
+    ours = Ours(source.identity, policy.formerly)
     lock = _lock(settings, registry, name, source, ours, clock, environment, attempt)
     memory = lock or _lock(
         replace(settings, lock=LockKind.AUTO), registry, name, source, ours, clock, environment, attempt, may_lack=True
@@ -114,87 +113,47 @@ def _standing_settings(
     """What the policy that stands says of the registry and of former names, and the folder of manifests."""
     from reconciler.core.policy import PolicySettings
     from reconciler.git.source import open_source
-    from reconciler.planning import standing_commit
-    from reconciler.reading.policy import settings_of
-    from reconciler.trust import POLICY_PATH
+    from reconciler.places import Search, named_registry
 
-    source = open_source(settings.manifests or Path.cwd(), settings.repository or "-", settings.remote)
-    for text in (base, ref, policy_ref):
-        if text is not None:
-            source.meant(text)
-    usual = settings.manifests or Path("manifests")
+    named = None if settings.manifests is None else settings.start / settings.manifests
+    source = open_source(named or settings.start, settings.repository or "-", settings.remote)
     if source.head is None:
-        return PolicySettings(), usual
-
-    def at(commit: str) -> "tuple[PolicySettings, GitSource]":
-        file = source.file(commit, POLICY_PATH)
-        said = PolicySettings() if file is None else settings_of(file)
-        if settings.manifests is not None:
-            return said, source
-        folder = source.folder / "manifests" if said.manifests is None else PurePosixPath(said.manifests)
-        return said, replace(source, folder=folder)
-
-    # Whether anything is changed depends on the folder, which is where HEAD says, if it is HEAD that is changed.
-    looked_at = at("HEAD")[1] if ref is None and base is None and not policy_ref else source
-    standing = standing_commit(looked_at, base=base, ref=ref, policy_ref=policy_ref)
-    said, found = at(standing or "HEAD")
-    tip = source.meant(ref or "HEAD")
-    parents = source.parents(tip)
-    if standing in parents and base is None and not policy_ref:
-        sides = [at(commit) for commit in (tip, *parents)]
-        if len({_places(settings, environment, one) for one, _ in sides}) > 1:
-            commits = _standing_by_memory(settings, environment, tip, sides)
-            known = {_places(settings, environment, at(commit)[0]): at(commit) for commit in commits}
-            if len(known) > 1 or (not known and len({_places(settings, environment, one) for one, _ in sides[1:]}) > 1):
-                raise _undecided(tip, [one for one, _ in (*known.values(), *sides[1:])])
-            said, found = next(iter(known.values()), (said, found))
-    return said, settings.manifests or found.top / found.folder
+        for commit in (base, ref, policy_ref):
+            if commit is not None:
+                source.meant(commit)
+        return PolicySettings(), named or settings.start / "manifests"
+    search = Search(
+        source,
+        named_registry(settings.registry_uri, environment),
+        named is not None,
+        partial(_remembered, settings, environment),
+    )
+    side = search.standing(base=base, ref=ref, policy_ref=policy_ref)
+    return side.settings, named or side.source.top / side.source.folder
 
 
-def _places(settings: Settings, environment: Mapping[str, str], said: "PolicySettings") -> tuple[object, ...]:
-    """What a policy decides of where credentials go and manifests are: what is named elsewhere, it does not."""
-    registry = None if named_registry(settings, environment) else said.registry
-    return registry, said.registry_names, None if settings.manifests else said.manifests
-
-
-def _standing_by_memory(
-    settings: Settings,
-    environment: Mapping[str, str],
-    tip: Commit,
-    sides: "Iterable[tuple[PolicySettings, GitSource]]",
-) -> set[Commit]:
-    """The commits that stand before a change, by what applies remember beside the locks of registries that it names."""
+def _remembered(settings: Settings, environment: Mapping[str, str], side: "Side", tip: Commit) -> "Trunk | None":
+    """A branch by what applies remember of it beside the lock of the registry that a side names, if it names one."""
     from reconciler.checks.signing import RecordSeals
     from reconciler.core.desired import Revision
     from reconciler.git.source import open_source
+    from reconciler.places import named_registry
     from reconciler.registry.mlflow import MlflowRegistry
     from reconciler.trust import Trunk
 
-    told: set[Commit] = set()
-    for said, found in sides:
-        uri = named_registry(settings, environment) or said.registry
-        if uri is None:
-            continue
-        source = open_source(settings.manifests or found.top / found.folder, settings.repository, settings.remote)
-        clock, registry = SystemClock(), MlflowRegistry(uri, uri)
-        name = _lock_name(registry, said)
-        beside = replace(settings, lock=LockKind.AUTO)
-        ours = Ours(source.identity, said.formerly)
-        memory = _lock(beside, registry, name, source, ours, clock, environment, 0.0, may_lack=True)
-        world = World(source, manifest_parser(), registry, clock, memory=memory, seals=RecordSeals())
-        trunk = Trunk(world, policy_reader(world), Revision(source.identity, tip), tip, ahead=False)
-        place = trunk.before(0)
-        if place is not None and (standing := trunk.at(place)) is not None:
-            told.add(standing.commit)
-    return told
-
-
-def _undecided(tip: Commit, sides: "Iterable[PolicySettings]") -> ReconcilerError:
-    named = " and ".join(sorted({f"{said.registry}, {said.manifests or 'manifests'}/" for said in sides}))
-    return ReconcilerError(
-        f"The policies before {tip[:12]} name different places: {named}. Which of them the branch was at is not known.",
-        "Pass --policy-ref with the commit that the branch was at before, or name the registry by an option.",
-    )
+    uri = named_registry(settings.registry_uri, environment) or side.settings.registry
+    if uri is None:
+        return None
+    named = None if settings.manifests is None else settings.start / settings.manifests
+    folder = named or side.source.top / side.source.folder
+    source = open_source(folder, settings.repository, settings.remote)
+    clock, registry = SystemClock(), MlflowRegistry(uri, uri)
+    name = _lock_name(registry, side.settings)
+    beside = replace(settings, lock=LockKind.AUTO)
+    ours = Ours(source.identity, side.settings.formerly)
+    memory = _lock(beside, registry, name, source, ours, clock, environment, 0.0, may_lack=True)
+    world = World(source, manifest_parser(), registry, clock, memory=memory, seals=RecordSeals())
+    return Trunk(world, policy_reader(world), Revision(source.identity, tip), tip, ahead=False)
 
 
 def gate_builder() -> "GateBuilder":
@@ -329,26 +288,6 @@ def policy_reader(world: World) -> "PolicyAt":
     return policy_at
 
 
-def load_rules(
-    world: World,
-    revision: "Revision",
-    *,
-    base: str | None = None,
-    ref: str | None = None,
-    policy_ref: str | None = None,
-    ahead: bool = False,
-) -> "Rules":
-    """
-    The rules that judge a revision, as `planning.read_rules` gives them. `ahead` says that what is judged comes after
-    it. Raises ManifestError for a wrong policy.
-    """
-    from reconciler.planning import open_trunk, read_rules
-
-    policy_at = policy_reader(world)
-    trunk = open_trunk(world, policy_at, revision, base=base, ahead=ahead, policy_ref=policy_ref)
-    return read_rules(trunk, policy_at, ref=ref)
-
-
 def open_forge(publish: str, environment: Mapping[str, str]) -> Forge | None:
     """
     The forge with that name; for `auto` the one whose job this is, and None for `none`. Raises ReconcilerError for
@@ -357,53 +296,6 @@ def open_forge(publish: str, environment: Mapping[str, str]) -> Forge | None:
     from reconciler.forges import kinds
 
     return kinds.open_forge(None if publish == "auto" else kinds.ForgeKind(publish), environment)
-
-
-def comment_key(repository: str, registry: str) -> str:
-    """What tells our comments apart under one change request: a folder of manifests and a registry, as one word."""
-    return hashlib.sha256(f"{repository}\n{registry}".encode()).hexdigest()[:12]
-
-
-def what_was_reviewed(forge: Forge, key: str, commit: Commit) -> "Reviewed | None":
-    """What our comment says under the change request that a commit came from."""
-    from reconciler.pipeline import Reviewed
-    from reconciler.render.marker import read_marker
-
-    body = forge.reviewed(commit, key)
-    marker = None if body is None else read_marker(body)
-    return marker and Reviewed(marker.digest, any_commit=True, models=marker.models)
-
-
-def named_registry(settings: Settings, environment: Mapping[str, str]) -> str:
-    """The registry that an option or the environment names, which is taken as it is."""
-    named = (
-        settings.registry_uri or environment.get("MLFLOW_REGISTRY_URI") or environment.get("MLFLOW_TRACKING_URI") or ""
-    )
-    return named.strip()
-
-
-def registry_uri(settings: Settings, environment: Mapping[str, str], policy: str | None = None) -> str:
-    """
-    The registry that is named by option or environment, or else by the policy. MLflow itself falls back to
-    `sqlite:///mlflow.db` in the current folder, which is created empty where it is missing: nothing that a deployment
-    should rest on.
-    """
-    uri = named_registry(settings, environment) or (policy or "").strip()
-    if not uri:
-        raise ReconcilerError(
-            "No registry is named.",
-            "Set MLFLOW_TRACKING_URI or MLFLOW_REGISTRY_URI, pass --registry-uri, or name it in reconciler.yaml, where "
-            "it holds from the next change on.",
-        )
-    return uri.rstrip("/") if uri.startswith("http") else uri
-
-
-def registry_uri_given(option: str | None, environment: Mapping[str, str]) -> str:
-    """The registry that option or environment name: an administrator's password goes where no file leads it."""
-    try:
-        return registry_uri(Settings(registry_uri=option), environment)
-    except ReconcilerError as error:
-        raise ReconcilerError(error.message, "Set MLFLOW_TRACKING_URI, or pass --registry-uri.") from error
 
 
 def registry_access(uri: str) -> "MlflowAccess":
@@ -420,7 +312,7 @@ def checked_user(environment: Mapping[str, str]) -> "Credentials":
     return credentials_of(environment)
 
 
-def _lock_name(registry: "MlflowRegistry", said: "PolicySettings") -> str:
+def _lock_name(registry: "MlflowRegistry", policy: "PolicySettings") -> str:
     """What a lock, and what applies remember beside it, is about: the registry by one name, and its workspace."""
     workspace = registry.workspace
     if workspace and not WORKSPACE.fullmatch(workspace):
@@ -428,7 +320,7 @@ def _lock_name(registry: "MlflowRegistry", said: "PolicySettings") -> str:
             f"MLFLOW_WORKSPACE is `{plain(workspace)}`, which cannot be the name of a workspace.",
             "It has 2 to 63 lower-case letters, digits and hyphens.",
         )
-    return in_workspace(names_of(registry.registry_uri, said.registry_names)[0], workspace)
+    return in_workspace(names_of(registry.registry_uri, policy.registry_names)[0], workspace)
 
 
 def _lock(
@@ -475,122 +367,3 @@ def _lock(
     from reconciler.git.lock import GitLock, lock_ref
 
     return GitLock(source.git, source.remote, lock_ref(name), holder, ours, clock=clock, attempt=attempt)
-
-
-def check_files(paths: list[Path]) -> tuple[int, int, tuple[Problem, ...]]:
-    """
-    How many manifest files and models these files and folders hold, and what is wrong with them and with the policy,
-    which is looked at in any case. Needs no git.
-    """
-    from reconciler.core.desired import expired, resolve
-    from reconciler.gates.authority import unapprovable
-    from reconciler.reading.files import files_below
-    from reconciler.reading.manifest import parse
-    from reconciler.reading.repository import top_above
-
-    top = top_above(paths[0]) or Path.cwd()
-    named = [path for path in paths if path.name == POLICY_NAME and path.is_file()]
-    files, unreadable = files_below([path for path in paths if path not in named], top)
-    policy, broken = _policy_in([*named, *([top / POLICY_NAME] if os.path.lexists(top / POLICY_NAME) else [])], top)
-    build = gate_builder()
-    if policy is not None:
-        build = replace(build, groups=policy.groups, checks=frozenset(policy.checks))
-    fragments, wrong = parse(files, build)
-    models, contradictory = resolve(fragments)
-    over = expired(models.values(), SystemClock().now())
-    doubtful: tuple[Problem, ...] = ()
-    if policy is not None:
-        from reconciler.gates.prospects import doubts, doubts_of
-
-        doubtful = (*doubts(policy), *doubts_of(models, policy), *unapprovable(policy, models.values()))
-    return len(files), len(models), tuple(sorted({*unreadable, *wrong, *contradictory, *over, *broken, *doubtful}))
-
-
-POLICY_NAME = "reconciler.yaml"
-
-
-def _policy_in(paths: list[Path], top: Path) -> "tuple[Policy | None, tuple[Problem, ...]]":
-    """The last of some policies, and what is wrong with all of them."""
-    policy: Policy | None = None
-    problems: list[Problem] = []
-    for path in paths:
-        from reconciler.reading.files import beginning, content_problem, no_plain_file
-        from reconciler.reading.policy import parse_policy
-
-        shown = os.path.relpath(path, top) if path.is_absolute() else str(path)
-        if path.is_symlink() or not path.is_file():
-            problems.append(no_plain_file(shown))
-            continue
-        file = SourceFile(shown, beginning(path))
-        if amiss := content_problem(shown, file.data):
-            problems.append(amiss)
-            continue
-        policy, wrong = parse_policy(file, gate_builder())
-        problems.extend((*wrong, *_signers_in(file, top)))
-    return policy, (*problems, *_policies_by_other_names(top))
-
-
-def _signers_in(file: SourceFile, top: Path) -> Iterator[Problem]:
-    """What is wrong with the file of signers that a policy names."""
-    from reconciler.checks.signing import signers_problems
-    from reconciler.reading.files import beginning, content_problem
-    from reconciler.reading.policy import signers_named
-    from reconciler.reading.repository import on_the_way
-
-    named = signers_named(file)
-    if named is None:
-        return
-    path = top / named.value
-    if on_the_way(top, PurePosixPath(named.value).parent) or path.is_symlink() or not path.is_file():
-        message = f"`signers` is `{named.value}`, and there is no such file: no signature would count."
-        yield Problem(named.at, "no-signers", message, "Correct the path from the top of the repository, or add it.")
-        return
-    signers = SourceFile(named.value, beginning(path))
-    amiss = content_problem(named.value, signers.data)
-    yield from signers_problems(signers) if amiss is None else [amiss]
-
-
-def _policies_by_other_names(top: Path) -> Iterator[Problem]:
-    """Files that look like a policy, and are read by nothing: whoever wrote them believes that something is guarded."""
-    meant = {POLICY_NAME, POLICY_NAME.removesuffix("yaml") + "yml"}
-    for name in sorted(os.listdir(top)):  # noqa: PTH208  # the names alone
-        if name.casefold() in meant and name != POLICY_NAME:
-            message = f"This looks like a policy, and is not read: a policy is in {POLICY_NAME}."
-            yield Problem(Location(name), "odd-policy-name", message, "Rename it.")
-
-
-def schema_text(name: str) -> str:
-    """One of the published JSON Schemas, as it stands in `schemas/`, with the gates that other packages bring."""
-    from reconciler.reading import schemas
-
-    return schemas.schema_text(name, gates_of_packages())
-
-
-def read_plan(path: Path) -> "PlanDocument":
-    """A plan that `plan --out` saved. Raises ReconcilerError for anything else."""
-    from reconciler.reading.plan import read
-
-    return read(path)
-
-
-def reviewed_of(document: "PlanDocument") -> "Reviewed":
-    """What of a saved plan must still hold when it is applied."""
-    from reconciler.pipeline import Reviewed
-
-    commit = document["base"]["commit"]
-    models = frozenset(document.get("model_digests", []))
-    return Reviewed(document["digest"], None if commit is None else Commit(commit), models=models)
-
-
-def options_of(document: "PlanDocument") -> "PlanOptions":
-    """The options that a saved plan was made with."""
-    from reconciler.core.plan import Limits, PlanOptions
-
-    options = document["options"]
-    return PlanOptions(
-        targets=tuple(options["targets"]),
-        adopt=options["adopt"],
-        force=options["force"],
-        allow_empty=options["allow_empty"],
-        limits=Limits(options["max_change_share"], options["max_change_models"]),
-    )

@@ -3,16 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from reconciler import testing
 from reconciler.core.desired import Declared, DesiredState, Manifest, Pin, Revision
 from reconciler.core.names import ACTIVE_STAGES, AliasName, Commit, ModelName, RepositoryId, Slot, Stage, Version
-from reconciler.core.snapshot import (
-    ModelSnapshot,
-    OwnerRecord,
-    Ownership,
-    Placement,
-    RegistrySnapshot,
-    VersionSnapshot,
-)
+from reconciler.core.snapshot import ModelSnapshot, OwnerRecord, Ownership, Placement, RegistrySnapshot
 from reconciler.errors import Location
 
 N, S, P, A = Stage.NONE, Stage.STAGING, Stage.PRODUCTION, Stage.ARCHIVED
@@ -72,22 +66,12 @@ def have(
     What is there: `have({1: A, 2: P}, {"champion": 2}, owner=owns(P))`. `placed` says which slots our records show a
     version to have been put into. Version n comes from run `run-n`.
     """
-    placed = placed or {}
-    return ModelSnapshot(
-        name=ModelName(name),
-        aliases={AliasName(alias): Version(number) for alias, number in (aliases or {}).items()},
-        versions={
-            Version(number): VersionSnapshot(
-                Version(number),
-                stage,
-                run_id=f"run-{number}",
-                created_at=1000 + number,
-                provenance={slot: Placement(slot, OURS, FIRST) for slot in map(Slot, placed.get(number, ()))},
-            )
-            for number, stage in versions.items()
-        },
-        owner=owner,
-    )
+    model = testing.have(versions, aliases, owner=owner, name=name)
+    for number, slots in (placed or {}).items():
+        model = with_version(
+            model, number, provenance={slot: Placement(slot, OURS, FIRST) for slot in map(Slot, slots)}
+        )
+    return model
 
 
 def owns(*slots: Stage | str, by: RepositoryId = OURS, commit: Commit | None = FIRST) -> Ownership:

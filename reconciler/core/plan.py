@@ -42,7 +42,7 @@ from reconciler.core.gate import Kind
 from reconciler.core.names import ACTIVE_STAGES, LIVE, LiveSlots, ModelName, Slot, Stage, TagKey, Version, alias_slot
 from reconciler.core.past import Past, pins_of
 from reconciler.core.snapshot import ModelSnapshot, Ownership, RegistrySnapshot, UnreadableRecord
-from reconciler.errors import BlockedError, Failure, ReconcilerError, contained
+from reconciler.errors import BlockedError, Failure, ReconcilerError, StaleError, contained
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +223,14 @@ class Plan:
 
 class UnsoundPlanError(BlockedError):
     """The plan would break a promise of its own: a fault of ours, found before anything was written."""
+
+
+class StalePlanError(StaleError):
+    """What would be done now is not what was reviewed; carries the plan as it is now."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__("The registry moved since the plan was made.", "Plan again, and review what is new.")
+        self.plan = plan
 
 
 def build_plan(

@@ -71,6 +71,25 @@ WORKSPACE_VARIABLE: Final = "MLFLOW_WORKSPACE"
 # be repeated without harm, so a few tries are right; whoever sets these variables knows better.
 HTTP_DEFAULTS: Final = {RETRIES: "3", BACKOFF: "1", TIMEOUT: "30"}
 
+# The last one logs what it raises, with a traceback (seen in 3.17).
+_HUSHED: Final = {"mlflow": logging.ERROR, "alembic": logging.ERROR, "mlflow.store": logging.CRITICAL}
+_LOUD: Final[dict[str, int]] = {}
+
+
+def hush() -> None:
+    """Keep MLflow's loggers from saying on standard error what we say ourselves, until `unhush`."""
+    for name, level in _HUSHED.items():
+        _LOUD.setdefault(name, logging.getLogger(name).level)
+        logging.getLogger(name).setLevel(level)
+
+
+def unhush() -> None:
+    """Make the loggers as loud as they were."""
+    while _LOUD:
+        name, level = _LOUD.popitem()
+        logging.getLogger(name).setLevel(level)
+
+
 MODELS_PAGE = 250
 VERSIONS_PAGE = 1000
 # A filter that lists names travels in the URL, and proxies commonly take 8 KiB of it.
@@ -157,10 +176,7 @@ class MlflowRegistry:
             refuse_unready(self.registry_uri, self.uri, self.tries)
             import mlflow.tracking._model_registry.client as mlflow_client
 
-        logging.getLogger("mlflow").setLevel(logging.ERROR)
-        logging.getLogger("alembic").setLevel(logging.ERROR)
-        # It logs what it raises, with a traceback (seen in 3.17).
-        logging.getLogger("mlflow.store").setLevel(logging.CRITICAL)
+        hush()
         with importable(), translated(self.uri):
             client: Any = mlflow_client.ModelRegistryClient(self.registry_uri, self.tracking_uri)
             self.refuse_lacking_workspace(client.store)

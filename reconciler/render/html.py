@@ -13,7 +13,6 @@ from typing import cast
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from reconciler import __version__
 from reconciler.core import figures
 from reconciler.core.diff import Blocker, ModelPlan
 from reconciler.core.evidence import Comparison, Dataset, Exhibit, MetricDelta, Trend, VersionFacts, compare
@@ -27,6 +26,7 @@ from reconciler.render import charts, words
 from reconciler.render.findings import Findings, findings, verdict
 from reconciler.render.folds import folded
 from reconciler.render.text import STYLE_OF
+from reconciler.version import __version__
 
 FEW = 5
 """Up to so many models are shown opened up, and without a table of contents."""

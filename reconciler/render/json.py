@@ -8,7 +8,6 @@ from typing import Any, Literal, NotRequired, assert_never
 # On Python 3.11 pydantic, which reads these documents back, cannot look into those of `typing`.
 from typing_extensions import TypedDict
 
-from reconciler import __version__
 from reconciler.core.changes import (
     Change,
     Claim,
@@ -32,17 +31,20 @@ from reconciler.core.snapshot import OWNER_TAG, PROVENANCE_TAG
 from reconciler.errors import Location
 from reconciler.events import (
     ChangeMade,
+    Declared,
     Event,
     LockWaiting,
     ModelFinished,
     ModelStarted,
     Noticed,
+    Opened,
     OutcomeStatus,
     Planned,
     Receipt,
 )
 from reconciler.render import words
 from reconciler.render.evidence_json import EvidenceDocument, evidence_document
+from reconciler.version import __version__
 
 FORMAT_VERSION = "1.2"
 
@@ -486,6 +488,8 @@ def event_documents(event: Event, now: str) -> list[EventDocument]:
         return {"@level": level, "@message": message, "@timestamp": now, "type": kind}
 
     match event:
+        case Opened() | Declared():
+            return []
         case LockWaiting(holder, seconds):
             told = line("lock_waiting", f"Waiting {seconds:.0f} s for the lock, held by {words.holder(holder)}.")
             return [{**told, "holder": {"who": holder.who, "since": holder.since, "run": holder.run}}]

@@ -1,5 +1,6 @@
 """The first line of our comments: which of them it is, and what was reviewed, for a later run to read."""
 
+import hashlib
 import re
 from dataclasses import dataclass
 
@@ -25,6 +26,11 @@ class Marker:
 _MARKER = re.compile(
     r"<!-- reconciler:plan key=([0-9a-f]+) digest=([0-9a-f]{64}) commit=([0-9a-f]+|none)(?: models=([0-9a-f,]+))? -->"
 )
+
+
+def comment_key(repository: str, registry: str) -> str:
+    """What tells our comments apart under one change request: a folder of manifests and a registry, as one word."""
+    return hashlib.sha256(f"{repository}\n{registry}".encode()).hexdigest()[:12]
 
 
 def read_marker(body: str) -> Marker | None:

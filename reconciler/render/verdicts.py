@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
-from reconciler import __version__
 from reconciler.core.diff import ModelPlan
 from reconciler.core.entrances import brought_in
 from reconciler.core.gate import Entrance, Ruling, Verdict
@@ -15,6 +14,7 @@ from reconciler.core.review import Review
 from reconciler.core.text import clean
 from reconciler.errors import Location
 from reconciler.render import words
+from reconciler.version import __version__
 
 
 def junit(review: Review) -> str:

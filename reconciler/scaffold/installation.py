@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
-import reconciler
+from reconciler import version
 from reconciler.core.text import clean
 from reconciler.errors import ReconcilerError
 
@@ -61,7 +61,7 @@ def _installed() -> str:
         found = distribution(PACKAGE)
     except PackageNotFoundError:
         raise _unknown("The running reconciler is not installed as a package") from None
-    here = Path(reconciler.__file__).parent.parent
+    here = Path(version.__file__).parent.parent
     if Path(str(found.locate_file(""))).resolve() != here.resolve() and "dir_info" not in (_direct(found) or {}):
         raise _unknown(f"The running reconciler is in {here}, and another one is installed")
     direct = _direct(found)

@@ -60,14 +60,14 @@ class MemoryEvidence:
     )
 
     def gather(self, asked: Iterable[Asked]) -> Mapping[Asked, VersionFacts]:
-        return {one: self._facts(one) for one in asked}
+        return {version: self._facts(version) for version in asked}
 
-    def _facts(self, one: Asked) -> VersionFacts:
-        facts = self.versions.get((one.model, one.version))
+    def _facts(self, version: Asked) -> VersionFacts:
+        facts = self.versions.get((version.model, version.version))
         if facts is None:
-            why = f"the registry has no version {one.version} of {one.model}"
-            return VersionFacts(one.model, one.version, missing=(Missing("version", why),))
-        if one.brief:
-            told = tuple(gap for gap in facts.missing if gap.what in {"version", "run", "metrics", "model"})
-            return VersionFacts(one.model, one.version, metrics=facts.metrics, missing=told)
+            why = f"the registry has no version {version.version} of {version.model}"
+            return VersionFacts(version.model, version.version, missing=(Missing("version", why),))
+        if version.brief:
+            gaps = tuple(gap for gap in facts.missing if gap.what in {"version", "run", "metrics", "model"})
+            return VersionFacts(version.model, version.version, metrics=facts.metrics, missing=gaps)
         return facts

@@ -28,7 +28,7 @@ from reconciler.judging import NO_RULES, Rules
 from reconciler.pipeline import ApplyRequest, apply
 from reconciler.planning import declare, find_drift, make_review
 from reconciler.ports import Asked, OverBudgetError, Stopwatch
-from reconciler.publishing import rendered
+from reconciler.render.formats import Format, rendered
 from tests import exhibits
 from tests.build import CHURN, FIRST, SECOND, P, S, have, owns, want
 from tests.unit.test_judging import NO, POLICY, YES, guard, plan_of
@@ -295,7 +295,7 @@ def test_a_signature_as_deep_as_is_read_can_be_compared_and_shown() -> None:
     review = replace(exhibits.one_promotion(), evidence=Evidence(exhibits.NOW, (exhibit,)))
 
     for form in ("text", "markdown", "html", "json", "github"):
-        assert "breaking" in rendered(review, form, "0123456789ab")
+        assert "breaking" in rendered(review, Format(form), "0123456789ab")
 
 
 @pytest.mark.parametrize(
@@ -368,7 +368,7 @@ def test_evidence_that_cannot_be_compared_is_missing_for_its_version_alone() -> 
     assert review.evidence is not None
     missing = {e.pairing.model: [gap.what for gap in e.candidate.missing] for e in review.evidence.exhibits}
     assert missing == {CHURN: ["version"], "other": []}
-    assert "RecursionError" in rendered(review, "text", "0123456789ab")
+    assert "RecursionError" in rendered(review, Format.TEXT, "0123456789ab")
 
 
 def test_a_call_that_breaks_leaves_a_receipt_and_the_other_models_applied() -> None:

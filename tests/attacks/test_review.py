@@ -14,8 +14,8 @@ from reconciler.core.review import Note, Review, Scope, Weight, weightiest
 from reconciler.gates.soak import Soak
 from reconciler.judging import Rules
 from reconciler.planning import declare, make_review
-from reconciler.publishing import rendered
 from reconciler.render.annotations import plan_annotations
+from reconciler.render.formats import Format, rendered
 from reconciler.render.markdown import length, markdown
 from tests import exhibits
 from tests.build import FIRST, SECOND, SOMEWHERE, P, S, have, owns, want
@@ -48,7 +48,7 @@ def test_deleting_every_rule_is_said_to_admit_what_the_rules_refuse() -> None:
     assert review.policy is not None
     assert review.policy.proposed == ()
     for form in ("text", "markdown", "html", "sarif", "json"):
-        shown = " ".join(rendered(review, form, KEY).replace("&#39;", "'").split())
+        shown = " ".join(rendered(review, Format(form), KEY).replace("&#39;", "'").split())
         assert "churn v2 into Production: the proposed policy would admit what the standing one refuses" in shown
         assert "no gate would guard it" in shown
 
@@ -75,7 +75,7 @@ def test_whatever_loosens_a_rule_is_said_to_admit(case: str) -> None:
     review = review_of(promotion(), policy(guard(NO, "soak")), proposed)
 
     assert shifts(review) == [(shift, ("soak",))]
-    assert "admit 1 entrance" in rendered(review, "text", KEY)
+    assert "admit 1 entrance" in rendered(review, Format.TEXT, KEY)
 
 
 def test_a_waiver_that_lets_a_rollback_in_is_said_to_admit() -> None:
@@ -105,7 +105,7 @@ def test_a_loosened_policy_is_said_of_slots_that_nothing_enters_yet() -> None:
         ("Production", ("soak", "age"), (), 0),
         ("@champion", ("soak",), ("age",), 1),
     ]
-    text = rendered(review, "text", KEY)
+    text = rendered(review, Format.TEXT, KEY)
     assert "Production of churn: no gate would guard it. Today: soak, age." in text
     assert "@champion of churn: soak would no longer be asked." in text
     assert "@champion of churn: age could be waived or overridden more easily." in text
@@ -125,8 +125,8 @@ def test_a_change_of_the_signers_alone_is_said() -> None:
 
     review = review_of(promotion(), standing, replace(standing, signers="mallory ssh-ed25519 AAAA"))
 
-    assert "> **Policy:** This change edits `reconciler.yaml` (signers)." in rendered(review, "markdown", KEY)
-    assert "This change edits reconciler.yaml (signers)" in rendered(review, "html", KEY)
+    assert "> **Policy:** This change edits `reconciler.yaml` (signers)." in rendered(review, Format.MARKDOWN, KEY)
+    assert "This change edits reconciler.yaml (signers)" in rendered(review, Format.HTML, KEY)
 
 
 def test_a_change_of_owners_is_said_and_names_them() -> None:
@@ -177,8 +177,8 @@ def test_the_model_that_matters_stands_above_two_hundred_claims() -> None:
     review = exhibits.crowded(200)
 
     rows = [line for line in markdown(review, KEY).splitlines() if line.startswith("| ") and "`" in line]
-    heads = [line for line in rendered(review, "text", KEY).splitlines() if line.startswith(("zebra", "a-model"))]
-    page = rendered(review, "html", KEY)
+    heads = [line for line in rendered(review, Format.TEXT, KEY).splitlines() if line.startswith(("zebra", "a-model"))]
+    page = rendered(review, Format.HTML, KEY)
 
     assert "let in by an override: latency" in rows[0]
     assert "**promote** `v2`" in rows[1]
@@ -264,7 +264,7 @@ def test_one_gate_before_two_slots_gives_two_results() -> None:
     twice = (soak, replace(soak, entrance=replace(soak.entrance, slot="@champion")))
     review = replace(review, policy=None, plan=replace(review.plan, models=(replace(model, verdicts=twice),)))
 
-    results = json.loads(rendered(review, "sarif", KEY))["runs"][0]["results"]
+    results = json.loads(rendered(review, Format.SARIF, KEY))["runs"][0]["results"]
 
     assert len({result["partialFingerprints"]["reconciler/v1"] for result in results}) == 2
 
@@ -272,8 +272,8 @@ def test_one_gate_before_two_slots_gives_two_results() -> None:
 def test_an_override_is_told_to_code_scanning_and_heads_the_page() -> None:
     review = exhibits.crowded(1)
 
-    results = json.loads(rendered(review, "sarif", KEY))["runs"][0]["results"]
-    page = rendered(review, "html", KEY)
+    results = json.loads(rendered(review, Format.SARIF, KEY))["runs"][0]["results"]
+    page = rendered(review, Format.HTML, KEY)
 
     assert [(r["level"], r["ruleId"]) for r in results] == [
         ("warning", "policy-change"),

@@ -185,7 +185,11 @@ def test_what_a_check_finds_is_signed_recorded_and_read_back(seeded: Seeded, run
     assert result.passed
     assert result.written
     assert result.notes == ()
-    assert told == [Fetching(MODEL, GOOD), CheckStarted(MODEL, GOOD, POLICY.checks["bias"]), CheckFinished(result)]
+    assert told == [
+        Fetching(MODEL, GOOD, (POLICY.checks["bias"],)),
+        CheckStarted(MODEL, GOOD, POLICY.checks["bias"]),
+        CheckFinished(result),
+    ]
     assert record.passed
     assert record.signed
     assert record.metrics == {"gap": 0.02}

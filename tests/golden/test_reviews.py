@@ -11,7 +11,7 @@ from reconciler.core.drift import Drift, DriftStatus, FilesThen, ModelDrift, Rep
 from reconciler.core.names import Ours, Version
 from reconciler.core.past import Epoch, Past
 from reconciler.core.review import Review
-from reconciler.publishing import drift_rendered, rendered
+from reconciler.render.formats import DriftFormat, Format, rendered, rendered_drift
 from reconciler.render.markdown import no_plan_markdown, receipt_markdown
 from tests import exhibits
 from tests.build import CHURN, FIRST, NOW, OURS, SECOND, A, P, S, have, owns, want
@@ -41,7 +41,7 @@ WHOLE = ("a better version", "refused by gates")
 @pytest.mark.parametrize("title", REVIEWS)
 @pytest.mark.parametrize(("form", "suffix"), [("text", "txt"), ("markdown", "md")])
 def test_a_review(title: str, form: str, suffix: str, update_golden: bool) -> None:
-    text = rendered(REVIEWS[title](), form, KEY)
+    text = rendered(REVIEWS[title](), Format(form), KEY)
 
     check(f"review-{file_name(title, suffix)}", text, update_golden)
     assert all(c.isprintable() or c == "\n" for c in text)
@@ -49,11 +49,11 @@ def test_a_review(title: str, form: str, suffix: str, update_golden: bool) -> No
 
 @pytest.mark.parametrize("title", WHOLE)
 def test_a_review_as_json(title: str, update_golden: bool) -> None:
-    check(f"review-{file_name(title, 'json')}", rendered(REVIEWS[title](), "json", KEY), update_golden)
+    check(f"review-{file_name(title, 'json')}", rendered(REVIEWS[title](), Format.JSON, KEY), update_golden)
 
 
 def test_the_other_reviews_as_json(update_golden: bool) -> None:
-    documents = {title: json.loads(rendered(review(), "json", KEY)) for title, review in REVIEWS.items()}
+    documents = {title: json.loads(rendered(review(), Format.JSON, KEY)) for title, review in REVIEWS.items()}
 
     check("reviews-more.json.txt", news(documents, WHOLE), update_golden)
 
@@ -61,7 +61,7 @@ def test_the_other_reviews_as_json(update_golden: bool) -> None:
 @pytest.mark.parametrize("title", ["a better version", "a blocked plan", "hostile evidence", "refused by gates"])
 @pytest.mark.parametrize(("form", "suffix"), [("junit", "junit.xml"), ("sarif", "sarif")])
 def test_verdicts_for_other_programs(title: str, form: str, suffix: str, update_golden: bool) -> None:
-    check(f"review-{file_name(title, suffix)}", rendered(REVIEWS[title](), form, KEY), update_golden)
+    check(f"review-{file_name(title, suffix)}", rendered(REVIEWS[title](), Format(form), KEY), update_golden)
 
 
 def drifted() -> Drift:
@@ -100,9 +100,11 @@ def drifted() -> Drift:
     )
 
 
-@pytest.mark.parametrize(("form", "suffix"), [("text", "txt"), ("markdown", "md"), ("json", "json")])
-def test_drift(form: str, suffix: str, update_golden: bool) -> None:
-    check(f"drift.{suffix}", drift_rendered(drifted(), form), update_golden)
+@pytest.mark.parametrize(
+    ("form", "suffix"), [(Format.TEXT, "txt"), (Format.MARKDOWN, "md"), (Format.JSON, "json")], ids=str
+)
+def test_drift(form: DriftFormat, suffix: str, update_golden: bool) -> None:
+    check(f"drift.{suffix}", rendered_drift(drifted(), form), update_golden)
 
 
 def test_a_receipt_as_markdown(update_golden: bool) -> None:
@@ -122,4 +124,4 @@ def test_a_document_is_strict_json() -> None:
         raise AssertionError(word)
 
     for review in REVIEWS.values():
-        json.loads(rendered(review(), "json", KEY), parse_constant=refuse)
+        json.loads(rendered(review(), Format.JSON, KEY), parse_constant=refuse)

@@ -18,21 +18,18 @@ from reconciler.core.drift import Drift, DriftStatus
 from reconciler.core.gate import Ruling, Verdict
 from reconciler.core.heads import Head
 from reconciler.core.names import Commit, ModelName, RepositoryId, Slot, Version
-from reconciler.core.plan import Plan, PlanOptions, effects_of
+from reconciler.core.plan import Plan, effects_of
 from reconciler.core.review import Review as PlanReview
-from reconciler.core.review import Scope
 from reconciler.core.snapshot import Placement, UnreadableRecord, encode_provenance
 from reconciler.errors import ExitCode, Problem, ReconcilerError
 from reconciler.events import Event, Noticed, Planned, Receipt
 from reconciler.forges.reviewers import GitAndForge
 from reconciler.git.source import open_source
-from reconciler.judging import Rules
-from reconciler.pipeline import ApplyRequest, Reviewed, apply
-from reconciler.planning import declare, find_drift, judge_version, make_review
 from reconciler.ports import Lock, World
+from reconciler.project import Project, validate
 from reconciler.render import words
 from reconciler.render.text import review_lines
-from reconciler.wiring import check_files, load_rules, manifest_parser
+from reconciler.wiring import LockKind, manifest_parser
 from tests.house.forge import Forge, Request, Review, Way
 from tests.house.mlflow import Clock, Files, KilledError, Mlflow, Runs
 from tests.house.people import (
@@ -597,16 +594,12 @@ class House:
         ref, base = (request.head, "origin/main") if request else ("HEAD", None)
         self.forge.job = request
         try:
-            world = self._world(manifests)
-            declaration = declare(world, ref)
-            rules = load_rules(world, declaration.desired.revision, base=base, ref=ref)
-            chosen = PlanOptions(**options)
-            review = make_review(world, declaration, chosen, scope=Scope.NONE, base=base, ref=ref, rules=rules)
+            review = self._project(manifests).plan(ref, base, evidence="none", **options)
         except ReconcilerError as error:
             return Done(error.exit_code, message=str(error))
         finally:
             self.forge.job = None
-        return Done(ExitCode.BLOCKED if review.plan.blocked else ExitCode.OK, review.plan, review=review)
+        return Done(ExitCode.BLOCKED if review.blocked else ExitCode.OK, review.plan, review=review.whole)
 
     def apply(
         self,
@@ -630,24 +623,20 @@ class House:
         before = push.before if trigger is Trigger.PUSH else policy_ref
         events: list[Event] = []
         self.registry.calls_left = killed_after
-        more: dict[str, Any] = {}
-        more["restore"] = frozenset(restore)
-        if self.signed:
-            more["sign"] = partial(seal_with, key_of(self.key))
-        if reviewed is not None and reviewed.plan is not None:
-            more["reviewed"] = Reviewed(reviewed.plan.digest, any_commit=True, models=reviewed.plan.model_digests)
+        agreed = reviewed.plan.digest if reviewed is not None and reviewed.plan is not None else None
         try:
-            world = self._world(manifests, self.lock)
-            rules = self._rules_of_apply(world, ref, before)
-            wanted = ApplyRequest(
+            receipt = self._project(manifests).apply(
+                agreed,
+                yes=agreed is None,
                 ref=ref,
-                options=PlanOptions(**options),
-                rules=rules,
-                rewind_to=ref if allow_rewind else None,
+                policy_ref=before,
+                restore=restore,
+                allow_rewind=ref if allow_rewind else None,
+                signing_key=partial(seal_with, key_of(self.key)) if self.signed else None,
                 parallelism=1,
-                **more,
+                report=events.append,
+                **options,
             )
-            receipt = apply(world, wanted, events.append)
         except ReconcilerError as error:
             return Done(error.exit_code, _plan_in(events), str(error))
         except KilledError:
@@ -660,9 +649,7 @@ class House:
 
     def drift(self, *, manifests: str = "manifests", files: bool = False) -> Drift:
         """What the job that looks for drift finds."""
-        world = self._world(manifests)
-        rules = load_rules(world, world.source.read("HEAD").revision, ref="HEAD")
-        return find_drift(world, "HEAD", rules, files=files)
+        return self._project(manifests).drift(files=files)
 
     def drift_of(self, model: str = "churn", *, manifests: str = "manifests") -> DriftStatus:
         (status,) = (one.status for one in self.drift(manifests=manifests).models if one.model == model)
@@ -670,19 +657,21 @@ class House:
 
     def gates(self, model: str, version: int) -> tuple[Verdict, ...]:
         """What `reconciler gates` says of a version."""
-        world = self._world("manifests")
-        desired = declare(world, "HEAD").desired
-        rules = load_rules(world, desired.revision, ref="HEAD", ahead=True)
-        _, verdicts = judge_version(world, desired, ModelName(model), Version(version), rules)
-        return verdicts
+        return tuple(self._project("manifests").gates(model, version))
 
     def validate(self, *, manifests: str = "manifests") -> tuple[Problem, ...]:
         """What `reconciler validate` finds in main's manifests and policy."""
-        _, _, problems = check_files([self.repository.top / manifests])
-        return problems
+        return tuple(validate([self.repository.top / manifests]))
 
-    def _rules_of_apply(self, world: World, ref: Commit, before: Commit | None) -> Rules:
-        return load_rules(world, world.source.read(ref).revision, ref=ref, policy_ref=before)
+    def _project(self, manifests: str) -> Project:
+        """The product's face, over this house instead of a server and a forge."""
+
+        def opener(
+            lock: LockKind, *, base: str | None = None, ref: str | None = None, policy_ref: str | None = None
+        ) -> World:
+            return self._world(manifests, None if lock is LockKind.NONE else self.lock)
+
+        return Project(opener, self.forge)
 
     def _push_of(self, request: Request | None) -> Push:
         """The push that brought a request into main; the last one for None."""

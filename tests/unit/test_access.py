@@ -24,12 +24,12 @@ from reconciler.core.access import (
     governed,
 )
 from reconciler.errors import ReconcilerError
+from reconciler.places import registry_uri_given
 from reconciler.reading.schemas import access_schema
 from reconciler.registry.access import Credentials, MlflowAccess, credentials_of
 from reconciler.render.access import INSTEAD, access_document, access_lines, proof_sentence, roles_script
 from reconciler.render.layout import plain
 from reconciler.reporter import Uninterrupted
-from reconciler.wiring import registry_uri_given
 from tests.build import P, S, desired, want
 
 URI = "https://mlflow.acme.example"

@@ -19,9 +19,9 @@ from reconciler.gates.path import Path
 from reconciler.judging import Rules
 from reconciler.planning import declare, make_plan, make_review
 from reconciler.ports import Reviews, SourceFile
+from reconciler.project import validate
 from reconciler.reading.manifest import parse
 from reconciler.reading.policy import parse_policy
-from reconciler.wiring import check_files
 from tests.build import CHURN, FIRST, SECOND, P, have, owns, want
 from tests.world import Stage, stage
 
@@ -247,6 +247,6 @@ def test_validate_warns_of_approvals_that_nobody_can_give(tmp_path: Path_) -> No
     (tmp_path / "manifests").mkdir()
     (tmp_path / "manifests/a.yaml").write_text("model: churn\nstages: {Production: 1}\n")
 
-    _, _, problems = check_files([tmp_path / "manifests"])
+    problems = validate([tmp_path / "manifests"])
 
     assert [(p.code, p.severity) for p in problems] == [("nobody-can-approve", Severity.WARNING)]

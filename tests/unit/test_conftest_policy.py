@@ -8,7 +8,7 @@ import pytest
 from regopy import Interpreter
 
 from reconciler.core.review import Review
-from reconciler.publishing import rendered
+from reconciler.render.formats import Format, rendered
 from tests import exhibits
 
 POLICY = Path(__file__).parents[2] / "examples/policy/conftest/plan.rego"
@@ -17,7 +17,7 @@ POLICY = Path(__file__).parents[2] / "examples/policy/conftest/plan.rego"
 def told(review: Review, rule: str) -> list[str]:
     interpreter: Any = Interpreter()
     interpreter.add_module("plan", POLICY.read_text(encoding="utf-8"))
-    interpreter.set_input(json.loads(rendered(review, "json", "0")))
+    interpreter.set_input(json.loads(rendered(review, Format.JSON, "0")))
     return sorted(cast("list[str]", json.loads(str(interpreter.query(f"data.main.{rule}")))["expressions"][0]))
 
 

@@ -13,6 +13,7 @@ from reconciler.core.review import Review
 from reconciler.errors import ReconcilerError
 from reconciler.events import Noticed
 from reconciler.publishing import Publication
+from reconciler.render.formats import Format
 from reconciler.reporter import Reporter
 from tests.exhibits import promotion_plan
 from tests.golden.test_golden import RECEIPT
@@ -123,7 +124,7 @@ def test_of_a_file_that_does_not_fit_nothing_half_written_stays(tmp_path: Path, 
 
 def test_every_report_that_can_be_written_is(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    reports = [("json", tmp_path / "folder"), ("markdown", tmp_path / "plan.md")]
+    reports = [(Format.JSON, tmp_path / "folder"), (Format.MARKDOWN, tmp_path / "plan.md")]
 
     with pytest.raises(ReconcilerError, match="folder could not be written"):
         Publication(None, "key", reports).write_reports(Review(promotion_plan(), "sqlite:///x"))

@@ -8,11 +8,12 @@ import jsonschema
 import pytest
 
 from reconciler.errors import ReconcilerError
-from reconciler.publishing import rendered
+from reconciler.pipeline import Reviewed
+from reconciler.project import expectation
 from reconciler.reading import plan as plan_file
 from reconciler.reading.schemas import SCHEMAS, schema_text
+from reconciler.render.formats import Format, rendered
 from reconciler.render.json import plan_document, receipt_document
-from reconciler.wiring import options_of, reviewed_of
 from tests.golden.test_golden import RECEIPT, SCENES, URI
 from tests.golden.test_reviews import REVIEWS
 
@@ -43,7 +44,7 @@ def test_every_plan_keeps_to_the_schema(title: str) -> None:
 
 @pytest.mark.parametrize("title", REVIEWS)
 def test_every_review_keeps_to_the_schema(title: str) -> None:
-    validator("plan").validate(json.loads(rendered(REVIEWS[title](), "json", "0123456789ab")))
+    validator("plan").validate(json.loads(rendered(REVIEWS[title](), Format.JSON, "0123456789ab")))
 
 
 def test_a_receipt_keeps_to_the_schema() -> None:
@@ -66,9 +67,9 @@ def test_a_saved_plan_is_read_back_as_it_was(title: str, tmp_path: Path) -> None
     document = plan_file.read(path)
 
     assert document == plan_document(plan, URI)
-    assert options_of(document) == plan.options
-    assert reviewed_of(document).digest == plan.digest
-    assert reviewed_of(document).commit == plan.revision.commit
+    expected = expectation(document)
+    assert expected.options == plan.options
+    assert expected.reviewed == Reviewed(plan.digest, plan.revision.commit, models=plan.model_digests)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.core.plan import PlanOptions, build_plan
-from reconciler.wiring import check_files
+from reconciler.errors import Validation
+from reconciler.project import validation
 from tests.build import P, S, desired, have, owns, registry, want
 from tests.counting import counting
 
@@ -30,8 +31,7 @@ def validate_all(size: int, folder: Path) -> None:
     for number in range(size):
         text = f"model: model-{number}\nstages:\n  Production: 1\n"
         (place / "manifests" / f"model-{number}.yaml").write_text(text)
-    files, models, problems = check_files([place / "manifests"])
-    assert (files, models, problems) == (size, size, ())
+    assert validation([place / "manifests"]) == Validation(size, size)
 
 
 @pytest.mark.parametrize("work", [plan_all, validate_all])

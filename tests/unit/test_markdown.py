@@ -17,7 +17,7 @@ from reconciler.core.review import Note, Review
 from reconciler.core.text import clean
 from reconciler.errors import Location, Problem
 from reconciler.events import Outcome, OutcomeStatus
-from reconciler.publishing import rendered
+from reconciler.render.formats import Format, rendered
 from reconciler.render.markdown import drift_markdown, length, markdown, no_plan_markdown, receipt_markdown
 from reconciler.render.marker import read_marker
 from reconciler.render.spans import cell, code, prose
@@ -202,8 +202,8 @@ def test_a_comment_fits_and_says_what_it_leaves_out(fleet: Review, limit: int) -
 
 
 def test_markdown_that_is_printed_fits_a_comment_unless_told_otherwise(fleet: Review) -> None:
-    assert length(rendered(fleet, "markdown", KEY)) <= 65_536
-    assert rendered(fleet, "markdown", KEY, None).count("| **promote**") == 300
+    assert length(rendered(fleet, Format.MARKDOWN, KEY)) <= 65_536
+    assert rendered(fleet, Format.MARKDOWN, KEY, None).count("| **promote**") == 300
 
 
 def test_what_drifted_or_went_wrong_stays_where_not_all_models_fit() -> None:

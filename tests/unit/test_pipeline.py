@@ -9,7 +9,7 @@ import pytest
 from reconciler.core.changes import Change, Claim, RecordProvenance, TransitionStage, simulate
 from reconciler.core.desired import Manifest
 from reconciler.core.names import Commit, Version
-from reconciler.core.plan import Plan, PlanOptions
+from reconciler.core.plan import Plan, PlanOptions, StalePlanError
 from reconciler.errors import BlockedError, ExitCode, ReconcilerError, StaleError
 from reconciler.events import (
     ChangeMade,
@@ -23,7 +23,7 @@ from reconciler.events import (
     Planned,
     Receipt,
 )
-from reconciler.pipeline import ApplyRequest, Reviewed, StalePlanError, apply
+from reconciler.pipeline import ApplyRequest, Reviewed, apply
 from reconciler.planning import declare, make_plan
 from reconciler.ports import Relation, Tries
 from tests.build import CHURN, FIRST, SECOND, THIRD, A, N, P, S, have, owns, want, with_version

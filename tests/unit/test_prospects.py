@@ -9,9 +9,9 @@ from reconciler.core.policy import Policy
 from reconciler.errors import Severity
 from reconciler.gates.prospects import CODES, doubts, doubts_of
 from reconciler.ports import SourceFile
+from reconciler.project import validate
 from reconciler.reading.manifest import parse
 from reconciler.reading.policy import parse_policy
-from reconciler.wiring import check_files
 
 STAGING = "path: {from: Staging}"
 WITNESS = "approvals: {count: 1}"
@@ -132,7 +132,7 @@ def test_validate_says_so_and_is_content(tmp_path: Path, monkeypatch: pytest.Mon
     )
     monkeypatch.chdir(tmp_path)
 
-    _, _, problems = check_files([Path("manifests")])
+    problems = validate([Path("manifests")])
 
     assert {problem.severity for problem in problems} == {Severity.WARNING}
     assert {problem.code for problem in problems} == CODES | {"nobody-can-approve"}

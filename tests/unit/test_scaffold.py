@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.core.names import model_name_fault
-from reconciler.errors import ReconcilerError
+from reconciler.errors import ReconcilerError, Validation
 from reconciler.forges.kinds import ForgeKind
+from reconciler.project import validation
 from reconciler.scaffold import First, Jobs, Renewal, Renewed, Scaffold, scaffold, update
 from reconciler.scaffold.keys import key_path
-from reconciler.wiring import check_files
 from reconciler.writing.layout import file_stem
 from tests.story.repository import git
 
@@ -141,7 +141,7 @@ def test_the_first_line_leads_editors_to_the_schema(top: Path) -> None:
 def test_an_example_declares_nothing(top: Path) -> None:
     lay(top)
 
-    assert check_files([top / "manifests"]) == (2, 0, ())
+    assert validation([top / "manifests"]) == Validation(2, 0)
 
 
 def test_an_example_becomes_a_manifest_by_taking_away_the_marks(top: Path) -> None:
@@ -150,7 +150,7 @@ def test_an_example_becomes_a_manifest_by_taking_away_the_marks(top: Path) -> No
         lines = path.read_text(encoding="utf-8").splitlines()
         path.write_text("\n".join(lines[:2] + [line.removeprefix("# ") for line in lines[2:]]), encoding="utf-8")
 
-    assert check_files([top / "manifests"]) == (2, 1, ())
+    assert validation([top / "manifests"]) == Validation(2, 1)
 
 
 def test_who_has_manifests_gets_no_example(top: Path) -> None:
@@ -378,7 +378,7 @@ def test_whatever_the_name_the_manifests_declare_that_model_or_it_is_refused(
         assert files_of(top) == {}
         return
 
-    assert check_files([top / "manifests"]) == (2, 1, ())
+    assert validation([top / "manifests"]) == Validation(2, 1)
 
 
 # The key for signed records

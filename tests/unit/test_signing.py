@@ -13,7 +13,7 @@ from reconciler.checks.signing import HmacSigner, SshSigner, hmac_key, signers_p
 from reconciler.core.records import Seal, SealKind
 from reconciler.errors import ReconcilerError
 from reconciler.ports import SourceFile
-from reconciler.wiring import check_files
+from reconciler.project import validate
 
 KEY = b"\x01" * 32
 DATA = b"what was found"
@@ -288,6 +288,6 @@ def test_validate_looks_at_the_signers_that_the_policy_names(tmp_path: Path, sig
     if signers is not None:
         (tmp_path / "keys/signers").write_text(signers)
 
-    _, _, problems = check_files([tmp_path / "manifests"])
+    problems = validate([tmp_path / "manifests"])
 
     assert [str(problem.location) for problem in problems] == [place]

@@ -9,7 +9,7 @@ from reconciler.cli import cli
 from reconciler.core.gate import Entrance, Kind
 from reconciler.core.names import ModelName, Slot, Version
 from reconciler.core.review import Review
-from reconciler.publishing import rendered
+from reconciler.render.formats import Format, rendered
 from reconciler.render.layout import plain
 from reconciler.render.text import drift_lines, review_lines
 from tests import exhibits
@@ -39,7 +39,7 @@ def test_two_hundred_models_alike_are_a_few_lines() -> None:
 
 @pytest.mark.parametrize("form", ["text", "markdown", "html"])
 def test_what_enters_a_guarded_slot_is_never_folded(form: str) -> None:
-    shown = rendered(found(exhibits.crowded(30)), form, "0123456789ab", None)
+    shown = rendered(found(exhibits.crowded(30)), Format(form), "0123456789ab", None)
 
     assert all(f"a-model-{number:03}" in shown for number in range(30))
 

@@ -14,8 +14,9 @@ from reconciler.ports import Holder
 from reconciler.registry.mlflow import MlflowRegistry
 from reconciler.render.json import plan_document
 from reconciler.render.markdown import markdown
+from reconciler.render.marker import comment_key
 from reconciler.render.text import plain, plan_lines
-from reconciler.wiring import Settings, comment_key, open_world
+from reconciler.wiring import Settings, open_world
 from tests.build import FIRST, OURS, P, have
 from tests.exhibits import URI, promotion_plan
 from tests.story.repository import new_repository

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from reconciler.core.gate import CANDIDATE, Entrance, FactKey, Facts, Judgement, failed, passed, unknown
+from reconciler.gates import CANDIDATE, Entrance, FactKey, Facts, Judgement, failed, passed, unknown
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,65 @@
+"""`reconciler access`."""
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reconciler import console
+from reconciler.cli.group import cli
+from reconciler.cli.options import format_option, opened, registry_options
+from reconciler.errors import ExitCode, ReconcilerError
+from reconciler.render.formats import LIST, Format, ListFormat
+
+if TYPE_CHECKING:
+    from reconciler.core.access import Governed
+
+
+@cli.command(short_help="Say who can write the governed slots.")
+@registry_options
+@click.option(
+    "--check",
+    "identity",
+    type=click.Choice(["person", "plan", "check", "apply"]),
+    is_flag=False,
+    flag_value="person",
+    help="Prove it for the user in RECONCILER_ACCESS_USERNAME and RECONCILER_ACCESS_PASSWORD, who is a person unless "
+    "the job of a command is named. It is tried on scratch models, which are removed again.",
+)
+@format_option(LIST)
+def access(identity: str | None, form: ListFormat, **settings: Any) -> int:
+    """
+    Say whether the registry's server can leave the governed slots to the job alone, with which roles, and what stays
+    open. With --check, prove it; exits with 3 if it does not hold. The registry's address is never the policy's.
+    """
+    from reconciler import project
+    from reconciler.render.access import access_document, access_lines
+    from reconciler.reporter import Uninterrupted
+
+    uri = settings["registry_uri"]
+    if identity is None:
+        result = replace(project.access(uri), governed=_governed(settings))
+    else:
+        try:
+            with Uninterrupted() as ending:
+                result = project.access(uri, identity, ending=ending.begin)
+        except KeyboardInterrupt:
+            console.say("Interrupted: no scratch model is left.")
+            return ExitCode.INTERRUPTED
+    if form is Format.JSON:
+        click.echo(json.dumps(access_document(result), indent=2, ensure_ascii=False))
+    else:
+        console.show(access_lines(result, console.width()))
+    if result.proof is None or result.proof.holds:
+        return ExitCode.OK
+    return ExitCode.ERROR if result.proof.leftovers else ExitCode.BLOCKED
+
+
+def _governed(settings: dict[str, Any]) -> "Governed | None":
+    """What HEAD declares, where there is a repository: whoever runs the server need not have one."""
+    try:
+        return opened(settings).governed()
+    except ReconcilerError as error:
+        console.note(f"The governed slots are not listed: {error}")
+        return None

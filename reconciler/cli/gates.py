@@ -1,0 +1,39 @@
+"""`reconciler gates`."""
+
+import json
+from typing import Any
+
+import click
+
+from reconciler import console
+from reconciler.cli.group import cli
+from reconciler.cli.options import format_option, opened, publish_option, registry_options
+from reconciler.errors import ExitCode
+from reconciler.render.formats import LIST, Format, ListFormat
+
+
+@cli.command(short_help="Say why a version can, or cannot, be promoted.")
+@click.argument("model")
+@registry_options
+@click.option("--version", type=click.IntRange(1), metavar="N", help="The version in question; else the newest.")
+@click.option("--ref", metavar="REF", default="HEAD", show_default=True, help="Whose manifests tighten the gates.")
+@click.option("--policy-ref", metavar="REF", help="Judge by the policy of this commit instead of --ref's own.")
+@format_option(LIST)
+@publish_option
+def gates(
+    model: str, version: int | None, ref: str, policy_ref: str | None, form: ListFormat, publish: str, **settings: Any
+) -> int:
+    """
+    Say what the gates before every slot of MODEL say to one of its versions: why it can, or cannot, be promoted. Exits
+    with 3 if one says no. Writes nothing.
+    """
+    from reconciler.core.names import ModelName
+    from reconciler.render.json import verdict_document
+    from reconciler.render.text import gates_lines
+
+    chosen, verdicts = opened(settings, publish).judged(model, version, ref=ref, policy_ref=policy_ref)
+    if form is Format.JSON:
+        click.echo(json.dumps([verdict_document(verdict) for verdict in verdicts], indent=2, ensure_ascii=False))
+    else:
+        console.show(gates_lines(ModelName(model), chosen, verdicts, console.width()))
+    return ExitCode.BLOCKED if any(verdict.blocks for verdict in verdicts) else ExitCode.OK

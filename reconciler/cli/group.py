@@ -1,0 +1,122 @@
+"""The command `reconciler`: what all its commands share, and how every error becomes a message and an exit code."""
+
+import os
+import sys
+import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
+from difflib import get_close_matches
+from io import TextIOWrapper
+from typing import Any
+
+import click
+
+from reconciler import console
+from reconciler.errors import ExitCode, ManifestError, ReconcilerError
+from reconciler.render.problems import problem_lines
+from reconciler.version import __version__
+
+
+def main() -> None:
+    """The entry point of the command `reconciler`."""
+    if not sys.warnoptions:
+        # Libraries warn their callers' authors; the user of a command is not one of them.
+        warnings.simplefilter("ignore")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # A letter that the terminal's encoding lacks is no reason to break off.
+            stream.reconfigure(errors="backslashreplace")
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and say how it ended: every error becomes a message and an exit code, never a traceback."""
+    try:
+        result: object = cli.main(arguments, prog_name="reconciler", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return ExitCode.ERROR
+    except (KeyboardInterrupt, click.Abort):
+        console.say("Interrupted: nothing was written.")
+        return ExitCode.INTERRUPTED
+    except ManifestError as error:
+        console.show(problem_lines(error.problems), err=True)
+        return error.exit_code
+    except ReconcilerError as error:
+        console.say_error(str(error))
+        return error.exit_code
+    except SystemExit as error:
+        # A library ended the process, perhaps with 0: what was asked for was not done.
+        console.say_error(f"A library ended the command before it was done ({error.code}).")
+        return ExitCode.ERROR
+    except Exception as error:
+        if isinstance(error, OSError) and error.filename is None and error.errno in console.FULL:
+            console.deafen()
+            console.say_error(f"Standard output could not be written: {error.strerror}.")
+            return ExitCode.ERROR
+        if os.environ.get("RECONCILER_DEBUG"):
+            raise
+        console.say_error(
+            f"{type(error).__name__}: {error}. This is a fault of reconciler's: please report it, with what "
+            "RECONCILER_DEBUG=1 shows."
+        )
+        return ExitCode.ERROR
+    return result if isinstance(result, int) else ExitCode.OK
+
+
+def _colour(context: click.Context, _parameter: click.Parameter, value: str) -> None:
+    if value == "auto" and os.environ.get("NO_COLOR"):
+        value = "never"
+    elif value == "auto" and os.environ.get("FORCE_COLOR"):
+        value = "always"
+    # Where this is None, Click decides by looking at the stream.
+    context.color = {"auto": None, "always": True, "never": False}[value]
+
+
+@contextmanager
+def _until_nobody_reads() -> Generator[None]:
+    """End quietly when the reader has seen enough (`reconciler plan | head`): Click and Rich make a bare exit of it."""
+    try:
+        yield
+    except (BrokenPipeError, SystemExit) as error:
+        if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
+            raise
+        console.deafen()
+        raise click.exceptions.Exit(ExitCode.ERROR) from None
+
+
+class _Commands(click.Group):
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        with _until_nobody_reads():
+            return super().make_context(*args, **kwargs)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        near = get_close_matches(args[0], self.commands, 1) if args[0] not in self.commands else []
+        if near:
+            raise click.UsageError(f"No such command {args[0]!r}. Did you mean {near[0]!r}?", ctx)
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _until_nobody_reads():
+            return super().invoke(ctx)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, "-V", "--version", message="%(prog)s %(version)s")
+@click.option(
+    "--color",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    callback=_colour,
+    expose_value=False,
+    help="Colour the output. NO_COLOR and FORCE_COLOR are heeded too.",
+)
+def cli() -> None:
+    """
+    GitOps for the MLflow Model Registry: stages and aliases are declared in YAML files in git, `plan` shows what a
+    merge would do, `apply` does it, `git revert` undoes it.
+
+    Exit codes: 0 fine, 1 error, 2 changes pending (--detailed-exitcode), 3 blocked, 4 stale, 130 interrupted.
+    """

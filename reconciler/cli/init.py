@@ -1,0 +1,106 @@
+"""`reconciler init`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler import console
+from reconciler.cli.group import cli
+from reconciler.core.text import clean
+from reconciler.forges.kinds import ForgeKind
+
+if TYPE_CHECKING:
+    from reconciler.scaffold import Renewed
+
+
+@cli.command(short_help="Make this git repository ready.")
+@click.option("--model", metavar="NAME", help="Declare this registered model, as the first.")
+@click.option("--version", type=click.IntRange(1), metavar="N", help="The version of it that is in Production.")
+@click.option("--owner", metavar="@TEAM", help="Who must review what enters Production.")
+@click.option(
+    "--forge",
+    type=click.Choice([kind.value for kind in ForgeKind]),
+    help="Whose workflows to write; else the forge that the remote's address tells.",
+)
+@click.option("--remote", default="origin", envvar="RECONCILER_REMOTE", show_default=True, show_envvar=True)
+@click.option(
+    "--install-from",
+    metavar="SOURCE",
+    help="What the jobs install: git+https://HOST/PATH@COMMIT, https://HOST/FILE.whl#sha256=HASH, or "
+    "'NAME==VERSION --hash=sha256:HASH'; else what this installation came from.",
+)
+@click.option(
+    "--plan-from-base/--no-plan-from-base",
+    default=None,
+    help="GitHub: take the plan's workflow from the default branch, with the change as data (pull_request_target).",
+)
+@click.option("--signing-key/--no-signing-key", default=True, show_default=True, help="Make a key for signed records.")
+@click.option(
+    "--update", "updating", is_flag=True, help="Bring what an earlier init wrote up to date, and show the diff."
+)
+@click.option("--yes", is_flag=True, help="With --update: overwrite files that somebody changed, too.")
+def init(
+    model: str | None,
+    version: int | None,
+    owner: str | None,
+    forge: str | None,
+    remote: str,
+    install_from: str | None,
+    plan_from_base: bool | None,
+    signing_key: bool,
+    updating: bool,
+    yes: bool,
+) -> None:
+    """
+    Make this git repository ready: a first manifest, its JSON Schema, workflows and what they install, CODEOWNERS, a
+    key for signed records and a pre-commit hook. No file that is there is touched; --update brings the workflows, what
+    they install and the schemas up to date.
+    """
+    from reconciler.scaffold import First, Jobs, scaffold, update
+
+    jobs = Jobs(None if forge is None else ForgeKind(forge), plan_from_base, install_from)
+    if updating:
+        if (model, version, owner) != (None, None, None):
+            raise click.UsageError("--update declares nothing: leave --model, --version and --owner away.")
+        _show_update(update(Path.cwd(), jobs, remote, overwrite=yes))
+        return
+    if yes:
+        raise click.UsageError("--yes goes with --update; without it nothing is overwritten.")
+    done = scaffold(Path.cwd(), First(model, version, owner), jobs, remote, signing_key=signing_key)
+    for laid in done.laid:
+        style, word = ("warn", "kept") if laid.kept else ("add", "wrote")
+        click.echo(console.styled(((style, f"{word:<6}"), ("", str(laid.path)))))
+        for line in laid.by_hand.splitlines():
+            click.echo(console.styled((("faint", f"      {line}"),)))
+    if done.key is not None:
+        console.show_key(done.key, done.forge.value)
+    if done.next_steps:
+        click.echo(console.styled((("name", "Next:"),)))
+    for number, step in enumerate(done.next_steps, 1):
+        click.echo(f"  {number}. {step}")
+
+
+def _show_update(files: "tuple[Renewed, ...]") -> None:
+    """What an update did to each file, with the diff, and what it left to somebody."""
+    from reconciler.scaffold import Renewal
+
+    words = {
+        Renewal.CURRENT: ("", "as it is"),
+        Renewal.WRITTEN: ("add", "wrote"),
+        Renewal.CHANGED: ("warn", "left"),
+        Renewal.REMOVED: ("warn", "left out"),
+    }
+    for file in files:
+        style, word = words[file.renewal]
+        click.echo(console.styled(((style, f"{word:<9}"), ("", file.path))))
+        for line in file.diff:
+            kind = {"+": "add", "-": "remove", "@": "faint"}.get(line[0], "")
+            click.echo(console.styled(((kind, f"  {clean(line)}"),)))
+    if changed := [file.path for file in files if file.renewal is Renewal.CHANGED]:
+        console.note(
+            f"{', '.join(changed)}: not as init wrote it, so it is left. The diff leads to what this release "
+            "writes. Take over by hand what you want of it, or overwrite it: reconciler init --update --yes"
+        )
+    if removed := [file.path for file in files if file.renewal is Renewal.REMOVED]:
+        console.note(f"{', '.join(removed)}: init wrote it and it was removed since, so it is left out.")

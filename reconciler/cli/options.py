@@ -1,0 +1,151 @@
+"""Options that several commands have."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from reconciler.core.limits import MARKDOWN_CHARACTERS
+from reconciler.forges.kinds import ForgeKind
+from reconciler.render.formats import Format, notes
+
+if TYPE_CHECKING:
+    from reconciler.project import Options, Project
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def registry_options(command: F) -> F:
+    options = [
+        click.option(
+            "--manifests",
+            type=click.Path(path_type=Path, file_okay=False),
+            envvar="RECONCILER_MANIFESTS",
+            show_envvar=True,
+            help="The folder of manifests; else the policy's, else `manifests`.",
+        ),
+        click.option(
+            "--registry-uri",
+            metavar="URI",
+            help="The MLflow registry; else MLFLOW_REGISTRY_URI, MLFLOW_TRACKING_URI, or the policy's.",
+        ),
+        click.option(
+            "--repository",
+            metavar="ID",
+            envvar="RECONCILER_REPOSITORY",
+            show_envvar=True,
+            help="The name under which this repository owns models; by default the remote's URL and the folder.",
+        ),
+        click.option(
+            "--remote",
+            default="origin",
+            envvar="RECONCILER_REMOTE",
+            show_default=True,
+            show_envvar=True,
+            help="The git remote that names this repository and keeps the lock.",
+        ),
+    ]
+    return _with(command, options)
+
+
+def plan_options(command: F) -> F:
+    options = [
+        click.option("--target", "targets", metavar="MODEL", multiple=True, help="Only this model; may be repeated."),
+        click.option("--adopt", is_flag=True, help="Take over models that another repository governs."),
+        click.option("--force", is_flag=True, help="Go on although many models' Production would change at once."),
+        click.option("--allow-empty", is_flag=True, help="Release every model when no manifest is left."),
+        click.option(
+            "--max-change-percent",
+            type=click.FloatRange(0, 100),
+            envvar="RECONCILER_MAX_CHANGE_PERCENT",
+            show_envvar=True,
+            help="The share of governed models whose Production may change without --force, from 10 models on; else "
+            "the policy's, else 30.",
+        ),
+        click.option(
+            "--policy-ref",
+            metavar="REF",
+            envvar="RECONCILER_POLICY_REF",
+            show_envvar=True,
+            help="Judge by the policy of this commit; else of the one before, or where the change left `plan --base`.",
+        ),
+    ]
+    return _with(command, options)
+
+
+def _with(command: F, options: Iterable[Callable[[F], F]]) -> F:
+    for option in reversed(list(options)):
+        command = option(command)
+    return command
+
+
+def _format(_context: click.Context, _parameter: click.Parameter, value: str) -> Format:
+    return Format(value)
+
+
+def format_option(formats: Iterable[Format]) -> Callable[[F], F]:
+    """What the result is shown in: one of these."""
+    formats = tuple(formats)
+    return click.option(
+        "--format",
+        "form",
+        type=click.Choice([form.value for form in formats]),
+        default=Format.TEXT.value,
+        show_default=True,
+        callback=_format,
+        help=notes(formats) or None,
+    )
+
+
+def _unless_zero(_context: click.Context, _parameter: click.Parameter, value: int) -> int | None:
+    return value or None
+
+
+def limit_option(command: F) -> F:
+    return click.option(
+        "--markdown-limit",
+        "limit",
+        type=click.IntRange(0),
+        default=MARKDOWN_CHARACTERS,
+        metavar="CHARACTERS",
+        show_default=True,
+        callback=_unless_zero,
+        help="How long Markdown may be; 0 for no bound. What weighs least is left out, and counted.",
+    )(command)
+
+
+def publish_option(command: F) -> F:
+    return click.option(
+        "--publish",
+        type=click.Choice(["none", "auto", *(kind.value for kind in ForgeKind if kind.job)]),
+        default="none",
+        envvar="RECONCILER_PUBLISH",
+        show_default=True,
+        show_envvar=True,
+        help="Show the result in the forge whose CI job this is: as a comment, a job summary, and outputs.",
+    )(command)
+
+
+def opened(settings: dict[str, Any], publish: str = "none") -> "Project":
+    """The project that options name."""
+    from reconciler import project
+
+    return project.open(
+        registry=settings["registry_uri"],
+        manifests=settings["manifests"],
+        repository=settings["repository"],
+        remote=settings["remote"],
+        forge=publish,
+    )
+
+
+def options_of(settings: dict[str, Any]) -> "Options":
+    """What a plan takes in, and which safeties it passes."""
+    return {
+        "targets": settings["targets"],
+        "adopt": settings["adopt"],
+        "force": settings["force"],
+        "allow_empty": settings["allow_empty"],
+        "max_change_percent": settings["max_change_percent"],
+    }

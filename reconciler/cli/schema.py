@@ -1,0 +1,24 @@
+"""`reconciler schema`."""
+
+from pathlib import Path
+
+import click
+
+from reconciler import console
+from reconciler.cli.group import cli
+
+
+@cli.command(short_help="Print a JSON Schema.")
+@click.argument(
+    "name", type=click.Choice(["manifest", "policy", "plan", "receipt", "drift", "access"]), default="manifest"
+)
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write it to this file.")
+def schema(name: str, output: Path | None) -> None:
+    """Print the JSON Schema (draft-07) of manifests, the policy, `plan --format json`, receipts, drift, or access."""
+    from reconciler import project
+
+    text = project.schema(name)
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        console.write_file(output, text)

@@ -1,0 +1,131 @@
+"""
+Where a command finds its manifests and its registry: where options and environment say, or else the policy that stands.
+A change must not lead its own plan or apply, and the credentials with it, to another registry.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from reconciler.core.names import Commit
+from reconciler.core.policy import PolicySettings
+from reconciler.errors import ReconcilerError
+from reconciler.planning import standing_commit
+from reconciler.reading.policy import settings_of
+from reconciler.trust import POLICY_PATH
+
+if TYPE_CHECKING:
+    from reconciler.git.source import GitSource
+    from reconciler.trust import Trunk
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What the policy of one commit says of places, and the repository with the folder of manifests by that policy."""
+
+    settings: PolicySettings
+    source: "GitSource"
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """
+    `source` is the repository, with the folder that is named or that we stand in. `registry` is the one that option or
+    environment name, else empty; `folder_named` says whether the folder of manifests is named. `remembered` gives the
+    line that ends in a commit by what applies remember beside the lock of the registry that a side names, or None where
+    it names none.
+    """
+
+    source: "GitSource"
+    registry: str
+    folder_named: bool
+    remembered: Callable[[Side, Commit], "Trunk | None"]
+
+    def standing(self, *, base: str | None, ref: str | None, policy_ref: str | None) -> Side:
+        """
+        The side that stands before what is planned. Raises ReconcilerError where a commit's name could mean two, and
+        where the policies before it differ and nothing tells which of them the branch was at.
+        """
+        for name in (base, ref, policy_ref):
+            if name is not None:
+                self.source.meant(name)
+        # Whether anything is changed depends on the folder, which is where HEAD says, if it is HEAD that is changed.
+        changed = self._at("HEAD").source if ref is None and base is None and not policy_ref else self.source
+        standing = standing_commit(changed, base=base, ref=ref, policy_ref=policy_ref)
+        side = self._at(standing or "HEAD")
+        tip = self.source.meant(ref or "HEAD")
+        parents = self.source.parents(tip)
+        if standing not in parents or base is not None or policy_ref:
+            return side
+        before = [self._at(commit) for commit in parents]
+        sides = [self._at(tip), *before]
+        if len(set(map(self._places, sides))) == 1:
+            return side
+        remembered = {self._places(at): at for at in map(self._at, self._remembered(sides, tip))}
+        if len(remembered) > 1 or (not remembered and len(set(map(self._places, before))) > 1):
+            raise _undecided(tip, (*remembered.values(), *before))
+        return next(iter(remembered.values()), side)
+
+    def _at(self, commit: str) -> Side:
+        file = self.source.file(commit, POLICY_PATH)
+        settings = PolicySettings() if file is None else settings_of(file)
+        if self.folder_named:
+            return Side(settings, self.source)
+        usual = self.source.folder / "manifests"
+        folder = usual if settings.manifests is None else PurePosixPath(settings.manifests)
+        return Side(settings, replace(self.source, folder=folder))
+
+    def _places(self, side: Side) -> tuple[object, ...]:
+        """What a policy decides of where credentials go and manifests are: what is named elsewhere, it does not."""
+        registry = None if self.registry else side.settings.registry
+        return registry, side.settings.registry_names, None if self.folder_named else side.settings.manifests
+
+    def _remembered(self, sides: Iterable[Side], tip: Commit) -> set[Commit]:
+        """The commits that stand before a change, by what applies remember of the branch."""
+        commits: set[Commit] = set()
+        for side in sides:
+            trunk = self.remembered(side, tip)
+            place = None if trunk is None else trunk.before(0)
+            if trunk is not None and place is not None and (standing := trunk.at(place)) is not None:
+                commits.add(standing.commit)
+        return commits
+
+
+def _undecided(tip: Commit, sides: Iterable[Side]) -> ReconcilerError:
+    policies = (side.settings for side in sides)
+    named = " and ".join(sorted({f"{policy.registry}, {policy.manifests or 'manifests'}/" for policy in policies}))
+    return ReconcilerError(
+        f"The policies before {tip[:12]} name different places: {named}. Which of them the branch was at is not known.",
+        "Pass --policy-ref with the commit that the branch was at before, or name the registry by an option.",
+    )
+
+
+def named_registry(option: str | None, environment: Mapping[str, str]) -> str:
+    """The registry that an option or the environment names, which is taken as it is; empty where none does."""
+    named = option or environment.get("MLFLOW_REGISTRY_URI") or environment.get("MLFLOW_TRACKING_URI") or ""
+    return named.strip()
+
+
+def registry_uri(option: str | None, environment: Mapping[str, str], policy: str | None = None) -> str:
+    """
+    The registry that is named by option or environment, or else by the policy. MLflow itself falls back to
+    `sqlite:///mlflow.db` in the current folder, which is created empty where it is missing: nothing that a deployment
+    should rest on.
+    """
+    uri = named_registry(option, environment) or (policy or "").strip()
+    if not uri:
+        raise ReconcilerError(
+            "No registry is named.",
+            "Set MLFLOW_TRACKING_URI or MLFLOW_REGISTRY_URI, pass --registry-uri, or name it in reconciler.yaml, where "
+            "it holds from the next change on.",
+        )
+    return uri.rstrip("/") if uri.startswith("http") else uri
+
+
+def registry_uri_given(option: str | None, environment: Mapping[str, str]) -> str:
+    """The registry that option or environment name: an administrator's password goes where no file leads it."""
+    try:
+        return registry_uri(option, environment)
+    except ReconcilerError as error:
+        raise ReconcilerError(error.message, "Set MLFLOW_TRACKING_URI, or pass --registry-uri.") from error

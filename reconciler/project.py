@@ -1,0 +1,678 @@
+"""
+The public face: open → plan → apply, drift and gates, for notebooks, jobs and the command line alike. It prints
+nothing, ends no process, and leaves environment and loggers as they were. What goes wrong is a `ReconcilerError`: it
+has a `message`, a `fix`, and the `exit_code` that the command would end with.
+"""
+
+import os
+import re
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from html import escape
+from pathlib import Path
+from threading import Event as Flag
+from threading import Lock
+from typing import TYPE_CHECKING, Protocol, TypedDict, Unpack
+
+from reconciler.core.limits import MARKDOWN_CHARACTERS
+from reconciler.core.text import plain
+from reconciler.errors import Problem, ReconcilerError, Validation
+from reconciler.render.formats import Format, rendered
+from reconciler.version import __version__
+from reconciler.wiring import LockKind, Settings, SignKind
+
+if TYPE_CHECKING:
+    from reconciler.checking import CheckEvent, CheckReport, Sign
+    from reconciler.core.access import Access, Governed
+    from reconciler.core.check_record import CheckResult
+    from reconciler.core.desired import Revision
+    from reconciler.core.drift import Drift
+    from reconciler.core.gate import Verdict
+    from reconciler.core.names import Commit, Version
+    from reconciler.core.plan import Plan, PlanOptions
+    from reconciler.core.policy import Policy
+    from reconciler.core.review import Note
+    from reconciler.core.review import Review as WholeReview
+    from reconciler.events import Receipt, Report
+    from reconciler.judging import Rules
+    from reconciler.pipeline import Reviewed
+    from reconciler.ports import Forge, World
+    from reconciler.render.json import PlanDocument
+
+
+def validate(paths: Iterable[Path | str] = ("manifests",)) -> list[Problem]:
+    """
+    What is wrong with some manifests, which are files or folders of them, and with the policy of their repository,
+    sorted by place. Warnings are among them: see `Problem.severity`. Speaks to no registry, and needs no git.
+    """
+    return list(validation(paths).problems)
+
+
+def validation(paths: Iterable[Path | str] = ("manifests",)) -> Validation:
+    """The same, and how many files and models were looked at."""
+    from reconciler.clocks import SystemClock
+    from reconciler.validating import check_files
+    from reconciler.wiring import gate_builder
+
+    places = [Path(path) for path in paths] or [Path("manifests")]
+    return check_files(places, gate_builder(), SystemClock().now())
+
+
+def open(  # noqa: A001  # as `tarfile.open`: it is read with the module's name before it
+    path: Path | str = ".",
+    *,
+    registry: str | None = None,
+    manifests: Path | str | None = None,
+    repository: str | None = None,
+    remote: str | None = None,
+    forge: str = "none",
+) -> "Project":
+    """
+    The project in the git repository around `path`.
+
+    `registry`: URI of the MLflow registry. Default: MLFLOW_REGISTRY_URI, MLFLOW_TRACKING_URI, or the standing policy.
+    `manifests`: folder of manifests, relative to `path`. Default: RECONCILER_MANIFESTS, the policy, or `manifests`.
+    `repository`: name under which models are owned. Default: RECONCILER_REPOSITORY, or the remote's URL and the folder.
+    `remote`: git remote that names the repository and keeps the lock. Default: RECONCILER_REMOTE, or `origin`.
+    `forge`: where approvals are read: `github`, `gitlab`, or `auto` for the one whose CI job this is. `none`: only
+    signed commits count.
+
+    Connects to nothing yet. Each call of the project reads git and the registry anew. Raises ReconcilerError if `forge`
+    is `auto` and this is no CI job.
+    """
+    from reconciler.wiring import open_forge, open_world
+
+    folder = manifests or os.environ.get("RECONCILER_MANIFESTS")
+    settings = Settings(
+        Path(path),
+        Path(folder) if folder else None,
+        registry,
+        repository or os.environ.get("RECONCILER_REPOSITORY") or None,
+        remote or os.environ.get("RECONCILER_REMOTE") or "origin",
+    )
+    reviews = open_forge(forge, os.environ)
+
+    def opener(
+        lock: LockKind, *, base: str | None = None, ref: str | None = None, policy_ref: str | None = None
+    ) -> "World":
+        at = replace(settings, lock=lock)
+        return open_world(at, os.environ, forge=reviews, base=base, ref=ref, policy_ref=policy_ref)
+
+    return Project(opener, reviews)
+
+
+class Options(TypedDict, total=False):
+    """
+    `targets`: only these models. `adopt`: take over models that another repository governs. `force`: go on although
+    many models' Production would change at once. `allow_empty`: release every model when no manifest is left.
+    `max_change_percent`: the share of governed models (0 to 100) whose Production may change without `force`, from 10
+    models on; else the standing policy's, else 30.
+    """
+
+    targets: Iterable[str]
+    adopt: bool
+    force: bool
+    allow_empty: bool
+    max_change_percent: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """
+    A plan, what the gates say to it, and the evidence for it, as a reviewer is shown them. `whole` is all of it as
+    values. `warnings` are about the manifests; `dirty` are the manifests that differ from the commit, if the work tree
+    was planned.
+    """
+
+    whole: "WholeReview"
+    key: str = ""
+    warnings: tuple[Problem, ...] = ()
+    dirty: tuple[str, ...] = ()
+
+    @property
+    def plan(self) -> "Plan":
+        """What an apply would do: the calls of each model, in order, and why others are blocked."""
+        return self.whole.plan
+
+    @property
+    def digest(self) -> str:
+        """What tells this plan from others: 64 hexadecimal digits, alike for the same changes from another commit."""
+        return self.plan.digest
+
+    @property
+    def blocked(self) -> bool:
+        """Whether any model, or all of the plan, is kept as it is."""
+        return self.plan.blocked
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.plan.changes)
+
+    @property
+    def verdicts(self) -> "tuple[Verdict, ...]":
+        """What every gate says, in the order of the plan."""
+        return tuple(verdict for model in self.plan.models for verdict in model.verdicts)
+
+    @property
+    def notes(self) -> "tuple[Note, ...]":
+        """What a reader should know of how the plan was made."""
+        return self.whole.notes
+
+    def rendered(self, form: Format, limit: int | None = MARKDOWN_CHARACTERS) -> str:
+        """In any format; Markdown has at most `limit` characters, if not None."""
+        return rendered(self.whole, form, self.key, limit)
+
+    def to_markdown(self, limit: int | None = MARKDOWN_CHARACTERS) -> str:
+        """As the comment under a change request, of at most `limit` characters; what weighs least is left out."""
+        return self.rendered(Format.MARKDOWN, limit)
+
+    def to_json(self) -> str:
+        """As `plan --format json` prints it, and `apply` reads it from a file: see `reconciler schema plan`."""
+        return self.rendered(Format.JSON)
+
+    def to_html(self) -> str:
+        """A page of its own."""
+        return self.rendered(Format.HTML)
+
+    def __str__(self) -> str:
+        return self.rendered(Format.TEXT)
+
+    def _repr_html_(self) -> str:
+        """For a notebook: the page in a frame, so that neither's styles reach the other, and nothing in it runs."""
+        page = escape(self.to_html(), quote=True)
+        return f'<iframe sandbox srcdoc="{page}" style="width: 100%; height: 40em; border: 0"></iframe>'
+
+
+class Opener(Protocol):
+    """Opens the world for one call: what is planned or applied decides which policy says where the registry is."""
+
+    def __call__(
+        self, lock: LockKind, *, base: str | None = None, ref: str | None = None, policy_ref: str | None = None
+    ) -> "World": ...
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """
+    A git repository with manifests, and the registry that they are about: made by `open`. Names of commits (`ref`,
+    `base`, `policy_ref`) are anything that git takes. `policy_ref` names a commit whose policy judges too, as
+    `--policy-ref` does; by default RECONCILER_POLICY_REF. `report` hears the events of `reconciler.events`, in any
+    thread.
+    """
+
+    opener: Opener
+    forge: "Forge | None" = None
+
+    def plan(
+        self,
+        ref: str | None = None,
+        base: str | None = None,
+        *,
+        policy_ref: str | None = None,
+        evidence: str = "production",
+        report: "Report | None" = None,
+        **options: Unpack[Options],
+    ) -> Review:
+        """
+        What an apply would do, and what the gates say to it. Writes nothing.
+
+        `ref`: the commit to plan; None: the work tree. `base`: the branch that a change was made from; the review then
+        tells what the change does from what is pending without it. `evidence`: which versions that move in are shown
+        beside those they replace: `none`, `production`, `stages` or `all`. `report` gets the events.
+
+        Raises ManifestError with every problem of manifests or policy, RegistryError if the registry cannot be read,
+        and ReconcilerError if there is no repository, registry, folder or commit.
+        """
+        from reconciler.core.review import Scope
+        from reconciler.events import Declared, unheard
+        from reconciler.planning import declare, make_review
+
+        policy_ref, report = _judging_commit(policy_ref), report or unheard
+        with _undisturbed():
+            world = self._open(LockKind.NONE, report, base=base, ref=ref, policy_ref=policy_ref)
+            declaration = declare(world, ref)
+            revision = declaration.desired.revision
+            report(Declared(revision, declaration.warnings))
+            ahead = ref is None and bool(declaration.dirty)
+            rules = load_rules(world, revision, base=base, ref=ref, policy_ref=policy_ref, ahead=ahead)
+            whole = make_review(
+                world,
+                declaration,
+                plan_options(rules, options),
+                scope=Scope(evidence),
+                base=base,
+                ref=ref,
+                rules=rules,
+            )
+        return Review(whole, _key(world), declaration.warnings, () if ref is not None else declaration.dirty)
+
+    def apply(
+        self,
+        reviewed: "Review | PlanDocument | Path | str | None" = None,
+        *,
+        yes: bool = False,
+        expect_reviewed: bool = False,
+        confirm: "Callable[[Plan], bool] | None" = None,
+        ref: str | None = None,
+        policy_ref: str | None = None,
+        restore: Iterable[str] = (),
+        allow_rewind: str | None = None,
+        signing_key: "Path | str | Sign | None" = None,
+        parallelism: int = 8,
+        lock: str = "auto",
+        lock_timeout: float = 180.0,
+        stop: Flag | None = None,
+        report: "Report | None" = None,
+        **options: Unpack[Options],
+    ) -> "Receipt":
+        """
+        Bring the registry to what a commit declares: HEAD, or `ref`. Say what was agreed to, by one of these:
+
+        `reviewed`: a review of `plan`, a saved plan or its `Path`: applies only what it shows, and only its own commit.
+        A digest, as text, stands for the same changes from any commit.
+        `expect_reviewed`: what our comment shows under the change request of the commit; needs a `forge`.
+        `confirm`: a function that gets the plan, and returns whether to go on.
+        `yes`: whatever the plan is by then.
+
+        Whatever was agreed to, gates are judged again by what is known now. `restore`: models to put back where
+        somebody moved them by hand. `allow_rewind`: the commit that may be applied although it does not contain the
+        last one. `signing_key`: SSH key that signs our records, or a function that signs. Default:
+        RECONCILER_SIGNING_KEY. `parallelism`: models at a time. `lock`: `auto`, `git`, `file` or `none`.
+        `lock_timeout`: seconds to wait for it. `stop`: set it to finish the models in hand and skip the rest. `report`
+        gets the events, from several threads.
+
+        What goes wrong with one model is in the receipt. What refuses everything is raised before the first write:
+        ManifestError, BlockedError, StaleError, LockError. An interruption is raised as KeyboardInterrupt; pass the
+        `passing_on` of a `reconciler.events.Journal` as `report` to get the receipt of what was done until then.
+        """
+        from reconciler.events import Declared, unheard
+        from reconciler.pipeline import ApplyRequest
+        from reconciler.pipeline import apply as apply_commit
+
+        policy_ref, models, report = _judging_commit(policy_ref), frozenset(restore), report or unheard
+        if not (yes or expect_reviewed or confirm is not None or reviewed is not None):
+            raise ReconcilerError("Nothing says what was agreed to.", "Pass a review of `plan`, or `yes=True`.")
+        if expect_reviewed and (reviewed is not None or self.forge is None):
+            raise ReconcilerError(
+                "The review cannot be looked up.", "Open the project with `forge`, and pass no other review."
+            )
+        expected = expectation(reviewed)
+        if expected.options is not None and options:
+            raise ReconcilerError(f"The plan has its own options: give {', '.join(options)} to `plan` instead.")
+        with _undisturbed():
+            world = self._open(LockKind(lock), report, ref=ref or "HEAD", policy_ref=policy_ref)
+            expected.refuse_other_place(world)
+            revision = world.source.read(ref or "HEAD").revision
+            report(Declared(revision))
+            rules = load_rules(world, revision, ref=ref or "HEAD", policy_ref=policy_ref)
+            options = Options(**options)
+            options["targets"] = tuple(options.get("targets") or ()) or models
+            with _signer(signing_key) as sign:
+                request = ApplyRequest(
+                    ref=ref,
+                    options=expected.options or plan_options(rules, options),
+                    reviewed=expected.reviewed,
+                    confirm=confirm,
+                    look_up=self._look_up(_key(world)) if expect_reviewed else None,
+                    rules=rules,
+                    restore=models,
+                    rewind_to=None if allow_rewind is None else world.source.read(allow_rewind).revision.commit,
+                    sign=sign,
+                    parallelism=parallelism,
+                    lock_timeout=lock_timeout,
+                    stop=stop or Flag(),
+                )
+                return apply_commit(world, request, report)
+
+    def drift(self, ref: str = "HEAD", *, files: bool = False) -> "Drift":
+        """
+        Where the registry differs from the commit that was last applied to it, model by model. Writes nothing.
+
+        `ref`: the commit that should be applied. `files`: also download the files of versions whose digest was
+        recorded, and compare them. Raises as `plan` does.
+        """
+        from reconciler.planning import find_drift
+
+        with _undisturbed():
+            world = self._open(LockKind.NONE, ref=ref)
+            rules = load_rules(world, world.source.read(ref).revision, ref=ref)
+            return find_drift(world, ref, rules, files=files)
+
+    def gates(
+        self, model: str, version: int | None = None, *, ref: str = "HEAD", policy_ref: str | None = None
+    ) -> "list[Verdict]":
+        """
+        What the gates before every slot of a model say to one of its versions. Writes nothing.
+
+        `version`: its number. Default: the newest. `ref`: the commit whose manifests tighten the gates, and whose
+        policy judges unless `policy_ref` names another. There is no change under review, so approvals are unknown.
+        Raises ReconcilerError if there is no such model or version, and otherwise as `plan` does.
+        """
+        return list(self.judged(model, version, ref=ref, policy_ref=policy_ref)[1])
+
+    def judged(
+        self, model: str, version: int | None = None, *, ref: str = "HEAD", policy_ref: str | None = None
+    ) -> "tuple[Version, tuple[Verdict, ...]]":
+        """The same, and which version it is about."""
+        from reconciler.core.names import ModelName, Version
+        from reconciler.planning import declare, judge_version
+
+        policy_ref, wanted = _commit_named(policy_ref), None if version is None else Version(version)
+        with _undisturbed():
+            world = self._open(LockKind.NONE, ref=ref, policy_ref=policy_ref)
+            desired = declare(world, ref).desired
+            rules = load_rules(world, desired.revision, ref=policy_ref or ref, policy_ref=policy_ref, ahead=True)
+            return judge_version(world, desired, ModelName(model), wanted, rules)
+
+    def check(
+        self,
+        model: str,
+        version: int,
+        names: Iterable[str] = (),
+        *,
+        base: str | None = None,
+        policy_ref: str | None = None,
+        sign: str = "none",
+        signing_key: Path | None = None,
+        record: bool = True,
+        report: "CheckReport | None" = None,
+    ) -> "tuple[CheckResult, ...]":
+        """
+        Run the policy's checks on a version, and record on it what they found.
+
+        `names`: only these checks. `base`: take the policy from where the change left this branch. `sign`: `none`,
+        `hmac` or `ssh`. `record`: False to write nothing. This is the only call that runs code of a model, and it runs
+        none where that code could reach a credential. Raises ReconcilerError if there is no such check, version or key.
+        """
+        from reconciler.checking import check_version
+        from reconciler.core.names import ModelName, Version
+        from reconciler.wiring import signer_of, trusted_files
+
+        policy_ref = _commit_named(policy_ref)
+        signer = signer_of(SignKind(sign), signing_key, os.environ)
+        with _undisturbed():
+            ref = None if base else "HEAD"
+            world = self._open(LockKind.NONE, base=base, ref=ref, policy_ref=policy_ref)
+            policy = _policy_of_checks(world, base=base, policy_ref=policy_ref)
+            if world.benches is None:
+                raise ReconcilerError("This registry has no model files to check.")
+            with trusted_files(world, policy.commit) as tree:
+                return check_version(
+                    world.benches,
+                    world.clock,
+                    ModelName(model),
+                    Version(version),
+                    policy,
+                    tree,
+                    names,
+                    sign=signer,
+                    tool=f"reconciler {__version__}",
+                    write=record,
+                    report=report or _unheard_check,
+                    secret_files=[] if signing_key is None else [str(signing_key)],
+                )
+
+    def governed(self) -> "Governed":
+        """Which slots HEAD declares, and so governs. Raises as `plan` does."""
+        from reconciler.core.access import governed
+        from reconciler.planning import declare
+
+        with _undisturbed():
+            return governed(declare(self._open(LockKind.NONE), "HEAD").desired)
+
+    def _open(
+        self,
+        lock: LockKind,
+        report: "Report | None" = None,
+        *,
+        base: str | None = None,
+        ref: str | None = None,
+        policy_ref: str | None = None,
+    ) -> "World":
+        from reconciler.events import Opened
+
+        world = self.opener(lock, base=base, ref=ref, policy_ref=policy_ref)
+        if report is not None:
+            report(Opened(world.registry.uri, world.registry.workspace, _key(world)))
+        return world
+
+    def _look_up(self, key: str) -> "Callable[[Commit], Reviewed | None]":
+        """What our comment says under the change request that a commit came from."""
+        from reconciler.pipeline import Reviewed
+        from reconciler.render.marker import read_marker
+
+        def look_up(commit: "Commit") -> Reviewed | None:
+            body = None if self.forge is None else self.forge.reviewed(commit, key)
+            marker = None if body is None else read_marker(body)
+            return marker and Reviewed(marker.digest, any_commit=True, models=marker.models)
+
+        return look_up
+
+
+def access(
+    registry: str | None = None, identity: str | None = None, *, ending: Callable[[], None] = lambda: None
+) -> "Access":
+    """
+    Who can write to a registry, and with `identity` (`person`, `plan`, `check`, `apply`) the proof that the user in
+    RECONCILER_ACCESS_USERNAME and RECONCILER_ACCESS_PASSWORD can do no more; `ending` is called before scratch models
+    are removed. The registry's address is never the policy's.
+    """
+    from reconciler.core.access import Access, Identity
+    from reconciler.places import registry_uri_given
+    from reconciler.wiring import checked_user, registry_access
+
+    with _undisturbed():
+        asked = registry_access(registry_uri_given(registry, os.environ))
+        server, proof = asked.server(), None
+        if identity is not None:
+            proof = asked.prove(server, Identity(identity), checked_user(os.environ), ending)
+    return Access(server, None, proof)
+
+
+def saved_plan(path: Path) -> "PlanDocument":
+    """A plan that `plan --out` or `Review.to_json` saved. Raises ReconcilerError for anything else."""
+    from reconciler.reading.plan import read
+
+    return read(path)
+
+
+def schema(name: str) -> str:
+    """One of the published JSON Schemas, as it stands in `schemas/`, with the gates that other packages bring."""
+    from reconciler.reading.schemas import schema_text
+    from reconciler.wiring import gates_of_packages
+
+    return schema_text(name, gates_of_packages())
+
+
+def load_rules(
+    world: "World",
+    revision: "Revision",
+    *,
+    base: str | None = None,
+    ref: str | None = None,
+    policy_ref: str | None = None,
+    ahead: bool = False,
+) -> "Rules":
+    """
+    The rules that judge a revision, as `planning.read_rules` gives them. `ahead` says that what is judged comes after
+    it. Raises ManifestError for a wrong policy.
+    """
+    from reconciler.planning import open_trunk, read_rules
+    from reconciler.wiring import policy_reader
+
+    policy_at = policy_reader(world)
+    trunk = open_trunk(world, policy_at, revision, base=base, ahead=ahead, policy_ref=policy_ref)
+    return read_rules(trunk, policy_at, ref=ref)
+
+
+def plan_options(rules: "Rules", options: Options) -> "PlanOptions":
+    """What a plan is made with: what was asked for, within the limits of the standing policy."""
+    from reconciler.core.plan import Limits, PlanOptions
+
+    asked, policy, usual = options.get("max_change_percent"), rules.policy.settings, Limits()
+    percent = policy.max_change_percent if asked is None else asked
+    return PlanOptions(
+        targets=tuple(sorted(set(options.get("targets", ())))),
+        adopt=options.get("adopt", False),
+        force=options.get("force", False),
+        allow_empty=options.get("allow_empty", False),
+        limits=Limits(
+            share=usual.share if percent is None else percent / 100,
+            models=usual.models if policy.max_change_models is None else policy.max_change_models,
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What was reviewed: its digests, the options that it was made with, and the registry and workspace it is for."""
+
+    reviewed: "Reviewed | None" = None
+    options: "PlanOptions | None" = None
+    place: tuple[str, str] | None = None
+
+    def refuse_other_place(self, world: "World") -> None:
+        from reconciler.render.words import registry
+
+        here = (world.registry.uri, world.registry.workspace)
+        if self.place is not None and self.place != here:
+            raise ReconcilerError(
+                f"The plan is for the registry {registry(*self.place)}, and this is {registry(*here)}.",
+                "Plan again for this registry, or name that one, and its workspace in MLFLOW_WORKSPACE.",
+            )
+
+
+def expectation(reviewed: "Review | PlanDocument | Path | str | None") -> Expectation:
+    from reconciler.core.names import Commit
+    from reconciler.pipeline import Reviewed
+
+    if reviewed is None:
+        return Expectation()
+    if isinstance(reviewed, str):
+        if not is_digest(reviewed):
+            raise ReconcilerError(
+                f"`{plain(reviewed)}` is not the digest of a plan, which has 64 hexadecimal digits.",
+                "Give the path of a saved plan as a `Path`.",
+            )
+        return Expectation(Reviewed(reviewed, any_commit=True))
+    if isinstance(reviewed, Review):
+        plan, whole = reviewed.plan, reviewed.whole
+        seen = Reviewed(plan.digest, plan.revision.commit, models=plan.model_digests)
+        return Expectation(seen, plan.options, (whole.registry, whole.workspace))
+    document = saved_plan(reviewed) if isinstance(reviewed, Path) else reviewed
+    base = document["base"]
+    commit = None if base["commit"] is None else Commit(base["commit"])
+    seen = Reviewed(document["digest"], commit, models=frozenset(document.get("model_digests", ())))
+    return Expectation(seen, _options_of(document), (base["registry"], base.get("workspace", "")))
+
+
+def _options_of(document: "PlanDocument") -> "PlanOptions":
+    """The options that a saved plan was made with."""
+    from reconciler.core.plan import Limits, PlanOptions
+
+    options = document["options"]
+    return PlanOptions(
+        targets=tuple(options["targets"]),
+        adopt=options["adopt"],
+        force=options["force"],
+        allow_empty=options["allow_empty"],
+        limits=Limits(options["max_change_share"], options["max_change_models"]),
+    )
+
+
+def is_digest(text: str) -> bool:
+    """Whether a text can be the digest of a plan."""
+    return re.fullmatch(r"[0-9a-f]{64}", text) is not None
+
+
+def _policy_of_checks(world: "World", *, base: str | None, policy_ref: str | None) -> "Policy":
+    """Whose checks are run: those of the commit that is named, of where the change left its base, or of HEAD."""
+    from reconciler.core.policy import Policy
+    from reconciler.planning import standing_commit
+    from reconciler.wiring import policy_reader
+
+    named = standing_commit(world.source, base=base, ref=None, policy_ref=policy_ref or (None if base else "HEAD"))
+    commit = world.source.read(named).revision.commit
+    return replace(policy_reader(world)(commit) or Policy(), commit=commit)
+
+
+def _commit_named(ref: str | None) -> str | None:
+    """A commit; none for the zeros that forges name as the one before the first push of a branch."""
+    return None if not ref or set(ref) == {"0"} else ref
+
+
+def _judging_commit(policy_ref: str | None) -> str | None:
+    """The commit whose policy judges too, by what was passed or by the job's environment."""
+    return _commit_named(policy_ref or os.environ.get("RECONCILER_POLICY_REF"))
+
+
+def _key(world: "World") -> str:
+    """What tells our comments about this folder of manifests and this registry from others of ours."""
+    from reconciler.core.names import in_workspace
+    from reconciler.render.marker import comment_key
+
+    return comment_key(world.source.identity, in_workspace(world.registry.uri, world.registry.workspace))
+
+
+@contextmanager
+def _signer(key: "Path | str | Sign | None") -> "Generator[Sign | None]":
+    from reconciler.wiring import record_signer
+
+    if callable(key):
+        yield key
+        return
+    with record_signer(None if key is None else Path(key), os.environ) as sign:
+        yield sign
+
+
+def _unheard_check(_event: "CheckEvent") -> None:
+    """A report to nobody."""
+
+
+class _Surroundings:
+    """
+    What MLflow's client is told through the environment of the process, and how loud its loggers are. Both are put back
+    when the last of the calls that are under way at the same time ends.
+    """
+
+    def __init__(self) -> None:
+        self._guard = Lock()
+        self._inside = 0
+        self._variables: Mapping[str, str | None] = {}
+
+    def enter(self) -> None:
+        from reconciler.evidence.mlflow import DEFAULTS
+        from reconciler.registry.mlflow import HTTP_DEFAULTS
+
+        with self._guard:
+            if self._inside == 0:
+                self._variables = {name: os.environ.get(name) for name in (*HTTP_DEFAULTS, *DEFAULTS)}
+            self._inside += 1
+
+    def leave(self) -> None:
+        from reconciler.registry.mlflow import unhush
+
+        with self._guard:
+            self._inside -= 1
+            if self._inside:
+                return
+            for name, value in self._variables.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
+            unhush()
+
+
+_SURROUNDINGS = _Surroundings()
+
+
+@contextmanager
+def _undisturbed() -> Generator[None]:
+    _SURROUNDINGS.enter()
+    try:
+        yield
+    finally:
+        _SURROUNDINGS.leave()
