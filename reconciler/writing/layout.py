@@ -46,11 +46,19 @@ def slot_file(slot: str) -> str:
     return _ALIASES if slot.startswith("@") else f"{slot.lower()}.yaml"
 
 
-def home_of(slot: str, paths: Iterable[str]) -> str:
-    """Where a slot of a model that these files declare is to be declared: by the layout that they have."""
-    listed = sorted(paths)
-    split = [path for path in listed if PurePosixPath(path).name in _BY_SLOT]
-    return str(PurePosixPath(split[0]).with_name(slot_file(slot))) if split else listed[0]
+def home_of(slot: str, model: str, declaring: Iterable[str], others: Iterable[str], folder: str) -> str:
+    """
+    Where a slot is to be declared that no file declares. `declaring` are the paths that declare its model: the layout
+    that they have is kept. A model that no file declares yet gets files of its own in `folder`, laid out as those of
+    the `others`.
+    """
+    listed = sorted(declaring)
+    beside = listed or sorted(others)
+    split = [path for path in beside if PurePosixPath(path).name in _BY_SLOT]
+    if listed:
+        return str(PurePosixPath(split[0]).with_name(slot_file(slot))) if split else listed[0]
+    stem = f"{folder}/{file_stem(model)}"
+    return f"{stem}/{slot_file(slot)}" if 2 * len(split) > len(beside) else f"{stem}.yaml"
 
 
 def new_files(
