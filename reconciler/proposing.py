@@ -23,7 +23,7 @@ from reconciler.judging import Rules
 from reconciler.planning import Declaration, make_review, with_names, with_past
 from reconciler.ports import Asked, SourceFile, Wanted, World
 
-Rewrite = Callable[[Iterable[SourceFile], Manifest, Callable[[str], str]], tuple[SourceFile, ...]]
+Rewrite = Callable[[Iterable[SourceFile], Manifest, Callable[[Slot], str]], tuple[SourceFile, ...]]
 """Files, what they are to declare of a model, and where a slot of it goes → the files that must change for that."""
 
 
@@ -186,7 +186,7 @@ def refuse_held(manifest: Manifest, version: Version, slot: Slot, now: str) -> N
 
 
 def changed_files(
-    files: Iterable[SourceFile], step: Step, rewrite: Rewrite, place: Callable[[str], str]
+    files: Iterable[SourceFile], step: Step, rewrite: Rewrite, place: Callable[[Slot], str]
 ) -> tuple[SourceFile, ...]:
     """
     The files that must change for the manifests to declare what a step asks for, as they are then. Raises

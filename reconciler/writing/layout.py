@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 
 from reconciler.core.desired import Manifest
-from reconciler.core.names import Stage, Version
+from reconciler.core.names import Slot, Stage, Version
 from reconciler.core.text import plain
 from reconciler.writing.edit import flow
 
@@ -41,12 +41,12 @@ def _told_apart(stem: str, model: str) -> str:
     return f"{stem}-{hashlib.sha256(model.encode()).hexdigest()[:8]}"
 
 
-def slot_file(slot: str) -> str:
+def slot_file(slot: Slot) -> str:
     """The file of a slot where each has its own: `production.yaml`, and `aliases.yaml` for all aliases."""
-    return _ALIASES if slot.startswith("@") else f"{slot.lower()}.yaml"
+    return _ALIASES if slot.alias is not None else f"{slot.lower()}.yaml"
 
 
-def home_of(slot: str, model: str, declaring: Iterable[str], others: Iterable[str], folder: str) -> str:
+def home_of(slot: Slot, model: str, declaring: Iterable[str], others: Iterable[str], folder: str) -> str:
     """
     Where a slot is to be declared that no file declares. `declaring` are the paths that declare its model: the layout
     that they have is kept. A model that no file declares yet gets files of its own in `folder`, laid out as those of
@@ -86,11 +86,11 @@ def new_files(
 
 def _parts(manifest: Manifest, folder: str) -> dict[str, Manifest]:
     stages = {
-        f"{folder}/{slot_file(stage)}": replace(manifest, stages={stage: declared}, aliases={})
+        f"{folder}/{slot_file(stage.slot)}": replace(manifest, stages={stage: declared}, aliases={})
         for stage, declared in sorted(manifest.stages.items(), key=lambda entry: -list(Stage).index(entry[0]))
     }
     aliases = {f"{folder}/{_ALIASES}": replace(manifest, stages={})} if manifest.aliases else {}
-    return {**stages, **aliases} or {f"{folder}/{slot_file(Stage.PRODUCTION)}": manifest}
+    return {**stages, **aliases} or {f"{folder}/{slot_file(Stage.PRODUCTION.slot)}": manifest}
 
 
 def _text(manifest: Manifest, about: Mapping[Version, str], *, whole: bool) -> str:

@@ -121,7 +121,7 @@ def test_a_file_of_another_model_is_never_used(taken: list[str], path: str) -> N
     ],
 )
 def test_a_slot_goes_where_the_layout_has_it(declaring: list[str], others: list[str], home: str) -> None:
-    assert home_of("Production", "churn", declaring, others, "manifests") == home
+    assert home_of(P.slot, "churn", declaring, others, "manifests") == home
 
 
 def test_file_names_are_the_same_on_every_system() -> None:
