@@ -229,14 +229,14 @@ class Proposal:
         """
         from reconciler.core.text import without_credentials
         from reconciler.forges.kinds import ForgeKind, forge_at, host_of, kind_of_job, kind_of_repository
-        from reconciler.git.branch import author_of_job, push_change
+        from reconciler.git.branch import author_of_job, branch_of_job, push_change
         from reconciler.git.refs import default_branch
         from reconciler.git.source import normal_url
 
         git, remote = self.source.git, self.source.remote
         if remote is None:
             raise ReconcilerError("There is no git remote to push to.", "Add one, or write the change and commit it.")
-        base, name = default_branch(git, remote), branch or self._branch()
+        base, name = branch_of_job(os.environ) or default_branch(git, remote), branch or self._branch()
         self._refuse_more(base)
         url = git.url(remote)
         host, _, path = normal_url(url).partition("/")

@@ -358,7 +358,7 @@ def shown(variables: Mapping[str, str]) -> list[str]:
     """The places that confined code can read: the system, our Python with its libraries, and certificates."""
     ours = (sys.prefix, sys.base_prefix, *site.getsitepackages(), Path(os.path.realpath(sys.executable)).parents[1])
     named = (variables[name] for name in CERTIFICATES if variables.get(name))
-    places = dict.fromkeys(os.path.abspath(place) for place in (*SYSTEM, *ours, KEEPER.parent, *named))  # noqa: PTH100
+    places = dict.fromkeys(os.path.abspath(place) for place in (*SYSTEM, *ours, PACKAGE, *named))  # noqa: PTH100
     return sorted(place for place in places if place != "/" and Path(place).exists())
 
 

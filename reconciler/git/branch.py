@@ -62,6 +62,14 @@ def push_change(
     return commit
 
 
+def branch_of_job(environment: Mapping[str, str]) -> str | None:
+    """The branch that the CI job runs for, which a request of it is to be merged into. None outside of a job."""
+    ref = environment.get("GITHUB_REF", "") if environment.get("GITHUB_ACTIONS") == "true" else ""
+    if ref.startswith("refs/heads/"):
+        return ref.removeprefix("refs/heads/")
+    return environment.get("CI_COMMIT_BRANCH") or None if environment.get("GITLAB_CI") == "true" else None
+
+
 def author_of_job(environment: Mapping[str, str]) -> str | None:
     """
     Who started the CI job that this is, as the author of a commit by which the forge knows them: what a bot commits for

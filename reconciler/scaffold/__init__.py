@@ -339,7 +339,7 @@ def _github_jobs(top: Path, branch: str, jobs: Jobs, anew: bool) -> Iterator[_Fi
     from_base = jobs.plan_from_base
     if from_base is None:
         from_base = is_there(top, plan) and "\n  pull_request_target:" in _text(top / plan)
-    for name in ("apply", "drift", "plan"):
+    for name in ("apply", "drift", "plan", "promote"):
         place = "github/from-base" if name == "plan" and from_base else "github"
         text = _template(f"{place}/reconciler-{name}.yml")
         if branch != "main":

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import ReconcilerError
-from reconciler.git.branch import author_of_job, push_change
+from reconciler.git.branch import author_of_job, branch_of_job, push_change
 from reconciler.ports import SourceFile
 
 FILE = SourceFile("manifests/new/churn.yaml", b"model: churn\n")
@@ -95,3 +95,16 @@ def test_a_variable_that_leads_git_elsewhere_is_refused(clone: Path) -> None:
 )
 def test_what_a_job_commits_is_of_whoever_started_it(environment: dict[str, str], author: str | None) -> None:
     assert author_of_job(environment) == author
+
+
+@pytest.mark.parametrize(
+    ("environment", "branch"),
+    [
+        ({"GITHUB_ACTIONS": "true", "GITHUB_REF": "refs/heads/release/1"}, "release/1"),
+        ({"GITHUB_ACTIONS": "true", "GITHUB_REF": "refs/pull/7/merge"}, None),
+        ({"GITLAB_CI": "true", "CI_COMMIT_BRANCH": "trunk"}, "trunk"),
+        ({"GITHUB_REF": "refs/heads/main"}, None),
+    ],
+)
+def test_a_request_of_a_job_is_for_the_branch_of_the_job(environment: dict[str, str], branch: str | None) -> None:
+    assert branch_of_job(environment) == branch

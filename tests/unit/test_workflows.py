@@ -362,9 +362,28 @@ def test_drift_is_an_error_with_the_exit_code_of_drift(runner: Runner) -> None:
     assert (runner.status, error.name, error.properties["title"]) == (2, "error", "Drift")
 
 
-@pytest.mark.parametrize("path", [workflow("apply"), ACTION], ids=["workflow", "action"])
+@pytest.mark.parametrize(
+    ("version", "model", "call"),
+    [
+        ("latest", "risk", "promote --to Staging --open-pr --latest -- risk"),
+        ("Staging", "risk", "promote --to Staging --open-pr --from Staging -- risk"),
+        ("@champion", "a b; $(touch x)", "promote --to Staging --open-pr --from @champion -- a b; $(touch x)"),
+        ("7", "--all", "promote --to Staging --open-pr -- --all 7"),
+    ],
+)
+def test_a_promotion_is_asked_for_as_whoever_runs_it_says(runner: Runner, version: str, model: str, call: str) -> None:
+    inputs = {"MODEL": model, "VERSION": version, "SLOT": "Staging", "COMMENT": ""}
+
+    runner.run(step("Promote", workflow("promote"))["run"], inputs, status=3)
+
+    assert " ".join(runner.arguments("promote")) == call
+    assert (runner.status, runner.heeded()) == (3, [])
+    assert not (runner.folder / "x").exists()
+
+
+@pytest.mark.parametrize("path", [workflow("apply"), workflow("promote"), ACTION], ids=["apply", "promote", "action"])
 def test_git_gets_the_token_of_the_step_that_pushes(path: Path, tmp_path: Path) -> None:
-    name = "Run reconciler" if path == ACTION else "Apply"
+    name = "Run reconciler" if path == ACTION else path.stem.removeprefix("reconciler-").capitalize()
     settings = {key: value for key, value in step(name, path)["env"].items() if key.startswith("GIT_CONFIG_")}
     settings = {key: value.replace("${{ github.server_url }}", "https://github.com") for key, value in settings.items()}
 
