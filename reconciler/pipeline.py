@@ -274,7 +274,7 @@ def _must_sign(rules: Rules) -> bool:
 
 
 def _without_new(plan: Plan) -> Plan:
-    """Without what is new in guarded slots: nothing but a signed record could say later that the gates let it in."""
+    """Without what is new in guarded slots: nothing but a signed record could say later that the gates pass."""
     return _blocked(
         plan,
         lambda model: next((e for e in model.entrances if e.kind is Kind.NEW and e.slot in model.guarded), None),

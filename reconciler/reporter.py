@@ -184,7 +184,7 @@ class Reporter:
     @contextmanager
     def _to_nobody_if_need_be(self) -> Generator[None]:
         """
-        An apply goes on when nobody listens any more: it has models to finish, and a receipt to write. Why what it
+        An apply goes on when nobody listens anymore: it has models to finish, and a receipt to write. Why what it
         says could not be written is in `unheard`, unless its reader just had enough.
         """
         try:

@@ -111,7 +111,7 @@ def limit_option(command: F) -> F:
         metavar="CHARACTERS",
         show_default=True,
         callback=_unless_zero,
-        help="How long Markdown may be; 0 for no bound. What weighs least is left out, and counted.",
+        help="How long Markdown may be; 0 for no bound. The least important parts are left out and counted.",
     )(command)
 
 

@@ -114,7 +114,7 @@ def judge_drift(
         return _unknown(now, owned.commit, "its ownership record names a commit that is not on this branch")
     if live is not None and any(place < applied for place in _recorded(live, past)):
         return _unknown(
-            now, owned.commit, "a version's record is newer than its ownership record: did an apply break off?"
+            now, owned.commit, "a version's record is newer than its ownership record: was an apply interrupted?"
         )
     if not needs_review(now) and not now.blocked and all(e.verb is Verb.CLAIM for e in effects):
         return ModelDrift(now.model, applied=owned.commit)

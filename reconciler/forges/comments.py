@@ -115,7 +115,7 @@ def ours(thread: Thread, key: str | None) -> list[Comment]:
 
 
 def refuse_stale(name: str, head: str, ran_for: str) -> None:
-    """Raise ReconcilerError where a request is not at the commit any more that the job runs for; empty: not known."""
+    """Raise ReconcilerError where a request is not at the commit anymore that the job runs for; empty: not known."""
     if ran_for and ran_for != head:
         raise ReconcilerError(
             f"{name} was pushed to since this job began: its approvals are not of {ran_for[:12]}.",

@@ -98,7 +98,7 @@ class GitAndForge:
             else:
                 earlier = {approval.commit for approval in request.approvals if approval.commit is not None}
                 for commit in sorted(earlier):
-                    # After a squash they are on no branch any more; to ask how they stand to ours fetches them.
+                    # After a squash they are on no branch anymore; to ask how they stand to ours fetches them.
                     self.source.relation(commit, head)
                 change = read_change(
                     self.source.top,

@@ -196,7 +196,7 @@ class QuorumSpec(Spec):
     """Who may let a version in against a gate's no."""
 
     approvals: _Count = Field(description="How many.", examples=[2])
-    of: Name = Field(OWNERS, description="Out of a group of the policy, or `owners`.", examples=["risk-committee"])
+    of: Name = Field(OWNERS, description="A group of the policy, or `owners`.", examples=["risk-committee"])
 
 
 class EntrySpec(Spec):

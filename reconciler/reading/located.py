@@ -514,7 +514,7 @@ class _Composer:
 
 
 def first_problems(problems: list[Problem], path: str) -> list[Problem]:
-    """The problems of a file, or the first of them and how many more there are."""
+    """The problems of a file, or the first of them and how manymore there are."""
     if len(problems) <= limits.PROBLEMS:
         return problems
     more = f"The file has more than {limits.PROBLEMS} problems; the others are not listed."

@@ -352,7 +352,7 @@ class ThresholdSpec(Spec):
         None, alias="min-relative-change", description="The same, as a part of the incumbent's value.", examples=[0.02]
     )
     greater_is_better: Boolean = Field(
-        True, alias="greater-is-better", description="False where less is better.", examples=[False]
+        True, alias="greater-is-better", description="False if a lower value is better.", examples=[False]
     )
 
     @model_validator(mode="after")

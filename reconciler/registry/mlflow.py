@@ -550,7 +550,7 @@ def _is_in_place(store: Any) -> bool:
 class _SwiftRestStore:
     """
     MLflow's REST store, but its searches are read from the JSON at once. The store makes protocol buffers of it first,
-    in Python code, which takes a third of the processor time of a plan (seen in MLflow 3.17). Requests, retries and
+    in Python code, which takes a third of the CPU time of a plan (seen in MLflow 3.17). Requests, retries and
     errors are MLflow's.
     """
 

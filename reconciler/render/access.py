@@ -86,7 +86,7 @@ OPENINGS: Final = (
         "Administrators, whoever can write to the database, and a second server on that database can do everything.",
     ),
 )
-"""What stays open on a server with grants."""
+"""What remains possible on a server with grants."""
 
 _UPGRADE = Remark(
     "basic-auth",
@@ -115,8 +115,8 @@ _DATABASE = Remark(
 )
 _DRIFT = Remark(
     "drift",
-    "Run `reconciler drift` on a schedule. It finds what was moved by hand, for you to put it back. It prevents "
-    "nothing.",
+    "Run `reconciler drift` on a schedule. It finds what was moved by hand, so that you can put it back. It "
+    "prevents nothing.",
 )
 
 INSTEAD: Final[Mapping[ServerKind, tuple[Remark, ...]]] = {
@@ -227,7 +227,7 @@ def access_lines(access: Access, width: int) -> Iterator[Line]:
         yield (("name", "Roles that leave stages to the job"),)
         yield from _role_lines(wide)
         yield ()
-        yield (("name", "To make them"),)
+        yield (("name", "How to create them"),)
         yield from _prose(
             "Run this as an administrator, with your own users in it, where `mlflow[auth]` is installed:", wide
         )
@@ -235,10 +235,10 @@ def access_lines(access: Access, width: int) -> Iterator[Line]:
         for line in roles_script(server.uri, workspace=server.workspace).splitlines():
             yield (("", f"  {line}"),) if line else ()
         yield ()
-        yield (("name", "What stays open"),)
+        yield (("name", "What remains possible"),)
         yield from _list(OPENINGS, wide)
         yield ()
-        yield (("name", "To prove it"),)
+        yield (("name", "How to prove it"),)
         yield from _prose(
             "Sign in as an administrator, put the user in question into RECONCILER_ACCESS_USERNAME and "
             "RECONCILER_ACCESS_PASSWORD, and run `reconciler access --check` for a person, or `--check=plan`, "
@@ -246,7 +246,7 @@ def access_lines(access: Access, width: int) -> Iterator[Line]:
             wide,
         )
         return
-    yield (("name", "What there is instead"),)
+    yield (("name", "Alternatives"),)
     yield from _list(INSTEAD[server.kind], wide)
     yield ()
     yield (("name", "What the commands do there"),)

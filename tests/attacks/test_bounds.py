@@ -205,7 +205,7 @@ def test_a_stopwatch_leaves_no_alarm_behind() -> None:
 
 
 def spin(seconds: float) -> None:
-    """Take so much processor time."""
+    """Take so much CPU time."""
     began = time.thread_time()
     while time.thread_time() - began < seconds:
         pass

@@ -49,7 +49,7 @@ def test_deleting_every_rule_is_said_to_admit_what_the_rules_refuse() -> None:
     assert review.policy.proposed == ()
     for form in ("text", "markdown", "html", "sarif", "json"):
         shown = " ".join(rendered(review, Format(form), KEY).replace("&#39;", "'").split())
-        assert "churn v2 into Production: the proposed policy would admit what the standing one refuses" in shown
+        assert "churn v2 into Production: the proposed policy would admit what the current one refuses" in shown
         assert "no gate would guard it" in shown
 
 
@@ -107,7 +107,7 @@ def test_a_loosened_policy_is_said_of_slots_that_nothing_enters_yet() -> None:
     ]
     text = rendered(review, Format.TEXT, KEY)
     assert "Production of churn: no gate would guard it. Today: soak, age." in text
-    assert "@champion of churn: soak would no longer be asked." in text
+    assert "@champion of churn: soak would no longer apply." in text
     assert "@champion of churn: age could be waived or overridden more easily." in text
 
 

@@ -375,7 +375,7 @@ DONE: dict[str, tuple[list[Told], list[str]]] = {
     "only commented": ([(GRACE, "COMMENTED", HEAD, "11:00:00")], []),
     "is a bot": ([(BOT, "APPROVED", HEAD, "11:00:00")], []),
     "is an organization": ([({"login": "acme", "type": "Organization"}, "APPROVED", HEAD, "11:00:00")], []),
-    "has no account any more": ([(None, "APPROVED", HEAD, "11:00:00")], []),
+    "has no account anymore": ([(None, "APPROVED", HEAD, "11:00:00")], []),
     "are two": (
         [(PERSON, "APPROVED", HEAD, "11:00:00"), (GRACE, "APPROVED", HEAD, "11:00:00")],
         ["@Grace", "@mallory"],

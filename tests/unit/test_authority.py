@@ -46,7 +46,7 @@ def proposed(*, owners: Any = None, **policy: Any) -> Side:
 CHANGES: dict[str, tuple[Side, tuple[str, ...]]] = {
     "nothing": (proposed(), ()),
     "owners": (proposed(owners={CHURN: ("@mallory",)}), ("its owners",)),
-    "no owners any more": (proposed(owners={}), ("its owners",)),
+    "no owners anymore": (proposed(owners={}), ("its owners",)),
     "owners in another order": (Side(STANDING.policy, {CHURN: ("@acme/ml", "@acme/ml")}), ()),
     "a group that owns it": (proposed(groups={**GROUPS, "@acme/ml": ("@mallory",)}), ("the group @acme/ml",)),
     "a group that a gate asks": (proposed(groups={**GROUPS, "risk": ()}), ("the group risk",)),
@@ -55,7 +55,7 @@ CHANGES: dict[str, tuple[Side, tuple[str, ...]]] = {
     "a remark on the signers": (proposed(signers="# other\n\na@b key"), ()),
     "what a check runs": (proposed(checks={"bias": replace(BIAS, command=("true",))}), ("the check bias",)),
     "where a check is written": (proposed(checks={"bias": replace(BIAS, at=Location("x"))}), ()),
-    "no such check any more": (proposed(checks={}), ("the check bias",)),
+    "no such check anymore": (proposed(checks={}), ("the check bias",)),
     "a check that no gate asks for": (proposed(checks={"bias": BIAS, "new": BIAS}), ()),
     "gates": (proposed(rules=(Rule(("Production",), (), AT),)), ()),
     "several": (

@@ -37,7 +37,7 @@ class Tier:
     """A size that is allowed for so long."""
 
     size: Annotated[NotNegative, Key("The size.", examples=(1.5,))]
-    lasts: Annotated[Seconds, Key("How long.", examples=("3d",), name="for")] = 60.0
+    lasts: Annotated[Seconds, Key("How long, at least.", examples=("3d",), name="for")] = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ def of_mapping(parameters: "Mapping[str, Decimal]") -> Size:
     return Size(float(parameters["most"]))
 
 
-def breaks(most: Annotated[float, Key("The most.", examples=(1,))]) -> Size:
+def breaks(most: Annotated[float, Key("The maximum age.", examples=(1,))]) -> Size:
     raise RuntimeError(f"out\nof order: {most}")
 
 

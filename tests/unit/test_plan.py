@@ -99,5 +99,5 @@ def test_whatever_slot_is_live_is_not_emptied_by_what_is_no_longer_declared() ->
 def test_a_run_that_takes_a_live_alias_away_is_found_out() -> None:
     states = [have({1: P}, {"champion": 1}), have({1: P})]
 
-    assert broken_promise(want({}), states, frozenset({Slot("@champion")})) == "@champion is empty on the way"
+    assert broken_promise(want({}), states, frozenset({Slot("@champion")})) == "@champion would be empty for a moment"
     assert broken_promise(want({}, {"champion": None}), states, frozenset({Slot("@champion")})) is None

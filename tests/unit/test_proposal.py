@@ -76,7 +76,7 @@ def test_a_version_that_is_gone_or_held_is_not_gone_back_to() -> None:
     manifest = held(want({P: [4]}), 3)
 
     assert way_back(past(4, 7, 3, 2), manifest, LIVE, PRODUCTION, "2026-01-01T00:00:00Z")[0] == 2
-    with pytest.raises(ReconcilerError, match=r"v7 is not in the registry any more; v3 is held: It leaks personal"):
+    with pytest.raises(ReconcilerError, match=r"v7 is not in the registry anymore; v3 is held: It leaks personal"):
         way_back(past(4, 7, 3), manifest, LIVE, PRODUCTION, "2026-01-01T00:00:00Z")
 
 
