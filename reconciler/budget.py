@@ -102,7 +102,7 @@ class _Restrained:
         answer = cast("object", self.gate.judge(entrance, facts))
         if isinstance(answer, Judgement) and answer.ruling in _ANSWERS:
             return Judgement(answer.ruling, str(answer.sentence), bool(answer.gone))
-        raise TypeError(f"pass, fail or unknown was expected, not {type(answer).__name__}")
+        raise TypeError(f"expected pass, fail or unknown, not {type(answer).__name__}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,4 +115,4 @@ class _TooMany:
         return ()
 
     def judge(self, entrance: Entrance, facts: Facts) -> Judgement:  # noqa: ARG002  # as a gate is asked
-        return unknown(f"{self.count} gates guard {entrance.slot}; at most {GATES} are asked")
+        return unknown(f"{self.count} gates guard {entrance.slot}; at most {GATES} are allowed")

@@ -81,7 +81,7 @@ def refuse_held(manifest: Manifest, version: Version, slot: Slot, now: str) -> N
         until = f" until {hold.until}" if hold.until else ""
         raise ReconcilerError(
             f"v{version} of {manifest.name} is held out of {slot}{until}: {hold.reason} ({hold.at}).",
-            "Lift the hold by a change of its own, or propose another version.",
+            "Lift the hold in a separate change, or propose another version.",
         )
 
 
@@ -102,7 +102,7 @@ def propose(
     listed = tuple(files)
     changed = rewrite(listed, after, place)
     if not changed:
-        raise ReconcilerError(f"The manifests declare that of {after.name} already.", "There is nothing to propose.")
+        raise ReconcilerError(f"The manifests already declare that for {after.name}.", "Nothing to propose.")
     before: dict[str, bytes | None] = {file.path: file.data for file in listed}
     desired = replace(declaration.desired, models={**declaration.desired.models, after.name: after})
     review = make_review(

@@ -48,7 +48,7 @@ def show_difference(reviewed: PlanDocument, now: Plan) -> None:
         unified_diff(changes_of(reviewed), changes_of(plan_document(now, "")), "reviewed", "now", lineterm="", n=0)
     )
     if not lines:
-        lines = ["The same changes as were reviewed, but what they replace is another text or another version."]
+        lines = ["The changes are those that were reviewed, but they replace a different text or version."]
     for line in lines:
         if not line.startswith("@@"):
             console.say(click.style(line, fg={"+": "green", "-": "red"}.get(line[0])))

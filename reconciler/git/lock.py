@@ -142,7 +142,7 @@ class GitLock:
     def _hint(self, seen: "_Sight") -> str:
         remote = plain(without_credentials(self._remote.name))
         return (
-            f"If it died, its lock is free to take after {self._life(seen):.0f} s without a sign of life. If there is "
+            f"If it died, its lock can be taken after {self._life(seen):.0f} s without a sign of life. If there is "
             "no such apply, somebody else who can push wrote this: delete it "
             f"(`git push {remote} :{self._remote.ref}`)."
         )

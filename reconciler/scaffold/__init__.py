@@ -221,14 +221,16 @@ def _refuse(first: First) -> None:
     if first.model is not None:
         fault = model_name_fault(first.model)
         if not fault and any(unicodedata.category(c) in {"Cs", "Cn"} for c in first.model):
-            fault = "a model name is text, and this one holds what is none"
+            fault = "a model name is text, but this one contains bytes that are not"
         if fault:
-            raise ReconcilerError(f"{clean(first.model)!r} cannot be declared: {fault}.", "Give the registry's name.")
+            raise ReconcilerError(
+                f"{clean(first.model)!r} cannot be declared: {fault}.", "Give the name in the registry."
+            )
     if first.version is not None and (first.model is None or first.version < 1):
         raise ReconcilerError("A version is a positive number of a model.", "Give --model NAME --version N.")
     if first.owner is not None and not _OWNER.fullmatch(first.owner):
         raise ReconcilerError(
-            f"{clean(first.owner)!r} cannot own anything.", "Give a user, a team or an address: @ada, @acme/risk-ml."
+            f"{clean(first.owner)!r} is not a valid owner.", "Give a user, a team or an address: @ada, @acme/risk-ml."
         )
 
 
@@ -267,7 +269,8 @@ def _manifests(top: Path, first: First) -> Iterator[_File]:
     version = first.version or 1
     by_hand = f"Declare it there: {model.removeprefix('# ')}"
     disagrees = (
-        f"It does not declare v{version} in Production. To promote it, change the line there and have that reviewed."
+        f"It does not declare v{version} in Production. To promote it, change the line there "
+        "and have the change reviewed."
     )
     more = [
         *([(f"\n  Production: {version}\n", disagrees)] if first.version else []),
@@ -328,7 +331,7 @@ def _checks() -> Iterator[_File]:
     yield _File(".pre-commit-config.yaml", entry, by_hand, "reconciler validate")
 
 
-_DIFFERS = "It differs from what this version writes. To see how: reconciler init --update"
+_DIFFERS = "It differs from what this version writes. To see the difference: reconciler init --update"
 
 
 @dataclass(frozen=True, slots=True)
@@ -382,7 +385,7 @@ _SITES = {
         jobs=_github_jobs,
         next_steps=(
             "Set the variable MLFLOW_TRACKING_URI and the secrets that the workflows in .github/workflows name.",
-            "Protect the default branch, and ask for the review of code owners.",
+            "Protect the default branch, and require review from code owners.",
         ),
     ),
     ForgeKind.GITLAB: _Site(
@@ -392,7 +395,7 @@ _SITES = {
         jobs=_gitlab_jobs,
         next_steps=(
             "Set the CI/CD variables that .gitlab/reconciler.gitlab-ci.yml names, and add a pipeline schedule.",
-            "Protect the default branch, and ask for the approval of code owners.",
+            "Protect the default branch, and require approval from code owners.",
         ),
     ),
 }
@@ -492,9 +495,9 @@ def _is_there(top: Path, path: str) -> bool:
         except OSError as error:
             raise ReconcilerError(f"{place} cannot be looked at: {error.strerror}.", "Nothing was written.") from error
         if not (stat.S_ISDIR(mode) if depth <= len(folders) else stat.S_ISREG(mode)):
-            kind = "a link" if stat.S_ISLNK(mode) else "no folder" if depth <= len(folders) else "no file"
+            kind = "a link" if stat.S_ISLNK(mode) else "not a folder" if depth <= len(folders) else "not a file"
             raise ReconcilerError(
-                f"{place} is {kind}, and this would be written there.",
+                f"{place} is {kind}, but a file must be written there.",
                 "Nothing was written. Move it out of the way.",
             )
     return True
@@ -534,7 +537,8 @@ def _write(top: Path, wanted: Iterable[_File]) -> None:
         whole = True
     except OSError as error:
         raise ReconcilerError(
-            f"{error.filename} could not be written: {error.strerror}.", "What was written is taken back."
+            f"{error.filename} could not be written: {error.strerror}.",
+            "The files that were written are removed again.",
         ) from error
     finally:
         if not whole:
@@ -555,7 +559,7 @@ def _take_back(made: list[tuple[Path, bytes | None]]) -> None:
 
 
 def _next_steps(kind: ForgeKind, source: str) -> tuple[str, ...]:
-    begin = "Declare your models in manifests/, and look at what that would do: reconciler plan"
+    begin = "Declare your models in manifests/, and see what that would do: reconciler plan"
     local = is_local(source.partition("\n")[2])
     install = ("The jobs cannot install from a folder of this machine: reconciler init --update --install-from …",)
     site = _SITES.get(kind)

@@ -232,7 +232,7 @@ def build_wheel(folder, config_settings=None, metadata_directory=None):
 
 
 def product_repository(folder: Path) -> Path:
-    """A repository like the product's, built by a module of its own so that it needs no index."""
+    """A repository like the product's, built by a module of its own so that it requires no index."""
     for place, text in product("ours").items():
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
         (folder / place).write_text(text)

@@ -290,8 +290,8 @@ def test_a_digest_is_enough_to_expect(
     [
         (["--expect-digest", "abc"], "64 hexadecimal digits"),
         (["--expect-digest", "a" * 64, "--expect-reviewed"], "Give only one of"),
-        (["--expect-reviewed"], "needs --publish"),
-        (["--publish", "auto"], "no job of GitHub Actions or GitLab CI"),
+        (["--expect-reviewed"], "requires --publish"),
+        (["--publish", "auto"], "not a job of GitHub Actions or GitLab CI"),
     ],
 )
 def test_expectations_that_cannot_be_met_are_usage_errors(

@@ -171,8 +171,8 @@ def test_first_owners_are_said_at_the_top_of_the_review() -> None:
     review = make_review(world, declare(world, "HEAD"), PlanOptions(), scope=Scope.NONE, base=None, ref=None, rules=by)
 
     assert review.notes[0].text == (
-        "This change decides who may approve, and nobody was asked about it, because nobody may approve yet: "
-        "of churn (its first owners)."
+        "This change decides who may approve, and needed no approval, because nobody may approve "
+        "yet: of churn (its first owners)."
     )
     assert not review.plan.blocked
 

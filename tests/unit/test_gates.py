@@ -149,7 +149,7 @@ class TestSoak:
             (
                 0.0,
                 "2026-05-11T09:30:01Z",
-                (FAIL, "v5 is in Staging since 2026-05-11 09:30 UTC, which is in the future: a clock is wrong"),
+                (FAIL, "v5 has been in Staging since 2026-05-11 09:30 UTC, which is in the future: a clock is wrong"),
             ),
             (0.0, AT, (PASS, "v5 has been in Staging for 0 s; 0 s required")),
             (
@@ -394,7 +394,7 @@ class TestMetric:
                 (f1(0.8, HOLDOUT), f1(0.7, TRAIN)),
                 (
                     UNKNOWN,
-                    "f1 of v5 is of several datasets: holdout (9f2c7a1b), train (77aa01cd); the gate must name one",
+                    "f1 of v5 was measured on several datasets: holdout (9f2c7a1b), train (77aa01cd); the gate must name one",
                 ),
                 id="several that both were measured on",
             ),
@@ -690,7 +690,7 @@ class TestLineage:
             (Lineage(), replace(RUN, status="FAILED"), (FAIL, "the run churn-05 of v5 is FAILED, not FINISHED")),
             (Lineage(), replace(RUN, status=""), (UNKNOWN, "the run churn-05 of v5 does not say how it ended")),
             (Lineage(), replace(RUN, deleted=True), (FAIL, f"the run churn-05 of v5 was deleted; {BRING_BACK}")),
-            (Lineage(finished=False), replace(RUN, status="RUNNING"), (PASS, "the run churn-05 of v5 is there")),
+            (Lineage(finished=False), replace(RUN, status="RUNNING"), (PASS, "the run churn-05 of v5 exists")),
             (Lineage(), None, (UNKNOWN, "the run of v5 is not known: it was not read")),
             (
                 Lineage(commit=True),
@@ -975,7 +975,7 @@ class TestArtifact:
 
         _, sentence = says(Artifact(loadable=True), facts)
 
-        assert sentence.endswith("run `reconciler check churn 5 --check loadable --sign ssh --signing-key KEY`")
+        assert sentence.endswith("to run it: `reconciler check churn 5 --check loadable --sign ssh --signing-key KEY`")
 
     @pytest.mark.parametrize(
         ("pinned", "expected"),
@@ -1145,23 +1145,23 @@ class TestFreeze:
             (Window("0 0 29 2 *", HOUR), None),
             (Window("0 0 30 2 *", HOUR), "cannot be read"),
             (Window("61 * * * *", HOUR), "cannot be read"),
-            (Window("", HOUR), "no cron expression"),
-            (Window("@daily", HOUR), "no cron expression"),
-            (Window("* * * * * *", HOUR), "no cron expression"),
-            (Window("0 R * * *", HOUR), "no cron expression"),
-            (Window("0 h(2-5) * * *", HOUR), "no cron expression"),
-            (Window("r/2 * * * *", HOUR), "no cron expression"),
-            (Window("0 18 * * 5", HOUR, "Europe/Berlim"), "no time zone"),
-            (Window("0 18 * * 5", HOUR, "Europe"), "no time zone"),
-            (Window("0 18 * * 5", HOUR, "../../etc/passwd"), "no time zone"),
-            (Window("0 18 * * 5", HOUR, "/etc/localtime"), "no time zone"),
-            (Window("0 18 * * 5", HOUR, "localtime"), "no time zone"),
-            (Window("0 18 * * 5", HOUR, ""), "no time zone"),
-            (Window("0 18 * * 5", HOUR, "a\0b"), "no time zone"),
-            (Window("0 18 * * 5", 0.0), "longer than no time"),
-            (Window("0 18 * * 5", -1.0), "longer than no time"),
-            (Window("0 18 * * 5", NAN), "longer than no time"),
-            (Window("0 18 * * 5", INFINITE), "longer than no time"),
+            (Window("", HOUR), "not a cron expression"),
+            (Window("@daily", HOUR), "not a cron expression"),
+            (Window("* * * * * *", HOUR), "not a cron expression"),
+            (Window("0 R * * *", HOUR), "not a cron expression"),
+            (Window("0 h(2-5) * * *", HOUR), "not a cron expression"),
+            (Window("r/2 * * * *", HOUR), "not a cron expression"),
+            (Window("0 18 * * 5", HOUR, "Europe/Berlim"), "not a time zone"),
+            (Window("0 18 * * 5", HOUR, "Europe"), "not a time zone"),
+            (Window("0 18 * * 5", HOUR, "../../etc/passwd"), "not a time zone"),
+            (Window("0 18 * * 5", HOUR, "/etc/localtime"), "not a time zone"),
+            (Window("0 18 * * 5", HOUR, "localtime"), "not a time zone"),
+            (Window("0 18 * * 5", HOUR, ""), "not a time zone"),
+            (Window("0 18 * * 5", HOUR, "a\0b"), "not a time zone"),
+            (Window("0 18 * * 5", 0.0), "longer than 0 seconds"),
+            (Window("0 18 * * 5", -1.0), "longer than 0 seconds"),
+            (Window("0 18 * * 5", NAN), "longer than 0 seconds"),
+            (Window("0 18 * * 5", INFINITE), "longer than 0 seconds"),
             (Window("0 18 * * 5", 1e12), "at most ten years"),
         ],
     )
@@ -1416,7 +1416,7 @@ class TestCheck:
                 CheckGate("smoke"),
                 (record(digest="d4"),),
                 (FAIL, f"the check smoke ran on different files than v5 has now{RUN_IT}`"),
-                id="on other files",
+                id="on different files",
             ),
             pytest.param(
                 CheckGate("smoke"),
@@ -1511,7 +1511,7 @@ class TestCheck:
 
         assert says(CheckGate("smoke"), facts) == (
             UNKNOWN,
-            "the condition the check smoke ran on v5 cannot be evaluated: the digest of its files is not known",
+            "it is not known whether the check smoke ran on v5: the digest of its files is not known",
         )
 
 

@@ -46,7 +46,7 @@ def test_a_choice_that_means_none_or_several_is_refused(choice: Choice, live: Mo
 
 @pytest.mark.parametrize("given", [{}, {"latest": True, "version": Version(1)}])
 def test_exactly_one_way_to_say_it_is_given(given: dict[str, object]) -> None:
-    with pytest.raises(ReconcilerError, match=r"is not said, or said twice\. Give a version number"):
+    with pytest.raises(ReconcilerError, match=r"none was named, or more than one\. Give a version number"):
         Choice(**given)  # pyright: ignore[reportArgumentType]
 
 
