@@ -73,7 +73,7 @@ def show_key(path: Path, forge: str) -> None:
         "`model-registry`.",
     }.get(forge, f"Give it to the apply: export RECONCILER_SIGNING_KEY={shown}")
     click.echo(styled((("error", "The private key for signed records is on this disk:"), ("", f" {shown}"))))
-    click.echo(f"Whoever has it can forge what was applied. {target}")
+    click.echo(f"Anyone who has it can forge records of what was applied. {target}")
     click.echo(f"Then delete it here: rm {shown}")
 
 

@@ -1,4 +1,4 @@
-"""From a plan to a receipt: the one way in which anything is written to a registry."""
+"""From a plan to a receipt: the only way to write to a registry."""
 
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -338,7 +338,7 @@ def _unreviewed(
     if found:
         raise StalePlanError(plan)
     raise BlockedError(
-        f"Nothing was reviewed for commit {short(commit)}: no comment of ours under a change request shows its plan.",
+        f"Nothing was reviewed for commit {short(commit)}: no comment of ours on a request shows its plan.",
         "Merge it through a pull or merge request, or apply it without --expect-reviewed.",
     )
 

@@ -77,7 +77,7 @@ TABLE: Final = (
     Limit("parameters, metrics or requirements of a version", f"{VERSION_VALUES:,}", _UNKNOWN),
     Limit("a record of ours in a tag", f"{RECORD_CHARACTERS:,} characters", "unreadable"),
     Limit("check records of a version", f"{CHECK_RECORDS}", _UNKNOWN),
-    Limit("the record of a lock", f"{LOCK_BYTES // 1024} KiB", "no record of ours: nothing is applied"),
+    Limit("the record of a lock", f"{LOCK_BYTES // 1024} KiB", "not a valid record: nothing is applied"),
     Limit("time to wait for a lock whose holder has died", f"{LOCK_SECONDS / 3600:g} h", "counted as the limit"),
     Limit("commits that a lock remembers per repository", f"{HEADS}", "the oldest are forgotten"),
     Limit("notes above a review", f"the {NOTES} most important", "counted"),

@@ -47,7 +47,7 @@ class GitAndForge:
         later commit of the request says something else, and a merge or a moved line takes none away.
         """
         if base is None:
-            raise ReconcilerError("there is no commit before this change, so nobody can have reviewed it")
+            raise ReconcilerError("there is no commit before this change, so it was not reviewed")
         if (base, head) not in self._bases:
             self._bases[base, head] = self._own_base(base, head)
         base = self._bases[base, head]

@@ -27,7 +27,7 @@ from reconciler.gates.parameters import GateKind, Key, NotNegative
 
 _Pair: TypeAlias = tuple[Measured, Measured]
 
-LOG_IT = "whoever trained it can log it on its run"
+LOG_IT = "the author can log it on its run"
 
 _LEAST = 1e-10
 """What an improvement on 0 must come to, since there is no part of 0."""

@@ -538,7 +538,7 @@ class _Remote:
     def _foreign(self) -> LockError:
         remote = self._shown()
         return LockError(
-            f"{self.ref} on {remote} is no lock record that this version can read, so it was left alone.",
+            f"{self.ref} on {remote} is not a lock record that this version can read, so it was left alone.",
             "Update reconciler if a newer version wrote it. Otherwise somebody else who can push did: look at it (`git "
             f"fetch {remote} {self.ref} && git show FETCH_HEAD`), and delete it (`git push {remote} :{self.ref}`).",
         )

@@ -522,7 +522,7 @@ class HoldSpec(Spec):
         None, description="The slot that it must not enter. Default: every slot.", examples=["Production"]
     )
     reason: _Reason = Field(
-        description="The reason, for whoever wants to bring it back.", examples=["It leaks personal data."]
+        description="The reason, for anyone who wants to bring it back.", examples=["It leaks personal data."]
     )
     until: _Until | None = Field(
         None,

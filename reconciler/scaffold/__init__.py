@@ -279,7 +279,7 @@ def _manifests(top: Path, first: First) -> Iterator[_File]:
     yield _File(
         f"manifests/{folder}/production.yaml",
         f"{MODELINE}"
-        f"# Which version is in Production: in a file of its own, so that CODEOWNERS can ask the model's owners.\n"
+        f"# The version in Production, in a separate file, so CODEOWNERS can require the model's owners.\n"
         f"{model}\n"
         f"{owners}"
         f"{mark}stages:\n"
@@ -291,7 +291,7 @@ def _manifests(top: Path, first: First) -> Iterator[_File]:
     yield _File(
         f"manifests/{folder}/staging.yaml",
         f"{MODELINE}"
-        f"# Staging goes on being moved by hand until it is declared. From then on it holds what is declared alone.\n"
+        f"# Staging is still moved by hand until you declare it. From then on it holds only what you declare.\n"
         f"{model}\n"
         f"# stages:\n"
         f"#   Staging: {version + 1}\n",
@@ -407,14 +407,14 @@ def _installation(top: Path, folder: str, jobs: Jobs, *, anew: bool) -> Iterator
     lock = _template("reconciler.lock").split("\n", 2)[2]
     yield _File(
         f"{folder}/reconciler.lock",
-        f"# What reconciler depends on, as it was tested. `reconciler init --update` writes this file anew.\n{lock}",
+        f"# The dependencies of reconciler, as tested. `reconciler init --update` rewrites this file.\n{lock}",
         _DIFFERS,
         ours=True,
     )
     source = f"{folder}/reconciler.source"
     if anew or jobs.install_from is not None or not _is_there(top, source):
         text = (
-            "# What reconciler itself is installed from. `reconciler init --update` writes this file anew.\n"
+            "# The source of reconciler itself. `reconciler init --update` rewrites this file.\n"
             f"{install_source(jobs.install_from)}\n"
         )
     else:
@@ -432,8 +432,8 @@ def _signers(top: Path, git_directory: Path) -> Iterator[_File]:
         line = signer_line(git_directory)
         yield _File(
             path,
-            "# Whose signatures count. A key signs records where its line says so by `namespaces`; other lines are of\n"
-            f'# people, for signed commits. A key that is retired stays, with valid-before="YYYYMMDD".\n{line}',
+            "# Whose signatures count. A key signs records only if its `namespaces` say so; other lines are people,\n"
+            f'# for signed commits. Keep a retired key, with valid-before="YYYYMMDD".\n{line}',
             f"Add:\n{line.rstrip()}",
             line.rstrip(),
         )
@@ -451,8 +451,8 @@ def _owners(kind: ForgeKind, first: First) -> Iterator[_File]:
         return f"{mark}{pattern.ljust(32)} {who}\n"
 
     text = (
-        f"# Who has to approve what. Of the lines that match a file, the last one counts.\n"
-        f"# It holds once the default branch is protected and asks for the approval of code owners.\n"
+        f"# Who must approve what. The last line that matches a file counts.\n"
+        f"# Takes effect once the default branch is protected and requires approval from code owners.\n"
         f"{'' if first.owner else f'# Put your own team in the place of {owner}, and take the # away.' + chr(10)}"
         f"\n"
         f"{line('/manifests/')}"

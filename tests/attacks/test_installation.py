@@ -282,7 +282,7 @@ def test_a_name_in_the_place_of_a_commit_is_refused_before_anything_is_built(job
     done = job.install(RUN)
 
     assert done.returncode != 0
-    assert "names the commit main, and something else was fetched" in done.stderr
+    assert "names the commit main, but something else was fetched" in done.stderr
     assert "mlflow_reconciler" not in job.installed
 
 

@@ -191,7 +191,7 @@ class TestMetric:
             (
                 Metric("auc", 0.85),
                 0.9,
-                (UNKNOWN, "auc of v5 is not known: it was not logged; whoever trained it can log it on its run"),
+                (UNKNOWN, "auc of v5 is not known: it was not logged; the author can log it on its run"),
             ),
         ],
     )
@@ -394,7 +394,10 @@ class TestMetric:
                 (f1(0.8, HOLDOUT), f1(0.7, TRAIN)),
                 (
                     UNKNOWN,
-                    "f1 of v5 was measured on several datasets: holdout (9f2c7a1b), train (77aa01cd); the gate must name one",
+                    (
+                        "f1 of v5 was measured on several datasets: holdout (9f2c7a1b), train (77aa01cd); "
+                        "the gate must name one"
+                    ),
                 ),
                 id="several that both were measured on",
             ),
@@ -424,7 +427,7 @@ class TestMetric:
                 (f1(0.8),),
                 (
                     UNKNOWN,
-                    "f1 of v5 on holdout is not known: it was not logged; whoever trained it can log it on its run",
+                    "f1 of v5 on holdout is not known: it was not logged; the author can log it on its run",
                 ),
                 id="figures on data that nobody knows are not on the one that is named",
             ),
@@ -432,7 +435,7 @@ class TestMetric:
                 Metric("f1", min_absolute_change=0.02),
                 (f1(0.9, HOLDOUT),),
                 (),
-                (UNKNOWN, "f1 of v4 is not known: it was not logged; whoever trained it can log it on its run"),
+                (UNKNOWN, "f1 of v4 is not known: it was not logged; the author can log it on its run"),
                 id="not measured of the incumbent",
             ),
             pytest.param(
