@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Budget:
-    """The processor time for judging by one policy. Without a stopwatch there is no limit."""
+    """The CPU time for judging by one policy. Without a stopwatch there is no limit."""
 
     stopwatch: Stopwatch | None
     used: float = 0.0
@@ -57,14 +57,14 @@ class Share:
             self.most = MODEL_SHARE * self.budget.left
         left = self.most - self.used
         if left <= 0:
-            return Failure("the gates of this model took all the processor time that it has")
+            return Failure("the gates of this model took all the CPU time that it has")
         seconds = min(GATE_SECONDS, left)
         began = stopwatch.spent()
         try:
             with stopwatch.stopping(seconds):
                 return contained(work)
         except OverBudgetError:
-            return Failure(f"it took more than {seconds:.2g} s of processor time")
+            return Failure(f"it took more than {seconds:.2g} s of CPU time")
         finally:
             spent = stopwatch.spent() - began
             self.used += spent
@@ -102,7 +102,7 @@ class _Restrained:
         answer = cast("object", self.gate.judge(entrance, facts))
         if isinstance(answer, Judgement) and answer.ruling in _ANSWERS:
             return Judgement(answer.ruling, str(answer.sentence), bool(answer.gone))
-        raise TypeError(f"pass, fail or unknown was expected, not {type(answer).__name__}")
+        raise TypeError(f"expected pass, fail or unknown, not {type(answer).__name__}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,4 +115,4 @@ class _TooMany:
         return ()
 
     def judge(self, entrance: Entrance, facts: Facts) -> Judgement:  # noqa: ARG002  # as a gate is asked
-        return unknown(f"{self.count} gates guard {entrance.slot}; at most {GATES} are asked")
+        return unknown(f"{self.count} gates guard {entrance.slot}; at most {GATES} are allowed")

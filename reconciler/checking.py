@@ -78,7 +78,7 @@ def check_version(
             record = fitted(record)
             if sign is not None:
                 record = replace(record, seal=sign(signed_bytes(model, version, record)))
-            why = _written(benches, model, version, record) if write else "nothing is recorded, as was asked for"
+            why = _written(benches, model, version, record) if write else "nothing is recorded, as requested"
             notes = (*ran.notes, *notes, *([why] if why else []))
             result = CheckResult(model, version, record, ran.sentence, not why, notes, ran.output)
             results.append(result)
@@ -101,7 +101,7 @@ def checks_to_run(policy: Policy, model: ModelName, names: Iterable[str] = ()) -
         raise ReconcilerError(f"{policy.path} has no check {', '.join(unknown)} (it has: {has}).", "Name one of these.")
     if not asked:
         fix = f"Add them under `checks` and commit, or pass `--check {LOADABLE}`."
-        raise ReconcilerError(f"{policy.path} has no checks, and asks for none.", fix)
+        raise ReconcilerError(f"{policy.path} has no checks, and no gate requires one.", fix)
     for name in asked:
         try:
             check_tag(name)

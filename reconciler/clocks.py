@@ -1,4 +1,4 @@
-"""The time of this machine, and processor time: how much was taken, and an end to what takes too much."""
+"""The time of this machine, and CPU time: how much was taken, and an end to what takes too much."""
 
 import os
 import signal

@@ -73,7 +73,7 @@ def show_key(path: Path, forge: str) -> None:
         "`model-registry`.",
     }.get(forge, f"Give it to the apply: export RECONCILER_SIGNING_KEY={shown}")
     click.echo(styled((("error", "The private key for signed records is on this disk:"), ("", f" {shown}"))))
-    click.echo(f"Whoever has it can forge what was applied. {target}")
+    click.echo(f"Anyone who has it can forge records of what was applied. {target}")
     click.echo(f"Then delete it here: rm {shown}")
 
 
@@ -100,7 +100,7 @@ def _in_place(path: Path) -> bool:
 def refuse_unwritable(path: Path | None) -> None:
     """Find out before the work, not after it, that its result cannot be written."""
     if path is not None and not os.access(path if _in_place(path) else path.resolve().parent, os.W_OK):
-        raise ReconcilerError(f"{path} cannot be written.", "Name a file in a folder that exists and is writable.")
+        raise ReconcilerError(f"{path} cannot be written.", "Name a file in an existing, writable folder.")
 
 
 def write_file(path: Path, text: str) -> None:
@@ -118,5 +118,5 @@ def write_file(path: Path, text: str) -> None:
             with suppress(OSError):
                 draft.unlink()
         raise ReconcilerError(
-            f"{path} could not be written: {error.strerror or error}.", "Name a file in a folder that is writable."
+            f"{path} could not be written: {error.strerror or error}.", "Name a file in a writable folder."
         ) from error

@@ -182,7 +182,7 @@ def ending_of(error: BaseException) -> "Ending":
         case KeyboardInterrupt():
             return Ending(ExitCode.INTERRUPTED, ExitCode.INTERRUPTED.reason, "The job was interrupted.")
         case _:
-            message = f"The command broke down ({type(error).__name__}): see the log of the job."
+            message = f"The command failed ({type(error).__name__}): see the log of the job."
             return Ending(ExitCode.ERROR, ExitCode.ERROR.reason, message)
 
 

@@ -195,4 +195,4 @@ class Journal:
         known = self.finished.get(model)
         if known is not None and len(known.made) >= len(made):
             return known
-        return Outcome(model, OutcomeStatus.FAILED, tuple(made), "Broken off: it may be half done.")
+        return Outcome(model, OutcomeStatus.FAILED, tuple(made), "Stopped: it may be half done.")

@@ -46,7 +46,7 @@ from reconciler.core.plan import Plan, PlanOptions
 from reconciler.core.policy import Policy
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot, VersionSnapshot
 from reconciler.core.stays import stay_in
-from reconciler.core.text import plain
+from reconciler.core.text import amount, plain
 from reconciler.errors import Failure, ReconcilerError, contained
 from reconciler.gates.approvals import Approvals
 from reconciler.gates.authority import Shift, Side, check_paths, shifts
@@ -304,7 +304,7 @@ def _held_back(
             yield Blocker(
                 "on-hold",
                 f"v{entrance.candidate} of {model.model} is on hold for {entrance.slot}: {plain(hold.reason)}",
-                "Declare another version; once the hold is lifted by a change of its own, declare this one again.",
+                "Declare another version; or lift the hold in a separate change, and then declare this one again.",
                 hold.at,
             )
 
@@ -320,8 +320,8 @@ def _moved_by_hand(model: ModelPlan) -> Iterable[Blocker]:
         if not entrance.moves and any(v.blocks and v.entrance == entrance for v in model.verdicts):
             yield Blocker(
                 "moved-by-hand",
-                f"v{entrance.candidate} of {model.model} was moved into {entrance.slot} by hand, and gates refuse it.",
-                "Move it back in the registry, or override these gates in the manifest and have that approved.",
+                f"v{entrance.candidate} of {model.model} was moved into {entrance.slot} by hand, but gates refuse it.",
+                "Move it back in the registry, or override these gates in the manifest and get that approved.",
             )
 
 
@@ -359,7 +359,9 @@ def compared_files(world: World, model: ModelName, recorded: Iterable[FilesThen]
             digests[then.version] = contained(partial(_digest_of, world, model, then.version))
         now = digests[then.version]
         if isinstance(now, Failure):
-            found.append(f"whether the files of v{then.version} are as they entered is not known: {now.why}")
+            found.append(
+                f"it is not known whether the files of v{then.version} are still the same as when it entered: {now.why}"
+            )
         else:
             found.append(None if now == then.digest else Replaced(then, now))
     return tuple(found)
@@ -367,7 +369,7 @@ def compared_files(world: World, model: ModelName, recorded: Iterable[FilesThen]
 
 def _digest_of(world: World, model: ModelName, version: Version) -> str:
     if world.checks is None:
-        raise ReconcilerError("This registry has no model files to look at.")
+        raise ReconcilerError("This registry has no model files.")
     return world.checks.digest(model, version)
 
 
@@ -395,7 +397,7 @@ def unasked(plan: Plan, snapshot: RegistrySnapshot, desired: DesiredState, rules
     if not alone:
         return ()
     more = f", and of {len(alone) - 10} more" if len(alone) > 10 else ""
-    told = "This change decides who may approve, and nobody was asked about it, because nobody may approve yet: of "
+    told = "This change decides who may approve, and needed no approval, because nobody may approve yet: of "
     return (f"{told}{', '.join(alone[:10])}{more}.",)
 
 
@@ -601,7 +603,7 @@ def _find(world: World, change: _Change, model: ModelName | None, signers: str) 
     """Who approved what a change declares of a model, or the change as a whole."""
     head = change.head
     if head is None:
-        return "what is in no commit yet can have been approved by nobody"
+        return "uncommitted changes cannot have been approved"
     if world.reviews is None:
         return "this command does not look for approvals"
     find = world.reviews.find
@@ -616,7 +618,7 @@ def _blocker(shift: Shift, found: Reviews | str, standing: Side, place: int) -> 
     if isinstance(found, str):
         missing = f"who approved it is not known: {found}"
     elif not found.authors:
-        missing = "who wrote it is not known, and an author's own approval does not count"
+        missing = "its author is not known, and an author's own approval does not count"
     else:
         lacking: list[str] = []
         for quorum in shift.asked:
@@ -624,18 +626,19 @@ def _blocker(shift: Shift, found: Reviews | str, standing: Side, place: int) -> 
             counting = counted(found.approvals, people, found.authors, found.people)
             if len(counting) < (required := quorum.required(by_bots=found.by_bots)):
                 lacking.append(
-                    f"{required} of {plain(quorum.group, 80)}, and {', '.join(counting) or 'nobody'} approved"
+                    f"{amount(required, 'approval')} from {plain(quorum.group, 80)}, but "
+                    f"{', '.join(counting) or 'nobody'} approved"
                 )
         if not lacking:
             return None
-        missing = f"it needs {'; '.join(lacking)}"
+        missing = f"it requires {'; '.join(lacking)}"
     which = "An earlier change" if place else "This change"
     return Blocker(
         UNAPPROVED,
-        f"{which} edits who decides over {shift.model} ({', '.join(shift.what)}), and {missing}.",
-        "Have it approved by those who stand now, or take it back."
+        f"{which} edits who decides about {shift.model} ({', '.join(shift.what)}), and {missing}.",
+        "Have it approved by the present owners and groups, or revert it."
         if place
-        else "Have it approved by those who stand now, or leave this out of the change.",
+        else "Have it approved by the present owners and groups, or remove it from the change.",
     )
 
 
@@ -707,8 +710,8 @@ def _distinct(verdicts: Iterable[Verdict]) -> tuple[Verdict, ...]:
 
 def _broken(name: ModelName, failure: Failure) -> Blocker:
     """A model that cannot be judged. The others are."""
-    why = f"What {name} would bring into its slots could not be judged: {failure.why}."
-    return Blocker("not-judged", why, "Correct what it says of itself in the registry, or report this.")
+    why = f"The entrances of {name} could not be judged: {failure.why}."
+    return Blocker("not-judged", why, "Correct its data in the registry, or report this.")
 
 
 def judge_one(
@@ -753,7 +756,7 @@ def unguarded(plan: Plan, snapshot: RegistrySnapshot, desired: DesiredState, rul
         guarded = next((slot for slot in sorted(model.live_slots) if guards(slot)), None)
         slots = [alias_slot(change.alias) for change in model.changes if isinstance(change, SetAlias)]
         sentences.extend(
-            f"{slot} of {model.model} is moved, and no gate guards it as gates guard its {guarded}."
+            f"{slot} of {model.model} is moved; no gate guards it, while gates guard its {guarded}."
             for slot in slots
             if guarded is not None and not guards(slot)
         )
@@ -947,7 +950,7 @@ class _Gathering:
         if not asked:
             return {}
         if self.world.evidence is None:
-            return "this registry has no evidence to show"
+            return "this registry has no evidence"
         gather, ordered = self.world.evidence.gather, sorted(asked, key=lambda a: (a.model, a.version))
         gathered = contained(lambda: gather(ordered))
         return gathered.why if isinstance(gathered, Failure) else gathered
@@ -1021,7 +1024,7 @@ class _Gathering:
         if isinstance(found, str):
             return _Unknown(found)
         if candidate is None:
-            return _Unknown("the registry does not show the version, so nobody can be said to have approved it")
+            return _Unknown("the registry does not show the version, so approvals of it are not known")
         approvals, early = in_time(found.approvals, candidate.created_at, now)
         if key == APPROVALS:
             return approvals
@@ -1032,7 +1035,7 @@ class _Gathering:
     def _check_fact(self, key: FactKey[Any], entrance: Entrance, signers: str) -> object:
         checks = self.world.checks
         if checks is None:
-            return _Unknown("this registry has no model files to look at")
+            return _Unknown("this registry has no model files")
         if key == CHECKS:
             return checks.facts(entrance.model, entrance.candidate, signers)
         if key == PRESENT:
@@ -1057,7 +1060,7 @@ class _Gathering:
             why = f"it is not known from which commit v{candidate.version} was trained"
             return _Unknown(why, gone=gap is not None and gap.gone)
         found = self.world.source.contains_commit(commit, branch)
-        return _Unknown(f"git cannot tell whether {commit[:12]} is in {branch}") if found is None else found
+        return _Unknown(f"git cannot determine whether {commit[:12]} is in {branch}") if found is None else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -1071,4 +1074,4 @@ def _facts_of(
 ) -> VersionFacts | _Unknown:
     if isinstance(versions, str):
         return _Unknown(versions)
-    return versions.get(Asked(model, version)) or _Unknown(f"nothing is known of v{version}")
+    return versions.get(Asked(model, version)) or _Unknown(f"nothing is known about v{version}")

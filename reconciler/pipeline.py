@@ -1,4 +1,4 @@
-"""From a plan to a receipt: the one way in which anything is written to a registry."""
+"""From a plan to a receipt: the only way to write to a registry."""
 
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -120,7 +120,7 @@ class ApplyRequest:
 
 def apply(world: World, request: ApplyRequest, report: Report) -> Receipt:
     """
-    Bring the registry to what a commit declares. Raises before the first write what refuses the whole: ManifestError,
+    Make the registry match a commit. Raises before the first write what refuses the whole: ManifestError,
     BlockedError, StaleError, LockError. What goes wrong with one model later is in the receipt.
     """
     started_at = world.clock.now()
@@ -134,8 +134,8 @@ def apply(world: World, request: ApplyRequest, report: Report) -> Receipt:
     if reviewed is not None and not reviewed.any_commit and reviewed.commit != commit:
         raise StaleError(
             f"The plan was made from commit {short(reviewed.commit)}, and this is {short(commit)}.",
-            f"After a merge, pass `--expect-digest {reviewed.digest} --yes` instead of the file: it takes the same "
-            "changes from any commit. Or plan again from this one, or pass --ref to apply that one.",
+            f"After a merge, pass `--expect-digest {reviewed.digest} --yes` instead of the file: it applies the "
+            "same changes from any commit. Or plan again from this one, or pass --ref to apply that one.",
         )
 
     _refuse_unknown_key(world, request, started_at)
@@ -203,11 +203,11 @@ def _committed(declaration: Declaration, request: ApplyRequest) -> Commit:
     if declaration.dirty and request.ref is None:
         raise ReconcilerError(
             "These manifests differ from the commit: " + ", ".join(declaration.dirty) + ".",
-            "Commit or stash them: what is applied must be in git. (`--ref HEAD` applies the commit as it is.)",
+            "Commit or stash them: only committed manifests are applied. (`--ref HEAD` applies the commit as it is.)",
         )
     commit = declaration.desired.revision.commit
     if commit is None:
-        raise ReconcilerError("There is no commit to apply.", "Commit the manifests first.")
+        raise ReconcilerError("No commit to apply.", "Commit the manifests first.")
     return commit
 
 
@@ -223,7 +223,7 @@ def _refuse_rewind(world: World, commit: Commit, applied: Commit | None, request
     if request.rewind_to != commit and fault:
         raise StaleError(
             fault,
-            f"Pass --allow-rewind {commit[:12]} to apply it all the same. If nobody applied {short(applied)}, somebody "
+            f"Pass --allow-rewind {commit[:12]} to apply it anyway. If nobody applied {short(applied)}, somebody "
             "else who can push wrote it into the lock: delete the lock's ref, below `refs/reconciler/locks`.",
         )
 
@@ -240,12 +240,12 @@ def _refuse_all_rewound(world: World, commit: Commit, plan: Plan, request: Apply
             return
         faults.append(fault)
     if faults:
-        raise StaleError(faults[0], f"Pass --allow-rewind {commit[:12]} to apply it all the same.")
+        raise StaleError(faults[0], f"Pass --allow-rewind {commit[:12]} to apply it anyway.")
 
 
 _UNSIGNED = (
-    "The policy names who signs records, and this apply has no key: what it records counts for nothing until an apply "
-    "with the key. Pass --signing-key, or set RECONCILER_SIGNING_KEY."
+    "The policy names who signs records, but this apply has no key: its records do not count until an "
+    "apply with the key. Pass --signing-key, or set RECONCILER_SIGNING_KEY."
 )
 
 
@@ -265,7 +265,7 @@ def _refuse_unknown_key(world: World, request: ApplyRequest, now: str) -> None:
     raise ReconcilerError(
         f"No line of {policies[-1].signers_path} lets the key {seal.key} sign records now.",
         "Pass the key that is listed there, or have its line merged first: ADDRESS "
-        f'namespaces="{RECORDS}" KEY, without a `valid-before` that is over.',
+        f'namespaces="{RECORDS}" KEY, without a `valid-before` in the past.',
     )
 
 
@@ -274,13 +274,13 @@ def _must_sign(rules: Rules) -> bool:
 
 
 def _without_new(plan: Plan) -> Plan:
-    """Without what is new in guarded slots: nothing but a signed record could say later that the gates let it in."""
+    """Without what is new in guarded slots: nothing but a signed record could say later that the gates pass."""
     return _blocked(
         plan,
         lambda model: next((e for e in model.entrances if e.kind is Kind.NEW and e.slot in model.guarded), None),
         lambda entrance: Blocker(
             "no-signing-key",
-            f"v{entrance.candidate} would enter {entrance.slot}, and its record could not be signed.",
+            f"v{entrance.candidate} would enter {entrance.slot}, but its record could not be signed.",
             "Pass --signing-key, or set RECONCILER_SIGNING_KEY.",
         ),
     )
@@ -298,7 +298,7 @@ def _without_unseen(plan: Plan, unreviewed: frozenset[str], request: ApplyReques
         lambda entrance: Blocker(
             "restoration-not-reviewed",
             f"v{entrance.candidate} of {entrance.model} is declared in {entrance.slot}; somebody changed that by hand.",
-            f"Apply a reviewed plan that shows it put back, or run `reconciler apply --restore {entrance.model}`.",
+            f"Apply a reviewed plan that restores it, or run `reconciler apply --restore {entrance.model}`.",
         ),
     )
 
@@ -338,8 +338,8 @@ def _unreviewed(
     if found:
         raise StalePlanError(plan)
     raise BlockedError(
-        f"Nothing was reviewed for commit {short(commit)}: no comment of ours under a change request shows its plan.",
-        "Bring it in by a change request, or apply it without --expect-reviewed.",
+        f"Nothing was reviewed for commit {short(commit)}: no comment of ours on a request shows its plan.",
+        "Merge it through a pull or merge request, or apply it without --expect-reviewed.",
     )
 
 
@@ -358,7 +358,7 @@ def _only_puts_back(model: ModelPlan) -> bool:
 @contextmanager
 def _locked(world: World, request: ApplyRequest, report: Report) -> Generator[Lease | None]:
     if world.lock is None:
-        report(Noticed("Applying without a lock: nothing keeps a second apply from writing at the same time."))
+        report(Noticed("Applying without a lock: a second apply could write at the same time."))
         yield None
         return
     lease = world.lock.acquire(request.lock_timeout, partial(_say_waiting, report))
@@ -382,7 +382,7 @@ def _released(lease: Lease, report: Report) -> None:
 
 
 _NOT_AS_DECLARED = (
-    "Every call succeeded, but the registry does not show what is declared: is something else writing to it?"
+    "Every call succeeded, but the registry does not match the manifests. Check whether something else writes to it."
 )
 
 
@@ -447,7 +447,7 @@ class _Run:
         try:
             plan = make_plan(self.world, self.desired, self.plan.options, self.request.rules)
         except ReconcilerError as error:
-            self.report(Noticed(f"What the dead holder's last call did is not known: {error}"))
+            self.report(Noticed(f"The result of the dead holder's last call is not known: {error}"))
             return outcomes
         found = {outcome.model: outcome for outcome in outcomes}
         for model in plan.models:
@@ -462,7 +462,7 @@ class _Run:
         planned = self._let_in(model.model)
         new = [e for e in model.entrances if e.kind is not Kind.RESTORATION and (e.candidate, e.slot) not in planned]
         if model.blocked or new:
-            told = f"It moved while this was applied: plan and apply again. {_told(model)}".rstrip()
+            told = f"It changed while this was applied: plan and apply again. {_told(model)}".rstrip()
             return Outcome(model.model, OutcomeStatus.FAILED, message=told)
         (outcome,) = self._settle_all([self._execute(model)])
         return outcome
@@ -528,7 +528,7 @@ class _Run:
         if applied is not None and (fault := rewinds(self.world, self.commit, applied)):
             return Outcome(name, OutcomeStatus.STALE, message=f"{short(applied)} was applied to it. {fault}")
         if not chosen and live is not None and (newer := self._in_progress(live)):
-            why = f"{short(newer)}, which is newer, is being applied to it, or that broke off."
+            why = f"{short(newer)}, which is newer, is being applied to it, or that apply was interrupted."
             return Outcome(name, OutcomeStatus.STALE, message=why)
         if owner is not None and owner.model not in _recorded_names(planned) and self._is_of_another(name, owner):
             why = f"It carries the records of {owner.model} now: one of them was renamed in the registry. Plan again."
@@ -538,16 +538,16 @@ class _Run:
             return now
         entering = self._judged(now, live, self.desired)
         if self.request.asks_for_review or planned.verdicts or entering:
-            return Outcome(name, OutcomeStatus.STALE, message="It moved since the plan was made: plan again.")
+            return Outcome(name, OutcomeStatus.STALE, message="It changed since the plan was made: plan again.")
         if now.blocked:
             return Outcome(name, OutcomeStatus.BLOCKED, message=_told(now))
         if not now.changes:
-            return Outcome(name, OutcomeStatus.UNCHANGED, message="Somebody else brought it to what is declared.")
+            return Outcome(name, OutcomeStatus.UNCHANGED, message="Somebody else already made it match the manifests.")
         try:
             prove(now, self.desired.models.get(name), live, self.desired.revision, self.pasts.get(name))
         except UnsoundPlanError as error:
             return Outcome(name, OutcomeStatus.FAILED, message=str(error))
-        self.report(Noticed(f"{name} moved since the plan was made; it was planned anew."))
+        self.report(Noticed(f"{name} changed since the plan was made; it was planned again."))
         return now
 
     def _is_of_another(self, name: ModelName, record: Ownership) -> bool:
@@ -582,7 +582,7 @@ class _Run:
             return ""
 
         ended = contained(make_all)
-        error = f"It broke off: {ended.why}" if isinstance(ended, Failure) else ended
+        error = f"It was interrupted: {ended.why}" if isinstance(ended, Failure) else ended
         return _Tried(model, tuple(made), error, begun=True)
 
     def _make(self, change: Change) -> str:
@@ -666,12 +666,12 @@ class _Run:
         try:
             lease = lock.acquire(self.request.lock_timeout, waiting) if lock else None
         except LockError as error:
-            told = f"{self.lost} It could not be taken again, so what is there now is not known. {error}"
+            told = f"{self.lost} It could not be taken again, so the present state is not known. {error}"
             return [replace(t, error=told) if t.begun else t for t in tried]
         if lease is not None:
             self.leases.callback(_released, lease, self.report)
             self.lease = lease
-        self.report(Noticed("The lock was lost and taken again: the models in hand are read once more."))
+        self.report(Noticed("The lock was lost and taken again: the models in progress are read again."))
         return [replace(t, error="") if t.begun else t for t in tried]
 
     def _settle(self, tried: _Tried, live: ModelSnapshot | None) -> Outcome:
@@ -695,7 +695,7 @@ class _Run:
             if rest.blocked or repairs == REPAIRS:
                 return Outcome(name, OutcomeStatus.FAILED, made, f"{_NOT_AS_DECLARED} {_told(rest)}".rstrip())
             if unjudged := self._unjudged(rest, live, goal):
-                why = f"{unjudged} was put before no gate by this apply: plan and apply again."
+                why = f"{unjudged} was not judged by any gate in this apply: plan and apply again."
                 return Outcome(name, OutcomeStatus.FAILED, made, f"{_NOT_AS_DECLARED} {why}")
             repairs += 1
             again = self._execute(rest)
@@ -709,7 +709,7 @@ class _Run:
                 return Outcome(name, OutcomeStatus.FAILED, made, f"Not read back: {error}")
         if goal is self.desired:
             return Outcome(name, OutcomeStatus.APPLIED, made, repaired=repairs > 0)
-        why = f"{short(goal.revision.commit)}, which is newer, was applied at the same time: the model is as that says."
+        why = f"{short(goal.revision.commit)}, which is newer, was applied at the same time: the model matches it."
         return Outcome(name, OutcomeStatus.STALE, made, why, repaired=repairs > 0)
 
     def _unsettled(
@@ -718,7 +718,7 @@ class _Run:
         """What the read-back still lacks, our records included: the provenance written, the commit in the ownership."""
         owner = live.owned_by(goal.revision.ours) if live else None
         if owner is not None and self._is_of_another(name, owner):
-            message = f"It carries the records of {owner.model}: one of them was renamed meanwhile."
+            message = f"It carries the records of {owner.model}: one of them was renamed in the meantime."
             return ModelPlan(name, blockers=(Blocker("renamed-in-registry", message, "Plan again."),))
         rest = diff(goal.models.get(name), live, goal.revision, name=name, adopt=self.plan.options.adopt)
         if rest.blocked or rest.changes or live is None:

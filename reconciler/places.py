@@ -96,8 +96,8 @@ def _undecided(tip: Commit, sides: Iterable[Side]) -> ReconcilerError:
     policies = (side.settings for side in sides)
     named = " and ".join(sorted({f"{policy.registry}, {policy.manifests or 'manifests'}/" for policy in policies}))
     return ReconcilerError(
-        f"The policies before {tip[:12]} name different places: {named}. Which of them the branch was at is not known.",
-        "Pass --policy-ref with the commit that the branch was at before, or name the registry by an option.",
+        f"The policies before {tip[:12]} name different places: {named}. It is not known which the branch used.",
+        "Pass --policy-ref with the previous commit of the branch, or name the registry by an option.",
     )
 
 
@@ -116,9 +116,9 @@ def registry_uri(option: str | None, environment: Mapping[str, str], policy: str
     uri = named_registry(option, environment) or (policy or "").strip()
     if not uri:
         raise ReconcilerError(
-            "No registry is named.",
+            "No registry is configured.",
             "Set MLFLOW_TRACKING_URI or MLFLOW_REGISTRY_URI, pass --registry-uri, or name it in reconciler.yaml, where "
-            "it holds from the next change on.",
+            "it takes effect with the next change.",
         )
     return uri.rstrip("/") if uri.startswith("http") else uri
 

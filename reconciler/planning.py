@@ -58,8 +58,8 @@ def declare(world: World, ref: str | None) -> Declaration:
     if checkout.absent:
         where = "here" if checkout.revision.commit is None else f"in {short(checkout.revision.commit)}"
         raise ReconcilerError(
-            f"There is no folder `{world.source.folder}` {where}, and no commit before has it.",
-            "Create it and commit it, or name the folder of manifests with --manifests, or by `manifests` in "
+            f"There is no folder `{world.source.folder}` {where}, and no earlier commit has it.",
+            "Create it and commit it, or name the folder of manifests with --manifests, or with `manifests` in "
             f"{POLICY_PATH}. In a shallow clone, fetch the whole history.",
         )
     return _declaration(world, checkout)
@@ -170,7 +170,7 @@ def _tags_dropped(rules: Rules, desired: DesiredState) -> tuple[Note, ...]:
         if (manifest := desired.models.get(name)) is not None
         and (key not in manifest.tags or manifest.tags[key].value != tags[key])
     ]
-    text = f"This change edits tags that put models under rules of the policy: {_names(dropped)}."
+    text = f"This change edits tags that rules of the policy select models by: {_names(dropped)}."
     return (Note(text, Weight.POLICY),) if dropped else ()
 
 
@@ -182,7 +182,7 @@ def _former_names_dropped(rules: Rules, desired: DesiredState) -> tuple[Note, ..
         for former in names
         if (manifest := desired.models.get(name)) is not None and former not in manifest.former_names
     ]
-    text = f"This change drops former names, and with them the rules that are about these: {_names(dropped)}."
+    text = f"This change removes former names, and with them the rules for these names: {_names(dropped)}."
     return (Note(text, Weight.POLICY),) if dropped else ()
 
 
@@ -217,7 +217,7 @@ def _gates_dropped(before: DesiredState, desired: DesiredState) -> tuple[Note, .
         for guard in guards.value
         if not any(guard.gate == other.gate for other in (after.gates[slot].value if slot in after.gates else ()))
     ]
-    text = f"This change edits gates that manifests have of their own: {_names(dropped)}."
+    text = f"This change edits gates of manifests: {_names(dropped)}."
     return (Note(text, Weight.POLICY),) if dropped else ()
 
 
@@ -229,7 +229,7 @@ def _unproven(plan: Plan) -> tuple[Note, ...]:
         for entrance in model.entrances
         if entrance.unproven and entrance.slot in model.guarded
     ]
-    text = f"Unproven, because no record of it is signed: that these were there before: {_names(doubtful)}."
+    text = f"No signed record proves that these were there before: {_names(doubtful)}."
     return (Note(text, Weight.DOUBT),) if doubtful else ()
 
 
@@ -278,15 +278,15 @@ def _before(world: World, base: str, ref: str | None, rules: Rules, notes: list[
     if fork.behind:
         text = (
             f"{base} has {fork.behind} newer {'commit' if fork.behind == 1 else 'commits'}: a merge may do something "
-            f"else than is shown here. Merge {base} into this first, or plan the merge commit."
+            f"different from what is shown here. Merge {base} into this first, or plan the merge commit."
         )
         notes.append(Note(text, Weight.DOUBT))
     try:
         return with_names(rules, _declaration(world, world.source.read(fork.commit)).desired)[1]
     except ManifestError as error:
         text = (
-            f"The manifests of {short(fork.commit)} on {base} cannot be read, so drift is not told apart from this "
-            f"change: {error.problems[0]}"
+            f"The manifests of {short(fork.commit)} on {base} cannot be read, so drift is not separated "
+            f"from this change: {error.problems[0]}"
         )
         notes.append(Note(text, Weight.DOUBT))
         return None
@@ -329,7 +329,7 @@ def gather(world: World, moving: Iterable[Pairing], snapshot: RegistrySnapshot) 
     if not moving:
         return Evidence(read_at)
     if world.evidence is None:
-        return Evidence(read_at, trouble="This registry has no evidence to show.")
+        return Evidence(read_at, trouble="This registry has no evidence.")
     courses = {e: _course(e, snapshot) if len(moving) < MOST_COURSES else () for e in moving}
     whole = {(e.model, v) for e in moving for v in (e.candidate, e.incumbent) if v is not None}
     brief = {(e.model, v) for e, versions in courses.items() for v in versions} - whole
@@ -565,7 +565,7 @@ def rewinds(world: World, commit: Commit, applied: Commit) -> str | None:
         case Relation.SAME | Relation.ANCESTOR:
             return None
         case Relation.DESCENDANT:
-            return f"{short(commit)} is older: apply the newer one; to go back, `git revert` what is to be undone."
+            return f"{short(commit)} is older: apply the newer one; to go back, `git revert` the unwanted commits."
         case Relation.UNRELATED:
             return f"{short(commit)} does not contain it: merge that commit first."
         case Relation.UNKNOWN:

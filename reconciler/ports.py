@@ -479,7 +479,7 @@ class Clock(Protocol):
 
 
 class OverBudgetError(BaseException):
-    """Some work took too much processor time. No `Exception`: what a gate catches must not keep it going."""
+    """Some work took too much CPU time. No `Exception`: what a gate catches must not keep it going."""
 
 
 class Stopwatch(Protocol):

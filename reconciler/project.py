@@ -420,7 +420,7 @@ class Project:
 
         policy_ref, models, report = _judging_commit(policy_ref), frozenset(restore), report or unheard
         if not (yes or expect_reviewed or confirm is not None or reviewed is not None):
-            raise ReconcilerError("Nothing says what was agreed to.", "Pass a review of `plan`, or `yes=True`.")
+            raise ReconcilerError("No approval of the plan.", "Pass a review of `plan`, or `yes=True`.")
         if expect_reviewed and (reviewed is not None or self.forge is None):
             raise ReconcilerError(
                 "The review cannot be looked up.", "Open the project with `forge`, and pass no other review."
@@ -524,7 +524,7 @@ class Project:
             world = self._open(LockKind.NONE, base=base, ref=ref, policy_ref=policy_ref)
             policy = _policy_of_checks(world, base=base, policy_ref=policy_ref)
             if world.benches is None:
-                raise ReconcilerError("This registry has no model files to check.")
+                raise ReconcilerError("This registry has no model files.")
             with trusted_files(world, policy.commit) as tree:
                 return check_version(
                     world.benches,

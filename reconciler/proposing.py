@@ -181,7 +181,7 @@ def refuse_held(manifest: Manifest, version: Version, slot: Slot, now: str) -> N
         until = f" until {hold.until}" if hold.until else ""
         raise ReconcilerError(
             f"v{version} of {manifest.name} is held out of {slot}{until}: {hold.reason} ({hold.at}).",
-            "Lift the hold by a change of its own, or propose another version.",
+            "Lift the hold in a separate change, or propose another version.",
         )
 
 

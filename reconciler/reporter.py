@@ -48,7 +48,7 @@ def show_difference(reviewed: PlanDocument, now: Plan) -> None:
         unified_diff(changes_of(reviewed), changes_of(plan_document(now, "")), "reviewed", "now", lineterm="", n=0)
     )
     if not lines:
-        lines = ["The same changes as were reviewed, but what they replace is another text or another version."]
+        lines = ["The changes are those that were reviewed, but they replace a different text or version."]
     for line in lines:
         if not line.startswith("@@"):
             console.say(click.style(line, fg={"+": "green", "-": "red"}.get(line[0])))
@@ -184,7 +184,7 @@ class Reporter:
     @contextmanager
     def _to_nobody_if_need_be(self) -> Generator[None]:
         """
-        An apply goes on when nobody listens any more: it has models to finish, and a receipt to write. Why what it
+        An apply goes on when nobody listens anymore: it has models to finish, and a receipt to write. Why what it
         says could not be written is in `unheard`, unless its reader just had enough.
         """
         try:

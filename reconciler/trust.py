@@ -206,7 +206,7 @@ class Trunk:
         index = place - int(self.ahead)
         if index >= len(self.line) and self.line[-1].cut:
             raise ReconcilerError(
-                f"This clone does not go back beyond {self.line[-1].commit[:12]}: what was before is not known.",
+                f"This clone does not reach back beyond {self.line[-1].commit[:12]}: earlier commits are not known.",
                 "Fetch the whole history (`git fetch --unshallow`, `fetch-depth: 0`, `GIT_DEPTH: 0`).",
             )
         return self.line[index] if 0 <= index < len(self.line) else None

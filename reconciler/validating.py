@@ -79,8 +79,10 @@ def _signers_in(file: SourceFile, top: Path) -> Iterator[Problem]:
         return
     path = top / named.value
     if on_the_way(top, PurePosixPath(named.value).parent) or path.is_symlink() or not path.is_file():
-        message = f"`signers` is `{named.value}`, and there is no such file: no signature would count."
-        yield Problem(named.at, "no-signers", message, "Correct the path from the top of the repository, or add it.")
+        message = f"`signers` is `{named.value}`, which does not exist: no signature would count."
+        yield Problem(
+            named.at, "no-signers", message, "Correct the path, relative to the top of the repository, or add the file."
+        )
         return
     signers = SourceFile(named.value, beginning(path))
     amiss = content_problem(named.value, signers.data)
@@ -92,5 +94,5 @@ def _policies_by_other_names(top: Path) -> Iterator[Problem]:
     meant = {POLICY_NAME, POLICY_NAME.removesuffix("yaml") + "yml"}
     for name in sorted(os.listdir(top)):  # noqa: PTH208  # the names alone
         if name.casefold() in meant and name != POLICY_NAME:
-            message = f"This looks like a policy, and is not read: a policy is in {POLICY_NAME}."
+            message = f"This looks like a policy but is not read: the policy is {POLICY_NAME}."
             yield Problem(Location(name), "odd-policy-name", message, "Rename it.")

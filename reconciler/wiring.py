@@ -219,11 +219,11 @@ def signer_of(kind: SignKind, key: Path | None, environment: Mapping[str, str]) 
         case SignKind.HMAC:
             secret = hmac_key(environment)
             if secret is None:
-                raise ReconcilerError("There is no key to sign with.", f"Set {KEY_VARIABLE}.")
+                raise ReconcilerError("No key to sign with.", f"Set {KEY_VARIABLE}.")
             return HmacSigner(secret).sign
         case SignKind.SSH:
             if key is None:
-                raise ReconcilerError("There is no key to sign with.", "Name one with --signing-key.")
+                raise ReconcilerError("No key to sign with.", "Name one with --signing-key.")
             return SshSigner(key).sign
 
 
@@ -259,7 +259,7 @@ def trusted_files(world: World, commit: Commit | None) -> Generator[str]:
     from reconciler.git.tree import exported
 
     if commit is None or not isinstance(world.source, GitSource):
-        raise ReconcilerError("There is no commit to take the checks from.", "Commit the policy and its files first.")
+        raise ReconcilerError("No commit to take the checks from.", "Commit the policy and its files first.")
     with exported(world.source.git, commit) as folder:
         yield str(folder)
 
@@ -317,7 +317,7 @@ def _lock_name(registry: "MlflowRegistry", policy: "PolicySettings") -> str:
     workspace = registry.workspace
     if workspace and not WORKSPACE.fullmatch(workspace):
         raise ReconcilerError(
-            f"MLFLOW_WORKSPACE is `{plain(workspace)}`, which cannot be the name of a workspace.",
+            f"MLFLOW_WORKSPACE is `{plain(workspace)}`, which is not a valid workspace name.",
             "It has 2 to 63 lower-case letters, digits and hyphens.",
         )
     return in_workspace(names_of(registry.registry_uri, policy.registry_names)[0], workspace)
@@ -360,7 +360,7 @@ def _lock(
         return None
     if source.remote is None:
         raise ReconcilerError(
-            f"There is no git remote `{settings.remote}` to keep the lock on, and other machines may write to "
+            f"No git remote `{settings.remote}` to keep the lock on, but other machines may write to "
             f"{without_credentials(uri)} too.",
             "Add the remote, name another one with --remote, or pass --lock file if only this machine applies.",
         )

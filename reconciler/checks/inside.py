@@ -174,7 +174,7 @@ def faults(thresholds: Mapping[str, Mapping[str, Any]], result: Any) -> list[str
     for name, told in sorted(thresholds.items()):
         value = result.metrics.get(name)
         if not _is_number(value) or math.isnan(float(value)):
-            missed.append(f"{name} is not among the metrics, or no number")
+            missed.append(f"{name} is not among the metrics, or is not a number")
             continue
         threshold = flow.models.MetricThreshold(**told)
         try:
@@ -183,7 +183,7 @@ def faults(thresholds: Mapping[str, Mapping[str, Any]], result: Any) -> list[str
             if type(error).__name__ != "ModelValidationFailedException":
                 raise
             bound = "at least" if told["greater_is_better"] else "at most"
-            missed.append(f"{name} is {float(value):.6g}, and has to be {bound} {told['threshold']:g}")
+            missed.append(f"{name} is {float(value):.6g}, but must be {bound} {told['threshold']:g}")
     return missed
 
 

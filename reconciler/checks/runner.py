@@ -189,7 +189,9 @@ def _loaded(check: Check, subject: Subject, workspace: Path, settings: _Settings
 def _refuse_without_pandas() -> None:
     """MLflow loads no model without it: that says nothing of the model."""
     if find_spec("pandas") is None:
-        raise _CannotRun("what loads models is not installed here: `pip install mlflow`, and what the model needs")
+        raise _CannotRun(
+            "the library that loads models is not installed here: `pip install mlflow`, and what the model needs"
+        )
 
 
 def _inside_run(words: tuple[str, ...], bench: _Bench, timeout: float, settings: _Settings) -> Finished:
@@ -261,7 +263,7 @@ def _command(check: Check, bench: _Bench) -> _Command:
         return _pytest(check, bench, told)
     if check.notebook:
         return _notebook(check, bench, told)
-    raise _CannotRun("the policy says nothing to run")
+    raise _CannotRun("the policy names nothing to run")
 
 
 def _said_to_run(check: Check) -> str:
@@ -324,15 +326,15 @@ def _notebook(check: Check, bench: _Bench, told: str) -> _Command:
 def _evaluation(told: Mapping[str, object]) -> dict[str, Any]:
     """What the policy says of an evaluation, if it can be carried out."""
     if not told.get("data") or not told.get("model_type"):
-        raise _CannotRun("MLflow evaluates nothing without `data` and `model-type`")
+        raise _CannotRun("MLflow needs `data` and `model-type` to evaluate")
     thresholds = cast("Mapping[str, Mapping[str, Any]]", told.get("thresholds") or {})
     if not thresholds:
-        raise _CannotRun("it has no thresholds, so that anything would pass")
+        raise _CannotRun("it has no thresholds, so anything would pass")
     for name, threshold in sorted(thresholds.items()):
         if "threshold" not in threshold or threshold.keys() - {"threshold", "greater_is_better"}:
             # Which version to compare with depends on the slot, and a check is made before anybody asks for one.
             raise _CannotRun(
-                f"{plain(name)} needs a `threshold`, and nothing else: there is no version to compare with"
+                f"{plain(name)} must have a `threshold` and nothing else: there is no version to compare with"
             )
     return {
         "data": str(told["data"]),

@@ -95,9 +95,13 @@ class Way:
         try:
             entry = pwd.getpwnam(self.user)
         except KeyError as error:
-            raise ReconcilerError(f"{USER_VARIABLE} names {self.user}, whom this machine does not know.") from error
+            raise ReconcilerError(
+                f"{USER_VARIABLE} names {self.user}, a user who does not exist on this machine."
+            ) from error
         if entry.pw_uid == 0:
-            raise ReconcilerError(f"{USER_VARIABLE} names {self.user}, who is root.", "Name a user who may do nothing.")
+            raise ReconcilerError(
+                f"{USER_VARIABLE} names {self.user}, who is root.", "Name a user without permissions."
+            )
         return entry.pw_uid, entry.pw_gid
 
 
@@ -169,9 +173,9 @@ def way_to_run(ours: Mapping[str, str], secret_files: Sequence[Path] = ()) -> Wa
             return way
         why.append(found)
     raise ReconcilerError(
-        f"A check runs the model's code, which is kept from credentials nowhere here: {'; '.join(why)}.",
-        f"Run it as root, with a user who may do nothing in {USER_VARIABLE}; or where the kernel allows namespaces; or "
-        "in a job that holds no credentials.",
+        f"A check runs the model's code, and nothing here keeps it from credentials: {'; '.join(why)}.",
+        f"Run it as root, with a user without permissions in {USER_VARIABLE}; or where the kernel allows namespaces; "
+        "or in a job that holds no credentials.",
     )
 
 

@@ -50,7 +50,7 @@ def signers_problems(file: SourceFile) -> Iterator[Problem]:
             yield Problem(
                 Location(file.path, number, 1),
                 "invalid-signer",
-                "This line lists no key: a name, options such as `namespaces`, and a public key were expected.",
+                "This line lists no key: expected a name, options such as `namespaces`, and a public key.",
                 "Write `ada@acme.example ssh-ed25519 AAAA…`, as in the file `….pub` of the key.",
             )
     if not listed:
@@ -119,7 +119,7 @@ def hmac_key(environment: Mapping[str, str]) -> bytes | None:
     key = _decoded(text)
     if len(key) < SHORTEST_KEY:
         raise ReconcilerError(
-            f"The key in {KEY_VARIABLE} has {len(key)} bytes, and {SHORTEST_KEY} is the least.",
+            f"The key in {KEY_VARIABLE} has {len(key)} bytes; the minimum is {SHORTEST_KEY}.",
             "Make one with `openssl rand -hex 32`.",
         )
     return key
@@ -208,7 +208,7 @@ def _ssh_keygen(arguments: Sequence[str], data: bytes) -> "subprocess.CompletedP
             "SSH signatures need the program ssh-keygen, which is not installed.", "Install OpenSSH's client."
         ) from error
     except subprocess.TimeoutExpired as error:
-        raise ReconcilerError(f"ssh-keygen did not come back within {PATIENCE:g} s.") from error
+        raise ReconcilerError(f"ssh-keygen did not finish within {PATIENCE:g} s.") from error
 
 
 def _fingerprint(armored: str) -> str:
@@ -247,4 +247,4 @@ def _decoded(text: str) -> bytes:
 
 def _last_line(said: bytes) -> str:
     lines = said.decode("utf-8", "replace").strip().splitlines()
-    return "".join(c for c in lines[-1] if c.isprintable())[:300] if lines else "it said nothing"
+    return "".join(c for c in lines[-1] if c.isprintable())[:300] if lines else "no message"

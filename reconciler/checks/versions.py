@@ -96,8 +96,8 @@ class MlflowChecks:
         if version_row(self.registry, model, version).tags.get(key) != text:
             raise RegistryError(
                 "unexpected-answer",
-                f"{self.registry.uri} took the record of {record.check} and does not have it.",
-                "Is somebody else recording the same check? Run it again.",
+                f"{self.registry.uri} accepted the record of {record.check} but does not show it.",
+                "Somebody else may be recording the same check: run it again.",
             )
 
     @contextmanager

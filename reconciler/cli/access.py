@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from reconciler.core.access import Governed
 
 
-@cli.command(short_help="Say who can write the governed slots.")
+@cli.command(short_help="Show who can write the governed slots.")
 @registry_options
 @click.option(
     "--check",
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     type=click.Choice(["person", "plan", "check", "apply"]),
     is_flag=False,
     flag_value="person",
-    help="Prove it for the user in RECONCILER_ACCESS_USERNAME and RECONCILER_ACCESS_PASSWORD, who is a person unless "
-    "the job of a command is named. It is tried on scratch models, which are removed again.",
+    help="Test the user in RECONCILER_ACCESS_USERNAME and RECONCILER_ACCESS_PASSWORD: a person, "
+    "or the job of the named command. Uses scratch models and removes them.",
 )
 @format_option(LIST)
 def access(identity: str | None, form: ListFormat, **settings: Any) -> int:
     """
-    Say whether the registry's server can leave the governed slots to the job alone, with which roles, and what stays
-    open. With --check, prove it; exits with 3 if it does not hold. The registry's address is never the policy's.
+    Show whether the registry's server can leave the governed slots to the job alone, with which roles, and what remains
+    possible. With --check, test it; exits with 3 if the test fails. The registry's address never comes from the policy.
     """
     from reconciler import project
     from reconciler.render.access import access_document, access_lines

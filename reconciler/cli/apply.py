@@ -16,41 +16,52 @@ if TYPE_CHECKING:
     from reconciler.publishing import Publication
 
 
-@cli.command(short_help="Bring the registry to what a commit declares.")
+@cli.command(short_help="Make the registry match a commit.")
 @click.argument("saved", metavar="[PLAN]", required=False, type=click.Path(path_type=Path, dir_okay=False))
 @registry_options
-@click.option("--ref", metavar="REF", help="Apply this commit instead of HEAD, whatever is in the work tree.")
+@click.option("--ref", metavar="REF", help="Apply this commit instead of HEAD, and ignore the work tree.")
 @plan_options
-@click.option("--yes", is_flag=True, help="Do not ask. Needed where there is no terminal, unless PLAN is given.")
+@click.option("--yes", is_flag=True, help="Do not ask. Required without a terminal, unless PLAN is given.")
 @click.option(
-    "--allow-rewind", "rewind_to", metavar="COMMIT", help="Apply this commit though it does not contain the last one."
+    "--allow-rewind",
+    "rewind_to",
+    metavar="COMMIT",
+    help="Apply a commit that does not contain this one, which was applied last.",
 )
 @click.option(
     "--restore",
     metavar="MODEL",
     multiple=True,
-    help="Put this model, and no other, back where it is declared, if somebody moved it by hand; may be repeated.",
+    help="Restore only this model to what is declared, if somebody moved it by hand. Repeatable.",
 )
 @click.option(
     "--signing-key",
     type=click.Path(path_type=Path, dir_okay=False),
     help="The SSH key that signs our records. Default: RECONCILER_SIGNING_KEY, its text or its path.",
 )
-@click.option("--expect-digest", metavar="DIGEST", help="Apply only what has this digest: the one that was reviewed.")
+@click.option(
+    "--expect-digest", metavar="DIGEST", help="Apply only a plan with this digest: the one that was reviewed."
+)
 @click.option(
     "--expect-reviewed",
     is_flag=True,
-    help="Apply only what our comment shows under the change request that the commit came from. Needs --publish.",
+    help="Apply only the plan in our comment on the pull or merge request of this commit. Requires --publish.",
 )
-@click.option("--parallelism", type=click.IntRange(1, 64), default=8, show_default=True, help="Models at a time.")
+@click.option(
+    "--parallelism",
+    type=click.IntRange(1, 64),
+    default=8,
+    show_default=True,
+    help="Number of models to apply in parallel.",
+)
 @click.option(
     "--lock",
     type=click.Choice(["auto", "git", "file"]),
     default="auto",
     show_default=True,
-    help="Where the lock is: a ref on the git remote, or a file on this machine (auto: for sqlite:/// only).",
+    help="Where to keep the lock: a ref on the git remote, or a local file. auto: a file for sqlite:/// only.",
 )
-@click.option("--no-lock", is_flag=True, help="Apply without a lock, because you know that nobody else does.")
+@click.option("--no-lock", is_flag=True, help="Apply without a lock. Only safe if nothing else applies.")
 @click.option(
     "--lock-timeout",
     type=click.FloatRange(0),
@@ -59,7 +70,7 @@ if TYPE_CHECKING:
     metavar="SECONDS",
     help="How long to wait for the lock.",
 )
-@click.option("--receipt", type=click.Path(path_type=Path, dir_okay=False), help="Write what was done to this file.")
+@click.option("--receipt", type=click.Path(path_type=Path, dir_okay=False), help="Write a JSON receipt to this file.")
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @publish_option
 @click.pass_context
@@ -83,7 +94,7 @@ def apply(
     policy_ref: str | None,
     **settings: Any,
 ) -> int:
-    """Bring the registry to what a commit declares: HEAD, or --ref; with a saved PLAN, only if it still holds."""
+    """Make the registry match a commit: HEAD, or --ref. With a saved PLAN, only if it still holds."""
     from reconciler.clocks import SystemClock
     from reconciler.core.plan import StalePlanError
     from reconciler.events import Journal
@@ -97,9 +108,9 @@ def apply(
         _refuse_plan_options(context)
     asking = saved is None and not yes
     if asking and not (sys.stdin.isatty() and sys.stdout.isatty() and log_format == "text"):
-        raise click.UsageError("There is no terminal to ask on: review a plan, then pass --yes or the saved plan.")
+        raise click.UsageError("No terminal to ask for confirmation. Review a plan, then pass --yes or the saved plan.")
     if expect_reviewed and publish == "none":
-        raise click.UsageError("--expect-reviewed needs --publish, to know where the review was.")
+        raise click.UsageError("--expect-reviewed requires --publish, which names the forge of the review.")
     clock = SystemClock()
     journal, reporter = Journal(clock.now()), Reporter(log_format, clock.now)
 
@@ -141,13 +152,13 @@ def apply(
             keep_receipt(journal.broken_off(KeyboardInterrupt() if stopped else error, clock.now()), receipt)
         if not stopped or not journal.begun:
             raise
-        console.say("Broken off: the models in hand may be half done. Run it again: what is done stays done.")
+        console.say("Stopped: models in progress may be half done. Run it again: what is done stays done.")
         return ExitCode.INTERRUPTED
     kept = receipt is None or keep_receipt(done, receipt)
     reporter.finish(done)
     publication.receipt(done)
     if reporter.unheard:
-        console.say_error(f"Standard output could not be written: {reporter.unheard}. The apply went on without it.")
+        console.say_error(f"Standard output could not be written: {reporter.unheard}. The apply continued without it.")
     return done.exit_code if kept and not reporter.unheard else ExitCode.ERROR
 
 

@@ -19,10 +19,10 @@ from reconciler.errors import ExitCode
     "names",
     metavar="NAME",
     multiple=True,
-    help="Only this check of the policy, or `loadable`; may be repeated.",
+    help="Only this check of the policy, or `loadable`. Repeatable.",
 )
-@click.option("--base", metavar="REF", help="Take the policy from where the change left this branch.")
-@click.option("--policy-ref", metavar="REF", help="Take the policy, and the files it names, from this commit.")
+@click.option("--base", metavar="REF", help="Use the policy of the merge base with this branch.")
+@click.option("--policy-ref", metavar="REF", help="Use the policy, and the files it names, of this commit.")
 @click.option(
     "--sign",
     type=click.Choice(["none", "hmac", "ssh"]),
@@ -44,9 +44,9 @@ def check(
     **settings: Any,
 ) -> int:
     """
-    Run the policy's checks on a VERSION of MODEL, and record on it what they found, for gates to ask for; `loadable`,
-    which every policy has, loads the model. What is run comes from the policy's own commit. It is the only command that
-    runs code of a model, and it runs none where that code could reach a credential. Exits with 3 if one fails.
+    Run the policy's checks on a VERSION of MODEL, and record the results on the version, where gates read them. The
+    built-in check `loadable` loads the model. Checks come from the policy's own commit. This is the only command that
+    runs code of a model, and it refuses to where that code could reach a credential. Exits with 3 if a check fails.
     """
     from reconciler.reporter import CheckReporter
 

@@ -13,7 +13,9 @@ from reconciler.render.formats import DRIFT, DriftFormat, Format, rendered_drift
 
 @cli.command(short_help="Show what was moved by hand since the last apply.")
 @registry_options
-@click.option("--ref", metavar="REF", default="HEAD", show_default=True, help="The commit that should be applied.")
+@click.option(
+    "--ref", metavar="REF", default="HEAD", show_default=True, help="The commit to compare the registry with."
+)
 @click.option(
     "--files",
     is_flag=True,

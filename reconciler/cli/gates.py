@@ -12,20 +12,20 @@ from reconciler.errors import ExitCode
 from reconciler.render.formats import LIST, Format, ListFormat
 
 
-@cli.command(short_help="Say why a version can, or cannot, be promoted.")
+@cli.command(short_help="Show why a version can or cannot be promoted.")
 @click.argument("model")
 @registry_options
-@click.option("--version", type=click.IntRange(1), metavar="N", help="The version in question; else the newest.")
-@click.option("--ref", metavar="REF", default="HEAD", show_default=True, help="Whose manifests tighten the gates.")
-@click.option("--policy-ref", metavar="REF", help="Judge by the policy of this commit instead of --ref's own.")
+@click.option("--version", type=click.IntRange(1), metavar="N", help="The version to judge. Default: the newest.")
+@click.option("--ref", metavar="REF", default="HEAD", show_default=True, help="Commit whose manifests apply.")
+@click.option("--policy-ref", metavar="REF", help="Commit whose policy applies. Default: --ref.")
 @format_option(LIST)
 @publish_option
 def gates(
     model: str, version: int | None, ref: str, policy_ref: str | None, form: ListFormat, publish: str, **settings: Any
 ) -> int:
     """
-    Say what the gates before every slot of MODEL say to one of its versions: why it can, or cannot, be promoted. Exits
-    with 3 if one says no. Writes nothing.
+    Show the verdicts of all gates on one version of MODEL: why it can or cannot be promoted. Exits with 3 if a gate
+    refuses it. Writes nothing.
     """
     from reconciler.core.names import ModelName
     from reconciler.render.json import verdict_document

@@ -47,7 +47,7 @@ def run(arguments: list[str]) -> int:
         return error.exit_code
     except SystemExit as error:
         # A library ended the process, perhaps with 0: what was asked for was not done.
-        console.say_error(f"A library ended the command before it was done ({error.code}).")
+        console.say_error(f"A library ended the command early ({error.code}).")
         return ExitCode.ERROR
     except Exception as error:
         if isinstance(error, OSError) and error.filename is None and error.errno in console.FULL:
@@ -57,8 +57,8 @@ def run(arguments: list[str]) -> int:
         if os.environ.get("RECONCILER_DEBUG"):
             raise
         console.say_error(
-            f"{type(error).__name__}: {error}. This is a fault of reconciler's: please report it, with what "
-            "RECONCILER_DEBUG=1 shows."
+            f"{type(error).__name__}: {error}. This is a bug in reconciler: please report it, with "
+            "the output of RECONCILER_DEBUG=1."
         )
         return ExitCode.ERROR
     return result if isinstance(result, int) else ExitCode.OK
@@ -111,7 +111,7 @@ class _Commands(click.Group):
     default="auto",
     callback=_colour,
     expose_value=False,
-    help="Colour the output. NO_COLOR and FORCE_COLOR are heeded too.",
+    help="Color the output. Also respects NO_COLOR and FORCE_COLOR.",
 )
 def cli() -> None:
     """

@@ -14,32 +14,32 @@ if TYPE_CHECKING:
     from reconciler.scaffold import Renewed
 
 
-@cli.command(short_help="Make this git repository ready.")
-@click.option("--model", metavar="NAME", help="Declare this registered model, as the first.")
-@click.option("--version", type=click.IntRange(1), metavar="N", help="The version of it that is in Production.")
+@cli.command(short_help="Set up this git repository.")
+@click.option("--model", metavar="NAME", help="Declare this registered model.")
+@click.option("--version", type=click.IntRange(1), metavar="N", help="The version that is in Production.")
 @click.option("--owner", metavar="@TEAM", help="Who must review what enters Production.")
 @click.option(
     "--forge",
     type=click.Choice([kind.value for kind in ForgeKind]),
-    help="Whose workflows to write; else the forge that the remote's address tells.",
+    help="The forge to write workflows for. Default: the forge of the git remote.",
 )
 @click.option("--remote", default="origin", envvar="RECONCILER_REMOTE", show_default=True, show_envvar=True)
 @click.option(
     "--install-from",
     metavar="SOURCE",
     help="What the jobs install: git+https://HOST/PATH@COMMIT, https://HOST/FILE.whl#sha256=HASH, or "
-    "'NAME==VERSION --hash=sha256:HASH'; else what this installation came from.",
+    "'NAME==VERSION --hash=sha256:HASH'. Default: the source of this installation.",
 )
 @click.option(
     "--plan-from-base/--no-plan-from-base",
     default=None,
-    help="GitHub: take the plan's workflow from the default branch, with the change as data (pull_request_target).",
+    help="GitHub: run the plan workflow of the default branch, with the change as data (pull_request_target).",
 )
-@click.option("--signing-key/--no-signing-key", default=True, show_default=True, help="Make a key for signed records.")
 @click.option(
-    "--update", "updating", is_flag=True, help="Bring what an earlier init wrote up to date, and show the diff."
+    "--signing-key/--no-signing-key", default=True, show_default=True, help="Create a key for signed records."
 )
-@click.option("--yes", is_flag=True, help="With --update: overwrite files that somebody changed, too.")
+@click.option("--update", "updating", is_flag=True, help="Update the files of an earlier init, and show the diff.")
+@click.option("--yes", is_flag=True, help="With --update: also overwrite files that somebody changed.")
 def init(
     model: str | None,
     version: int | None,
@@ -53,20 +53,20 @@ def init(
     yes: bool,
 ) -> None:
     """
-    Make this git repository ready: a first manifest, its JSON Schema, workflows and what they install, CODEOWNERS, a
-    key for signed records and a pre-commit hook. No file that is there is touched; --update brings the workflows, what
-    they install and the schemas up to date.
+    Set up this git repository: a first manifest, its JSON Schema, workflows and what they install, CODEOWNERS, a key
+    for signed records and a pre-commit hook. Existing files are not touched; --update updates the workflows, what they
+    install and the schemas.
     """
     from reconciler.scaffold import First, Jobs, scaffold, update
 
     jobs = Jobs(None if forge is None else ForgeKind(forge), plan_from_base, install_from)
     if updating:
         if (model, version, owner) != (None, None, None):
-            raise click.UsageError("--update declares nothing: leave --model, --version and --owner away.")
+            raise click.UsageError("--update declares nothing: remove --model, --version and --owner.")
         _show_update(update(Path.cwd(), jobs, remote, overwrite=yes))
         return
     if yes:
-        raise click.UsageError("--yes goes with --update; without it nothing is overwritten.")
+        raise click.UsageError("--yes requires --update: nothing else overwrites files.")
     done = scaffold(Path.cwd(), First(model, version, owner), jobs, remote, signing_key=signing_key)
     for laid in done.laid:
         style, word = ("warn", "kept") if laid.kept else ("add", "wrote")
@@ -99,8 +99,8 @@ def _show_update(files: "tuple[Renewed, ...]") -> None:
             click.echo(console.styled(((kind, f"  {clean(line)}"),)))
     if changed := [file.path for file in files if file.renewal is Renewal.CHANGED]:
         console.note(
-            f"{', '.join(changed)}: not as init wrote it, so it is left. The diff leads to what this release "
-            "writes. Take over by hand what you want of it, or overwrite it: reconciler init --update --yes"
+            f"{', '.join(changed)}: changed since init wrote it, so it is kept. The diff leads to what "
+            "this release writes. Copy what you want by hand, or overwrite the file: reconciler init --update --yes"
         )
     if removed := [file.path for file in files if file.renewal is Renewal.REMOVED]:
-        console.note(f"{', '.join(removed)}: init wrote it and it was removed since, so it is left out.")
+        console.note(f"{', '.join(removed)}: removed since init wrote it, so it is not written again.")

@@ -23,19 +23,19 @@ def registry_options(command: F) -> F:
             type=click.Path(path_type=Path, file_okay=False),
             envvar="RECONCILER_MANIFESTS",
             show_envvar=True,
-            help="The folder of manifests; else the policy's, else `manifests`.",
+            help="The folder of manifests. Default: the policy's, or `manifests`.",
         ),
         click.option(
             "--registry-uri",
             metavar="URI",
-            help="The MLflow registry; else MLFLOW_REGISTRY_URI, MLFLOW_TRACKING_URI, or the policy's.",
+            help="The MLflow registry. Default: MLFLOW_REGISTRY_URI, MLFLOW_TRACKING_URI, or the policy's.",
         ),
         click.option(
             "--repository",
             metavar="ID",
             envvar="RECONCILER_REPOSITORY",
             show_envvar=True,
-            help="The name under which this repository owns models; by default the remote's URL and the folder.",
+            help="The name under which this repository owns models. Default: the remote's URL and the folder.",
         ),
         click.option(
             "--remote",
@@ -51,24 +51,24 @@ def registry_options(command: F) -> F:
 
 def plan_options(command: F) -> F:
     options = [
-        click.option("--target", "targets", metavar="MODEL", multiple=True, help="Only this model; may be repeated."),
+        click.option("--target", "targets", metavar="MODEL", multiple=True, help="Only this model. Repeatable."),
         click.option("--adopt", is_flag=True, help="Take over models that another repository governs."),
-        click.option("--force", is_flag=True, help="Go on although many models' Production would change at once."),
-        click.option("--allow-empty", is_flag=True, help="Release every model when no manifest is left."),
+        click.option("--force", is_flag=True, help="Continue although many models' Production would change at once."),
+        click.option("--allow-empty", is_flag=True, help="Allow an empty manifest folder: release every model."),
         click.option(
             "--max-change-percent",
             type=click.FloatRange(0, 100),
             envvar="RECONCILER_MAX_CHANGE_PERCENT",
             show_envvar=True,
-            help="The share of governed models whose Production may change without --force, from 10 models on; else "
-            "the policy's, else 30.",
+            help="The share of governed models whose Production may change without --force, for 10 or more models. "
+            "Default: the policy's, or 30.",
         ),
         click.option(
             "--policy-ref",
             metavar="REF",
             envvar="RECONCILER_POLICY_REF",
             show_envvar=True,
-            help="Judge by the policy of this commit; else of the one before, or where the change left `plan --base`.",
+            help="Commit whose policy applies. Default: the parent commit, or the merge base with `plan --base`.",
         ),
     ]
     return _with(command, options)
@@ -111,7 +111,7 @@ def limit_option(command: F) -> F:
         metavar="CHARACTERS",
         show_default=True,
         callback=_unless_zero,
-        help="How long Markdown may be; 0 for no bound. What weighs least is left out, and counted.",
+        help="The maximum length of Markdown; 0 for no limit. The least important parts are left out and counted.",
     )(command)
 
 
@@ -123,7 +123,7 @@ def publish_option(command: F) -> F:
         envvar="RECONCILER_PUBLISH",
         show_default=True,
         show_envvar=True,
-        help="Show the result in the forge whose CI job this is: as a comment, a job summary, and outputs.",
+        help="Publish the result in the forge of this CI job: a comment, a job summary, and outputs.",
     )(command)
 
 

@@ -34,7 +34,7 @@ def _reports(
     for value in values:
         form, _, path = value.partition("=")
         if not path or form not in WRITTEN_PLAN:
-            raise click.BadParameter(f"`{value}` is not FORMAT=FILE with one of {WRITTEN}.")
+            raise click.BadParameter(f"`{value}` is not FORMAT=FILE; FORMAT is one of {WRITTEN}.")
         pairs.append((Format(form), Path(path)))
     return tuple(pairs)
 
@@ -47,7 +47,7 @@ def _reports(
     metavar="REF",
     envvar="RECONCILER_BASE",
     show_envvar=True,
-    help="Tell what the change makes, since it left this branch, from what is pending without it.",
+    help="The branch to compare with: separates this change from what is already pending without it.",
 )
 @plan_options
 @click.option(
@@ -57,7 +57,7 @@ def _reports(
     envvar="RECONCILER_EVIDENCE",
     show_default=True,
     show_envvar=True,
-    help="Which versions that move in are shown beside those they replace; `all` includes aliases.",
+    help="For which slots to show evidence of entering versions beside those they replace; `all` includes aliases.",
 )
 @format_option(SHOWN_PLAN)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Save the plan for `apply FILE`.")
@@ -67,11 +67,11 @@ def _reports(
     callback=_reports,
     metavar="FORMAT=FILE",
     multiple=True,
-    help=f"Write the same plan to a file too; may be repeated. FORMAT is one of {WRITTEN}. {notes(WRITTEN_PLAN)}",
+    help=f"Also write the plan to a file. Repeatable. FORMAT is one of {WRITTEN}. {notes(WRITTEN_PLAN)}",
 )
 @limit_option
 @publish_option
-@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when there is something to change.")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with code 2 if there is something to change.")
 def plan(
     ref: str | None,
     base: str | None,

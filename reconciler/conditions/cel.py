@@ -90,9 +90,9 @@ def _fault(condition: str) -> str | None:
     if not condition.strip():
         return "the condition is empty"
     if len(condition) > MOST_CHARACTERS:
-        return f"the condition has {len(condition):,} characters; {MOST_CHARACTERS:,} are allowed"
+        return f"the condition has {len(condition):,} characters; the maximum is {MOST_CHARACTERS:,}"
     if (depth := _nested(condition)) > MOST_NESTED:
-        return f"the condition goes through lists inside each other {depth} deep; {MOST_NESTED} are allowed"
+        return f"the condition nests loops over lists {depth} deep; the maximum is {MOST_NESTED}"
     return None
 
 
@@ -130,9 +130,9 @@ def _written(condition: str, variables: Mapping[str, object]) -> "str | _Fault":
     try:
         written = json.dumps({"condition": condition, "variables": _without_nan(variables)})
     except (TypeError, ValueError, RecursionError) as error:
-        return _Fault(f"what is known cannot be handed on: {plain(str(error), 200)}")
+        return _Fault(f"the evidence cannot be passed to the condition: {plain(str(error), 200)}")
     if len(written) > MOST_DATA:
-        return _Fault(f"what is known is too much to be handed on: {len(written):,} characters")
+        return _Fault(f"the evidence is too large to pass to the condition: {len(written):,} characters")
     return written
 
 
@@ -212,7 +212,7 @@ def _heard(child: "subprocess.Popen[bytes]", tasks: int, seconds: float, megabyt
         if line.late:
             yield f"it took longer than {seconds:g} s"
         else:
-            yield f"it brought its process down, which had {megabytes} MB of memory"
+            yield f"its process crashed, with {megabytes} MB of memory"
         return
 
 
@@ -251,15 +251,15 @@ def _read(line: bytes) -> bool | str:
     if isinstance(result := answer.get("result"), bool):
         return result
     if (kind := answer.get("kind")) is not None:
-        return f"it comes to {_KINDS.get(kind, f'a value of the kind `{kind}`')} and not to true or false"
+        return f"its result is {_KINDS.get(kind, f'a value of the kind `{kind}`')}, not true or false"
     said = str(answer.get("said", ""))
     if answer.get("error") == "KeyError" or said.startswith("Undefined variable or function: "):
         named = re.search(r"'(.*?)'", said, re.DOTALL)
-        return f"there is no value of `{plain(named[1] if named else said, 200)}`"
+        return f"there is no value `{plain(named[1] if named else said, 200)}`"
     if syntax := _SYNTAX.search(said):
         return f"the condition cannot be read at {syntax[1]}: {plain(syntax[2], 200)}"
     if said.startswith("Failed to parse expression"):
-        return "the condition cannot be read: its parts stand too deep inside each other, or it is none"
+        return "the condition cannot be read: it is nested too deeply, or is not a condition"
     first, _, _ = said.partition(". ")
     return f"it cannot be evaluated: {plain(first, 200).rstrip('.')}"
 
@@ -268,7 +268,7 @@ _KINDS = {
     "NoneType": "null",
     "int": "a number",
     "float": "a number",
-    "str": "a text",
+    "str": "a string",
     "list": "a list",
     "dict": "a map",
 }

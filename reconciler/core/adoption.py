@@ -153,7 +153,7 @@ def _tags(live: ModelSnapshot, options: Adopt) -> dict[str, Declared[str]]:
 
 
 def _remarks(live: ModelSnapshot, before: Manifest | None, after: Manifest) -> Iterator[str]:
-    """What somebody who adopts a model should look at, the weightiest first."""
+    """What somebody who adopts a model should look at, the most important first."""
     for slot in sorted(LIVE):
         there = occupants(live, slot)
         if len(there) > 1:
@@ -182,12 +182,12 @@ def _differences(live: ModelSnapshot, before: Manifest) -> Iterator[str]:
             continue
         numbers = sorted(number for pin in declared.value if (number := pin.version) is not None)
         if len(numbers) == len(declared.value) and numbers != list(live.occupants(stage)):
-            yield f"{stage} is declared to hold {_versions(numbers)}, and holds {_versions(live.occupants(stage))}."
+            yield f"{stage} is declared to hold {_versions(numbers)}, but holds {_versions(live.occupants(stage))}."
     for alias, declared in before.aliases.items():
         target, there = declared.value, live.aliases.get(alias)
         if (target is None and there is not None) or (target and target.version and target.version != there):
             names = f"{target}" if target else "nothing"
-            yield f"@{alias} is declared to name {names}, and names {f'v{there}' if there else 'nothing'}."
+            yield f"@{alias} is declared to name {names}, but names {f'v{there}' if there else 'nothing'}."
 
 
 def _versions(versions: Iterable[Version]) -> str:

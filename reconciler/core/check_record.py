@@ -104,7 +104,7 @@ class CheckResult:
 def check_tag(check: str) -> str:
     """The key of the tag that has a check's record. Raises ValueError for a name that no tag can have."""
     if not re.fullmatch(CHECK_NAME_PATTERN.strip("^$"), check):
-        raise ValueError(f"`{check}` cannot name a check: it is made of letters, digits, `_`, `-` and single dots")
+        raise ValueError(f"`{check}` is not a valid check name: use letters, digits, `_`, `-` and single dots")
     return f"{CHECK_TAG_PREFIX}{check}"
 
 
@@ -225,7 +225,7 @@ def _count(value: object) -> int:
 def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     told = dict(pairs)
     if len(told) != len(pairs):
-        raise ValueError("a key that is there twice")
+        raise ValueError("a duplicate key")
     return told
 
 

@@ -184,7 +184,7 @@ def _claimed(models: Mapping[ModelName, Manifest]) -> Iterable[Problem]:
                     "former-name-taken",
                     f"`{name}` cannot be a former name of {manifest.name}: {other.model.at} "
                     f"{'declares it' if other.name == name else f'says the same of {other.name}'}.",
-                    "A model that was renamed has one successor, and is declared by its present name alone.",
+                    "Declare a renamed model under its present name only, and list each former name under one model.",
                 )
 
 
@@ -230,7 +230,7 @@ def expired(manifests: Iterable[Manifest], now: str) -> tuple[Problem, ...]:
                 override.at,
                 "expired-override",
                 f"The override of {override.gate} for {manifest.name} ended on {override.until}, and it is {now}.",
-                "Remove it; if it is needed still, have a later date approved.",
+                "Remove it; if it is still needed, get a later date approved.",
             )
             for manifest in manifests
             for override in manifest.overrides
@@ -302,8 +302,8 @@ def _look_alikes(noun: str, names: Iterable[tuple[str, Location]]) -> Iterable[P
             yield Problem(
                 at,
                 "differs-by-case-only",
-                f"The {noun} `{name}` and the {noun} `{other}` at {places[other]} are two different ones to MLflow.",
-                "If one is meant, spell both alike.",
+                f"The {noun} `{name}` and the {noun} `{other}` at {places[other]} are different names in MLflow.",
+                "If they should be the same, spell them alike.",
                 Severity.WARNING,
             )
             continue
@@ -313,6 +313,6 @@ def _look_alikes(noun: str, names: Iterable[tuple[str, Location]]) -> Iterable[P
                 at,
                 "looks-like-another",
                 f"The {noun} `{name}` looks like `{other}` at {places[other]}: {telling_apart(name, other)}.",
-                "If one is meant, spell both alike; a plan refuses a new name that is not ASCII.",
+                "If they should be the same, spell them alike; a plan refuses a new name that is not ASCII.",
                 Severity.WARNING,
             )

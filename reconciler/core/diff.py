@@ -83,7 +83,7 @@ UNAPPROVED = "unapproved-change"
 
 @dataclass(frozen=True, slots=True)
 class Blocker:
-    """Why a model cannot be brought to what is declared. Codes are words that scripts may rely on."""
+    """Why a model cannot be changed to match the manifests. Codes are words that scripts may rely on."""
 
     code: str
     message: str
@@ -264,8 +264,7 @@ def _owner_blockers(
     if live.hidden_model:
         yield Blocker(
             "hidden-model",
-            f"{live.name} exists, but the registry leaves it out of its searches: it carries the tag "
-            "`mlflow.prompt.is_prompt`.",
+            f"{live.name} exists, but the registry hides it from searches: it has the tag `mlflow.prompt.is_prompt`.",
             "Remove that tag if it is a model, or this manifest if it is a prompt.",
             at,
         )
@@ -284,23 +283,23 @@ def _owner_blockers(
                 "owned-by-another-repository",
                 f"{live.name} is governed by `{other}`, a former name of this repository, for "
                 f"{f'commit {commit[:12]}' if commit else 'no commit'}, which is not on this branch.",
-                "Fetch the whole history (`git fetch --unshallow`, `fetch-depth: 0`). If another repository has that "
-                "name now, leave the model to it, or pass --adopt to take it over.",
+                "Fetch the whole history (`git fetch --unshallow`, `fetch-depth: 0`). If another repository "
+                "uses that name now, leave the model to it, or pass --adopt to take it over.",
                 at,
             )
         case Ownership(repository=other) if not owned:
             yield Blocker(
                 "owned-by-another-repository",
                 f"{live.name} is governed by `{other}`; this is `{revision.repository}`.",
-                "If that is a former name of this one, merge it under `formerly` in reconciler.yaml first, by a change "
-                "of its own; else pass --adopt to take it over, or leave it to that repository.",
+                "If that is a former name of this repository, first merge it under `formerly` in reconciler.yaml, in "
+                "a separate change. Otherwise pass --adopt to take the model over, or leave it to that repository.",
                 at,
             )
         case UnreadableRecord():
             yield Blocker(
                 "unreadable-ownership-record",
                 f"The ownership record of {live.name} is damaged, or was written by a newer release.",
-                "Upgrade, or pass --adopt to write it anew.",
+                "Upgrade, or pass --adopt to rewrite it.",
                 at,
             )
         case _:
@@ -313,9 +312,9 @@ def former_name_blockers(manifest: Manifest, models: Container[ModelName]) -> It
         if name in models and manifest.formerly is not None:
             yield Blocker(
                 "former-name-in-use",
-                f"{manifest.name} is declared as the former {name}, and the registry has a model {name}.",
-                f"Rename that one in the registry (`MlflowClient().rename_registered_model`), or remove `{name}` from "
-                "`formerly` if it is another model.",
+                f"{manifest.name} lists {name} as a former name, but the registry has a model {name}.",
+                "Rename that model in the registry (`MlflowClient().rename_registered_model`), or remove "
+                f"`{name}` from `formerly` if it is another model.",
                 manifest.formerly.at,
             )
 
@@ -397,8 +396,8 @@ def _name_by_history(
 def _hidden_version(name: ModelName, version: Version, at: Location) -> Blocker:
     return Blocker(
         "hidden-version",
-        f"v{version} of {name} exists, but the registry leaves it out of its searches: it, or another version of the "
-        "model, carries the tag `mlflow.prompt.is_prompt`.",
+        f"v{version} of {name} exists, but the registry hides it from searches: it, or another version "
+        "of the model, has the tag `mlflow.prompt.is_prompt`.",
         "Remove that tag.",
         at,
     )
@@ -491,7 +490,7 @@ def _bound_version(
         return None
     if version not in versions:
         known = f"it has: {_listed(versions)}" if versions else "it has none"
-        gone = "" if not versions or version > max(versions) else ", or no longer"
+        gone = "" if not versions or version > max(versions) else ", or it was deleted"
         block(
             "unknown-version",
             f"{name} has no version {version}{gone} ({known}).",
@@ -562,15 +561,15 @@ def _emptied_blockers(
         moved = next(targets[v].because for v in there)
         which = _listed(there)
         if moved.why is Why.UNDECLARED:
-            message = f"No manifest declares {stage} of {live.name} any more, and v{which} is there because one did."
+            message = f"No manifest declares {stage} of {live.name} anymore; v{which} is there because one did."
         else:
             message = (
-                f"v{which} would leave {stage} of {live.name}, which no manifest declares, and nothing would be left."
+                f"v{which} would leave {stage} of {live.name}, which no manifest declares, and {stage} would be empty."
             )
         yield Blocker(
             "production-would-be-empty",
             message,
-            f"Write `{stage}: []` if it is to be empty, or name the version that belongs there.",
+            f"Write `{stage}: []` if it should be empty, or name the version that belongs there.",
             moved.at or manifest.model.at,
         )
 
@@ -591,8 +590,9 @@ def _identity_blockers(bound: _Bound, live: ModelSnapshot, past: Past | None) ->
         if past and is_another(live, slot, version, past):
             yield Blocker(
                 "another-version",
-                f"v{version} of {live.name} is not the one that was put into {slot}: the model was registered again.",
-                "Stop declaring it, apply that, and declare the version that you mean.",
+                f"v{version} of {live.name} is not the version that was put into {slot}: "
+                "the model was registered again.",
+                "Remove it from the manifest and apply; then declare the version that you want.",
                 at,
             )
 

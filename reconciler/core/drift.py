@@ -114,7 +114,7 @@ def judge_drift(
         return _unknown(now, owned.commit, "its ownership record names a commit that is not on this branch")
     if live is not None and any(place < applied for place in _recorded(live, past)):
         return _unknown(
-            now, owned.commit, "a version's record is newer than its ownership record: did an apply break off?"
+            now, owned.commit, "a version's record is newer than its ownership record: was an apply interrupted?"
         )
     if not needs_review(now) and not now.blocked and all(e.verb is Verb.CLAIM for e in effects):
         return ModelDrift(now.model, applied=owned.commit)
@@ -129,7 +129,7 @@ def judge_drift(
         moved = next((e for e in now.entrances if came_by and live and not _never_moved(e, live, past)), None)
         if moved is not None:
             said = "whether an apply put it there, and somebody put the older records back, is not known"
-            return _unknown(now, owned.commit, f"v{moved.candidate} is declared in {moved.slot}, and {said}")
+            return _unknown(now, owned.commit, f"v{moved.candidate} is declared in {moved.slot}, but {said}")
         return ModelDrift(now.model, DriftStatus.PENDING, owned.commit, pending=effects, blockers=now.blockers)
     # What is to be put back is called something else where no past is looked at; it is the same thing all the same.
     known = {_moves(effect) for effect in drifted}

@@ -92,7 +92,7 @@ class VersionFacts:
         return next((gap for what in whats for gap in self.missing if gap.what == what), None)
 
 
-RESTORE = "whoever owns the run can bring it back (`mlflow runs restore`), unless it was deleted for good"
+RESTORE = "the owner of the run can restore it (`mlflow runs restore`), unless it was permanently deleted"
 """What to do about evidence that went with a run."""
 
 
@@ -239,7 +239,7 @@ def _as_far_as_known(delta: MetricDelta, candidate: VersionFacts, incumbent: Ver
     for trend, facts in ((Trend.GONE, candidate), (Trend.ADDED, incumbent)):
         lost = _lacks(facts, "version", "run") or (not facts.metrics and _lacks(facts, "metrics"))
         if delta.trend is trend and lost:
-            return replace(delta, trend=Trend.UNKNOWN, why=f"not known of v{facts.version}")
+            return replace(delta, trend=Trend.UNKNOWN, why=f"not known for v{facts.version}")
     return delta
 
 

@@ -9,7 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 
 from reconciler.core.evidence import VersionFacts
 from reconciler.core.names import Commit, ModelName, Slot, Version
-from reconciler.core.text import plain
+from reconciler.core.text import amount, plain
 from reconciler.errors import Location
 
 T = TypeVar("T")
@@ -194,7 +194,7 @@ def contained(branch: str) -> FactKey[bool]:
 class Facts:
     """
     What is known of one entrance. What was asked for and is not known is in `unknown`, with the reason; those of them
-    that nobody can look up any more, as their run was deleted, are in `gone` too.
+    that nobody can look up anymore, as their run was deleted, are in `gone` too.
     """
 
     known: Mapping[FactKey[Any], object] = field(default_factory=dict[FactKey[Any], object])
@@ -206,7 +206,7 @@ class Facts:
 
     def why_unknown(self, key: FactKey[Any]) -> str | None:
         """Why a fact is not known, or None if it is."""
-        return None if key in self.known else self.unknown.get(key) or "nobody looked it up"
+        return None if key in self.known else self.unknown.get(key) or "it was not looked up"
 
 
 class Ruling(StrEnum):
@@ -398,7 +398,7 @@ def _rolled_back(verdict: Verdict, guard: Guard, judgement: Judgement, facts: Fa
     resumed = entrance.kind is Kind.RESUMED
     before = f"v{entrance.candidate} has been in {entrance.slot} before"
     if resumed:
-        before = f"an apply that broke off had let v{entrance.candidate} into {entrance.slot}"
+        before = f"an interrupted apply had let v{entrance.candidate} into {entrance.slot}"
     if guard.waive_on_rollback:
         return _let_in(verdict, Ruling.WAIVED, f"{before}, and the policy waives this gate for a rollback")
     remaining = on_rollback(guard.gate)
@@ -413,7 +413,7 @@ def _rolled_back(verdict: Verdict, guard: Guard, judgement: Judgement, facts: Fa
             return _let_in(verdict, Ruling.WAIVED, note)
         verdict = _verdict(guard, entrance, judgement)
     if judgement.gone and guard.key in entrance.passed_before:
-        note = f"{before} and passed this gate then; what it asks about has been deleted since"
+        note = f"{before} and passed this gate then; the data that it needs has been deleted since"
         return _let_in(verdict, Ruling.WAIVED, note)
     return verdict
 
@@ -434,7 +434,7 @@ def _overridden(
     required = guard.override.required(by_bots=facts.why_unknown(CHANGE) is None and facts[CHANGE].by_bots)
     if len(distinct) < required:
         found = f"only {', '.join(distinct)}" if distinct else "nobody"
-        return refused(f"it needs {required} of {guard.override.group}, and {found} approved")
+        return refused(f"it needs {amount(required, 'approval')} from {guard.override.group}, but {found} approved")
     note = f"overridden until {override.until} by {', '.join(distinct)} ({override.at}): {override.reason}"
     return _let_in(verdict, Ruling.OVERRIDDEN, note)
 

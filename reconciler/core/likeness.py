@@ -167,7 +167,7 @@ def _faults(noun: str, name: str, other: str, pattern: str, at: Location) -> Ite
     if other or pattern:
         whose = f"`{other}`" if other else f"`{pattern}`, which the policy names"
         message = f"The {noun} `{name}` is new and looks like {whose}: {telling_apart(name, other or pattern)}."
-        yield Blocker("looks-like-another", message, "Write the name that is meant, or one that looks different.", at)
+        yield Blocker("looks-like-another", message, "Write the intended name, or one that looks different.", at)
     if mixed := mixed_word(name):
         word, scripts = mixed
         message = f"The {noun} `{name}` is new, and `{word}` in it mixes {' and '.join(scripts)} letters."

@@ -83,7 +83,7 @@ def looks(name: str) -> frozenset[Look]:
 def telling_apart(name: str, other: str) -> str:
     """Which letter of a name is not the one that it looks like; of two names in ASCII, that they are two."""
     letter = next((c for c in name if not c.isascii() and c not in other), "")
-    return f"its letter `{letter}` is {described(letter)}" if letter else "they differ by letters that are drawn alike"
+    return f"its letter `{letter}` is {described(letter)}" if letter else "they differ only in letters that look alike"
 
 
 @lru_cache(4096)

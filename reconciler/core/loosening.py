@@ -22,7 +22,7 @@ class Shift(StrEnum):
 class Consequence:
     """
     What the proposed policy would change for one entrance of the plan. `refused_by` are the gates that refuse it: of
-    the standing policy or, for REFUSED, of the proposed one. `dropped` are those that would no longer be asked.
+    the standing policy or, for REFUSED, of the proposed one. `dropped` are those that would no longer apply.
     """
 
     entrance: Entrance
@@ -32,7 +32,7 @@ class Consequence:
 
     @property
     def admits(self) -> bool:
-        """Whether the proposed policy would admit what the standing one refuses."""
+        """Whether the proposed policy would admit what the current one refuses."""
         return self.shift in {Shift.UNGUARDED, Shift.ADMITTED} and bool(self.refused_by)
 
 

@@ -105,7 +105,7 @@ class Slot(str):
         slot.alias = AliasName(text[1:]) if text.startswith("@") and text != "@" else None
         slot.stage = next((stage for stage in Stage if stage == text), None)
         if slot.alias is None and slot.stage is None:
-            raise ValueError(f"{text!r} is neither a stage nor an alias behind an `@`")
+            raise ValueError(f"{text!r} is neither a stage nor an `@alias`")
         return slot
 
     @property
@@ -195,18 +195,18 @@ def model_name_fault(name: str) -> str | None:
     if why := unseen_fault(name):
         return why
     if len(name) > MAX_MODEL_NAME:
-        return f"a model name has at most {MAX_MODEL_NAME} characters, this one has {len(name)}"
+        return f"a model name has at most {MAX_MODEL_NAME} characters; this one has {len(name)}"
     return None
 
 
 def alias_fault(alias: str) -> str | None:
     """Why MLflow or we would refuse this alias, or None. MLflow: `_validate_model_alias_name`."""
     if RESERVED_ALIAS.fullmatch(alias):
-        return f"`{alias}` is reserved by MLflow: `latest` and `v` with a number already have a meaning"
+        return f"`{alias}` is reserved by MLflow: `latest` and `v` plus a number already have a meaning"
     if not alias or len(alias) > MAX_ALIAS:
-        return f"an alias has 1 to {MAX_ALIAS} characters, this one has {len(alias)}"
+        return f"an alias has 1 to {MAX_ALIAS} characters; this one has {len(alias)}"
     if not re.fullmatch(r"[\w-]+", alias):
-        return "an alias is made of letters, digits, `_` and `-`"
+        return "an alias consists of letters, digits, `_` and `-`"
     return unseen_fault(alias)
 
 
@@ -215,7 +215,7 @@ def tag_key_fault(key: str) -> str | None:
     if key.startswith((OUR_TAG_PREFIX, MLFLOW_TAG_PREFIX)):
         return f"tags that begin with `{OUR_TAG_PREFIX}` or `{MLFLOW_TAG_PREFIX}` are written by the tools themselves"
     if not re.fullmatch(TAG_KEY_PATTERN.strip("^$"), key):
-        return f"a tag key has 1 to {MAX_TAG_KEY} characters out of letters, digits, `_`, `-`, `.`, `:`, `/` and space"
+        return f"a tag key has 1 to {MAX_TAG_KEY} characters: letters, digits, `_`, `-`, `.`, `:`, `/` and space"
     if key.startswith("/") or "//" in key or ".." in key or key.endswith("/") or key == ".":
         return "a tag key cannot look like a path"
     return None
@@ -242,7 +242,7 @@ def look_alike_fault(text: str) -> str | None:
     if why := unseen_fault(text):
         return why
     if (plain_letters := plainer(text)) is not None:
-        return f"it is written with letters that stand for those of `{plain_letters}`"
+        return f"it imitates `{plain_letters}` with similar letters"
     if text.isascii():
         return None
     drawn = "".join(c for c in text if unicodedata.category(c)[0] not in "CM")

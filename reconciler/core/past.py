@@ -95,7 +95,7 @@ class Past:
 
     def _was_in_place(self, record: Placement, version: VersionSnapshot) -> bool:
         """
-        Whether a record by a key that is not listed any more speaks of what was in place when its line was taken away:
+        Whether a record by a key that is not listed anymore speaks of what was in place when its line was taken away:
         by MLflow's own time nobody has moved the version since then, for an alias too that the same apply set.
         """
         placed = version.provenance.get(version.stage.slot)

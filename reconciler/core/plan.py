@@ -229,7 +229,7 @@ class StalePlanError(StaleError):
     """What would be done now is not what was reviewed; carries the plan as it is now."""
 
     def __init__(self, plan: Plan) -> None:
-        super().__init__("The registry moved since the plan was made.", "Plan again, and review what is new.")
+        super().__init__("The registry changed since the plan was made.", "Plan again, and review the new plan.")
         self.plan = plan
 
 
@@ -252,7 +252,7 @@ def build_plan(
         raise BlockedError(
             f"No manifest declares anything, but the registry holds {len(orphans)} models that `{repository}` governs: "
             f"{_some(orphans)}.",
-            "Is the manifest folder the right one? If they are all to be released, pass --allow-empty.",
+            "Check that this is the right manifest folder. To release all of them, pass --allow-empty.",
         )
     _refuse_unknown_targets(options.targets, desired.models.keys() | orphans)
     names = sorted(name for name in desired.models.keys() | orphans if not options.targets or name in options.targets)
@@ -303,7 +303,7 @@ def _refuse_unknown_targets(targets: Iterable[str], known: Set[ModelName]) -> No
     for target in targets:
         if target not in known:
             near = get_close_matches(target, known, 1)
-            fix = f"Did you mean {near[0]}?" if near else "Correct the name, which counts upper and lower case."
+            fix = f"Did you mean {near[0]}?" if near else "Correct the name; it is case-sensitive."
             raise ReconcilerError(f"No manifest declares {target}, and this repository does not own it.", fix)
 
 
@@ -325,9 +325,7 @@ def prove(
     if broken := broken_promise(manifest, states, revision.live_slots):
         raise UnsoundPlanError(f"The plan for {model.model} would break a promise: {broken}.", "Please report this.")
     if rest := leftover(manifest, live, revision, model.changes, model.model, past):
-        raise UnsoundPlanError(
-            f"The plan for {model.model} would leave something to do: {rest[0]}.", "Please report this."
-        )
+        raise UnsoundPlanError(f"The plan for {model.model} would be incomplete: {rest[0]}.", "Please report this.")
 
 
 def broken_promise(
@@ -347,10 +345,10 @@ def broken_promise(
         # One that comes down from a live slot has to wait there until it is relieved.
         trading = bool(entering) and entering <= relieved
         if stage.slot not in live_slots and staged[0] and staged[-1] and not all(staged) and not trading:
-            return f"{stage} is empty on the way"
+            return f"{stage} would be empty for a moment"
     for alias in sorted(first.aliases.keys() & last.aliases.keys()):
         if not all(alias in state.aliases for state in states):
-            return f"{alias_slot(alias)} is missing on the way"
+            return f"{alias_slot(alias)} would be missing for a moment"
     return None
 
 
@@ -359,11 +357,11 @@ def _broken_for_consumers(manifest: Manifest | None, slot: Slot, crowds: Sequenc
     pins = pins_of(manifest, slot)
     to_be_empty = manifest is not None and slot in manifest.slots and not pins
     if crowds[0] and not all(crowds) and not (to_be_empty and not crowds[-1]):
-        return f"{slot} is empty on the way"
+        return f"{slot} would be empty for a moment"
     if len(pins) == 1:
         for before, after in pairwise(crowds):
             if len(after) > max(1, len(before)):
-                return f"{slot} holds {len(after)} versions on the way where one is declared"
+                return f"{slot} would hold {len(after)} versions for a moment where one is declared"
     return None
 
 
@@ -389,8 +387,9 @@ def _mass_change(
     yield Blocker(
         "mass-change",
         f"This would change what {len(moved)} of {governed} governed models have in {' or '.join(sorted(live_slots))} "
-        f"({len(moved) / governed:.0%}); the limit is {limit.share:.0%} from {limit.models} models on.",
-        "Pass --force if that is meant, or raise the limit with --max-change-percent (RECONCILER_MAX_CHANGE_PERCENT).",
+        f"({len(moved) / governed:.0%}); the limit is {limit.share:.0%} for {limit.models} or more models.",
+        "Pass --force if that is intended, or raise the limit with --max-change-percent "
+        "(RECONCILER_MAX_CHANGE_PERCENT).",
     )
 
 

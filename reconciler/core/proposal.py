@@ -28,7 +28,7 @@ class Choice:
         given = [self.version is not None, self.slot is not None, self.run_id is not None, self.latest]
         if sum(given) != 1:
             raise ReconcilerError(
-                "Which version is meant is not said, or said twice.",
+                "Exactly one version is required: none was named, or more than one.",
                 "Give a version number, or one of --from SLOT, --run ID and --latest.",
             )
 
@@ -50,7 +50,7 @@ def _the_one(found: Iterable[Version], what: str, live: ModelSnapshot) -> Versio
         return versions[0]
     if versions:
         several = ", ".join(f"v{version}" for version in versions)
-        raise ReconcilerError(f"{live.name} has more than one {what}: {several}.", "Name the one that is meant.")
+        raise ReconcilerError(f"{live.name} has more than one {what}: {several}.", "Name the one that you want.")
     newest = f"the newest is v{max(live.versions)}" if live.versions else "it has no versions"
     raise ReconcilerError(f"{live.name} has no {what}; {newest}.", "Name one that it has.")
 
@@ -71,13 +71,15 @@ def way_back(
         for version in sorted(_numbered(epoch.manifest, slot) - current - reasons.keys(), reverse=True):
             hold = next((hold for hold in manifest.holds if hold.holds(version, slot, now)), None)
             if version not in live.versions:
-                reasons[version] = f"v{version} is not in the registry any more"
+                reasons[version] = f"v{version} is not in the registry anymore"
             elif hold is not None:
                 reasons[version] = f"v{version} is held: {plain(hold.reason, 120)}"
             else:
                 return version, epoch.commit
     why = "; ".join(reasons.values()) or "no commit on the trusted line declares another one"
-    raise ReconcilerError(f"{manifest.name} has nothing to go back to in {slot}: {why}.", "Name one with --version.")
+    raise ReconcilerError(
+        f"{manifest.name} has no earlier version to go back to in {slot}: {why}.", "Name one with --version."
+    )
 
 
 def _numbered(manifest: Manifest, slot: Slot) -> set[Version]:
@@ -108,9 +110,7 @@ def _among(pins: tuple[Pin, ...], pin: Pin, stage: Stage, instead: Version | Non
     if instead is not None:
         if instead not in numbers:
             listed = ", ".join(map(str, pins)) or "nothing"
-            raise ReconcilerError(
-                f"v{instead} is not declared in {stage}; declared is: {listed}.", "Name one of these."
-            )
+            raise ReconcilerError(f"v{instead} is not declared in {stage}; declared: {listed}.", "Name one of these.")
         return tuple(pin if other.version == instead else other for other in pins)
     if beside or not stage.active:
         return (*pins, pin)
@@ -118,7 +118,7 @@ def _among(pins: tuple[Pin, ...], pin: Pin, stage: Stage, instead: Version | Non
         listed = ", ".join(map(str, pins))
         raise ReconcilerError(
             f"{stage} of the manifest holds several versions: {listed}.",
-            "Say which one leaves with --instead-of, or keep all of them with --beside.",
+            "Name the one to replace with --instead-of, or keep all of them with --beside.",
         )
     return (pin,)
 

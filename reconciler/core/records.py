@@ -52,11 +52,11 @@ def compact(value: object) -> str:
 def read_record(text: str, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None) -> dict[str, Any]:
     """The object in a record's text. Raises ValueError or TypeError; whoever writes tags chose the text."""
     if len(text) > RECORD_CHARACTERS:
-        raise ValueError("longer than a record of ours is")
+        raise ValueError("too long for one of our records")
     try:
         return as_object(json.loads(text, object_pairs_hook=pairs))
     except RecursionError as error:
-        raise ValueError("nested deeper than a record of ours is") from error
+        raise ValueError("nested too deeply for one of our records") from error
 
 
 def as_commit(value: object) -> str:

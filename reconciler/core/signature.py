@@ -186,7 +186,7 @@ def _inputs(candidate: Schema, incumbent: Schema) -> Iterator[SignatureDifferenc
     for name in _names(new, old):
         after, before = new.get(name), old.get(name)
         if before is not None and after is None:
-            yield _difference("input", name, before, None, positional, "callers go on sending it; it is ignored")
+            yield _difference("input", name, before, None, positional, "callers still send it; it is ignored")
         elif after is None:
             continue
         elif before is None:
@@ -195,11 +195,11 @@ def _inputs(candidate: Schema, incumbent: Schema) -> Iterator[SignatureDifferenc
         elif after != before:
             breaking = _refuses(after.type, before.type)
             if after.required and not before.required:
-                yield _difference("input", name, before, after, True, "callers may leave it away")
+                yield _difference("input", name, before, after, True, "callers may omit it")
             elif breaking:
                 yield _difference("input", name, before, after, True, breaking)
             else:
-                why = "need no longer be sent" if after.type == before.type else "takes all that callers send"
+                why = "is no longer required" if after.type == before.type else "accepts everything that callers send"
                 yield _difference("input", name, before, after, False, why)
 
 
@@ -219,7 +219,7 @@ def _outputs(candidate: Schema, incumbent: Schema) -> Iterator[SignatureDifferen
             yield _difference("output", name, before, after, True, "callers may find it missing")
         elif after != before:
             breaking = not _reads(before.type, after.type)
-            why = "callers read another type" if breaking else "all that callers read is there"
+            why = "callers expect another type" if breaking else "everything that callers read is there"
             yield _difference("output", name, before, after, breaking, why)
 
 
@@ -234,7 +234,7 @@ def _params(candidate: tuple[Parameter, ...], incumbent: tuple[Parameter, ...]) 
             yield SignatureDifference("param", name, *told, False, "it has a default")
         elif (after.type, after.shape) != (before.type, before.shape):
             widened = after.shape == before.shape and after.type in PARAMS_WIDEN.get(before.type, ())
-            why = "takes all that callers pass" if widened else "callers pass another type"
+            why = "accepts everything that callers pass" if widened else "callers pass another type"
             yield SignatureDifference("param", name, *told, not widened, why)
         elif after != before:
             yield SignatureDifference("param", name, *told, False, "another default, for callers that do not pass it")
@@ -277,12 +277,12 @@ def _refuses_struct(takes: Struct, given: Struct) -> str:
         after, before = new.get(name), old.get(name)
         if after is None:
             # Unlike columns, properties that the schema does not know are refused.
-            return f"callers send `{name}`, which is no longer taken"
+            return f"callers send `{name}`, which is no longer accepted"
         if before is None:
             if after.required:
                 return f"callers do not send `{name}`"
         elif after.required and not before.required:
-            return f"callers may leave `{name}` away"
+            return f"callers may omit `{name}`"
         elif why := _refuses(after.type, before.type):
             return why
     return ""

@@ -74,7 +74,7 @@ class Placement:
     `identity` and `registry` say of which version in which registry this is: a record that was copied to another one
     proves nothing there. `sequence` counts the placements of a version. `left` is written when an alias comes to name
     another version. `proven` is set by whoever verified `seal`, and `retired` where its key was listed once and is not
-    any more.
+    anymore.
     """
 
     slot: Slot

@@ -24,11 +24,11 @@ def stay_in(slot: Slot, version: Version, live: ModelSnapshot, past: Past | None
     placed = moment(record.applied_at) if record is not None and counts else None
     if slot.stage is None:
         if placed is None:
-            return f"no record that counts says when {slot} came to name v{version}; the next apply writes one"
+            return f"no valid record says when {slot} was set to v{version}; the next apply writes one"
         return _since(placed)
     touched = moment_of(known.updated_at) if known.updated_at else placed
     if touched is None:
-        return f"the registry gives no time at which v{version} can have been moved: {known.updated_at}"
+        return f"the registry has no valid time for the move of v{version}: {known.updated_at}"
     if placed is not None and touched <= placed + CLOCKS_DIFFER_BY_LESS_THAN:
         return _since(placed)
     return _since(touched)

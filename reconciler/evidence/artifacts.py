@@ -80,7 +80,7 @@ class Artifacts:
     def logged_model(self, model_id: str) -> Any:
         read = getattr(self.tracking, "get_logged_model", None)
         if read is None:
-            raise ValueError("this MLflow client knows no logged models; use MLflow 3")
+            raise ValueError("this MLflow client does not support logged models; use MLflow 3")
         return read(model_id)
 
     def _open_tracking(self) -> Any:
@@ -110,7 +110,7 @@ class Artifacts:
                 uri = str(self.logged_model(path).artifact_location)
             else:
                 return uri
-        raise ValueError("its source only ever points to another one")
+        raise ValueError("its source only leads from one version to another")
 
     def _place_in_run(self, run_id: str, folder: str) -> str:
         uris: Any = import_module("mlflow.utils.uri")
@@ -133,17 +133,17 @@ class Artifacts:
         uri = self._followed(uri)
         scheme = urlsplit(uri).scheme
         if scheme not in stores.get_registered_artifact_repositories():
-            raise ValueError(f"MLflow knows no store of the kind {plain(scheme, 30)}")
+            raise ValueError(f"MLflow does not support stores of the kind {plain(scheme, 30)}")
         if scheme == "mlflow-artifacts":
             if urlsplit(tracking).scheme not in {"http", "https"}:
-                raise ValueError("its files are kept by a tracking server, and the tracking URI names none")
+                raise ValueError("its files are on a tracking server, but the tracking URI does not name one")
             proxied: Any = import_module("mlflow.store.artifact.mlflow_artifacts_repo")
             uri = str(proxied.MlflowArtifactsRepository.resolve_uri(uri, tracking))
         ours = {_host(tracking), _host(self._registry.registry_uri)}
         place = urlsplit(uri)
         # For requests, which sends it, the host ends at a backslash; for urlsplit it goes on to the next slash.
         if place.scheme in {"http", "https"} and (_host(uri) not in ours or "\\" in place.netloc):
-            raise ValueError("its files are on another server, which is not asked")
+            raise ValueError("its files are on another server, which is not contacted")
         return stores.get_artifact_repository(uri)
 
 

@@ -269,7 +269,7 @@ class _Reading:
                 found,
                 _Part.RUN,
                 lambda: self._artifacts.tracking.get_run(run_id),
-                f"there is no run {plain(run_id, 60)}; it may have been deleted for good",
+                f"there is no run {plain(run_id, 60)}; it may have been permanently deleted",
                 lambda run: self._after_run(found, row, run),
             )
         if model_id:
@@ -284,7 +284,7 @@ class _Reading:
             )
 
     def _ask_for_logged_model(self, found: _Found, call: Callable[[], Any], name: str) -> None:
-        absent = f"the logged model {plain(name, 60)} was deleted, or never was there"
+        absent = f"the logged model {plain(name, 60)} was deleted or never existed"
         self._ask(found, _Part.LOGGED_MODEL, call, absent)
 
     def _after_run(self, found: _Found, row: Any, run: Any) -> None:
@@ -363,10 +363,10 @@ class _Folder:
             if entry.is_dir:
                 looked_into += 1
                 if looked_into > MOST_FOLDERS:
-                    raise ValueError("it is in too many folders to add them up")
+                    raise ValueError("it has too many folders to add up")
                 waiting.extend(f for f in self._repository.list_artifacts(entry.path) if f.path != entry.path)
             elif entry.file_size is None:
-                raise ValueError("the store does not tell the sizes of its files")
+                raise ValueError("the store does not report the sizes of its files")
             else:
                 total += int(entry.file_size)
         return total
@@ -497,7 +497,7 @@ def _missing_files(answers: Mapping[_Part, _Answer]) -> Iterator[Missing]:
     if isinstance(listing, _Lacks):
         yield from (Missing(what, listing.why) for what in (*_FROM_MODEL_FILE, "requirements", "size"))
         return
-    beside = "there is no such file beside the model" if listing.value.sizes else "its source holds no files"
+    beside = "the model has no such file" if listing.value.sizes else "its source holds no files"
     file = answers.get(_Part.MODEL_FILE, _Lacks(beside.replace("such", "MLmodel")))
     if isinstance(file, _Lacks):
         yield from (Missing(what, file.why) for what in _FROM_MODEL_FILE)
@@ -641,12 +641,12 @@ def _said(error: Exception) -> str:
         return f"the Python module {error.name} is needed to read it"
     code = _code(error)
     if code in {"PERMISSION_DENIED", "UNAUTHENTICATED", "401", "403"}:
-        return "the server does not let us read it"
+        return "the server does not permit reading it"
     if code in {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"} or re.fullmatch("5[0-9][0-9]", code):
         # Refused, timed out, 5xx: MLflow has one code for them all, and tells what it did at length (seen in 3.17).
-        return "the server did not answer, or only with an error"
+        return "the server did not answer, or answered with an error"
     if isinstance(error, AttributeError | KeyError | TypeError):
-        return "the server answered with something else than MLflow does"
+        return "the server's answer is not MLflow's"
     said = error.message if isinstance(error, RegistryError) else str(error)
     told = plain(without_credentials(said), 200) or type(error).__name__
     return told if type(error) is ValueError else f"cannot be read: {told}"

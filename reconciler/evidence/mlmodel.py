@@ -51,7 +51,7 @@ def read_mlmodel(data: bytes) -> ModelFile:
     """What the file says; what it says of the signature may be wrong by itself. Raises ValueError."""
     told = _mapping(_yaml(data))
     if not told:
-        raise ValueError("says nothing of a model")
+        raise ValueError("does not describe a model")
     flavors = {name: _mapping(conf) for name, conf in sorted(_mapping(told.get("flavors")).items())}
     size = str(told.get("model_size_bytes", ""))
     signature, fault = _signature_or_fault(told.get("signature"))
@@ -68,7 +68,7 @@ def named_files(data: bytes) -> tuple[str, ...]:
     """The files and folders that an MLmodel file says are beside it, sorted. Raises ValueError."""
     told = _mapping(_yaml(data))
     if not told:
-        raise ValueError("says nothing of a model")
+        raise ValueError("does not describe a model")
     named: set[str] = {_text(_mapping(told.get("saved_input_example_info")).get("artifact_path"))}
     for conf in map(_mapping, _mapping(told.get("flavors")).values()):
         named.update(_text(conf.get(key)) for key in _NAMING)
@@ -192,7 +192,7 @@ def _type(told: Mapping[str, Any], depth: int = 1) -> ColumnType:
         case str(name):
             return Scalar(name)
         case _:
-            raise ValueError("a type that is no text")
+            raise ValueError("a type that is not text")
 
 
 def _params(told: object) -> tuple[Parameter, ...] | None:
@@ -211,7 +211,7 @@ def _entries(told: object) -> list[Mapping[str, Any]]:
     if told in (None, "", "~"):
         return []
     if not isinstance(told, str):
-        raise TypeError("a part of a signature that is no text")
+        raise TypeError("a part of a signature that is not text")
     entries = json.loads(told)
     if entries is not None and len(entries) > COLUMNS:
         raise _LimitError(f"with {len(entries)} columns; at most {COLUMNS} are read")

@@ -136,7 +136,7 @@ def _unreadable(registry: MlflowRegistry, model: ModelName, version: Version, er
     code = str(getattr(error, "error_code", "") or "unreadable-files")
     said = plain(without_credentials(str(error)), 300) or type(error).__name__
     message = f"The files of {plain(model)} v{version} cannot be read from {registry.uri}: {said}"
-    return RegistryError(code, message, "Are they there, and may this user read them?")
+    return RegistryError(code, message, "Check that they exist and that this user may read them.")
 
 
 def _is_absent(error: Exception) -> bool:
@@ -196,7 +196,7 @@ def _download(repository: Any, target: Path, most_bytes: int) -> None:
         _download_one(repository, file.path, place, left)
         size = place.lstat().st_size
         if not stat.S_ISREG(place.lstat().st_mode):
-            raise _FilesError(f"{plain(file.path, 100)} is no plain file")
+            raise _FilesError(f"{plain(file.path, 100)} is not a regular file")
         left -= size
         _refuse_size(most_bytes - left, most_bytes)
 
@@ -222,11 +222,11 @@ def _download_one(repository: Any, path: str, place: Path, most_bytes: int) -> N
         if place.exists():
             _refuse_size(place.stat().st_size, most_bytes)
         if time.monotonic() > deadline:
-            raise _FilesError(f"{plain(path, 100)} did not come within {PATIENCE:g} s")
+            raise _FilesError(f"{plain(path, 100)} was not received within {PATIENCE:g} s")
     if failed:
         raise failed[0]
     if not place.exists():
-        raise _FilesError(f"{plain(path, 100)} did not come")
+        raise _FilesError(f"{plain(path, 100)} was not received")
 
 
 def _copy(source: Path, target: Path, most_bytes: int) -> None:
@@ -259,7 +259,7 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
             if stat.S_ISDIR(mode):
                 continue
             if not stat.S_ISREG(mode):
-                raise _FilesError(f"{plain(path, 100)} is a link, or no plain file")
+                raise _FilesError(f"{plain(path, 100)} is a link, or not a regular file")
             count += 1
             if count > MOST_FILES:
                 raise _FilesError(f"there are more than {MOST_FILES:,}")

@@ -96,9 +96,9 @@ def reviewed(threads: Iterable[Thread], key: str) -> str | None:
         last = max(comments, key=lambda comment: (comment.edited_at or _NEVER, comment.number))
         if last.edited_at is None or thread.merged_at is None or last.edited_at > thread.merged_at:
             raise StaleError(
-                f"The plan under {thread.name} was written after the merge, so nobody can have reviewed it: "
+                f"The plan under {thread.name} was written after the merge, so nobody reviewed it before: "
                 f"{last.address}.",
-                "Look at what would be done now, with `reconciler plan`, and apply that without --expect-reviewed.",
+                "Review the present plan with `reconciler plan`, and apply it without --expect-reviewed.",
             )
         return last.body
     return None
@@ -115,10 +115,10 @@ def ours(thread: Thread, key: str | None) -> list[Comment]:
 
 
 def refuse_stale(name: str, head: str, ran_for: str) -> None:
-    """Raise ReconcilerError where a request is not at the commit any more that the job runs for; empty: not known."""
+    """Raise ReconcilerError where a request is not at the commit anymore that the job runs for; empty: not known."""
     if ran_for and ran_for != head:
         raise ReconcilerError(
-            f"{name} was pushed to since this job began: its approvals are not of {ran_for[:12]}.",
+            f"{name} was updated since this job began: its approvals are not for {ran_for[:12]}.",
             "See the job of the newer commit.",
         )
 

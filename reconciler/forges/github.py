@@ -64,14 +64,14 @@ _DECISIVE = frozenset({"APPROVED", "CHANGES_REQUESTED", "DISMISSED"})
 _CUT = "The rest is left out: GitHub shows 1024 KiB of a summary. The whole plan is in the files of this run."
 
 _WRITE = (
-    "Give the job `permissions: pull-requests: write`. The token of a pull request from a fork, or by Dependabot, may "
-    "only read, whatever is declared: run `reconciler validate` there, which needs none."
+    "Give the job `permissions: pull-requests: write`. The token of a pull request from a fork, or by Dependabot, can "
+    "only read, whatever `permissions` says: run `reconciler validate` there, which needs no token."
 )
 _OPEN = (
     "Give the job `permissions: contents: write, pull-requests: write`, and let GitHub Actions create pull requests "
     "(Settings, Actions, General)."
 )
-_READ = "Give the job `permissions: pull-requests: read`, and check that the token is one for this repository."
+_READ = "Give the job `permissions: pull-requests: read`, and check that the token is for this repository."
 
 
 def open_forge(environment: Mapping[str, str]) -> "GithubForge":
@@ -112,7 +112,7 @@ class GithubForge:
     def withdraw(self, write: Callable[[str], str]) -> None:
         number = self._pull_request()
         if number is not None:
-            place = f"withdrawing what was said of {self._repository_name}#{number}"
+            place = f"withdrawing the comment on {self._repository_name}#{number}"
             current = self._environment.get("GITHUB_SHA", "")
             self._patiently(place, _WRITE, lambda: withdraw(self._thread(number), write, current))
 
@@ -164,8 +164,8 @@ class GithubForge:
             return None
         if pull.commits > _MOST_COMMITS:
             raise ReconcilerError(
-                f"#{pull.number} has {pull.commits} commits, of which GitHub lists {_MOST_COMMITS}: who wrote the "
-                "others is not known.",
+                f"#{pull.number} has {pull.commits} commits; GitHub lists only {_MOST_COMMITS}, so the "
+                "authors of the others are not known.",
                 "Split it, or squash its commits.",
             )
         events = list(pull.get_issue_events())
@@ -266,7 +266,7 @@ class GithubForge:
         if isinstance(branch, str) and branch:
             return branch
         raise ReconcilerError(
-            "It is not known which branch this job is for, so nobody's approval is known.",
+            "The branch of this job is not known, so no approval is known.",
             "GitHub Actions sets GITHUB_REF; elsewhere, set it to `refs/heads/main`.",
         )
 
@@ -305,7 +305,7 @@ class GithubForge:
             token = self._environment.get("GITHUB_TOKEN") or self._environment.get("GH_TOKEN")
             if not token:
                 raise ReconcilerError(
-                    "There is no token for GitHub.", "Set GITHUB_TOKEN in the step: `${{ github.token }}` is the job's."
+                    "No token for GitHub.", "Set GITHUB_TOKEN in the step: `${{ github.token }}` is the job's."
                 )
             if "/" not in self._repository_name:
                 raise ReconcilerError(
@@ -361,13 +361,13 @@ class GithubForge:
             raise BusyError(
                 ReconcilerError(
                     f"{self._api} did not answer while {place} ({type(error).__name__}).",
-                    "Run the job again; where it keeps failing, check GITHUB_API_URL and the proxy.",
+                    "Run the job again; if it keeps failing, check GITHUB_API_URL and the proxy.",
                 )
             ) from None
         except (BadAttributeException, AssertionError, RuntimeError, ValueError, TypeError) as error:
             # PyGithub 2.10 says so in its own words where an answer, or a redirection, is not one of GitHub's.
             raise ReconcilerError(
-                f"{self._api} does not answer as GitHub does while {place} ({type(error).__name__}).",
+                f"{self._api} did not answer like GitHub while {place} ({type(error).__name__}).",
                 "Check GITHUB_API_URL, and whether a proxy answers instead.",
             ) from None
 
@@ -375,7 +375,7 @@ class GithubForge:
         said = _said(error)
         if wait is not None:
             return ReconcilerError(
-                f"GitHub's rate limit was reached while {place}; it asks to wait for {wait:.0f} s.",
+                f"GitHub's rate limit was reached while {place}; wait for {wait:.0f} s.",
                 "Run the job again after that. What was planned or applied stands.",
             )
         match error.status:
@@ -384,11 +384,11 @@ class GithubForge:
             case 403:
                 fix = permission
             case 404 | 410:
-                fix = f"Check GITHUB_REPOSITORY, and that the token may see it. {permission}"
+                fix = f"Check GITHUB_REPOSITORY, and that the token can read it. {permission}"
             case 422:
                 fix = "The text may be too long, the conversation locked, or the commit not pushed yet."
             case status if status >= 500:
-                fix = "The fault is GitHub's: run the job again, and see https://www.githubstatus.com."
+                fix = "This is an error at GitHub: run the job again, and see https://www.githubstatus.com."
             case _:
                 fix = "Check GITHUB_API_URL and GITHUB_REPOSITORY."
         return ReconcilerError(f"GitHub answered {error.status}{said} while {place}.", fix)
@@ -536,7 +536,7 @@ def _read_event(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ReconcilerError(
             f"The event of this job cannot be read from {path} ({type(error).__name__}).",
-            "GitHub Actions writes it; unset GITHUB_EVENT_PATH where there is none.",
+            "GitHub Actions writes it; unset GITHUB_EVENT_PATH outside of GitHub Actions.",
         ) from error
     return cast("dict[str, Any]", event) if isinstance(event, dict) else {}
 

@@ -233,10 +233,10 @@ class GitlabForge:
 
         token = next((t for name in TOKENS if (t := self._environment.get(name, "").strip())), "")
         if not token:
-            raise ReconcilerError(f"There is no token for GitLab: neither {' nor '.join(TOKENS)} is set.", _ADVICE)
+            raise ReconcilerError(f"No token for GitLab: neither {' nor '.join(TOKENS)} is set.", _ADVICE)
         if not re.fullmatch(r"[\x21-\x7e]+", token):
             raise ReconcilerError(
-                "The token for GitLab holds spaces or other characters that no token has.", "Set the variable anew."
+                "The token for GitLab contains spaces or other invalid characters.", "Set the variable again."
             )
         address = self._environment.get("CI_API_V4_URL", "").rstrip("/").removesuffix("/api/v4")
         authorities = self._environment.get("CI_SERVER_TLS_CA_FILE", "")
@@ -257,9 +257,7 @@ class GitlabForge:
     def _needed(self, name: str) -> str:
         if value := self._environment.get(name):
             return value
-        raise ReconcilerError(
-            f"{name} is not set, as it is in every job of GitLab CI.", "Run this in a job, or set it."
-        )
+        raise ReconcilerError(f"{name} is not set; every job of GitLab CI sets it.", "Run this in a job, or set it.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,8 +319,8 @@ def _refuse_to_wait(answer: "requests.Response", *_: object, **__: object) -> No
         return
     asked = answer.headers.get("Retry-After", "")
     pause = float(asked) if re.fullmatch(r"[0-9]{1,9}", asked) else None
-    wanted = "" if pause is None else f" and asks to be left alone for {pause:.0f} s"
-    what = "gets too many requests" if status == _TOO_MANY else "failed"
+    wanted = "" if pause is None else f" and asks to wait {pause:.0f} s"
+    what = "received too many requests" if status == _TOO_MANY else "failed"
     url = without_credentials(answer.url.partition("/api/v4")[0])
     raise BusyError(ReconcilerError(f"{url} {what} ({status}){wanted}.", "Run the job again later."), pause)
 
@@ -347,7 +345,8 @@ def _read_request(server: "gitlab.Gitlab", project: str, number: str) -> Request
     newest = max(versions, key=lambda version: _number(version.get("id")), default=dict[str, Any]())
     if not isinstance(head, str) or newest.get("head_commit_sha") != head or None in heads:
         raise ReconcilerError(
-            f"GitLab does not tell when !{number} was last pushed to, so nobody can be said to approve what it is now.",
+            f"GitLab does not say when !{number} was last updated, so it is not known whether approvals are for "
+            "its present state.",
             "Run the job again in a minute.",
         )
     approvals: list[Approval] = []
@@ -362,8 +361,8 @@ def _read_request(server: "gitlab.Gitlab", project: str, number: str) -> Request
         when = moment(str(_answer(one).get("approved_at") or "")) or _noted(notes, user.get("id"))
         if when is None:
             raise ReconcilerError(
-                f"GitLab does not tell when {login} approved !{number}, so it may be what it was before.",
-                "Let them approve it anew.",
+                f"GitLab does not say when {login} approved !{number}, so the approval may be for an earlier state.",
+                "Ask them to approve it again.",
             )
         pushed = max((at for at in heads if at is not None and at < when), default=None)
         if pushed is not None and not is_bot(login) and (led is None or led < when):
@@ -468,8 +467,8 @@ def _read_note(note: Any) -> _Note:
 
 def _odd(url: str) -> ReconcilerError:
     return ReconcilerError(
-        f"What {url} answers is not what GitLab's API answers.",
-        "Check CI_SERVER_URL, and whether a proxy or a login page stands in between.",
+        f"The answer of {url} is not from GitLab's API.",
+        "Check CI_SERVER_URL, and whether a proxy or a login page answers instead.",
     )
 
 

@@ -64,8 +64,8 @@ def open_forge(kind: ForgeKind | None, environment: Mapping[str, str]) -> "Forge
     kind = kind or kind_of_job(environment)
     if kind is ForgeKind.NONE:
         raise ReconcilerError(
-            "This is no job of GitHub Actions or GitLab CI, so there is nowhere to publish.",
-            "Leave --publish away, or name the forge.",
+            "This is not a job of GitHub Actions or GitLab CI, so there is nowhere to publish.",
+            "Remove --publish, or name the forge.",
         )
     forge: Forge = import_module(f"{__package__}.{kind}").open_forge(environment)
     return forge

@@ -47,7 +47,7 @@ class GitAndForge:
         later commit of the request says something else, and a merge or a moved line takes none away.
         """
         if base is None:
-            raise ReconcilerError("there is no commit before this change, so nobody can have reviewed it")
+            raise ReconcilerError("there is no commit before this change, so it was not reviewed")
         if (base, head) not in self._bases:
             self._bases[base, head] = self._own_base(base, head)
         base = self._bases[base, head]
@@ -98,7 +98,7 @@ class GitAndForge:
             else:
                 earlier = {approval.commit for approval in request.approvals if approval.commit is not None}
                 for commit in sorted(earlier):
-                    # After a squash they are on no branch any more; to ask how they stand to ours fetches them.
+                    # After a squash they are on no branch anymore; to ask how they stand to ours fetches them.
                     self.source.relation(commit, head)
                 change = read_change(
                     self.source.top,

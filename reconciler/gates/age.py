@@ -15,14 +15,16 @@ from reconciler.gates.parameters import GateCode, GateKind, Key, Seconds, Surrou
 class Age:
     """The seconds since a version was registered are within bounds; None is no bound."""
 
-    minimum: Annotated[Seconds | None, Key("The least.", examples=("1h",), name="min")] = None
-    maximum: Annotated[Seconds | None, Key("The most.", examples=("90d",), name="max")] = None
+    minimum: Annotated[Seconds | None, Key("The minimum age.", examples=("1h",), name="min")] = None
+    maximum: Annotated[Seconds | None, Key("The maximum age.", examples=("90d",), name="max")] = None
 
     def faults(self, around: Surroundings) -> Iterator[Fault]:
         if self.minimum is None and self.maximum is None:
             yield Fault(GateCode.ASKS_NOTHING, " has no bound.", "Add `min`, `max` or both.")
         elif self.minimum is not None and self.maximum is not None and self.minimum >= self.maximum:
-            yield Fault(GateCode.NEVER_PASSES, " asks for more than it allows.", "Make `min` less than `max`.")
+            yield Fault(
+                GateCode.NEVER_PASSES, " has a `min` that is not less than its `max`.", "Make `min` less than `max`."
+            )
 
     def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         return (CANDIDATE, NOW)
@@ -34,10 +36,12 @@ class Age:
         candidate, version = facts[CANDIDATE], f"v{entrance.candidate}"
         age = between(candidate.created_at, facts[NOW])
         if age is None or candidate.why_missing("version", "created_at"):
-            why = candidate.why_missing("version", "created_at") or "the registry does not say when it was made"
+            why = candidate.why_missing("version", "created_at") or "the registry does not say when it was registered"
             return unknown(f"the age of {version} is not known: {plain(why)}")
         if age < 0:
-            return failed(f"{version} was registered at {moment(candidate.created_at)}, after now: a clock is wrong")
+            return failed(
+                f"{version} was registered at {moment(candidate.created_at)}, which is in the future: a clock is wrong"
+            )
         told = f"{version} was registered {duration(age)} ago"
         if self.minimum is not None and not age >= self.minimum:
             lacking = f", {duration(self.minimum - age)} to go" if duration(self.minimum) == duration(age) else ""
@@ -53,7 +57,7 @@ class Age:
 AGE = GateKind(
     "age",
     Age,
-    asks="have been registered for at least, or at most, this long: `min`, `max`, or both",
+    asks="have been registered for at least `min` and at most `max`; give one of them or both",
     example={"min": "1h", "max": "90d"},
     least=1,
 )

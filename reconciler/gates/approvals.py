@@ -25,8 +25,8 @@ from reconciler.gates.parameters import Between, GateCode, GateKind, Given, Key,
 
 MAX_APPROVALS = 100
 
-Count = Annotated[int, Between(1, MAX_APPROVALS), Key("How many.", examples=(2,))]
-Group = Annotated[Name, Key("Out of a group of the policy, or `owners`.", examples=("risk-committee",))]
+Count = Annotated[int, Between(1, MAX_APPROVALS), Key("The number of approvals.", examples=(2,))]
+Group = Annotated[Name, Key("A group of the policy, or `owners`.", examples=("risk-committee",))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +54,16 @@ class Approvals:
         if change.by_bots:
             wanted += " (one more, because only bots are known to have made the change)"
         if not people:
-            return failed(f"{wanted}, and nobody is in it: nobody can give it")
+            return failed(f"{wanted}, but it has no members: nobody can approve")
         authors = tuple(author for author in change.authors if author.strip())
         if not authors:
-            return unknown("who wrote the change is not known, and an author's own approval does not count")
+            return unknown("the author of the change is not known, and an author's own approval does not count")
         counting = counted(approvals, people, authors, change.people)
         if len(counting) >= required:
             return passed(f"approved by {_listed(counting)} of {group}")
         others = sorted({a.who for a in approvals if not counted((a,), people, authors, change.people)})
-        found = f"only {_listed(counting)} approved" if counting else "nobody whose approval counts approved"
-        beside = f"; the authors' own and other people's do not count: {_listed(others)}" if others else ""
+        found = f"only {_listed(counting)} approved" if counting else "no approval counts"
+        beside = f"; approvals by authors and by people outside do not count: {_listed(others)}" if others else ""
         early = f"; approve again: v{entrance.candidate} was not registered yet when {_listed(change.early)} approved"
         return failed(f"{wanted}; {found}{beside}{early if change.early else ''}")
 
@@ -88,17 +88,17 @@ def quorum_faults(quorum: Quorum, groups: Mapping[str, tuple[str, ...]] | None) 
     name = plain(quorum.group, 80)
     if quorum.group not in groups:
         there = ", ".join([OWNERS, *groups])
-        message = f" is `{name}`, and the policy has no such group; there are: {there}."
+        message = f" is `{name}`, which is not a group of the policy; groups: {there}."
         yield Fault(GateCode.UNKNOWN_GROUP, message, "Name one of these, or add it below `groups`.", ("of",))
     elif quorum.count > (members := len(set(groups[quorum.group]))):
-        message = f" asks for {quorum.count} of `{name}`, and there {'is' if members == 1 else 'are'} {members}."
-        yield Fault(GateCode.NEVER_PASSES, message, "Ask for fewer, or add people to the group.")
+        message = f" requires {amount(quorum.count, 'approval')} from `{name}`, which has {amount(members, 'member')}."
+        yield Fault(GateCode.NEVER_PASSES, message, "Require fewer, or add people to the group.")
 
 
 APPROVALS_BY = GateKind(
     "approvals",
     Approvals,
-    asks="have been approved by this many of the group; whoever had [a hand in the change](gates.md#approvals) does "
+    asks="have this many approvals from the group; people who [took part in the change](gates.md#approvals) do "
     "not count",
     example={"count": 2, "of": "owners"},
     make=of_group,

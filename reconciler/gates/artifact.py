@@ -32,11 +32,11 @@ class Artifact:
     """
 
     loadable: Annotated[
-        bool, Key("That a signed record of the check `loadable` says they were loaded.", examples=(True,))
+        bool, Key("Require a signed record of the check `loadable` for these files.", examples=(True,))
     ] = False
     pinned: Annotated[
         bool,
-        Key("That they are the ones that were recorded when the version first entered.", examples=(True,)),
+        Key("Require the files that were recorded when the version first entered.", examples=(True,)),
     ] = False
 
     def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
@@ -46,7 +46,7 @@ class Artifact:
         files, version = facts[PRESENT], f"v{entrance.candidate}"
         if not files.present:
             because = f": {plain(files.why)}" if files.why.strip() else ""
-            return failed(f"the files of {version} are not there{because}")
+            return failed(f"the files of {version} are missing{because}")
         sentences = [f"the files of {version} are there"]
         if self.pinned:
             pinned = facts[PINNED]
@@ -71,7 +71,7 @@ def _short(digest: str) -> str:
 ARTIFACT = GateKind(
     "artifact",
     Artifact,
-    asks="have its files; with `loadable`, a signed record of the check `loadable` on exactly these; with `pinned`, "
-    "the same files as are recorded",
+    asks="have its files; with `loadable`, a signed record of the check `loadable` on exactly these files; "
+    "with `pinned`, the recorded files",
     example={"loadable": True},
 )

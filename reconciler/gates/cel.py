@@ -60,13 +60,15 @@ class Cel:
     of numbers that are not finite. Tags are nowhere but under `tags`: no tag can pass for a fact.
     """
 
-    condition: Annotated[Prose, Key("What must be true.", examples=("candidate.metrics.f1 > incumbent.metrics.f1",))]
-    message: Annotated[Prose, Key("What to say where it is not.", examples=("It is not better.",))] = ""
+    condition: Annotated[
+        Prose, Key("The condition that must be true.", examples=("candidate.metrics.f1 > incumbent.metrics.f1",))
+    ]
+    message: Annotated[Prose, Key("The message if it is not true.", examples=("It is not better.",))] = ""
     evaluate: Annotated[Callable[[str, Mapping[str, object]], bool | str], Given("evaluate")] = nobody_evaluates
 
     def faults(self, around: Surroundings) -> Iterator[Fault]:
         if why := around.compile_fault(self.condition):
-            message = f" is no condition: {plain(why).rstrip('.')}."
+            message = f" is not a valid condition: {plain(why).rstrip('.')}."
             yield Fault(GateCode.INVALID_CONDITION, message, "Write it in CEL, such as `1 < 2`.", ("condition",))
 
     def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
@@ -84,12 +86,12 @@ class Cel:
         needed = frozenset(self.needs(entrance))
         answer = self.evaluate(self.condition, variables(facts, needed))
         if answer is True:
-            return passed(f"it holds that {condition}")
+            return passed(f"the condition is true: {condition}")
         if answer is False:
-            return failed(plain(self.message) or f"it does not hold that {condition}")
+            return failed(plain(self.message) or f"the condition is false: {condition}")
         gaps = sorted({gap.what for gap in facts[CANDIDATE].missing}) if CANDIDATE in needed else []
-        missing = f"; not known of v{entrance.candidate}: {', '.join(gaps)}" if gaps else ""
-        return unknown(f"whether {condition} cannot be told: {plain(str(answer))}{missing}")
+        missing = f"; not known for v{entrance.candidate}: {', '.join(gaps)}" if gaps else ""
+        return unknown(f"the condition {condition} cannot be evaluated: {plain(str(answer))}{missing}")
 
 
 def variables(facts: Facts, needed: frozenset[FactKey[Any]]) -> dict[str, object]:
@@ -200,6 +202,6 @@ def _change(change: ChangeFacts) -> dict[str, object]:
 CEL = GateKind(
     "cel",
     Cel,
-    asks="make the condition true, which is in the [Common Expression Language](https://cel.dev)",
+    asks="make this condition, written in the [Common Expression Language](https://cel.dev), true",
     example={"condition": "candidate.metrics.f1 > incumbent.metrics.f1", "message": "It is not better."},
 )

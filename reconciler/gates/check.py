@@ -32,15 +32,15 @@ class CheckGate:
     `signed`, by a key that we trust.
     """
 
-    check: Annotated[Name, Key("The check, as the policy calls it.", examples=("bias",), name="name")]
-    max_age: Annotated[Seconds | None, Key("The oldest that counts.", examples=("14d",))] = None
-    signed: Annotated[bool, Key("That its record is signed by a key we trust.", examples=(True,))] = False
+    check: Annotated[Name, Key("The name of a check of the policy.", examples=("bias",), name="name")]
+    max_age: Annotated[Seconds | None, Key("The maximum age of the record.", examples=("14d",))] = None
+    signed: Annotated[bool, Key("Require a record that is signed by a trusted key.", examples=(True,))] = False
 
     def faults(self, around: Surroundings) -> Iterator[Fault]:
         if around.checks is not None and self.check not in (checks := {*around.checks, LOADABLE}):
             yield Fault(
                 GateCode.UNKNOWN_CHECK,
-                f" is `{plain(self.check, 80)}`, and the policy has no such check; there are: "
+                f" is `{plain(self.check, 80)}`, which is not a check of the policy; checks: "
                 f"{', '.join(sorted(checks))}.",
                 "Name one of these, or add it below `checks`.",
                 ("name",),
@@ -58,16 +58,18 @@ class CheckGate:
         name, version = f"the check {plain(self.check, 80)}", f"v{entrance.candidate}"
         of_name = [record for record in checks.records if record.check == self.check]
         on_these = [record for record in of_name if record.digest == checks.digest]
-        run_it = f"to supply it, run `{self._command(entrance)}`"
+        run_it = f"to run it: `{self._command(entrance)}`"
         if not of_name:
             return failed(f"{name} has never been run on {version}; {run_it}")
         if not checks.digest:
-            return unknown(f"whether {name} ran on {version} cannot be told: the digest of its files is not known")
+            return unknown(f"it is not known whether {name} ran on {version}: the digest of its files is not known")
         if not on_these:
-            return failed(f"{name} ran on other files than those that {version} has now; {run_it}")
+            return failed(f"{name} ran on different files than {version} has now; {run_it}")
         timeless = [record for record in on_these if between(record.ended_at, now) is None]
         if timeless:
-            return unknown(f"when {name} ran on {version} cannot be told: {plain(timeless[0].ended_at, 40)} is no time")
+            return unknown(
+                f"it is not known when {name} ran on {version}: {plain(timeless[0].ended_at, 40)} is not a time"
+            )
         # Of two that ended in the same moment, the one that failed; of those, the one that nobody signed.
         record = min(on_these, key=lambda r: (between(r.ended_at, now) or 0.0, r.passed, r.signed))
         return self._of(record, between(record.ended_at, now) or 0.0, name, version, run_it)
@@ -79,12 +81,14 @@ class CheckGate:
 
     def _of(self, record: CheckRecord, age: float, name: str, version: str, run_it: str) -> Judgement:
         if age < 0:
-            return failed(f"{name} on {version} ended at {moment(record.ended_at)}, after now: a clock is wrong")
+            return failed(
+                f"{name} on {version} ended at {moment(record.ended_at)}, which is in the future: a clock is wrong"
+            )
         told = f"{duration(age)} ago"
         if not record.passed:
             return failed(f"{name} failed on {version}, {told}")
         if self.signed and not record.signed:
-            unsigned = "but no key that may sign records of checks has signed that"
+            unsigned = "but the record is not signed by a key that may sign check records"
             return failed(f"{name} passed on {version}, {told}, {unsigned}; {run_it}")
         if self.max_age is not None and not age <= self.max_age:
             over = f", {duration(age - self.max_age)} over" if duration(age) == duration(self.max_age) else ""
@@ -97,6 +101,6 @@ class CheckGate:
 CHECK = GateKind(
     "check",
     CheckGate,
-    asks="have passed this check with exactly the files that it has, recently enough, with a signature that we trust",
+    asks="have passed this check with exactly its present files, recently enough, with a trusted signature",
     example={"name": "bias", "max-age": "14d", "signed": True},
 )

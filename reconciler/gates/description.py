@@ -20,9 +20,9 @@ class Description:
     """
 
     minimum: Annotated[
-        int, Between(1, MAX_DESCRIPTION), Key("Its least length.", examples=(20,), name="min-length")
+        int, Between(1, MAX_DESCRIPTION), Key("The minimum length.", examples=(20,), name="min-length")
     ] = 1
-    pattern: Annotated[str, Key("What the whole must match.", examples=("*A/B*",))] = ""
+    pattern: Annotated[str, Key("A pattern that the whole description must match.", examples=("*A/B*",))] = ""
 
     def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         return (CANDIDATE,)
@@ -44,6 +44,6 @@ class Description:
 DESCRIPTION = GateKind(
     "description",
     Description,
-    asks="have a description of at least this length, which matches the pattern as a whole",
+    asks="have a description of at least this length that matches the pattern as a whole",
     example={"min-length": 20},
 )

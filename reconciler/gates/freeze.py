@@ -44,19 +44,19 @@ class Window:
         ),
     ]
     seconds: Annotated[Seconds, Key("How long it lasts.", examples=("60h",), name="duration")]
-    timezone: Annotated[str, Key("Whose clocks are meant.", examples=("Europe/Berlin",))] = "UTC"
+    timezone: Annotated[str, Key("The time zone of `start`.", examples=("Europe/Berlin",))] = "UTC"
 
     def fault(self) -> str | None:
         """What is wrong with it, or None."""
         if not (math.isfinite(self.seconds) and 0 < self.seconds <= _LONGEST):
-            return "a window lasts longer than no time, and at most ten years"
+            return "a window must last longer than 0 seconds and at most ten years"
         try:
             _zone(self.timezone)
         except (ValueError, KeyError, OSError):
-            return f"there is no time zone {plain(self.timezone, 60)}; they are called UTC or like Europe/Berlin"
+            return f"{plain(self.timezone, 60)} is not a time zone; expected UTC or a name such as Europe/Berlin"
         # croniter takes more than cron does: seconds and years, and `H` and `R`, which stand for what it draws by lot.
         if len(self.start.split()) != 5 or re.search(r"(?<![a-z])[hr](?![a-z])", self.start, re.IGNORECASE):
-            return f"{plain(self.start, 60)} is no cron expression of five fields"
+            return f"{plain(self.start, 60)} is not a cron expression with five fields"
         try:
             next(_walls(self.start, datetime(2026, 1, 1), back=False))  # noqa: DTZ001  # what clocks show, anywhere
         except (ValueError, KeyError, TypeError, StopIteration) as error:
@@ -93,13 +93,17 @@ class Freeze:
     allow: Annotated[
         bool,
         Words((("deny", False), ("allow", True))),
-        Key("`deny`: nothing is let in inside of them; `allow`: nothing outside.", examples=("allow",), name="mode"),
+        Key(
+            "`deny`: nothing may enter inside a window; `allow`: nothing may enter outside.",
+            examples=("allow",),
+            name="mode",
+        ),
     ] = False
 
     def faults(self, around: Surroundings) -> Iterator[Fault]:
         if len(self.windows) > WINDOWS:
-            message = f" are {len(self.windows)}; at most {WINDOWS} are looked at."
-            fix = "Write those that repeat as one."
+            message = f" are {len(self.windows)}; at most {WINDOWS} are allowed."
+            fix = "Combine windows that repeat."
             yield Fault(GateCode.TOO_MANY_WINDOWS, message, fix, ("windows", WINDOWS))
             return
         fix = "Write a cron expression such as `0 18 * * 5`, and a zone such as `Europe/Berlin`."
@@ -116,7 +120,7 @@ class Freeze:
     def judge(self, entrance: Entrance, facts: Facts) -> Judgement:
         now = moment(facts[NOW])
         if now is None:
-            return unknown(f"the time is not known: {plain(facts[NOW], 40)} is none")
+            return unknown(f"the time is not known: {plain(facts[NOW], 40)} is not a time")
         for window in self.windows:
             if fault := _fault(window):
                 return unknown(f"a window cannot be read: {fault}")
@@ -131,10 +135,10 @@ class Freeze:
             until = f"{'with no end' if end == _NEVER else f'until {to_the_minute(end)}'}, by the window {window}"
             return passed(f"open {until}") if self.allow else failed(f"frozen {until}")
         begins, window = min(ahead, key=lambda pair: pair[0], default=(None, None))
-        following = f"the next begins {to_the_minute(begins)}: {window}" if begins else "none is to come"
+        following = f"the next begins {to_the_minute(begins)}: {window}" if begins else "no further window"
         if self.allow:
-            return failed(f"outside of the windows that are open, {following}")
-        return passed(f"no freeze now, {following}")
+            return failed(f"outside the open windows; {following}")
+        return passed(f"no freeze now; {following}")
 
 
 @lru_cache(maxsize=1024)
@@ -175,6 +179,6 @@ def _instant(wall: datetime, zone: tzinfo) -> datetime:
 FREEZE = GateKind(
     "freeze",
     Freeze,
-    asks="come outside of all windows; with `mode: allow`, inside of one",
+    asks="enter outside all windows; with `mode: allow`, inside one",
     example={"windows": [_WEEKEND]},
 )

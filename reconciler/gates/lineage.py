@@ -18,9 +18,9 @@ class Lineage:
     started from, and that commit is in a branch.
     """
 
-    finished: Annotated[bool, Key("That the run ended well.", examples=(True,))] = True
-    commit: Annotated[bool, Key("That the run names a git commit.", examples=(True,))] = False
-    branch: Annotated[str, Key("The branch that the commit must be in.", examples=("main",))] = ""
+    finished: Annotated[bool, Key("Require a run that finished successfully.", examples=(True,))] = True
+    commit: Annotated[bool, Key("Require a run that names a git commit.", examples=(True,))] = False
+    branch: Annotated[str, Key("The branch that must contain the commit.", examples=("main",))] = ""
 
     def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         return (CANDIDATE, contained(self.branch)) if self.branch else (CANDIDATE,)
@@ -30,7 +30,7 @@ class Lineage:
         run, why = candidate.run, candidate.why_missing("version", "run")
         if run is None or why:
             gap = candidate.gap("version", "run")
-            told = f"the run of {version} is not known: {plain(why or 'nothing was read of it')}"
+            told = f"the run of {version} is not known: {plain(why or 'it was not read')}"
             gone = gap is not None and gap.gone
             return unknown(f"{told}; {RESTORE}" if gone else told, gone=gone)
         name = f"the run {plain(run.name or run.run_id, 80)} of {version}"
@@ -40,13 +40,13 @@ class Lineage:
             return unknown(f"{name} does not say how it ended")
         if self.finished and run.status != "FINISHED":
             return failed(f"{name} is {plain(run.status, 40)}, not FINISHED")
-        told = [name + (" is FINISHED" if self.finished else " is there")]
+        told = [name + (" is FINISHED" if self.finished else " exists")]
         if self.commit or self.branch:
             commit = plain(run.git_commit, 40)
             if not commit:
                 return failed(f"{name} does not say which git commit it was started from")
             if not re.fullmatch(r"[0-9a-fA-F]{40}|[0-9a-fA-F]{64}", run.git_commit):
-                return failed(f"{name} names {commit} as its git commit, which is none")
+                return failed(f"{name} names {commit} as its git commit, which is not a full commit ID")
             if self.branch and not facts[contained(self.branch)]:
                 return failed(f"{name} was started from the commit {commit[:12]}, which is not in {self.branch}")
             told.append(f"its commit {commit[:12]} is {f'in {self.branch}' if self.branch else 'known'}")
@@ -56,6 +56,6 @@ class Lineage:
 LINEAGE = GateKind(
     "lineage",
     Lineage,
-    asks="come from a run that is there, ended well, and names a commit, which is in this branch",
+    asks="come from an existing run that finished successfully and names a commit in this branch",
     example={"commit": True, "branch": "main"},
 )

@@ -27,7 +27,7 @@ from reconciler.gates.parameters import GateKind, Key, NotNegative
 
 _Pair: TypeAlias = tuple[Measured, Measured]
 
-LOG_IT = "whoever trained it can log it on its run"
+LOG_IT = "the author can log it on its run"
 
 _LEAST = 1e-10
 """What an improvement on 0 must come to, since there is no part of 0."""
@@ -48,16 +48,18 @@ class Metric:
     it is the only one on which there are figures of all versions that are asked about.
     """
 
-    name: Annotated[str, Key("The metric.", examples=("f1",))]
-    threshold: Annotated[float | None, Key("The candidate's least value.", examples=(0.8,))] = None
+    name: Annotated[str, Key("The name of the metric.", examples=("f1",))]
+    threshold: Annotated[
+        float | None, Key("The minimum value; the maximum with `greater-is-better: false`.", examples=(0.8,))
+    ] = None
     min_absolute_change: Annotated[
-        NotNegative | None, Key("How much better than the incumbent it is.", examples=(0.01,))
+        NotNegative | None, Key("The required improvement over the incumbent.", examples=(0.01,))
     ] = None
     min_relative_change: Annotated[
         NotNegative | None,
-        Key("How much better than the incumbent it is, as a part of the incumbent's value.", examples=(0.02,)),
+        Key("The required improvement, as a fraction of the incumbent's value.", examples=(0.02,)),
     ] = None
-    greater_is_better: Annotated[bool, Key("False where less is better.", examples=(False,))] = True
+    greater_is_better: Annotated[bool, Key("False if a lower value is better.", examples=(False,))] = True
     dataset: Annotated[str, Key("The name or digest of the dataset.", examples=("holdout",))] = ""
 
     @property
@@ -114,10 +116,10 @@ class Metric:
         if len(found) > 1:
             names = ", ".join(sorted({_named(m) for m in found}))
             return unknown(
-                f"{metric} of v{facts.version} is of several datasets: {plain(names)}; the gate must name one"
+                f"{metric} of v{facts.version} was measured on several datasets: {plain(names)}; the gate must name one"
             )
         if not math.isfinite(found[0].value):
-            return unknown(f"{metric} of v{facts.version} is {number(found[0].value)}, which is no finite number")
+            return unknown(f"{metric} of v{facts.version} is {number(found[0].value)}, not a finite number")
         return found[0]
 
     def _pair(self, candidate: VersionFacts, incumbent: VersionFacts) -> _Pair | Judgement:
@@ -156,7 +158,7 @@ class Metric:
 
     def _without_incumbent(self, measured: Measured) -> Iterator[Judgement]:
         if self.compares:
-            yield passed(f"{self._told(measured)} is {number(measured.value)}, there is no incumbent to improve on")
+            yield passed(f"{self._told(measured)} is {number(measured.value)}; there is no incumbent to compare with")
 
     def _beside(self, pair: _Pair, incumbent: VersionFacts) -> Iterator[Judgement]:
         after, before = pair[0].value, pair[1].value
@@ -167,18 +169,18 @@ class Metric:
             asked = before + self.min_absolute_change if self.greater_is_better else before - self.min_absolute_change
             met = after >= asked if self.greater_is_better else after <= asked
             by, least = apart(abs(after - before), self.min_absolute_change)
-            yield _ruled(met, f"{beside}{_by(after, before, by)}; an improvement by {least} is required")
+            yield _ruled(met, f"{beside}{_by(after, before, by)}; improvement of {least} required")
         if self.min_relative_change is not None:
             gain = after - before if self.greater_is_better else before - after
             if before == 0:
                 asked = _LEAST if self.greater_is_better else -_LEAST
                 met = after >= asked if self.greater_is_better else after <= asked
-                yield _ruled(met, f"{beside}; an improvement is required, and there is no part of 0")
+                yield _ruled(met, f"{beside}; improvement required, and nothing is relative to 0")
             else:
                 part = gain / abs(before)
                 by, least = _parts(abs(part), self.min_relative_change)
                 met = part >= self.min_relative_change
-                yield _ruled(met, f"{beside}{_by(after, before, by)}; an improvement by {least} is required")
+                yield _ruled(met, f"{beside}{_by(after, before, by)}; improvement of {least} required")
 
     def _told(self, measured: Measured) -> str:
         where = "" if measured.dataset is None else f" on {plain(measured.dataset.name, 80)}"
@@ -216,7 +218,7 @@ def _digest(measured: Measured) -> str:
 
 
 def _named(measured: Measured) -> str:
-    return f"{measured.dataset.name} ({measured.dataset.digest})" if measured.dataset else "one that is not known"
+    return f"{measured.dataset.name} ({measured.dataset.digest})" if measured.dataset else "an unknown dataset"
 
 
 def _data(found: Iterable[Measured]) -> str:
@@ -226,7 +228,7 @@ def _data(found: Iterable[Measured]) -> str:
 METRIC = GateKind(
     "metric",
     Metric,
-    asks="have a figure as good as the threshold, and so much better than the incumbent's on the same data; with no "
-    "bound, any",
+    asks="have a value that meets the threshold, and improves on the incumbent's by this much on the same dataset; "
+    "without either, any value",
     example={"name": "f1", "threshold": 0.8},
 )

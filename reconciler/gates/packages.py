@@ -23,7 +23,8 @@ class Flavors:
     """
 
     allowed: Annotated[
-        tuple[str, ...], Key("Their names, or patterns.", examples=(["sklearn", "xgboost"],), name="allow")
+        tuple[str, ...],
+        Key("The allowed flavors: names or patterns.", examples=(["sklearn", "xgboost"],), name="allow"),
     ]
 
     def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
@@ -33,7 +34,7 @@ class Flavors:
         candidate, version = facts[CANDIDATE], f"v{entrance.candidate}"
         why = candidate.why_missing("version", "flavors")
         if why or not candidate.flavors:
-            return unknown(f"the flavours of {version} are not known: {plain(why or 'none are named')}")
+            return unknown(f"the flavors of {version} are not known: {plain(why or 'none are named')}")
         found = sorted(candidate.flavors.keys() - {PYFUNC}) or [PYFUNC]
         wrong = [flavor for flavor in found if not any(fnmatchcase(flavor, p) for p in self.allowed)]
         if wrong:
@@ -49,14 +50,14 @@ class Requirements:
     by a forbidden name. Names may be patterns and are compared as PEP 503 has it: `Foo_Bar` is `foo-bar`.
     """
 
-    pinned: Annotated[bool, Key("That each is pinned to one version.", examples=(True,))] = True
+    pinned: Annotated[bool, Key("Require that each is pinned to one version.", examples=(True,))] = True
     forbidden: Annotated[
-        tuple[str, ...], Key("Packages that it may not need, or patterns.", examples=(["torch"],), name="forbid")
+        tuple[str, ...], Key("Forbidden packages: names or patterns.", examples=(["torch"],), name="forbid")
     ] = ()
 
     def faults(self, around: Surroundings) -> Iterator[Fault]:
         if not self.pinned and not self.forbidden:
-            yield Fault(GateCode.ASKS_NOTHING, " asks nothing.", "Add `forbid`, or `pinned: true`.")
+            yield Fault(GateCode.ASKS_NOTHING, " requires nothing.", "Add `forbid`, or `pinned: true`.")
 
     def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         return (CANDIDATE,)
@@ -65,7 +66,7 @@ class Requirements:
         candidate, version = facts[CANDIDATE], f"v{entrance.candidate}"
         why = candidate.why_missing("version", "requirements")
         if why or candidate.requirements is None:
-            return unknown(f"what {version} requires is not known: {plain(why or 'it was not read')}")
+            return unknown(f"the requirements of {version} are not known: {plain(why or 'it was not read')}")
         asked = [line for line in candidate.requirements if line.strip() and not _asks_for_nothing(line)]
         faults: list[str] = []
         if forbidden := [line for line in asked if self._forbids(line)]:
@@ -75,7 +76,7 @@ class Requirements:
         if faults:
             return failed("; ".join(faults))
         if self.forbidden and (nameless := [line for line in asked if not _name(line)]):
-            return unknown(f"which packages {_listed(nameless)} stands for is not known")
+            return unknown(f"it is not known which packages {_listed(nameless)} stands for")
         count = amount(len(asked), "package") if asked else "no packages"
         return passed(f"{version} requires {count}{', all pinned' if self.pinned and asked else ''}")
 
@@ -145,12 +146,12 @@ def _flavors(names: list[str]) -> str:
 FLAVORS = GateKind(
     "flavors",
     Flavors,
-    asks="have no other flavors than these, by their names or by patterns",
+    asks="have only these flavors: names or patterns",
     example={"allow": ["sklearn", "xgboost"]},
 )
 REQUIREMENTS = GateKind(
     "requirements",
     Requirements,
-    asks="have requirements that are pinned, and none of these packages, by their names or by patterns",
+    asks="have pinned requirements, and none of these packages: names or patterns",
     example={"pinned": True, "forbid": ["torch"]},
 )

@@ -98,7 +98,7 @@ class Given:
 
 def nobody_evaluates(_condition: str, _variables: Mapping[str, object]) -> bool | str:
     """What a condition comes to where there is nothing to evaluate it with: the reason why it is not known."""
-    return "nothing here evaluates conditions"
+    return "conditions cannot be evaluated here"
 
 
 def _no_fault(_: str) -> str | None:

@@ -17,7 +17,7 @@ class Path:
     """
 
     stages: Annotated[
-        tuple[StageName, ...], Key("The stage, or several.", examples=("Staging", ["None", "Staging"]), name="from")
+        tuple[StageName, ...], Key("One stage, or several.", examples=("Staging", ["None", "Staging"]), name="from")
     ]
 
     def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
@@ -28,10 +28,10 @@ class Path:
 
     def judge(self, entrance: Entrance, facts: Facts) -> Judgement:
         stage = facts[STAGE]
-        here = f"v{entrance.candidate} is in the stage {plain(stage, 40)}"
+        here = f"v{entrance.candidate} is in stage {plain(stage, 40)}"
         if stage in self.stages:
             return passed(here)
         return failed(f"{here}; it must come from {' or '.join(self.stages) or 'nowhere: the policy lists no stage'}")
 
 
-PATH = GateKind("path", Path, asks="be in this stage, or one of these, now", example={"from": "Staging"})
+PATH = GateKind("path", Path, asks="be in this stage now, or in one of these", example={"from": "Staging"})

@@ -32,7 +32,7 @@ def doubts(policy: Policy) -> tuple[Problem, ...]:
             guards = _before(policy, rule, slot)
             found.extend(_impossible(guards, slot))
             if slot not in _NOT_LIVE and not any(map(_is_witness, guards)):
-                message = f"What guards {plain(slot, 80)} here is only what a writer says of their own version."
+                message = f"What guards {plain(slot, 80)} here checks only what authors state about their own version."
                 fix = "Add `approvals`, a `soak`, or a `check` with `signed: true`."
                 found.append(_warning(rule.at, "testimony-only", message, fix))
     return _distinct(found)

@@ -33,7 +33,7 @@ class SignatureGate:
 
     allow: Annotated[
         frozenset[Compatibility],
-        Key("What is let in.", examples=(["identical", "compatible"], "identical")),
+        Key("Which kinds of signature may enter.", examples=(["identical", "compatible"], "identical")),
     ] = frozenset({Compatibility.IDENTICAL, Compatibility.COMPATIBLE})
     compares: bool = True
 
@@ -66,18 +66,18 @@ class SignatureGate:
             remedy = LOG_ONE if candidate.signature is None else ""
             return self._unknown(f"the signatures cannot be compared: {verdict.why}{because}", remedy)
         kind = verdict.compatibility.value
-        told = f"the signature is {kind} for those who call v{incumbent.version}{_differences(verdict)}"
+        told = f"the signature is {kind} for callers of v{incumbent.version}{_differences(verdict)}"
         if verdict.compatibility is Compatibility.IDENTICAL:
-            told = f"the signature is the one of v{incumbent.version}"
+            told = f"the signature is the same as that of v{incumbent.version}"
         return passed(told) if verdict.compatibility in self.allow else failed(told)
 
     def _unknown(self, sentence: str, remedy: str) -> Judgement:
         if Compatibility.UNKNOWN in self.allow:
-            return passed(f"{sentence}; the policy lets that in")
+            return passed(f"{sentence}; the policy allows that")
         return unknown(f"{sentence}; {remedy}" if remedy else sentence)
 
 
-LOG_ONE = "its author can log the model with `signature` or `input_example`, and register that"
+LOG_ONE = "its author can log the model with `signature` or `input_example` and register it again"
 
 
 def _because(why: str) -> str:
@@ -95,6 +95,7 @@ def _differences(verdict: SignatureVerdict) -> str:
 SIGNATURE = GateKind(
     "signature",
     SignatureGate,
-    asks="have a signature that is to the incumbent's as one of `identical`, `compatible`, `breaking`, `unknown`",
+    asks="have a signature that, compared with the incumbent's, is one of "
+    "`identical`, `compatible`, `breaking`, `unknown`",
     example={"allow": ["identical", "compatible"]},
 )

@@ -15,7 +15,7 @@ class Soak:
     """The candidate is in a stage now, and has been for so many seconds without a break."""
 
     stage: Annotated[StageName, Key("The stage.", examples=("Staging",))]
-    seconds: Annotated[Seconds, Key("How long.", examples=("3d", "12h"), name="for")]
+    seconds: Annotated[Seconds, Key("How long, at least.", examples=("3d", "12h"), name="for")]
 
     def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         return (stay(self.stage), NOW)
@@ -30,9 +30,13 @@ class Soak:
             return failed(f"{version} is not in {self.stage}; {required} there")
         held = between(since, facts[NOW])
         if held is None:
-            return unknown(f"since when {version} is in {self.stage} cannot be told: {plain(since, 40)} is no time")
+            return unknown(
+                f"it is not known since when {version} has been in {self.stage}: {plain(since, 40)} is not a time"
+            )
         if held < 0:
-            return failed(f"{version} is in {self.stage} since {moment(since)}, which is after now: a clock is wrong")
+            return failed(
+                f"{version} has been in {self.stage} since {moment(since)}, which is in the future: a clock is wrong"
+            )
         told = f"{version} has been in {self.stage} for {duration(held)}"
         if held >= self.seconds:
             return passed(f"{told}; {required}")
@@ -45,6 +49,6 @@ class Soak:
 SOAK = GateKind(
     "soak",
     Soak,
-    asks="be in this stage, and have been for this long without a break",
+    asks="have been in this stage for at least this long, without a break",
     example={"stage": "Staging", "for": "3d"},
 )

@@ -18,7 +18,7 @@ class Tags:
     """
 
     required: Annotated[
-        Mapping[str, str], Key("Key → value; `*` is any.", examples=({"validated-by": "*"},), name="require")
+        Mapping[str, str], Key("Key → value; `*` matches any value.", examples=({"validated-by": "*"},), name="require")
     ]
     of: Annotated[
         Literal["version", "model"], Key("Whose tags: the version's or the registered model's.", examples=("model",))

@@ -178,7 +178,7 @@ class _Store:
         without = tuple(without)
         for commit in (head, *without):
             if not FULL_NAME.fullmatch(commit):
-                raise ReconcilerError(f"`{plain(commit, 80)}` is not the full name of a commit.")
+                raise ReconcilerError(f"`{plain(commit, 80)}` is not a full commit ID.")
         most = f"--max-count={MOST_COMMITS + 1}"
         excluded = [f"^{commit}" for commit in without]
         said = self.git("log", "-z", most, f"--format={form}", "--no-patch", *options, head, *excluded, "--").out
@@ -186,7 +186,7 @@ class _Store:
         if len(commits) > MOST_COMMITS:
             since = f" since {without[0][:12]}" if without else ""
             raise ReconcilerError(
-                f"{head[:12]} has more than {MOST_COMMITS} commits{since}: too many to look through.",
+                f"{head[:12]} has more than {MOST_COMMITS} commits{since}: too many to check.",
                 "Apply in smaller steps, or compare with a newer base.",
             )
         return [commit.split("\n") for commit in commits]
@@ -358,7 +358,7 @@ class _Store:
 
 def _cannot_look(fault: str) -> ReconcilerError:
     return ReconcilerError(
-        f"git cannot look through the commits of this change: {fault}.",
+        f"git cannot list the commits of this change: {fault}.",
         "Fetch the whole history (`git fetch --unshallow`, `fetch-depth: 0`, `GIT_DEPTH: 0`).",
     )
 
@@ -457,9 +457,7 @@ def _taken_apart(commit: bytes) -> tuple[bytes, bytes]:
 
 def _needed(program: str) -> None:
     if shutil.which(program) is None:
-        raise ReconcilerError(
-            f"A commit is signed in a way that `{program}` verifies, and there is none.", f"Install `{program}`."
-        )
+        raise ReconcilerError(f"A commit signature needs `{program}`, which is not installed.", f"Install `{program}`.")
 
 
 def _run(command: list[str], folder: Path, given: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
@@ -474,7 +472,7 @@ def _run(command: list[str], folder: Path, given: bytes = b"") -> "subprocess.Co
             timeout=_TIMEOUT,
         )
     except FileNotFoundError as error:
-        raise ReconcilerError(f"`{command[0]}` cannot be run in {folder}.", "Is it installed?") from error
+        raise ReconcilerError(f"`{command[0]}` cannot be run in {folder}.", "Install it, or check the PATH.") from error
     except subprocess.TimeoutExpired as error:
         raise ReconcilerError(
             f"`{command[0]}` did not finish within {_TIMEOUT:.0f} s while approvals were looked up.", "Run it again."

@@ -35,7 +35,7 @@ def push_change(
     from git.exc import GitCommandError
 
     if astray := [name for name in _LEADS_ASTRAY if name in environment]:
-        raise ReconcilerError(f"{', '.join(astray)} leads git to another place.", "Unset it, and run this again.")
+        raise ReconcilerError(f"{', '.join(astray)} points git to another repository.", "Unset it, and run this again.")
     repo = Repo(top)
     with tempfile.TemporaryDirectory(prefix="reconciler-") as folder:
         place = Path(folder) / "tree"

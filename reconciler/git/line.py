@@ -135,7 +135,7 @@ def changes_along(git: Git, line: Sequence[Commit], *paths: PurePosixPath) -> tu
     )
     found = tuple(_parsed(iter(answer.out.split(b"\0"))))
     if [one.commit for one in found] != list(line):  # git passes over what it does not have, and says nothing
-        raise ReconcilerError(f"git in {git.top} lacks commits of its own history.", "Fetch the whole repository.")
+        raise ReconcilerError(f"git in {git.top} lacks commits of its history.", "Fetch the whole repository.")
     return tuple(one for one in found if one.changes)
 
 

@@ -142,7 +142,7 @@ class GitLock:
     def _hint(self, seen: "_Sight") -> str:
         remote = plain(without_credentials(self._remote.name))
         return (
-            f"If it died, its lock is free to take after {self._life(seen):.0f} s without a sign of life. If there is "
+            f"If it died, its lock can be taken after {self._life(seen):.0f} s without a sign of life. If there is "
             "no such apply, somebody else who can push wrote this: delete it "
             f"(`git push {remote} :{self._remote.ref}`)."
         )
@@ -538,7 +538,7 @@ class _Remote:
     def _foreign(self) -> LockError:
         remote = self._shown()
         return LockError(
-            f"{self.ref} on {remote} is no lock record that this version can read, so it was left alone.",
+            f"{self.ref} on {remote} is not a lock record that this version can read, so it was left alone.",
             "Update reconciler if a newer version wrote it. Otherwise somebody else who can push did: look at it (`git "
             f"fetch {remote} {self.ref} && git show FETCH_HEAD`), and delete it (`git push {remote} :{self.ref}`).",
         )

@@ -90,9 +90,9 @@ def odd_name(entries: Iterable[Entry], path: PurePosixPath) -> Problem | None:
         if looks_like_dot_git(entry.name):
             return nested(str(path / entry.name))
         if entry.name in seen or entry.name in {"", ".", ".."} or "/" in entry.name:
-            why = "is here twice" if entry.name in seen else "is no name of a file"
-            message = f"`{plain(entry.name, 80)}` {why}: git would not check that out."
-            return Problem(Location(str(path)), "unreadable-file", message, "Make the commit anew with git.")
+            why = "appears twice" if entry.name in seen else "is not a file name"
+            message = f"`{plain(entry.name, 80)}` {why}: git would not check it out."
+            return Problem(Location(str(path)), "unreadable-file", message, "Create the commit again with git.")
         seen.add(entry.name)
     return None
 
@@ -124,7 +124,7 @@ def _entries_of(data: bytes, length: int) -> Iterable[Entry]:
         found = _ENTRY.match(data, at)
         id_ = b"" if found is None else data[found.end() : found.end() + length]
         if found is None or len(id_) != length:
-            raise ReconcilerError("A folder of this commit is damaged.", "`git fsck` tells which.")
+            raise ReconcilerError("A folder of this commit is damaged.", "Run `git fsck` to find it.")
         yield Entry(found[2].decode("utf-8", "surrogateescape"), int(found[1], 8), id_.hex())
         at = found.end() + length
 
@@ -132,5 +132,5 @@ def _entries_of(data: bytes, length: int) -> Iterable[Entry]:
 def full(name: str) -> str:
     """The full name of an object, as it was given. Raises ReconcilerError for anything else."""
     if not FULL_NAME.fullmatch(name):
-        raise ReconcilerError(f"`{plain(name, 80)}` is not a full name.", "Resolve it first.")
+        raise ReconcilerError(f"`{plain(name, 80)}` is not a full commit ID.", "Resolve it first.")
     return name

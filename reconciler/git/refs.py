@@ -59,7 +59,7 @@ def resolve(git: Git, text: str) -> Commit:
     if len({meaning.commit for meaning in meanings}) > 1:
         raise ReconcilerError(
             f"`{plain(name, 200)}` is ambiguous: it is {' and '.join(map(str, meanings))}.",
-            f"Write in full which is meant: {', '.join(plain(m.full, 200) for m in meanings)}. Or delete the others.",
+            f"Write the full name: {' or '.join(plain(m.full, 200) for m in meanings)}. Or delete the others.",
         )
     full = meanings[0].full
     if (upstream := _OTHER_BRANCH.match(steps)) and full.startswith("refs/heads/"):

@@ -168,7 +168,7 @@ def _closed(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _given_up(git: "Git") -> ReconcilerError:
-    return ReconcilerError(f"git cat-file in {git.top} ended.", "Is the repository whole? `git fsck` tells.")
+    return ReconcilerError(f"git cat-file in {git.top} ended.", "Check the repository with `git fsck`.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +205,7 @@ class Git:
         if answer.code != 0 and not may_fail:
             raise ReconcilerError(
                 f"git {arguments[0]} in {self.top} failed: {answer.fault}.",
-                "Is the repository whole? `git fsck` tells.",
+                "Check the repository with `git fsck`.",
             )
         return answer
 
@@ -268,7 +268,7 @@ def open_git(top: Path) -> Git:
     if answer.code != 0:
         raise ReconcilerError(
             f"git refuses to work in {top}: {answer.fault}",
-            "Where the folder belongs to another user, `git config --global --add safe.directory <folder>` allows it.",
+            "If the folder belongs to another user, allow it with `git config --global --add safe.directory <folder>`.",
         )
     _refuse_included(git)
     return git
@@ -283,8 +283,8 @@ def _refuse_included(git: Git) -> None:
         path = Path(os.path.realpath(git.folder / origin.removeprefix("file:")))
         if path.is_relative_to(inside) and not path.is_relative_to(kept):
             raise ReconcilerError(
-                f"git's configuration of {git.top} is taken from {path}, which is a part of its work tree: any commit "
-                "could change it.",
+                f"git's configuration of {git.top} comes from {path}, inside its work tree: any "
+                "commit could change it.",
                 "Remove the `include.path` that names it (`git config --show-origin --get-all include.path`).",
             )
 
@@ -342,7 +342,9 @@ def _begun(
             command, cwd=place, env=environment, start_new_session=True, stdin=stdin, stdout=stdout, stderr=stderr
         )
     except (OSError, ValueError) as error:  # a ValueError is a NUL in an argument
-        raise ReconcilerError(f"git could not be started in {place}: {error}.", "Is it installed?") from error
+        raise ReconcilerError(
+            f"git could not be started in {place}: {error}.", "Install it, or check the PATH."
+        ) from error
 
 
 def _timed_out(timeout: float, place: Path) -> GitTimeoutError:

@@ -154,7 +154,7 @@ class GitSource:
         answer = self.git.read("merge-base", ours, theirs, may_fail=True)
         if answer.code != 0:
             raise ReconcilerError(
-                f"`{ref or 'HEAD'}` and `{base}` have no commit in common, as far as this clone goes back.",
+                f"`{ref or 'HEAD'}` and `{base}` have no commit in common in this clone.",
                 "Fetch the whole history of both (`git fetch --unshallow`, `fetch-depth: 0`, `GIT_DEPTH: 0`).",
             )
         found = Commit(answer.text)
@@ -216,7 +216,7 @@ class GitSource:
         yield from listed
         if 0 < len(listed) < most and listed[-1] in self._cut_off():
             raise ReconcilerError(
-                f"This clone does not go back beyond {listed[-1][:12]}, so what was there before is not known.",
+                f"This clone does not reach back beyond {listed[-1][:12]}, so earlier commits are not known.",
                 "Fetch the whole history (`git fetch --unshallow`, `fetch-depth: 0`, `GIT_DEPTH: 0`).",
             )
 
@@ -322,7 +322,7 @@ def _usable(file: SourceFile) -> SourceFile:
 
 def _no_plain_file(path: str) -> ReconcilerError:
     return ReconcilerError(
-        f"{path} is a link or a folder, and a file was expected: what it leads to is not what a commit holds of it.",
+        f"{path} is a link or a folder; expected a file. The target of a link is not part of the commit.",
         "Put the file itself there.",
     )
 
@@ -449,7 +449,8 @@ def open_source(folder: Path, identity: str | None = None, remote: str = "origin
     top = top_above(absolute)
     if top is None:
         raise ReconcilerError(
-            f"{absolute} is not in a git repository.", "Run this inside one, or name it with --manifests."
+            f"{absolute} is not in a git repository.",
+            "Run this inside a git repository, or name a folder in one with --manifests.",
         )
     inside = PurePosixPath(absolute.relative_to(top).as_posix())
     if amiss := on_the_way(top, inside):

@@ -16,7 +16,7 @@ from reconciler.git.runner import Git
 def exported(git: Git, commit: Commit) -> Generator[Path]:
     """
     The tree of a commit, until the end of the block: blobs as git has them, through no filter, attribute or hook; no
-    submodules, and no links that lead out of it. Raises ReconcilerError where there is no such commit.
+    submodules, and no links that lead out of the repository. Raises ReconcilerError where there is no such commit.
     """
     trees = Trees(git)
     root = trees.root(commit)
@@ -33,7 +33,7 @@ def _export(trees: Trees, root: Entry, top: Path) -> None:
     for path, folder in waiting:
         entries = trees.entries(folder, path)
         if isinstance(entries, Problem):
-            raise ReconcilerError(f"The commit cannot be taken out of git: {entries}")
+            raise ReconcilerError(f"The commit cannot be read from git: {entries}")
         for entry in entries:
             place = path / entry.name
             if entry.is_folder:

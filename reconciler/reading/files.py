@@ -68,7 +68,7 @@ def name_problem(path: str, beside: Set[str] = frozenset()) -> Problem | None:
             return Problem(
                 Location(shown),
                 "unreadable-name",
-                "The name of this file holds what is no text, or what nobody sees.",
+                "The name of this file contains bytes that are not text, or invisible characters.",
                 "Rename it.",
             )
         return None
@@ -79,8 +79,8 @@ def name_problem(path: str, beside: Set[str] = frozenset()) -> Problem | None:
     return Problem(
         Location(shown),
         "odd-suffix",
-        "This looks like a manifest, and is not read: `.yaml` or `.yml` was expected at its end, in small letters.",
-        "Rename it, or remove it. What begins with a dot is left out.",
+        "This looks like a manifest but is not read: its name must end in `.yaml` or `.yml`, in lower case.",
+        "Rename it, or remove it. Names that begin with a dot are ignored.",
     )
 
 
@@ -97,7 +97,7 @@ def content_problem(path: str, data: bytes) -> Problem | None:
         return Problem(
             Location(path),
             "lfs-pointer",
-            "This is a Git LFS pointer. The file that it points to is in no commit, so nothing can be applied from it.",
+            "This is a Git LFS pointer. Its target is not in a commit, so it cannot be applied.",
             "Get the file with `git lfs pull`, keep it out of LFS with `git lfs untrack`, and commit it.",
         )
     return None
@@ -117,7 +117,7 @@ def _read(
         return leads_out(name)
     try:
         if file.exists() and not is_plain_file(file):
-            return _unreadable(name, "This is no file")
+            return _unreadable(name, "This is not a file")
         data = beginning(file)
     except OSError as error:
         return _unreadable(name, error.strerror or str(error))
@@ -172,8 +172,8 @@ def too_deep(name: str) -> Problem:
     return Problem(
         Location(name),
         "too-deep",
-        f"This is more than {DEEPEST} folders deep, and is not read.",
-        "Put it further up.",
+        f"This is more than {DEEPEST} folders deep and is not read.",
+        "Move it up.",
     )
 
 
@@ -181,7 +181,7 @@ def link_to_folder(name: str) -> Problem:
     return Problem(
         Location(name),
         "link-to-folder",
-        "This is a link to a folder, and such links are not followed.",
+        "This is a link to a folder; such links are not followed.",
         "Put the folder itself here, or links to its files.",
     )
 
@@ -190,7 +190,7 @@ def no_plain_file(name: str) -> Problem:
     return Problem(
         Location(name),
         "no-plain-file",
-        "This is a link, or no file, and a file was expected: what it leads to is not what a commit holds of it.",
+        "This is a link, or not a file; expected a file. The target of a link is not part of the commit.",
         "Put the file itself here.",
     )
 
@@ -199,6 +199,6 @@ def leads_out(name: str) -> Problem:
     return Problem(
         Location(name),
         "link-out-of-repository",
-        "This link leads out of the repository, so what it names is not reviewed with it.",
+        "This link leads out of the repository, so its target is not reviewed with it.",
         "Put the file itself here.",
     )

@@ -196,7 +196,7 @@ class QuorumSpec(Spec):
     """Who may let a version in against a gate's no."""
 
     approvals: _Count = Field(description="How many.", examples=[2])
-    of: Name = Field(OWNERS, description="Out of a group of the policy, or `owners`.", examples=["risk-committee"])
+    of: Name = Field(OWNERS, description="A group of the policy, or `owners`.", examples=["risk-committee"])
 
 
 class EntrySpec(Spec):
@@ -212,7 +212,7 @@ class EntrySpec(Spec):
     )
     name: Name | None = Field(
         None,
-        description="What reports and overrides call it. Else its kind, with `#2` for the second before one slot.",
+        description="The name in reports and overrides. Default: its kind, with `#2` for the second before one slot.",
         examples=["three days in Staging"],
     )
 
@@ -223,14 +223,13 @@ class PolicyEntrySpec(EntrySpec):
     waive_on_rollback: Boolean | None = Field(
         None,
         alias="waive-on-rollback",
-        description="Whether a rollback passes it in any case (`true`), or must pass all of it (`false`). Without it, "
-        "what the gate says of the way in or of the moment is waived, and the rest must pass.",
+        description="Whether a rollback skips this gate (`true`) or must pass all of it (`false`). Default: "
+        "what the gate requires of the path or the moment is waived; the rest must pass.",
         examples=[False],
     )
     override: Annotated[QuorumSpec, MAPPING] | None = Field(
         None,
-        description="Whose approval lets a version in against this gate's no, once a manifest asks for it. Without it, "
-        "nobody's does.",
+        description="Who may approve an override of this gate that a manifest requests. Default: nobody.",
         examples=[{"approvals": 2, "of": "risk-committee"}],
     )
 
@@ -270,7 +269,7 @@ def manifest_gate_spec(catalogue: Mapping[str, GateKind] = CATALOGUE) -> type[En
 
 def policy_gate_spec(catalogue: Mapping[str, GateKind] = CATALOGUE) -> type[PolicyEntrySpec]:
     """How a gate of a policy is spelled."""
-    description = "One gate: exactly one kind, with its parameters, perhaps a name, and who may pass it all the same."
+    description = "One gate: exactly one kind, with its parameters, perhaps a name, and who may override it."
     return _entry_spec("PolicyGateSpec", "Gate of a policy", PolicyEntrySpec, description, tuple(catalogue.values()))
 
 
@@ -287,7 +286,7 @@ def read_gates(entries: Reader, build: GateBuilder, spec: type[EntrySpec]) -> tu
     problems: list[Problem] = []
     count = len(entries.root) if isinstance(entries.root, YamlList) else 0
     if count > GATES:
-        message = f" has {count} gates; at most {GATES} are asked."
+        message = f" has {count} gates; at most {GATES} are allowed."
         problems.append(entries.problem((GATES,), GateCode.TOO_MANY_GATES, message, "Remove the others."))
     for i in range(min(count, GATES)):
         guard, wrong = _read_gate(entries.below(i), build, spec)
@@ -330,7 +329,7 @@ def _read_gate(reader: Reader, build: GateBuilder, spec: type[EntrySpec]) -> tup
 
 def _not_one(reader: Reader, kinds: Sequence[str], written: Sequence[str]) -> Iterator[Problem]:
     if not written:
-        message = f" says no gate, and one of {', '.join(kinds)} was expected."
+        message = f" names no gate; expected one of {', '.join(kinds)}."
         yield reader.problem((), GateCode.MISSING_GATE, message, "Add one.")
     elif len(written) > 1:
         message = f" is {' and '.join(f'`{kind}`' for kind in written)} at once."
@@ -350,8 +349,8 @@ def _explained(problem: Problem, reader: Reader, spec: type[EntrySpec]) -> Probl
         return problem
     if problem.location not in {reader.root.key_places.get(key.replace("_", "-")) for key in loosening}:
         return problem
-    why = f"`{reader.called}` is in a manifest, which may tighten the gates for its model, and never loosen them."
-    return Problem(problem.location, problem.code, why, "Let the policy say who may pass this gate all the same.")
+    why = f"`{reader.called}` is not allowed in a manifest, which may tighten gates but never loosen them."
+    return Problem(problem.location, problem.code, why, "Let the policy say who may override this gate.")
 
 
 def _of_keys(
@@ -379,7 +378,7 @@ def _of_package(uses: str, reader: Reader, build: GateBuilder) -> tuple[Gate | N
         load = build.plugins().get(uses)
         if load is None:
             installed = ", ".join(sorted(build.plugins())) or "none"
-            message = f" is `{name}`, and no such gate is installed; there are: {installed}."
+            message = f" is `{name}`, which is not an installed gate; installed: {installed}."
             fix = "Install the package that has it, or name one of these."
             return None, [reader.problem(("uses",), GateCode.UNKNOWN_GATE, message, fix)]
         make, problems = load(), list[Problem]()
@@ -391,14 +390,14 @@ def _of_package(uses: str, reader: Reader, build: GateBuilder) -> tuple[Gate | N
         else:
             gate = make(_parameters(root["with"]) if "with" in root else {})
     except ValueError as error:
-        why = plain(str(error)).rstrip(".") or "it does not say why"
+        why = plain(str(error)).rstrip(".") or "it gives no reason"
         return refused(("with",) if "with" in root else ("uses",), f" is refused by {name}: {why}.", "Correct it.")
     except Exception as error:  # noqa: BLE001  # somebody else's code, and a file that must give problems
         why = plain(f"{type(error).__name__}: {error}").rstrip(".")
-        return refused(("uses",), f": {name} broke down on it: {why}.", "Tell its authors, or leave it away.")
+        return refused(("uses",), f": {name} failed on it: {why}.", "Report it to its authors, or remove the gate.")
     if gate is not None and not (callable(getattr(gate, "needs", None)) and callable(getattr(gate, "judge", None))):
-        message = f": {name} makes no gate, but {plain(type(gate).__name__, 80)}."
-        return refused(("uses",), message, "Tell its authors, or leave it away.")
+        message = f": {name} returned {plain(type(gate).__name__, 80)}."
+        return refused(("uses",), message, "Report it to its authors, or remove the gate.")
     return gate, problems
 
 
@@ -430,7 +429,7 @@ def with_names(
     for n, (i, guard) in enumerate(numbered):
         if guard.name:
             if (other := first(guard.name, i)) is not None:
-                message = f"The gate `{guard.name}` may stand before one slot with the one of that name at {other.at}."
+                message = f"The gate `{guard.name}` may guard the same slot as another gate of that name at {other.at}."
                 problems.append(
                     Problem(guard.at, GateCode.REPEATED_GATE_NAME, message, "Give one of them another name.")
                 )

@@ -192,7 +192,7 @@ def _control_characters(path: str, line: int, text: str) -> Iterator[Problem]:
             yield Problem(
                 Location(path, number, found.start() + 1),
                 YamlCode.CONTROL_CHARACTER,
-                f"`{shown(found.group())}` is a control character: the text does not read as it looks.",
+                f"`{shown(found.group())}` is a control character: the text is not what it seems.",
                 "Remove it; a line ends with `\\n` or `\\r\\n`.",
             )
 
@@ -263,7 +263,7 @@ def _syntax_problem(path: str, line: int, text: str, error: yaml.MarkedYAMLError
         return Problem(
             at,
             YamlCode.YAML_SYNTAX,
-            "This is not YAML: a tab is no indentation, and does not separate a key from its value.",
+            "This is not YAML: tabs cannot indent, or separate a key from its value.",
             "Use spaces.",
         )
     where = "" if error.context is None else f" {shown(error.context, 200)}"
@@ -274,7 +274,7 @@ def _syntax_fix(text: str, index: int, said: str) -> str:
     if text.startswith(("@", "`", "%"), index):
         return f"Put the value in quotes: without them it cannot begin with `{text[index]}`."
     if said == "mapping values are not allowed here":
-        return "A text that contains `: ` needs quotes; otherwise check the indentation."
+        return "A string that contains `: ` needs quotes; otherwise check the indentation."
     if said == "could not find expected ':'":
         return "Write `key: value`."
     if said.startswith("expected '<document start>'"):
@@ -368,7 +368,7 @@ class _Composer:
             self._note(
                 at,
                 YamlCode.CONTROL_CHARACTER,
-                f"`{shown(text)}` holds one half of a character that takes two.",
+                f"`{shown(text)}` contains one half of a surrogate pair.",
                 "Write the character itself, or its `\\U` escape.",
             )
             text = _SURROGATE.sub("\ufffd", text)
@@ -413,7 +413,7 @@ class _Composer:
                     at,
                     YamlCode.UNKNOWN_ANCHOR,
                     f"`*{shown(name)}` refers to an anchor that this document does not have above this line.",
-                    f"Put `&{shown(name)}` before the value that is meant, or quote a text that begins with `*`.",
+                    f"Put `&{shown(name)}` before the intended value, or quote a string that begins with `*`.",
                 )
             )
         target = self.anchors[name]
@@ -422,7 +422,7 @@ class _Composer:
                 Problem(
                     at,
                     YamlCode.RECURSIVE_ALIAS,
-                    f"`*{shown(name)}` stands inside the very value that it refers to.",
+                    f"`*{shown(name)}` is inside the value that it refers to.",
                     "Write the value out.",
                 )
             )
@@ -434,7 +434,7 @@ class _Composer:
                     at,
                     YamlCode.ALIAS_EXPLOSION,
                     f"With `*{shown(name)}` the aliases of this document stand for more than {MAX_ALIASED} values.",
-                    "Write the values out, or leave them away.",
+                    "Write the values out, or remove them.",
                 )
             )
         self._add(replace(value, at=at) if isinstance(value, YamlScalar) else value, None, size)
@@ -461,7 +461,7 @@ class _Composer:
     def _set(self, parent: _Open, mapping: YamlMap, key: YamlValue, value: YamlValue) -> None:
         if not isinstance(key, YamlScalar):
             self._note(
-                key.at, YamlCode.INVALID_KEY, f"The key is {described(key)}, and a text was expected.", "Write a name."
+                key.at, YamlCode.INVALID_KEY, f"The key is {described(key)}; expected a string.", "Write a name."
             )
             return
         if isinstance(value, YamlScalar) and value.plain and not value.text:
@@ -489,7 +489,7 @@ class _Composer:
                 self._note(
                     at,
                     YamlCode.INVALID_MERGE,
-                    f"`<<` is given {described(source)}, and a mapping or a list of mappings was expected.",
+                    f"`<<` has {described(source)}; expected a mapping or a list of mappings.",
                     "Name the anchor of a mapping: `<<: *name`.",
                 )
                 continue
@@ -502,9 +502,9 @@ class _Composer:
         self._note(
             at,
             YamlCode.UNKNOWN_TAG,
-            f"The tag `{shown((tag or '').replace('tag:yaml.org,2002:', '!!', 1))}` is not accepted: tags make YAML "
-            "mean something other than it says.",
-            "Remove the tag; a text that looks like a number needs quotes instead.",
+            f"The tag `{shown((tag or '').replace('tag:yaml.org,2002:', '!!', 1))}` is not accepted: tags "
+            "change the meaning of YAML.",
+            "Remove the tag; a string that looks like a number needs quotes instead.",
         )
 
     def _note(self, at: Location, code: YamlCode, message: str, fix: str) -> None:
@@ -514,7 +514,7 @@ class _Composer:
 
 
 def first_problems(problems: list[Problem], path: str) -> list[Problem]:
-    """The problems of a file, or the first of them and how many more there are."""
+    """The problems of a file, or the first of them and how manymore there are."""
     if len(problems) <= limits.PROBLEMS:
         return problems
     more = f"The file has more than {limits.PROBLEMS} problems; the others are not listed."

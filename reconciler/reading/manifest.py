@@ -161,7 +161,7 @@ def _within_limits(files: "Iterable[SourceFile]") -> "tuple[list[SourceFile], li
     if len(listed) <= limits.FOLDER_FILES and size <= limits.FOLDER_BYTES:
         return listed, []
     most = f"{limits.FOLDER_FILES} files and {limits.FOLDER_BYTES // 1024**2} MiB"
-    said = f"There are {len(listed)} manifests of {size} bytes together; at most {most} are read."
+    said = f"There are {len(listed)} manifests with {size} bytes in total; at most {most} are read."
     return [], [Problem(Location(listed[0].path), ManifestCode.TOO_MANY_FILES, said, "Use several folders.")]
 
 
@@ -169,20 +169,20 @@ def _model_name(value: YamlValue) -> ModelName:
     if not isinstance(value, YamlScalar) or value.kind is Kind.NULL:
         raise fault(
             ManifestCode.INVALID_MODEL_NAME,
-            f" is {described(value)}, and a model's name was expected.",
-            "Write the name that the registry has.",
+            f" is {described(value)}; expected a model name.",
+            "Write the name in the registry.",
         )
     if value.kind is not Kind.TEXT:
         raise fault(
             ManifestCode.INVALID_MODEL_NAME,
-            f" is {described(value)}, which is no text, and a model's name is one.",
+            f" is {described(value)}; expected a string.",
             f'Quote it: `"{shown(value.text)}"`.',
         )
     if why := model_name_fault(value.text):
         raise fault(
             ManifestCode.INVALID_MODEL_NAME,
             f" is {described(value)}: {why}.",
-            "Write the name that the registry has.",
+            "Write the name in the registry.",
         )
     refuse_look_alikes(value.text)
     return ModelName(value.text)
@@ -191,7 +191,7 @@ def _model_name(value: YamlValue) -> ModelName:
 def _owners(value: YamlValue) -> YamlList:
     if isinstance(value, YamlList):
         return value
-    raise wrong_type(value, "a list of texts", 'Write a list: `["@team"]`.')
+    raise wrong_type(value, "a list of strings", 'Write a list: `["@team"]`.')
 
 
 def _owner(value: YamlValue) -> str:
@@ -199,7 +199,7 @@ def _owner(value: YamlValue) -> str:
     if not owner.strip() or len(owner) > MAX_NAME or unseen_fault(owner):
         raise fault(
             ManifestCode.INVALID_OWNER,
-            f" is {described(value)}, and a name of 1 to {MAX_NAME} visible characters was expected.",
+            f" is {described(value)}; expected a name of 1 to {MAX_NAME} visible characters.",
             'Write a user, a team or an address, such as `"@acme/risk-ml"`.',
         )
     refuse_look_alikes(owner)
@@ -217,22 +217,22 @@ def _tag_value(value: YamlValue) -> str:
     if not isinstance(value, YamlScalar):
         raise fault(
             ManifestCode.INVALID_TAG_VALUE,
-            f" is {described(value)}, and the value of a tag is a text.",
-            "Write one text; quote it if it is to hold brackets.",
+            f" is {described(value)}; expected a string.",
+            "Write one string; quote it if it contains brackets.",
         )
     if value.kind not in {Kind.TEXT, Kind.INTEGER}:
         raise fault(
             ManifestCode.INVALID_TAG_VALUE,
-            f" is {described(value)}, which YAML takes for a {value.kind}, and the value of a tag is a text.",
+            f" is {described(value)}, which YAML reads as a {value.kind}; expected a string.",
             f'Quote it: `"{shown(value.text)}"`.',
         )
     if len(value.text) > MAX_TAG_VALUE:
-        said = f" has {len(value.text)} characters, and the value of a tag has at most {MAX_TAG_VALUE}."
+        said = f" has {len(value.text)} characters; a tag value has at most {MAX_TAG_VALUE}."
         raise fault(ManifestCode.INVALID_TAG_VALUE, said, "Shorten it.")
     if has_control_characters(value.text, INVISIBLE_IN_PROSE):
         raise fault(
             ManifestCode.INVALID_TAG_VALUE,
-            f" is {described(value)}, which holds control or invisible characters.",
+            f" is {described(value)}, which contains control or invisible characters.",
             "Remove the escaped characters.",
         )
     return value.text
@@ -246,10 +246,10 @@ def _alias_name(key: str) -> AliasName:
     return AliasName(key)
 
 
-_VERSION_FIX = "Write a version's number, such as `4`, or the run that it came from: `{run_id: …}`."
+_VERSION_FIX = "Write a version's number, such as `4`, or its run: `{run_id: …}`."
 _WHY_IMMUTABLE = (
-    "which can come to mean another version. What was reviewed must be what is applied, so a version is named by its "
-    "number or its run."
+    "which can refer to a different version later. What was reviewed must be what is applied, so name a version "
+    "by its number or its run."
 )
 _NUMBERED = re.compile(r"(?:[vV]|models:/[^/@]+/)0*([1-9][0-9]{0,9})")
 _RUN_LIKE = re.compile(r"[0-9a-f]{32}")
@@ -258,23 +258,23 @@ _WORD = re.compile(r"[^\W\d][\w.-]*")
 
 def _version(value: YamlValue) -> Version:
     if not isinstance(value, YamlScalar) or value.kind is Kind.NULL:
-        said = f" is {described(value)}, and the number of a version was expected."
+        said = f" is {described(value)}; expected a version number."
         raise fault(ManifestCode.INVALID_VERSION, said, _VERSION_FIX)
     written = value.text
     if re.fullmatch(VERSION_PATTERN.strip("^$"), written):
         if int(written) > MAX_VERSION:
-            said = f" is {described(value)}, and a version is at most {MAX_VERSION}."
+            said = f" is {described(value)}; the maximum is {MAX_VERSION}."
             raise fault(ManifestCode.INVALID_VERSION, said, _VERSION_FIX)
         return Version(int(written))
     if numbered := _NUMBERED.fullmatch(written):
-        said = f" is {described(value)}, and a version's number was expected, in digits alone."
+        said = f" is {described(value)}; expected a version number in digits only."
         raise fault(ManifestCode.INVALID_VERSION, said, f"Write `{numbered[1]}`.")
     if value.kind is Kind.TEXT and _is_mutable(written):
         raise fault(ManifestCode.MUTABLE_REFERENCE, f" is {described(value)}, {_WHY_IMMUTABLE}", _VERSION_FIX)
     fix = f"If this is a run, write `{{run_id: {written}}}`." if _RUN_LIKE.fullmatch(written) else _VERSION_FIX
     raise fault(
         ManifestCode.INVALID_VERSION,
-        f" is {described(value)}, and a version's number was expected: 1 or more, in digits alone, no leading zero.",
+        f" is {described(value)}; expected a version number: 1 or more, digits only, no leading zero.",
         fix,
     )
 
@@ -295,7 +295,7 @@ def _run_id(value: YamlValue) -> str:
     ):
         raise fault(
             ManifestCode.INVALID_RUN_ID,
-            f" is {described(value)}, and the id of an MLflow run was expected: letters, digits, `_` and `-`.",
+            f" is {described(value)}; expected the ID of an MLflow run: letters, digits, `_` and `-`.",
             "Copy it from the run's page or from the version's `run_id`.",
         )
     return value.text
@@ -304,8 +304,8 @@ def _run_id(value: YamlValue) -> str:
 def _reason(value: YamlValue) -> str:
     written = prose(value)
     if len(written.strip()) < MIN_REASON:
-        said = f" is {described(value)}, and a reason of at least {MIN_REASON} characters was expected."
-        raise fault(ManifestCode.INVALID_REASON, said, "Say why; those who approve it will read it.")
+        said = f" is {described(value)}; expected a reason of at least {MIN_REASON} characters."
+        raise fault(ManifestCode.INVALID_REASON, said, "Say why; its approvers will read it.")
     return written
 
 
@@ -317,8 +317,8 @@ def _until(value: YamlValue) -> str:
     if time is None:
         raise fault(
             ManifestCode.INVALID_UNTIL,
-            f" is {described(value)}, and a date or a time with its zone was expected.",
-            "Write `2026-12-01`, at whose beginning it is over, or `2026-12-01T18:00:00Z`.",
+            f" is {described(value)}; expected a date, or a time with its zone.",
+            "Write `2026-12-01` (ends when that day begins, in UTC), or `2026-12-01T18:00:00Z`.",
         )
     return rfc3339(time)
 
@@ -333,7 +333,7 @@ def _pin(value: YamlValue) -> YamlMap:
             whole["version"] = value
             return whole
         case YamlList():
-            raise wrong_type(value, "a version", "Take the inner brackets away.")
+            raise wrong_type(value, "a version", "Remove the inner brackets.")
 
 
 def _pins(value: YamlValue) -> list[YamlValue]:
@@ -343,8 +343,8 @@ def _pins(value: YamlValue) -> list[YamlValue]:
     if isinstance(value, YamlScalar) and value.kind is Kind.NULL:
         raise fault(
             ManifestCode.EMPTY_STAGE,
-            f" is {described(value)}, which may be an oversight.",
-            "Write `[]` if the stage must be empty; remove the key if the stage is not to be governed.",
+            f" is {described(value)}, which is ambiguous.",
+            "Write `[]` if the stage must be empty; remove the key if the stage should not be governed.",
         )
     return [value]
 
@@ -354,8 +354,7 @@ def _pins_of_inactive(value: YamlValue) -> list[YamlValue]:
     if empty or (isinstance(value, YamlList) and not value):
         raise fault(
             ManifestCode.EMPTY_STAGE if empty else ManifestCode.INACTIVE_STAGE_EMPTY,
-            f" is {'empty' if empty else '`[]`'}, and `None` and `Archived` are where versions are put, not slots that "
-            "can be kept empty.",
+            f" is {'empty' if empty else '`[]`'}, and `None` and `Archived` cannot be declared empty.",
             "Name the versions that belong there, or remove the key.",
         )
     return _pins(value)
@@ -367,7 +366,7 @@ def _alias_target(value: YamlValue) -> YamlMap | None:
     if isinstance(value, YamlList):
         raise fault(
             ManifestCode.SEVERAL_VERSIONS,
-            " is a list, and an alias names one version.",
+            " is a list; an alias names one version.",
             "Write one version, or `null` if the alias must not exist.",
         )
     return _pin(value)
@@ -418,8 +417,8 @@ class PinSpec(Spec):
     version: _VersionNumber | None = Field(None, description="The number of the version.", examples=[4])
     run_id: _RunId | None = Field(
         None,
-        description="The MLflow run that the version must come from. With it, the number cannot come to mean another "
-        "version when a model is deleted and registered again.",
+        description="The MLflow run that the version must come from. With it, the number cannot refer to a different "
+        "version after a model is deleted and registered again.",
         examples=["8c1f0c9d1f5d4f0a9f0e0b6a5f3a2b1c"],
     )
     comment: Prose | None = Field(
@@ -433,7 +432,7 @@ class PinSpec(Spec):
         if self.version is None and self.run_id is None:
             raise fault(
                 ManifestCode.MISSING_VERSION,
-                " names no version, and `version`, `run_id` or both were expected.",
+                " names no version; expected `version`, `run_id` or both.",
                 "Add `version: 4`, or the `run_id`.",
             )
         return self
@@ -493,16 +492,16 @@ class OverrideSpec(Spec):
 
     model_config = ConfigDict(title="Override")
 
-    gate: Name = Field(description="The gate, by the name that the policy and the reports call it.", examples=["soak"])
+    gate: Name = Field(description="The name of the gate in the policy and in reports.", examples=["soak"])
     slot: SlotName | None = Field(
-        None, description="The slot that it is about; every slot if left away.", examples=["Production", "@champion"]
+        None, description="The slot. Default: every slot.", examples=["Production", "@champion"]
     )
     reason: _Reason = Field(
-        description="Why, for those who approve it and for those who look it up later.",
+        description="The reason, for approvers and later readers.",
         examples=["The hot fix for INC-4711 cannot wait for three days in Staging."],
     )
     until: _Until = Field(
-        description="When it ends: a date, at whose beginning in UTC it is over, or a time with its zone.",
+        description="When it ends: a date (it ends when that day begins, in UTC), or a time with its zone.",
         examples=["2026-12-01", "2026-12-01T18:00:00+01:00"],
     )
 
@@ -520,12 +519,14 @@ class HoldSpec(Spec):
 
     version: _VersionNumber = Field(description="The version.", examples=[4])
     slot: SlotName | None = Field(
-        None, description="The slot that it is kept out of. Default: every slot.", examples=["Production"]
+        None, description="The slot that it must not enter. Default: every slot.", examples=["Production"]
     )
-    reason: _Reason = Field(description="Why, for those who would bring it back.", examples=["It leaks personal data."])
+    reason: _Reason = Field(
+        description="The reason, for anyone who wants to bring it back.", examples=["It leaks personal data."]
+    )
     until: _Until | None = Field(
         None,
-        description="When it ends: a date, at whose beginning in UTC it is over, or a time with its zone. Default: "
+        description="When it ends: a date (it ends when that day begins, in UTC), or a time with its zone. Default: "
         "when it is lifted.",
         examples=["2026-12-01"],
     )
@@ -550,14 +551,14 @@ class ManifestSpec(Spec):
     formerly: Annotated[tuple[_ModelName, ...], SEVERAL] | None = Field(
         None,
         description="What the registered model was called before it was renamed in the registry: one name, or a list. "
-        "The gates of all its names hold, and its past is still known.",
+        "The gates of all its names apply, and its history is kept.",
         examples=["RiskModel"],
     )
     description: Prose | None = Field(
         None, description="The description of the registered model.", examples=["Scores consumer loan applications."]
     )
     owners: Annotated[tuple[_Owner, ...], Written(_owners)] | None = Field(
-        None, description="Who answers for the model: users, teams or addresses.", examples=[["@acme/risk-ml"]]
+        None, description="Who is responsible for the model: users, teams or addresses.", examples=[["@acme/risk-ml"]]
     )
     tags: Annotated[dict[Annotated[str, BeforeValidator(_tag_key)], _TagValue], keyed(_TAG_KEY_JSON)] | None = Field(
         None, description="Tags of the registered model.", examples=[{"domain": "credit"}]
@@ -583,13 +584,13 @@ class ManifestSpec(Spec):
         | None
     ) = Field(
         None,
-        description="What a version of this model must pass besides the policy, by the slot that it is to enter. A "
-        "manifest may tighten for its model, never loosen.",
+        description="Gates for this model in addition to the policy's, by slot. A manifest may "
+        "tighten the gates for its model, never loosen them.",
         examples=[{"Production": [{"soak": {"stage": "Staging", "for": "7d"}}]}],
     )
     overrides: Annotated[tuple[Annotated[OverrideSpec, MAPPING], ...], LISTED] | None = Field(
         None,
-        description="Requests to let versions in against a gate's no, for a time.",
+        description="Requests to override gates for a limited time.",
         examples=[[{"gate": "soak", "reason": "The fix for INC-4711 cannot wait.", "until": "2026-12-01"}]],
     )
     hold: Annotated[tuple[Annotated[HoldSpec, MAPPING], ...], Written(_one_or_several, _json_of_holds)] | None = Field(
@@ -606,8 +607,8 @@ def _judge(
         problem = Problem(
             root.at,
             SpellingCode.WRONG_TYPE,
-            f"The document is {described(root)}, and a mapping was expected.",
-            "Write `model: <name>` and what is declared of it.",
+            f"The document is {described(root)}; expected a mapping.",
+            "Write `model: <name>` and its declarations.",
         )
         return None, [problem]
     reader = Reader(root, "A manifest", root.at)
@@ -699,7 +700,7 @@ def _problem(reader: Reader, spelling: type[ManifestSpec], error: ErrorDetails) 
         return Problem(
             reader.place,
             ManifestCode.MISSING_MODEL,
-            "The document does not say which model it is about, and the key `model` was expected.",
+            "The document names no model: the key `model` is missing.",
             "Add `model: <name>`.",
         )
     if error["type"] == "extra_forbidden" and where[:-1] == ("stages",):

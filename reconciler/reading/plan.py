@@ -14,7 +14,7 @@ MOST_BYTES = 64 * 1024 * 1024
 
 def read(path: Path) -> PlanDocument:
     """The plan in a file. Raises ReconcilerError for a file that is none, or that a newer major release wrote."""
-    again = "Make it again with `reconciler plan --out`."
+    again = "Create it again with `reconciler plan --out`."
     try:
         if path.stat().st_size > MOST_BYTES:
             raise ReconcilerError(f"{path} is too large to be a plan.", again)

@@ -106,12 +106,12 @@ def parse_policy(
         if document.root is not None:
             roots.append(document.root)
     if not problems and roots in ([], [{}]):
-        said = "The file lays nothing down, which may be an oversight."
+        said = "The policy is empty."
         problems.append(Problem(Location(file.path), PolicyCode.EMPTY_POLICY, said, "Add `slots`, or remove it."))
     if not roots:
         return None, distinct(first_problems(problems, file.path))
     for root in roots[1:]:
-        said = "The file has more than one document, and a policy is one."
+        said = "The file has more than one document; a policy is one document."
         problems.append(Problem(root.at, PolicyCode.SEVERAL_POLICIES, said, "Remove the `---` between them."))
     policy, wrong = _judge(Reader(roots[0], "The policy", roots[0].at), build)
     problems.extend(wrong)
@@ -171,8 +171,8 @@ def _registry(value: YamlValue) -> str:
     if not _REGISTRY.fullmatch(written):
         raise fault(
             PolicyCode.INVALID_REGISTRY,
-            f" is {described(value)}, and an address with `https://`, or `http://` on this machine, was expected, "
-            "without a user name, password or query.",
+            f" is {described(value)}; expected an address with `https://`, or `http://` on this "
+            "machine, without a user name, password or query.",
             "Write `https://mlflow.acme.example`; name any other registry by MLFLOW_TRACKING_URI or --registry-uri.",
         )
     return written
@@ -193,7 +193,7 @@ def _path(value: YamlValue) -> str:
     ):
         raise fault(
             PolicyCode.INVALID_PATH,
-            f" is {described(value)}, and a path inside the repository was expected.",
+            f" is {described(value)}; expected a path inside the repository.",
             "Write it from the top of the repository, with `/` and without `..`.",
         )
     return str(PurePosixPath(written))
@@ -205,8 +205,8 @@ def _repository(value: YamlValue) -> RepositoryId:
     if re.search(r"\s|://|\.git$|^git@|#.*#|^#|#$", written):
         raise fault(
             PolicyCode.INVALID_REPOSITORY,
-            f" is {described(value)}, and the name of a repository was expected, as plans show it.",
-            "Write `github.com/acme/models`, with `#folder` behind it if the folder of the manifests was another one.",
+            f" is {described(value)}; expected the name of a repository as plans show it.",
+            "Write `github.com/acme/models`, with `#folder` after it if the manifests were in a different folder.",
         )
     return RepositoryId(written)
 
@@ -214,14 +214,14 @@ def _repository(value: YamlValue) -> RepositoryId:
 def _percent(value: YamlValue) -> float:
     read = number(value)
     if not 0 <= read <= 100:
-        raise wrong_type(value, "a number from 0 to 100", "Write how many percent, without `%`.")
+        raise wrong_type(value, "a number from 0 to 100", "Write the percentage, without `%`.")
     return read
 
 
 def _model_pattern(value: YamlValue) -> str:
     written = name(value)
     if re.search("[/:]", written):
-        said = f" is {described(value)}, and no model's name has a `/` or `:`: it matches none."
+        said = f" is {described(value)}, which matches nothing: model names have no `/` or `:`."
         raise fault(SpellingCode.INVALID_TEXT, said, "Write a model's name, or a pattern such as `risk-*`.")
     return written
 
@@ -230,7 +230,7 @@ def _group_name(key: str) -> str:
     refuse_look_alikes(key, of_key=True)
     if folded(key) == OWNERS or not key.strip() or len(key) > MAX_NAME or has_control_characters(key):
         said = f": `{shown(key)}` cannot be a group: "
-        why = "that is what the owners of a model are called." if folded(key) == OWNERS else "it is no name."
+        why = "`owners` means the owners of a model." if folded(key) == OWNERS else "it is not a valid name."
         raise fault(PolicyCode.INVALID_GROUP, said + why, "Rename it.", of_key=True)
     return key
 
@@ -242,7 +242,7 @@ def _member(value: YamlValue) -> str:
     if not identities or any("/" in one or len(one) < 2 or one.endswith("@") for one in identities):
         raise fault(
             PolicyCode.INVALID_MEMBER,
-            f" is {described(value)}, and one person was expected, by an email address or a `@login`.",
+            f" is {described(value)}; expected one person: an email address or a `@login`.",
             'Write `ada@acme.example`, `"@ada"`, or `Ada <ada@acme.example> @ada`; list the people of a team.',
         )
     refuse_look_alikes(written)
@@ -252,15 +252,17 @@ def _member(value: YamlValue) -> str:
 def _check_name(key: str) -> str:
     refuse_look_alikes(key, of_key=True)
     if not _CHECK.fullmatch(key):
-        said = f": `{shown(key)}` cannot be a check: letters, digits, `_`, `-` and `.` were expected."
+        said = f": `{shown(key)}` is not a valid check name; expected letters, digits, `_`, `-` and `.`."
         raise fault(SpellingCode.INVALID_TEXT, said, "Rename it.", of_key=True)
     return key
 
 
 def _defined_check(key: str) -> str:
     if folded(key) == LOADABLE:
-        said = f": `{shown(key)}` is the check that every policy has: it loads the model."
-        raise fault(PolicyCode.RESERVED_CHECK, said, "Rename yours, or remove it and use that one.", of_key=True)
+        said = f": `{shown(key)}` is a built-in check, which loads the model."
+        raise fault(
+            PolicyCode.RESERVED_CHECK, said, "Rename yours, or remove it and use the built-in one.", of_key=True
+        )
     return _check_name(key)
 
 
@@ -268,8 +270,8 @@ def _command(value: YamlValue) -> YamlList:
     if isinstance(value, YamlScalar) and value.kind is Kind.TEXT:
         raise fault(
             PolicyCode.SHELL_COMMAND,
-            f" is {described(value)}, and a list was expected: no shell reads it, so no name can become an order.",
-            f"Write one text per argument: `[{', '.join(value.text.split()) if len(value.text) < 60 else '…'}]`.",
+            f" is {described(value)}; expected a list of arguments: no shell runs it.",
+            f"Write one string per argument: `[{', '.join(value.text.split()) if len(value.text) < 60 else '…'}]`.",
         )
     return listed(value)
 
@@ -277,7 +279,7 @@ def _command(value: YamlValue) -> YamlList:
 def _argument(value: YamlValue) -> str:
     written = text(value)
     if has_control_characters(written, "\n\t"):
-        said = f" is {described(value)}, which holds control or invisible characters."
+        said = f" is {described(value)}, which contains control or invisible characters."
         raise fault(SpellingCode.INVALID_TEXT, said, "Remove the escaped characters.")
     return written
 
@@ -285,7 +287,7 @@ def _argument(value: YamlValue) -> str:
 def _variable(value: YamlValue) -> str:
     written = text(value)
     if not _VARIABLE.fullmatch(written):
-        said = f" is {described(value)}, and the name of an environment variable was expected."
+        said = f" is {described(value)}; expected the name of an environment variable."
         raise fault(PolicyCode.INVALID_VARIABLE, said, "Write the name alone, such as `BIAS_DATA`; never a value.")
     return written
 
@@ -334,25 +336,28 @@ class LimitsSpec(Spec):
     """How much one apply may change."""
 
     max_change_percent: _Percent | None = Field(
-        None, alias="max-change-percent", description="How many of a hundred governed models.", examples=[30]
+        None, alias="max-change-percent", description="The maximum percentage of governed models.", examples=[30]
     )
     max_change_models: _Models | None = Field(
-        None, alias="max-change-models", description="How many models in any case.", examples=[10]
+        None, alias="max-change-models", description="The number of models that may always change.", examples=[10]
     )
 
 
 class ThresholdSpec(Spec):
     """What a metric must be, as `mlflow.models.MetricThreshold` has it."""
 
-    threshold: Number | None = Field(None, description="Its least value.", examples=[0.8])
+    threshold: Number | None = Field(None, description="The minimum value.", examples=[0.8])
     min_absolute_change: NotNegative | None = Field(
-        None, alias="min-absolute-change", description="How much better than the incumbent.", examples=[0.01]
+        None, alias="min-absolute-change", description="The required improvement over the incumbent.", examples=[0.01]
     )
     min_relative_change: NotNegative | None = Field(
-        None, alias="min-relative-change", description="The same, as a part of the incumbent's value.", examples=[0.02]
+        None,
+        alias="min-relative-change",
+        description="The same, as a fraction of the incumbent's value.",
+        examples=[0.02],
     )
     greater_is_better: Boolean = Field(
-        True, alias="greater-is-better", description="False where less is better.", examples=[False]
+        True, alias="greater-is-better", description="False if a lower value is better.", examples=[False]
     )
 
     @model_validator(mode="after")
@@ -366,14 +371,14 @@ class EvaluateSpec(Spec):
     """What `mlflow.models.evaluate` is run with."""
 
     data: _Path = Field(description="The data: a file of the repository.", examples=["data/holdout.csv"])
-    targets: Line | None = Field(None, description="The column that holds what is right.", examples=["label"])
+    targets: Line | None = Field(None, description="The column with the correct values.", examples=["label"])
     model_type: Line | None = Field(
-        None, alias="model-type", description="As MLflow calls it.", examples=["classifier", "regressor"]
+        None, alias="model-type", description="MLflow's name for the model type.", examples=["classifier", "regressor"]
     )
     thresholds: Annotated[
         dict[Annotated[str, BeforeValidator(_check_name)], Annotated[ThresholdSpec, MAPPING]],
         keyed({"minLength": 1}, filled_in=True),
-    ] = Field(description="What the metrics must be.", examples=[{"f1_score": {"threshold": 0.8}}])
+    ] = Field(description="The thresholds of the metrics.", examples=[{"f1_score": {"threshold": 0.8}}])
 
 
 RUNNERS = ("command", "pytest", "notebook", "evaluate")
@@ -387,7 +392,7 @@ class CheckDefinitionSpec(Spec):
     )
 
     command: Annotated[tuple[_Argument, ...], Written(_command, json_of_list)] | None = Field(
-        None, description="A program and its arguments; no shell reads them.", examples=[["python", "checks/bias.py"]]
+        None, description="A program and its arguments; no shell runs them.", examples=[["python", "checks/bias.py"]]
     )
     pytest: _Path | None = Field(None, description="A folder or file of tests.", examples=["checks/smoke"])
     notebook: _Path | None = Field(None, description="A Jupyter notebook.", examples=["checks/report.ipynb"])
@@ -398,18 +403,18 @@ class CheckDefinitionSpec(Spec):
     )
     timeout: Duration = Field(600.0, description="How long it may take.", examples=["10m"])
     environment: Annotated[tuple[_Variable, ...], SEVERAL] = Field(
-        (), description="The environment variables that it gets, by name.", examples=[["BIAS_DATA"]]
+        (), description="The names of the environment variables that it receives.", examples=[["BIAS_DATA"]]
     )
 
     @model_validator(mode="after")
     def _is_one(self) -> "CheckDefinitionSpec":
         given = [runner for runner in RUNNERS if getattr(self, runner) is not None]
         if not given:
-            said = f" says nothing to run, and one of {', '.join(RUNNERS)} was expected."
+            said = f" names nothing to run; expected one of {', '.join(RUNNERS)}."
             raise fault(PolicyCode.MISSING_RUNNER, said, "Add one.")
         if len(given) > 1:
             said = f" is {' and '.join(f'`{runner}`' for runner in given)} at once."
-            raise fault(PolicyCode.SEVERAL_RUNNERS, said, "Make a check of each.")
+            raise fault(PolicyCode.SEVERAL_RUNNERS, said, "Write a separate check for each.")
         return self
 
 
@@ -421,19 +426,19 @@ class RuleSpec(Spec):
     """Some gates before some slots. Every rule that is about a slot and a model holds."""
 
     slot: SlotPatterns = Field(
-        description="The slots: stages, aliases behind an `@`, or patterns of them.",
+        description="The slots: stages, `@aliases`, or patterns of them.",
         examples=["Production", ["Production", "@champion*"]],
     )
     models: Annotated[tuple[_ModelPattern, ...], SEVERAL] = Field(
-        ("*",), description="The models, by patterns.", examples=[["risk-*"]]
+        ("*",), description="Patterns of model names.", examples=[["risk-*"]]
     )
     tags: TagPatterns | None = Field(
         None,
-        description="Tags that a registered model must have for the rule to be about it.",
+        description="Tags that a registered model must have for the rule to apply.",
         examples=[{"tier": "1"}],
     )
     gates: Annotated[Any, JudgedLater(listed, _gate_list)] = Field(
-        description="What a version must pass.", examples=[[{"soak": {"stage": "Staging", "for": "3d"}}]]
+        description="The gates that a version must pass.", examples=[[{"soak": {"stage": "Staging", "for": "3d"}}]]
     )
 
 
@@ -446,21 +451,21 @@ class PlacesSpec(Spec):
 
     registry: _Registry | None = Field(
         None,
-        description="The registry's address: `https://`, or `http://` on this machine. It is taken where neither an "
+        description="The registry's address: `https://`, or `http://` on this machine. Used if neither an "
         "option nor the environment names a registry.",
         examples=["https://mlflow.acme.example"],
     )
     registry_names: Annotated[tuple[Line, ...], LISTED] = Field(
         (),
         alias=NAMES,
-        description="Addresses that lead to one registry: our records of any of them are of that registry.",
+        description="Addresses of the same registry: our records under any of them count for it.",
         examples=[["https://mlflow.acme.example", "http://mlflow.internal:5000"]],
     )
     manifests: _Path | None = Field(None, description="The folder of the manifests.", examples=["manifests"])
     formerly: Annotated[tuple[_Repository, ...], SEVERAL] = Field(
         (),
-        description="The names that the repository had: what they govern, it governs. They count from the change after "
-        "the one that adds them.",
+        description="Former names of the repository: it governs what they govern. They take effect with the change "
+        "after the one that adds them.",
         examples=["github.com/acme/old-models"],
     )
 
@@ -471,7 +476,7 @@ class PolicySpec(PlacesSpec):
     model_config = ConfigDict(title="Policy of a repository", json_schema_extra={"minProperties": 1})
 
     limits: Annotated[LimitsSpec, MAPPING] | None = Field(
-        None, description="How much of the registry one apply may change.", examples=[{"max-change-percent": 30}]
+        None, description="How many models one apply may change.", examples=[{"max-change-percent": 30}]
     )
     groups: _Groups = Field(
         {},

@@ -31,8 +31,8 @@ def nested(path: str) -> Problem:
     return Problem(
         Location(path),
         "nested-repository",
-        "This is, or looks like, a git repository of its own: what it holds is not reviewed with this one.",
-        "Remove it and put its manifests here as files, or run this inside of it.",
+        "This is, or looks like, a separate git repository: its content is not reviewed with this one.",
+        "Remove it and put its manifests here as files, or run this inside it.",
     )
 
 
@@ -50,7 +50,7 @@ def top_above(path: Path) -> Path | None:
         return around or next(iter(tops), None)
     raise ReconcilerError(
         f"{absolute} is in the repository {tops[0]}, which is inside of {tops[1]}.",
-        "Run this inside the one that is meant.",
+        "Run this inside the one that you want.",
     )
 
 
@@ -75,7 +75,7 @@ def git_dir_of(top: Path) -> Path:
         real = Path(os.path.realpath(part))
         if real.is_relative_to(own.parent) and not (real.is_relative_to(own) and own.is_dir()):
             raise ReconcilerError(
-                f"What git keeps of {top} is in {real}, which is a part of its work tree: any commit could change it.",
+                f"What git keeps of {top} is in {real}, inside its work tree: any commit could change it.",
                 "Clone the repository again.",
             )
     return place
@@ -101,7 +101,7 @@ def on_the_way(top: Path, below: PurePosixPath) -> tuple[Problem, ...]:
                 Problem(
                     Location(name),
                     "link-to-folder",
-                    "This is a link, which may lead out of the repository, and a folder was expected here.",
+                    "This is a link, which may lead out of the repository; expected a folder.",
                     "Name the folder itself, with --manifests or in reconciler.yaml.",
                 ),
             )

@@ -24,7 +24,7 @@ DRAFT_7 = "http://json-schema.org/draft-07/schema#"
 def manifest_schema() -> dict[str, Any]:
     """
     What a manifest may hold, once YAML is read. It lets through all that `parse` accepts; what only `parse` can see
-    (how a number is spelled, a key that is there twice) it lets through too.
+    (how a number is spelled, a duplicate key) it lets through too.
     """
     return _spec_schema(ManifestSpec)
 

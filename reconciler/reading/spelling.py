@@ -58,7 +58,7 @@ def fault(code: StrEnum, message: str, fix: str, *, of_key: bool = False) -> Pyd
 
 
 def wrong_type(value: YamlValue, expected: str, fix: str) -> PydanticCustomError:
-    return fault(SpellingCode.WRONG_TYPE, f" is {described(value)}, and {expected} was expected.", fix)
+    return fault(SpellingCode.WRONG_TYPE, f" is {described(value)}; expected {expected}.", fix)
 
 
 def is_null(value: YamlValue) -> bool:
@@ -73,27 +73,27 @@ def mapping(value: YamlValue) -> YamlMap:
     raise wrong_type(value, "a mapping", "Write `key: value` lines below it.")
 
 
-def text(value: YamlValue, expected: str = "a text") -> str:
+def text(value: YamlValue, expected: str = "a string") -> str:
     match value:
         case YamlScalar(kind=Kind.TEXT):
             return value.text
         case YamlScalar(kind=Kind.NULL):
-            raise wrong_type(value, expected, "Write a text, or remove it.")
+            raise wrong_type(value, expected, "Write a string, or remove it.")
         case YamlScalar():
             raise wrong_type(value, expected, f'Quote it: `"{shown(value.text)}"`.')
         case _:
-            raise wrong_type(value, expected, "Write one text.")
+            raise wrong_type(value, expected, "Write one string.")
 
 
 def prose(value: YamlValue) -> str:
     written = text(value)
     if len(written) > MAX_DESCRIPTION:
-        said = f" has {len(written)} characters, and a description or comment has at most {MAX_DESCRIPTION}."
+        said = f" has {len(written)} characters; a description or comment has at most {MAX_DESCRIPTION}."
         raise fault(SpellingCode.INVALID_TEXT, said, "Shorten it.")
     if has_control_characters(written, INVISIBLE_IN_PROSE):
         raise fault(
             SpellingCode.INVALID_TEXT,
-            f" is {described(value)}, which holds control or invisible characters.",
+            f" is {described(value)}, which contains control or invisible characters.",
             "Remove the escaped characters.",
         )
     return written
@@ -105,7 +105,7 @@ def line(value: YamlValue) -> str:
     if not written.strip() or len(written) > MAX_NAME or has_control_characters(written):
         raise fault(
             SpellingCode.INVALID_TEXT,
-            f" is {described(value)}, and a text of 1 to {MAX_NAME} visible characters was expected.",
+            f" is {described(value)}; expected a string of 1 to {MAX_NAME} visible characters.",
             "Write it on one line.",
         )
     return written
@@ -120,8 +120,8 @@ def name(value: YamlValue) -> str:
 
 def refuse_look_alikes(written: str, *, of_key: bool = False) -> None:
     if why := look_alike_fault(written):
-        said = f": `{shown(written)}` does not read as it looks: {why}."
-        raise fault(SpellingCode.LOOK_ALIKE_LETTERS, said, "Type it anew, in one alphabet.", of_key=of_key)
+        said = f": `{shown(written)}` is not what it seems: {why}."
+        raise fault(SpellingCode.LOOK_ALIKE_LETTERS, said, "Retype it in one alphabet.", of_key=of_key)
 
 
 def boolean(value: YamlValue) -> bool:
@@ -172,7 +172,7 @@ def several(value: YamlValue) -> list[YamlValue]:
     if isinstance(value, YamlList) and value:
         return list(value)
     if isinstance(value, YamlList):
-        raise fault(SpellingCode.WRONG_TYPE, " is `[]`, and at least one was expected.", "Write one.")
+        raise fault(SpellingCode.WRONG_TYPE, " is `[]`; expected at least one.", "Write one.")
     if is_null(value):
         raise wrong_type(value, "one or a list of several", "Write at least one, or remove the key.")
     return [value]
@@ -181,7 +181,7 @@ def several(value: YamlValue) -> list[YamlValue]:
 def listed(value: YamlValue) -> YamlList:
     if isinstance(value, YamlList):
         if not value:
-            raise fault(SpellingCode.WRONG_TYPE, " is `[]`, and a list of at least one was expected.", "Write one.")
+            raise fault(SpellingCode.WRONG_TYPE, " is `[]`; expected a list of at least one.", "Write one.")
         return value
     raise wrong_type(value, "a list", "Write a list: one `- ` per line, or `[…]`.")
 
@@ -189,7 +189,7 @@ def listed(value: YamlValue) -> YamlList:
 def filled(value: YamlValue) -> YamlMap:
     read = mapping(value)
     if not read:
-        raise fault(SpellingCode.WRONG_TYPE, " is `{}`, and at least one key was expected.", "Write one.")
+        raise fault(SpellingCode.WRONG_TYPE, " is `{}`; expected at least one key.", "Write one.")
     return read
 
 
@@ -200,7 +200,7 @@ def stage(value: YamlValue) -> Stage:
     guess = nearest(written, [one.value for one in Stage])
     raise fault(
         SpellingCode.UNKNOWN_STAGE,
-        f" is {described(value)}, and MLflow has the stages {', '.join(Stage)}.",
+        f" is {described(value)}; MLflow has the stages {', '.join(Stage)}.",
         f"Did you mean `{guess}`?" if guess else "Write one of these.",
     )
 
@@ -217,21 +217,21 @@ def slot(written: str, *, pattern: bool = False, of_key: bool = False) -> str:
     """
 
     def refused(why: str, fix: str) -> PydanticCustomError:
-        return fault(SpellingCode.INVALID_SLOT, f": `{shown(written)}` is no slot: {why}.", fix, of_key=of_key)
+        return fault(SpellingCode.INVALID_SLOT, f": `{shown(written)}` is not a valid slot: {why}.", fix, of_key=of_key)
 
     refuse_look_alikes(written, of_key=of_key)
     if written in set(Stage):
         return written
     wild = _WILD.search(written) is not None
     if wild and not pattern:
-        raise refused("patterns are for the policy", "Write one stage, or one `@alias`.")
+        raise refused("patterns are only for the policy", "Write one stage, or one `@alias`.")
     if wild and _matches_a_stage(written):
         return written
     if not written.startswith("@") and (guess := _nearly_a_stage(written)):
         raise refused(f"MLflow has the stages {', '.join(Stage)}", f"Write `{guess}`, or `@{written}` for an alias.")
     alias = written.removeprefix("@")
     if wild and not _ALIAS_PATTERN.fullmatch(alias):
-        raise refused("it matches no stage, and no alias can be called that", "Write `Production`, or `@champion*`.")
+        raise refused("it matches no stage and no possible alias", "Write `Production`, or `@champion*`.")
     if not wild and (why := alias_fault(alias)):
         raise refused(why, "Write a stage such as `Production`, or an alias such as `@champion`.")
     return alias_slot(AliasName(alias))
@@ -268,7 +268,7 @@ def word(value: YamlValue, words: Mapping[str, object]) -> Any:
     written = text(value)
     if written in words:
         return words[written]
-    message = f" is {described(value)}, and one of {', '.join(words)} was expected."
+    message = f" is {described(value)}; expected one of {', '.join(words)}."
     raise fault(SpellingCode.WRONG_TYPE, message, "Write one of these.")
 
 
@@ -281,7 +281,7 @@ def tag_value(value: YamlValue) -> str:
 
 def tag_key(key: str) -> str:
     if not key.strip() or len(key) > 250 or not key.isprintable():
-        raise fault(SpellingCode.INVALID_TEXT, ": this can be no tag's key.", "Write the key of a tag.", of_key=True)
+        raise fault(SpellingCode.INVALID_TEXT, ": this is not a valid tag key.", "Write a tag key.", of_key=True)
     return key
 
 
@@ -441,9 +441,7 @@ class Reader:
         if not isinstance(self.root, YamlMap):
             fix = "Write `key: value` lines."
             return None, [
-                self.problem(
-                    (), SpellingCode.WRONG_TYPE, f" is {described(self.root)}, and a mapping was expected.", fix
-                )
+                self.problem((), SpellingCode.WRONG_TYPE, f" is {described(self.root)}; expected a mapping.", fix)
             ]
         read, errors = self.judge(spec)
         return read, [self.explain(spec, error) for error in errors]
@@ -494,7 +492,7 @@ class Reader:
             # pydantic puts "[key]" behind a key that is wrong.
             return self.blame(replace(wrong, where=where[:-1] if wrong.of_key else where))
         if error["type"] == "missing":
-            said = f" has no key `{where[-1]}`, which it must have."
+            said = f" has no key `{where[-1]}`, which is required."
             return self.problem(where[:-1], SpellingCode.MISSING_KEY, said, f"Add `{where[-1]}: …`.")
         return self._unknown_key(spec, where)
 
@@ -506,7 +504,7 @@ class Reader:
         return Problem(
             at,
             SpellingCode.UNKNOWN_KEY,
-            f"{f'`{called}`' if called else self.whole} has no key `{shown(key)}`; it may have: {', '.join(known)}.",
+            f"{f'`{called}`' if called else self.whole} has no key `{shown(key)}`; allowed: {', '.join(known)}.",
             f"Did you mean `{guess}`?" if guess else "Remove it.",
         )
 

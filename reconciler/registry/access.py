@@ -155,7 +155,10 @@ class MlflowAccess:
             if mine.result is Result.REFUSED:
                 code, fix = "UNAUTHENTICATED", "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."
             else:
-                code, fix = "unexpected-answer", "Is it the address of an MLflow server, with its path prefix if any?"
+                code, fix = (
+                    "unexpected-answer",
+                    "Check that it is the address of an MLflow server, with its path prefix if any.",
+                )
             raise RegistryError(code, f"{self.uri} answered {mine.status or 'nothing'} ({said}).", fix)
         return self._behind_a_login(release, anonymous)
 
@@ -206,18 +209,16 @@ class MlflowAccess:
         """The user whom the check is about, signed in; nobody on a server that lets everybody in."""
         if server.kind in {ServerKind.DATABASE, ServerKind.MANAGED}:
             raise ReconcilerError(
-                f"{self.uri} is no MLflow server with users of its own, so there is nothing to check.",
-                "Run it without `--check` to see what there is instead.",
+                f"{self.uri} is not an MLflow server with its own users, so there is nothing to check.",
+                "Run it without `--check` to see the alternatives.",
             )
         if server.kind in {ServerKind.BASIC_AUTH, ServerKind.GRANTS} and server.administrator is False:
             raise ReconcilerError(
-                f"{server.user} could not remove what the check makes.",
+                f"{server.user} could not remove what the check creates.",
                 "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to an administrator's.",
             )
         if not subject.username and server.kind is not ServerKind.OPEN:
-            raise ReconcilerError(
-                "The check needs to know about whom it is.", f"Set {USER_VARIABLE} and {PASSWORD_VARIABLE}."
-            )
+            raise ReconcilerError("The check needs a user to test.", f"Set {USER_VARIABLE} and {PASSWORD_VARIABLE}.")
         theirs = self._creds(subject)
         greeting = self.call(theirs, "GET", "registered-models/search", {"max_results": "1"})
         if not greeting.yes:
@@ -269,7 +270,7 @@ def _unchanged(request: Any) -> Any:
 def _left_over(uri: str, leftovers: tuple[str, ...]) -> RegistryError:
     return RegistryError(
         "left-over",
-        f"The check made {', '.join(leftovers)} on {uri} and could not remove it.",
+        f"The check created {', '.join(leftovers)} on {uri} and could not remove it.",
         "Delete it as an administrator: nothing uses it.",
     )
 
@@ -323,7 +324,7 @@ class _Scratch:
             if not answer.yes:
                 raise RegistryError(
                     "no-scratch-model",
-                    f"{self.access.uri} did not let the check make a scratch model "
+                    f"{self.access.uri} did not let the check create a scratch model "
                     f"({answer.status or 'no answer'}: {plain(answer.text, 200)}).",
                     "Run the check as an administrator.",
                 )

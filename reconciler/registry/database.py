@@ -51,7 +51,7 @@ _SQLITE_REMEDIES: Final = {
     "SQLITE_BUSY": "Another process is writing to it: try again.",
     "SQLITE_READONLY": "Give this user permission to write to the file and its folder.",
     "SQLITE_CANTOPEN": "Give this user permission to read the file and its folder.",
-    "SQLITE_NOTADB": "Correct the URI: that file is no SQLite database.",
+    "SQLITE_NOTADB": "Correct the URI: that file is not an SQLite database.",
 }
 
 _PROBE_SECONDS: Final = 5.0
@@ -72,7 +72,9 @@ def refuse_unready(uri: str, shown: str, tries: Tries, *, runs: bool = False) ->
     if dialect_of(uri):
         _refuse_unready_database(uri, shown, tries, runs=runs)
     elif uri.startswith("postgres:"):
-        raise RegistryError("unknown-scheme", f"{shown} is no address that MLflow opens.", "Write `postgresql://…`.")
+        raise RegistryError(
+            "unknown-scheme", f"{shown} is not an address that MLflow can open.", "Write `postgresql://…`."
+        )
     elif uri.startswith("file:") or (":" not in uri and uri not in SERVICES):
         _refuse_unready_folder(uri, runs=runs)
 
@@ -86,8 +88,8 @@ def _refuse_unready_folder(uri: str, *, runs: bool) -> None:
     if not (path / (".trash" if runs else "models")).is_dir():
         raise RegistryError(
             "no-such-folder",
-            f"{path} is no folder of MLflow's with {'runs' if runs else 'registered models'}.",
-            "Correct the URI. MLflow would create such a folder; its newer releases open none at all.",
+            f"{path} is not an MLflow folder with {'runs' if runs else 'registered models'}.",
+            "Correct the URI. MLflow would create such a folder; its newer releases do not support such folders.",
         )
 
 
@@ -128,7 +130,7 @@ def _url(uri: str, shown: str) -> "URL":
         raise RegistryError(
             "no-driver",
             f"{shown} needs the Python module {error.name}, which is not installed.",
-            "Install `mlflow`, not only `mlflow-skinny`: a database opened in place needs all of it.",
+            "Install `mlflow`, not only `mlflow-skinny`: direct access to a database needs the full package.",
         ) from error
     try:
         return sqlalchemy.make_url(uri)
@@ -136,7 +138,7 @@ def _url(uri: str, shown: str) -> "URL":
         # What they say may quote a password.
         raise RegistryError(
             "no-database-address",
-            f"{shown if '://' in uri else uri.partition(':')[0]} is no address of a database.",
+            f"{shown if '://' in uri else uri.partition(':')[0]} is not the address of a database.",
             "Write `DIALECT+DRIVER://USER:PASSWORD@HOST:PORT/DATABASE`, with `@`, `:`, `/` and `%` in the user and the "
             "password percent-encoded.",
         ) from None
@@ -185,7 +187,7 @@ def _engine(url: "URL", shown: str) -> "Engine":
     except NoSuchModuleError as error:
         known = ", ".join(f"`{url.get_backend_name()}+{name}`" for name in DRIVERS.get(url.get_backend_name(), ()))
         raise RegistryError(
-            "no-driver", f"{shown}: SQLAlchemy has no driver of that name.", f"It has {known}." if known else ""
+            "no-driver", f"{shown}: SQLAlchemy has no such driver.", f"It has {known}." if known else ""
         ) from error
     except ImportError as error:
         _no_driver(url, shown, error)
@@ -230,7 +232,7 @@ def _connection(engine: "Engine", shown: str, tries: Tries) -> "Generator[Connec
             if number == tries.most or _answers(shown):
                 raise _unreachable(shown, error, opening=True) from error
     if connection is None:
-        raise RegistryError(UNREACHABLE, f"{shown} was not tried.")
+        raise RegistryError(UNREACHABLE, f"{shown} was not contacted.")
     try:
         with connection:
             yield connection
@@ -269,7 +271,7 @@ def _refuse_other_schema(connection: "Connection", found: tuple[str, ...], shown
         raise RegistryError(
             "newer-schema",
             f"{shown} has the schema of a newer MLflow: its revision is {revision}; {release} needs "
-            f"{' and '.join(heads)}, and does not know that one.",
+            f"{' and '.join(heads)}, and does not know revision {revision}.",
             "Upgrade MLflow in this job to the release that the server runs.",
         )
 
@@ -307,7 +309,7 @@ def database_error(shown: str, error: Exception) -> RegistryError:
 def _unreachable(shown: str, error: Exception, *, opening: bool = False) -> RegistryError:
     if dialect_of(shown) == "sqlite":
         name = str(getattr(getattr(error, "orig", None), "sqlite_errorname", "")).split("_", 2)
-        fix = _SQLITE_REMEDIES.get("_".join(name[:2]), "Is it the database of an MLflow registry?")
+        fix = _SQLITE_REMEDIES.get("_".join(name[:2]), "Check that it is the database of an MLflow registry.")
     else:
         fix = _network_remedy(shown, opening=opening)
     return RegistryError(UNREACHABLE, f"{shown} said: {_said(error)}", fix)
@@ -358,7 +360,7 @@ def _network_remedy(shown: str, *, opening: bool) -> str:
                 f"{host} answers at port {port}: check the user, the password and the name of the database in the URI."
             )
         case None:
-            return "It answers again: look at its log, and run the command once more."
+            return "It answers again: check its log, and run the command again."
         case socket.gaierror() | UnicodeError():
             return f"The name {host} does not resolve: correct it in the URI."
         case OSError():
@@ -465,4 +467,4 @@ def _bound_statement(
 def _refuse_late(connection: Any) -> None:
     deadline = _deadline.get()
     if deadline is not None and monotonic() > deadline and connection.engine.url in _seconds:
-        raise TimeoutError("The call took too long, and was broken off before it was committed.")
+        raise TimeoutError("The call took too long and was canceled before it was committed.")

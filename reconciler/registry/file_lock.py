@@ -127,7 +127,7 @@ class _FileLease:
             if not self.held():
                 raise LockError(
                     f"The lock file {self._path} was removed while the lock was held, so another apply may have run.",
-                    "Plan again to see what stands, and let nothing clean up that file.",
+                    "Plan again to see what stands, and make sure that nothing deletes that file.",
                 )
             _write(self._sidecar, replace(self._record, holder=None))
         finally:

@@ -194,8 +194,8 @@ class MlflowRegistry:
             raise RegistryError(
                 "no-workspace",
                 f"{WORKSPACE_VARIABLE} is not set, and a database that is opened in place with "
-                "MLFLOW_ENABLE_WORKSPACES has no workspace that goes without saying.",
-                f"Set {WORKSPACE_VARIABLE}=default, or the one that is meant.",
+                "MLFLOW_ENABLE_WORKSPACES has no default workspace.",
+                f"Set {WORKSPACE_VARIABLE}=default, or the workspace that you want.",
             )
         if not hasattr(store, "supports_workspaces"):
             if self.workspace:
@@ -264,7 +264,7 @@ class MlflowRegistry:
                 if error.code != UNREACHABLE:
                     raise
                 failed = error
-        raise failed or RegistryError(UNREACHABLE, f"{self.uri} was not tried.")
+        raise failed or RegistryError(UNREACHABLE, f"{self.uri} was not contacted.")
 
     def _snapshot(self, wanted: Wanted) -> RegistrySnapshot:
         from mlflow.exceptions import MlflowException
@@ -516,7 +516,7 @@ def importable() -> Generator[None]:
         raise RegistryError(
             "mlflow-not-importable",
             f"MLflow {version('mlflow-skinny')} cannot be imported here: {error}.",
-            f"Install `{wanted}`, which this release needs." if wanted else "Install it anew, with what it needs.",
+            f"Install `{wanted}`, which this release needs." if wanted else "Reinstall it with its dependencies.",
         ) from error
 
 
@@ -550,7 +550,7 @@ def _is_in_place(store: Any) -> bool:
 class _SwiftRestStore:
     """
     MLflow's REST store, but its searches are read from the JSON at once. The store makes protocol buffers of it first,
-    in Python code, which takes a third of the processor time of a plan (seen in MLflow 3.17). Requests, retries and
+    in Python code, which takes a third of the CPU time of a plan (seen in MLflow 3.17). Requests, retries and
     errors are MLflow's.
     """
 
@@ -718,8 +718,8 @@ def _or_none(get: Callable[[], T]) -> T | None:
 def _unexpected_answer(asked: str, uri: str) -> NoReturn:
     raise RegistryError(
         "unexpected-answer",
-        f"{uri} answered with something else when asked for {asked}.",
-        "Is it an MLflow server, and is there a proxy in between that answers for it?",
+        f"{uri} gave an unexpected answer when asked for {asked}.",
+        "Check that it is an MLflow server, and that no proxy answers in its place.",
     )
 
 
@@ -727,9 +727,9 @@ _WHAT_TO_DO: Final = {
     "UNAUTHENTICATED": "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN.",
     "PERMISSION_DENIED": "Give this user the permission; or, if the server speaks of its Host header, name this host "
     "in its --allowed-hosts.",
-    "ENDPOINT_NOT_FOUND": "Is this the address of an MLflow server, with its path prefix if it has one?",
+    "ENDPOINT_NOT_FOUND": "Check that this is the address of an MLflow server, with its path prefix if any.",
     UNREACHABLE: "Check the address and the server's log. MLFLOW_HTTP_REQUEST_MAX_RETRIES and "
-    "MLFLOW_HTTP_REQUEST_TIMEOUT say how long to try.",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT control how long to try.",
 }
 
 
@@ -756,8 +756,8 @@ def translated(uri: str) -> Generator[None]:
         # JSON of another shape, a stage that is none, a version that is no number or null.
         raise RegistryError(
             "unexpected-answer",
-            f"{uri} answered with something else than MLflow does ({without_credentials(str(error))[:600]}).",
-            "Is it an MLflow server, of a release that has stages?",
+            f"{uri} did not answer like MLflow ({without_credentials(str(error))[:600]}).",
+            "Check that it is an MLflow server, of a release that has stages.",
         ) from error
     except ModuleNotFoundError as error:
         raise RegistryError("no-driver", f"{uri} needs the Python module {error.name}.", "Install it.") from error

@@ -26,37 +26,37 @@ def why_unreachable(error: BaseException) -> tuple[str, str] | None:
         case None:
             return None
         case ProxyError():
-            did = "is behind a proxy that does not let us through"
+            did = "is behind a proxy that refuses the connection"
             remedy = "Check HTTPS_PROXY and HTTP_PROXY, or name the server in NO_PROXY."
         case ssl.SSLCertVerificationError(verify_message=reason):
-            did = f"shows a certificate that is not trusted here ({reason})"
+            did = f"has a certificate that is not trusted here ({reason})"
             remedy = (
                 "Name the certificate of the authority that signed it in MLFLOW_TRACKING_SERVER_CERT_PATH (a PEM "
                 "file), or correct the address."
             )
         case ssl.SSLError(reason="WRONG_VERSION_NUMBER"):
-            did, remedy = "speaks no TLS at that port", "Is it `http://` there?"
+            did, remedy = "does not use TLS at that port", "Try `http://`."
         case ssl.SSLError() as failure:
-            did = f"does not take the TLS that is spoken here ({failure.args[-1]})"
-            remedy = "If it asks for a certificate of ours, name that in MLFLOW_TRACKING_CLIENT_CERT_PATH."
+            did = f"refused our TLS connection ({failure.args[-1]})"
+            remedy = "If it requires a client certificate, name it in MLFLOW_TRACKING_CLIENT_CERT_PATH."
         case socket.gaierror():
             did = "has a host name that is not known here"
-            remedy = "Check the address, and the name service or the VPN of this machine."
+            remedy = "Check the address, and the DNS or the VPN of this machine."
         case ConnectionRefusedError():
             did, remedy = "is down: nothing listens at that port", "Start the server, or correct the address."
         case ResponseError() as failure:
             status = re.search(r"too many (\d{3})", str(failure))
-            did = f"answers with {f'HTTP {status[1]}' if status else 'an error'}, however often it is asked"
+            did = f"answers with {f'HTTP {status[1]}' if status else 'an error'} every time"
             remedy = "Look at the log of the server, or of the proxy before it."
         case ReadTimeoutError():
-            did = "takes requests, but does not answer them in time"
-            remedy = "Look at the server's log; MLFLOW_HTTP_REQUEST_TIMEOUT says how many seconds to wait."
+            did = "accepts requests but does not answer in time"
+            remedy = "Look at the server's log; MLFLOW_HTTP_REQUEST_TIMEOUT sets how many seconds to wait."
         case ConnectTimeoutError():
             did = "cannot be reached: nothing answers at that address"
             remedy = "Check the address, and whether a firewall or a VPN is between this machine and it."
         case _:
-            did = "breaks the connection off"
-            remedy = "Look at the log of the server, or of the proxy before it. Is it `https://` there?"
+            did = "closes the connection"
+            remedy = "Look at the log of the server, or of the proxy before it. Try `https://`."
     return did, remedy
 
 

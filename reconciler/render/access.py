@@ -32,8 +32,8 @@ WIDEST = 110
 """Prose gets no wider than this, however wide the terminal is."""
 
 _KINDS: Final[Mapping[ServerKind, str]] = {
-    ServerKind.DATABASE: "a database without a server: whoever has its password can write everything",
-    ServerKind.MANAGED: "a service with permissions of its own, which are not looked at here",
+    ServerKind.DATABASE: "a database without a server: anyone who has its password can write everything",
+    ServerKind.MANAGED: "a service with its own permissions, which are not checked here",
     ServerKind.OPEN: "no authentication: requests without credentials are answered",
     ServerKind.BASIC_AUTH: "basic-auth, without grants for versions apart from models",
     ServerKind.GRANTS: "basic-auth, with grants for versions apart from models",
@@ -67,7 +67,7 @@ OPENINGS: Final = (
     ),
     Remark(
         "first-tags",
-        "Whoever registers a version chooses its first tags and description, `reconciler.provenance` among them. A "
+        "Anyone who registers a version chooses its first tags and description, `reconciler.provenance` among them. A "
         "record without the signature of a key that the policy names proves nothing.",
     ),
     Remark("files", "EDIT on an experiment, or access to the artifact store, lets a person replace a version's files."),
@@ -83,10 +83,10 @@ OPENINGS: Final = (
     ),
     Remark(
         "administrators",
-        "Administrators, whoever can write to the database, and a second server on that database can do everything.",
+        "Administrators, anyone who can write to the database, and a second server on that database can do everything.",
     ),
 )
-"""What stays open on a server with grants."""
+"""What remains possible on a server with grants."""
 
 _UPGRADE = Remark(
     "basic-auth",
@@ -115,8 +115,8 @@ _DATABASE = Remark(
 )
 _DRIFT = Remark(
     "drift",
-    "Run `reconciler drift` on a schedule. It finds what was moved by hand, for you to put it back. It prevents "
-    "nothing.",
+    "Run `reconciler drift` on a schedule. It finds what was moved by hand, so that you can put it back. It "
+    "prevents nothing.",
 )
 
 INSTEAD: Final[Mapping[ServerKind, tuple[Remark, ...]]] = {
@@ -130,11 +130,11 @@ INSTEAD: Final[Mapping[ServerKind, tuple[Remark, ...]]] = {
 """What there is where the server's own grants cannot tell stages from versions."""
 
 _WHO_WRITES: Final[Mapping[ServerKind, str]] = {
-    ServerKind.DATABASE: "Whoever has the password of the database can write these.",
+    ServerKind.DATABASE: "Anyone who has the password of the database can write these.",
     ServerKind.MANAGED: "The permissions of the service decide who can write these.",
-    ServerKind.OPEN: "Whoever reaches the server can write these.",
-    ServerKind.BASIC_AUTH: "Whoever may register versions can write these.",
-    ServerKind.GRANTS: "Whoever may register versions can set these.",
+    ServerKind.OPEN: "Anyone who can reach the server can write these.",
+    ServerKind.BASIC_AUTH: "Anyone who may register versions can write these.",
+    ServerKind.GRANTS: "Anyone who may register versions can set these.",
     ServerKind.OTHER: "The authentication in front of the server decides who can write these.",
 }
 
@@ -164,7 +164,7 @@ _COMMANDS: Final[Mapping[Identity, str]] = {
 
 _NOTES: Final[Mapping[Identity, str]] = {
     Identity.PERSON: "registers versions; EDIT on experiments and prompts as before",
-    Identity.PLAN: "reads only: whoever pushes a branch may be able to use this identity",
+    Identity.PLAN: "reads only: anyone who pushes a branch may be able to use this identity",
     Identity.CHECK: "can move stages too: its records are version tags, and one permission covers both",
     Identity.APPLY: "MANAGE is for deleting aliases; it can delete no version and no model",
 }
@@ -227,7 +227,7 @@ def access_lines(access: Access, width: int) -> Iterator[Line]:
         yield (("name", "Roles that leave stages to the job"),)
         yield from _role_lines(wide)
         yield ()
-        yield (("name", "To make them"),)
+        yield (("name", "How to create them"),)
         yield from _prose(
             "Run this as an administrator, with your own users in it, where `mlflow[auth]` is installed:", wide
         )
@@ -235,10 +235,10 @@ def access_lines(access: Access, width: int) -> Iterator[Line]:
         for line in roles_script(server.uri, workspace=server.workspace).splitlines():
             yield (("", f"  {line}"),) if line else ()
         yield ()
-        yield (("name", "What stays open"),)
+        yield (("name", "What remains possible"),)
         yield from _list(OPENINGS, wide)
         yield ()
-        yield (("name", "To prove it"),)
+        yield (("name", "How to prove it"),)
         yield from _prose(
             "Sign in as an administrator, put the user in question into RECONCILER_ACCESS_USERNAME and "
             "RECONCILER_ACCESS_PASSWORD, and run `reconciler access --check` for a person, or `--check=plan`, "
@@ -246,7 +246,7 @@ def access_lines(access: Access, width: int) -> Iterator[Line]:
             wide,
         )
         return
-    yield (("name", "What there is instead"),)
+    yield (("name", "Alternatives"),)
     yield from _list(INSTEAD[server.kind], wide)
     yield ()
     yield (("name", "What the commands do there"),)

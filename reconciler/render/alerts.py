@@ -28,7 +28,7 @@ class Alert:
 
 
 def alerts(review: Review) -> tuple[Alert, ...]:
-    """All of them, the weightiest first."""
+    """All of them, the most important first."""
     return tuple(sorted(_alerts(review), key=lambda alert: alert.weight))
 
 

@@ -105,7 +105,9 @@ def _lines(annotations: Iterable[Annotation]) -> str:
     lines = [str(annotation) for found in by_level.values() for annotation in found[:MOST]]
     more = [amount(len(found) - MOST, level) for level, found in by_level.items() if len(found) > MOST]
     if more:
-        lines.append(f"Not shown beside the lines, since GitHub shows {MOST} of each kind: {', '.join(more)}.")
+        lines.append(
+            f"Not shown beside the lines, because GitHub shows at most {MOST} of each kind: {', '.join(more)}."
+        )
     return "".join(f"{line}\n" for line in lines)
 
 

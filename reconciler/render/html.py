@@ -223,14 +223,14 @@ def status(plan: Plan) -> Said:
     todo = f"{amount(changes, 'change')} to {amount(moving, 'model')}"
     match plan.status:
         case Status.IN_SYNC:
-            return Said("In sync", "The registry holds what is declared. There is nothing to apply.", "calm")
+            return Said("In sync", "The registry matches the manifests. There is nothing to apply.", "calm")
         case Status.READY:
-            return Said("Ready", f"{todo}. Nothing stands in the way.", "good")
+            return Said("Ready", f"{todo}. Nothing blocks it.", "good")
         case Status.BLOCKED if plan.safeties:
-            return Said("Blocked", f"{todo}, refused as a whole.", "bad")
+            return Said("Blocked", f"{todo}, all refused.", "bad")
         case Status.BLOCKED:
             others = f" {todo} can be applied." if changes else ""
-            return Said("Blocked", f"{amount(stuck, 'model')} cannot be brought to what is declared.{others}", "bad")
+            return Said("Blocked", f"{amount(stuck, 'model')} cannot be changed to match the manifests.{others}", "bad")
 
 
 def _tiles(plan: Plan) -> tuple[Said, ...]:
@@ -279,7 +279,7 @@ def _groups(model: ModelPlan, review: Review, *, together: bool) -> Iterable[Gro
     titles = {
         None: "Changes",
         Origin.CHANGE: "This change",
-        Origin.DRIFT: "Pending already, without it (drift)",
+        Origin.DRIFT: "Already pending without this change (drift)",
     }
     for origin, title in titles.items():
         if origin in origins:

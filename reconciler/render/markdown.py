@@ -145,7 +145,7 @@ def _marker(plan: Plan, key: str, limit: int | None) -> Marker:
 
 
 STATUS = {
-    Status.IN_SYNC: "**No changes.** The registry holds what is declared.",
+    Status.IN_SYNC: "**No changes.** The registry matches the manifests.",
     Status.READY: "**Ready.**",
     Status.BLOCKED: "**Blocked.** What is blocked is not applied.",
 }
@@ -265,7 +265,7 @@ _HEAVY = frozenset({Verb.PROMOTE, Verb.ROLL_BACK, Verb.RESTORE, Verb.ADMIT, Verb
 
 def _change_row(review: Review, effect: Effect, whose: str, *, blocked: bool = False, together: bool = False) -> str:
     subject = f" {cell(words.value(effect.subject))}" if effect.subject else ""
-    drift = " (pending already, without this change)" if review.origin(effect) is Origin.DRIFT else ""
+    drift = " (already pending without this change)" if review.origin(effect) is Origin.DRIFT else ""
     verb = f"**{effect.verb}**" if effect.verb in _HEAVY and not blocked else str(effect.verb)
     why = words.reason_for_all(effect.because) if together else words.reason(effect.because)
     return (

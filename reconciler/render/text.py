@@ -60,7 +60,7 @@ def review_lines(review: Review, width: int = WIDTH) -> Iterator[Line]:
     yield from flowed((), _said(f"Plan for {words.revision(plan.revision)} on {where}"), width)
     yield ()
     if not plan.models:
-        yield (("", "No changes: the registry holds what is declared."),)
+        yield (("", "No changes: the registry matches the manifests."),)
         yield ()
     for models in folded(review):
         yield from _model_lines(review, models, width)
@@ -113,7 +113,7 @@ def _model_lines(review: Review, models: tuple[ModelPlan, ...], width: int) -> I
     ours = [effect for effect in effects if review.origin(effect) is not Origin.DRIFT]
     yield from _effect_lines([(e, why(e)) for e in ours], model, labelled, width)
     if len(ours) < len(effects):
-        yield (("warn", "  pending already, without this change:"),)
+        yield (("warn", "  already pending without this change:"),)
     waiting = [effect for effect in effects if review.origin(effect) is Origin.DRIFT]
     yield from _effect_lines([(e, why(e)) for e in waiting], model, labelled, width)
     for blocker in model.blockers:
@@ -155,7 +155,7 @@ def gates_lines(model: ModelName, version: Version, verdicts: Sequence[Verdict],
     """What the gates of a model say to one version, slot by slot."""
     yield (("name", f"{words.clean(model)} v{version}"),)
     if not verdicts:
-        yield (("", "  No gate guards any slot of it."),)
+        yield (("", "  No gate guards any of its slots."),)
     for slot in dict.fromkeys(verdict.entrance.slot for verdict in verdicts):
         ruled = [verdict for verdict in verdicts if verdict.entrance.slot == slot]
         noes = sum(verdict.blocks for verdict in ruled)
@@ -163,7 +163,7 @@ def gates_lines(model: ModelName, version: Version, verdicts: Sequence[Verdict],
         yield (
             ("error" if noes else "add", f"  {'closed' if noes else 'open'}".ljust(10)),
             ("name", words.clean(slot)),
-            ("faint", f"  {len(ruled) - noes} of {len(ruled)} gates let it in"),
+            ("faint", f"  {len(ruled) - noes} of {len(ruled)} gates pass"),
         )
         for verdict in sorted(ruled, key=lambda v: not v.blocks):
             note = f" ({words.clean(verdict.note)})" if verdict.note else ""

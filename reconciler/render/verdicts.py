@@ -106,7 +106,7 @@ def _results(review: Review) -> Iterator[dict[str, Any]]:
                 told = f"{clean(str(verdict.entrance))} is refused: {words.verdict(verdict)}"
                 yield _result(f"gate/{verdict.gate}", told, asked_at(model, verdict), str(verdict.entrance))
             elif verdict.ruling is Ruling.OVERRIDDEN:
-                told = f"{clean(str(verdict.entrance))} is let in against a gate's no: {words.verdict(verdict)}"
+                told = f"{clean(str(verdict.entrance))} is let in by an override: {words.verdict(verdict)}"
                 at = asked_at(model, verdict)
                 yield _result(f"overridden/{verdict.gate}", told, at, str(verdict.entrance), "warning")
 

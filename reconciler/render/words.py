@@ -41,15 +41,15 @@ def reason(because: Reason) -> str:
         case Why.DISPLACED if because.by:
             return f"displaced by {versions(because.by)}"
         case Why.DISPLACED:
-            return f"to be empty by {clean(_line(because))}"
+            return f"must be empty: {clean(_line(because))}"
         case Why.UNDECLARED:
             return "no longer declared"
         case Why.GOVERNED:
             return f"governed by {clean(_line(because))}"
         case Why.RENAMED:
-            return "the repository has another name now"
+            return "the repository was renamed"
         case Why.RELEASED:
-            return "no manifest declares this model any more"
+            return "no manifest declares this model anymore"
 
 
 def brief_reason(because: Reason, file: str) -> str:
@@ -213,13 +213,13 @@ def policy_line(note: PolicyNote) -> str:
     if not note.changed:
         return f"Judged by {clean(note.path)} of {commit}."
     parts = f" ({', '.join(note.parts)})" if note.parts else ""
-    edits = f"This change edits {clean(note.path)}{parts}. It is judged by the rules that stand, of {commit}"
+    edits = f"This change edits {clean(note.path)}{parts}. It is judged by the current policy, of {commit}"
     admitted = sum(consequence.admits for consequence in note.consequences)
     open_slots = sum(not exposure.left for exposure in note.exposed)
     weaker = len(note.exposed) - open_slots
     refused = len({str(verdict.entrance) for verdict in note.proposed if verdict.blocks})
     would = [
-        *([f"admit {amount(admitted, 'entrance')} that these refuse"] if admitted else []),
+        *([f"admit {amount(admitted, 'entrance')} that the current one refuses"] if admitted else []),
         *([f"leave {amount(open_slots, 'slot')} without a gate"] if open_slots else []),
         *([f"guard {amount(weaker, 'slot')} less"] if weaker else []),
         *([f"refuse {amount(refused, 'entrance')}"] if refused else []),
@@ -239,7 +239,7 @@ def policy_effects(note: PolicyNote) -> Iterator[str]:
         if not guarded:
             yield f"{where}: no gate would guard it. Today: {names(dropped)}."
         elif dropped:
-            yield f"{where}: {names(dropped)} would no longer be asked."
+            yield f"{where}: {names(dropped)} would no longer apply."
         if relaxed:
             yield f"{where}: {names(relaxed)} could be waived or overridden more easily."
     yield from (consequence(c) for c in note.consequences if c.shift is Shift.REFUSED)
@@ -251,15 +251,15 @@ def consequence(of: Consequence) -> str:
     match of.shift:
         case Shift.UNGUARDED if of.refused_by:
             return (
-                f"{where}: the proposed policy would admit what the standing one refuses ({names(of.refused_by)}): "
+                f"{where}: the proposed policy would admit what the current one refuses ({names(of.refused_by)}): "
                 "no gate would guard it."
             )
         case Shift.UNGUARDED:
             return f"{where}: no gate would guard it. Today: {names(of.dropped)}."
         case Shift.ADMITTED:
-            return f"{where}: the proposed policy would admit what the standing one refuses ({names(of.refused_by)})."
+            return f"{where}: the proposed policy would admit what the current one refuses ({names(of.refused_by)})."
         case Shift.FEWER_GATES:
-            return f"{where}: {names(of.dropped)} would no longer be asked."
+            return f"{where}: {names(of.dropped)} would no longer apply."
         case Shift.REFUSED:
             return f"{where}: the proposed policy would refuse it ({names(of.refused_by)})."
 
@@ -316,7 +316,7 @@ def pending_line(review: Review) -> str:
     settled = len(review.settled)
     told = [
         *(
-            [f"{amount(count, 'change')} pending on {clean(review.base.ref)} already, without this change"]
+            [f"{amount(count, 'change')} pending on {clean(review.base.ref)} already without this change"]
             if count
             else []
         ),
@@ -328,7 +328,7 @@ def pending_line(review: Review) -> str:
 def drift_sentences(model: ModelDrift) -> Iterator[str]:
     """
     The same of all that drifted of a model, with the time by which that was done where MLflow keeps one:
-    `v4 is in None, and should be in Production (last changed 2026-05-10 14:00 UTC)`.
+    `v4 is in None, but should be in Production (last changed 2026-05-10 14:00 UTC)`.
     """
     for effect in model.drifted:
         changed_at = model.changed_at.get(effect.subject) if isinstance(effect.subject, int) else None
@@ -356,28 +356,28 @@ WAYS = 3
 
 
 def drift_sentence(effect: Effect) -> str:
-    """What is there, and what should be by the commit applied last: `v4 is in None, and should be in Production`."""
+    """What is there, and what should be by the commit applied last: `v4 is in None, but should be in Production`."""
     about, there, applied = subject(effect), value(effect.before), value(effect.after)
     is_alias = isinstance(effect.subject, Slot)
     if effect.before == effect.after and effect.before is not None:
         place = f"names {there}" if is_alias else f"is in {there}"
-        return f"{about} {place}, and no record says that an apply put it there"
+        return f"{about} {place}, but no record says that an apply put it there"
     match effect.verb:
         case _ if is_alias:
             should = f"should name {applied}" if applied else "should not be there"
-            return f"{about} names {there or 'nothing'}, and {should}"
+            return f"{about} names {there or 'nothing'}, but {should}"
         case Verb.TAG:
-            return f"tag {about} is {quoted(there)}, and should be {quoted(applied)}"
+            return f"tag {about} is {quoted(there)}, but should be {quoted(applied)}"
         case Verb.DESCRIBE:
-            return f"the description of {about or 'the model'} is {quoted(there)}, and should be {quoted(applied)}"
+            return f"the description of {about or 'the model'} is {quoted(there)}, but should be {quoted(applied)}"
         case Verb.CREATE:
             return "the registered model is gone"
         case Verb.CLAIM | Verb.ADOPT | Verb.RELEASE:
             return (
-                f"our ownership record says {clean(there or 'nothing')}, and should say {clean(applied or 'nothing')}"
+                f"our ownership record says {clean(there or 'nothing')}, but should say {clean(applied or 'nothing')}"
             )
         case _:
-            return f"{about} is in {there}, and should be in {applied}"
+            return f"{about} is in {there}, but should be in {applied}"
 
 
 def files_line(drift: Drift) -> str:
@@ -385,7 +385,7 @@ def files_line(drift: Drift) -> str:
     if drift.compared is None:
         return ""
     if not drift.compared:
-        return "Files: none is recorded. `artifact: {pinned: true}` records those of versions that enter from then on."
+        return "Files: none recorded. `artifact: {pinned: true}` records those of versions that enter from then on."
     return f"Files: those of {amount(drift.compared, 'version')} compared."
 
 
@@ -418,7 +418,7 @@ def holder(of: Holder) -> str:
 
 def what_next(receipt: Receipt) -> str:
     """What to do after an apply; nothing where all went well."""
-    return "" if receipt.exit_code == 0 else "Run it again when the cause is gone: what is done stays done."
+    return "" if receipt.exit_code == 0 else "Fix the cause and run it again: what is done stays done."
 
 
 def receipt_sentence(receipt: Receipt) -> str:

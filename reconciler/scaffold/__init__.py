@@ -220,14 +220,16 @@ def _refuse(first: First) -> None:
     if first.model is not None:
         fault = model_name_fault(first.model)
         if not fault and any(unicodedata.category(c) in {"Cs", "Cn"} for c in first.model):
-            fault = "a model name is text, and this one holds what is none"
+            fault = "a model name is text, but this one contains bytes that are not"
         if fault:
-            raise ReconcilerError(f"{clean(first.model)!r} cannot be declared: {fault}.", "Give the registry's name.")
+            raise ReconcilerError(
+                f"{clean(first.model)!r} cannot be declared: {fault}.", "Give the name in the registry."
+            )
     if first.version is not None and (first.model is None or first.version < 1):
         raise ReconcilerError("A version is a positive number of a model.", "Give --model NAME --version N.")
     if first.owner is not None and not _OWNER.fullmatch(first.owner):
         raise ReconcilerError(
-            f"{clean(first.owner)!r} cannot own anything.", "Give a user, a team or an address: @ada, @acme/risk-ml."
+            f"{clean(first.owner)!r} is not a valid owner.", "Give a user, a team or an address: @ada, @acme/risk-ml."
         )
 
 
@@ -251,7 +253,8 @@ def _manifests(top: Path, first: First) -> Iterator[_File]:
     version = first.version or 1
     by_hand = f"Declare it there: {model.removeprefix('# ')}"
     disagrees = (
-        f"It does not declare v{version} in Production. To promote it, change the line there and have that reviewed."
+        f"It does not declare v{version} in Production. To promote it, change the line there "
+        "and have the change reviewed."
     )
     more = [
         *([(f"\n  Production: {version}\n", disagrees)] if first.version else []),
@@ -260,7 +263,7 @@ def _manifests(top: Path, first: First) -> Iterator[_File]:
     yield _File(
         f"manifests/{folder}/production.yaml",
         f"{MODELINE}"
-        f"# Which version is in Production: in a file of its own, so that CODEOWNERS can ask the model's owners.\n"
+        f"# The version in Production, in a separate file, so CODEOWNERS can require the model's owners.\n"
         f"{model}\n"
         f"{owners}"
         f"{mark}stages:\n"
@@ -272,7 +275,7 @@ def _manifests(top: Path, first: First) -> Iterator[_File]:
     yield _File(
         f"manifests/{folder}/staging.yaml",
         f"{MODELINE}"
-        f"# Staging goes on being moved by hand until it is declared. From then on it holds what is declared alone.\n"
+        f"# Staging is still moved by hand until you declare it. From then on it holds only what you declare.\n"
         f"{model}\n"
         f"# stages:\n"
         f"#   Staging: {version + 1}\n",
@@ -312,7 +315,7 @@ def _checks() -> Iterator[_File]:
     yield _File(".pre-commit-config.yaml", entry, by_hand, "reconciler validate")
 
 
-_DIFFERS = "It differs from what this version writes. To see how: reconciler init --update"
+_DIFFERS = "It differs from what this version writes. To see the difference: reconciler init --update"
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,7 +369,7 @@ _SITES = {
         jobs=_github_jobs,
         next_steps=(
             "Set the variable MLFLOW_TRACKING_URI and the secrets that the workflows in .github/workflows name.",
-            "Protect the default branch, and ask for the review of code owners.",
+            "Protect the default branch, and require review from code owners.",
         ),
     ),
     ForgeKind.GITLAB: _Site(
@@ -376,7 +379,7 @@ _SITES = {
         jobs=_gitlab_jobs,
         next_steps=(
             "Set the CI/CD variables that .gitlab/reconciler.gitlab-ci.yml names, and add a pipeline schedule.",
-            "Protect the default branch, and ask for the approval of code owners.",
+            "Protect the default branch, and require approval from code owners.",
         ),
     ),
 }
@@ -388,14 +391,14 @@ def _installation(top: Path, folder: str, jobs: Jobs, *, anew: bool) -> Iterator
     lock = _template("reconciler.lock").split("\n", 2)[2]
     yield _File(
         f"{folder}/reconciler.lock",
-        f"# What reconciler depends on, as it was tested. `reconciler init --update` writes this file anew.\n{lock}",
+        f"# The dependencies of reconciler, as tested. `reconciler init --update` rewrites this file.\n{lock}",
         _DIFFERS,
         ours=True,
     )
     source = f"{folder}/reconciler.source"
     if anew or jobs.install_from is not None or not is_there(top, source):
         text = (
-            "# What reconciler itself is installed from. `reconciler init --update` writes this file anew.\n"
+            "# The source of reconciler itself. `reconciler init --update` rewrites this file.\n"
             f"{install_source(jobs.install_from)}\n"
         )
     else:
@@ -413,8 +416,8 @@ def _signers(top: Path, git_directory: Path) -> Iterator[_File]:
         line = signer_line(git_directory)
         yield _File(
             path,
-            "# Whose signatures count. A key signs records where its line says so by `namespaces`; other lines are of\n"
-            f'# people, for signed commits. A key that is retired stays, with valid-before="YYYYMMDD".\n{line}',
+            "# Whose signatures count. A key signs records only if its `namespaces` say so; other lines are people,\n"
+            f'# for signed commits. Keep a retired key, with valid-before="YYYYMMDD".\n{line}',
             f"Add:\n{line.rstrip()}",
             line.rstrip(),
         )
@@ -432,8 +435,8 @@ def _owners(kind: ForgeKind, first: First) -> Iterator[_File]:
         return f"{mark}{pattern.ljust(32)} {who}\n"
 
     text = (
-        f"# Who has to approve what. Of the lines that match a file, the last one counts.\n"
-        f"# It holds once the default branch is protected and asks for the approval of code owners.\n"
+        f"# Who must approve what. The last line that matches a file counts.\n"
+        f"# Takes effect once the default branch is protected and requires approval from code owners.\n"
         f"{'' if first.owner else f'# Put your own team in the place of {owner}, and take the # away.' + chr(10)}"
         f"\n"
         f"{line('/manifests/')}"
@@ -476,7 +479,7 @@ def _text(path: Path) -> str:
 
 
 def _next_steps(kind: ForgeKind, source: str) -> tuple[str, ...]:
-    begin = "Declare your models in manifests/, and look at what that would do: reconciler plan"
+    begin = "Declare your models in manifests/, and see what that would do: reconciler plan"
     local = is_local(source.partition("\n")[2])
     install = ("The jobs cannot install from a folder of this machine: reconciler init --update --install-from …",)
     site = _SITES.get(kind)

@@ -48,7 +48,7 @@ def _given(text: str) -> str:
         return f"{file[1]} --hash={file[2].replace('=', ':')}"
     if _RELEASE.fullmatch(text) or (_GIT.fullmatch(text) and not _has_password(text)):
         return text
-    raise ReconcilerError(f"`{clean(text)}` does not name one content that jobs can install.", _FORMS)
+    raise ReconcilerError(f"`{clean(text)}` does not identify exactly one package content.", _FORMS)
 
 
 def _has_password(address: str) -> bool:
@@ -79,7 +79,7 @@ def _direct(found: Distribution) -> dict[str, Any] | None:
 
 def _unknown(why: str) -> ReconcilerError:
     return ReconcilerError(
-        f"{clean(why)}: what jobs would have to install to run the same is not known.", f"Nothing was written. {_FORMS}"
+        f"{clean(why)}: so it is not known what jobs must install to run the same.", f"Nothing was written. {_FORMS}"
     )
 
 
@@ -135,7 +135,7 @@ def _of_release(found: Distribution) -> str:
             raise _unknown(f"{release} came from a package index, which gave no answer") from error
         files = list(Path(folder).glob("*.whl"))
         if done.returncode != 0 or len(files) != 1:
-            raise _unknown(f"{release} came from a package index, and pip did not get it from there again")
+            raise _unknown(f"{release} came from a package index, and pip could not download it again")
         digest = hashlib.sha256(files[0].read_bytes()).hexdigest()
         if not _same_files(files[0], found):
             raise _unknown(f"{release} on the package index is not the one that is installed here")

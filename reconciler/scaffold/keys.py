@@ -30,7 +30,7 @@ def signer_line(git_directory: Path) -> str:
         try:
             path.parent.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
-            raise ReconcilerError(f"{path.parent} could not be made: {error.strerror}.") from error
+            raise ReconcilerError(f"{path.parent} could not be created: {error.strerror}.") from error
         _ssh_keygen("-q", "-t", "ed25519", "-N", "", "-C", "reconciler", "-f", str(path))
         path.with_name(f"{path.name}.pub").unlink(missing_ok=True)
     kind, public = _ssh_keygen("-y", "-P", "", "-f", str(path)).split()[:2]
@@ -44,12 +44,12 @@ def _ssh_keygen(*arguments: str) -> str:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ReconcilerError(
-            "The key for signed records is made by ssh-keygen, which cannot be run here.",
+            "Creating the key for signed records needs ssh-keygen, which cannot be run here.",
             "Nothing was written. Install OpenSSH's client, or pass --no-signing-key.",
         ) from error
     if done.returncode != 0:
         raise ReconcilerError(
-            f"ssh-keygen made no key: {done.stderr.decode('utf-8', 'replace').strip().splitlines()[-1:]}.",
-            "Nothing was written. Pass --no-signing-key to go on without.",
+            f"ssh-keygen created no key: {done.stderr.decode('utf-8', 'replace').strip().splitlines()[-1:]}.",
+            "Nothing was written. Pass --no-signing-key to continue without.",
         )
     return done.stdout.decode("ascii", "replace")

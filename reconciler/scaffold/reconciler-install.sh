@@ -23,12 +23,12 @@ install --require-hashes --only-binary :all: -r "$here/reconciler.lock"
 # Where something has to be built, it is built with what the lock holds, and a build that is kept from before is not used.
 case $source in
   git+https://* | git+ssh://* | git+file://*)
-    # By git and not by pip, which takes a branch that is called like a commit for the commit.
+    # With git, not pip: pip would accept a branch that is named like a commit.
     commit=${source##*@} address=${source#git+}
     git init --quiet package
     git -C package fetch --quiet --depth 1 "${address%@*}" "$commit"
     if [ "$(git -C package rev-parse FETCH_HEAD)" != "$commit" ]; then
-      echo "$here/reconciler.source names the commit $commit, and something else was fetched." >&2
+      echo "$here/reconciler.source names the commit $commit, but something else was fetched." >&2
       exit 1
     fi
     git -C package checkout --quiet --detach "$commit"

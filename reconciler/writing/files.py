@@ -24,9 +24,9 @@ def is_there(top: Path, path: str) -> bool:
         except OSError as error:
             raise ReconcilerError(f"{place} cannot be looked at: {error.strerror}.", "Nothing was written.") from error
         if not (stat.S_ISDIR(mode) if depth <= len(folders) else stat.S_ISREG(mode)):
-            kind = "a link" if stat.S_ISLNK(mode) else "no folder" if depth <= len(folders) else "no file"
+            kind = "a link" if stat.S_ISLNK(mode) else "not a folder" if depth <= len(folders) else "not a file"
             raise ReconcilerError(
-                f"{place} is {kind}, and this would be written there.",
+                f"{place} is {kind}, but a file must be written there.",
                 "Nothing was written. Move it out of the way.",
             )
     return True
@@ -58,7 +58,8 @@ def write_files(top: Path, wanted: Iterable[SourceFile]) -> tuple[str, ...]:
         whole = True
     except OSError as error:
         raise ReconcilerError(
-            f"{error.filename} could not be written: {error.strerror}.", "What was written is taken back."
+            f"{error.filename} could not be written: {error.strerror}.",
+            "The files that were written are removed again.",
         ) from error
     finally:
         if not whole:

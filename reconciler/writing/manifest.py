@@ -71,7 +71,7 @@ def _declared(texts: Iterable[_Text], parse: ManifestParser) -> Mapping[ModelNam
     models, contradictions = resolve(fragments)
     wrong = [p for p in (*problems, *contradictions) if p.severity is Severity.ERROR]
     if wrong:
-        raise NotEditableError(f"The manifests would not be right: {wrong[0]}", "Change the file by hand.")
+        raise NotEditableError(f"The manifests would be invalid: {wrong[0]}", "Change the file by hand.")
     return models
 
 
@@ -175,4 +175,4 @@ def _prove(
     same = meant.keys() == declared.keys() and not any(difference(meant[name], declared[name]) for name in meant)
     if not same:
         paths = ", ".join(text.file.path for text in changed)
-        raise NotEditableError(f"{paths} would not declare what is meant.", "Change it by hand.")
+        raise NotEditableError(f"{paths} would not declare what you want.", "Change it by hand.")

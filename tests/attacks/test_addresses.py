@@ -150,7 +150,7 @@ def test_a_registry_that_is_named_first_is_not_spoken_to_by_the_change_that_name
     policy(repository, THEIRS)
     repository.commit()
 
-    with pytest.raises(ReconcilerError, match=r"No registry is named.*next change"):
+    with pytest.raises(ReconcilerError, match=r"No registry is configured.*next change"):
         registry_of(repository, monkeypatch, ref="HEAD")
 
 

@@ -187,7 +187,7 @@ def undecided(house: House) -> None:
     """An apply lets nothing in: who decides was changed, and those who stand did not agree."""
     done = house.apply()
     assert done.exit_code == ExitCode.BLOCKED, done.message
-    assert "edits who decides over churn" in done.message
+    assert "edits who decides about churn" in done.message
     assert house.in_slot("churn") == (4,)
 
 

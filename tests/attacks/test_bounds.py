@@ -205,7 +205,7 @@ def test_a_stopwatch_leaves_no_alarm_behind() -> None:
 
 
 def spin(seconds: float) -> None:
-    """Take so much processor time."""
+    """Take so much CPU time."""
     began = time.thread_time()
     while time.thread_time() - began < seconds:
         pass
@@ -237,7 +237,7 @@ def test_more_gates_than_a_slot_may_have_are_unknown_and_not_asked() -> None:
     verdicts = plan.models[0].verdicts
     assert len(verdicts) == GATES + 1
     assert (verdicts[-1].ruling, verdicts[-1].gate) == (Ruling.UNKNOWN, "too-many-gates")
-    assert verdicts[-1].sentence == f"{GATES + 20} gates guard Production; at most {GATES} are asked"
+    assert verdicts[-1].sentence == f"{GATES + 20} gates guard Production; at most {GATES} are allowed"
     assert len(asked) == GATES
 
 

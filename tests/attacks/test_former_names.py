@@ -84,7 +84,7 @@ def test_who_stops_to_say_what_a_model_was_called_is_still_under_its_rules_and_t
     house.merge(request)
     done = house.apply()
 
-    assert "drops former names" in planned.text
+    assert "removes former names" in planned.text
     assert {"path", "soak"} <= planned.noes(model="free") & done.noes(model="free")
 
 
@@ -209,5 +209,5 @@ def test_owners_whom_nobody_approved_at_a_rename_do_not_stand_after_the_next_mer
     done = house.apply()
 
     assert done.exit_code == ExitCode.BLOCKED
-    assert "edits who decides over free" in done.message
+    assert "edits who decides about free" in done.message
     assert house.in_slot("free") == (4,)

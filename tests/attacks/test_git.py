@@ -353,7 +353,7 @@ def test_a_commit_with_names_that_no_git_checks_out_is_refused_and_is_no_fault_o
         said = command(*arguments)
         assert said.code == 1
         assert "nested-repository" in said.text
-        assert "fault of reconciler" not in said.text
+        assert "bug in reconciler" not in said.text
 
 
 # What hides a difference from `git status`.
@@ -538,7 +538,7 @@ def keep_in_tree(top: Path, how: str) -> None:
 def test_what_git_keeps_is_not_looked_for_in_the_work_tree(applied: Repository, how: str) -> None:
     keep_in_tree(applied.top, how)
 
-    with pytest.raises(ReconcilerError, match="part of its work tree"):
+    with pytest.raises(ReconcilerError, match="inside its work tree"):
         source(applied)
 
 

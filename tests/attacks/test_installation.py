@@ -232,7 +232,7 @@ def build_wheel(folder, config_settings=None, metadata_directory=None):
 
 
 def product_repository(folder: Path) -> Path:
-    """A repository like the product's, built by a module of its own so that it needs no index."""
+    """A repository like the product's, built by a module of its own so that it requires no index."""
     for place, text in product("ours").items():
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
         (folder / place).write_text(text)
@@ -282,7 +282,7 @@ def test_a_name_in_the_place_of_a_commit_is_refused_before_anything_is_built(job
     done = job.install(RUN)
 
     assert done.returncode != 0
-    assert "names the commit main, and something else was fetched" in done.stderr
+    assert "names the commit main, but something else was fetched" in done.stderr
     assert "mlflow_reconciler" not in job.installed
 
 

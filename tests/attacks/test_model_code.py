@@ -389,5 +389,5 @@ def test_a_record_counts_by_a_key_for_checks_and_for_the_files_it_saw(job: Job, 
     replaced = verdict(job, CHEAT)
 
     assert [unsigned[0], by_another[0], signed[0], replaced[0]] == ["fail", "fail", "pass", "fail"]
-    assert "no key that may sign records of checks has signed that" in by_another[1]
-    assert "on other files than those that v3 has now" in replaced[1]
+    assert "the record is not signed by a key" in by_another[1]
+    assert "on different files than v3 has now" in replaced[1]

@@ -49,7 +49,7 @@ def test_deleting_every_rule_is_said_to_admit_what_the_rules_refuse() -> None:
     assert review.policy.proposed == ()
     for form in ("text", "markdown", "html", "sarif", "json"):
         shown = " ".join(rendered(review, Format(form), KEY).replace("&#39;", "'").split())
-        assert "churn v2 into Production: the proposed policy would admit what the standing one refuses" in shown
+        assert "churn v2 into Production: the proposed policy would admit what the current one refuses" in shown
         assert "no gate would guard it" in shown
 
 
@@ -107,7 +107,7 @@ def test_a_loosened_policy_is_said_of_slots_that_nothing_enters_yet() -> None:
     ]
     text = rendered(review, Format.TEXT, KEY)
     assert "Production of churn: no gate would guard it. Today: soak, age." in text
-    assert "@champion of churn: soak would no longer be asked." in text
+    assert "@champion of churn: soak would no longer apply." in text
     assert "@champion of churn: age could be waived or overridden more easily." in text
 
 
@@ -147,7 +147,7 @@ def test_a_tag_that_puts_a_model_under_a_rule_does_not_go_unseen() -> None:
     review = review_of(place, Policy((rule,)), None, tags={name: {"tier": "1"}})
 
     assert review.notes == (
-        Note("This change edits tags that put models under rules of the policy: tier of churn.", Weight.POLICY),
+        Note("This change edits tags that rules of the policy select models by: tier of churn.", Weight.POLICY),
     )
 
 
@@ -279,9 +279,7 @@ def test_an_override_is_told_to_code_scanning_and_heads_the_page() -> None:
         ("warning", "policy-change"),
         ("warning", "overridden/latency"),
     ]
-    assert (
-        page.index("Let in against a gate’s no") < page.index("The policy is changed") < page.index("Harmless note 0")
-    )
+    assert page.index("Let in by an override") < page.index("The policy is changed") < page.index("Harmless note 0")
     assert Ruling.OVERRIDDEN in page
 
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 class Usage(NamedTuple):
     """
-    What a process took: seconds from start to end, seconds of processor time, and the most memory. The last is never
+    What a process took: seconds from start to end, seconds of CPU time, and the most memory. The last is never
     below what this process has, whose memory a new one shares at first; so MLflow is not imported here.
     """
 

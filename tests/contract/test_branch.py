@@ -74,7 +74,7 @@ def test_a_branch_that_is_there_is_not_overwritten(clone: Path) -> None:
 
 
 def test_a_variable_that_leads_git_elsewhere_is_refused(clone: Path) -> None:
-    with pytest.raises(ReconcilerError, match="GIT_DIR leads git to another place"):
+    with pytest.raises(ReconcilerError, match="GIT_DIR points git to another repository"):
         push_change(clone, "b", [FILE], "m", remote="origin", start="HEAD", environment={"GIT_DIR": "/elsewhere"})
 
 

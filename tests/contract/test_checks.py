@@ -304,12 +304,12 @@ def test_thresholds_are_mlflows() -> None:
 
     asked = {"log_loss": {"threshold": 0.25, "greater_is_better": False}, "f1_score": more(0.9), "auc": more(0.1)}
     assert faults(asked, result) == [
-        "auc is not among the metrics, or no number",
-        "log_loss is 0.5, and has to be at most 0.25",
+        "auc is not among the metrics, or is not a number",
+        "log_loss is 0.5, but must be at most 0.25",
     ]
     assert faults({"f1_score": more(0.95), "note": more(1)}, result) == [
-        "f1_score is 0.9, and has to be at least 0.95",
-        "note is not among the metrics, or no number",
+        "f1_score is 0.9, but must be at least 0.95",
+        "note is not among the metrics, or is not a number",
     ]
 
 
@@ -462,7 +462,7 @@ ELSEWHERE = {
 
 @pytest.mark.parametrize("source", ELSEWHERE.values(), ids=ELSEWHERE.keys())
 def test_another_server_is_not_asked(source: str) -> None:
-    with pytest.raises(ReconcilerError, match="its files are on another server, which is not asked"):
+    with pytest.raises(ReconcilerError, match="its files are on another server, which is not contacted"):
         digest(OnDisk(source), MODEL, Version(1))
 
 
@@ -478,7 +478,7 @@ def test_another_server_is_not_asked_for_a_run_that_points_there(tmp_path: Path)
 
     pointing = run_at(f"runs:/{run_at('http://127.0.0.1:8/files')}/files")
 
-    with pytest.raises(ValueError, match="its files are on another server, which is not asked"):
+    with pytest.raises(ValueError, match="its files are on another server, which is not contacted"):
         Artifacts(MlflowRegistry(uri, uri)).of_run(pointing)
 
 

@@ -188,7 +188,7 @@ def test_a_folder_without_an_mlmodel_file_has_a_size(plain: Find) -> None:
         "signature": "there is no MLmodel file beside the model",
         "flavors": "there is no MLmodel file beside the model",
         "python": "there is no MLmodel file beside the model",
-        "requirements": "there is no such file beside the model",
+        "requirements": "the model has no such file",
     }
 
 
@@ -245,7 +245,7 @@ def test_a_run_that_was_deleted_is_still_read(plain: Find) -> None:
 
 
 def test_a_store_that_mlflow_does_not_know(plain: Find) -> None:
-    assert plain(RUNLESS).why_missing("signature") == "MLflow knows no store of the kind teapot"
+    assert plain(RUNLESS).why_missing("signature") == "MLflow does not support stores of the kind teapot"
     assert plain(RUNLESS).created_at
 
 
@@ -334,9 +334,9 @@ def test_what_hangs_does_not_keep_the_process_from_ending(seeded: Seeded) -> Non
 
 
 WHY = {
-    403: {"the server does not let us read it"},
+    403: {"the server does not permit reading it"},
     404: {"its files are gone"},
-    500: {"the server did not answer, or only with an error"},
+    500: {"the server did not answer, or answered with an error"},
 }
 
 
@@ -458,7 +458,7 @@ def test_a_source_on_another_server_is_not_asked(tmp_path: Path, scheme: str, mo
         registry.create_model_version(CHURN, elsewhere.uri.replace("http", scheme) + "/model")
         facts = MlflowEvidence(uri, "http://127.0.0.1:9").gather([asked])[asked]
 
-    assert facts.why_missing("signature") == "its files are on another server, which is not asked"
+    assert facts.why_missing("signature") == "its files are on another server, which is not contacted"
     assert requests == []
 
 

@@ -205,7 +205,7 @@ def test_a_server_that_is_not_there_is_an_error_with_the_address(desk: Desk) -> 
 
 
 def test_a_job_without_a_token_is_told_how_to_get_one(desk: Desk) -> None:
-    with pytest.raises(ReconcilerError, match="no token for") as refused:
+    with pytest.raises(ReconcilerError, match="No token for") as refused:
         desk.forge(GITHUB_TOKEN="", GITLAB_TOKEN="").comment(BODY, KEY)
 
     assert "TOKEN" in refused.value.fix
@@ -303,7 +303,7 @@ def test_a_job_for_a_commit_that_was_pushed_over_knows_no_approvals(desk: Desk) 
     desk.approve("grace")
 
     assert who(desk.forge_for(HEAD)) == ["@grace"]
-    with pytest.raises(ReconcilerError, match=f"{desk.name} was pushed to since this job began"):
+    with pytest.raises(ReconcilerError, match=f"{desk.name} was updated since this job began"):
         desk.forge_for("ee" * 20).request(HEAD)
 
 

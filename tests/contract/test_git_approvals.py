@@ -381,9 +381,9 @@ def test_nothing_is_left_in_the_repository(desk: Desk, base: Commit) -> None:
 
 @pytest.mark.parametrize("name", ["HEAD", "--all", "main", "", "f" * 41])
 def test_what_is_no_commit_in_full_is_refused(desk: Desk, base: Commit, name: str) -> None:
-    with pytest.raises(ReconcilerError, match="not the full name of a commit"):
+    with pytest.raises(ReconcilerError, match="not a full commit ID"):
         read_change(desk.top, base, Commit(name))
-    with pytest.raises(ReconcilerError, match="not the full name of a commit"):
+    with pytest.raises(ReconcilerError, match="not a full commit ID"):
         read_change(desk.top, Commit(name), base)
 
 

@@ -130,11 +130,11 @@ REFUSED: dict[str, tuple[Fault, list[str]]] = {
     ),
     "a redirection elsewhere": (
         Fault(301, {}, {"Location": "https://elsewhere.example/x"}),
-        ["does not answer as GitHub", "GITHUB_API_URL"],
+        ["did not answer like GitHub", "GITHUB_API_URL"],
     ),
     "a list of what are no comments": (
         Fault(200, {"message": "hello"}),
-        ["does not answer as GitHub", "GITHUB_API_URL"],
+        ["did not answer like GitHub", "GITHUB_API_URL"],
     ),
     "a limit for an hour": (
         Fault(403, PRIMARY, {**RESET_IN_20, "X-RateLimit-Reset": "1777633200"}),
@@ -375,7 +375,7 @@ DONE: dict[str, tuple[list[Told], list[str]]] = {
     "only commented": ([(GRACE, "COMMENTED", HEAD, "11:00:00")], []),
     "is a bot": ([(BOT, "APPROVED", HEAD, "11:00:00")], []),
     "is an organization": ([({"login": "acme", "type": "Organization"}, "APPROVED", HEAD, "11:00:00")], []),
-    "has no account any more": ([(None, "APPROVED", HEAD, "11:00:00")], []),
+    "has no account anymore": ([(None, "APPROVED", HEAD, "11:00:00")], []),
     "are two": (
         [(PERSON, "APPROVED", HEAD, "11:00:00"), (GRACE, "APPROVED", HEAD, "11:00:00")],
         ["@Grace", "@mallory"],
@@ -477,7 +477,7 @@ def test_the_job_of_a_tag_is_about_the_default_branch(hub: Hub, tmp_path: Path) 
     event = {**PUSH, "repository": {"default_branch": "main"}}
 
     assert who(asked(GithubDesk(hub, tmp_path, event).forge(GITHUB_REF="refs/tags/v1"))) == ["@Grace"]
-    with pytest.raises(ReconcilerError, match="not known which branch"):
+    with pytest.raises(ReconcilerError, match="branch of this job is not known"):
         GithubDesk(hub, tmp_path, PUSH).forge(GITHUB_REF="refs/tags/v1").request(MERGED)
 
 

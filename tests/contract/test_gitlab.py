@@ -136,10 +136,10 @@ def test_a_plan_that_was_written_after_the_merge_was_not_reviewed(
         (Fault(403), "does not let the token do this"),
         (Fault(404), "no such project"),
         (Fault(400, body=f'{{"message": "bad {TOKEN}"}}'), "refused (400): bad ***"),
-        (Fault(200, body="<html>Sign in</html>", kind="text/html"), "not what GitLab's API answers"),
-        (Fault(200, body='[{"id": "x"}]'), "not what GitLab's API answers"),
-        (Fault(200, body="{"), "not what GitLab's API answers"),
-        (Fault(302, {"Location": "/users/sign_in"}, kind="text/html"), "not what GitLab's API answers"),
+        (Fault(200, body="<html>Sign in</html>", kind="text/html"), "not from GitLab's API"),
+        (Fault(200, body='[{"id": "x"}]'), "not from GitLab's API"),
+        (Fault(200, body="{"), "not from GitLab's API"),
+        (Fault(302, {"Location": "/users/sign_in"}, kind="text/html"), "not from GitLab's API"),
     ],
 )
 def test_an_error_says_what_to_do_and_no_token(gitlab: Gitlab, forge: Make, fault: Fault, said: str) -> None:
@@ -167,7 +167,7 @@ def test_a_job_outside_gitlab_is_told_what_is_missing(forge: Make) -> None:
 def test_nobody_waits_for_an_hour(gitlab: Gitlab, forge: Make, slept: list[float], asked: str) -> None:
     gitlab.faults = [Fault(429, {"Retry-After": asked})]
 
-    with pytest.raises(ReconcilerError, match=f"left alone for {asked} s"):
+    with pytest.raises(ReconcilerError, match=f"wait {asked} s"):
         forge().comment(BODY, KEY)
 
     assert slept == []
@@ -287,7 +287,7 @@ def test_notes_that_people_write_are_no_approvals_and_date_none(gitlab: Gitlab, 
 
     assert who(asked(forge())) == []
     gitlab.approve(GRACE, None)
-    with pytest.raises(ReconcilerError, match="not tell when @grace approved !3"):
+    with pytest.raises(ReconcilerError, match="not say when @grace approved !3"):
         forge().request(COMMIT)
 
 
@@ -406,7 +406,7 @@ def test_without_the_time_of_the_last_push_nothing_is_known(
     gitlab.versions = versions
     gitlab.approve(GRACE, "11:00:00")
 
-    with pytest.raises(ReconcilerError, match="not tell when !3 was last pushed to"):
+    with pytest.raises(ReconcilerError, match="not say when !3 was last updated"):
         forge().request(COMMIT)
 
 
@@ -416,7 +416,7 @@ def test_a_job_for_a_commit_that_was_pushed_over_knows_no_approvals(gitlab: Gitl
     gitlab.approve(GRACE, "11:00:00")
 
     assert who(asked(forge(**{name: HEAD}))) == ["@grace"]
-    with pytest.raises(ReconcilerError, match="!3 was pushed to since this job began"):
+    with pytest.raises(ReconcilerError, match="!3 was updated since this job began"):
         forge(**{name: "ee" * 20}).request(COMMIT)
 
 

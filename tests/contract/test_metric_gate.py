@@ -14,7 +14,7 @@ from reconciler.core.names import Slot, Version
 from reconciler.gates.metric import Metric
 from tests.build import CHURN
 
-ADMISSION = Entrance(CHURN, Version(5), Slot("Production"), Version(4))
+ENTRANCE = Entrance(CHURN, Version(5), Slot("Production"), Version(4))
 # Some near each other, some on the edge of one another, and some at the ends of what a float can hold.
 VALUES = st.one_of(
     st.sampled_from([0.0, -0.0, 1e-10, -1e-10, 0.45, 0.5, 0.55, 0.87, 0.89, 0.9, -1.0, -0.9, 1e308, -1e308, 5e-324]),
@@ -66,7 +66,7 @@ def test_the_gate_lets_in_what_mlflow_validates(
         }
     )
 
-    judgement = gate.judge(ADMISSION, facts)
+    judgement = gate.judge(ENTRANCE, facts)
 
     assert judgement.ruling is (Ruling.PASS if validates(gate, after, before) else Ruling.FAIL)
 
@@ -76,7 +76,7 @@ def test_a_threshold_needs_no_incumbent_with_either(after: float, threshold: flo
     gate = Metric("f1", threshold, greater_is_better=greater)
     facts = Facts({CANDIDATE: VersionFacts(CHURN, Version(5), metrics=(Measured("f1", after),))})
 
-    judgement = gate.judge(ADMISSION, facts)
+    judgement = gate.judge(ENTRANCE, facts)
 
     assert judgement.ruling is (Ruling.PASS if validates(gate, after, None) else Ruling.FAIL)
 
@@ -85,7 +85,7 @@ def test_with_no_incumbent_mlflow_refuses_a_change_and_the_gate_does_not() -> No
     gate = Metric("f1", min_absolute_change=0.1)
     facts = Facts({CANDIDATE: VersionFacts(CHURN, Version(5), metrics=(Measured("f1", 0.9),)), INCUMBENT: NOBODY})
 
-    assert gate.judge(ADMISSION, facts).ruling is Ruling.PASS
+    assert gate.judge(ENTRANCE, facts).ruling is Ruling.PASS
     assert not validates(gate, 0.9, None)
 
 

@@ -144,18 +144,18 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("scheme", "answer", "said", "remedy"),
     [
-        ("http", _read, "takes requests, but does not answer them in time. ", "MLFLOW_HTTP_REQUEST_TIMEOUT"),
-        ("http", _reset, "breaks the connection off. ", "`https://`"),
-        ("http", socket.socket.close, "breaks the connection off. ", "`https://`"),
-        ("http", _encrypt(trustme.CA()), "breaks the connection off. ", "`https://`"),
-        ("http", _fail, "answers with HTTP 503, however often it is asked. ", "log of the server"),
+        ("http", _read, "accepts requests but does not answer in time. ", "MLFLOW_HTTP_REQUEST_TIMEOUT"),
+        ("http", _reset, "closes the connection. ", "`https://`"),
+        ("http", socket.socket.close, "closes the connection. ", "`https://`"),
+        ("http", _encrypt(trustme.CA()), "closes the connection. ", "`https://`"),
+        ("http", _fail, "answers with HTTP 503 every time. ", "log of the server"),
         (
             "https",
             _encrypt(trustme.CA()),
-            "shows a certificate that is not trusted here (",
+            "has a certificate that is not trusted here (",
             "MLFLOW_TRACKING_SERVER_CERT_PATH",
         ),
-        ("https", _fail, "speaks no TLS at that port. ", "`http://`"),
+        ("https", _fail, "does not use TLS at that port. ", "`http://`"),
     ],
 )
 def test_a_server_that_does_not_answer_is_told_of_by_what_it_did(
@@ -203,7 +203,7 @@ def test_a_proxy_that_is_down_is_not_blamed_on_the_server(monkeypatch: pytest.Mo
         pass
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")
 
-    with pytest.raises(RegistryError, match="behind a proxy that does not let us through"):
+    with pytest.raises(RegistryError, match="behind a proxy that refuses the connection"):
         MlflowRegistry("http://mlflow.example", "").snapshot(WANTED)
 
 
@@ -217,7 +217,7 @@ def test_unity_catalog_is_refused_by_name_and_not_asked(uri: str) -> None:
 
 @pytest.mark.parametrize(
     ("missing", "remedy"),
-    [("pkg_resources", "`setuptools<81`"), ("sqlalchemy.pool", "`sqlalchemy<2.1`"), ("flask", "Install it anew")],
+    [("pkg_resources", "`setuptools<81`"), ("sqlalchemy.pool", "`sqlalchemy<2.1`"), ("flask", "Reinstall it")],
 )
 def test_an_mlflow_that_cannot_be_imported_is_told_of_and_what_it_lacks(missing: str, remedy: str) -> None:
     with (

@@ -424,7 +424,7 @@ def test_files_that_are_not_there(run: Run) -> None:
 
 THRESHOLDS = {"f1_score": {"threshold": 0.8}}
 EVALUATIONS: dict[str, tuple[dict[str, object], str]] = {
-    "no data": ({"model_type": "classifier", "thresholds": THRESHOLDS}, "without `data` and `model-type`"),
+    "no data": ({"model_type": "classifier", "thresholds": THRESHOLDS}, "needs `data` and `model-type`"),
     "no thresholds": ({"data": "d.csv", "model_type": "classifier", "thresholds": {}}, "anything would pass"),
     "a comparison": (
         {"data": "d.csv", "model_type": "classifier", "thresholds": {"f1": {"threshold": 1, "min_absolute_change": 1}}},

@@ -121,7 +121,7 @@ def changed_types(draw: st.DrawFn, kind: ColumnType) -> ColumnType:
 
 @st.composite
 def changed(draw: st.DrawFn, schema: Schema) -> Schema:
-    """A schema that came out of another: columns of other types, required or not any more, dropped, and new."""
+    """A schema that came out of another: columns of other types, required or not anymore, dropped, and new."""
     found = {c.name: c for c in schema}
     for name, column in tuple(found.items()):
         kind = draw(changed_types(column.type))

@@ -124,4 +124,4 @@ def test_a_fact_that_is_missing_says_who_can_supply_it(house: House) -> None:
     done = house.apply()
 
     assert (done.exit_code, done.noes()) == (ExitCode.BLOCKED, {"metric"})
-    assert "whoever owns the run can bring it back (`mlflow runs restore`)" in done.sentences()
+    assert "the owner of the run can restore it (`mlflow runs restore`)" in done.sentences()

@@ -182,7 +182,7 @@ KNOWN = st.fixed_dictionaries(dict(FACTS))
 
 def told(data: st.DataObject, *gates: Gate) -> dict[FactKey[Any], object]:
     """Something for every fact that the gates ask for, and the time, which overrides are held against."""
-    needed = dict.fromkeys([*(key for gate in gates for key in gate.needs(ADMISSION)), NOW])
+    needed = dict.fromkeys([*(key for gate in gates for key in gate.needs(ENTRANCE)), NOW])
     return data.draw(st.fixed_dictionaries({key: FACTS[key] for key in needed}))
 
 
@@ -236,8 +236,8 @@ GATES: Mapping[str, st.SearchStrategy[Gate]] = {
     ),
 }
 ANY_GATE: st.SearchStrategy[Gate] = st.one_of(*GATES.values())
-ADMISSION = Entrance(CHURN, Version(5), Slot("Production"), Version(4))
-ADMISSIONS = st.builds(
+ENTRANCE = Entrance(CHURN, Version(5), Slot("Production"), Version(4))
+ENTRANCES = st.builds(
     Entrance,
     st.just(CHURN),
     st.just(Version(5)),
@@ -277,12 +277,12 @@ def test_every_gate_of_the_catalogue_is_tried_here() -> None:
 @given(st.data())
 def test_a_fact_that_is_missing_blocks(kind: str, data: st.DataObject) -> None:
     gate = data.draw(GATES[kind])
-    assume(gate.needs(ADMISSION))
+    assume(gate.needs(ENTRANCE))
     known = told(data, gate)
-    lost = data.draw(st.sampled_from(list(gate.needs(ADMISSION))))
+    lost = data.draw(st.sampled_from(list(gate.needs(ENTRANCE))))
 
     left = {key: value for key, value in known.items() if key != lost}
-    verdict = judge_guard(Guard(kind, gate, SOMEWHERE), ADMISSION, Facts(left))
+    verdict = judge_guard(Guard(kind, gate, SOMEWHERE), ENTRANCE, Facts(left))
 
     assert verdict.blocks
     assert verdict.ruling is Ruling.UNKNOWN
@@ -290,7 +290,7 @@ def test_a_fact_that_is_missing_blocks(kind: str, data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("kind", GATES)
 @settings(max_examples=60)
-@given(st.data(), ADMISSIONS)
+@given(st.data(), ENTRANCES)
 def test_there_is_a_plain_answer_to_everything(kind: str, data: st.DataObject, entrance: Entrance) -> None:
     gate = data.draw(GATES[kind])
 
@@ -309,11 +309,11 @@ def test_a_gate_looks_at_nothing_that_it_does_not_ask_for(
     kind: str, data: st.DataObject, known: dict[FactKey[Any], object]
 ) -> None:
     gate = data.draw(GATES[kind])
-    needs = set(gate.needs(ADMISSION))
+    needs = set(gate.needs(ENTRANCE))
 
-    judgement = gate.judge(ADMISSION, Facts({key: value for key, value in known.items() if key in needs}))
+    judgement = gate.judge(ENTRANCE, Facts({key: value for key, value in known.items() if key in needs}))
 
-    assert judgement == gate.judge(ADMISSION, Facts(known))
+    assert judgement == gate.judge(ENTRANCE, Facts(known))
 
 
 OF_THE_CANDIDATE = ["metric", "description", "signature", "lineage", "age", "flavors", "requirements"]
@@ -326,7 +326,7 @@ def test_a_version_that_could_not_be_read_is_not_let_in(kind: str, data: st.Data
     gate = data.draw(GATES[kind])
     unread = VersionFacts(CHURN, Version(5), missing=(Missing("version", why),))
 
-    judgement = gate.judge(ADMISSION, Facts({**told(data, gate), CANDIDATE: unread}))
+    judgement = gate.judge(ENTRANCE, Facts({**told(data, gate), CANDIDATE: unread}))
 
     assert judgement.ruling is Ruling.UNKNOWN
 
@@ -340,12 +340,12 @@ def test_no_tag_can_pass_for_a_fact(kind: str, data: st.DataObject, tags: dict[s
     candidate = known[CANDIDATE]
     assert isinstance(candidate, VersionFacts)
 
-    judgement = gate.judge(ADMISSION, Facts({**known, CANDIDATE: replace(candidate, tags=tags)}))
+    judgement = gate.judge(ENTRANCE, Facts({**known, CANDIDATE: replace(candidate, tags=tags)}))
 
-    assert judgement == gate.judge(ADMISSION, Facts(known))
+    assert judgement == gate.judge(ENTRANCE, Facts(known))
 
 
-@given(st.data(), st.lists(GUARDS, max_size=3), GUARDS, ADMISSIONS)
+@given(st.data(), st.lists(GUARDS, max_size=3), GUARDS, ENTRANCES)
 def test_another_guard_never_lets_in_what_was_refused(
     data: st.DataObject, guards: list[Guard], another: Guard, entrance: Entrance
 ) -> None:
@@ -358,7 +358,7 @@ def test_another_guard_never_lets_in_what_was_refused(
     assert after[: len(before)] == before
 
 
-@given(st.data(), st.lists(GUARDS, max_size=4), ADMISSIONS)
+@given(st.data(), st.lists(GUARDS, max_size=4), ENTRANCES)
 def test_the_order_of_guards_makes_no_difference(data: st.DataObject, guards: list[Guard], entrance: Entrance) -> None:
     facts = Facts(told(data, *(guard.gate for guard in guards)))
     other = data.draw(st.permutations(guards))
@@ -368,7 +368,7 @@ def test_the_order_of_guards_makes_no_difference(data: st.DataObject, guards: li
     assert of(one) == of(two)
 
 
-@given(st.data(), GUARDS, ADMISSIONS, st.one_of(st.none(), st.lists(PEOPLE, max_size=3)), st.sampled_from([LATER, AT]))
+@given(st.data(), GUARDS, ENTRANCES, st.one_of(st.none(), st.lists(PEOPLE, max_size=3)), st.sampled_from([LATER, AT]))
 def test_only_a_no_is_waived_or_overridden(
     data: st.DataObject, guard: Guard, entrance: Entrance, approvers: list[str] | None, until: str
 ) -> None:

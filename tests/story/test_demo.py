@@ -31,7 +31,7 @@ SHOWN = [
     "waived     approvals before Production",
     "pass       signature before Production",
     "Apply complete: 1 applied.",
-    "drifted  v3 is in Archived, and should be in Production (last changed",
+    "drifted  v3 is in Archived, but should be in Production (last changed",
     "To put it back, run `reconciler apply --yes --restore RiskClassifier`.",
     "Drift: 1 drifted, 0 unknown, 0 pending, 0 in sync.",
     "(exit code 2)",

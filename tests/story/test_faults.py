@@ -195,7 +195,7 @@ HTML = "<!doctype html><title>Sign in</title><p>Please sign in."
         (Answer(200, HTML, "text/html"), "Check the address"),
         (Answer(200, "{}"), "MLflow server"),
         (Answer(200, "[]"), "Check the address"),
-        (Cut(), "breaks the connection off"),
+        (Cut(), "closes the connection"),
         (Hang(), "MLFLOW_HTTP_REQUEST_TIMEOUT"),
     ],
     ids=["401 JSON", "401", "403 JSON", "403 host", "404", "500", "200 HTML", "200 {}", "200 []", "cut", "hangs"],
@@ -215,7 +215,7 @@ def test_whatever_else_answers_is_told_clearly(
         assert front.uri in one.err
         assert told in one.err
         assert "Traceback" not in one.said
-        assert "fault of reconciler" not in one.said
+        assert "bug in reconciler" not in one.said
 
 
 def test_a_write_that_is_not_permitted_fails_its_model_and_leaves_the_others_going(
@@ -257,5 +257,5 @@ def test_a_move_that_is_answered_for_but_never_made_is_found_by_reading_back(
         applied = reconciler("apply", "--yes", MLFLOW_TRACKING_URI=front.uri)
 
     assert applied.code == 1
-    assert "the registry does not show what is declared" in applied.out
+    assert "the registry does not match the manifests" in applied.out
     assert registry.aliases(model) == {"champion": 1}

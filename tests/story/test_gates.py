@@ -168,7 +168,7 @@ def test_by_a_clone_that_is_too_shallow_to_know_the_rules(
     refused = replace(reconciler, folder=tmp_path / "shallow")("apply", "--yes")
 
     assert refused.code == 1
-    assert "This clone does not go back beyond" in refused.err
+    assert "This clone does not reach back beyond" in refused.err
     assert registry.production(model) == []
 
 
@@ -192,7 +192,7 @@ def test_by_editing_the_policy_in_the_same_pull_request(
     assert (refused.code, applied.code) == (3, 3)
     assert rulings(refused) == {("Production", "path"): "fail"}
     assert "-      - path: {from: Staging}" in json.loads(refused.out)["policy"]["difference"]
-    assert "judged by the rules that stand" in told.out
+    assert "judged by the current policy" in told.out
     assert registry.production(model) == []
 
 
@@ -382,7 +382,7 @@ def test_an_override_needs_whom_the_policy_names_and_stands_out(
     applied = reconciler("apply", "--yes", "--receipt", "receipt.json")
 
     assert (asked.code, granted.code, applied.code) == (3, 0, 0), granted.said
-    assert "it needs 1 of risk, and nobody approved" in json.loads(asked.out)["verdicts"][0]["note"]
+    assert "it requires 1 approval from risk, but nobody approved" in json.loads(asked.out)["verdicts"][0]["note"]
     verdict = json.loads(granted.out)["verdicts"][0]
     assert verdict["ruling"] == "overridden"
     assert "leaks personal data" in verdict["note"]

@@ -74,7 +74,7 @@ def test_every_command_for_a_server_runs_on_it(
     assert (applied.code, registry.production(model)) == (0, [2]), applied.said
     assert drifted.code == 0, drifted.said
     assert checked.code == 3, checked.said
-    assert "could not run: what loads models is not installed here: `pip install mlflow`" in checked.said
+    assert "could not run: the library that loads models is not installed here: `pip install mlflow`" in checked.said
 
 
 def test_a_database_in_place_is_told_what_to_install(repository: Repository, lean: Reconciler, tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_the_page_runs_as_a_notebook(promoted: str, registry: Registry, capfd: p
     assert registry.production(promoted) == [2]
     assert receipt.exit_code == 0
     assert "<iframe sandbox" in review._repr_html_()
-    assert f"{promoted} v2 into Production path pass v2 is in the stage Staging" in printed
+    assert f"{promoted} v2 into Production path pass v2 is in stage Staging" in printed
     assert [str(v.ruling) for v in names["verdicts"]] == ["fail"]
     assert dict(os.environ) == environment
     assert capfd.readouterr() == ("", "")

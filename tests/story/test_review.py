@@ -113,7 +113,7 @@ def test_nothing_is_applied_that_the_comment_does_not_show(
     assert registry.production(model) == [2]
     assert "reconciler.owner" not in registry.tags(model)
     assert actions.outputs["failure-reason"] == "plan-changed"
-    assert "moved since the plan was made" in actions.summary
+    assert "changed since the plan was made" in actions.summary
 
 
 def test_a_commit_that_nobody_reviewed_is_refused(
@@ -240,7 +240,7 @@ def test_drift_is_told_apart_from_the_change(
     assert "admit  v2  Production already, put there by hand" in told.out
     settled = {change["name"]: change["settled"] for change in document["resource_drift"]}
     assert settled == {moved: False, healed: True}
-    assert "pending already, without this change:" in told.out
+    assert "already pending without this change:" in told.out
     assert "No longer pending once this is merged:" in told.out
 
 
@@ -290,8 +290,8 @@ def test_a_digest_is_enough_to_expect(
     [
         (["--expect-digest", "abc"], "64 hexadecimal digits"),
         (["--expect-digest", "a" * 64, "--expect-reviewed"], "Give only one of"),
-        (["--expect-reviewed"], "needs --publish"),
-        (["--publish", "auto"], "no job of GitHub Actions or GitLab CI"),
+        (["--expect-reviewed"], "requires --publish"),
+        (["--publish", "auto"], "not a job of GitHub Actions or GitLab CI"),
     ],
 )
 def test_expectations_that_cannot_be_met_are_usage_errors(
@@ -333,11 +333,11 @@ def test_drift_is_what_differs_from_what_was_applied(
     assert {name: entry["status"] for name, entry in models.items()} == {moved: "drifted", waiting: "pending"}
     assert models[moved]["applied"] == first
     assert {change["sentence"] for change in models[moved]["drifted"]} == {
-        "v1 is in Archived, and should be in Production",
-        "v2 is in Production, and should be in Archived",
-        "@champion names v2, and should name v1",
+        "v1 is in Archived, but should be in Production",
+        "v2 is in Production, but should be in Archived",
+        "@champion names v2, but should name v1",
     }
-    assert "@champion names v2, and should name v1" in told.out
+    assert "@champion names v2, but should name v1" in told.out
 
 
 def test_drift_from_a_commit_that_is_gone_is_unknown_and_not_fine(
@@ -380,7 +380,7 @@ ENDINGS = {
     "the manifests are wrong": Ending("unknown-key", files={"manifests/models.yaml": "model: a\nstage: {}\n"}),
     "the base is not there, so that nothing can be opened": Ending("no commit", ("--base", "nowhere")),
     "no registry is named": Ending("No registry is named", environment={"MLFLOW_TRACKING_URI": ""}),
-    "a library ends the process": Ending("broke down (SystemExit)", files={"reconciler.yaml": GATE}),
+    "a library ends the process": Ending("failed (SystemExit)", files={"reconciler.yaml": GATE}),
 }
 
 

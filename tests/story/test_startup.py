@@ -84,7 +84,7 @@ def test_no_manifest_however_odd_ends_in_a_traceback(repository: Repository, rec
 
     assert checked.code in {0, 1}
     assert "Traceback" not in checked.said
-    assert "fault of reconciler" not in checked.said
+    assert "bug in reconciler" not in checked.said
 
 
 def test_a_manifest_that_is_not_utf_8_is_told_with_its_name(repository: Repository, reconciler: Reconciler) -> None:

@@ -81,8 +81,8 @@ def test_what_a_manifest_declares_is_kept_and_a_difference_is_said() -> None:
     assert [pin.version for pin in adoption.after.stages[P].value] == [1]
     assert [pin.version for pin in adoption.after.stages[S].value] == [1]
     assert adoption.remarks == (
-        "Production is declared to hold v1, and holds v2.",
-        "@champion is declared to name v1, and names v2.",
+        "Production is declared to hold v1, but holds v2.",
+        "@champion is declared to name v1, but names v2.",
     )
 
 

@@ -56,7 +56,7 @@ def test_errors_come_first_and_no_more_than_github_shows() -> None:
     *shown, last = problem_annotations([*warnings, *errors]).splitlines()
 
     assert [line.split(" ")[0] for line in shown] == ["::error"] * 10 + ["::warning"] * 10
-    assert last == "Not shown beside the lines, since GitHub shows 10 of each kind: 3 errors, 1 warning."
+    assert last == "Not shown beside the lines, because GitHub shows at most 10 of each kind: 3 errors, 1 warning."
     assert read(last) is None
 
 

@@ -46,7 +46,7 @@ def proposed(*, owners: Any = None, **policy: Any) -> Side:
 CHANGES: dict[str, tuple[Side, tuple[str, ...]]] = {
     "nothing": (proposed(), ()),
     "owners": (proposed(owners={CHURN: ("@mallory",)}), ("its owners",)),
-    "no owners any more": (proposed(owners={}), ("its owners",)),
+    "no owners anymore": (proposed(owners={}), ("its owners",)),
     "owners in another order": (Side(STANDING.policy, {CHURN: ("@acme/ml", "@acme/ml")}), ()),
     "a group that owns it": (proposed(groups={**GROUPS, "@acme/ml": ("@mallory",)}), ("the group @acme/ml",)),
     "a group that a gate asks": (proposed(groups={**GROUPS, "risk": ()}), ("the group risk",)),
@@ -55,7 +55,7 @@ CHANGES: dict[str, tuple[Side, tuple[str, ...]]] = {
     "a remark on the signers": (proposed(signers="# other\n\na@b key"), ()),
     "what a check runs": (proposed(checks={"bias": replace(BIAS, command=("true",))}), ("the check bias",)),
     "where a check is written": (proposed(checks={"bias": replace(BIAS, at=Location("x"))}), ()),
-    "no such check any more": (proposed(checks={}), ("the check bias",)),
+    "no such check anymore": (proposed(checks={}), ("the check bias",)),
     "a check that no gate asks for": (proposed(checks={"bias": BIAS, "new": BIAS}), ()),
     "gates": (proposed(rules=(Rule(("Production",), (), AT),)), ()),
     "several": (
@@ -171,8 +171,8 @@ def test_first_owners_are_said_at_the_top_of_the_review() -> None:
     review = make_review(world, declare(world, "HEAD"), PlanOptions(), scope=Scope.NONE, base=None, ref=None, rules=by)
 
     assert review.notes[0].text == (
-        "This change decides who may approve, and nobody was asked about it, because nobody may approve yet: "
-        "of churn (its first owners)."
+        "This change decides who may approve, and needed no approval, because nobody may approve "
+        "yet: of churn (its first owners)."
     )
     assert not review.plan.blocked
 

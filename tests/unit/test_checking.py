@@ -36,7 +36,7 @@ def test_a_model_is_loaded_where_somebody_names_it() -> None:
 
 
 def test_there_is_nothing_to_run() -> None:
-    with pytest.raises(ReconcilerError, match="asks for none"):
+    with pytest.raises(ReconcilerError, match="no gate requires one"):
         checks_to_run(policy(Artifact()), CHURN)
 
 

@@ -37,7 +37,7 @@ class Tier:
     """A size that is allowed for so long."""
 
     size: Annotated[NotNegative, Key("The size.", examples=(1.5,))]
-    lasts: Annotated[Seconds, Key("How long.", examples=("3d",), name="for")] = 60.0
+    lasts: Annotated[Seconds, Key("How long, at least.", examples=("3d",), name="for")] = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,24 +97,27 @@ def test_a_gate_needs_nothing_but_itself_and_its_place_in_the_catalogue(build: G
 WRONG: dict[str, tuple[str, str]] = {
     "most: big": (
         "wrong-type",
-        "is `big`, and a number was expected. Write it in digits, such as `0.8`, without quotes.",
+        "is `big`; expected a number. Write it in digits, such as `0.8`, without quotes.",
     ),
-    "most: 2, unit: KB": ("wrong-type", "is `KB`, and one of MB, GB was expected. Write one of these."),
-    "unit: GB": ("missing-key", "has no key `most`, which it must have. Add `most: …`."),
+    "most: 2, unit: KB": ("wrong-type", "is `KB`; expected one of MB, GB. Write one of these."),
+    "unit: GB": ("missing-key", "has no key `most`, which is required. Add `most: …`."),
     "most: 2, unti: GB": (
         "unknown-key",
-        "has no key `unti`; it may have: most, unit, of, tiers. Did you mean `unit`?",
+        "has no key `unti`; allowed: most, unit, of, tiers. Did you mean `unit`?",
     ),
     "most: 2, of: trio": ("unknown-group", "is no group. Add it."),
     "most: 2, tiers: [{size: -1}]": (
         "wrong-type",
-        "is `-1`, and a number that is not negative was expected. Write `0` or more.",
+        "is `-1`; expected a number that is not negative. Write `0` or more.",
     ),
     "most: 2, tiers: [{size: 1, for: 3}]": (
         "wrong-type",
-        "is `3`, and a duration was expected. Write the unit: `3s`, or `m`, `h`, `d`, `w`.",
+        "is `3`; expected a duration. Write the unit: `3s`, or `m`, `h`, `d`, `w`.",
     ),
-    "most: 2, checks: [bias]": ("unknown-key", "has no key `checks`; it may have: most, unit, of, tiers. Remove it."),
+    "most: 2, checks: [bias]": (
+        "unknown-key",
+        "has no key `checks`; allowed: most, unit, of, tiers. Remove it.",
+    ),
 }
 
 
@@ -142,7 +145,7 @@ def test_a_package_has_no_codes_of_its_own_and_says_one_line() -> None:
 def test_keys_that_must_be_written_are_missed_without_with() -> None:
     _, [problem] = read("{uses: acme-size}", of_package(Size))
 
-    assert str(problem).endswith("`slots[0].gates[0].with` has no key `most`, which it must have. Add `most: …`.")
+    assert str(problem).endswith("`slots[0].gates[0].with` has no key `most`, which is required. Add `most: …`.")
 
 
 def unreadable(most: "Annotated[Decimal, Key('Cannot be looked up.', examples=(1,))]") -> Size:
@@ -157,14 +160,14 @@ def of_mapping(parameters: "Mapping[str, Decimal]") -> Size:
     return Size(float(parameters["most"]))
 
 
-def breaks(most: Annotated[float, Key("The most.", examples=(1,))]) -> Size:
+def breaks(most: Annotated[float, Key("The maximum age.", examples=(1,))]) -> Size:
     raise RuntimeError(f"out\nof order: {most}")
 
 
 REFUSED: dict[Callable[..., Size], str] = {
     unreadable: "its annotations cannot be read",
     of_odd_type: "nothing can be written for a parameter of the type <class 'complex'>",
-    breaks: "acme-size broke down on it: RuntimeError",
+    breaks: "acme-size failed on it: RuntimeError",
 }
 
 

@@ -59,8 +59,8 @@ def test_what_is_wrong_with_a_new_key_is_said_at_its_place() -> None:
     _, problems = read("model: churn\npager: 110\npagers: a\n")
 
     first, second = problems
-    assert first == 'a.yaml:2:8: wrong-type: `pager` is `110`, and a text was expected. Quote it: `"110"`.'
-    assert second.startswith("a.yaml:3:1: unknown-key: A manifest has no key `pagers`; it may have: model, formerly,")
+    assert first == 'a.yaml:2:8: wrong-type: `pager` is `110`; expected a string. Quote it: `"110"`.'
+    assert second.startswith("a.yaml:3:1: unknown-key: A manifest has no key `pagers`; allowed: model, formerly,")
     assert second.endswith("hold, pager, contacts. Did you mean `pager`?")
 
 

@@ -144,7 +144,7 @@ CASES: dict[str, tuple[ModelSnapshot | None, Manifest | None, list[str]]] = {
         want({P: [Pin(SOMEWHERE, Version(1), comment="F1 +4.2 %")]}),
         ["describe v1", "move v1: None -> Production"],
     ),
-    "a model that nobody declares any more is released and left as it is": (
+    "a model that nobody declares anymore is released and left as it is": (
         have({1: P}, {"champion": 1}, owner=owns(P, "champion")),
         None,
         ["remove the ownership record"],
@@ -224,7 +224,7 @@ BLOCKED: dict[str, tuple[ModelSnapshot | None, Manifest, str]] = {
         want({P: [1]}),
         "hidden-version",
     ),
-    "a hidden occupant of a stage that was ours and is not declared any more": (
+    "a hidden occupant of a stage that was ours and is not declared anymore": (
         replace(have({1: N}, owner=owns(S)), hidden={Version(2): Stage.STAGING}),
         want({}),
         "hidden-version",

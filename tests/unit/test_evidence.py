@@ -78,7 +78,7 @@ VALUES: dict[str, tuple[str, float, float, tuple[Trend, float | None, float | No
     "from nothing": ("auc", 0.0, 0.5, (Trend.BETTER, 0.5, None)),
     "to nothing": ("auc", 0.5, 0.0, (Trend.WORSE, -0.5, -1.0)),
     "below zero": ("r2", -2.0, -1.0, (Trend.BETTER, 1.0, 0.5)),
-    "no number any more": ("auc", 0.8, NAN, (Trend.NOT_COMPARABLE, None, None)),
+    "no number anymore": ("auc", 0.8, NAN, (Trend.NOT_COMPARABLE, None, None)),
     "a number now": ("auc", NAN, 0.8, (Trend.NOT_COMPARABLE, None, None)),
     "no number still": ("auc", NAN, NAN, (Trend.SAME, None, None)),
     "without end": ("loss", 1.0, INF, (Trend.NOT_COMPARABLE, None, None)),

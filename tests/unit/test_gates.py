@@ -59,10 +59,10 @@ from tests.build import CHURN
 PASS, FAIL, UNKNOWN = Ruling.PASS, Ruling.FAIL, Ruling.UNKNOWN
 AT = "2026-05-11T09:30:00Z"
 NAN, INFINITE = float("nan"), float("inf")
-LOG_WITH_ONE = "its author can log the model with `signature` or `input_example`, and register that"
-BRING_BACK = "whoever owns the run can bring it back (`mlflow runs restore`), unless it was deleted for good"
+LOG_WITH_ONE = "its author can log the model with `signature` or `input_example` and register it again"
+BRING_BACK = "the owner of the run can restore it (`mlflow runs restore`), unless it was permanently deleted"
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
-ADMISSION = Entrance(CHURN, Version(5), Slot("Production"), Version(4))
+ENTRANCE = Entrance(CHURN, Version(5), Slot("Production"), Version(4))
 HOLDOUT, OTHER = Dataset("holdout", "9f2c7a1b"), Dataset("holdout", "41d80e77")
 TRAIN = Dataset("train", "77aa01cd")
 SHA = "0123456789abcdef0123456789abcdef01234567"
@@ -82,8 +82,8 @@ def gone(*whats: str, why: str = "the server did not answer") -> tuple[Missing, 
 
 def says(gate: Gate, told: Mapping[FactKey[Any], object]) -> tuple[Ruling, str]:
     """The ruling, from what the gate asks for and no more."""
-    needed = set(gate.needs(ADMISSION))
-    judgement = gate.judge(ADMISSION, Facts({key: value for key, value in told.items() if key in needed}))
+    needed = set(gate.needs(ENTRANCE))
+    judgement = gate.judge(ENTRANCE, Facts({key: value for key, value in told.items() if key in needed}))
     assert needed <= told.keys(), "the case does not tell what the gate asks for"
     return judgement.ruling, judgement.sentence
 
@@ -92,29 +92,29 @@ class TestPath:
     @pytest.mark.parametrize(
         ("stages", "stage", "expected"),
         [
-            pytest.param(("Staging",), "Staging", (PASS, "v5 is in the stage Staging"), id="from there"),
+            pytest.param(("Staging",), "Staging", (PASS, "v5 is in stage Staging"), id="from there"),
             pytest.param(
                 ("Staging",),
                 "None",
-                (FAIL, "v5 is in the stage None; it must come from Staging"),
+                (FAIL, "v5 is in stage None; it must come from Staging"),
                 id="from nowhere",
             ),
             pytest.param(
                 ("Staging", "Archived"),
                 "Production",
-                (FAIL, "v5 is in the stage Production; it must come from Staging or Archived"),
+                (FAIL, "v5 is in stage Production; it must come from Staging or Archived"),
                 id="the slot's own stage does not count unless it is listed",
             ),
             pytest.param(
                 ("Production",),
                 "Production",
-                (PASS, "v5 is in the stage Production"),
+                (PASS, "v5 is in stage Production"),
                 id="an alias on what is in Production",
             ),
             pytest.param(
                 (),
                 "Staging",
-                (FAIL, "v5 is in the stage Staging; it must come from nowhere: the policy lists no stage"),
+                (FAIL, "v5 is in stage Staging; it must come from nowhere: the policy lists no stage"),
                 id="no stage at all",
             ),
         ],
@@ -149,13 +149,13 @@ class TestSoak:
             (
                 0.0,
                 "2026-05-11T09:30:01Z",
-                (FAIL, "v5 is in Staging since 2026-05-11 09:30 UTC, which is after now: a clock is wrong"),
+                (FAIL, "v5 has been in Staging since 2026-05-11 09:30 UTC, which is in the future: a clock is wrong"),
             ),
             (0.0, AT, (PASS, "v5 has been in Staging for 0 s; 0 s required")),
             (
                 1.0,
                 "a while ago",
-                (UNKNOWN, "since when v5 is in Staging cannot be told: a while ago is no time"),
+                (UNKNOWN, "it is not known since when v5 has been in Staging: a while ago is not a time"),
             ),
         ],
     )
@@ -165,7 +165,7 @@ class TestSoak:
         assert says(Soak("Staging", seconds), {stay("Staging"): Stay(since), NOW: AT}) == expected
 
     def test_time_in_another_stage_is_not_asked_for(self) -> None:
-        assert tuple(Soak("Staging", DAY).needs(ADMISSION)) == (stay("Staging"), NOW)
+        assert tuple(Soak("Staging", DAY).needs(ENTRANCE)) == (stay("Staging"), NOW)
 
 
 def f1(value: float, dataset: Dataset | None = None) -> Measured:
@@ -186,12 +186,12 @@ class TestMetric:
             (Metric("f1", 0.0), 0.0, (PASS, "f1 is 0, exactly the threshold 0")),
             (Metric("f1", NAN), 0.9, (FAIL, "f1 is 0.9, below the threshold NaN")),
             (Metric("f1"), 0.9, (PASS, "f1 is 0.9")),
-            (Metric("f1", 0.85), NAN, (UNKNOWN, "f1 of v5 is NaN, which is no finite number")),
-            (Metric("f1", 0.85), INFINITE, (UNKNOWN, "f1 of v5 is ∞, which is no finite number")),
+            (Metric("f1", 0.85), NAN, (UNKNOWN, "f1 of v5 is NaN, not a finite number")),
+            (Metric("f1", 0.85), INFINITE, (UNKNOWN, "f1 of v5 is ∞, not a finite number")),
             (
                 Metric("auc", 0.85),
                 0.9,
-                (UNKNOWN, "auc of v5 is not known: it was not logged; whoever trained it can log it on its run"),
+                (UNKNOWN, "auc of v5 is not known: it was not logged; the author can log it on its run"),
             ),
         ],
     )
@@ -207,56 +207,56 @@ class TestMetric:
                 Metric("f1", min_absolute_change=0.02),
                 0.91,
                 0.87,
-                (PASS, "f1 is 0.91, better than the 0.87 of v4 by 0.04; an improvement by 0.02 is required"),
+                (PASS, "f1 is 0.91, better than the 0.87 of v4 by 0.04; improvement of 0.02 required"),
                 id="a clear improvement",
             ),
             pytest.param(
                 Metric("f1", min_absolute_change=0.02),
                 0.88,
                 0.87,
-                (FAIL, "f1 is 0.88, better than the 0.87 of v4 by 0.01; an improvement by 0.02 is required"),
+                (FAIL, "f1 is 0.88, better than the 0.87 of v4 by 0.01; improvement of 0.02 required"),
                 id="an improvement that is too small",
             ),
             pytest.param(
                 Metric("f1", min_absolute_change=0.25),
                 0.75,
                 0.5,
-                (PASS, "f1 is 0.75, better than the 0.5 of v4 by 0.25; an improvement by 0.25 is required"),
+                (PASS, "f1 is 0.75, better than the 0.5 of v4 by 0.25; improvement of 0.25 required"),
                 id="exactly as much as is asked for",
             ),
             pytest.param(
                 Metric("f1", min_absolute_change=0.02),
                 0.87,
                 0.87,
-                (FAIL, "f1 is 0.87, as good as the 0.87 of v4; an improvement by 0.02 is required"),
+                (FAIL, "f1 is 0.87, as good as the 0.87 of v4; improvement of 0.02 required"),
                 id="equal is no improvement",
             ),
             pytest.param(
                 Metric("f1", min_relative_change=0.0),
                 0.87,
                 0.87,
-                (PASS, "f1 is 0.87, as good as the 0.87 of v4; an improvement by 0 % is required"),
+                (PASS, "f1 is 0.87, as good as the 0.87 of v4; improvement of 0 % required"),
                 id="equal is not worse",
             ),
             pytest.param(
                 Metric("f1", min_relative_change=0.25),
                 0.625,
                 0.5,
-                (PASS, "f1 is 0.625, better than the 0.5 of v4 by 25 %; an improvement by 25 % is required"),
+                (PASS, "f1 is 0.625, better than the 0.5 of v4 by 25 %; improvement of 25 % required"),
                 id="a part of the incumbent's",
             ),
             pytest.param(
                 Metric("f1", min_relative_change=0.25),
                 0.375,
                 0.5,
-                (FAIL, "f1 is 0.375, worse than the 0.5 of v4 by 25 %; an improvement by 25 % is required"),
+                (FAIL, "f1 is 0.375, worse than the 0.5 of v4 by 25 %; improvement of 25 % required"),
                 id="worse by as much",
             ),
             pytest.param(
                 Metric("f1", min_relative_change=0.25, greater_is_better=False),
                 0.375,
                 0.5,
-                (PASS, "f1 is 0.375, better than the 0.5 of v4 by 25 %; an improvement by 25 % is required"),
+                (PASS, "f1 is 0.375, better than the 0.5 of v4 by 25 %; improvement of 25 % required"),
                 id="lower is better: down is an improvement",
             ),
             pytest.param(
@@ -265,10 +265,7 @@ class TestMetric:
                 0.5,
                 (
                     FAIL,
-                    (
-                        "f1 is 0.45, better than the 0.5 of v4 by 9.999999999999998 %; "
-                        "an improvement by 10.0 % is required"
-                    ),
+                    ("f1 is 0.45, better than the 0.5 of v4 by 9.999999999999998 %; improvement of 10.0 % required"),
                 ),
                 id="short of it by what floating point costs, as MLflow has it",
             ),
@@ -276,14 +273,14 @@ class TestMetric:
                 Metric("f1", min_absolute_change=0.25, greater_is_better=False),
                 0.75,
                 0.5,
-                (FAIL, "f1 is 0.75, worse than the 0.5 of v4 by 0.25; an improvement by 0.25 is required"),
+                (FAIL, "f1 is 0.75, worse than the 0.5 of v4 by 0.25; improvement of 0.25 required"),
                 id="lower is better: up is none",
             ),
             pytest.param(
                 Metric("f1", min_relative_change=0.1),
                 -0.5,
                 -1.0,
-                (PASS, "f1 is -0.5, better than the -1 of v4 by 50 %; an improvement by 10 % is required"),
+                (PASS, "f1 is -0.5, better than the -1 of v4 by 50 %; improvement of 10 % required"),
                 id="a part of a negative value",
             ),
             pytest.param(
@@ -292,7 +289,7 @@ class TestMetric:
                 0.0,
                 (
                     PASS,
-                    "f1 is 1e-9, better than the 0 of v4; an improvement is required, and there is no part of 0",
+                    "f1 is 1e-9, better than the 0 of v4; improvement required, and nothing is relative to 0",
                 ),
                 id="better than 0 by anything",
             ),
@@ -302,7 +299,7 @@ class TestMetric:
                 0.0,
                 (
                     FAIL,
-                    "f1 is 0, as good as the 0 of v4; an improvement is required, and there is no part of 0",
+                    "f1 is 0, as good as the 0 of v4; improvement required, and nothing is relative to 0",
                 ),
                 id="0 is no better than 0",
             ),
@@ -321,7 +318,7 @@ class TestMetric:
                     FAIL,
                     (
                         "f1 is 0.81, below the threshold 0.85; "
-                        "f1 is 0.81, worse than the 0.82 of v4 by 0.01; an improvement by 0.02 is required"
+                        "f1 is 0.81, worse than the 0.82 of v4 by 0.01; improvement of 0.02 required"
                     ),
                 ),
                 id="both",
@@ -330,7 +327,7 @@ class TestMetric:
                 Metric("f1", min_absolute_change=0.02),
                 0.9,
                 NAN,
-                (UNKNOWN, "f1 of v4 is NaN, which is no finite number"),
+                (UNKNOWN, "f1 of v4 is NaN, not a finite number"),
                 id="an incumbent that is no number",
             ),
         ],
@@ -347,7 +344,7 @@ class TestMetric:
 
         assert says(Metric("f1", min_absolute_change=0.1), facts) == (
             PASS,
-            "f1 is 0.9, there is no incumbent to improve on",
+            "f1 is 0.9; there is no incumbent to compare with",
         )
         assert says(Metric("f1", 0.95, min_absolute_change=0.1), facts) == (
             FAIL,
@@ -355,8 +352,8 @@ class TestMetric:
         )
 
     def test_the_incumbent_is_asked_for_only_to_compare_with(self) -> None:
-        assert tuple(Metric("f1", 0.9).needs(ADMISSION)) == (CANDIDATE,)
-        assert tuple(Metric("f1", min_relative_change=0.0).needs(ADMISSION)) == (CANDIDATE, INCUMBENT)
+        assert tuple(Metric("f1", 0.9).needs(ENTRANCE)) == (CANDIDATE,)
+        assert tuple(Metric("f1", min_relative_change=0.0).needs(ENTRANCE)) == (CANDIDATE, INCUMBENT)
 
     @pytest.mark.parametrize(
         ("gate", "after", "before", "expected"),
@@ -377,7 +374,7 @@ class TestMetric:
                 (f1(0.8),),
                 (
                     UNKNOWN,
-                    "f1 cannot be compared: v5 was measured on holdout (9f2c7a1b), v4 on one that is not known",
+                    "f1 cannot be compared: v5 was measured on holdout (9f2c7a1b), v4 on an unknown dataset",
                 ),
                 id="the dataset of only one is known",
             ),
@@ -387,7 +384,7 @@ class TestMetric:
                 (f1(0.8, HOLDOUT), f1(0.7, OTHER)),
                 (
                     PASS,
-                    "f1 on holdout is 0.9, better than the 0.8 of v4 by 0.1; an improvement by 0.02 is required",
+                    "f1 on holdout is 0.9, better than the 0.8 of v4 by 0.1; improvement of 0.02 required",
                 ),
                 id="of several, the one that both were measured on",
             ),
@@ -397,7 +394,10 @@ class TestMetric:
                 (f1(0.8, HOLDOUT), f1(0.7, TRAIN)),
                 (
                     UNKNOWN,
-                    "f1 of v5 is of several datasets: holdout (9f2c7a1b), train (77aa01cd); the gate must name one",
+                    (
+                        "f1 of v5 was measured on several datasets: holdout (9f2c7a1b), train (77aa01cd); "
+                        "the gate must name one"
+                    ),
                 ),
                 id="several that both were measured on",
             ),
@@ -407,7 +407,7 @@ class TestMetric:
                 (f1(0.8, HOLDOUT), f1(0.7, TRAIN)),
                 (
                     PASS,
-                    "f1 on train is 0.99, better than the 0.7 of v4 by 0.29; an improvement by 0.02 is required",
+                    "f1 on train is 0.99, better than the 0.7 of v4 by 0.29; improvement of 0.02 required",
                 ),
                 id="named by name",
             ),
@@ -417,7 +417,7 @@ class TestMetric:
                 (f1(0.8, HOLDOUT), f1(0.7, OTHER)),
                 (
                     PASS,
-                    "f1 on holdout is 0.9, better than the 0.8 of v4 by 0.1; an improvement by 0.02 is required",
+                    "f1 on holdout is 0.9, better than the 0.8 of v4 by 0.1; improvement of 0.02 required",
                 ),
                 id="named by digest",
             ),
@@ -427,7 +427,7 @@ class TestMetric:
                 (f1(0.8),),
                 (
                     UNKNOWN,
-                    "f1 of v5 on holdout is not known: it was not logged; whoever trained it can log it on its run",
+                    "f1 of v5 on holdout is not known: it was not logged; the author can log it on its run",
                 ),
                 id="figures on data that nobody knows are not on the one that is named",
             ),
@@ -435,7 +435,7 @@ class TestMetric:
                 Metric("f1", min_absolute_change=0.02),
                 (f1(0.9, HOLDOUT),),
                 (),
-                (UNKNOWN, "f1 of v4 is not known: it was not logged; whoever trained it can log it on its run"),
+                (UNKNOWN, "f1 of v4 is not known: it was not logged; the author can log it on its run"),
                 id="not measured of the incumbent",
             ),
             pytest.param(
@@ -588,7 +588,7 @@ class TestSignature:
                 SAFE,
                 v5(signature=ONE),
                 v4(signature=ONE),
-                (PASS, "the signature is the one of v4"),
+                (PASS, "the signature is the same as that of v4"),
                 id="the same",
             ),
             pytest.param(
@@ -598,7 +598,7 @@ class TestSignature:
                 (
                     PASS,
                     (
-                        "the signature is compatible for those who call v4: "
+                        "the signature is compatible for callers of v4: "
                         "input income (optional: callers need not send it)"
                     ),
                 ),
@@ -611,7 +611,7 @@ class TestSignature:
                 (
                     FAIL,
                     (
-                        "the signature is compatible for those who call v4: "
+                        "the signature is compatible for callers of v4: "
                         "input income (optional: callers need not send it)"
                     ),
                 ),
@@ -621,14 +621,14 @@ class TestSignature:
                 SAFE,
                 v5(signature=TWO),
                 v4(signature=ONE),
-                (FAIL, "the signature is breaking for those who call v4: input income (callers do not send it)"),
+                (FAIL, "the signature is breaking for callers of v4: input income (callers do not send it)"),
                 id="breaking",
             ),
             pytest.param(
                 SignatureGate(frozenset({BREAKING})),
                 v5(signature=TWO),
                 v4(signature=ONE),
-                (PASS, "the signature is breaking for those who call v4: input income (callers do not send it)"),
+                (PASS, "the signature is breaking for callers of v4: input income (callers do not send it)"),
                 id="breaking, and allowed",
             ),
             pytest.param(
@@ -652,7 +652,7 @@ class TestSignature:
                     PASS,
                     (
                         "the signatures cannot be compared: the candidate and the incumbent have no signature; "
-                        "the policy lets that in"
+                        "the policy allows that"
                     ),
                 ),
                 id="without any, and let in",
@@ -693,8 +693,8 @@ class TestLineage:
             (Lineage(), replace(RUN, status="FAILED"), (FAIL, "the run churn-05 of v5 is FAILED, not FINISHED")),
             (Lineage(), replace(RUN, status=""), (UNKNOWN, "the run churn-05 of v5 does not say how it ended")),
             (Lineage(), replace(RUN, deleted=True), (FAIL, f"the run churn-05 of v5 was deleted; {BRING_BACK}")),
-            (Lineage(finished=False), replace(RUN, status="RUNNING"), (PASS, "the run churn-05 of v5 is there")),
-            (Lineage(), None, (UNKNOWN, "the run of v5 is not known: nothing was read of it")),
+            (Lineage(finished=False), replace(RUN, status="RUNNING"), (PASS, "the run churn-05 of v5 exists")),
+            (Lineage(), None, (UNKNOWN, "the run of v5 is not known: it was not read")),
             (
                 Lineage(commit=True),
                 RUN,
@@ -708,7 +708,7 @@ class TestLineage:
             (
                 Lineage(commit=True),
                 replace(RUN, git_commit="main"),
-                (FAIL, "the run churn-05 of v5 names main as its git commit, which is none"),
+                (FAIL, "the run churn-05 of v5 names main as its git commit, which is not a full commit ID"),
             ),
             (
                 Lineage(branch="main"),
@@ -777,12 +777,12 @@ class TestAge:
             (
                 Age(None, DAY),
                 "2026-05-12T00:00:00Z",
-                (FAIL, "v5 was registered at 2026-05-12 00:00 UTC, after now: a clock is wrong"),
+                (FAIL, "v5 was registered at 2026-05-12 00:00 UTC, which is in the future: a clock is wrong"),
             ),
             (
                 Age(None, DAY),
                 "",
-                (UNKNOWN, "the age of v5 is not known: the registry does not say when it was made"),
+                (UNKNOWN, "the age of v5 is not known: the registry does not say when it was registered"),
             ),
         ],
     )
@@ -810,7 +810,7 @@ class TestFlavors:
             ),
             (("python_function",), {"python_function": ""}, (PASS, "v5 uses flavor python_function")),
             ((), {"sklearn": ""}, (FAIL, "v5 uses flavor sklearn; allowed: nothing")),
-            (("*",), {}, (UNKNOWN, "the flavours of v5 are not known: none are named")),
+            (("*",), {}, (UNKNOWN, "the flavors of v5 are not known: none are named")),
             (("sklearn",), {"Sklearn": ""}, (FAIL, "v5 uses flavor Sklearn; allowed: sklearn")),
         ],
     )
@@ -918,14 +918,14 @@ class TestRequirements:
             (
                 Requirements(pinned=False, forbidden=("foo",)),
                 ("-r other.txt",),
-                (UNKNOWN, "which packages -r other.txt stands for is not known"),
+                (UNKNOWN, "it is not known which packages -r other.txt stands for"),
             ),
             (
                 Requirements(pinned=True),
                 ("a", "b", "c", "d", "e", "f", "g"),
                 (FAIL, "v5 requires a, b, c, d, e and 2 more, not pinned to one version"),
             ),
-            (Requirements(pinned=False), None, (UNKNOWN, "what v5 requires is not known: it was not read")),
+            (Requirements(pinned=False), None, (UNKNOWN, "the requirements of v5 are not known: it was not read")),
         ],
     )
     def test_requirements_are_pinned_and_none_is_forbidden(
@@ -939,8 +939,8 @@ def record(**more: Any) -> CheckRecord:
     return CheckRecord(**{**given, **more})
 
 
-UNSIGNED = "but no key that may sign records of checks has signed that"
-RUN_IT = "; to supply it, run `reconciler check churn 5 --check smoke"
+UNSIGNED = "but the record is not signed by a key that may sign check records"
+RUN_IT = "; to run it: `reconciler check churn 5 --check smoke"
 
 
 class TestArtifact:
@@ -948,8 +948,8 @@ class TestArtifact:
         ("files", "expected"),
         [
             (Presence(True), (PASS, "the files of v5 are there")),
-            (Presence(False), (FAIL, "the files of v5 are not there")),
-            (Presence(False, "no MLmodel"), (FAIL, "the files of v5 are not there: no MLmodel")),
+            (Presence(False), (FAIL, "the files of v5 are missing")),
+            (Presence(False, "no MLmodel"), (FAIL, "the files of v5 are missing: no MLmodel")),
         ],
     )
     def test_there_is_a_model_to_serve(self, files: Presence, expected: tuple[Ruling, str]) -> None:
@@ -959,9 +959,9 @@ class TestArtifact:
         ("found", "ruling", "sentence"),
         [
             (record(check="loadable", signed=True), PASS, "the files of v5 are there, the check loadable passed on v5"),
-            (record(check="loadable"), FAIL, "but no key that may sign records of checks has signed that"),
+            (record(check="loadable"), FAIL, "but the record is not signed by a key that may sign check records"),
             (record(check="loadable", passed=False, signed=True), FAIL, "the check loadable failed on v5"),
-            (record(check="loadable", digest="d4", signed=True), FAIL, "ran on other files than those that v5 has now"),
+            (record(check="loadable", digest="d4", signed=True), FAIL, "ran on different files than v5 has now"),
             (record(signed=True), FAIL, "the check loadable has never been run on v5"),
         ],
     )
@@ -978,7 +978,7 @@ class TestArtifact:
 
         _, sentence = says(Artifact(loadable=True), facts)
 
-        assert sentence.endswith("run `reconciler check churn 5 --check loadable --sign ssh --signing-key KEY`")
+        assert sentence.endswith("to run it: `reconciler check churn 5 --check loadable --sign ssh --signing-key KEY`")
 
     @pytest.mark.parametrize(
         ("pinned", "expected"),
@@ -995,9 +995,9 @@ class TestArtifact:
         assert says(Artifact(pinned=True), {PRESENT: Presence(True), PINNED: pinned}) == expected
 
     def test_more_is_asked_for_only_where_it_matters(self) -> None:
-        assert tuple(Artifact().needs(ADMISSION)) == (PRESENT,)
-        assert tuple(Artifact(loadable=True).needs(ADMISSION)) == (PRESENT, CHECKS, NOW)
-        assert tuple(Artifact(pinned=True).needs(ADMISSION)) == (PRESENT, PINNED)
+        assert tuple(Artifact().needs(ENTRANCE)) == (PRESENT,)
+        assert tuple(Artifact(loadable=True).needs(ENTRANCE)) == (PRESENT, CHECKS, NOW)
+        assert tuple(Artifact(pinned=True).needs(ENTRANCE)) == (PRESENT, PINNED)
 
 
 WEEKEND = Window("0 18 * * 5", 62 * HOUR, "Europe/Berlin")
@@ -1027,7 +1027,7 @@ class TestFreeze:
                 (
                     PASS,
                     (
-                        "no freeze now, the next begins 2026-05-08 16:00 UTC: 0 18 * * 5 (Europe/Berlin), "
+                        "no freeze now; the next begins 2026-05-08 16:00 UTC: 0 18 * * 5 (Europe/Berlin), "
                         "which lasts 2 days 14 h"
                     ),
                 ),
@@ -1039,7 +1039,7 @@ class TestFreeze:
                 (
                     PASS,
                     (
-                        "no freeze now, the next begins 2026-05-15 16:00 UTC: 0 18 * * 5 (Europe/Berlin), "
+                        "no freeze now; the next begins 2026-05-15 16:00 UTC: 0 18 * * 5 (Europe/Berlin), "
                         "which lasts 2 days 14 h"
                     ),
                 ),
@@ -1057,17 +1057,17 @@ class TestFreeze:
                 (
                     FAIL,
                     (
-                        "outside of the windows that are open, the next begins 2026-05-11 09:00 UTC: "
+                        "outside the open windows; the next begins 2026-05-11 09:00 UTC: "
                         "0 9 * * 1-5 (UTC), which lasts 8 h"
                     ),
                 ),
                 id="not open",
             ),
-            pytest.param(Freeze(()), AT, (PASS, "no freeze now, none is to come"), id="no windows"),
+            pytest.param(Freeze(()), AT, (PASS, "no freeze now; no further window"), id="no windows"),
             pytest.param(
                 Freeze((), allow=True),
                 AT,
-                (FAIL, "outside of the windows that are open, none is to come"),
+                (FAIL, "outside the open windows; no further window"),
                 id="never open",
             ),
             pytest.param(
@@ -1097,10 +1097,12 @@ class TestFreeze:
             pytest.param(
                 Freeze((OFFICE, Window("0 R * * *", HOUR))),
                 AT,
-                (UNKNOWN, "a window cannot be read: 0 R * * * is no cron expression of five fields"),
+                (UNKNOWN, "a window cannot be read: 0 R * * * is not a cron expression with five fields"),
                 id="a window that nobody can read",
             ),
-            pytest.param(Freeze((OFFICE,)), "soon", (UNKNOWN, "the time is not known: soon is none"), id="no time"),
+            pytest.param(
+                Freeze((OFFICE,)), "soon", (UNKNOWN, "the time is not known: soon is not a time"), id="no time"
+            ),
             pytest.param(
                 Freeze((OFFICE,)),
                 "9999-12-31T23:59:59Z",
@@ -1146,23 +1148,23 @@ class TestFreeze:
             (Window("0 0 29 2 *", HOUR), None),
             (Window("0 0 30 2 *", HOUR), "cannot be read"),
             (Window("61 * * * *", HOUR), "cannot be read"),
-            (Window("", HOUR), "no cron expression"),
-            (Window("@daily", HOUR), "no cron expression"),
-            (Window("* * * * * *", HOUR), "no cron expression"),
-            (Window("0 R * * *", HOUR), "no cron expression"),
-            (Window("0 h(2-5) * * *", HOUR), "no cron expression"),
-            (Window("r/2 * * * *", HOUR), "no cron expression"),
-            (Window("0 18 * * 5", HOUR, "Europe/Berlim"), "no time zone"),
-            (Window("0 18 * * 5", HOUR, "Europe"), "no time zone"),
-            (Window("0 18 * * 5", HOUR, "../../etc/passwd"), "no time zone"),
-            (Window("0 18 * * 5", HOUR, "/etc/localtime"), "no time zone"),
-            (Window("0 18 * * 5", HOUR, "localtime"), "no time zone"),
-            (Window("0 18 * * 5", HOUR, ""), "no time zone"),
-            (Window("0 18 * * 5", HOUR, "a\0b"), "no time zone"),
-            (Window("0 18 * * 5", 0.0), "longer than no time"),
-            (Window("0 18 * * 5", -1.0), "longer than no time"),
-            (Window("0 18 * * 5", NAN), "longer than no time"),
-            (Window("0 18 * * 5", INFINITE), "longer than no time"),
+            (Window("", HOUR), "not a cron expression"),
+            (Window("@daily", HOUR), "not a cron expression"),
+            (Window("* * * * * *", HOUR), "not a cron expression"),
+            (Window("0 R * * *", HOUR), "not a cron expression"),
+            (Window("0 h(2-5) * * *", HOUR), "not a cron expression"),
+            (Window("r/2 * * * *", HOUR), "not a cron expression"),
+            (Window("0 18 * * 5", HOUR, "Europe/Berlim"), "not a time zone"),
+            (Window("0 18 * * 5", HOUR, "Europe"), "not a time zone"),
+            (Window("0 18 * * 5", HOUR, "../../etc/passwd"), "not a time zone"),
+            (Window("0 18 * * 5", HOUR, "/etc/localtime"), "not a time zone"),
+            (Window("0 18 * * 5", HOUR, "localtime"), "not a time zone"),
+            (Window("0 18 * * 5", HOUR, ""), "not a time zone"),
+            (Window("0 18 * * 5", HOUR, "a\0b"), "not a time zone"),
+            (Window("0 18 * * 5", 0.0), "longer than 0 seconds"),
+            (Window("0 18 * * 5", -1.0), "longer than 0 seconds"),
+            (Window("0 18 * * 5", NAN), "longer than 0 seconds"),
+            (Window("0 18 * * 5", INFINITE), "longer than 0 seconds"),
             (Window("0 18 * * 5", 1e12), "at most ten years"),
         ],
     )
@@ -1195,7 +1197,7 @@ class TestApprovals:
             (
                 Quorum(1, "risk"),
                 (),
-                (FAIL, "1 approval by the group risk required; nobody whose approval counts approved"),
+                (FAIL, "1 approval by the group risk required; no approval counts"),
             ),
             (
                 Quorum(1, "risk"),
@@ -1203,20 +1205,20 @@ class TestApprovals:
                 (
                     FAIL,
                     (
-                        "1 approval by the group risk required; nobody whose approval counts approved; "
-                        "the authors' own and other people's do not count: @eve"
+                        "1 approval by the group risk required; no approval counts; "
+                        "approvals by authors and by people outside do not count: @eve"
                     ),
                 ),
             ),
             (
                 Quorum(1, "nobody"),
                 (ADA,),
-                (FAIL, "1 approval by the group nobody required, and nobody is in it: nobody can give it"),
+                (FAIL, "1 approval by the group nobody required, but it has no members: nobody can approve"),
             ),
             (
                 Quorum(0, "risk"),
                 (),
-                (FAIL, "1 approval by the group risk required; nobody whose approval counts approved"),
+                (FAIL, "1 approval by the group risk required; no approval counts"),
             ),
         ],
     )
@@ -1232,7 +1234,7 @@ class TestApprovals:
         assert says(gate, facts) == (PASS, "approved by @grace of the model's owners")
         assert says(gate, {**facts, MODEL: ModelFacts(CHURN)}) == (
             FAIL,
-            "1 approval by the model's owners required, and nobody is in it: nobody can give it",
+            "1 approval by the model's owners required, but it has no members: nobody can approve",
         )
 
     def test_where_the_author_is_not_known_nobody_can_be_told_from_them(self) -> None:
@@ -1240,7 +1242,7 @@ class TestApprovals:
 
         assert says(Approvals(Quorum(1, "risk"), RISK), facts) == (
             UNKNOWN,
-            "who wrote the change is not known, and an author's own approval does not count",
+            "the author of the change is not known, and an author's own approval does not count",
         )
 
     def test_where_only_bots_made_the_change_one_more_has_to_approve(self) -> None:
@@ -1264,7 +1266,7 @@ class TestApprovals:
         assert says(Approvals(Quorum(1, "risk"), RISK), {APPROVALS: (), CHANGE: change}) == (
             FAIL,
             (
-                "1 approval by the group risk required; nobody whose approval counts approved; "
+                "1 approval by the group risk required; no approval counts; "
                 "approve again: v5 was not registered yet when ada@acme.example approved"
             ),
         )
@@ -1416,8 +1418,8 @@ class TestCheck:
             pytest.param(
                 CheckGate("smoke"),
                 (record(digest="d4"),),
-                (FAIL, f"the check smoke ran on other files than those that v5 has now{RUN_IT}`"),
-                id="on other files",
+                (FAIL, f"the check smoke ran on different files than v5 has now{RUN_IT}`"),
+                id="on different files",
             ),
             pytest.param(
                 CheckGate("smoke"),
@@ -1456,7 +1458,7 @@ class TestCheck:
                     FAIL,
                     (
                         "the check smoke passed on v5, but 2 h 10 min ago; at most 1 h allowed; "
-                        "to supply it, run `reconciler check churn 5 --check smoke`"
+                        "to run it: `reconciler check churn 5 --check smoke`"
                     ),
                 ),
                 id="too old",
@@ -1470,7 +1472,7 @@ class TestCheck:
             pytest.param(
                 CheckGate("smoke"),
                 (record(ended_at="2026-05-11T09:30:01Z"),),
-                (FAIL, "the check smoke on v5 ended at 2026-05-11 09:30 UTC, after now: a clock is wrong"),
+                (FAIL, "the check smoke on v5 ended at 2026-05-11 09:30 UTC, which is in the future: a clock is wrong"),
                 id="in the future",
             ),
             pytest.param(
@@ -1491,7 +1493,7 @@ class TestCheck:
             pytest.param(
                 CheckGate("smoke"),
                 (record(), record(ended_at="today")),
-                (UNKNOWN, "when the check smoke ran on v5 cannot be told: today is no time"),
+                (UNKNOWN, "it is not known when the check smoke ran on v5: today is not a time"),
                 id="at no time",
             ),
         ],
@@ -1512,7 +1514,7 @@ class TestCheck:
 
         assert says(CheckGate("smoke"), facts) == (
             UNKNOWN,
-            "whether the check smoke ran on v5 cannot be told: the digest of its files is not known",
+            "it is not known whether the check smoke ran on v5: the digest of its files is not known",
         )
 
 
@@ -1520,18 +1522,18 @@ class TestCel:
     @pytest.mark.parametrize(
         ("answer", "message", "expected"),
         [
-            (True, "Too large.", (PASS, "it holds that candidate.size < 9")),
-            (False, "", (FAIL, "it does not hold that candidate.size < 9")),
+            (True, "Too large.", (PASS, "the condition is true: candidate.size < 9")),
+            (False, "", (FAIL, "the condition is false: candidate.size < 9")),
             (False, "Too large\nfor us.", (FAIL, "Too large for us.")),
             (
                 "no such key: size",
                 "Too large.",
                 (
                     UNKNOWN,
-                    "whether candidate.size < 9 cannot be told: no such key: size; not known of v5: size",
+                    "the condition candidate.size < 9 cannot be evaluated: no such key: size; not known for v5: size",
                 ),
             ),
-            (1, "", (UNKNOWN, "whether candidate.size < 9 cannot be told: 1; not known of v5: size")),
+            (1, "", (UNKNOWN, "the condition candidate.size < 9 cannot be evaluated: 1; not known for v5: size")),
         ],
     )
     def test_a_condition_holds_or_does_not_or_cannot_be_told(
@@ -1542,12 +1544,15 @@ class TestCel:
         assert says(gate, {CANDIDATE: v5(missing=gone("size"))}) == expected
 
     def test_without_anything_to_evaluate_it_there_is_no_answer(self) -> None:
-        assert says(Cel("true"), {}) == (UNKNOWN, "whether true cannot be told: nothing here evaluates conditions")
+        assert says(Cel("true"), {}) == (
+            UNKNOWN,
+            "the condition true cannot be evaluated: conditions cannot be evaluated here",
+        )
 
     def test_a_condition_asks_for_what_it_names(self) -> None:
-        assert set(Cel("1 < 2").needs(ADMISSION)) == set()
-        assert set(Cel("candidate.size < incumbent.size").needs(ADMISSION)) == {CANDIDATE, INCUMBENT}
-        assert set(Cel('model.tags["candidate_of"] == "x" || !has(change.commit)').needs(ADMISSION)) == {MODEL, CHANGE}
+        assert set(Cel("1 < 2").needs(ENTRANCE)) == set()
+        assert set(Cel("candidate.size < incumbent.size").needs(ENTRANCE)) == {CANDIDATE, INCUMBENT}
+        assert set(Cel('model.tags["candidate_of"] == "x" || !has(change.commit)').needs(ENTRANCE)) == {MODEL, CHANGE}
 
     def test_a_condition_is_told_plain_values(self) -> None:
         candidate = v5(
@@ -1647,4 +1652,4 @@ def test_a_version_that_could_not_be_read_is_never_let_in(gate: Gate) -> None:
     ruling, sentence = says(gate, {CANDIDATE: LOST, INCUMBENT: NOBODY, NOW: AT})
 
     assert ruling is UNKNOWN
-    assert "the server did not answer" in sentence or "not known of v5" in sentence
+    assert "the server did not answer" in sentence or "not known for v5" in sentence

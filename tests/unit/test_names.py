@@ -68,7 +68,7 @@ def test_a_slot_is_a_stage_or_an_alias(
 
 @pytest.mark.parametrize("text", ["", "@", "production", "Live", " Production", "champion", "Prod*"])
 def test_what_is_neither_is_no_slot(text: str) -> None:
-    with pytest.raises(ValueError, match="neither a stage nor an alias"):
+    with pytest.raises(ValueError, match="neither a stage nor an `@alias`"):
         Slot(text)
 
 

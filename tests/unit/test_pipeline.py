@@ -253,7 +253,7 @@ def test_a_model_that_moved_since_the_plan_is_planned_anew() -> None:
     receipt = applied(place)
 
     assert only(receipt).status is OutcomeStatus.APPLIED
-    assert "planned anew" in notices(place.events)
+    assert "planned again" in notices(place.events)
     assert place.registry.model("model-0").versions[Version(3)].stage is A
     assert "Archived" in place.registry.model("model-0").versions[Version(3)].provenance
 
@@ -434,7 +434,7 @@ def test_a_lock_that_cannot_be_taken_again_leaves_word_of_the_models_in_hand() -
 
     assert receipt.exit_code == ExitCode.ERROR
     assert statuses(receipt) == {"model-0": OutcomeStatus.FAILED, "model-1": OutcomeStatus.SKIPPED}
-    assert "what is there now is not known. The lock is held by bob." in receipt.outcomes[0].message
+    assert "the present state is not known. The lock is held by bob." in receipt.outcomes[0].message
 
 
 @pytest.mark.parametrize("read", range(2, 7))
@@ -543,7 +543,7 @@ def test_a_call_that_says_it_worked_and_did_not_is_found_out() -> None:
     receipt = applied(place)
 
     assert only(receipt).status is OutcomeStatus.FAILED
-    assert "does not show what is declared" in only(receipt).message
+    assert "does not match the manifests" in only(receipt).message
 
 
 def test_a_record_that_was_not_kept_is_written_again() -> None:
@@ -707,7 +707,7 @@ def test_what_breaks_one_model_in_its_thread_costs_that_model_only() -> None:
         "model-2": OutcomeStatus.APPLIED,
     }
     (broken,) = [outcome for outcome in receipt.outcomes if outcome.model == "model-1"]
-    assert broken.message == "It broke off: RuntimeError: broken"
+    assert broken.message == "It was interrupted: RuntimeError: broken"
     assert any(map(is_transition, broken.made))
 
 

@@ -53,7 +53,7 @@ class Place:
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        pytest.param({}, "Nothing says what was agreed to. Pass a review", id="nothing"),
+        pytest.param({}, "No approval of the plan. Pass a review", id="nothing"),
         pytest.param({"reviewed": "plan.json"}, "`plan.json` is not the digest of a plan", id="no digest"),
         pytest.param({"expect_reviewed": True}, "Open the project with `forge`", id="nowhere to look it up"),
         pytest.param(

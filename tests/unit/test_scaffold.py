@@ -257,7 +257,7 @@ def test_what_is_no_file_is_refused(top: Path) -> None:
     (top / ".pre-commit-config.yaml").mkdir()
     (top / "manifests").write_text("a file")
 
-    with pytest.raises(ReconcilerError, match="manifests is no folder"):
+    with pytest.raises(ReconcilerError, match="manifests is not a folder"):
         lay(top, RISK)
 
 

@@ -66,7 +66,7 @@ def test_a_stay_that_is_not_known_says_why(version: VersionSnapshot) -> None:
     stay = stay_in(S.slot, Version(5), of(version), None)
 
     assert isinstance(stay, str)
-    assert "the registry gives no time at which v5 can have been moved" in stay
+    assert "the registry has no valid time for the move of v5" in stay
 
 
 def test_what_a_hand_moved_stays_since_mlflow_says_so() -> None:
@@ -82,7 +82,7 @@ def test_only_a_record_says_since_when_an_alias_names_a_version() -> None:
         live = replace(of(version), aliases={AliasName("champion"): Version(5)})
         return stay_in(CHAMPION, Version(5), live, None)
 
-    assert "no record that counts says when @champion came to name v5" in str(named(unrecorded))
+    assert "no valid record says when @champion was set to v5" in str(named(unrecorded))
     assert named(recorded) == Stay(PLACED)
 
 

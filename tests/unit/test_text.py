@@ -70,8 +70,8 @@ def test_drift_says_when_and_the_two_ways_out() -> None:
 
     shown = "\n".join(plain(line) for line in drift_lines(replace(drift, models=models), 200))
 
-    assert "v3 is in Production, and should be in Archived (last changed 2026-05-10 14:00 UTC)" in shown
-    assert "v2 is in Staging, and should be in Production\n" in shown
+    assert "v3 is in Production, but should be in Archived (last changed 2026-05-10 14:00 UTC)" in shown
+    assert "v2 is in Staging, but should be in Production\n" in shown
     assert "To put it back, run `reconciler apply --yes --restore churn`. To keep what is there, declare it" in shown
 
 

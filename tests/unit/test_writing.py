@@ -113,7 +113,7 @@ def test_an_item_of_a_list_is_replaced_in_its_place() -> None:
 def test_which_of_several_leaves_must_be_said() -> None:
     text = "model: A\nstages: {Production: [21, 22]}\n"
 
-    with pytest.raises(ReconcilerError, match=r"holds several versions: v21, v22\. Say which one leaves"):
+    with pytest.raises(ReconcilerError, match=r"holds several versions: v21, v22\. Name the one to replace"):
         placed(manifest_of(text), pin(23), P)
     assert written(text, placed(manifest_of(text), pin(23), P, beside=True)) == text.replace("22]", "22, 23]")
 
