@@ -49,10 +49,11 @@ class Proposal:
 
     def diff(self) -> tuple[str, ...]:
         """A unified diff, as git shows it, as lines."""
-        return tuple(line for file in self.files for line in _diff(file, self.before[file.path]))
+        return tuple(line for file in self.files for line in diff_of(file, self.before[file.path]))
 
 
-def _diff(file: SourceFile, before: bytes | None) -> Iterable[str]:
+def diff_of(file: SourceFile, before: bytes | None) -> Iterable[str]:
+    """The unified diff to a file as it is to be; None: there was none."""
     old, new = (data.decode(errors="replace").splitlines() for data in (before or b"", file.data))
     left = "/dev/null" if before is None else f"a/{file.path}"
     return unified_diff(old, new, left, f"b/{file.path}", lineterm="")
@@ -129,11 +130,8 @@ class Import:
     about: Mapping[ModelName, Mapping[Version, str]]
 
 
-def survey(
-    world: World, declaration: Declaration, rules: Rules, wanted: Callable[[ModelName], bool], options: Adopt
-) -> Import:
-    """Every wanted model of the registry with what must be declared of it, read in bulk."""
-    names = [name for name in world.registry.names() if wanted(name)]
+def survey(world: World, declaration: Declaration, rules: Rules, names: Iterable[ModelName], options: Adopt) -> Import:
+    """These models of the registry with what must be declared of each, read in bulk."""
     snapshot = world.registry.snapshot(Wanted(dict.fromkeys(names, frozenset())))
     rules, desired = with_names(rules, declaration.desired)
     adoptions = claimable(adopt(snapshot, desired.models, options), snapshot, desired.revision, rules.policy)

@@ -264,6 +264,15 @@ def trusted_files(world: World, commit: Commit | None) -> Generator[str]:
         yield str(folder)
 
 
+def top_of(world: World) -> Path:
+    """The top of the repository, whose work tree commands write to."""
+    from reconciler.git.source import GitSource
+
+    if not isinstance(world.source, GitSource):
+        raise ReconcilerError("There is no work tree to write to.", "Run this in a clone of the repository.")
+    return world.source.top
+
+
 def policy_reader(world: World) -> "PolicyAt":
     """Reads the policy of a commit, or of the work tree, each once."""
     from reconciler.reading.policy import parse_policy, signers_path

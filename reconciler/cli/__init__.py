@@ -1,6 +1,20 @@
 """The commands, one a module. They ask, show and publish; what they do is `reconciler.project`'s."""
 
-from reconciler.cli import access, apply, check, drift, gates, init, plan, schema, validate
+from reconciler.cli import access, apply, check, drift, gates, import_, init, plan, schema, validate
 from reconciler.cli.group import cli, main, run
 
-__all__ = ["access", "apply", "check", "cli", "drift", "gates", "init", "main", "plan", "run", "schema", "validate"]
+__all__ = [
+    "access",
+    "apply",
+    "check",
+    "cli",
+    "drift",
+    "gates",
+    "import_",
+    "init",
+    "main",
+    "plan",
+    "run",
+    "schema",
+    "validate",
+]

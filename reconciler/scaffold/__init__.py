@@ -7,9 +7,7 @@ than a few lines lie beside this file.
 import difflib
 import hashlib
 import json
-import os
 import re
-import stat
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -26,8 +24,10 @@ from reconciler.forges.kinds import ForgeKind, kind_of_repository
 from reconciler.ports import SourceFile
 from reconciler.scaffold.installation import install_source, is_local
 from reconciler.scaffold.keys import key_path, names_a_key, signer_line
+from reconciler.writing.codeowners import OWNER
 from reconciler.writing.edit import flow
-from reconciler.writing.layout import file_stem
+from reconciler.writing.files import is_there, write_files
+from reconciler.writing.layout import file_stem, modeline
 
 if TYPE_CHECKING:
     from reconciler.git.runner import Git
@@ -109,12 +109,9 @@ class _File:
     more: tuple[tuple[str, str], ...] = ()
 
 
-MODELINE = "# yaml-language-server: $schema=../../schemas/manifest.schema.json\n"
 POLICY = "reconciler.yaml"
 SIGNERS = ".reconciler/allowed_signers"
 RECORD = ".reconciler/init.json"
-
-_OWNER = re.compile(r"@[\w.-]+(/[\w.-]+)*|[\w.+-]+@[\w-]+(\.[\w-]+)+", re.ASCII)
 
 
 def scaffold(
@@ -141,7 +138,7 @@ def scaffold(
     laid: list[Laid] = []
     missing: list[_File] = []
     for file in wanted:
-        there = next((path for path in (file.path, *file.instead) if _is_there(top, path)), None)
+        there = next((path for path in (file.path, *file.instead) if is_there(top, path)), None)
         if there is None:
             missing.append(file)
             laid.append(Laid(file.path))
@@ -150,7 +147,7 @@ def scaffold(
     _prove(top, missing)
     record = list(_record(top, missing))
     laid.extend(Laid(file.path) for file in record)
-    _write(top, [*missing, *record])
+    write_files(top, _sources(*missing, *record))
     key = key_path(git_directory)
     source = next((file.text for file in missing if file.path.endswith("reconciler.source")), "")
     return Scaffold(top, kind, tuple(laid), _next_steps(kind, source), key if key.exists() else None)
@@ -171,7 +168,7 @@ def update(start: Path, jobs: Jobs = Jobs(), remote: str = "origin", *, overwrit
     for file in (*_checks(), *_jobs(top, kind, _default_branch(repo, remote), jobs, anew=True)):
         if not file.ours:
             continue
-        there = _is_there(top, file.path)
+        there = is_there(top, file.path)
         text = _text(top / file.path) if there else ""
         if not there and file.path in recorded and not overwrite:
             renewal = Renewal.REMOVED
@@ -183,8 +180,12 @@ def update(start: Path, jobs: Jobs = Jobs(), remote: str = "origin", *, overwrit
             renewal = Renewal.WRITTEN
             changed.append(file)
         renewed.append(Renewed(file.path, renewal, _diff(file.path, text, file.text) if there else ()))
-    _write(top, [*changed, *_record(top, changed)])
+    write_files(top, _sources(*changed, *_record(top, changed)))
     return tuple(renewed)
+
+
+def _sources(*files: _File) -> Iterator[SourceFile]:
+    return (SourceFile(file.path, file.text.encode()) for file in files)
 
 
 def _diff(path: str, before: str, after: str) -> tuple[str, ...]:
@@ -198,7 +199,7 @@ def _digest(text: str) -> str:
 
 def _recorded(top: Path) -> dict[str, str]:
     """The digests of the files as they were written. A record that says nothing makes every file one of somebody's."""
-    if not _is_there(top, RECORD):
+    if not is_there(top, RECORD):
         return {}
     try:
         record: object = json.loads(_text(top / RECORD))
@@ -226,7 +227,7 @@ def _refuse(first: First) -> None:
             raise ReconcilerError(f"{clean(first.model)!r} cannot be declared: {fault}.", "Give the registry's name.")
     if first.version is not None and (first.model is None or first.version < 1):
         raise ReconcilerError("A version is a positive number of a model.", "Give --model NAME --version N.")
-    if first.owner is not None and not _OWNER.fullmatch(first.owner):
+    if first.owner is not None and not OWNER.fullmatch(first.owner):
         raise ReconcilerError(
             f"{clean(first.owner)!r} cannot own anything.", "Give a user, a team or an address: @ada, @acme/risk-ml."
         )
@@ -275,7 +276,7 @@ def _manifests(top: Path, first: First) -> Iterator[_File]:
     ]
     yield _File(
         f"manifests/{folder}/production.yaml",
-        f"{MODELINE}"
+        f"{modeline(f'manifests/{folder}/production.yaml')}"
         f"# Which version is in Production: in a file of its own, so that CODEOWNERS can ask the model's owners.\n"
         f"{model}\n"
         f"{owners}"
@@ -287,7 +288,7 @@ def _manifests(top: Path, first: First) -> Iterator[_File]:
     )
     yield _File(
         f"manifests/{folder}/staging.yaml",
-        f"{MODELINE}"
+        f"{modeline(f'manifests/{folder}/staging.yaml')}"
         f"# Staging goes on being moved by hand until it is declared. From then on it holds what is declared alone.\n"
         f"{model}\n"
         f"# stages:\n"
@@ -354,7 +355,7 @@ def _github_jobs(top: Path, branch: str, jobs: Jobs, anew: bool) -> Iterator[_Fi
     plan = ".github/workflows/reconciler-plan.yml"
     from_base = jobs.plan_from_base
     if from_base is None:
-        from_base = _is_there(top, plan) and "\n  pull_request_target:" in _text(top / plan)
+        from_base = is_there(top, plan) and "\n  pull_request_target:" in _text(top / plan)
     for name in ("apply", "drift", "plan"):
         place = "github/from-base" if name == "plan" and from_base else "github"
         text = _template(f"{place}/reconciler-{name}.yml")
@@ -409,7 +410,7 @@ def _installation(top: Path, folder: str, jobs: Jobs, *, anew: bool) -> Iterator
         ours=True,
     )
     source = f"{folder}/reconciler.source"
-    if anew or jobs.install_from is not None or not _is_there(top, source):
+    if anew or jobs.install_from is not None or not is_there(top, source):
         text = (
             "# What reconciler itself is installed from. `reconciler init --update` writes this file anew.\n"
             f"{install_source(jobs.install_from)}\n"
@@ -423,9 +424,9 @@ def _signers(top: Path, git_directory: Path) -> Iterator[_File]:
     """The key for signed records, in the file of signers that the policy names, and the policy where there is none."""
     from reconciler.reading.policy import signers_path
 
-    named = signers_path(SourceFile(POLICY, (top / POLICY).read_bytes())) if _is_there(top, POLICY) else None
+    named = signers_path(SourceFile(POLICY, (top / POLICY).read_bytes())) if is_there(top, POLICY) else None
     path = named or SIGNERS
-    if not _is_there(top, path) or not names_a_key(_text(top / path)):
+    if not is_there(top, path) or not names_a_key(_text(top / path)):
         line = signer_line(git_directory)
         yield _File(
             path,
@@ -477,29 +478,6 @@ def _template(name: str) -> str:
     return source.read_text(encoding="utf-8")
 
 
-def _is_there(top: Path, path: str) -> bool:
-    """Whether a file is there. Raises ReconcilerError for anything in its way that is neither a folder nor a file."""
-    place = top
-    *folders, _ = parts = PurePosixPath(path).parts
-    for depth, part in enumerate(parts, 1):
-        above, place = place, place / part
-        try:
-            mode = place.lstat().st_mode
-        except FileNotFoundError:
-            if not os.access(above, os.W_OK | os.X_OK):
-                raise ReconcilerError(f"{above} is not writable.", "Nothing was written. Make it writable.") from None
-            return False
-        except OSError as error:
-            raise ReconcilerError(f"{place} cannot be looked at: {error.strerror}.", "Nothing was written.") from error
-        if not (stat.S_ISDIR(mode) if depth <= len(folders) else stat.S_ISREG(mode)):
-            kind = "a link" if stat.S_ISLNK(mode) else "no folder" if depth <= len(folders) else "no file"
-            raise ReconcilerError(
-                f"{place} is {kind}, and this would be written there.",
-                "Nothing was written. Move it out of the way.",
-            )
-    return True
-
-
 def _left_to_do(path: Path, file: _File) -> str:
     text = _text(path)
     if text != file.text and not (file.mark and file.mark in text):
@@ -512,46 +490,6 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise ReconcilerError(f"{path} cannot be read: {error.strerror}.", "Nothing was written.") from error
-
-
-def _write(top: Path, wanted: Iterable[_File]) -> None:
-    """All of the files, or none: what was made is taken away again when one cannot be written."""
-    made: list[tuple[Path, bytes | None]] = []
-    whole = False
-    try:
-        for file in wanted:
-            path = top / file.path
-            for folder in reversed(path.relative_to(top).parents):
-                if not (top / folder).exists():
-                    (top / folder).mkdir()
-                    made.append((top / folder, None))
-            before = path.read_bytes() if path.exists() else None
-            draft = path.with_name(f".{path.name}.{os.getpid()}")
-            made.append((draft, None))
-            draft.write_bytes(file.text.encode())
-            draft.rename(path)
-            made[-1] = (path, before)
-        whole = True
-    except OSError as error:
-        raise ReconcilerError(
-            f"{error.filename} could not be written: {error.strerror}.", "What was written is taken back."
-        ) from error
-    finally:
-        if not whole:
-            _take_back(made)
-
-
-def _take_back(made: list[tuple[Path, bytes | None]]) -> None:
-    for path, before in reversed(made):
-        try:
-            if before is not None:
-                path.write_bytes(before)
-            elif path.is_dir():
-                path.rmdir()
-            else:
-                path.unlink(missing_ok=True)
-        except OSError:
-            continue  # the rest is to be taken back all the same
 
 
 def _next_steps(kind: ForgeKind, source: str) -> tuple[str, ...]:
