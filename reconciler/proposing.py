@@ -9,7 +9,7 @@ from difflib import get_close_matches, unified_diff
 
 from reconciler.core.adoption import Adopt, Adoption, adopt, claimable
 from reconciler.core.desired import Declared, Manifest
-from reconciler.core.evidence import VersionFacts
+from reconciler.core.evidence import RunSummary
 from reconciler.core.moments import moment_of
 from reconciler.core.names import ModelName, Slot, Version
 from reconciler.core.past import Past
@@ -20,7 +20,7 @@ from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot
 from reconciler.errors import ReconcilerError
 from reconciler.judging import Rules
 from reconciler.planning import Declaration, make_review, with_names, with_past
-from reconciler.ports import Asked, SourceFile, Wanted, World
+from reconciler.ports import SourceFile, Wanted, World
 
 Rewrite = Callable[[Iterable[SourceFile], Manifest, Callable[[str], str]], tuple[SourceFile, ...]]
 """Files, what they are to declare of a model, and where a slot of it goes → the files that must change for that."""
@@ -118,10 +118,6 @@ def propose(
     return Proposal(after.name, changed, {file.path: before.get(file.path) for file in changed}, review)
 
 
-MOST_DESCRIBED = 500
-"""From this many versions on, an import says of each only when it was registered: the rest is a request or two each."""
-
-
 @dataclass(frozen=True, slots=True)
 class Import:
     """What an import found, model by model, and what is known of the versions that it declares anew."""
@@ -142,34 +138,32 @@ def _about(
     world: World, adoptions: Iterable[Adoption], snapshot: RegistrySnapshot
 ) -> Mapping[ModelName, Mapping[Version, str]]:
     """What each version that is newly declared is: the run that it came from, when, and its first figure."""
-    asked = sorted(
-        {
-            (adoption.model, pin.version)
-            for adoption in adoptions
-            if adoption.new and adoption.after is not None
-            for pin in adoption.after.pins()
-            if pin.version is not None
-        }
-    )
-    facts: Mapping[Asked, VersionFacts] = {}
-    if world.evidence is not None and len(asked) <= MOST_DESCRIBED:
-        facts = world.evidence.gather([Asked(model, version) for model, version in asked])
-    found: dict[ModelName, dict[Version, str]] = {}
-    for model, version in asked:
-        live = snapshot.models[model].versions[version]
-        words = _described(facts.get(Asked(model, version)), live.created_at)
-        if words:
-            found.setdefault(model, {})[version] = words
-    return found
+    declared = {
+        adoption.model: {pin.version for pin in adoption.after.pins()}
+        for adoption in adoptions
+        if adoption.new and adoption.after is not None
+    }
+    versions = [
+        (model, live)
+        for model, numbers in declared.items()
+        for live in snapshot.models[model].versions.values()
+        if live.version in numbers
+    ]
+    run_ids = {live.run_id for _, live in versions if live.run_id}
+    runs: Mapping[str, RunSummary] = {} if world.runs is None else world.runs.runs(run_ids)
+    about: dict[ModelName, dict[Version, str]] = {}
+    for model, live in versions:
+        if words := _described(runs.get(live.run_id or ""), live.created_at):
+            about.setdefault(model, {})[live.version] = words
+    return about
 
 
-def _described(facts: VersionFacts | None, created_at: int) -> str:
-    run = facts.run if facts else None
-    figure = min(facts.metrics, key=lambda metric: metric.name, default=None) if facts else None
+def _described(run: RunSummary | None, created_at: int) -> str:
+    figure = min(run.metrics.items(), default=None) if run else None
     return ", ".join(
         [
             *([f"run {run.name}"] if run and run.name else []),
             *([at.date().isoformat()] if created_at and (at := moment_of(created_at)) else []),
-            *([f"{figure.name} {figure.value:.4g}"] if figure else []),
+            *([f"{figure[0]} {figure[1]:.4g}"] if figure else []),
         ]
     )

@@ -104,6 +104,7 @@ def open_world(
         memory=memory,
         seals=RecordSeals(),
         stopwatch=ProcessorStopwatch(),
+        runs=MlflowEvidence(uri, tracking),
     )
 
 
