@@ -157,9 +157,11 @@ class MlflowEvidence:
     def runs(self, run_ids: Iterable[str]) -> Mapping[str, RunSummary]:
         wanted = sorted({run_id for run_id in run_ids if re.fullmatch(r"[\w-]+", run_id, re.ASCII)})
         found: dict[str, RunSummary] = {}
+        if not wanted:
+            return found
         try:
-            tracking = Artifacts(self.registry).tracking if wanted else None
-            experiments = list(_experiments(tracking)) if wanted else []
+            tracking = Artifacts(self.registry).tracking
+            experiments = list(_experiments(tracking))
             for begin in range(0, len(wanted), RUNS_AT_ONCE):
                 some = wanted[begin : begin + RUNS_AT_ONCE]
                 names = ", ".join(f"'{run_id}'" for run_id in some)
