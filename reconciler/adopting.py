@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from reconciler.core.adoption import Adopt, Adoption, Imported, Outcome
 from reconciler.core.desired import DesiredState, Manifest, resolve
 from reconciler.core.limits import FOLDER_BYTES, FOLDER_FILES
-from reconciler.core.names import ModelName, Version
+from reconciler.core.names import ModelName, Slot, Version
 from reconciler.core.text import amount, plain
 from reconciler.errors import ReconcilerError, Severity
 from reconciler.judging import Rules
@@ -166,8 +166,8 @@ class _Tree:
     def _rewritten(self, after: Manifest) -> tuple[SourceFile, ...]:
         homes = self.homes[after.name]
 
-        def place(slot: str) -> str:
-            path = home_of(slot, homes)
+        def place(slot: Slot) -> str:
+            path = home_of(slot, after.name, homes, (), self.folder)
             if path not in homes and path.casefold() in self.taken:
                 raise NotEditableError(f"{path} declares another model.", f"Declare {slot} by hand.")
             return path

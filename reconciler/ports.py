@@ -469,6 +469,17 @@ class Forge(Protocol):
         ...
 
 
+class Requests(Protocol):
+    """Where change requests are opened. Raises ReconcilerError, with a remedy."""
+
+    def propose(self, branch: str, base: str, title: str, text: str) -> str:
+        """
+        Open a request to merge a branch that was pushed into another one, and say its address. One that is open
+        already is the same request.
+        """
+        ...
+
+
 class Clock(Protocol):
     def now(self) -> str:
         """The time, RFC 3339 in UTC."""

@@ -30,15 +30,18 @@ if TYPE_CHECKING:
     from reconciler.core.desired import Revision
     from reconciler.core.drift import Drift
     from reconciler.core.gate import Verdict
-    from reconciler.core.names import Commit, Version
+    from reconciler.core.names import Commit, Slot, Stage, Version
     from reconciler.core.plan import Plan, PlanOptions
     from reconciler.core.policy import Policy
     from reconciler.core.review import Note
     from reconciler.core.review import Review as WholeReview
     from reconciler.events import Receipt, Report
+    from reconciler.git.source import GitSource
     from reconciler.judging import Rules
     from reconciler.pipeline import Reviewed
     from reconciler.ports import Forge, World
+    from reconciler.proposing import Proposal as WholeProposal
+    from reconciler.proposing import Setting, Step
     from reconciler.render.json import PlanDocument
 
 
@@ -184,6 +187,130 @@ class Review:
         """For a notebook: the page in a frame, so that neither's styles reach the other, and nothing in it runs."""
         page = escape(self.to_html(), quote=True)
         return f'<iframe sandbox srcdoc="{page}" style="width: 100%; height: 40em; border: 0"></iframe>'
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """
+    A change of manifests that nobody has written yet, and the review of a plan with it. `dirty` are manifests that
+    differ from HEAD already.
+    """
+
+    whole: "WholeProposal"
+    review: Review
+    source: "GitSource"
+    dirty: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The change in a line: `Promote RiskClassifier v5 to Production`."""
+        return self.whole.title
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """What refuses it and would not be satisfied by an approval: names of gates, and codes."""
+        return self.whole.refused
+
+    def diff(self) -> str:
+        """What is different in the files, as a unified diff."""
+        return "".join(f"{line}\n" for line in self.whole.diff())
+
+    def write(self) -> tuple[str, ...]:
+        """Write it into the work tree, and say which files, as paths from the top of the repository."""
+        from reconciler.writing.files import write_files
+
+        return write_files(self.source.top, self.whole.files)
+
+    def open_request(self, branch: str | None = None, message: str | None = None, *, author: str | None = None) -> str:
+        """
+        Commit it on a new branch, push that, and open a request to merge it into the default branch: its address. The
+        checkout is not touched. `author` is `Name <email>`; in a CI job whoever started it, else git's own. Raises
+        ReconcilerError where the work tree or HEAD has what the default branch does not have, where git refuses, and
+        where the forge is not known or not to be reached.
+        """
+        from reconciler.core.text import without_credentials
+        from reconciler.forges.kinds import ForgeKind, forge_at, host_of, kind_of_job, kind_of_repository
+        from reconciler.git.branch import author_of_job, push_change
+        from reconciler.git.refs import default_branch
+        from reconciler.git.source import normal_url
+
+        git, remote = self.source.git, self.source.remote
+        if remote is None:
+            raise ReconcilerError("There is no git remote to push to.", "Add one, or write the change and commit it.")
+        base, name = default_branch(git, remote), branch or self._branch()
+        self._refuse_more(base)
+        url = git.url(remote)
+        host, _, path = normal_url(url).partition("/")
+        kind = kind_of_job(os.environ)
+        if kind is ForgeKind.NONE:
+            kind = kind_of_repository(host_of(url), self.source.top)
+        forge = forge_at(kind, host, path, os.environ)
+        if forge is None:
+            raise ReconcilerError(
+                f"{without_credentials(url)} is at no forge that is known, so no request can be opened.",
+                "Write the change without --open-pr, commit it and push it yourself.",
+            )
+        subject, _, text = (message or self.title).partition("\n")
+        push_change(
+            self.source.top,
+            name,
+            self.whole.files,
+            message or self.title,
+            remote=remote,
+            start="HEAD",
+            environment=os.environ,
+            author=author or author_of_job(os.environ),
+        )
+        return forge.propose(name, base, subject, text.strip() or self._text())
+
+    def _refuse_more(self, base: str) -> None:
+        head = self.source.head
+        if self.dirty:
+            raise ReconcilerError(
+                f"The work tree has changes of its own: {', '.join(self.dirty)}.", "Commit or stash them first."
+            )
+        if head is None or self.source.contains_commit(head, base) is not True:
+            raise ReconcilerError(
+                f"HEAD has commits that {base} does not have, as far as it was fetched: the request would bring them.",
+                f"`git switch {base}` and `git pull`, then run this again.",
+            )
+
+    def _branch(self) -> str:
+        from hashlib import sha256
+
+        words = re.sub(r"[^a-z0-9.]+", "-", self.title.lower().encode("ascii", "ignore").decode()).strip("-.")
+        return f"reconciler/{words[:80]}-{sha256(self.diff().encode()).hexdigest()[:8]}"
+
+    def _text(self) -> str:
+        """What a reviewer should know that the plan under the request does not say."""
+        refused = f"Gates that refuse it as things are: {', '.join(self.refused)}.\n\n" if self.refused else ""
+        return f"{refused}```diff\n{self.diff()}```\n"
+
+
+def slot_of(text: str) -> "Slot":
+    """A stage, or an alias behind an `@`. Raises ReconcilerError for anything else, with the nearest stage."""
+    from reconciler.core.names import Slot, Stage, alias_fault
+    from reconciler.reading.spelling import nearest
+
+    if text.startswith("@") and (fault := alias_fault(text[1:])) is not None:
+        raise ReconcilerError(f"`{plain(text)}` cannot be an alias: {fault}.", "Write `@` and the alias's name.")
+    try:
+        return Slot(text)
+    except ValueError:
+        near = nearest(text, [stage.value for stage in Stage]) or f"@{plain(text)}"
+        raise ReconcilerError(
+            f"`{plain(text)}` is neither a stage nor an alias.",
+            f"Did you mean `{near}`? Stages: {', '.join(Stage)}.",
+        ) from None
+
+
+def _stage_of(text: str) -> "Stage":
+    slot = slot_of(text)
+    if slot.stage is None:
+        raise ReconcilerError(
+            f"{slot} is an alias, and a stage was expected.", "To drop an alias, use `reconciler alias --remove`."
+        )
+    return slot.stage
 
 
 class Opener(Protocol):
@@ -451,6 +578,113 @@ class Project:
                     report=report or _unheard_check,
                     secret_files=[] if signing_key is None else [str(signing_key)],
                 )
+
+    def promote(
+        self,
+        model: str,
+        version: int | None = None,
+        *,
+        to: str = "Production",
+        source: str | None = None,
+        run_id: str | None = None,
+        latest: bool = False,
+        instead: int | None = None,
+        beside: bool = False,
+        comment: str | None = None,
+    ) -> "Proposal":
+        """
+        The change of manifests by which a slot (a stage, or `@alias`) holds a version: `version`, or the one that is in
+        the slot `source` now, the one that came from the run `run_id`, or the `latest`. It takes the place of what is
+        declared there; of several, of `instead`, or of none of them if `beside`. Writes nothing. Raises
+        ReconcilerError for a model, version or slot that is not there, one that a hold keeps out, and a file that only
+        a person can change safely.
+        """
+        from reconciler.core.names import Version
+        from reconciler.core.proposal import Choice
+        from reconciler.proposing import promotion
+
+        choice = Choice(
+            None if version is None else Version(version), None if source is None else slot_of(source), run_id, latest
+        )
+        leaving = None if instead is None else Version(instead)
+        return self._propose(
+            model,
+            lambda start, now: promotion(
+                start, choice, slot_of(to), now, instead=leaving, beside=beside, comment=comment
+            ),
+        )
+
+    def demote(
+        self,
+        model: str,
+        version: int | None = None,
+        *,
+        source: str = "Production",
+        to: str | None = None,
+        comment: str | None = None,
+    ) -> "Proposal":
+        """
+        The change by which a version leaves the stage `source`, for the stage `to` or for Archived; the stage stays
+        governed. Raises as `promote` does.
+        """
+        from reconciler.core.names import Version
+        from reconciler.proposing import demotion
+
+        leaving = None if version is None else Version(version)
+        there, then = _stage_of(source), None if to is None else _stage_of(to)
+        return self._propose(model, lambda start, now: demotion(start, leaving, there, then, now, comment))
+
+    def unname(self, model: str, alias: str) -> "Proposal":
+        """The change by which an alias must not exist. Raises as `promote` does."""
+        from reconciler.core.names import AliasName
+        from reconciler.proposing import unnaming
+
+        return self._propose(model, lambda start, _: unnaming(start, AliasName(alias.removeprefix("@"))))
+
+    def rollback(
+        self, model: str, *, to: str = "Production", version: int | None = None, comment: str | None = None
+    ) -> "Proposal":
+        """
+        The change by which a slot holds again what it was declared to hold before: the newest version that is still
+        there and that no hold keeps out, or `version`. Raises as `promote` does.
+        """
+        from reconciler.core.names import Version
+        from reconciler.proposing import return_to
+
+        wanted = None if version is None else Version(version)
+        return self._propose(model, lambda start, now: return_to(start, slot_of(to), now, wanted, comment))
+
+    def _propose(self, model: str, step: "Callable[[Setting, str], Step]") -> "Proposal":
+        from reconciler.core.names import ModelName
+        from reconciler.git.source import GitSource
+        from reconciler.planning import declare
+        from reconciler.proposing import changed_files, propose, setting
+        from reconciler.writing.layout import home_of
+        from reconciler.writing.manifest import rewritten
+
+        with _undisturbed():
+            world = self._open(LockKind.NONE)
+            if not isinstance(world.source, GitSource):
+                raise ReconcilerError("Manifests can only be changed in a git repository.")
+            files, declaration = world.source.read(None).files, declare(world, None)
+            rules = load_rules(world, declaration.desired.revision, ahead=bool(declaration.dirty))
+            start = setting(world, declaration, ModelName(model), rules)
+            declared = {file.path: {m.name for m in world.parse([file])[0]} for file in files}
+            declaring = [path for path, models in declared.items() if model in models]
+            folder, then = str(world.source.folder), step(start, world.clock.now())
+            changed = changed_files(
+                files,
+                then,
+                lambda files, after, place: rewritten(files, after, world.parse, place),
+                lambda slot: home_of(slot, model, declaring, declared, folder),
+            )
+            # As if it were written: whatever reads the work tree from here on sees the change.
+            drafted = replace(world, source=replace(world.source, drafts=changed))
+            after = declare(drafted, None)
+            rules = load_rules(drafted, after.desired.revision, ahead=True)
+            options, before = plan_options(rules, Options(targets=[model])), {file.path: file.data for file in files}
+            whole = propose(drafted, after, start, then, changed, before, options, rules)
+        return Proposal(whole, Review(whole.review, _key(world)), world.source, declaration.dirty)
 
     def governed(self) -> "Governed":
         """Which slots HEAD declares, and so governs. Raises as `plan` does."""

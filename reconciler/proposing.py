@@ -4,25 +4,26 @@ Reads everything, writes nothing.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches, unified_diff
 
 from reconciler.core.adoption import Adopt, Adoption, adopt, claimable
-from reconciler.core.desired import Declared, Manifest
+from reconciler.core.desired import Declared, Manifest, Pin
 from reconciler.core.evidence import RunSummary
 from reconciler.core.moments import moment_of
-from reconciler.core.names import ModelName, Slot, Version
-from reconciler.core.past import Past
+from reconciler.core.names import AliasName, ModelName, Slot, Stage, Version
+from reconciler.core.past import Past, declared_versions, pins_of
 from reconciler.core.plan import PlanOptions
-from reconciler.core.proposal import NOWHERE
+from reconciler.core.proposal import NOWHERE, Choice, named, placed, proposed, unplaced, way_back
 from reconciler.core.review import Review, Scope
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot
 from reconciler.errors import ReconcilerError
+from reconciler.gates.approvals import Approvals
 from reconciler.judging import Rules
 from reconciler.planning import Declaration, make_review, with_names, with_past
 from reconciler.ports import SourceFile, Wanted, World
 
-Rewrite = Callable[[Iterable[SourceFile], Manifest, Callable[[str], str]], tuple[SourceFile, ...]]
+Rewrite = Callable[[Iterable[SourceFile], Manifest, Callable[[Slot], str]], tuple[SourceFile, ...]]
 """Files, what they are to declare of a model, and where a slot of it goes → the files that must change for that."""
 
 
@@ -36,16 +37,115 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """What is to be declared of a model, and that in a line: `Promote RiskClassifier v5 to Production`."""
+
+    after: Manifest
+    title: str
+
+
+def promotion(
+    start: Setting,
+    choice: Choice,
+    slot: Slot,
+    now: str,
+    *,
+    instead: Version | None = None,
+    beside: bool = False,
+    comment: str | None = None,
+) -> Step:
+    """A version enters a slot. Raises ReconcilerError for none, for several, and for one that is held out of it."""
+    version = choice.among(start.live)
+    return _entering(start, "Promote", version, slot, now, instead=instead, beside=beside, comment=comment)
+
+
+def demotion(
+    start: Setting, version: Version | None, source: Stage, to: Stage | None, now: str, comment: str | None = None
+) -> Step:
+    """
+    A version leaves a stage, for another one or for Archived, which is then what an apply does with it and need not be
+    declared. Raises ReconcilerError where it is not declared there, or nobody says which of several it is.
+    """
+    declared = sorted(declared_versions(start.manifest, source.slot, start.live))
+    if version is None and len(declared) != 1:
+        several = ", ".join(f"v{number}" for number in declared) or "no version"
+        raise ReconcilerError(f"{start.manifest.name} declares {several} in {source}.", "Name the version that leaves.")
+    number = declared[0] if version is None else version
+    title = f"Demote {start.manifest.name} v{number} from {source}" + (f" to {to}" if to else "")
+    after = unplaced(start.manifest, number, source)
+    if to is None or to is Stage.ARCHIVED:
+        return Step(after, title)
+    refuse_held(start.manifest, number, to.slot, now)
+    return Step(placed(after, _pin(start, to.slot, number, comment), to), title)
+
+
+def unnaming(start: Setting, alias: AliasName) -> Step:
+    """An alias that must not exist."""
+    return Step(named(start.manifest, alias, None), f"Remove the alias {alias} of {start.manifest.name}")
+
+
+def return_to(start: Setting, slot: Slot, now: str, version: Version | None = None, comment: str | None = None) -> Step:
+    """
+    The version that a slot was declared to hold before, or `version`, comes back. Raises ReconcilerError, with what
+    became of each candidate, where there is none.
+    """
+    if version is None:
+        version, _ = way_back(start.past, start.manifest, start.live, slot, now)
+    else:
+        version = Choice(version=version).among(start.live)
+    current = sorted(declared_versions(start.manifest, slot, start.live))
+    instead = current[0] if len(current) == 1 else None
+    return _entering(start, "Roll back", version, slot, now, instead=instead, comment=comment)
+
+
+def _entering(
+    start: Setting,
+    verb: str,
+    version: Version,
+    slot: Slot,
+    now: str,
+    *,
+    instead: Version | None = None,
+    beside: bool = False,
+    comment: str | None = None,
+) -> Step:
+    refuse_held(start.manifest, version, slot, now)
+    pin = _pin(start, slot, version, comment)
+    after = proposed(start.manifest, pin, slot, instead=instead, beside=beside)
+    where = f"to {slot}" if verb == "Promote" or slot.alias else f"in {slot}"
+    title = f"{verb} {start.manifest.name} {'to ' if verb == 'Roll back' else ''}v{version} {where}"
+    return Step(after, title)
+
+
+def _pin(start: Setting, slot: Slot, version: Version, comment: str | None) -> Pin:
+    """A version as its manifest names versions in that slot: with its run where those are pinned to theirs."""
+    with_run = any(pin.run_id is not None for pin in pins_of(start.manifest, slot))
+    run_id = start.live.versions[version].run_id if with_run else ""
+    return Pin(NOWHERE, version, run_id or None, comment)
+
+
+@dataclass(frozen=True, slots=True)
 class Proposal:
     """
     A change of manifests: the files as they are to be, `before` as they were (None: there was none), and the review of
-    a plan with them. Nothing is written yet.
+    a plan with them. `approvals` are the gates that only ask for approvals. Nothing is written yet.
     """
 
     model: ModelName
+    title: str
     files: tuple[SourceFile, ...]
     before: Mapping[str, bytes | None]
     review: Review
+    approvals: frozenset[str] = frozenset()
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """What refuses it and would not be satisfied by an approval: gates by their names, and blockers by theirs."""
+        found = [
+            *(blocker.code for model in self.review.plan.models for blocker in model.blockers),
+            *(v.gate for m in self.review.plan.models for v in m.verdicts if v.blocks and v.gate not in self.approvals),
+        ]
+        return tuple(dict.fromkeys(found))
 
     def diff(self) -> tuple[str, ...]:
         """A unified diff, as git shows it, as lines."""
@@ -86,36 +186,36 @@ def refuse_held(manifest: Manifest, version: Version, slot: Slot, now: str) -> N
         )
 
 
+def changed_files(
+    files: Iterable[SourceFile], step: Step, rewrite: Rewrite, place: Callable[[Slot], str]
+) -> tuple[SourceFile, ...]:
+    """
+    The files that must change for the manifests to declare what a step asks for, as they are then. Raises
+    ReconcilerError where they declare that already, and where one can only be changed by hand.
+    """
+    changed = rewrite(files, step.after, place)
+    if not changed:
+        raise ReconcilerError(f"The manifests of {step.after.name} declare that already.", "Nothing is to be changed.")
+    return changed
+
+
 def propose(
     world: World,
     declaration: Declaration,
-    files: Iterable[SourceFile],
-    after: Manifest,
+    start: Setting,
+    step: Step,
+    changed: tuple[SourceFile, ...],
+    before: Mapping[str, bytes],
+    options: PlanOptions,
     rules: Rules,
-    rewrite: Rewrite,
-    place: Callable[[str], str],
-    scope: Scope = Scope.ALL,
 ) -> Proposal:
-    """
-    The change that makes the manifests declare `after` of its model. Raises ReconcilerError where they do already, and
-    where a file can only be changed by hand.
-    """
-    listed = tuple(files)
-    changed = rewrite(listed, after, place)
-    if not changed:
-        raise ReconcilerError(f"The manifests declare that of {after.name} already.", "There is nothing to propose.")
-    before: dict[str, bytes | None] = {file.path: file.data for file in listed}
-    desired = replace(declaration.desired, models={**declaration.desired.models, after.name: after})
-    review = make_review(
-        world,
-        replace(declaration, desired=desired),
-        PlanOptions(targets=(after.name,)),
-        scope=scope,
-        base=None,
-        ref=None,
-        rules=rules,
-    )
-    return Proposal(after.name, changed, {file.path: before.get(file.path) for file in changed}, review)
+    """The change with the review of a plan: `world` and `declaration` are those with the changed files in place."""
+    review = make_review(world, declaration, options, scope=Scope.ALL, base=None, ref=None, rules=rules)
+    slots = step.after.slots
+    guards = (g for slot in slots for g in rules.guards(rules.policy, start.live, slot, start.manifest))
+    approvals = frozenset(guard.name for guard in guards if isinstance(guard.gate, Approvals))
+    kept = {file.path: before.get(file.path) for file in changed}
+    return Proposal(step.after.name, step.title, changed, kept, review, approvals)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from reconciler.forges.github import GithubForge
 from reconciler.forges.gitlab import GitlabForge
 from reconciler.forges.kinds import ForgeKind
 from reconciler.forges.patience import Timing
-from reconciler.ports import Forge
+from reconciler.ports import Forge, Requests
 from tests import github_server as hub
 from tests import gitlab_server as lab
 
@@ -22,13 +22,17 @@ MERGED = Commit("ab" * 20)
 HEAD = Commit("cd" * 20)
 
 
+class WholeForge(Forge, Requests, Protocol):
+    """All that a forge does for us."""
+
+
 class Desk(Protocol):
     """A forge, with request `name` open from commit HEAD to main, and the seconds that were slept."""
 
     name: str
     slept: list[float]
 
-    def forge(self, **variables: str) -> Forge:
+    def forge(self, **variables: str) -> WholeForge:
         """Of a job for the request; an empty variable is not set."""
         ...
 
@@ -49,6 +53,10 @@ class Desk(Protocol):
     def writes(self) -> list[str]: ...
 
     def asked(self) -> list[str]: ...
+
+    def opened(self) -> list[dict[str, Any]]:
+        """The requests that were opened, as the forge's API calls their parts."""
+        ...
 
     def fail(self, status: int, *, after: str = "", method: str = "", done: bool = False) -> None:
         """Answer one request like this: `after` is in how many seconds to ask again; `done` loses the answer alone."""
@@ -109,6 +117,9 @@ class GithubDesk:
     def asked(self) -> list[str]:
         return self.state.requests
 
+    def opened(self) -> list[dict[str, Any]]:
+        return self.state.opened
+
     def fail(self, status: int, *, after: str = "", method: str = "", done: bool = False) -> None:
         headers = {"Retry-After": after} if after else {}
         self.state.faults.append(hub.Fault(status, {"message": "No."}, headers, method, applied=done))
@@ -159,6 +170,9 @@ class GitlabDesk:
 
     def asked(self) -> list[str]:
         return self.state.asked
+
+    def opened(self) -> list[dict[str, Any]]:
+        return self.state.opened
 
     def fail(self, status: int, *, after: str = "", method: str = "", done: bool = False) -> None:
         headers = {"Retry-After": after} if after else {}

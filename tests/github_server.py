@@ -49,6 +49,7 @@ class Hub:
     details: dict[str, Any] = field(default_factory=dict[str, Any])
     events: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     activity: list[dict[str, Any]] | None = None
+    opened: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     faults: list[Fault] = field(default_factory=list[Fault])
     requests: list[str] = field(default_factory=list[str])
     page: int = 100
@@ -130,6 +131,16 @@ class Hub:
             head = {"sha": HEAD, "ref": "promote", "repo": repository}
             usual = {"user": ADA, "head": head, "commits": len(self.commits)}
             return 200, {**self.merged(7), **usual, **self.details}, {}
+        if path == "/pulls" and method == "POST":
+            number = 40 + len(self.opened)
+            address = f"https://github.example/{REPOSITORY}/pull/{number}"
+            self.opened.append({**data, "number": number, "html_url": address})
+            return 201, {**self.opened[-1], "head": {"ref": data["head"]}, "base": {"ref": data["base"]}}, {}
+        if path == "/pulls":
+            asked = parse_qs(parts.query)
+            head, base = asked["head"][0].partition(":")[2], asked["base"][0]
+            there = [pull for pull in self.opened if (pull["head"], pull["base"]) == (head, base)]
+            return 200, [{**pull, "head": {"ref": head}, "base": {"ref": base}} for pull in there], {}
         if path == "/issues/7/events":
             return self._paged(self.events, parts.path, parts.query)
         if path == "/activity" and self.activity is not None:

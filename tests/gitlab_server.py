@@ -45,6 +45,7 @@ class Gitlab:
     commits: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     request: dict[str, Any] = field(default_factory=dict[str, Any])
     faults: list[Fault] = field(default_factory=list[Fault])
+    opened: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     asked: list[str] = field(default_factory=list[str])
     commands: list[str] = field(default_factory=list[str])
 
@@ -99,6 +100,15 @@ class Gitlab:
                 return 201, next(note for note in self.notes if note["id"] == number)
             # GitLab gives the newest first.
             return 200, [note for note in reversed(self.notes) if note["noteable_iid"] == request]
+        if path == "/projects/42/merge_requests" and method == "POST":
+            number = 40 + len(self.opened)
+            self.commands += COMMANDS.findall(sent["description"])
+            address = f"https://gitlab.example/acme/models/-/merge_requests/{number}"
+            self.opened.append({**sent, "iid": number, "web_url": address})
+            return 201, self.opened[-1]
+        if path == "/projects/42/merge_requests":
+            names = ("source_branch", "target_branch")
+            return 200, [one for one in self.opened if all(query[name] == [one[name]] for name in names)]
         if method == "GET" and path == "/projects/42/merge_requests/3":
             return 200, {"iid": 3, "sha": HEAD, "author": {"id": 1, "username": "ada"}, **self.request}
         if method == "GET" and path == "/projects/42/merge_requests/3/approvals":

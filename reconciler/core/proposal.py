@@ -136,6 +136,15 @@ def unplaced(manifest: Manifest, version: Version, stage: Stage) -> Manifest:
     return replace(manifest, stages=stages)
 
 
+def proposed(
+    manifest: Manifest, pin: Pin, slot: Slot, *, instead: Version | None = None, beside: bool = False
+) -> Manifest:
+    """The manifest with a version declared for a slot, as `placed` and `named` give it."""
+    if slot.alias is not None:
+        return named(manifest, slot.alias, pin)
+    return placed(manifest, pin, Stage(slot), instead=instead, beside=beside)
+
+
 def named(manifest: Manifest, alias: AliasName, pin: Pin | None) -> Manifest:
     """The manifest with an alias that names a version; None: the alias must not exist."""
     declared = manifest.aliases.get(alias) or Declared(None, NOWHERE)

@@ -67,12 +67,22 @@ _WRITE = (
     "Give the job `permissions: pull-requests: write`. The token of a pull request from a fork, or by Dependabot, may "
     "only read, whatever is declared: run `reconciler validate` there, which needs none."
 )
+_OPEN = (
+    "Give the job `permissions: contents: write, pull-requests: write`, and let GitHub Actions create pull requests "
+    "(Settings, Actions, General)."
+)
 _READ = "Give the job `permissions: pull-requests: read`, and check that the token is one for this repository."
 
 
 def open_forge(environment: Mapping[str, str]) -> "GithubForge":
     """The forge of a job of GitHub Actions."""
     return GithubForge(environment)
+
+
+def variables_of(host: str, path: str) -> dict[str, str]:
+    """What a job of GitHub Actions knows of the repository at an address, for use outside of one."""
+    api = "https://api.github.com" if host == "github.com" else f"https://{host}/api/v3"
+    return {"GITHUB_API_URL": api, "GITHUB_REPOSITORY": path}
 
 
 class GithubForge:
@@ -113,6 +123,18 @@ class GithubForge:
     def request(self, commit: Commit, *, merged: bool = False) -> Request | None:
         place = f"looking up who approved {commit[:12]} in {self._repository_name}"
         return self._patiently(place, _READ, lambda: self._request(commit, merged=merged))
+
+    def propose(self, branch: str, base: str, title: str, text: str) -> str:
+        place = f"opening a pull request for {branch} in {self._repository_name}"
+
+        def attempt() -> str:
+            repository = self._repository()
+            owner = self._repository_name.partition("/")[0]
+            there = next(iter(repository.get_pulls(state="open", head=f"{owner}:{branch}", base=base)), None)
+            pull = there or repository.create_pull(base=base, head=branch, title=title, body=text)
+            return pull.html_url
+
+        return self._patiently(place, _OPEN, attempt)
 
     def tell(self, outputs: Mapping[str, str], summary: str) -> None:
         text = "".join(_heredoc(name, value) for name, value in outputs.items())

@@ -47,6 +47,10 @@ _ADVICE = (
 T = TypeVar("T")
 
 
+def _harmless(body: str) -> str:
+    return _QUICK_ACTION.sub(r"\1\\/", body)
+
+
 @dataclass(frozen=True, slots=True)
 class _Note:
     """A note of a merge request, as far as it concerns us."""
@@ -62,6 +66,11 @@ class _Note:
 def open_forge(environment: Mapping[str, str]) -> "GitlabForge":
     """The forge of a job of GitLab CI."""
     return GitlabForge(environment)
+
+
+def variables_of(host: str, path: str) -> dict[str, str]:
+    """What a job of GitLab CI knows of the project at an address, for use outside of one."""
+    return {"CI_SERVER_URL": f"https://{host}", "CI_PROJECT_ID": path}
 
 
 class GitlabForge:
@@ -102,6 +111,18 @@ class GitlabForge:
         but is not proof: it may be set later, and leaves those alone that a rebase in the browser passes by.
         """
         return self._patiently(lambda server: self._request(server, commit, merged=merged))
+
+    def propose(self, branch: str, base: str, title: str, text: str) -> str:
+        project = self._needed("CI_PROJECT_ID")
+
+        def attempt(server: "gitlab.Gitlab") -> str:
+            requests = cast("Any", server.projects.get(project, lazy=True)).mergerequests
+            where = {"source_branch": branch, "target_branch": base}
+            there: list[Any] = requests.list(state="opened", get_all=False, **where)
+            fields = {**where, "title": title, "description": _harmless(text)}
+            return str((there[0] if there else requests.create(fields)).web_url)
+
+        return self._patiently(attempt)
 
     def tell(self, outputs: Mapping[str, str], summary: str) -> None:  # noqa: ARG002  # GitLab has no place for it
         """
@@ -260,7 +281,7 @@ class _Thread:
         return self.author or f"#{_answer(self.server.http_get('/user')).get('id')}"
 
     def harmless(self, body: str) -> str:
-        return _QUICK_ACTION.sub(r"\1\\/", body)
+        return _harmless(body)
 
     def comments(self) -> Iterator[Comment]:
         notes = map(_read_note, self.notes.list(iterator=True, per_page=100))

@@ -1,22 +1,24 @@
 """The forges that there are, and which of them a job runs on or a repository is at."""
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from reconciler.errors import ReconcilerError
 
 if TYPE_CHECKING:
-    from reconciler.ports import Forge
+    from reconciler.ports import Forge, Requests
 
 
 class ForgeKind(StrEnum):
     """
-    Where changes are reviewed. Each forge is a module of this package with that name, which has a function
-    `open_forge`, and one line here: the variable that is `true` in its jobs, and what a repository that it serves has
-    at its top.
+    Where changes are reviewed. Each forge is a module of this package with that name, which has the functions
+    `open_forge` and `variables_of`, and one line here: the variable that is `true` in its jobs, and what a repository
+    that it serves has at its top.
     """
 
     GITHUB = "github", "GITHUB_ACTIONS", ".github"
@@ -36,6 +38,14 @@ class ForgeKind(StrEnum):
 def kind_of_job(environment: Mapping[str, str]) -> ForgeKind:
     """The forge whose job has this environment."""
     return next((kind for kind in ForgeKind if kind.job and environment.get(kind.job) == "true"), ForgeKind.NONE)
+
+
+def host_of(url: str) -> str:
+    """The host of a remote's address, or nothing where it is a path."""
+    if "://" not in url:
+        found = re.fullmatch(r"(?:[^@/]+@)?([^:/]+):.+", url)
+        return found[1].lower() if found else ""
+    return urlsplit(url).hostname or ""
 
 
 def kind_of_repository(host: str, top: Path) -> ForgeKind:
@@ -58,4 +68,13 @@ def open_forge(kind: ForgeKind | None, environment: Mapping[str, str]) -> "Forge
             "Leave --publish away, or name the forge.",
         )
     forge: Forge = import_module(f"{__package__}.{kind}").open_forge(environment)
+    return forge
+
+
+def forge_at(kind: ForgeKind, host: str, path: str, environment: Mapping[str, str]) -> "Requests | None":
+    """Where requests to a repository at an address are opened; what a job's environment says of that counts."""
+    if kind is ForgeKind.NONE:
+        return None
+    module = import_module(f"{__package__}.{kind}")
+    forge: Requests = module.open_forge({**module.variables_of(host, path), **environment})
     return forge

@@ -139,3 +139,11 @@ def _none(text: str) -> ReconcilerError:
     return ReconcilerError(
         f"This repository has no commit `{plain(text, 200)}`.", "Correct the name, or fetch it first."
     )
+
+
+def default_branch(git: Git, remote: str) -> str:
+    """The branch that changes are merged into: the remote's own, as a clone remembers it, else `main`."""
+    prefix = f"refs/remotes/{remote}/"
+    text = git.read("symbolic-ref", "--quiet", f"{prefix}HEAD", may_fail=True).text
+    branch = text.removeprefix(prefix) if text.startswith(prefix) else "main"
+    return branch if re.fullmatch(r"[\w./-]+", branch, re.ASCII) else "main"

@@ -50,6 +50,7 @@ class GitSource:
     """
     One folder of manifests in one git repository. `folder` is relative to the top of the repository; together with the
     repository's name it is the owner's identity, so two folders of one repository do not release each other's models.
+    `drafts` stand in for files of the work tree, as if they were written already.
     """
 
     git: Git
@@ -57,6 +58,7 @@ class GitSource:
     folder: PurePosixPath
     identity: RepositoryId
     remote: str | None
+    drafts: tuple[SourceFile, ...] = ()
     _revisions: dict[Commit, Revision] = field(
         default_factory=dict[Commit, Revision], init=False, compare=False, repr=False
     )
@@ -270,7 +272,9 @@ class GitSource:
         files, problems = self._on_disk()
         head = self.head
         dirty = self._differing(head, files)
-        absent = not os.path.lexists(self.top / self.folder) and (head is None or self._was_never_in(head))
+        absent = (
+            not files and not os.path.lexists(self.top / self.folder) and (head is None or self._was_never_in(head))
+        )
         # What no commit holds has no commit to be known by; its history is still that of HEAD.
         return Checkout(self._revision(None if dirty else head), files, problems, dirty, absent)
 
@@ -285,7 +289,10 @@ class GitSource:
 
     def _on_disk(self) -> tuple[tuple[SourceFile, ...], tuple[Problem, ...]]:
         folder = self.top / self.folder
-        return files_below([folder] if os.path.lexists(folder) else [], self.top)
+        files, problems = files_below([folder] if os.path.lexists(folder) else [], self.top)
+        drafts = {file.path: file for file in self.drafts}
+        kept = (file for file in files if file.path not in drafts)
+        return tuple(sorted((*kept, *self.drafts), key=lambda file: file.path)) if drafts else files, problems
 
     def _differing(self, head: Commit | None, files: Iterable[SourceFile]) -> tuple[str, ...]:
         """

@@ -7,7 +7,6 @@ than a few lines lie beside this file.
 import difflib
 import hashlib
 import json
-import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -15,12 +14,12 @@ from enum import StrEnum
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from reconciler.core.names import model_name_fault
 from reconciler.core.text import clean
 from reconciler.errors import Problem, ReconcilerError
-from reconciler.forges.kinds import ForgeKind, kind_of_repository
+from reconciler.forges.kinds import ForgeKind, host_of, kind_of_repository
+from reconciler.git.refs import default_branch
 from reconciler.ports import SourceFile
 from reconciler.scaffold.installation import install_source, is_local
 from reconciler.scaffold.keys import key_path, names_a_key, signer_line
@@ -126,12 +125,12 @@ def scaffold(
     _refuse(first)
     repo = _repository(start)
     top = repo.top
-    kind = jobs.forge or kind_of_repository(_host(repo.url(remote)), top)
+    kind = jobs.forge or kind_of_repository(host_of(repo.url(remote)), top)
     git_directory = Path(repo.read("rev-parse", "--path-format=absolute", "--git-common-dir").text)
     wanted = (
         *_manifests(top, first),
         *_checks(),
-        *_jobs(top, kind, _default_branch(repo, remote), jobs, anew=False),
+        *_jobs(top, kind, default_branch(repo, remote), jobs, anew=False),
         *_owners(kind, first),
         *(_signers(top, git_directory) if signing_key else ()),
     )
@@ -161,11 +160,11 @@ def update(start: Path, jobs: Jobs = Jobs(), remote: str = "origin", *, overwrit
     """
     repo = _repository(start)
     top = repo.top
-    kind = jobs.forge or kind_of_repository(_host(repo.url(remote)), top)
+    kind = jobs.forge or kind_of_repository(host_of(repo.url(remote)), top)
     recorded = _recorded(top)
     renewed: list[Renewed] = []
     changed: list[_File] = []
-    for file in (*_checks(), *_jobs(top, kind, _default_branch(repo, remote), jobs, anew=True)):
+    for file in (*_checks(), *_jobs(top, kind, default_branch(repo, remote), jobs, anew=True)):
         if not file.ours:
             continue
         there = is_there(top, file.path)
@@ -241,21 +240,6 @@ def _repository(start: Path) -> "Git":
     if top is None:
         raise ReconcilerError(f"{start.absolute()} is not in a git repository.", "Run `git init` first.")
     return open_git(top)
-
-
-def _host(url: str) -> str:
-    if "://" not in url:
-        found = re.fullmatch(r"(?:[^@/]+@)?([^:/]+):.+", url)
-        return found[1].lower() if found else ""
-    return urlsplit(url).hostname or ""
-
-
-def _default_branch(repo: "Git", remote: str) -> str:
-    """The branch that is applied: the remote's, as a clone remembers it."""
-    prefix = f"refs/remotes/{remote}/"
-    text = repo.read("symbolic-ref", "--quiet", f"{prefix}HEAD", may_fail=True).text
-    branch = text.removeprefix(prefix) if text.startswith(prefix) else "main"
-    return branch if re.fullmatch(r"[\w./-]+", branch, re.ASCII) else "main"
 
 
 def _manifests(top: Path, first: First) -> Iterator[_File]:

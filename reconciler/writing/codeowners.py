@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 
+from reconciler.core.names import Stage
 from reconciler.writing.layout import slot_file
 
 OWNER = re.compile(r"@[\w.-]+(/[\w.-]+)*|[\w.+-]+@[\w-]+(\.[\w-]+)+", re.ASCII)
@@ -11,7 +12,7 @@ OWNER = re.compile(r"@[\w.-]+(/[\w.-]+)*|[\w.+-]+@[\w-]+(\.[\w-]+)+", re.ASCII)
 PLACES = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS", ".gitlab/CODEOWNERS")
 """Where forges look."""
 
-_GUARDED = (slot_file("@"), slot_file("Production"))
+_GUARDED = ("aliases.yaml", slot_file(Stage.PRODUCTION.slot))
 
 
 def owner_lines(owned: Iterable[tuple[str, tuple[str, ...]]], folder: str, there: str) -> Iterator[str]:

@@ -32,9 +32,11 @@ def is_there(top: Path, path: str) -> bool:
     return True
 
 
-def write_files(top: Path, wanted: Iterable[SourceFile], read: Mapping[str, bytes | None] | None = None) -> None:
+def write_files(
+    top: Path, wanted: Iterable[SourceFile], read: Mapping[str, bytes | None] | None = None
+) -> tuple[str, ...]:
     """
-    All of the files, named from `top`, or none: what was made is taken away again when one cannot be written. Raises
+    Write all of the files, or none: what was made is taken away again when one cannot be written. Their paths. Raises
     ReconcilerError then, for what `is_there` refuses, and where a file is no longer as it was `read`; None: not there.
     """
     wanted = tuple(wanted)
@@ -65,6 +67,7 @@ def write_files(top: Path, wanted: Iterable[SourceFile], read: Mapping[str, byte
     finally:
         if not whole:
             _take_back(made)
+    return tuple(file.path for file in wanted)
 
 
 def _take_back(made: list[tuple[Path, bytes | None]]) -> None:

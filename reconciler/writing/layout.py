@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 
 from reconciler.core.desired import Manifest
-from reconciler.core.names import Stage, Version
+from reconciler.core.names import Slot, Stage, Version
 from reconciler.core.text import plain
 from reconciler.writing.edit import flow
 
@@ -42,16 +42,24 @@ def _told_apart(stem: str, model: str) -> str:
     return f"{stem}-{hashlib.sha256(model.encode()).hexdigest()[:8]}"
 
 
-def slot_file(slot: str) -> str:
+def slot_file(slot: Slot) -> str:
     """The file of a slot where each has its own: `production.yaml`, and `aliases.yaml` for all aliases."""
-    return _ALIASES if slot.startswith("@") else f"{slot.lower()}.yaml"
+    return _ALIASES if slot.alias is not None else f"{slot.lower()}.yaml"
 
 
-def home_of(slot: str, paths: Iterable[str]) -> str:
-    """Where a slot of a model that these files declare is to be declared: by the layout that they have."""
-    listed = sorted(paths)
-    split = [path for path in listed if PurePosixPath(path).name in BY_SLOT]
-    return str(PurePosixPath(split[0]).with_name(slot_file(slot))) if split else listed[0]
+def home_of(slot: Slot, model: str, declaring: Iterable[str], others: Iterable[str], folder: str) -> str:
+    """
+    Where a slot is to be declared that no file declares. `declaring` are the paths that declare its model: the layout
+    that they have is kept. A model that no file declares yet gets files of its own in `folder`, laid out as those of
+    the `others`.
+    """
+    listed = sorted(declaring)
+    beside = listed or sorted(others)
+    split = [path for path in beside if PurePosixPath(path).name in BY_SLOT]
+    if listed:
+        return str(PurePosixPath(split[0]).with_name(slot_file(slot))) if split else listed[0]
+    stem = f"{folder}/{file_stem(model)}"
+    return f"{stem}/{slot_file(slot)}" if 2 * len(split) > len(beside) else f"{stem}.yaml"
 
 
 def taken_by(paths: Iterable[str]) -> set[str]:
@@ -96,11 +104,11 @@ def modeline(path: str) -> str:
 
 def _parts(manifest: Manifest, folder: str) -> dict[str, Manifest]:
     stages = {
-        f"{folder}/{slot_file(stage)}": replace(manifest, stages={stage: declared}, aliases={})
+        f"{folder}/{slot_file(stage.slot)}": replace(manifest, stages={stage: declared}, aliases={})
         for stage, declared in sorted(manifest.stages.items(), key=lambda entry: -list(Stage).index(entry[0]))
     }
     aliases = {f"{folder}/{_ALIASES}": replace(manifest, stages={})} if manifest.aliases else {}
-    return {**stages, **aliases} or {f"{folder}/{slot_file(Stage.PRODUCTION)}": manifest}
+    return {**stages, **aliases} or {f"{folder}/{slot_file(Stage.PRODUCTION.slot)}": manifest}
 
 
 def _text(manifest: Manifest, about: Mapping[Version, str], *, whole: bool) -> str:

@@ -10,7 +10,7 @@ from functools import partial
 import yaml
 
 from reconciler.core.desired import Manifest, Pin, resolve
-from reconciler.core.names import ModelName
+from reconciler.core.names import ModelName, Slot
 from reconciler.core.proposal import difference
 from reconciler.errors import Severity
 from reconciler.ports import ManifestParser, SourceFile
@@ -20,7 +20,7 @@ _BOM = "\ufeff"
 
 
 def rewritten(
-    files: Iterable[SourceFile], after: Manifest, parse: ManifestParser, place: Callable[[str], str]
+    files: Iterable[SourceFile], after: Manifest, parse: ManifestParser, place: Callable[[Slot], str]
 ) -> tuple[SourceFile, ...]:
     """
     The files that must change for the manifests in `files` to declare `after` of its model, as they are then. `place`
@@ -90,7 +90,7 @@ def _declared(texts: Iterable[_Text], parse: ManifestParser) -> Mapping[ModelNam
     return models
 
 
-def _home(texts: Mapping[str, _Text], model: ModelName, path: Path, place: Callable[[str], str]) -> tuple[str, int]:
+def _home(texts: Mapping[str, _Text], model: ModelName, path: Path, place: Callable[[Slot], str]) -> tuple[str, int]:
     """The file and the document that declare a slot, or where it is to be declared."""
     documents = [(name, at) for name, text in texts.items() for at in _documents(text.text, model)]
     for name, at in documents:
@@ -98,7 +98,7 @@ def _home(texts: Mapping[str, _Text], model: ModelName, path: Path, place: Calla
             return name, at
     if path[0] not in {"stages", "aliases"} and documents:
         return documents[0]
-    slot = f"@{path[1]}" if path[0] == "aliases" else str(path[-1])
+    slot = Slot(f"@{path[1]}" if path[0] == "aliases" else str(path[-1]))
     wanted = place(slot)
     inside = [home for home in documents if home[0] == wanted]
     if inside or wanted not in texts:

@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.core.names import Commit
 from reconciler.errors import ReconcilerError, StaleError
-from reconciler.forges.kinds import ForgeKind, open_forge
+from reconciler.forges.kinds import ForgeKind, host_of, open_forge
 from reconciler.ports import Forge
 from reconciler.render.marker import Marker
 from tests.forges import HEAD, MALLORY, MERGED, ROBOT, Desk, desk_of
@@ -344,3 +344,33 @@ def test_approvals_are_asked_for_again_where_the_server_fails(desk: Desk) -> Non
 
     assert who(desk.forge()) == ["@grace"]
     assert desk.slept == [1, 7]
+
+
+# Requests that we open.
+
+
+def test_a_request_is_opened_once_whatever_becomes_of_the_answer(desk: Desk) -> None:
+    desk.fail(502, method="POST", done=True)
+
+    first = desk.forge().propose("reconciler/promote", "main", "Promote churn v5", "Why.\n\n/close\n")
+    second = desk.forge().propose("reconciler/promote", "main", "Promote churn v5", "Why.")
+
+    (opened,) = desk.opened()
+    assert first == second
+    assert re.fullmatch(r"https://.+/acme/models/.+/40", first)
+    assert opened["title"] == "Promote churn v5"
+    assert {"reconciler/promote", "main"} <= set(map(str, opened.values()))
+
+
+def test_a_request_that_is_not_ours_to_open_says_what_the_job_needs(desk: Desk) -> None:
+    desk.fail(403, method="POST")
+
+    with pytest.raises(ReconcilerError, match="403"):
+        desk.forge().propose("reconciler/promote", "main", "Promote churn v5", "")
+    assert desk.opened() == []
+
+
+def test_outside_of_a_job_the_address_of_the_remote_says_where() -> None:
+    assert host_of("git@github.com:acme/models.git") == "github.com"
+    assert host_of("https://gitlab.acme.example/risk/models") == "gitlab.acme.example"
+    assert host_of("/srv/git/models.git") == ""

@@ -125,15 +125,18 @@ def test_a_file_of_another_model_is_never_used(taken: list[str], path: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("paths", "home"),
+    ("declaring", "others", "home"),
     [
-        (["manifests/churn.yaml"], "manifests/churn.yaml"),
-        (["manifests/churn/staging.yaml"], "manifests/churn/production.yaml"),
-        (["manifests/b.yaml", "manifests/a.yaml"], "manifests/a.yaml"),
+        (["manifests/churn.yaml"], ["manifests/a/production.yaml"], "manifests/churn.yaml"),
+        (["manifests/churn/staging.yaml"], [], "manifests/churn/production.yaml"),
+        (["manifests/b.yaml", "manifests/a.yaml"], [], "manifests/a.yaml"),
+        ([], [], "manifests/churn.yaml"),
+        ([], ["manifests/a.yaml"], "manifests/churn.yaml"),
+        ([], ["manifests/a/production.yaml", "manifests/a/staging.yaml"], "manifests/churn/production.yaml"),
     ],
 )
-def test_a_slot_goes_where_the_layout_of_its_model_has_it(paths: list[str], home: str) -> None:
-    assert home_of("Production", paths) == home
+def test_a_slot_goes_where_the_layout_has_it(declaring: list[str], others: list[str], home: str) -> None:
+    assert home_of(P.slot, "churn", declaring, others, "manifests") == home
 
 
 def test_file_names_are_the_same_on_every_system() -> None:

@@ -1,0 +1,163 @@
+"""`reconciler promote`, `demote`, `alias` and `rollback`: changes of manifests, for review."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from reconciler import console
+from reconciler.cli.group import cli
+from reconciler.cli.options import opened, registry_options
+from reconciler.errors import ExitCode
+
+if TYPE_CHECKING:
+    from reconciler.project import Proposal
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def proposal_options(command: F) -> F:
+    """What is done with a change of manifests, beside writing it into the work tree."""
+    options = [
+        click.option("--comment", metavar="TEXT", help="Why, as the version's description in MLflow will say it."),
+        click.option("--message", metavar="TEXT", help="The commit's message, and the request's title and text."),
+        click.option("--branch", metavar="NAME", help="The new branch for --open-pr; else named after what it does."),
+        click.option("--open-pr", is_flag=True, help="Push the change on a new branch and open a change request."),
+        click.option("--dry-run", is_flag=True, help="Show the change and what a plan says to it, and write nothing."),
+        click.option(
+            "--if-allowed",
+            is_flag=True,
+            help="Write nothing, and exit with 3, where a gate refuses it that no approval could satisfy.",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def choice_options(command: F) -> F:
+    """Which version is meant, where its number is not given."""
+    options = [
+        click.option("--from", "source", metavar="SLOT", help="The version that is in this stage, or `@alias`, now."),
+        click.option("--run", "run_id", metavar="ID", help="The version that came from this run."),
+        click.option("--latest", is_flag=True, help="The newest version."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@cli.command(short_help="Propose a version for a stage or an alias.")
+@click.argument("model")
+@click.argument("version", type=click.IntRange(1), required=False)
+@click.option("--to", "slot", metavar="SLOT", default="Production", show_default=True, help="A stage, or `@alias`.")
+@choice_options
+@click.option("--instead-of", "instead", type=click.IntRange(1), metavar="N", help="The one that leaves, of several.")
+@click.option("--beside", is_flag=True, help="Keep those that are declared there, and add this one.")
+@proposal_options
+@registry_options
+def promote(
+    model: str,
+    version: int | None,
+    slot: str,
+    source: str | None,
+    run_id: str | None,
+    latest: bool,
+    instead: int | None,
+    beside: bool,
+    comment: str | None,
+    **settings: Any,
+) -> int:
+    """
+    Change the manifest so that SLOT holds VERSION of MODEL: the number itself is written, however it was chosen. Shows
+    the difference and what a plan and its gates say to it. The registry is not touched: review and merge the change.
+    """
+    project = opened(settings)
+    proposal = project.promote(
+        model,
+        version,
+        to=slot,
+        source=source,
+        run_id=run_id,
+        latest=latest,
+        instead=instead,
+        beside=beside,
+        comment=comment,
+    )
+    return _carried_out(proposal, settings)
+
+
+@cli.command(short_help="Propose that a version leaves a stage.")
+@click.argument("model")
+@click.argument("version", type=click.IntRange(1), required=False)
+@click.option("--from", "source", metavar="STAGE", default="Production", show_default=True, help="Where it leaves.")
+@click.option("--to", "slot", metavar="STAGE", help="Where it goes to; else to Archived, and nothing says so.")
+@proposal_options
+@registry_options
+def demote(model: str, version: int | None, source: str, slot: str | None, comment: str | None, **settings: Any) -> int:
+    """Change the manifest so that a version of MODEL leaves a stage. The stage stays governed, and may be empty."""
+    proposal = opened(settings).demote(model, version, source=source, to=slot, comment=comment)
+    return _carried_out(proposal, settings)
+
+
+@cli.command(short_help="Propose what an alias names.")
+@click.argument("model")
+@click.argument("name")
+@click.argument("version", type=click.IntRange(1), required=False)
+@choice_options
+@click.option("--remove", is_flag=True, help="The alias must not exist.")
+@proposal_options
+@registry_options
+def alias(
+    model: str,
+    name: str,
+    version: int | None,
+    source: str | None,
+    run_id: str | None,
+    latest: bool,
+    remove: bool,
+    comment: str | None,
+    **settings: Any,
+) -> int:
+    """Change the manifest so that the alias NAME of MODEL names a version, or must not exist."""
+    project = opened(settings)
+    if remove:
+        return _carried_out(project.unname(model, name), settings)
+    proposal = project.promote(
+        model, version, to=f"@{name.removeprefix('@')}", source=source, run_id=run_id, latest=latest, comment=comment
+    )
+    return _carried_out(proposal, settings)
+
+
+@cli.command(short_help="Propose the version that a slot held before.")
+@click.argument("model")
+@click.option("--to", "slot", metavar="SLOT", default="Production", show_default=True, help="A stage, or `@alias`.")
+@click.option("--version", type=click.IntRange(1), metavar="N", help="Go back to this version.")
+@proposal_options
+@registry_options
+def rollback(model: str, slot: str, version: int | None, comment: str | None, **settings: Any) -> int:
+    """
+    Change the manifest so that SLOT of MODEL holds again what it was declared to hold before: the newest version that
+    is still there and that no hold keeps out.
+    """
+    proposal = opened(settings).rollback(model, to=slot, version=version, comment=comment)
+    return _carried_out(proposal, settings)
+
+
+def _carried_out(proposal: "Proposal", settings: dict[str, Any]) -> int:
+    from reconciler.render.text import diff_lines, review_lines
+
+    console.show((*diff_lines(proposal.whole.diff()), ()))
+    console.show(review_lines(proposal.review.whole, console.width()))
+    refused = proposal.refused
+    if refused and settings["if_allowed"]:
+        console.note(f"Not proposed: {', '.join(refused)} refuse it, and no approval changes that.")
+        return ExitCode.BLOCKED
+    if settings["dry_run"]:
+        return ExitCode.OK
+    if settings["open_pr"]:
+        click.echo(proposal.open_request(settings["branch"], settings["message"]))
+        return ExitCode.OK
+    paths = proposal.write()
+    console.note(f"Wrote {', '.join(paths)}. Commit it and open a change request, or run this with --open-pr.")
+    return ExitCode.OK
