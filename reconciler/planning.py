@@ -62,10 +62,11 @@ def declare(world: World, ref: str | None) -> Declaration:
             "Create it and commit it, or name the folder of manifests with --manifests, or with `manifests` in "
             f"{POLICY_PATH}. In a shallow clone, fetch the whole history.",
         )
-    return _declaration(world, checkout)
+    return declaration_of(world, checkout)
 
 
-def _declaration(world: World, checkout: Checkout) -> Declaration:
+def declaration_of(world: World, checkout: Checkout) -> Declaration:
+    """What the manifests of a checkout declare. Raises ManifestError with every problem."""
     fragments, unreadable = world.parse(checkout.files)
     models, contradictions = resolve(fragments)
     problems = tuple(sorted((*checkout.problems, *unreadable, *contradictions)))
@@ -282,7 +283,7 @@ def _before(world: World, base: str, ref: str | None, rules: Rules, notes: list[
         )
         notes.append(Note(text, Weight.DOUBT))
     try:
-        return with_names(rules, _declaration(world, world.source.read(fork.commit)).desired)[1]
+        return with_names(rules, declaration_of(world, world.source.read(fork.commit)).desired)[1]
     except ManifestError as error:
         text = (
             f"The manifests of {short(fork.commit)} on {base} cannot be read, so drift is not separated "

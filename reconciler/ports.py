@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from reconciler.core.changes import Change
     from reconciler.core.check_record import Ran, Recorded
     from reconciler.core.desired import Manifest, Revision
-    from reconciler.core.evidence import VersionFacts
+    from reconciler.core.evidence import RunSummary, VersionFacts
     from reconciler.core.gate import Approval, CheckFacts, Presence
     from reconciler.core.heads import Head
     from reconciler.core.policy import Check
@@ -244,6 +244,14 @@ class EvidenceSource(Protocol):
         The facts of all that is asked for, read at the same time. What there is not, or cannot be read, is named in
         the facts' `missing`; nothing is raised for it. Raises RegistryError where nothing at all can be read.
         """
+        ...
+
+
+class Runs(Protocol):
+    """The runs that versions came from."""
+
+    def runs(self, run_ids: Iterable[str]) -> "Mapping[str, RunSummary]":
+        """These runs by their ids, read in bulk, without those that cannot be read; nothing is raised for it."""
         ...
 
 
@@ -510,3 +518,4 @@ class World:
     memory: Memory | None = None
     seals: Seals | None = None
     stopwatch: Stopwatch | None = None
+    runs: Runs | None = None

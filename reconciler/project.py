@@ -23,6 +23,7 @@ from reconciler.version import __version__
 from reconciler.wiring import LockKind, Settings, SignKind
 
 if TYPE_CHECKING:
+    from reconciler.adopting import Adopted
     from reconciler.checking import CheckEvent, CheckReport, Sign
     from reconciler.core.access import Access, Governed
     from reconciler.core.check_record import CheckResult
@@ -218,7 +219,7 @@ class Proposal:
         """Write it into the work tree, and say which files, as paths from the top of the repository."""
         from reconciler.writing.files import write_files
 
-        return write_files(self.source.top, self.whole.files)
+        return write_files(self.source.top, self.whole.files, self.whole.before)
 
     def open_request(self, branch: str | None = None, message: str | None = None, *, author: str | None = None) -> str:
         """
@@ -493,6 +494,43 @@ class Project:
             rules = load_rules(world, desired.revision, ref=policy_ref or ref, policy_ref=policy_ref, ahead=True)
             return judge_version(world, desired, ModelName(model), wanted, rules)
 
+    def adopt(
+        self,
+        models: Iterable[str] = (),
+        *,
+        match: str | None = None,
+        everything: bool = False,
+        split: str = "model",
+        owners: Iterable[tuple[str, Iterable[str]]] = (),
+        tags: bool = False,
+        descriptions: bool = False,
+    ) -> "Adopted":
+        """
+        The manifests that declare models as the registry has them, to `write()` into the work tree. A plan with them
+        claims the models and moves nothing. What is declared already stays as it is; what differs is a remark.
+
+        `models`, `match`, `everything`: which models, by their names, by a pattern such as `risk-*`, or all of them.
+        `split`: `model` for one file a model, `slot` for one file a stage, as CODEOWNERS needs. `owners`: pairs of a
+        pattern and who owns what it matches; the last one that matches counts. `owner_patterns` reads them from a file.
+        `tags`, `descriptions`: declare these too.
+
+        Raises ReconcilerError where no model is named or one does not exist, and otherwise as `plan` does.
+        """
+        from reconciler import adopting
+        from reconciler.core.adoption import Adopt
+        from reconciler.reading.owners import checked_owners
+        from reconciler.wiring import top_of
+        from reconciler.writing.layout import Split
+
+        selection = adopting.Selection(tuple(models), match, everything)
+        patterns = checked_owners(owners)
+        with _undisturbed():
+            world = self._open(LockKind.NONE)
+            checkout, declaration = adopting.read_declared(world)
+            rules = load_rules(world, checkout.revision, ahead=bool(checkout.dirty))
+            options = Adopt(tags, descriptions, patterns)
+            return adopting.adopt(world, top_of(world), checkout, declaration, rules, selection, options, Split(split))
+
     def check(
         self,
         model: str,
@@ -683,6 +721,17 @@ class Project:
             return marker and Reviewed(marker.digest, any_commit=True, models=marker.models)
 
         return look_up
+
+
+def owner_patterns(everywhere: Iterable[str] = (), file: Path | None = None) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """
+    Who owns which models, for `Project.adopt`: `everywhere` own all of them, but where the file names others. Its lines
+    are `GLOB OWNER...`, with comments behind `#`. Raises ManifestError with every line that is wrong.
+    """
+    from reconciler.reading.owners import owners_in
+
+    owners = tuple(everywhere)
+    return (*([("*", owners)] if owners else []), *(owners_in(file) if file is not None else ()))
 
 
 def access(

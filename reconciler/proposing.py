@@ -9,7 +9,7 @@ from difflib import get_close_matches, unified_diff
 
 from reconciler.core.adoption import Adopt, Adoption, adopt, claimable
 from reconciler.core.desired import Declared, Manifest, Pin
-from reconciler.core.evidence import VersionFacts
+from reconciler.core.evidence import RunSummary
 from reconciler.core.moments import moment_of
 from reconciler.core.names import AliasName, ModelName, Slot, Stage, Version
 from reconciler.core.past import Past, declared_versions, pins_of
@@ -21,7 +21,7 @@ from reconciler.errors import ReconcilerError
 from reconciler.gates.approvals import Approvals
 from reconciler.judging import Rules
 from reconciler.planning import Declaration, make_review, with_names, with_past
-from reconciler.ports import Asked, SourceFile, Wanted, World
+from reconciler.ports import SourceFile, Wanted, World
 
 Rewrite = Callable[[Iterable[SourceFile], Manifest, Callable[[Slot], str]], tuple[SourceFile, ...]]
 """Files, what they are to declare of a model, and where a slot of it goes → the files that must change for that."""
@@ -149,10 +149,11 @@ class Proposal:
 
     def diff(self) -> tuple[str, ...]:
         """A unified diff, as git shows it, as lines."""
-        return tuple(line for file in self.files for line in _diff(file, self.before[file.path]))
+        return tuple(line for file in self.files for line in diff_of(file, self.before[file.path]))
 
 
-def _diff(file: SourceFile, before: bytes | None) -> Iterable[str]:
+def diff_of(file: SourceFile, before: bytes | None) -> Iterable[str]:
+    """The unified diff to a file as it is to be; None: there was none."""
     old, new = (data.decode(errors="replace").splitlines() for data in (before or b"", file.data))
     left = "/dev/null" if before is None else f"a/{file.path}"
     return unified_diff(old, new, left, f"b/{file.path}", lineterm="")
@@ -217,10 +218,6 @@ def propose(
     return Proposal(step.after.name, step.title, changed, kept, review, approvals)
 
 
-MOST_DESCRIBED = 500
-"""From this many versions on, an import says of each only when it was registered: the rest is a request or two each."""
-
-
 @dataclass(frozen=True, slots=True)
 class Import:
     """What an import found, model by model, and what is known of the versions that it declares anew."""
@@ -229,11 +226,8 @@ class Import:
     about: Mapping[ModelName, Mapping[Version, str]]
 
 
-def survey(
-    world: World, declaration: Declaration, rules: Rules, wanted: Callable[[ModelName], bool], options: Adopt
-) -> Import:
-    """Every wanted model of the registry with what must be declared of it, read in bulk."""
-    names = [name for name in world.registry.names() if wanted(name)]
+def survey(world: World, declaration: Declaration, rules: Rules, names: Iterable[ModelName], options: Adopt) -> Import:
+    """These models of the registry with what must be declared of each, read in bulk."""
     snapshot = world.registry.snapshot(Wanted(dict.fromkeys(names, frozenset())))
     rules, desired = with_names(rules, declaration.desired)
     adoptions = claimable(adopt(snapshot, desired.models, options), snapshot, desired.revision, rules.policy)
@@ -244,34 +238,32 @@ def _about(
     world: World, adoptions: Iterable[Adoption], snapshot: RegistrySnapshot
 ) -> Mapping[ModelName, Mapping[Version, str]]:
     """What each version that is newly declared is: the run that it came from, when, and its first figure."""
-    asked = sorted(
-        {
-            (adoption.model, pin.version)
-            for adoption in adoptions
-            if adoption.new and adoption.after is not None
-            for pin in adoption.after.pins()
-            if pin.version is not None
-        }
-    )
-    facts: Mapping[Asked, VersionFacts] = {}
-    if world.evidence is not None and len(asked) <= MOST_DESCRIBED:
-        facts = world.evidence.gather([Asked(model, version) for model, version in asked])
-    found: dict[ModelName, dict[Version, str]] = {}
-    for model, version in asked:
-        live = snapshot.models[model].versions[version]
-        words = _described(facts.get(Asked(model, version)), live.created_at)
-        if words:
-            found.setdefault(model, {})[version] = words
-    return found
+    declared = {
+        adoption.model: {pin.version for pin in adoption.after.pins()}
+        for adoption in adoptions
+        if adoption.new and adoption.after is not None
+    }
+    versions = [
+        (model, live)
+        for model, numbers in declared.items()
+        for live in snapshot.models[model].versions.values()
+        if live.version in numbers
+    ]
+    run_ids = {live.run_id for _, live in versions if live.run_id}
+    runs: Mapping[str, RunSummary] = {} if world.runs is None else world.runs.runs(run_ids)
+    about: dict[ModelName, dict[Version, str]] = {}
+    for model, live in versions:
+        if words := _described(runs.get(live.run_id or ""), live.created_at):
+            about.setdefault(model, {})[live.version] = words
+    return about
 
 
-def _described(facts: VersionFacts | None, created_at: int) -> str:
-    run = facts.run if facts else None
-    figure = min(facts.metrics, key=lambda metric: metric.name, default=None) if facts else None
+def _described(run: RunSummary | None, created_at: int) -> str:
+    figure = min(run.metrics.items(), default=None) if run else None
     return ", ".join(
         [
             *([f"run {run.name}"] if run and run.name else []),
             *([at.date().isoformat()] if created_at and (at := moment_of(created_at)) else []),
-            *([f"{figure.name} {figure.value:.4g}"] if figure else []),
+            *([f"{figure[0]} {figure[1]:.4g}"] if figure else []),
         ]
     )

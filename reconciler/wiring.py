@@ -104,6 +104,7 @@ def open_world(
         memory=memory,
         seals=RecordSeals(),
         stopwatch=ProcessorStopwatch(),
+        runs=MlflowEvidence(uri, tracking),
     )
 
 
@@ -262,6 +263,15 @@ def trusted_files(world: World, commit: Commit | None) -> Generator[str]:
         raise ReconcilerError("No commit to take the checks from.", "Commit the policy and its files first.")
     with exported(world.source.git, commit) as folder:
         yield str(folder)
+
+
+def top_of(world: World) -> Path:
+    """The top of the repository, whose work tree commands write to."""
+    from reconciler.git.source import GitSource
+
+    if not isinstance(world.source, GitSource):
+        raise ReconcilerError("There is no work tree to write to.", "Run this in a clone of the repository.")
+    return world.source.top
 
 
 def policy_reader(world: World) -> "PolicyAt":

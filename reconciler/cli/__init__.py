@@ -1,6 +1,6 @@
 """The commands, one a module. They ask, show and publish; what they do is `reconciler.project`'s."""
 
-from reconciler.cli import access, apply, check, drift, gates, init, plan, promote, schema, validate
+from reconciler.cli import access, apply, check, drift, gates, import_, init, plan, promote, schema, validate
 from reconciler.cli.group import cli, main, run
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "cli",
     "drift",
     "gates",
+    "import_",
     "init",
     "main",
     "plan",

@@ -7,8 +7,8 @@ import click
 
 from reconciler import console
 from reconciler.cli.group import cli
-from reconciler.core.text import clean
 from reconciler.forges.kinds import ForgeKind
+from reconciler.render.layout import diff_lines
 
 if TYPE_CHECKING:
     from reconciler.scaffold import Renewed
@@ -94,9 +94,7 @@ def _show_update(files: "tuple[Renewed, ...]") -> None:
     for file in files:
         style, word = words[file.renewal]
         click.echo(console.styled(((style, f"{word:<9}"), ("", file.path))))
-        for line in file.diff:
-            kind = {"+": "add", "-": "remove", "@": "faint"}.get(line[0], "")
-            click.echo(console.styled(((kind, f"  {clean(line)}"),)))
+        console.show(diff_lines(file.diff, "  "))
     if changed := [file.path for file in files if file.renewal is Renewal.CHANGED]:
         console.note(
             f"{', '.join(changed)}: changed since init wrote it, so it is kept. The diff leads to what "

@@ -3,8 +3,9 @@ What manifests must say for a registry as it is, so that a plan right after it c
 somebody who adopts a registry should look at.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from enum import IntEnum, StrEnum
 from fnmatch import fnmatchcase
 
 from reconciler.core.changes import Claim
@@ -26,6 +27,7 @@ from reconciler.core.names import (
     model_name_fault,
     tag_key_fault,
 )
+from reconciler.core.past import declared_versions
 from reconciler.core.plan import PlanOptions, build_plan
 from reconciler.core.policy import Policy
 from reconciler.core.proposal import NOWHERE
@@ -49,21 +51,74 @@ class Adopt:
         return matching[-1] if matching else ()
 
 
+class Concern(IntEnum):
+    """What a remark is about, the weightiest first."""
+
+    REFUSED = 1
+    DIFFERENT = 2
+    SEVERAL = 3
+    DANGLING = 4
+    ARCHIVED = 5
+    UNDECLARED = 6
+    EMPTY = 7
+    HIDDEN = 8
+    UNOWNED = 9
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Remark:
+    """Something about a model that whoever adopts it should look at."""
+
+    concern: Concern
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
 @dataclass(frozen=True, slots=True)
 class Adoption:
     """
     What became of one model: what is declared `after`, of which `new` says whether no manifest had declared it before;
-    None where it cannot be declared. `remarks` are for whoever adopts it.
+    None where it cannot be declared. `remarks` are for whoever adopts it, the weightiest first.
     """
 
     model: ModelName
     before: Manifest | None
     after: Manifest | None
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[Remark, ...] = ()
 
     @property
     def new(self) -> bool:
         return self.before is None and self.after is not None
+
+    @property
+    def left_out(self) -> bool:
+        """Whether something of it is not declared that should be."""
+        return any(remark.concern is Concern.REFUSED for remark in self.remarks)
+
+    def refused(self, why: str) -> "Adoption":
+        """The same model, left as it is declared, and why."""
+        return replace(self, after=self.before, remarks=(Remark(Concern.REFUSED, why), *self.remarks))
+
+
+class Outcome(StrEnum):
+    """What an import makes of the manifests of one model."""
+
+    NEW = "new"
+    ADDED = "added to"
+    LEFT_OUT = "left out"
+    SAME = "same"
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """One model after an import: what became of it, the files that are new or changed, and what to look at."""
+
+    model: ModelName
+    outcome: Outcome
+    paths: tuple[str, ...] = ()
+    remarks: tuple[Remark, ...] = ()
 
 
 def adopt(
@@ -73,8 +128,11 @@ def adopt(
     Every model of a snapshot with what must be declared of it. What a manifest declares is kept, also where the
     registry holds something else: that is said. Prompts are no models and are left out.
     """
+    renamed = {former: name for name, manifest in declared.items() for former in manifest.former_names}
     return tuple(
         _adopted(live, declared.get(name), options)
+        if name in declared or name not in renamed
+        else Adoption(name, None, None).refused(f"It is declared already, as a former name of {renamed[name]}.")
         for name, live in sorted(snapshot.models.items())
         if not live.hidden_model
     )
@@ -101,16 +159,18 @@ def _refused(adoption: Adoption, plan: ModelPlan | None) -> Adoption:
         reasons = ["A plan would move something."]
     if not reasons:
         return adoption
-    why = f"It cannot be declared as it is: {' '.join(reasons)}"
-    return replace(adoption, after=adoption.before, remarks=(why, *adoption.remarks))
+    return adoption.refused(f"It cannot be declared as it is: {' '.join(reasons)}")
 
 
 def _adopted(live: ModelSnapshot, before: Manifest | None, options: Adopt) -> Adoption:
     fault = model_name_fault(live.name) or look_alike_fault(live.name)
     if fault is not None:
-        return Adoption(live.name, before, before, (f"It cannot be declared: {fault}.",))
+        return Adoption(live.name, before, before).refused(f"It cannot be declared: {fault}.")
     manifest = before or Manifest(Declared(live.name, NOWHERE))
-    stages = {s: d for s in ACTIVE_STAGES if s not in manifest.stages and (d := _occupants(live, s)) is not None}
+    placed = {version for stage in manifest.stages for version in declared_versions(manifest, stage.slot, live)}
+    stages = {
+        s: d for s in ACTIVE_STAGES if s not in manifest.stages and (d := _occupants(live, s, placed)) is not None
+    }
     aliases = {
         alias: Declared(Pin(NOWHERE, version), NOWHERE)
         for alias, version in sorted(live.aliases.items())
@@ -125,11 +185,12 @@ def _adopted(live: ModelSnapshot, before: Manifest | None, options: Adopt) -> Ad
         description=manifest.description or _description(live, options),
         tags={**_tags(live, options), **manifest.tags},
     )
-    return Adoption(live.name, before, after, tuple(_remarks(live, before, after)))
+    return Adoption(live.name, before, after, tuple(sorted(_remarks(live, before, after), key=lambda r: r.concern)))
 
 
-def _occupants(live: ModelSnapshot, stage: Stage) -> Declared[tuple[Pin, ...]] | None:
-    pins = tuple(Pin(NOWHERE, version) for version in live.occupants(stage))
+def _occupants(live: ModelSnapshot, stage: Stage, placed: Set[Version]) -> Declared[tuple[Pin, ...]] | None:
+    """What a stage holds, without the versions that a manifest places in some stage already."""
+    pins = tuple(Pin(NOWHERE, version) for version in live.occupants(stage) if version not in placed)
     return Declared(pins, NOWHERE) if pins else None
 
 
@@ -152,27 +213,28 @@ def _tags(live: ModelSnapshot, options: Adopt) -> dict[str, Declared[str]]:
     }
 
 
-def _remarks(live: ModelSnapshot, before: Manifest | None, after: Manifest) -> Iterator[str]:
+def _remarks(live: ModelSnapshot, before: Manifest | None, after: Manifest) -> Iterator[Remark]:
     """What somebody who adopts a model should look at, the most important first."""
     for slot in sorted(LIVE):
         there = occupants(live, slot)
         if len(there) > 1:
-            yield f"{len(there)} versions are in {slot}: {_versions(there)}."
+            yield Remark(Concern.SEVERAL, f"{len(there)} versions are in {slot}: {_versions(there)}.")
         if not there:
-            yield f"{slot} is empty."
+            yield Remark(Concern.EMPTY, f"{slot} is empty.")
     for alias, version in sorted(live.aliases.items()):
         if version not in live.versions:
-            yield f"@{alias} names v{version}, which does not exist; it is not declared."
+            yield Remark(Concern.DANGLING, f"@{alias} names v{version}, which does not exist; it is not declared.")
         elif live.versions[version].stage is Stage.ARCHIVED:
-            yield f"@{alias} names v{version}, which is archived."
+            yield Remark(Concern.ARCHIVED, f"@{alias} names v{version}, which is archived.")
         if (fault := alias_fault(alias) or look_alike_fault(alias)) is not None:
-            yield f"@{alias} cannot be declared: {fault}."
+            yield Remark(Concern.UNDECLARED, f"@{alias} cannot be declared: {fault}.")
     if not after.owner_names:
-        yield "Nobody owns it."
+        yield Remark(Concern.UNOWNED, "Nobody owns it.")
     if live.hidden:
-        yield f"{_versions(sorted(live.hidden))} cannot be seen in searches, and so cannot be governed."
+        hidden = _versions(sorted(live.hidden))
+        yield Remark(Concern.HIDDEN, f"{hidden} cannot be seen in searches, and so cannot be governed.")
     if before is not None:
-        yield from _differences(live, before)
+        yield from (Remark(Concern.DIFFERENT, text) for text in _differences(live, before))
 
 
 def _differences(live: ModelSnapshot, before: Manifest) -> Iterator[str]:

@@ -28,6 +28,14 @@ class Metric:
 
 
 @dataclass(frozen=True, slots=True)
+class RunSummary:
+    """What tells a run from others: its name, and its metrics as they ended."""
+
+    name: str
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class RunFacts:
     """Where a version was trained. Times are RFC 3339 in UTC; `url` is empty where the registry has no pages."""
 

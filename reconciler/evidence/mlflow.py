@@ -21,7 +21,7 @@ from threading import Condition, Thread
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 from urllib.parse import quote, urlsplit
 
-from reconciler.core.evidence import Dataset, Metric, Missing, RunFacts, VersionFacts
+from reconciler.core.evidence import Dataset, Metric, Missing, RunFacts, RunSummary, VersionFacts
 from reconciler.core.limits import VERSION_TAGS, VERSION_VALUES
 from reconciler.core.moments import moment, moment_of, rfc3339
 from reconciler.core.names import MLFLOW_TAG_PREFIX, OUR_TAG_PREFIX, ModelName, Stage, Version
@@ -50,6 +50,8 @@ LONGEST = 30
 
 MOST_FOLDERS = 100
 """How many folders of a model are looked into to add up its size."""
+
+RUNS_AT_ONCE, EXPERIMENTS_PAGE, MOST_EXPERIMENTS = 100, 1000, 10_000
 
 MLMODEL, REQUIREMENTS, PYTHON_ENV = "MLmodel", "requirements.txt", "python_env.yaml"
 
@@ -152,6 +154,24 @@ class MlflowEvidence:
             self._refuse(found.values())
         return {one: facts[one.model, one.version] for one in wanted}
 
+    def runs(self, run_ids: Iterable[str]) -> Mapping[str, RunSummary]:
+        wanted = sorted({run_id for run_id in run_ids if re.fullmatch(r"[\w-]+", run_id, re.ASCII)})
+        found: dict[str, RunSummary] = {}
+        if not wanted:
+            return found
+        try:
+            tracking = Artifacts(self.registry).tracking
+            experiments = list(_experiments(tracking))
+            for begin in range(0, len(wanted), RUNS_AT_ONCE):
+                some = wanted[begin : begin + RUNS_AT_ONCE]
+                names = ", ".join(f"'{run_id}'" for run_id in some)
+                # 3: those that were deleted, too
+                for run in tracking.search_runs(experiments, f"attributes.run_id IN ({names})", 3, len(some)):
+                    found[run.info.run_id] = RunSummary(str(run.info.run_name or ""), dict(run.data.metrics))
+        except Exception:  # noqa: BLE001  # every tracking store raises what the library under it does
+            return found
+        return found
+
     def _refuse(self, found: Iterable[_Found]) -> None:
         for version in found:
             answer = version.answers.get(_Part.VERSION)
@@ -161,6 +181,16 @@ class MlflowEvidence:
         raise RegistryError(
             UNREACHABLE, f"{self.registry.uri} {_too_late(self.patience)}.", "Check the address and the server's log."
         )
+
+
+def _experiments(tracking: Any) -> Iterator[str]:
+    token = None
+    for _ in range(MOST_EXPERIMENTS // EXPERIMENTS_PAGE):
+        page = tracking.search_experiments(3, EXPERIMENTS_PAGE, page_token=token)
+        yield from (str(experiment.experiment_id) for experiment in page)
+        token = page.token
+        if not token:
+            return
 
 
 class _Crew:

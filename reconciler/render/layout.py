@@ -5,6 +5,8 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
+from reconciler.core.text import clean
+
 Piece: TypeAlias = tuple[str, str]
 """A style (`add`, `remove`, `change`, `warn`, `error`, `name`, `faint` or empty) and the text that has it."""
 Line: TypeAlias = tuple[Piece, ...]
@@ -33,6 +35,12 @@ def cells(text: str) -> int:
 def padded(text: str, width: int) -> str:
     """The text and as many spaces as make it that wide."""
     return text + " " * (width - cells(text))
+
+
+def diff_lines(diff: Iterable[str], indent: str = "") -> Iterator[Line]:
+    """The lines of a unified diff in its colours."""
+    for line in diff:
+        yield (({"+": "add", "-": "remove", "@": "faint"}.get(line[:1], ""), indent + clean(line)),)
 
 
 def flowed(head: Line, body: Line, width: int) -> Iterator[Line]:

@@ -7,7 +7,6 @@ than a few lines lie beside this file.
 import difflib
 import hashlib
 import json
-import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -24,9 +23,10 @@ from reconciler.git.refs import default_branch
 from reconciler.ports import SourceFile
 from reconciler.scaffold.installation import install_source, is_local
 from reconciler.scaffold.keys import key_path, names_a_key, signer_line
+from reconciler.writing.codeowners import OWNER
 from reconciler.writing.edit import flow
 from reconciler.writing.files import is_there, write_files
-from reconciler.writing.layout import file_stem
+from reconciler.writing.layout import file_stem, modeline
 
 if TYPE_CHECKING:
     from reconciler.git.runner import Git
@@ -108,12 +108,9 @@ class _File:
     more: tuple[tuple[str, str], ...] = ()
 
 
-MODELINE = "# yaml-language-server: $schema=../../schemas/manifest.schema.json\n"
 POLICY = "reconciler.yaml"
 SIGNERS = ".reconciler/allowed_signers"
 RECORD = ".reconciler/init.json"
-
-_OWNER = re.compile(r"@[\w.-]+(/[\w.-]+)*|[\w.+-]+@[\w-]+(\.[\w-]+)+", re.ASCII)
 
 
 def scaffold(
@@ -149,7 +146,7 @@ def scaffold(
     _prove(top, missing)
     record = list(_record(top, missing))
     laid.extend(Laid(file.path) for file in record)
-    write_files(top, (SourceFile(file.path, file.text.encode()) for file in [*missing, *record]))
+    write_files(top, _sources(*missing, *record))
     key = key_path(git_directory)
     source = next((file.text for file in missing if file.path.endswith("reconciler.source")), "")
     return Scaffold(top, kind, tuple(laid), _next_steps(kind, source), key if key.exists() else None)
@@ -182,8 +179,12 @@ def update(start: Path, jobs: Jobs = Jobs(), remote: str = "origin", *, overwrit
             renewal = Renewal.WRITTEN
             changed.append(file)
         renewed.append(Renewed(file.path, renewal, _diff(file.path, text, file.text) if there else ()))
-    write_files(top, (SourceFile(file.path, file.text.encode()) for file in [*changed, *_record(top, changed)]))
+    write_files(top, _sources(*changed, *_record(top, changed)))
     return tuple(renewed)
+
+
+def _sources(*files: _File) -> Iterator[SourceFile]:
+    return (SourceFile(file.path, file.text.encode()) for file in files)
 
 
 def _diff(path: str, before: str, after: str) -> tuple[str, ...]:
@@ -227,7 +228,7 @@ def _refuse(first: First) -> None:
             )
     if first.version is not None and (first.model is None or first.version < 1):
         raise ReconcilerError("A version is a positive number of a model.", "Give --model NAME --version N.")
-    if first.owner is not None and not _OWNER.fullmatch(first.owner):
+    if first.owner is not None and not OWNER.fullmatch(first.owner):
         raise ReconcilerError(
             f"{clean(first.owner)!r} is not a valid owner.", "Give a user, a team or an address: @ada, @acme/risk-ml."
         )
@@ -262,7 +263,7 @@ def _manifests(top: Path, first: First) -> Iterator[_File]:
     ]
     yield _File(
         f"manifests/{folder}/production.yaml",
-        f"{MODELINE}"
+        f"{modeline(f'manifests/{folder}/production.yaml')}"
         f"# The version in Production, in a separate file, so CODEOWNERS can require the model's owners.\n"
         f"{model}\n"
         f"{owners}"
@@ -274,7 +275,7 @@ def _manifests(top: Path, first: First) -> Iterator[_File]:
     )
     yield _File(
         f"manifests/{folder}/staging.yaml",
-        f"{MODELINE}"
+        f"{modeline(f'manifests/{folder}/staging.yaml')}"
         f"# Staging is still moved by hand until you declare it. From then on it holds only what you declare.\n"
         f"{model}\n"
         f"# stages:\n"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 
 from reconciler.core.changes import Change, CreateModel, simulate
-from reconciler.core.evidence import Missing, VersionFacts
+from reconciler.core.evidence import Missing, RunSummary, VersionFacts
 from reconciler.core.names import ModelName, Version
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot
 from reconciler.errors import RegistryError
@@ -61,6 +61,14 @@ class MemoryEvidence:
 
     def gather(self, asked: Iterable[Asked]) -> Mapping[Asked, VersionFacts]:
         return {version: self._facts(version) for version in asked}
+
+    def runs(self, run_ids: Iterable[str]) -> Mapping[str, RunSummary]:
+        known = {
+            facts.run.run_id: RunSummary(facts.run.name, {metric.name: metric.value for metric in facts.metrics})
+            for facts in self.versions.values()
+            if facts.run is not None
+        }
+        return {run_id: known[run_id] for run_id in run_ids if run_id in known}
 
     def _facts(self, version: Asked) -> VersionFacts:
         facts = self.versions.get((version.model, version.version))

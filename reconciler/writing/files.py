@@ -1,8 +1,8 @@
-"""Files written into a work tree: all of them, or none, and never through a link."""
+"""Files of a work tree: all that a command makes are written, or none of them."""
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from reconciler.errors import ReconcilerError
@@ -32,18 +32,22 @@ def is_there(top: Path, path: str) -> bool:
     return True
 
 
-def write_files(top: Path, wanted: Iterable[SourceFile]) -> tuple[str, ...]:
+def write_files(
+    top: Path, wanted: Iterable[SourceFile], read: Mapping[str, bytes | None] | None = None
+) -> tuple[str, ...]:
     """
     Write all of the files, or none: what was made is taken away again when one cannot be written. Their paths. Raises
-    ReconcilerError, also where a link or something else stands where a file or its folder is to be.
+    ReconcilerError then, for what `is_there` refuses, and where a file is no longer as it was `read`; None: not there.
     """
-    files = tuple(wanted)
-    for file in files:
-        is_there(top, file.path)
+    wanted = tuple(wanted)
+    for file in wanted:
+        there = (top / file.path).read_bytes() if is_there(top, file.path) else None
+        if read is not None and there != read[file.path]:
+            raise ReconcilerError(f"{file.path} changed while this ran.", "Nothing was written. Run it again.")
     made: list[tuple[Path, bytes | None]] = []
     whole = False
     try:
-        for file in files:
+        for file in wanted:
             path = top / file.path
             for folder in reversed(path.relative_to(top).parents):
                 if not (top / folder).exists():
@@ -64,7 +68,7 @@ def write_files(top: Path, wanted: Iterable[SourceFile]) -> tuple[str, ...]:
     finally:
         if not whole:
             _take_back(made)
-    return tuple(file.path for file in files)
+    return tuple(file.path for file in wanted)
 
 
 def _take_back(made: list[tuple[Path, bytes | None]]) -> None:

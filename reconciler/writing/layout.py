@@ -3,7 +3,7 @@
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import PurePosixPath
@@ -15,8 +15,9 @@ from reconciler.writing.edit import flow
 
 _DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
 _LONGEST = 80
+SCHEMA = "schemas/manifest.schema.json"
 _ALIASES = "aliases.yaml"
-_BY_SLOT = frozenset({_ALIASES, *(f"{stage.lower()}.yaml" for stage in Stage)})
+BY_SLOT = frozenset({_ALIASES, *(f"{stage.lower()}.yaml" for stage in Stage)})
 
 
 class Split(StrEnum):
@@ -54,34 +55,51 @@ def home_of(slot: Slot, model: str, declaring: Iterable[str], others: Iterable[s
     """
     listed = sorted(declaring)
     beside = listed or sorted(others)
-    split = [path for path in beside if PurePosixPath(path).name in _BY_SLOT]
+    split = [path for path in beside if PurePosixPath(path).name in BY_SLOT]
     if listed:
         return str(PurePosixPath(split[0]).with_name(slot_file(slot))) if split else listed[0]
     stem = f"{folder}/{file_stem(model)}"
     return f"{stem}/{slot_file(slot)}" if 2 * len(split) > len(beside) else f"{stem}.yaml"
 
 
+def taken_by(paths: Iterable[str]) -> set[str]:
+    """
+    What these files take up: their own names and those of their folders, as a system has them that takes upper and
+    lower case for the same.
+    """
+    places = (PurePosixPath(path.casefold()) for path in paths)
+    return {str(name) for place in places for name in (place, *place.parents)}
+
+
 def new_files(
     manifest: Manifest,
     folder: str,
     split: Split,
-    taken: Iterable[str],
+    taken: Set[str],
     about: Mapping[Version, str] = {},  # read only
-    first_line: str = "",
+    *,
+    schema: bool = False,
 ) -> dict[str, str]:
     """
-    The files that declare a model whole, by path. `taken` are the paths of other models' files: none of them is used,
-    also where a system takes upper and lower case for the same. `about` says in a comment what a version is.
+    The files that declare a model whole, by path. `taken` is what other models' files take up: none of it is used.
+    `about` says in a comment what a version is, and `schema` has the first line lead editors to it.
     """
-    used = {path.casefold() for path in taken}
     stem = file_stem(manifest.name)
     for name in (stem, _told_apart(stem, manifest.name)):
-        stems = f"{folder}/{name}"
+        stems = str(PurePosixPath(folder) / name)
         parts = {f"{stems}.yaml": manifest} if split is Split.MODEL else _parts(manifest, stems)
-        free = not any(path.casefold() in used or path.casefold().startswith(f"{stems}/".casefold()) for path in used)
-        if free and not any(path.casefold() in used for path in parts):
+        if stems.casefold() not in taken and not any(path.casefold() in taken for path in parts):
             break
-    return {path: first_line + _text(part, about, whole=at == 0) for at, (path, part) in enumerate(parts.items())}
+    return {
+        path: (modeline(path) if schema else "") + _text(part, about, whole=at == 0)
+        for at, (path, part) in enumerate(parts.items())
+    }
+
+
+def modeline(path: str) -> str:
+    """The first line of a manifest, by which editors find the schema."""
+    up = "../" * (len(PurePosixPath(path).parts) - 1)
+    return f"# yaml-language-server: $schema={up}{SCHEMA}\n"
 
 
 def _parts(manifest: Manifest, folder: str) -> dict[str, Manifest]:

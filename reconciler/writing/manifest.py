@@ -45,9 +45,24 @@ def rewritten(
     for alias, target in changes.aliases.items():
         named = declared.aliases.get(alias)
         edit(["aliases", alias], partial(_alias_changed, ["aliases", alias], named and named.value, target))
+    written, wanted = _texts_of(declared), _texts_of(after)
+    for key in sorted(written.keys() - wanted.keys()):
+        edit(key, partial(remove, path=key))
+    for key, value in wanted.items():
+        if written.get(key) != value:
+            edit(key, partial(put, path=key, value=value))
     changed = tuple(text for text in texts.values() if text.bytes != text.file.data)
     _prove(before, after, _declared(texts.values(), parse), changed)
     return tuple(SourceFile(text.file.path, text.bytes) for text in changed)
+
+
+def _texts_of(manifest: Manifest) -> Mapping[tuple[str, ...], Value]:
+    """What a manifest says of the model itself, by the place where it is written."""
+    return {
+        **({} if manifest.description is None else {("description",): manifest.description.value}),
+        **({} if manifest.owners is None else {("owners",): list(manifest.owners.value)}),
+        **{("tags", key): tag.value for key, tag in manifest.tags.items()},
+    }
 
 
 class _Text:
@@ -81,7 +96,9 @@ def _home(texts: Mapping[str, _Text], model: ModelName, path: Path, place: Calla
     for name, at in documents:
         if get(texts[name].text, at, path):
             return name, at
-    slot = Slot(f"{path[1]}" if path[0] == "stages" else f"@{path[1]}")
+    if path[0] not in {"stages", "aliases"} and documents:
+        return documents[0]
+    slot = Slot(f"@{path[1]}" if path[0] == "aliases" else str(path[-1]))
     wanted = place(slot)
     inside = [home for home in documents if home[0] == wanted]
     if inside or wanted not in texts:
@@ -172,7 +189,9 @@ def _prove(
     changed: tuple[_Text, ...],
 ) -> None:
     meant = {**before, after.name: after}
-    same = meant.keys() == declared.keys() and not any(difference(meant[name], declared[name]) for name in meant)
+    same = meant.keys() == declared.keys() and not any(
+        difference(meant[name], declared[name]) or _texts_of(meant[name]) != _texts_of(declared[name]) for name in meant
+    )
     if not same:
         paths = ", ".join(text.file.path for text in changed)
         raise NotEditableError(f"{paths} would not declare what you want.", "Change it by hand.")

@@ -281,6 +281,20 @@ def test_a_version_that_is_not_there_is_missing_beside_one_that_is(source: Evide
     assert (found[gone].model, found[gone].version) == (PLAIN, Version(99))
 
 
+@pytest.mark.parametrize("kind", ["memory", "server"])
+def test_runs_are_read_in_bulk_and_what_is_not_there_is_left_out(
+    seeded: Seeded, evidence: Mapping[tuple[ModelName, Version], VersionFacts], kind: str
+) -> None:
+    source = MemoryEvidence(evidence) if kind == "memory" else MlflowEvidence(seeded.uri, seeded.uri)
+    known = {f.run.run_id: f.run.name for f in evidence.values() if f.run is not None}
+
+    found = source.runs([*known, "0" * 32, "it's none"])
+
+    assert known
+    assert {run_id: run.name for run_id, run in found.items()} == known
+    assert source.runs([]) == {}
+
+
 def test_nothing_asked_is_nothing_read(source: EvidenceSource) -> None:
     assert source.gather([]) == {}
 

@@ -16,7 +16,7 @@ from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot, VersionSna
 from reconciler.errors import Severity
 from reconciler.ports import SourceFile
 from reconciler.reading.manifest import parse
-from reconciler.writing.layout import Split, new_files
+from reconciler.writing.layout import Split, new_files, taken_by
 from tests.manifest_texts import VISIBLE, alias_names, tag_keys
 
 REVISION = Revision(RepositoryId("r"))
@@ -50,7 +50,7 @@ def files_of(snapshot: RegistrySnapshot, options: Adopt, split: Split) -> Mappin
     for adoption in claimable(adopt(snapshot, {}, options), snapshot, REVISION, Policy()):
         if adoption.after is not None:
             about = {version: f"# {{: {version}" for version in snapshot.models[adoption.model].versions}
-            found |= new_files(adoption.after, "manifests", split, found, about)
+            found |= new_files(adoption.after, "manifests", split, taken_by(found), about)
     return found
 
 

@@ -87,7 +87,7 @@ def test_what_cannot_be_meant_is_refused_with_the_remedy(
     repository.merge(manifest(model, production=1) + "hold: {version: 1, slot: Staging, reason: It leaks data.}\n")
 
     for arguments, message in (
-        ((model,), "Which version is meant"),
+        ((model,), "Exactly one version is required"),
         ((model, "7"), "has no version 7; the newest is v1"),
         ((model, "1"), "declare that already"),
         ((model, "1", "--to", "production"), "Did you mean `Production`?"),

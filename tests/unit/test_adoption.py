@@ -1,13 +1,16 @@
 """A registry that is adopted: what is declared of it, what is said, and which files that makes."""
 
+from dataclasses import replace
+
 import pytest
 
 from reconciler.core.adoption import Adopt, Adoption, adopt, claimable
-from reconciler.core.desired import Manifest
-from reconciler.core.names import Version
+from reconciler.core.desired import Declared, Manifest
+from reconciler.core.names import ModelName, Version
 from reconciler.core.policy import Policy
+from reconciler.core.proposal import NOWHERE
 from reconciler.core.snapshot import ModelSnapshot
-from reconciler.writing.layout import Split, file_stem, home_of, new_files
+from reconciler.writing.layout import Split, file_stem, home_of, new_files, taken_by
 from tests.build import NOW, A, N, P, S, have, registry, want
 
 OWNED = Adopt(owners=[("*", ("@acme/ml",))])
@@ -18,9 +21,13 @@ def adopted(live: ModelSnapshot, declared: Manifest | None = None, options: Adop
     return adoption
 
 
+def said(adoption: Adoption) -> list[str]:
+    return [remark.text for remark in adoption.remarks]
+
+
 def texts(adoption: Adoption, split: Split = Split.MODEL, about: dict[Version, str] | None = None) -> dict[str, str]:
     assert adoption.after is not None
-    return new_files(adoption.after, "manifests", split, [], about or {})
+    return new_files(adoption.after, "manifests", split, set(), about or {})
 
 
 def test_stages_and_aliases_are_declared_as_they_are() -> None:
@@ -61,11 +68,11 @@ def test_each_slot_has_a_file_of_its_own_where_owners_differ() -> None:
     ],
 )
 def test_what_an_adopter_should_look_at_is_said(live: ModelSnapshot, remark: str) -> None:
-    assert adopted(live).remarks == (remark,)
+    assert said(adopted(live)) == [remark]
 
 
 def test_a_model_without_an_owner_is_said() -> None:
-    assert adopted(have({2: P}), options=Adopt()).remarks == ("Nobody owns it.",)
+    assert said(adopted(have({2: P}), options=Adopt())) == ["Nobody owns it."]
 
 
 def test_the_last_pattern_of_owners_that_matches_counts() -> None:
@@ -79,11 +86,19 @@ def test_what_a_manifest_declares_is_kept_and_a_difference_is_said() -> None:
 
     assert adoption.after is not None
     assert [pin.version for pin in adoption.after.stages[P].value] == [1]
-    assert [pin.version for pin in adoption.after.stages[S].value] == [1]
-    assert adoption.remarks == (
+    assert S not in adoption.after.stages  # v1 is declared elsewhere
+    assert said(adoption) == [
         "Production is declared to hold v1, but holds v2.",
         "@champion is declared to name v1, but names v2.",
-    )
+    ]
+
+
+def test_a_model_that_a_manifest_renames_is_left_to_it() -> None:
+    renamed = replace(want({P: [2]}, name="attrition"), formerly=Declared((ModelName("churn"),), NOWHERE))
+
+    (adoption,) = adopt(registry(have({2: P})), {renamed.name: renamed}, OWNED)
+
+    assert (adoption.after, said(adoption)) == (None, ["It is declared already, as a former name of attrition."])
 
 
 def test_a_name_that_looks_like_another_is_not_declared() -> None:
@@ -92,7 +107,7 @@ def test_a_name_that_looks_like_another_is_not_declared() -> None:
     found = claimable(adopt(state, {}, OWNED), state, NOW, Policy())
 
     assert [adoption.new for adoption in found] == [True, False]
-    assert found[1].remarks[0].startswith("It cannot be declared: its letter `\u0430` is U+0430 CYRILLIC SMALL")
+    assert said(found[1])[0].startswith("It cannot be declared: its letter `\u0430` is U+0430 CYRILLIC SMALL")
 
 
 @pytest.mark.parametrize(
@@ -106,7 +121,7 @@ def test_a_name_that_looks_like_another_is_not_declared() -> None:
 def test_a_file_of_another_model_is_never_used(taken: list[str], path: str) -> None:
     manifest = want({P: [1]})
 
-    assert list(new_files(manifest, "manifests", Split.MODEL, taken)) == [path]
+    assert list(new_files(manifest, "manifests", Split.MODEL, taken_by(taken))) == [path]
 
 
 @pytest.mark.parametrize(

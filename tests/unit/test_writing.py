@@ -1,8 +1,10 @@
 """Changing manifests in place: what is not meant stays as it is, byte for byte."""
 
+from dataclasses import replace
+
 import pytest
 
-from reconciler.core.desired import Manifest, Pin, resolve
+from reconciler.core.desired import Declared, Manifest, Pin, resolve
 from reconciler.core.names import AliasName, Stage, Version
 from reconciler.core.proposal import NOWHERE, named, placed, unplaced
 from reconciler.errors import ReconcilerError
@@ -154,3 +156,17 @@ def test_there_and_back_is_the_same_file() -> None:
     there = written(RISK, named(manifest_of(RISK), AliasName("champion"), pin(5)))
 
     assert written(there, named(manifest_of(there), AliasName("champion"), pin(4))) == RISK
+
+
+def test_owners_a_description_and_tags_are_added_where_none_are_declared() -> None:
+    text = "# Scores loans.\nmodel: risk\nstages:\n  Production: 4  # it\n"
+    after = replace(
+        manifest_of(text),
+        owners=Declared(("@acme/risk-ml",), NOWHERE),
+        description=Declared("Scores: loans", NOWHERE),
+        tags={"tier": Declared("1", NOWHERE)},
+    )
+
+    assert written(text, after) == text + (
+        'description: "Scores: loans"\nowners:\n  - "@acme/risk-ml"\ntags:\n  tier: "1"\n'
+    )

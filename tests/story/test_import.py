@@ -1,0 +1,147 @@
+"""A registry that people have worked with for years comes under manifests by one command and one merge."""
+
+import json
+import re
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.story.command import Reconciler
+from tests.story.registry import Registry
+from tests.story.repository import Repository
+
+CLAIMS = re.compile(r"Plan: (\d+ found and not judged, )?\d+ models? to claim\.")
+
+
+def last_line(text: str) -> str:
+    return text.strip().splitlines()[-1]
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+def register_prompt(registry: Registry, name: str) -> None:
+    tags = [{"key": "mlflow.prompt.is_prompt", "value": "true"}]
+    body = json.dumps({"name": name, "tags": tags}).encode()
+    at = f"{registry.uri}/api/2.0/mlflow/registered-models/create"
+    headers = {"Content-Type": "application/json"}
+    urllib.request.urlopen(urllib.request.Request(at, body, headers), timeout=60).close()
+
+
+def test_a_registry_is_imported_whole_and_the_plan_claims_and_moves_nothing(
+    repository: Repository, registry: Registry, reconciler: Reconciler, model: str
+) -> None:
+    odd, greek = f'{model} "x" #1 O\'Hara', f"Größe-模型-{model}"
+    registry.register(odd, versions=0)
+    registry.train(odd, "flavors: {}\n", f1=0.91)
+    registry.register(model, greek, versions=4)
+    for version, stage in ((1, "Archived"), (2, "Production"), (3, "Production"), (4, "Staging")):
+        registry.move(model, version, stage)
+    registry.set_alias(model, "old", 1)
+    registry.set_alias(greek, "champion", 4)
+    register_prompt(registry, f"{model}-prompt")
+
+    imported = reconciler("import", "--all", "--owner", "@acme/ml")
+    planned = reconciler("plan")
+
+    assert imported.code == 0, imported.said
+    assert f"{model}  2 versions are in Production: v2, v3." in imported.out
+    assert f"{model}  @old names v1, which is archived." in imported.out
+    assert f"{model}-prompt" not in imported.out
+    assert (planned.code, CLAIMS.fullmatch(last_line(planned.out)) is not None) == (0, True), planned.said
+    first = contents(repository.top / "manifests")
+    assert any(f"model: {greek}" in text or f'model: "{greek}"' in text for text in first.values())
+
+    repository.commit()
+    registry.register(f"{model}-new", versions=1)
+    registry.set_alias(model, "challenger", 4)
+    registry.move(greek, 4, "Production")
+    again = reconciler("import", "--all", "--owner", "@acme/ml")
+    planned = reconciler("plan")
+
+    second = contents(repository.top / "manifests")
+    (new,) = second.keys() - first.keys()
+    assert f"model: {model}-new\n" in second[new]
+    changed = [path for path, text in first.items() if second[path] != text]
+    assert len(changed) == 2, again.said
+    assert any(second[path] == first[path] + "  challenger: 4\n" for path in changed)
+    assert CLAIMS.fullmatch(last_line(planned.out)), planned.said
+
+    repository.commit()
+    registry.move(model, 2, "Archived")
+    registry.set_alias(model, "old", 3)
+    differing = reconciler("import", "--all")
+
+    assert f"{model}  Production is declared to hold v2, v3, but holds v3." in differing.out
+    assert f"{model}  @old is declared to name v1, and names v3." in differing.out
+    assert contents(repository.top / "manifests") == second
+
+
+def test_who_names_nothing_is_told_what_there_is_and_a_dry_run_writes_nothing(
+    repository: Repository, registry: Registry, reconciler: Reconciler, model: str
+) -> None:
+    registry.register(model, versions=1)
+    registry.move(model, 1, "Production")
+
+    nothing = reconciler("import")
+    wrong = reconciler("import", model[:-1])
+    unmatched = reconciler("import", "--match", "no-such-*")
+    both = reconciler("import", "--all", model)
+    dry = reconciler("import", model, "--dry-run")
+
+    assert (nothing.code, wrong.code, unmatched.code, both.code, dry.code) == (1, 1, 1, 1, 0), dry.said
+    assert re.search(r"The registry has \d+ models?; not declared: ", nothing.err)
+    assert "--match GLOB, or --all" in nothing.err
+    assert f"Did you mean {model}?" in wrong.err
+    assert "matches `no-such-*`" in unmatched.err
+    assert f"+model: {model}\n" in dry.out
+    assert not (repository.top / "manifests").exists()
+
+
+def test_each_slot_gets_a_file_and_a_line_for_code_owners(
+    repository: Repository, registry: Registry, reconciler: Reconciler, model: str
+) -> None:
+    registry.register(model, versions=2)
+    registry.move(model, 1, "Production")
+    registry.move(model, 2, "Staging")
+    (repository.top / "owners").write_text(f"{model[:10]}* @acme/risk\n")
+    (repository.top / "schemas").mkdir()
+    (repository.top / "schemas" / "manifest.schema.json").write_text("{}")
+    wrong = repository.top / "wrong"
+    wrong.write_text("# who\nrisk*\n")
+
+    refused = reconciler("import", model, "--owners", str(wrong))
+    imported = reconciler("import", model, "--split", "slot", "--owners", "owners")
+    planned = reconciler("plan")
+
+    assert (refused.code, "wrong:2:1: invalid-owners: `risk*` has no owner." in refused.err) == (1, True), refused.said
+    assert imported.code == 0, imported.said
+    (folder,) = (repository.top / "manifests").iterdir()
+    assert sorted(path.name for path in folder.iterdir()) == ["production.yaml", "staging.yaml"]
+    modeline = "# yaml-language-server: $schema=../../schemas/manifest.schema.json"
+    assert (folder / "production.yaml").read_text().splitlines()[0] == modeline
+    assert re.search(rf"^/manifests/{folder.name}/production.yaml +@acme/risk$", imported.out, re.MULTILINE)
+    assert CLAIMS.fullmatch(last_line(planned.out)), planned.said
+
+
+@pytest.mark.parametrize("trap", ["link", "repository", "file"])
+def test_nothing_is_written_through_what_is_not_reviewed(
+    repository: Repository, registry: Registry, reconciler: Reconciler, model: str, trap: str, tmp_path: Path
+) -> None:
+    registry.register(model, versions=1)
+    registry.move(model, 1, "Production")
+    manifests = repository.top / "manifests"
+    if trap == "link":
+        (tmp_path / "elsewhere").mkdir()
+        manifests.symlink_to(tmp_path / "elsewhere")
+    elif trap == "repository":
+        (manifests / ".git").mkdir(parents=True)
+    else:
+        manifests.write_text("")
+
+    refused = reconciler("import", model)
+
+    assert refused.code == 1, refused.said
+    assert not list(tmp_path.rglob("*.yaml"))
