@@ -75,7 +75,7 @@ def test_a_registry_is_imported_whole_and_the_plan_claims_and_moves_nothing(
     differing = reconciler("import", "--all")
 
     assert f"{model}  Production is declared to hold v2, v3, but holds v3." in differing.out
-    assert f"{model}  @old is declared to name v1, and names v3." in differing.out
+    assert f"{model}  @old is declared to name v1, but names v3." in differing.out
     assert contents(repository.top / "manifests") == second
 
 
