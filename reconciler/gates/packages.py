@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Annotated, Any
 
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
 from reconciler.core.gate import CANDIDATE, Entrance, FactKey, Facts, Judgement, failed, passed, unknown
 from reconciler.core.text import amount, plain
 from reconciler.errors import Fault
@@ -82,7 +85,9 @@ class Requirements:
 
     def _forbids(self, line: str) -> bool:
         name = _name(line)
-        return bool(name) and any(fnmatchcase(name, _normal(pattern)) for pattern in self.forbidden)
+        return bool(name) and any(
+            fnmatchcase(name, re.sub(r"[-_.]+", "-", pattern).lower()) for pattern in self.forbidden
+        )
 
 
 # Where packages come from, and how they are installed; `-r` and `-e` ask for some, and are not among these.
@@ -92,11 +97,6 @@ _OPTIONS = frozenset(
         *("--trusted-host", "--pre", "--prefer-binary", "--no-binary", "--only-binary", "--require-hashes"),
     }
 )
-_NAMED = re.compile(
-    r"\s*(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(?:\[[^\[\]]*\])?\s*(?P<rest>(?:[(<>=!~;@ ].*)?)",
-    re.ASCII | re.DOTALL,
-)
-_EXACTLY = re.compile(r"\(?\s*===?\s*[A-Za-z0-9][A-Za-z0-9.!+_-]*\s*\)?\s*(?:(?:;|\s--hash=).*)?", re.ASCII | re.DOTALL)
 _ADDRESS = re.compile(r"\s*(?:[a-z]+\+)?(?:https?|ssh|git|file)://[^\s;]+", re.ASCII)
 _COMMIT = re.compile(r"git\+[^#]+@(?:[0-9a-f]{40}|[0-9a-f]{64})(?:#.*)?", re.ASCII)
 _HASHED = re.compile(
@@ -111,27 +111,34 @@ def _asks_for_nothing(line: str) -> bool:
     return words[0].startswith("-") and options <= _OPTIONS and not set("\"'\\") & set(line)
 
 
+def _requirement(line: str) -> Requirement | None:
+    """What a line asks for, without the hashes of its files; None where it does not name a package (PEP 508)."""
+    try:
+        return Requirement(re.split(r"\s--hash=", line, maxsplit=1)[0])
+    except InvalidRequirement:
+        return None
+
+
 def _name(line: str) -> str:
     """The normal name of the package that a line asks for; empty where the line does not tell."""
-    matched = None if _ADDRESS.match(line) else _NAMED.fullmatch(line)
-    return _normal(matched["name"]) if matched else ""
+    asked = _requirement(line)
+    return "" if asked is None else canonicalize_name(asked.name)
 
 
 def _is_pinned(line: str) -> bool:
-    if not (named := None if _ADDRESS.match(line) else _NAMED.fullmatch(line)):
+    asked = _requirement(line)
+    if asked is None:
         return _is_fixed(line)
-    rest = named["rest"].strip()
-    return _is_fixed(rest[1:]) if rest.startswith("@") else _EXACTLY.fullmatch(rest) is not None
+    if asked.url is not None:
+        return _is_fixed(asked.url)
+    exact = [part for part in asked.specifier if part.operator in {"==", "==="} and "*" not in part.version]
+    return len(exact) == len(asked.specifier) == 1
 
 
 def _is_fixed(text: str) -> bool:
     """Whether it is an address whose content cannot change: a commit of git, or a file with a hash."""
     address = _ADDRESS.match(text)
     return address is not None and any(fixed.fullmatch(address[0].strip()) for fixed in (_COMMIT, _HASHED))
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _listed(items: list[str]) -> str:
