@@ -179,7 +179,7 @@ def test_a_rename_is_no_way_to_other_owners(house: House) -> None:
     done = house.apply()
 
     assert done.exit_code == ExitCode.BLOCKED
-    assert "decides over other (its owners)" in done.message
+    assert "decides about other (its owners)" in done.message
 
 
 def test_a_hold_holds_under_a_new_name(house: House) -> None:

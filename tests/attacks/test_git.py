@@ -476,7 +476,7 @@ def test_settings_from_the_work_tree_are_refused(applied: Repository) -> None:
     applied.commit()
     git(applied.top, "config", "include.path", "../.gitconfig")
 
-    with pytest.raises(ReconcilerError, match=r"taken from .*\.gitconfig"):
+    with pytest.raises(ReconcilerError, match=r"comes from .*\.gitconfig"):
         source(applied)
 
 
@@ -571,7 +571,7 @@ def test_a_repository_inside_of_another_is_meant_only_by_those_who_stand_in_it(
         open_source(Path("models/manifests"))
 
     monkeypatch.chdir("/")
-    with pytest.raises(ReconcilerError, match="inside the one that is meant"):
+    with pytest.raises(ReconcilerError, match="inside the one that you want"):
         open_source(tmp_path / "outer/models/manifests")
 
 

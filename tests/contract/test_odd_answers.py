@@ -193,7 +193,7 @@ def test_an_address_where_nothing_is_is_told_of() -> None:
             MlflowRegistry(f"http://127.0.0.1:{port}", "").snapshot(WANTED)
     with pytest.raises(RegistryError, match=rf":{port} is down: nothing listens at that port\. Start the server"):
         MlflowRegistry(f"http://127.0.0.1:{port}", "").snapshot(WANTED)
-    with pytest.raises(RegistryError, match=r"has a host name that is not known here\. .* name service"):
+    with pytest.raises(RegistryError, match=r"has a host name that is not known here\. .* DNS"):
         MlflowRegistry("http://mlflow.invalid", "").snapshot(WANTED)
 
 

@@ -49,7 +49,7 @@ def test_a_registry_that_is_not_there_is_named_and_not_waited_for(
 @pytest.mark.parametrize(
     ("uri", "told"),
     [
-        ("", "No registry is named"),
+        ("", "No registry is configured"),
         ("sqlite:///nowhere.db", "no SQLite database"),
         ("gopher://127.0.0.1", "gopher://127.0.0.1"),
     ],

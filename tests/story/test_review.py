@@ -379,7 +379,7 @@ ENDINGS = {
     ),
     "the manifests are wrong": Ending("unknown-key", files={"manifests/models.yaml": "model: a\nstage: {}\n"}),
     "the base is not there, so that nothing can be opened": Ending("no commit", ("--base", "nowhere")),
-    "no registry is named": Ending("No registry is named", environment={"MLFLOW_TRACKING_URI": ""}),
+    "no registry is named": Ending("No registry is configured", environment={"MLFLOW_TRACKING_URI": ""}),
     "a library ends the process": Ending("failed (SystemExit)", files={"reconciler.yaml": GATE}),
 }
 
