@@ -472,6 +472,10 @@ class Forge(Protocol):
 class Requests(Protocol):
     """Where change requests are opened. Raises ReconcilerError, with a remedy."""
 
+    def ready(self) -> None:
+        """Raises where a request could not be opened, as far as that is known without asking: no token, no project."""
+        ...
+
     def propose(self, branch: str, base: str, title: str, text: str) -> str:
         """
         Open a request to merge a branch that was pushed into another one, and say its address. One that is open

@@ -250,6 +250,7 @@ class Proposal:
                 f"{without_credentials(url)} is at no forge that is known, so no request can be opened.",
                 "Write the change without --open-pr, commit it and push it yourself.",
             )
+        forge.ready()
         subject, _, text = (message or self.title).partition("\n")
         push_change(
             self.source.top,
@@ -261,7 +262,13 @@ class Proposal:
             environment=os.environ,
             author=author or author_of_job(os.environ),
         )
-        return forge.propose(name, base, subject, text.strip() or self._text())
+        try:
+            return forge.propose(name, base, subject, text.strip() or self._text())
+        except ReconcilerError as error:
+            raise ReconcilerError(
+                f"The branch {name} was pushed, but no request was opened: {error.message}",
+                f"{error.fix} Then open the request for that branch, or delete it: git push {remote} --delete {name}",
+            ) from error
 
     def _refuse_more(self, base: str) -> None:
         head = self.source.head
@@ -674,6 +681,7 @@ class Project:
             folder, then = str(world.source.folder), step(start, world.clock.now())
             changed = changed_files(
                 files,
+                declaration.desired.models.get(ModelName(model)),
                 then,
                 lambda files, after, place: rewritten(files, after, world.parse, place),
                 lambda slot: home_of(slot, model, declaring, declared, folder),

@@ -4,7 +4,7 @@ Reads everything, writes nothing.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches, unified_diff
 
 from reconciler.core.adoption import Adopt, Adoption, adopt, claimable
@@ -80,7 +80,11 @@ def demotion(
 
 
 def unnaming(start: Setting, alias: AliasName) -> Step:
-    """An alias that must not exist."""
+    """An alias that must not exist. Raises ReconcilerError where neither the manifest nor the registry knows it."""
+    if alias not in start.manifest.aliases and alias not in start.live.aliases:
+        near = get_close_matches(alias, {*start.manifest.aliases, *start.live.aliases}, 1)
+        fix = f"Did you mean {near[0]}?" if near else "Correct the name."
+        raise ReconcilerError(f"{start.manifest.name} has no alias {alias}.", fix)
     return Step(named(start.manifest, alias, None), f"Remove the alias {alias} of {start.manifest.name}")
 
 
@@ -171,8 +175,34 @@ def setting(world: World, declaration: Declaration, name: ModelName, rules: Rule
         raise ReconcilerError(f"The registry has no model {name}.", fix)
     rules, desired = with_names(rules, declaration.desired)
     snapshot, pasts = with_past(rules, desired, RegistrySnapshot({name: live}))
-    manifest = desired.models.get(name) or Manifest(Declared(name, NOWHERE))
+    manifest = _numbered(desired.models.get(name) or Manifest(Declared(name, NOWHERE)), snapshot.models[name])
     return Setting(manifest, snapshot.models[name], pasts.get(name, Past(desired.revision.ours)))
+
+
+def _numbered(manifest: Manifest, live: ModelSnapshot) -> Manifest:
+    """The manifest with the number of each version that it names by its run alone, where that is one version."""
+
+    def number(pin: Pin) -> Pin:
+        made = [v.version for v in live.versions.values() if pin.version is None and v.run_id == pin.run_id]
+        return replace(pin, version=made[0]) if len(made) == 1 else pin
+
+    stages = {s: replace(d, value=tuple(map(number, d.value))) for s, d in manifest.stages.items()}
+    aliases = {a: replace(d, value=d.value and number(d.value)) for a, d in manifest.aliases.items()}
+    return replace(manifest, stages=stages, aliases=aliases)
+
+
+def _as_written(manifest: Manifest, before: Manifest) -> Manifest:
+    """The manifest with those versions named by their run alone that are so in the files, at the same place."""
+    written = {pin.at: pin for pin in before.pins() if pin.version is None}
+
+    def spelled(pin: Pin) -> Pin:
+        there = written.get(pin.at)
+        same = there is not None and (there.run_id, there.comment) == (pin.run_id, pin.comment)
+        return there if there is not None and same else pin
+
+    stages = {s: replace(d, value=tuple(map(spelled, d.value))) for s, d in manifest.stages.items()}
+    aliases = {a: replace(d, value=d.value and spelled(d.value)) for a, d in manifest.aliases.items()}
+    return replace(manifest, stages=stages, aliases=aliases)
 
 
 def refuse_held(manifest: Manifest, version: Version, slot: Slot, now: str) -> None:
@@ -187,13 +217,18 @@ def refuse_held(manifest: Manifest, version: Version, slot: Slot, now: str) -> N
 
 
 def changed_files(
-    files: Iterable[SourceFile], step: Step, rewrite: Rewrite, place: Callable[[Slot], str]
+    files: Iterable[SourceFile],
+    before: Manifest | None,
+    step: Step,
+    rewrite: Rewrite,
+    place: Callable[[Slot], str],
 ) -> tuple[SourceFile, ...]:
     """
     The files that must change for the manifests to declare what a step asks for, as they are then. Raises
     ReconcilerError where they declare that already, and where one can only be changed by hand.
     """
-    changed = rewrite(files, step.after, place)
+    after = step.after if before is None else _as_written(step.after, before)
+    changed = rewrite(files, after, place)
     if not changed:
         raise ReconcilerError(f"The manifests of {step.after.name} declare that already.", "Nothing is to be changed.")
     return changed

@@ -60,26 +60,32 @@ def way_back(
 ) -> tuple[Version, Commit | None]:
     """
     The version that a slot was declared to hold before the one that it is now, and the commit that declared it: the
-    newest one that is still there and that no hold keeps out. Raises ReconcilerError, with what became of each, where
-    there is none.
+    newest one that is still there and that no hold keeps out. What was rolled back from already is not gone back to.
+    Raises ReconcilerError, with what became of each, where there is none.
     """
-    current = declared_versions(manifest, slot, live)
     reasons: dict[Version, str] = {}
-    for epoch in past.epochs:
-        if epoch.manifest is None:
-            continue
-        for version in sorted(_numbered(epoch.manifest, slot) - current - reasons.keys(), reverse=True):
+    current = declared_versions(manifest, slot, live)
+    for versions, commit in reversed(_undone(past, slot, current)):
+        for version in sorted(versions - current - reasons.keys(), reverse=True):
             hold = next((hold for hold in manifest.holds if hold.holds(version, slot, now)), None)
             if version not in live.versions:
                 reasons[version] = f"v{version} is not in the registry anymore"
             elif hold is not None:
-                reasons[version] = f"v{version} is held: {plain(hold.reason, 120)}"
+                reasons[version] = f"v{version} is held: {plain(hold.reason, 120).rstrip('.')}"
             else:
-                return version, epoch.commit
-    why = "; ".join(reasons.values()) or "no commit on the trusted line declares another one"
-    raise ReconcilerError(
-        f"{manifest.name} has no earlier version to go back to in {slot}: {why}.", "Name one with --version."
-    )
+                return version, commit
+    why = "; ".join(reasons.values()) or "no commit of the branch declared another version before"
+    raise ReconcilerError(f"{manifest.name} has nothing to go back to in {slot}: {why}.", "Name one with --version.")
+
+
+def _undone(past: Past, slot: Slot, current: frozenset[Version]) -> list[tuple[frozenset[Version], Commit | None]]:
+    """What a slot was declared to hold, oldest first, each once: to declare something again undoes what came since."""
+    states: list[tuple[frozenset[Version], Commit | None]] = []
+    epochs = [(frozenset(_numbered(e.manifest, slot)), e.commit) for e in reversed(past.epochs) if e.manifest]
+    for versions, commit in (*epochs, (current, None)):
+        again = next((at for at, (known, _) in enumerate(states) if known == versions), None)
+        states = [*states, (versions, commit)] if again is None else states[: again + 1]
+    return states
 
 
 def _numbered(manifest: Manifest, slot: Slot) -> set[Version]:
@@ -107,6 +113,8 @@ def _among(pins: tuple[Pin, ...], pin: Pin, stage: Stage, instead: Version | Non
     numbers = [other.version for other in pins]
     if pin.version in numbers:
         return tuple(pin if other.version == pin.version and pin.comment is not None else other for other in pins)
+    if instead is not None and beside:
+        raise ReconcilerError("One version leaves, or all stay: not both.", "Pass --instead-of or --beside.")
     if instead is not None:
         if instead not in numbers:
             listed = ", ".join(map(str, pins)) or "nothing"

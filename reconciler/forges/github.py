@@ -124,6 +124,9 @@ class GithubForge:
         place = f"looking up who approved {commit[:12]} in {self._repository_name}"
         return self._patiently(place, _READ, lambda: self._request(commit, merged=merged))
 
+    def ready(self) -> None:
+        self._github()
+
     def propose(self, branch: str, base: str, title: str, text: str) -> str:
         place = f"opening a pull request for {branch} in {self._repository_name}"
 

@@ -112,6 +112,10 @@ class GitlabForge:
         """
         return self._patiently(lambda server: self._request(server, commit, merged=merged))
 
+    def ready(self) -> None:
+        self._needed("CI_PROJECT_ID")
+        self._connect()
+
     def propose(self, branch: str, base: str, title: str, text: str) -> str:
         project = self._needed("CI_PROJECT_ID")
 

@@ -156,6 +156,8 @@ class _Document:
         if len(starts) == 1:
             return self.with_value(path[:-1], parent, [] if isinstance(parent, yaml.SequenceNode) else {})
         begin, end = starts[at].start_mark.index, self._end(ends[at])
+        if parent.flow_style and any(_comments(self.text[parent.start_mark.index : parent.end_mark.index])):
+            raise _by_hand(parent, "comments stand between its brackets")
         if parent.flow_style:
             if at + 1 < len(starts):
                 return self.text[:begin] + self.text[starts[at + 1].start_mark.index :]
@@ -163,12 +165,9 @@ class _Document:
         line = self.text.rfind("\n", 0, begin) + 1
         after = self._line_after(end)
         lead, kept = self.text[line:begin], list(_comments(self.text[begin:after]))
-        if at == 0 and lead.strip(" -"):
+        own = lead.strip(" ") == ("-" if isinstance(parent, yaml.SequenceNode) else "")
+        if not own:
             raise _by_hand(starts[at], "it begins on the line of something else")
-        if at == 0 and "-" in lead:
-            # The first key of a mapping that is an item: the next key takes its place behind the dash.
-            following = starts[1].start_mark.index
-            return self.text[:begin] + self.text[following:]
         indent = " " * parent.start_mark.column
         return self.text[:line] + "".join(f"{indent}{comment}\n" for comment in kept) + self.text[after:]
 

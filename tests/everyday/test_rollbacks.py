@@ -218,7 +218,7 @@ def test_a_run_in_the_bin_is_gone_too() -> None:
     guard = Guard("gate", Lineage(), SOMEWHERE)
 
     assert judge_guard(guard, passed(guard), Facts({**KNOWN, CANDIDATE: binned})).note == (
-        "v4 has been in Production before and passed this gate then; the data that it requires has been deleted since"
+        "v4 has been in Production before and passed this gate then; the data that it needs has been deleted since"
     )
 
 

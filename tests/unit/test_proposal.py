@@ -81,5 +81,12 @@ def test_a_version_that_is_gone_or_held_is_not_gone_back_to() -> None:
 
 
 def test_a_model_without_a_past_has_nothing_to_go_back_to() -> None:
-    with pytest.raises(ReconcilerError, match=r"no commit on the trusted line declares another one\. Name one with"):
+    with pytest.raises(ReconcilerError, match=r"no commit of the branch declared another version before\. Name one"):
         way_back(past(4, 4), want({P: [4]}), LIVE, PRODUCTION, "2026-01-01T00:00:00Z")
+
+
+def test_what_was_rolled_back_from_is_not_gone_forward_to() -> None:
+    with pytest.raises(ReconcilerError, match="declared another version before"):
+        way_back(past(2, 3, 2), want({P: [2]}), LIVE, PRODUCTION, "2026-01-01T00:00:00Z")
+
+    assert way_back(past(3, 4, 3, 2), want({P: [3]}), LIVE, PRODUCTION, "2026-01-01T00:00:00Z")[0] == 2

@@ -170,3 +170,17 @@ def test_owners_a_description_and_tags_are_added_where_none_are_declared() -> No
     assert written(text, after) == text + (
         'description: "Scores: loans"\nowners:\n  - "@acme/risk-ml"\ntags:\n  tier: "1"\n'
     )
+
+
+def test_comments_above_the_items_of_a_list_stay_where_they_are() -> None:
+    text = "model: A\nstages:\n  Production:\n  # keep two\n  - 2\n  # three\n  - 3   # the default\n"
+
+    assert written(text, unplaced(manifest_of(text), Version(2), P)) == text.replace("  - 2\n", "")
+    assert written(text, unplaced(manifest_of(text), Version(3), P)) == text.replace("- 3   # the", "# the")
+
+
+def test_a_list_in_brackets_with_comments_in_it_is_left_to_people() -> None:
+    text = "model: A\nstages:\n  Production: [2, # two\n    3  # three\n    ]\n"
+
+    with pytest.raises(NotEditableError, match="comments stand between its brackets"):
+        written(text, unplaced(manifest_of(text), Version(3), P))
