@@ -72,7 +72,7 @@ def test_a_server_that_is_killed_in_the_middle_of_an_apply_loses_nothing(
 
     assert broken.code == 1
     assert "Traceback" not in broken.said
-    assert "Run it again" in broken.out
+    assert "run it again" in broken.out
     receipt = json.loads((repository.top / "receipt.json").read_text())
     assert receipt["exit_code"] == 1
     assert {entry["status"] for entry in receipt["models"]} >= {"failed", "skipped"}

@@ -382,7 +382,7 @@ def test_an_override_needs_whom_the_policy_names_and_stands_out(
     applied = reconciler("apply", "--yes", "--receipt", "receipt.json")
 
     assert (asked.code, granted.code, applied.code) == (3, 0, 0), granted.said
-    assert "it requires 1 approval from risk, but nobody approved" in json.loads(asked.out)["verdicts"][0]["note"]
+    assert "it needs 1 approval from risk, but nobody approved" in json.loads(asked.out)["verdicts"][0]["note"]
     verdict = json.loads(granted.out)["verdicts"][0]
     assert verdict["ruling"] == "overridden"
     assert "leaks personal data" in verdict["note"]
