@@ -3,6 +3,8 @@ Manifest files changed so that they declare something else of a model. What was 
 that and nothing else: a file that cannot be changed safely is left to whoever keeps it.
 """
 
+import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -51,6 +53,8 @@ def rewritten(
     for key, value in wanted.items():
         if written.get(key) != value:
             edit(key, partial(put, path=key, value=value))
+    for text in texts.values():
+        text.text = _without_stale_notes(_Text(text.file).text, text.text)
     changed = tuple(text for text in texts.values() if text.bytes != text.file.data)
     _prove(before, after, _declared(texts.values(), parse), changed)
     return tuple(SourceFile(text.file.path, text.bytes) for text in changed)
@@ -63,6 +67,21 @@ def _texts_of(manifest: Manifest) -> Mapping[tuple[str, ...], Value]:
         **({} if manifest.owners is None else {("owners",): list(manifest.owners.value)}),
         **{("tags", key): tag.value for key, tag in manifest.tags.items()},
     }
+
+
+_NOTE = re.compile(r"\s+# (?:run [^\n]{1,120}, )?\d{4}-\d{2}-\d{2}(?:, [^\s,]+ -?[\d.e+-]+)?$")
+"""What an import writes beside a version: its run, its date and its main figure."""
+
+
+def _without_stale_notes(before: str, after: str) -> str:
+    """The text without what an import said of a version, on the lines that name another one now."""
+    kept = Counter(before.split("\n"))
+    lines: list[str] = []
+    for line in after.split("\n"):
+        same = kept[line] > 0
+        kept[line] -= same
+        lines.append(line if same else _NOTE.sub("", line))
+    return "\n".join(lines)
 
 
 class _Text:

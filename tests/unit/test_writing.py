@@ -184,3 +184,16 @@ def test_a_list_in_brackets_with_comments_in_it_is_left_to_people() -> None:
 
     with pytest.raises(NotEditableError, match="comments stand between its brackets"):
         written(text, unplaced(manifest_of(text), Version(3), P))
+
+
+def test_what_an_import_said_of_a_version_does_not_stand_beside_another_one() -> None:
+    text = (
+        "model: A\nstages:\n  Staging: 5     # run r-5, 2026-11-27, f1 0.86\n"
+        "  Production: 4  # run r-4, 2026-11-27, f1 0.84\naliases:\n  champion: 4    # run r-4, 2026-11-27, f1 0.84\n"
+    )
+
+    after = written(text, placed(manifest_of(text), pin(5), P))
+
+    assert after == (
+        "model: A\nstages:\n  Staging: []\n  Production: 5\naliases:\n  champion: 4    # run r-4, 2026-11-27, f1 0.84\n"
+    )
