@@ -186,8 +186,8 @@ def test_a_folder_without_an_mlmodel_file_has_a_size(plain: Find) -> None:
     assert facts.size == 1000
     assert {gap.what: gap.why for gap in facts.missing} == {
         "signature": "the model has no MLmodel file",
-        "flavors": "there is no MLmodel file beside the model",
-        "python": "there is no MLmodel file beside the model",
+        "flavors": "the model has no MLmodel file",
+        "python": "the model has no MLmodel file",
         "requirements": "the model has no such file",
     }
 
