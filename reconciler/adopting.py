@@ -5,7 +5,6 @@ adopts the registry should look at.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
@@ -13,7 +12,7 @@ from reconciler.core.adoption import Adopt, Adoption, Imported, Outcome
 from reconciler.core.desired import DesiredState, Manifest, resolve
 from reconciler.core.limits import FOLDER_BYTES, FOLDER_FILES
 from reconciler.core.names import ModelName, Slot, Version
-from reconciler.core.text import amount, plain
+from reconciler.core.text import amount, did_you_mean, plain
 from reconciler.errors import ReconcilerError, Severity
 from reconciler.judging import Rules
 from reconciler.planning import Declaration, declaration_of
@@ -44,8 +43,7 @@ class Selection:
             raise _nothing_named(names, frozenset(declared))
         for name in self.models:
             if name not in names:
-                near = get_close_matches(name, names, 1)
-                fix = f"Did you mean {plain(near[0])}?" if near else "Correct the name, or register the model first."
+                fix = did_you_mean(name, names, "Correct the name, or register the model first.")
                 raise ReconcilerError(f"The registry has no model {plain(name)}.", fix)
         chosen = tuple(
             name for name in names if name in self.models or (self.match is not None and fnmatchcase(name, self.match))

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from reconciler.budget import Budget, Share
 from reconciler.core.approval import counted, eligible, in_time
 from reconciler.core.changes import SetAlias, simulate_all
-from reconciler.core.desired import DesiredState, Hold, Manifest, expired
+from reconciler.core.desired import DesiredState, Hold, Manifest, expired, hold_on
 from reconciler.core.diff import UNAPPROVED, Blocker, ModelPlan
 from reconciler.core.drift import FilesThen, Replaced, files_then
 from reconciler.core.entrances import entrance_of
@@ -299,7 +299,7 @@ def _held_back(
             *chain.from_iterable(r.holds.get(model.model, ()) for r in standing),
             *(proposed.holds if proposed else ()),
         )
-        hold = next((h for h in holds if h.holds(entrance.candidate, entrance.slot, now)), None)
+        hold = hold_on(holds, entrance.candidate, entrance.slot, now)
         if hold is not None:
             yield Blocker(
                 "on-hold",

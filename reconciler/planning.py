@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches, unified_diff
+from difflib import unified_diff
 from functools import partial
 
 from reconciler.core.changes import Claim, Release
@@ -20,7 +20,7 @@ from reconciler.core.plan import NO_PASTS, Plan, PlanOptions, build_plan
 from reconciler.core.policy import Policy
 from reconciler.core.review import Base, Note, PolicyNote, Review, Scope, Weight, base_of, pairings
 from reconciler.core.snapshot import Ownership, RegistrySnapshot
-from reconciler.core.text import plain
+from reconciler.core.text import did_you_mean, plain
 from reconciler.errors import Failure, ManifestError, Problem, ReconcilerError, Severity, contained
 from reconciler.gates.authority import check_paths
 from reconciler.gates.prospects import doubts
@@ -473,8 +473,7 @@ def judge_version(
     wanted = frozenset({version} if version is not None else set[Version]())
     live = world.registry.snapshot(Wanted({model: wanted})).models.get(model)
     if live is None or not live.versions:
-        near = get_close_matches(model, desired.models, 1)
-        fix = f"Did you mean {near[0]}?" if near else "Correct the name, or register one first."
+        fix = did_you_mean(model, desired.models, "Correct the name, or register one first.")
         raise ReconcilerError(f"The registry has no versions of {model}.", fix)
     newest = max(live.versions)
     if version is not None and version not in live.versions:

@@ -5,10 +5,10 @@ Reads everything, writes nothing.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches, unified_diff
+from difflib import unified_diff
 
 from reconciler.core.adoption import Adopt, Adoption, adopt, claimable
-from reconciler.core.desired import Declared, Manifest, Pin
+from reconciler.core.desired import Declared, Manifest, Pin, hold_on
 from reconciler.core.evidence import RunSummary
 from reconciler.core.moments import moment_of
 from reconciler.core.names import AliasName, ModelName, Slot, Stage, Version
@@ -17,6 +17,7 @@ from reconciler.core.plan import PlanOptions
 from reconciler.core.proposal import NOWHERE, Choice, named, placed, proposed, unplaced, way_back
 from reconciler.core.review import Review, Scope
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot
+from reconciler.core.text import did_you_mean
 from reconciler.errors import ReconcilerError
 from reconciler.gates.approvals import Approvals
 from reconciler.judging import Rules
@@ -82,8 +83,7 @@ def demotion(
 def unnaming(start: Setting, alias: AliasName) -> Step:
     """An alias that must not exist. Raises ReconcilerError where neither the manifest nor the registry knows it."""
     if alias not in start.manifest.aliases and alias not in start.live.aliases:
-        near = get_close_matches(alias, {*start.manifest.aliases, *start.live.aliases}, 1)
-        fix = f"Did you mean {near[0]}?" if near else "Correct the name."
+        fix = did_you_mean(alias, {*start.manifest.aliases, *start.live.aliases}, "Correct the name.")
         raise ReconcilerError(f"{start.manifest.name} has no alias {alias}.", fix)
     return Step(named(start.manifest, alias, None), f"Remove the alias {alias} of {start.manifest.name}")
 
@@ -170,8 +170,8 @@ def setting(world: World, declaration: Declaration, name: ModelName, rules: Rule
     """
     live = world.registry.snapshot(Wanted({name: frozenset()})).models.get(name)
     if live is None or live.hidden_model:
-        near = get_close_matches(name, {*declaration.desired.models, *world.registry.names()}, 1)
-        fix = f"Did you mean {near[0]}?" if near else "Correct the name, or register it first."
+        known = {*declaration.desired.models, *world.registry.names()}
+        fix = did_you_mean(name, known, "Correct the name, or register it first.")
         raise ReconcilerError(f"The registry has no model {name}.", fix)
     rules, desired = with_names(rules, declaration.desired)
     snapshot, pasts = with_past(rules, desired, RegistrySnapshot({name: live}))
@@ -207,7 +207,7 @@ def _as_written(manifest: Manifest, before: Manifest) -> Manifest:
 
 def refuse_held(manifest: Manifest, version: Version, slot: Slot, now: str) -> None:
     """Raises ReconcilerError where a hold keeps a version out of a slot: it is not proposed until that is lifted."""
-    hold = next((hold for hold in manifest.holds if hold.holds(version, slot, now)), None)
+    hold = hold_on(manifest.holds, version, slot, now)
     if hold is not None:
         until = f" until {hold.until}" if hold.until else ""
         raise ReconcilerError(

@@ -46,7 +46,7 @@ def registry_options(command: F) -> F:
             help="The git remote that names this repository and keeps the lock.",
         ),
     ]
-    return _with(command, options)
+    return with_options(command, options)
 
 
 def plan_options(command: F) -> F:
@@ -71,10 +71,11 @@ def plan_options(command: F) -> F:
             help="Commit whose policy applies. Default: the parent commit, or the merge base with `plan --base`.",
         ),
     ]
-    return _with(command, options)
+    return with_options(command, options)
 
 
-def _with(command: F, options: Iterable[Callable[[F], F]]) -> F:
+def with_options(command: F, options: Iterable[Callable[[F], F]]) -> F:
+    """A command with several options, which its help shows in this order."""
     for option in reversed(list(options)):
         command = option(command)
     return command

@@ -7,7 +7,7 @@ import click
 
 from reconciler import console
 from reconciler.cli.group import cli
-from reconciler.cli.options import opened, registry_options
+from reconciler.cli.options import opened, registry_options, with_options
 from reconciler.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -30,9 +30,7 @@ def proposal_options(command: F) -> F:
             help="Write nothing, and exit with 3, where a gate refuses it that no approval could satisfy.",
         ),
     ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return with_options(command, options)
 
 
 def choice_options(command: F) -> F:
@@ -42,9 +40,7 @@ def choice_options(command: F) -> F:
         click.option("--run", "run_id", metavar="ID", help="The version that came from this run."),
         click.option("--latest", is_flag=True, help="The newest version."),
     ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return with_options(command, options)
 
 
 @cli.command(short_help="Propose a version for a stage or an alias.")
@@ -145,7 +141,8 @@ def rollback(model: str, slot: str, version: int | None, comment: str | None, **
 
 
 def _carried_out(proposal: "Proposal", settings: dict[str, Any]) -> int:
-    from reconciler.render.text import diff_lines, review_lines
+    from reconciler.render.layout import diff_lines
+    from reconciler.render.text import review_lines
 
     console.show((*diff_lines(proposal.whole.diff()), ()))
     console.show(review_lines(proposal.review.whole, console.width()))

@@ -76,6 +76,11 @@ class Hold:
         return not self.until or self.until > now
 
 
+def hold_on(holds: "Iterable[Hold]", version: Version, slot: Slot, now: str) -> Hold | None:
+    """The first of some holds that keeps a version out of a slot at `now`."""
+    return next((hold for hold in holds if hold.holds(version, slot, now)), None)
+
+
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """

@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
-from difflib import get_close_matches
 from enum import StrEnum
 from itertools import pairwise
 from typing import TypeAlias, assert_never
@@ -42,6 +41,7 @@ from reconciler.core.gate import Kind
 from reconciler.core.names import ACTIVE_STAGES, LIVE, LiveSlots, ModelName, Slot, Stage, TagKey, Version, alias_slot
 from reconciler.core.past import Past, pins_of
 from reconciler.core.snapshot import ModelSnapshot, Ownership, RegistrySnapshot, UnreadableRecord
+from reconciler.core.text import did_you_mean
 from reconciler.errors import BlockedError, Failure, ReconcilerError, StaleError, contained
 
 
@@ -302,8 +302,7 @@ def _proven(
 def _refuse_unknown_targets(targets: Iterable[str], known: Set[ModelName]) -> None:
     for target in targets:
         if target not in known:
-            near = get_close_matches(target, known, 1)
-            fix = f"Did you mean {near[0]}?" if near else "Correct the name; it is case-sensitive."
+            fix = did_you_mean(target, known, "Correct the name; it is case-sensitive.")
             raise ReconcilerError(f"No manifest declares {target}, and this repository does not own it.", fix)
 
 

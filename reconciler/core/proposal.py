@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from reconciler.core.desired import Declared, Manifest, Pin
+from reconciler.core.desired import Declared, Manifest, Pin, hold_on
 from reconciler.core.entrances import occupants
 from reconciler.core.names import AliasName, Commit, Slot, Stage, Version
 from reconciler.core.past import Past, declared_versions, pins_of
@@ -67,7 +67,7 @@ def way_back(
     current = declared_versions(manifest, slot, live)
     for versions, commit in reversed(_undone(past, slot, current)):
         for version in sorted(versions - current - reasons.keys(), reverse=True):
-            hold = next((hold for hold in manifest.holds if hold.holds(version, slot, now)), None)
+            hold = hold_on(manifest.holds, version, slot, now)
             if version not in live.versions:
                 reasons[version] = f"v{version} is not in the registry anymore"
             elif hold is not None:

@@ -6,6 +6,7 @@ is secret. `plain` is for what becomes part of a sentence of ours, `clean` for s
 import re
 import unicodedata
 from collections.abc import Iterable
+from difflib import get_close_matches
 from functools import lru_cache
 
 from reconciler.core.looks import is_ignorable
@@ -111,3 +112,9 @@ def without_secrets(text: str, secrets: Iterable[str]) -> str:
         if len(secret) >= SHORTEST_SECRET:
             text = text.replace(secret, "***")
     return text
+
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
+    """What to do about a name that is not among the known ones: the nearest of these, if one is near."""
+    near = get_close_matches(name, known, 1)
+    return f"Did you mean {plain(near[0])}?" if near else otherwise

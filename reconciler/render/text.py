@@ -272,15 +272,6 @@ def _effect_lines(effects: Sequence[tuple[Effect, str]], model: ModelPlan, label
             yield from flowed((("", " " * used),), (("faint", why),), width)
 
 
-def diff_lines(diff: Iterable[str]) -> Iterator[Line]:
-    """A unified diff, as git colors it."""
-    for line in diff:
-        style = (
-            "name" if line.startswith(("---", "+++")) else {"+": "add", "-": "remove", "@": "faint"}.get(line[:1], "")
-        )
-        yield ((style, words.clean(line)),)
-
-
 def outcome_line(outcome: Outcome) -> Line:
     """How one model fared."""
     return tuple(piece for part in _outcome(outcome) for piece in part)

@@ -6,7 +6,8 @@ lines. It works on the places at which PyYAML read a value, and writes nothing b
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass, field
+from itertools import islice
 from typing import TypeAlias
 
 import yaml
@@ -61,12 +62,11 @@ class _Document:
     """One document of a text, as PyYAML's nodes: their marks are places in the text."""
 
     text: str
-    number: int
+    number: InitVar[int]
+    root: yaml.Node | None = field(init=False)
 
-    @property
-    def root(self) -> yaml.Node | None:
-        roots = list(yaml.compose_all(self.text, yaml.SafeLoader))
-        return roots[self.number] if self.number < len(roots) else None
+    def __post_init__(self, number: int) -> None:
+        self.root = next(islice(yaml.compose_all(self.text, yaml.SafeLoader), number, None), None)
 
     def find(self, path: Path) -> yaml.Node | None:
         node = self.root
