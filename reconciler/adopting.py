@@ -17,7 +17,7 @@ from reconciler.errors import ReconcilerError, Severity
 from reconciler.judging import Rules
 from reconciler.planning import Declaration, declaration_of
 from reconciler.ports import Checkout, SourceFile, World
-from reconciler.proposing import diff_of, survey
+from reconciler.proposing import diff_of, homes_of, survey
 from reconciler.writing.codeowners import PLACES, owner_lines
 from reconciler.writing.edit import NotEditableError
 from reconciler.writing.files import write_files
@@ -84,7 +84,7 @@ class Adopted:
 
     def diff(self) -> tuple[str, ...]:
         """A unified diff, as git shows it, as lines."""
-        return tuple(line for file in self.files for line in diff_of(file, self.before[file.path]))
+        return diff_of(self.files, self.before)
 
     def write(self) -> None:
         """
@@ -138,10 +138,7 @@ class _Tree:
         self.files = dict(self.read)
         self.taken = taken_by(self.files)
         self.schema = world.source.file(None, SCHEMA) is not None
-        self.homes: dict[ModelName, list[str]] = {}
-        for file in checkout.files:
-            for name in dict.fromkeys(fragment.name for fragment in world.parse([file])[0]):
-                self.homes.setdefault(name, []).append(file.path)
+        self.homes = homes_of(world, checkout.files)
 
     def place(self, adoption: Adoption, about: Mapping[Version, str]) -> Imported:
         """Put what is to be declared of a model into its files."""

@@ -50,11 +50,15 @@ class Declaration:
 
 
 def declare(world: World, ref: str | None) -> Declaration:
+    """Read, parse and merge the manifests of a commit, or of the work tree. Raises as `declared_in` does."""
+    return declared_in(world, world.source.read(ref))
+
+
+def declared_in(world: World, checkout: Checkout) -> Declaration:
     """
-    Read, parse and merge the manifests of a commit, or of the work tree. Raises ManifestError with every problem, and
-    ReconcilerError where there never was a folder of manifests: to release all models is not what a typing error means.
+    What the manifests of a checkout declare. Raises ManifestError with every problem, and ReconcilerError where there
+    never was a folder of manifests: to release all models is not what a typing error means.
     """
-    checkout = world.source.read(ref)
     if checkout.absent:
         where = "here" if checkout.revision.commit is None else f"in {short(checkout.revision.commit)}"
         raise ReconcilerError(

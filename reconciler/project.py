@@ -229,7 +229,7 @@ class Proposal:
         where the forge is not known or not to be reached.
         """
         from reconciler.core.text import without_credentials
-        from reconciler.forges.kinds import ForgeKind, forge_at, host_of, kind_of_job, kind_of_repository
+        from reconciler.forges.kinds import requests_at
         from reconciler.git.branch import author_of_job, branch_of_job, push_change
         from reconciler.git.refs import default_branch
         from reconciler.git.source import normal_url
@@ -240,11 +240,7 @@ class Proposal:
         base, name = branch_of_job(os.environ) or default_branch(git, remote), branch or self._branch()
         self._refuse_more(base)
         url = git.url(remote)
-        host, _, path = normal_url(url).partition("/")
-        kind = kind_of_job(os.environ)
-        if kind is ForgeKind.NONE:
-            kind = kind_of_repository(host_of(url), self.source.top)
-        forge = forge_at(kind, host, path, os.environ)
+        forge = requests_at(url, normal_url(url), self.source.top, os.environ)
         if forge is None:
             raise ReconcilerError(
                 f"{without_credentials(url)} is at no forge that is known, so no request can be opened.",
@@ -664,8 +660,8 @@ class Project:
     def _propose(self, model: str, step: "Callable[[Setting, str], Step]") -> "Proposal":
         from reconciler.core.names import ModelName
         from reconciler.git.source import GitSource
-        from reconciler.planning import declare
-        from reconciler.proposing import changed_files, propose, setting
+        from reconciler.planning import declare, declared_in
+        from reconciler.proposing import changed_files, homes_of, propose, setting
         from reconciler.writing.layout import home_of
         from reconciler.writing.manifest import rewritten
 
@@ -673,18 +669,18 @@ class Project:
             world = self._open(LockKind.NONE)
             if not isinstance(world.source, GitSource):
                 raise ReconcilerError("Manifests can only be changed in a git repository.")
-            files, declaration = world.source.read(None).files, declare(world, None)
+            checkout = world.source.read(None)
+            files, declaration = checkout.files, declared_in(world, checkout)
             rules = load_rules(world, declaration.desired.revision, ahead=bool(declaration.dirty))
             start = setting(world, declaration, ModelName(model), rules)
-            declared = {file.path: {m.name for m in world.parse([file])[0]} for file in files}
-            declaring = [path for path, models in declared.items() if model in models]
+            declaring, others = homes_of(world, files).get(ModelName(model), []), [file.path for file in files]
             folder, then = str(world.source.folder), step(start, world.clock.now())
             changed = changed_files(
                 files,
                 declaration.desired.models.get(ModelName(model)),
                 then,
                 lambda files, after, place: rewritten(files, after, world.parse, place),
-                lambda slot: home_of(slot, model, declaring, declared, folder),
+                lambda slot: home_of(slot, model, declaring, others, folder),
             )
             # As if it were written: whatever reads the work tree from here on sees the change.
             drafted = replace(world, source=replace(world.source, drafts=changed))

@@ -153,11 +153,15 @@ class Proposal:
 
     def diff(self) -> tuple[str, ...]:
         """A unified diff, as git shows it, as lines."""
-        return tuple(line for file in self.files for line in diff_of(file, self.before[file.path]))
+        return diff_of(self.files, self.before)
 
 
-def diff_of(file: SourceFile, before: bytes | None) -> Iterable[str]:
-    """The unified diff to a file as it is to be; None: there was none."""
+def diff_of(files: Iterable[SourceFile], before: Mapping[str, bytes | None]) -> tuple[str, ...]:
+    """The unified diff to files as they are to be, as lines. None: there was no such file."""
+    return tuple(line for file in files for line in _diff(file, before[file.path]))
+
+
+def _diff(file: SourceFile, before: bytes | None) -> Iterable[str]:
     old, new = (data.decode(errors="replace").splitlines() for data in (before or b"", file.data))
     left = "/dev/null" if before is None else f"a/{file.path}"
     return unified_diff(old, new, left, f"b/{file.path}", lineterm="")
@@ -186,9 +190,7 @@ def _numbered(manifest: Manifest, live: ModelSnapshot) -> Manifest:
         made = [v.version for v in live.versions.values() if pin.version is None and v.run_id == pin.run_id]
         return replace(pin, version=made[0]) if len(made) == 1 else pin
 
-    stages = {s: replace(d, value=tuple(map(number, d.value))) for s, d in manifest.stages.items()}
-    aliases = {a: replace(d, value=d.value and number(d.value)) for a, d in manifest.aliases.items()}
-    return replace(manifest, stages=stages, aliases=aliases)
+    return _with_pins(manifest, number)
 
 
 def _as_written(manifest: Manifest, before: Manifest) -> Manifest:
@@ -200,9 +202,22 @@ def _as_written(manifest: Manifest, before: Manifest) -> Manifest:
         same = there is not None and (there.run_id, there.comment) == (pin.run_id, pin.comment)
         return there if there is not None and same else pin
 
-    stages = {s: replace(d, value=tuple(map(spelled, d.value))) for s, d in manifest.stages.items()}
-    aliases = {a: replace(d, value=d.value and spelled(d.value)) for a, d in manifest.aliases.items()}
+    return _with_pins(manifest, spelled)
+
+
+def _with_pins(manifest: Manifest, change: Callable[[Pin], Pin]) -> Manifest:
+    stages = {s: replace(d, value=tuple(map(change, d.value))) for s, d in manifest.stages.items()}
+    aliases = {a: replace(d, value=d.value and change(d.value)) for a, d in manifest.aliases.items()}
     return replace(manifest, stages=stages, aliases=aliases)
+
+
+def homes_of(world: World, files: Iterable[SourceFile]) -> dict[ModelName, list[str]]:
+    """The paths of the files that declare each model, or a part of it."""
+    homes: dict[ModelName, list[str]] = {}
+    for file in files:
+        for name in dict.fromkeys(fragment.name for fragment in world.parse([file])[0]):
+            homes.setdefault(name, []).append(file.path)
+    return homes
 
 
 def refuse_held(manifest: Manifest, version: Version, slot: Slot, now: str) -> None:

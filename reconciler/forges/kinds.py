@@ -71,10 +71,17 @@ def open_forge(kind: ForgeKind | None, environment: Mapping[str, str]) -> "Forge
     return forge
 
 
-def forge_at(kind: ForgeKind, host: str, path: str, environment: Mapping[str, str]) -> "Requests | None":
-    """Where requests to a repository at an address are opened; what a job's environment says of that counts."""
+def requests_at(url: str, name: str, top: Path, environment: Mapping[str, str]) -> "Requests | None":
+    """
+    Where requests to the repository of a remote are opened: `url` is its address, `name` the host and path of that.
+    What a job's environment says counts. None where the forge is not known.
+    """
+    kind = kind_of_job(environment)
+    if kind is ForgeKind.NONE:
+        kind = kind_of_repository(host_of(url), top)
     if kind is ForgeKind.NONE:
         return None
+    host, _, path = name.partition("/")
     module = import_module(f"{__package__}.{kind}")
-    forge: Requests = module.open_forge({**module.variables_of(host, path), **environment})
-    return forge
+    requests: Requests = module.open_forge({**module.variables_of(host, path), **environment})
+    return requests
