@@ -11,7 +11,7 @@ from reconciler.core.adoption import Adopt, Adoption, adopt, claimable
 from reconciler.core.desired import Declared, Manifest, Pin, hold_on
 from reconciler.core.evidence import RunSummary
 from reconciler.core.moments import moment_of
-from reconciler.core.names import AliasName, ModelName, Slot, Stage, Version
+from reconciler.core.names import LIVE, AliasName, ModelName, Slot, Stage, Version
 from reconciler.core.past import Past, declared_versions, pins_of
 from reconciler.core.plan import PlanOptions
 from reconciler.core.proposal import NOWHERE, Choice, named, placed, proposed, unplaced, way_back
@@ -116,9 +116,20 @@ def _entering(
     refuse_held(start.manifest, version, slot, now)
     pin = _pin(start, slot, version, comment)
     after = proposed(start.manifest, pin, slot, instead=instead, beside=beside)
+    _refuse_emptied(start, after, version, slot)
     where = f"to {slot}" if verb == "Promote" or slot.alias else f"in {slot}"
     title = f"{verb} {start.manifest.name} {'to ' if verb == 'Roll back' else ''}v{version} {where}"
     return Step(after, title)
+
+
+def _refuse_emptied(start: Setting, after: Manifest, version: Version, slot: Slot) -> None:
+    """Raises ReconcilerError where a version that enters a slot would leave a live one empty: that is a demotion."""
+    emptied = next((live for live in sorted(LIVE) if pins_of(start.manifest, live) and not pins_of(after, live)), None)
+    if emptied is not None:
+        raise ReconcilerError(
+            f"v{version} of {after.name} is the only version declared in {emptied}, which would be empty.",
+            f"To move it all the same, use `reconciler demote --from {emptied} --to {slot}`.",
+        )
 
 
 def _pin(start: Setting, slot: Slot, version: Version, comment: str | None) -> Pin:

@@ -83,15 +83,16 @@ def test_a_pull_request_is_opened_from_a_job_and_the_checkout_is_not_touched(
 def test_what_cannot_be_meant_is_refused_with_the_remedy(
     repository: Repository, registry: Registry, reconciler: Reconciler, model: str
 ) -> None:
-    registry.register(model, versions=1)
-    repository.merge(manifest(model, production=1) + "hold: {version: 1, slot: Staging, reason: It leaks data.}\n")
+    registry.register(model, versions=2)
+    repository.merge(manifest(model, production=2) + "hold: {version: 1, slot: Staging, reason: It leaks data.}\n")
 
     for arguments, message in (
         ((model,), "Exactly one version is required"),
-        ((model, "7"), "has no version 7; the newest is v1"),
-        ((model, "1"), "declare that already"),
+        ((model, "7"), "has no version 7; the newest is v2"),
+        ((model, "2"), "declare that already"),
         ((model, "1", "--to", "production"), "Did you mean `Production`?"),
         ((model, "1", "--to", "Staging"), "v1 of .* is held out of Staging: It leaks data"),
+        ((model, "2", "--to", "Staging"), "the only version declared in Production, which would be empty. To move it"),
         ((model[:-1], "1"), f"Did you mean {model}?"),
     ):
         refused = reconciler("promote", *arguments)
