@@ -8,7 +8,7 @@ import pytest
 from hypothesis import settings
 
 from tests.postgres import mlflow_server_on_postgres, postgres, postgres_template, postgres_uri
-from tests.servers import mlflow_server, server_with_users
+from tests.servers import mlflow_server, mlflow_server_alone, server_with_users
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("untimed", deadline=None)
@@ -16,6 +16,7 @@ settings.load_profile("untimed")
 
 __all__ = [
     "mlflow_server",
+    "mlflow_server_alone",
     "mlflow_server_on_postgres",
     "postgres",
     "postgres_template",

@@ -151,6 +151,15 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def mlflow_server_alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The same, for a test that looks at all that a registry holds."""
+    server = MlflowServer(tmp_path_factory.mktemp("mlflow-alone"))
+    server.start()
+    yield server.uri
+    server.kill()
+
+
+@pytest.fixture(scope="session")
 def server_with_users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The same, with MLflow's basic-auth: users, roles and grants."""
     server = MlflowServer(tmp_path_factory.mktemp("mlflow-users"), users=True)

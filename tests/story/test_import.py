@@ -30,6 +30,7 @@ def register_prompt(registry: Registry, name: str) -> None:
     urllib.request.urlopen(urllib.request.Request(at, body, headers), timeout=60).close()
 
 
+@pytest.mark.parametrize("registry", ["mlflow_server_alone"], indirect=True)
 def test_a_registry_is_imported_whole_and_the_plan_claims_and_moves_nothing(
     repository: Repository, registry: Registry, reconciler: Reconciler, model: str
 ) -> None:
