@@ -76,9 +76,10 @@ def in_time(
 ) -> tuple[tuple[Approval, ...], tuple[Approval, ...]]:
     """
     Those that were given when the version was there already, and the others. `created_at` is in milliseconds since
-    1970. One that is dated ahead of `now`, or not at all, may be of any time.
+    1970; git and the forges count whole seconds, so one of the second of the registration is in time. One that is dated
+    ahead of `now`, or not at all, may be of any time.
     """
-    present, registered = moment(now), moment_of(created_at)
+    present, registered = moment(now), moment_of(created_at - created_at % 1000)
     kept: list[Approval] = []
     early: list[Approval] = []
     for approval in approvals:
