@@ -11,13 +11,13 @@ from pathlib import Path, PurePosixPath
 from reconciler.core.adoption import Adopt, Adoption, Imported, Outcome
 from reconciler.core.desired import DesiredState, Manifest, resolve
 from reconciler.core.limits import FOLDER_BYTES, FOLDER_FILES
-from reconciler.core.names import ModelName, Slot, Version
+from reconciler.core.names import ModelRef, Slot, Version
 from reconciler.core.text import amount, did_you_mean, plain
 from reconciler.errors import ReconcilerError, Severity
-from reconciler.judging import Rules
 from reconciler.planning import Declaration, declaration_of
 from reconciler.ports import Checkout, SourceFile, World
 from reconciler.proposing import diff_of, homes_of, survey
+from reconciler.rules import Rules
 from reconciler.writing.codeowners import PLACES, owner_lines
 from reconciler.writing.edit import NotEditableError
 from reconciler.writing.files import write_files
@@ -33,7 +33,7 @@ class Selection:
     match: str | None = None
     everything: bool = False
 
-    def among(self, names: tuple[ModelName, ...], declared: Iterable[ModelName]) -> tuple[ModelName, ...]:
+    def among(self, names: tuple[ModelRef, ...], declared: Iterable[ModelRef]) -> tuple[ModelRef, ...]:
         """The models that are meant. Raises ReconcilerError where none is, and for a name that the registry lacks."""
         if self.everything:
             if self.models or self.match is not None:
@@ -56,7 +56,7 @@ class Selection:
         return chosen
 
 
-def _nothing_named(names: tuple[ModelName, ...], declared: frozenset[ModelName]) -> ReconcilerError:
+def _nothing_named(names: tuple[ModelRef, ...], declared: frozenset[ModelRef]) -> ReconcilerError:
     if not names:
         return ReconcilerError("The registry has no models.", "Register one first.")
     new = [name for name in names if name not in declared]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from reconciler.core.check_record import CheckResult, Ran, Recorded, check_tag, fitted, signed_bytes
-from reconciler.core.names import ModelName, Version
+from reconciler.core.names import ModelRef, Version
 from reconciler.core.policy import LOADABLE, Check, Policy, matches
 from reconciler.core.records import Seal
 from reconciler.errors import Location, ReconcilerError, RegistryError
@@ -20,14 +20,14 @@ Sign: TypeAlias = Callable[[bytes], Seal]
 class Fetching:
     """The version's files are being fetched, for these checks to run."""
 
-    model: ModelName
+    model: ModelRef
     version: Version
     checks: tuple[Check, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class CheckStarted:
-    model: ModelName
+    model: ModelRef
     version: Version
     check: Check
 
@@ -48,7 +48,7 @@ def _say_nothing(_: CheckEvent) -> None:
 def check_version(
     benches: Benches,
     clock: Clock,
-    model: ModelName,
+    model: ModelRef,
     version: Version,
     policy: Policy,
     tree: str,
@@ -86,7 +86,7 @@ def check_version(
     return tuple(results)
 
 
-def checks_to_run(policy: Policy, model: ModelName, names: Iterable[str] = ()) -> tuple[Check, ...]:
+def checks_to_run(policy: Policy, model: ModelRef, names: Iterable[str] = ()) -> tuple[Check, ...]:
     """
     The checks of these names; without names, all of the policy's, and LOADABLE where a gate before any slot of the
     model asks for it. Raises ReconcilerError where there is no such check, or none at all.
@@ -110,7 +110,7 @@ def checks_to_run(policy: Policy, model: ModelName, names: Iterable[str] = ()) -
     return tuple(checks[name] for name in asked)
 
 
-def _asks_to_load(policy: Policy, model: ModelName) -> bool:
+def _asks_to_load(policy: Policy, model: ModelRef) -> bool:
     """Whatever the model is tagged: a check that nobody asks for does no harm."""
     gates = (
         guard.gate
@@ -144,7 +144,7 @@ def _record(
     return record, notes
 
 
-def _written(benches: Benches, model: ModelName, version: Version, record: Recorded) -> str:
+def _written(benches: Benches, model: ModelRef, version: Version, record: Recorded) -> str:
     """Why the record was not written, or nothing."""
     try:
         benches.record(model, version, record)

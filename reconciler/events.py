@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from reconciler.core.changes import Change
 from reconciler.core.desired import Revision
-from reconciler.core.names import ModelName, RepositoryId
+from reconciler.core.names import ModelRef, RepositoryId
 from reconciler.core.plan import Plan, PlanOptions
 from reconciler.errors import Ending, ExitCode, Problem, ending_of
 from reconciler.ports import Holder
@@ -29,7 +29,7 @@ class OutcomeStatus(StrEnum):
 class Outcome:
     """How one model fared: the calls that were made, in order, and why it is not as declared, if it is not."""
 
-    model: ModelName
+    model: ModelRef
     status: OutcomeStatus
     made: tuple[Change, ...] = ()
     message: str = ""
@@ -98,7 +98,7 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class ModelStarted:
-    model: ModelName
+    model: ModelRef
     calls: int
 
 
@@ -138,8 +138,8 @@ class Journal:
     registry: str = ""
     workspace: str = ""
     plan: Plan = field(default_factory=lambda: Plan(Revision(RepositoryId("")), PlanOptions(), (), 0))
-    made: dict[ModelName, list[Change]] = field(default_factory=dict[ModelName, list[Change]])
-    finished: dict[ModelName, Outcome] = field(default_factory=dict[ModelName, Outcome])
+    made: dict[ModelRef, list[Change]] = field(default_factory=dict[ModelRef, list[Change]])
+    finished: dict[ModelRef, Outcome] = field(default_factory=dict[ModelRef, Outcome])
     hearing: Lock = field(default_factory=Lock)
 
     @property
@@ -191,7 +191,7 @@ class Journal:
             ending=ending,
         )
 
-    def _half_done(self, model: ModelName, made: list[Change]) -> Outcome:
+    def _half_done(self, model: ModelRef, made: list[Change]) -> Outcome:
         known = self.finished.get(model)
         if known is not None and len(known.made) >= len(made):
             return known

@@ -15,7 +15,7 @@ from reconciler.core.diff import Blocker, ModelPlan, Proposal, Reason, Why, diff
 from reconciler.core.gate import Entrance, Kind, Ruling, Verdict
 from reconciler.core.heads import Head
 from reconciler.core.heads import signed_bytes as head_bytes
-from reconciler.core.names import Commit, ModelName, Ours, Slot, Version
+from reconciler.core.names import Commit, ModelRef, Ours, Slot, Version
 from reconciler.core.past import Past
 from reconciler.core.plan import MODEL_DIGEST, Plan, PlanOptions, StalePlanError, UnsoundPlanError, digest_of, prove
 from reconciler.core.policy import RECORDS
@@ -42,7 +42,6 @@ from reconciler.events import (
     Receipt,
     Report,
 )
-from reconciler.judging import NO_RULES, Rules, is_guarded
 from reconciler.planning import (
     Declaration,
     applied_before,
@@ -56,6 +55,7 @@ from reconciler.planning import (
     with_past,
 )
 from reconciler.ports import UNREACHABLE, Holder, Lease, Relation, Wanted, World
+from reconciler.rules import NO_RULES, Rules, is_guarded
 
 Sign: TypeAlias = Callable[[bytes], Seal]
 
@@ -418,8 +418,8 @@ class _Run:
     leases: ExitStack
     lost: str = ""
     """Why no further model is begun: the registry is gone, or the lock was."""
-    pasts: dict[ModelName, Past] = field(default_factory=dict[ModelName, Past])
-    planned: Mapping[ModelName, ModelPlan] = field(init=False)
+    pasts: dict[ModelRef, Past] = field(default_factory=dict[ModelRef, Past])
+    planned: Mapping[ModelRef, ModelPlan] = field(init=False)
     digest: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -494,7 +494,7 @@ class _Run:
         known = {name: _commits_in(live, self.desired.revision.ours) for name, live in fresh.items()}
         yield from self._settle_all([replace(t, known=known.get(t.plan.model, frozenset())) for t in tried])
 
-    def _read(self, names: Iterable[ModelName]) -> Mapping[ModelName, ModelSnapshot]:
+    def _read(self, names: Iterable[ModelRef]) -> Mapping[ModelRef, ModelSnapshot]:
         names = list(names)
         if not names:
             return {}
@@ -504,7 +504,7 @@ class _Run:
         self.pasts.update(pasts)
         return snapshot.models
 
-    def _diff(self, name: ModelName, live: ModelSnapshot | None) -> ModelPlan:
+    def _diff(self, name: ModelRef, live: ModelSnapshot | None) -> ModelPlan:
         return diff(
             self.desired.models.get(name),
             live,
@@ -550,7 +550,7 @@ class _Run:
         self.report(Noticed(f"{name} changed since the plan was made; it was planned again."))
         return now
 
-    def _is_of_another(self, name: ModelName, record: Ownership) -> bool:
+    def _is_of_another(self, name: ModelRef, record: Ownership) -> bool:
         """Whether a record is of another model that is declared: one of the two was renamed."""
         return record.model not in {None, name} and record.model in self.desired.models
 
@@ -645,7 +645,7 @@ class _Run:
             self._note(error)
             yield from (Outcome(t.plan.model, OutcomeStatus.FAILED, t.made, f"Not read back: {error}") for t in whole)
             tried = [t for t in tried if t.error]
-            live = dict[ModelName, ModelSnapshot]()
+            live = dict[ModelRef, ModelSnapshot]()
         for t in tried:
             if not t.error:
                 settled = contained(partial(self._settle, t, live.get(t.plan.model)))
@@ -713,7 +713,7 @@ class _Run:
         return Outcome(name, OutcomeStatus.STALE, made, why, repaired=repairs > 0)
 
     def _unsettled(
-        self, goal: DesiredState, name: ModelName, live: ModelSnapshot | None, made: Iterable[Change]
+        self, goal: DesiredState, name: ModelRef, live: ModelSnapshot | None, made: Iterable[Change]
     ) -> ModelPlan:
         """What the read-back still lacks, our records included: the provenance written, the commit in the ownership."""
         owner = live.owned_by(goal.revision.ours) if live else None
@@ -740,11 +740,11 @@ class _Run:
                 return entrance
         return None
 
-    def _let_in(self, model: ModelName) -> frozenset[tuple[Version, Slot]]:
+    def _let_in(self, model: ModelRef) -> frozenset[tuple[Version, Slot]]:
         """What the plan brings into the slots of a model."""
         return frozenset((e.candidate, e.slot) for e in self._planned(model).entrances)
 
-    def _planned(self, model: ModelName) -> ModelPlan:
+    def _planned(self, model: ModelRef) -> ModelPlan:
         return self.planned.get(model) or ModelPlan(model)
 
     def _newer_commit(self, live: ModelSnapshot, known: frozenset[Commit], commit: Commit | None) -> Commit | None:
@@ -788,7 +788,7 @@ def _files(model: ModelPlan, change: RecordProvenance, planned: Placement) -> st
     return model.files.get((change.version, planned.slot)) or (before.files if before is not None and same else "")
 
 
-def _recorded_names(planned: ModelPlan) -> frozenset[ModelName | None]:
+def _recorded_names(planned: ModelPlan) -> frozenset[ModelRef | None]:
     """The name that the record of a model had when it was planned."""
     records = (c.before for c in planned.changes if isinstance(c, Claim | Release))
     return frozenset(record.model for record in records if isinstance(record, Ownership))

@@ -14,29 +14,20 @@ from reconciler.core.gate import Verdict
 from reconciler.core.likeness import look_alike_notes
 from reconciler.core.limits import COMPARED_LINES
 from reconciler.core.loosening import changed_parts, consequences, exposures
-from reconciler.core.names import Commit, ModelName, Version
+from reconciler.core.names import Commit, ModelRef, Version
 from reconciler.core.past import Past
 from reconciler.core.plan import NO_PASTS, Plan, PlanOptions, build_plan
 from reconciler.core.policy import Policy
 from reconciler.core.review import Base, Note, PolicyNote, Review, Scope, Weight, base_of, pairings
 from reconciler.core.snapshot import Ownership, RegistrySnapshot
 from reconciler.core.text import did_you_mean, plain
+from reconciler.deciders import unasked
 from reconciler.errors import Failure, ManifestError, Problem, ReconcilerError, Severity, contained
 from reconciler.gates.authority import check_paths
 from reconciler.gates.prospects import doubts
-from reconciler.judging import (
-    NO_RULES,
-    Rules,
-    compared_files,
-    judge,
-    judge_one,
-    judge_proposed,
-    left_behind,
-    rules_of,
-    unasked,
-    unguarded,
-)
+from reconciler.judging import compared_files, judge, judge_one, judge_proposed, left_behind, unguarded
 from reconciler.ports import Asked, Checkout, LineCommit, ManifestSource, Relation, Wanted, World
+from reconciler.rules import NO_RULES, Rules, rules_of
 from reconciler.trust import POLICY_PATH, PolicyAt, Trunk
 
 
@@ -98,7 +89,7 @@ def with_names(rules: Rules, desired: DesiredState) -> tuple[Rules, DesiredState
 
 def with_past(
     rules: Rules, desired: DesiredState, snapshot: RegistrySnapshot
-) -> tuple[RegistrySnapshot, Mapping[ModelName, Past]]:
+) -> tuple[RegistrySnapshot, Mapping[ModelRef, Past]]:
     """The snapshot with its records verified, and what trusted history says of its models."""
     return (snapshot, NO_PASTS) if rules.trunk is None else rules.trunk.pasts(desired.models, snapshot)
 
@@ -302,7 +293,7 @@ def _pending(
     before: DesiredState,
     snapshot: RegistrySnapshot,
     options: PlanOptions,
-    pasts: Mapping[ModelName, Past],
+    pasts: Mapping[ModelRef, Past],
 ) -> Base:
     """What would be done without the change under review, within the same targets, whatever the safeties say to it."""
     targets = options.targets
@@ -313,7 +304,7 @@ def _pending(
     return base_of(base, replace(plan, models=kept))
 
 
-def _pasts_of(before: DesiredState, rules: Rules, pasts: Mapping[ModelName, Past]) -> Mapping[ModelName, Past]:
+def _pasts_of(before: DesiredState, rules: Rules, pasts: Mapping[ModelRef, Past]) -> Mapping[ModelRef, Past]:
     """What history says as of the commit before a change."""
     ahead = rules.trunk is not None and rules.trunk.ahead
     commit = before.revision.commit
@@ -345,7 +336,7 @@ def gather(world: World, moving: Iterable[Pairing], snapshot: RegistrySnapshot) 
         return Evidence(read_at, trouble=found.why)
     facts = {(a.model, a.version): f for a, f in found.items()}
 
-    def of(model: ModelName, version: Version) -> VersionFacts:
+    def of(model: ModelRef, version: Version) -> VersionFacts:
         return facts.get((model, version)) or VersionFacts(model, version)
 
     return Evidence(
@@ -468,7 +459,7 @@ def _touched(world: World, standing: str, ref: str, policy: Policy) -> frozenset
 
 
 def judge_version(
-    world: World, desired: DesiredState, model: ModelName, version: Version | None, rules: Rules
+    world: World, desired: DesiredState, model: ModelRef, version: Version | None, rules: Rules
 ) -> tuple[Version, tuple[Verdict, ...]]:
     """
     Which version was asked about (the newest, if none was named), and what the gates before every slot of its model
@@ -501,10 +492,10 @@ def find_drift(world: World, ref: str, rules: Rules, *, files: bool = False) -> 
     hints = rules.trunk.hints(snapshot) if rules.trunk else ()
     newest = min((place for place in (*places, *hints) if place is not None), default=None)
 
-    compared: set[tuple[ModelName, Version]] = set()
+    compared: set[tuple[ModelRef, Version]] = set()
     strays = renamed(desired, snapshot.models, pasts)
 
-    def drift_of(name: ModelName) -> ModelDrift:
+    def drift_of(name: ModelRef) -> ModelDrift:
         live, past, manifest = snapshot.models.get(name), pasts.get(name, Past(ours)), desired.models.get(name)
         if name in strays:
             record = owned.get(name)
@@ -528,7 +519,7 @@ def find_drift(world: World, ref: str, rules: Rules, *, files: bool = False) -> 
 
 def _snapshot(world: World, options: PlanOptions, *states: DesiredState) -> RegistrySnapshot:
     """All that plans for these desired states need to see."""
-    versions: dict[ModelName, frozenset[Version]] = {}
+    versions: dict[ModelRef, frozenset[Version]] = {}
     for state in states:
         chosen = (m for name, m in state.models.items() if not options.targets or name in options.targets)
         for name, wanted in versions_named(chosen).items():
@@ -560,7 +551,7 @@ def rewind_fault(world: World, commit: Commit | None, applied: Mapping[Commit | 
     return None
 
 
-def versions_named(manifests: Iterable[Manifest]) -> dict[ModelName, frozenset[Version]]:
+def versions_named(manifests: Iterable[Manifest]) -> dict[ModelRef, frozenset[Version]]:
     return {m.name: frozenset(pin.version for pin in m.pins() if pin.version is not None) for m in manifests}
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from reconciler.core.names import Commit, ModelName, Ours, RepositoryId, Version
+from reconciler.core.names import Commit, ModelRef, Ours, RepositoryId, Version
 from reconciler.errors import Problem
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ class ManifestParser(Protocol):
 class Wanted:
     """What a snapshot must show: these models, with these versions, and all that carry this repository's record."""
 
-    models: Mapping[ModelName, frozenset[Version]]
+    models: Mapping[ModelRef, frozenset[Version]]
     owned_by: Ours | None = None
 
 
@@ -218,7 +218,7 @@ class Registry(Protocol):
         """What the registry holds now, read in bulk."""
         ...
 
-    def names(self) -> tuple[ModelName, ...]:
+    def names(self) -> tuple[ModelRef, ...]:
         """Every registered model, in the order of names; MLflow lists no prompts among them."""
         ...
 
@@ -231,7 +231,7 @@ class Registry(Protocol):
 class Asked:
     """A version that evidence is asked for; `brief` asks for its metrics alone."""
 
-    model: ModelName
+    model: ModelRef
     version: Version
     brief: bool = False
 
@@ -272,7 +272,7 @@ class Reviews:
 class Reviewers(Protocol):
     """Where approvals are kept: signed commits, the reviews of a forge."""
 
-    def find(self, base: Commit | None, head: Commit, model: ModelName | None, signers: str) -> Reviews:
+    def find(self, base: Commit | None, head: Commit, model: ModelRef | None, signers: str) -> Reviews:
         """
         Who approved what `head` declares of a model, since `base`, and who had a hand in what lies between: one change.
         Without a model, who approved all of the change as it is now. `signers` is the text of an allowed-signers file.
@@ -308,15 +308,15 @@ class Request:
 class Checks(Protocol):
     """What was recorded of a version by checks, and whether its files are there. All raise ReconcilerError."""
 
-    def facts(self, model: ModelName, version: Version, signers: str) -> "CheckFacts":
+    def facts(self, model: ModelRef, version: Version, signers: str) -> "CheckFacts":
         """The digest of the version's files now, and the records on it; `signers` says whose signatures count."""
         ...
 
-    def present(self, model: ModelName, version: Version) -> "Presence":
+    def present(self, model: ModelRef, version: Version) -> "Presence":
         """Whether the model's files are there. Nothing of the model is downloaded."""
         ...
 
-    def digest(self, model: ModelName, version: Version) -> str:
+    def digest(self, model: ModelRef, version: Version) -> str:
         """The digest of the version's files now. All of them are downloaded, and none is run."""
         ...
 
@@ -342,7 +342,7 @@ class Benches(Protocol):
     """Where checks are run, and their records written. All calls raise ReconcilerError."""
 
     def bench(
-        self, model: ModelName, version: Version, tree: str, secret_files: Iterable[str] = ()
+        self, model: ModelRef, version: Version, tree: str, secret_files: Iterable[str] = ()
     ) -> AbstractContextManager[Bench]:
         """
         A place to run checks on a version. `tree` is the folder with the files of the trusted commit; no check may
@@ -350,7 +350,7 @@ class Benches(Protocol):
         """
         ...
 
-    def record(self, model: ModelName, version: Version, record: "Recorded") -> None:
+    def record(self, model: ModelRef, version: Version, record: "Recorded") -> None:
         """Write down what a check found, over what it found before, and read it back."""
         ...
 

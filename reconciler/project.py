@@ -37,12 +37,12 @@ if TYPE_CHECKING:
     from reconciler.core.review import Review as WholeReview
     from reconciler.events import Receipt, Report
     from reconciler.git.source import GitSource
-    from reconciler.judging import Rules
     from reconciler.pipeline import Reviewed
     from reconciler.ports import Forge, World
     from reconciler.proposing import Proposal as WholeProposal
     from reconciler.proposing import Setting, Step
     from reconciler.render.json import PlanDocument
+    from reconciler.rules import Rules
 
 
 def validate(paths: Iterable[Path | str] = ("manifests",)) -> list[Problem]:
@@ -487,7 +487,7 @@ class Project:
         self, model: str, version: int | None = None, *, ref: str = "HEAD", policy_ref: str | None = None
     ) -> "tuple[Version, tuple[Verdict, ...]]":
         """The same, and which version it is about."""
-        from reconciler.core.names import ModelName, Version
+        from reconciler.core.names import ModelRef, Version
         from reconciler.planning import declare, judge_version
 
         policy_ref, wanted = _commit_named(policy_ref), None if version is None else Version(version)
@@ -495,7 +495,7 @@ class Project:
             world = self._open(LockKind.NONE, ref=ref, policy_ref=policy_ref)
             desired = declare(world, ref).desired
             rules = load_rules(world, desired.revision, ref=policy_ref or ref, policy_ref=policy_ref, ahead=True)
-            return judge_version(world, desired, ModelName(model), wanted, rules)
+            return judge_version(world, desired, ModelRef(model), wanted, rules)
 
     def adopt(
         self,
@@ -555,7 +555,7 @@ class Project:
         none where that code could reach a credential. Raises ReconcilerError if there is no such check, version or key.
         """
         from reconciler.checking import check_version
-        from reconciler.core.names import ModelName, Version
+        from reconciler.core.names import ModelRef, Version
         from reconciler.wiring import signer_of, trusted_files
 
         policy_ref = _commit_named(policy_ref)
@@ -570,7 +570,7 @@ class Project:
                 return check_version(
                     world.benches,
                     world.clock,
-                    ModelName(model),
+                    ModelRef(model),
                     Version(version),
                     policy,
                     tree,
@@ -658,7 +658,7 @@ class Project:
         return self._propose(model, lambda start, now: return_to(start, slot_of(to), now, wanted, comment))
 
     def _propose(self, model: str, step: "Callable[[Setting, str], Step]") -> "Proposal":
-        from reconciler.core.names import ModelName
+        from reconciler.core.names import ModelRef
         from reconciler.git.source import GitSource
         from reconciler.planning import declare, declared_in
         from reconciler.proposing import changed_files, homes_of, propose, setting
@@ -672,12 +672,12 @@ class Project:
             checkout = world.source.read(None)
             files, declaration = checkout.files, declared_in(world, checkout)
             rules = load_rules(world, declaration.desired.revision, ahead=bool(declaration.dirty))
-            start = setting(world, declaration, ModelName(model), rules)
-            declaring, others = homes_of(world, files).get(ModelName(model), []), [file.path for file in files]
+            start = setting(world, declaration, ModelRef(model), rules)
+            declaring, others = homes_of(world, files).get(ModelRef(model), []), [file.path for file in files]
             folder, then = str(world.source.folder), step(start, world.clock.now())
             changed = changed_files(
                 files,
-                declaration.desired.models.get(ModelName(model)),
+                declaration.desired.models.get(ModelRef(model)),
                 then,
                 lambda files, after, place: rewritten(files, after, world.parse, place),
                 lambda slot: home_of(slot, model, declaring, others, folder),
@@ -849,10 +849,10 @@ def expectation(reviewed: "Review | PlanDocument | Path | str | None") -> Expect
         seen = Reviewed(plan.digest, plan.revision.commit, models=plan.model_digests)
         return Expectation(seen, plan.options, (whole.registry, whole.workspace))
     document = saved_plan(reviewed) if isinstance(reviewed, Path) else reviewed
-    base = document["base"]
-    commit = None if base["commit"] is None else Commit(base["commit"])
+    origin = document["computed_from"]
+    commit = None if origin["commit"] is None else Commit(origin["commit"])
     seen = Reviewed(document["digest"], commit, models=frozenset(document.get("model_digests", ())))
-    return Expectation(seen, _options_of(document), (base["registry"], base.get("workspace", "")))
+    return Expectation(seen, _options_of(document), (origin["registry"], origin.get("workspace", "")))
 
 
 def _options_of(document: "PlanDocument") -> "PlanOptions":

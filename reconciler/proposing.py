@@ -11,7 +11,7 @@ from reconciler.core.adoption import Adopt, Adoption, adopt, claimable
 from reconciler.core.desired import Declared, Manifest, Pin, hold_on
 from reconciler.core.evidence import RunSummary
 from reconciler.core.moments import moment_of
-from reconciler.core.names import LIVE, AliasName, ModelName, Slot, Stage, Version
+from reconciler.core.names import LIVE, AliasName, ModelRef, Slot, Stage, Version
 from reconciler.core.past import Past, declared_versions, pins_of
 from reconciler.core.plan import PlanOptions
 from reconciler.core.proposal import NOWHERE, Choice, named, placed, proposed, unplaced, way_back
@@ -20,9 +20,9 @@ from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot
 from reconciler.core.text import did_you_mean
 from reconciler.errors import ReconcilerError
 from reconciler.gates.approvals import Approvals
-from reconciler.judging import Rules
 from reconciler.planning import Declaration, make_review, with_names, with_past
 from reconciler.ports import SourceFile, Wanted, World
+from reconciler.rules import Rules
 
 Rewrite = Callable[[Iterable[SourceFile], Manifest, Callable[[Slot], str]], tuple[SourceFile, ...]]
 """Files, what they are to declare of a model, and where a slot of it goes → the files that must change for that."""
@@ -146,7 +146,7 @@ class Proposal:
     a plan with them. `approvals` are the gates that only ask for approvals. Nothing is written yet.
     """
 
-    model: ModelName
+    model: ModelRef
     title: str
     files: tuple[SourceFile, ...]
     before: Mapping[str, bytes | None]
@@ -178,7 +178,7 @@ def _diff(file: SourceFile, before: bytes | None) -> Iterable[str]:
     return unified_diff(old, new, left, f"b/{file.path}", lineterm="")
 
 
-def setting(world: World, declaration: Declaration, name: ModelName, rules: Rules) -> Setting:
+def setting(world: World, declaration: Declaration, name: ModelRef, rules: Rules) -> Setting:
     """
     Where a proposal for a model starts. A model that no manifest declares yet starts with nothing declared. Raises
     ReconcilerError for one that the registry does not have.
@@ -222,9 +222,9 @@ def _with_pins(manifest: Manifest, change: Callable[[Pin], Pin]) -> Manifest:
     return replace(manifest, stages=stages, aliases=aliases)
 
 
-def homes_of(world: World, files: Iterable[SourceFile]) -> dict[ModelName, list[str]]:
+def homes_of(world: World, files: Iterable[SourceFile]) -> dict[ModelRef, list[str]]:
     """The paths of the files that declare each model, or a part of it."""
-    homes: dict[ModelName, list[str]] = {}
+    homes: dict[ModelRef, list[str]] = {}
     for file in files:
         for name in dict.fromkeys(fragment.name for fragment in world.parse([file])[0]):
             homes.setdefault(name, []).append(file.path)
@@ -284,10 +284,10 @@ class Import:
     """What an import found, model by model, and what is known of the versions that it declares anew."""
 
     adoptions: tuple[Adoption, ...]
-    about: Mapping[ModelName, Mapping[Version, str]]
+    about: Mapping[ModelRef, Mapping[Version, str]]
 
 
-def survey(world: World, declaration: Declaration, rules: Rules, names: Iterable[ModelName], options: Adopt) -> Import:
+def survey(world: World, declaration: Declaration, rules: Rules, names: Iterable[ModelRef], options: Adopt) -> Import:
     """These models of the registry with what must be declared of each, read in bulk."""
     snapshot = world.registry.snapshot(Wanted(dict.fromkeys(names, frozenset())))
     rules, desired = with_names(rules, declaration.desired)
@@ -297,7 +297,7 @@ def survey(world: World, declaration: Declaration, rules: Rules, names: Iterable
 
 def _about(
     world: World, adoptions: Iterable[Adoption], snapshot: RegistrySnapshot
-) -> Mapping[ModelName, Mapping[Version, str]]:
+) -> Mapping[ModelRef, Mapping[Version, str]]:
     """What each version that is newly declared is: the run that it came from, when, and its first figure."""
     declared = {
         adoption.model: {pin.version for pin in adoption.after.pins()}
@@ -312,7 +312,7 @@ def _about(
     ]
     run_ids = {live.run_id for _, live in versions if live.run_id}
     runs: Mapping[str, RunSummary] = {} if world.runs is None else world.runs.runs(run_ids)
-    about: dict[ModelName, dict[Version, str]] = {}
+    about: dict[ModelRef, dict[Version, str]] = {}
     for model, live in versions:
         if words := _described(runs.get(live.run_id or ""), live.created_at):
             about.setdefault(model, {})[live.version] = words

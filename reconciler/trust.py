@@ -20,7 +20,7 @@ from reconciler.core.limits import HEADS
 from reconciler.core.moments import moment
 from reconciler.core.names import (
     Commit,
-    ModelName,
+    ModelRef,
     Ours,
     RepositoryId,
     Slot,
@@ -46,7 +46,7 @@ PolicyAt: TypeAlias = Callable[[str | None], Policy | None]
 """The policy of a commit, or of the work tree; None where there is none. Raises ManifestError for a broken one."""
 
 
-_Part: TypeAlias = Mapping[ModelName, tuple[Manifest, ...]]
+_Part: TypeAlias = Mapping[ModelRef, tuple[Manifest, ...]]
 """What a file declares of each model."""
 
 
@@ -55,9 +55,9 @@ class _Declared:
 
     def __init__(self, parts: Mapping[str, _Part]) -> None:
         self.parts: dict[str, _Part] = {}
-        self.claims = Counter[ModelName]()
+        self.claims = Counter[ModelRef]()
         """How often each name is called a former one."""
-        self._files: dict[ModelName, set[str]] = {}
+        self._files: dict[ModelRef, set[str]] = {}
         for path, part in parts.items():
             self.put(path, part)
 
@@ -74,22 +74,22 @@ class _Declared:
             self.claims.update(chain.from_iterable(fragment.former_names for fragment in fragments))
         self.parts[path] = part
 
-    def has(self, name: ModelName, without: Set[str] = frozenset()) -> bool:
+    def has(self, name: ModelRef, without: Set[str] = frozenset()) -> bool:
         """Whether a file declares a model, but for some files."""
         return bool(self._files.get(name, set[str]()) - without)
 
-    def of(self, name: ModelName) -> list[Manifest]:
+    def of(self, name: ModelRef) -> list[Manifest]:
         """The fragments of a model, in the order of their files."""
         return [fragment for path in sorted(self._files.get(name, ())) for fragment in self.parts[path][name]]
 
-    def before(self, older: Mapping[str, _Part]) -> Callable[[ModelName], bool]:
+    def before(self, older: Mapping[str, _Part]) -> Callable[[ModelRef], bool]:
         """What tells whether a file declared a model before a change, with some files as they were then."""
         then = frozenset(chain.from_iterable(older.values()))
         return lambda name: name in then or self.has(name, older.keys())
 
-    def differing(self, older: Mapping[str, _Part], names: Set[ModelName]) -> dict[ModelName, list[str]]:
+    def differing(self, older: Mapping[str, _Part], names: Set[ModelRef]) -> dict[ModelRef, list[str]]:
         """Those of some models that files declared otherwise before a change, and which files."""
-        found: dict[ModelName, list[str]] = {}
+        found: dict[ModelRef, list[str]] = {}
         for path, was in older.items():
             now = self.parts.get(path, {})
             for name in (now.keys() | was.keys()) & names:
@@ -101,16 +101,16 @@ class _Declared:
 class _Called:
     """What models that are looked for were called at the time, and which of them by a name."""
 
-    def __init__(self, names: Iterable[ModelName]) -> None:
+    def __init__(self, names: Iterable[ModelRef]) -> None:
         self.names = {name: name for name in names}
         self.by = {name: {name} for name in self.names}
 
-    def name(self, model: ModelName, name: ModelName) -> None:
+    def name(self, model: ModelRef, name: ModelRef) -> None:
         self.drop(model)
         self.names[model] = name
         self.by.setdefault(name, set()).add(model)
 
-    def drop(self, model: ModelName) -> None:
+    def drop(self, model: ModelRef) -> None:
         """It is looked for no more."""
         name = self.names.pop(model)
         self.by[name].discard(model)
@@ -151,8 +151,8 @@ class Trunk:
     _read: dict[Commit, tuple[Manifest, ...] | None] = field(default_factory=dict[Commit, tuple[Manifest, ...] | None])
     _proven: dict[tuple[Head, str], bool] = field(default_factory=dict[tuple[Head, str], bool])
     _sealed: bool | None = None
-    _walked: dict[tuple[ModelName, bool], tuple[int | None, tuple[Epoch, ...]]] = field(
-        default_factory=dict[tuple[ModelName, bool], tuple[int | None, tuple[Epoch, ...]]], init=False
+    _walked: dict[tuple[ModelRef, bool], tuple[int | None, tuple[Epoch, ...]]] = field(
+        default_factory=dict[tuple[ModelRef, bool], tuple[int | None, tuple[Epoch, ...]]], init=False
     )
 
     @cached_property
@@ -347,7 +347,7 @@ class Trunk:
         naming = list(takewhile(lambda epoch: epoch.policy.names_signers, standing))
         return naming[-1].start if naming else None
 
-    def declared(self, commit: Commit) -> Mapping[ModelName, Manifest]:
+    def declared(self, commit: Commit) -> Mapping[ModelRef, Manifest]:
         """What stands as of a commit: what it declares, or where that cannot be read, what the last one before did."""
         place = self.places.get(commit)
         before = () if place is None else islice(self.line, place - int(self.ahead) + 1, None)
@@ -363,8 +363,8 @@ class Trunk:
         return self._read[commit]
 
     def pasts(
-        self, desired: Mapping[ModelName, Manifest], snapshot: RegistrySnapshot
-    ) -> tuple[RegistrySnapshot, Mapping[ModelName, Past]]:
+        self, desired: Mapping[ModelRef, Manifest], snapshot: RegistrySnapshot
+    ) -> tuple[RegistrySnapshot, Mapping[ModelRef, Past]]:
         """
         The snapshot with its records verified, and what the line says of its models. `desired` are the manifests of the
         revision.
@@ -405,7 +405,7 @@ class Trunk:
             pasts |= {name: replace(pasts[name], epochs=self._as_seen(past.epochs)) for name, past in found.items()}
         return RegistrySnapshot(dict(sorted(models.items()))), pasts
 
-    def _sealing(self, past: Past, models: Mapping[ModelName, ModelSnapshot]) -> Past:
+    def _sealing(self, past: Past, models: Mapping[ModelRef, ModelSnapshot]) -> Past:
         """With what is known of signatures, by all models whose records were verified."""
         if past.signers_since is None:
             return past
@@ -419,12 +419,12 @@ class Trunk:
     def _pasts(
         self,
         bare: Past,
-        needs: Mapping[ModelName, int | None],
-        desired: Mapping[ModelName, Manifest],
-        models: Mapping[ModelName, ModelSnapshot],
+        needs: Mapping[ModelRef, int | None],
+        desired: Mapping[ModelRef, Manifest],
+        models: Mapping[ModelRef, ModelSnapshot],
         *,
         everywhere: bool = False,
-    ) -> dict[ModelName, Past]:
+    ) -> dict[ModelRef, Past]:
         epochs = self._epochs(needs, desired, everywhere=everywhere)
         return {name: self._let_in(replace(bare, epochs=epochs[name]), models[name]) for name in needs}
 
@@ -445,7 +445,7 @@ class Trunk:
     def _gains_gates(self, now: Epoch, then: Epoch, slot: Slot, live: ModelSnapshot) -> bool:
         """Whether a gate guards a slot under the new name, and did not under the former one, when it was renamed."""
 
-        def guards(policy: Policy, manifest: Manifest, formerly: Iterable[ModelName]) -> tuple[Guard, ...]:
+        def guards(policy: Policy, manifest: Manifest, formerly: Iterable[ModelRef]) -> tuple[Guard, ...]:
             declared = {**live.tags, **manifest.tag_values}
             return policy.guards(manifest.name, slot, live.tags, declared, formerly=formerly)
 
@@ -484,7 +484,7 @@ class Trunk:
         """With no later time than that at which an apply first saw them."""
         return tuple(replace(epoch, since=min(epoch.since, self._seen(epoch.start))) for epoch in epochs)
 
-    def _declared_elsewhere(self, name: ModelName) -> frozenset[Slot]:
+    def _declared_elsewhere(self, name: ModelRef) -> frozenset[Slot]:
         """The slots of a model that manifests in another folder of the repository declare, or did once."""
         found: set[Slot] = set()
         for path, data in self._elsewhere:
@@ -505,24 +505,24 @@ class Trunk:
             if data is not None and here != "./" and not path.startswith(here)
         )
 
-    def history(self, name: ModelName, desired: Mapping[ModelName, Manifest]) -> tuple[Epoch, ...]:
+    def history(self, name: ModelRef, desired: Mapping[ModelRef, Manifest]) -> tuple[Epoch, ...]:
         """All that the line ever declared of a model, the newest first."""
         return self._epochs({name: None}, desired)[name]
 
     def _epochs(
         self,
-        needs: Mapping[ModelName, int | None],
-        desired: Mapping[ModelName, Manifest],
+        needs: Mapping[ModelRef, int | None],
+        desired: Mapping[ModelRef, Manifest],
         *,
         everywhere: bool = False,
-    ) -> dict[ModelName, tuple[Epoch, ...]]:
+    ) -> dict[ModelRef, tuple[Epoch, ...]]:
         """
         Each model's epochs, back to beyond the place that it needs (None: to the first commit). A model that a commit
         first declares, and calls what it gave up by the same commit, goes on under its former name. `everywhere`
         follows a model that came from another folder of the repository. What was read so far back is not read again.
         """
 
-        def is_read(name: ModelName, need: int | None) -> bool:
+        def is_read(name: ModelRef, need: int | None) -> bool:
             back, _ = self._walked.get((name, everywhere), (-1, ()))
             return back is None or (need is not None and need <= back)
 
@@ -532,9 +532,9 @@ class Trunk:
         return {name: self._walked[name, everywhere][1] for name in needs}
 
     def _walk(
-        self, needs: Mapping[ModelName, int | None], desired: Mapping[ModelName, Manifest], *, everywhere: bool
-    ) -> dict[ModelName, tuple[Epoch, ...]]:
-        found: dict[ModelName, list[Epoch]] = {name: [] for name in needs}
+        self, needs: Mapping[ModelRef, int | None], desired: Mapping[ModelRef, Manifest], *, everywhere: bool
+    ) -> dict[ModelRef, tuple[Epoch, ...]]:
+        found: dict[ModelRef, list[Epoch]] = {name: [] for name in needs}
         files = _Declared(_by_file(self._fragments(self.tip) or ()))
         called = _Called(needs)
         mended: dict[str, LineCommit] = {}
@@ -545,7 +545,7 @@ class Trunk:
                 epochs.append(Epoch(0, self.revision.commit, FOREVER, desired.get(name)))
                 called.name(name, _name_before(name, proposed, files.has))
 
-        def close(name: ModelName, one: LineCommit) -> None:
+        def close(name: ModelRef, one: LineCommit) -> None:
             manifest = resolve(files.of(called.names[name]))[0].get(called.names[name])
             found[name].append(Epoch(self.places[one.commit], one.commit, one.time, manifest))
 
@@ -566,7 +566,7 @@ class Trunk:
                 if path in older:
                     changed[path] = since_then
                     del mended[path]
-            renamed, was_there = dict[ModelName, ModelName](), files.before(older)
+            renamed, was_there = dict[ModelRef, ModelRef](), files.before(older)
             for key, paths in files.differing(older, called.by.keys()).items():
                 since = min((changed[path] for path in paths), key=lambda commit: self.places[commit.commit])
                 for name in called.by[key]:
@@ -580,13 +580,13 @@ class Trunk:
             close(name, self.line[-1])
         return {name: tuple(epochs) for name, epochs in found.items()}
 
-    def _look_at_others(self, after: Mapping[str, bytes | None], files: _Declared, names: Set[ModelName]) -> None:
+    def _look_at_others(self, after: Mapping[str, bytes | None], files: _Declared, names: Set[ModelRef]) -> None:
         """Learn of files that no newer commit changed, as a commit left them."""
         for path, data in after.items():
             if path not in files.parts:
                 files.put(path, _by_model(self._parsed(path, data) if data and _may_name(data, names) else None))
 
-    def _before(self, step: Step, files: _Declared, names: Set[ModelName]) -> dict[str, _Part]:
+    def _before(self, step: Step, files: _Declared, names: Set[ModelRef]) -> dict[str, _Part]:
         """What the files that a commit changed declared before it; nothing of those that cannot be read."""
         found: dict[str, _Part] = {}
         for path, data in step.before.items():
@@ -603,15 +603,15 @@ class Trunk:
 
     def _verified(
         self,
-        models: Mapping[ModelName, ModelSnapshot],
-        desired: Mapping[ModelName, Manifest] | None,
-        pasts: Mapping[ModelName, Past],
-    ) -> dict[ModelName, ModelSnapshot]:
+        models: Mapping[ModelRef, ModelSnapshot],
+        desired: Mapping[ModelRef, Manifest] | None,
+        pasts: Mapping[ModelRef, Past],
+    ) -> dict[ModelRef, ModelSnapshot]:
         """
         With their records verified: all of them, or those of what is declared where it is. A record is of a model by
         any name that it has in its past.
         """
-        claims: list[tuple[ModelName, Placement]] = []
+        claims: list[tuple[ModelRef, Placement]] = []
         for name, live in models.items():
             for number, version in live.versions.items():
                 for slot, record in version.provenance.items():
@@ -630,7 +630,7 @@ class Trunk:
 
         return {n: replace(m, versions={v: of(one) for v, one in m.versions.items()}) for n, m in models.items()}
 
-    def _sealed_by(self, claims: Sequence[tuple[ModelName, Placement]], signers: str) -> frozenset[int]:
+    def _sealed_by(self, claims: Sequence[tuple[ModelRef, Placement]], signers: str) -> frozenset[int]:
         """Which of these records, by their ids, a key signed that an allowed-signers text lists for records."""
         if self.world.seals is None or not claims:
             return frozenset()
@@ -674,8 +674,8 @@ def _by_file(fragments: Iterable[Manifest]) -> dict[str, _Part]:
     return {path: _by_model(some) for path, some in found.items()}
 
 
-def _by_model(fragments: Iterable[Manifest] | None) -> dict[ModelName, tuple[Manifest, ...]]:
-    found: dict[ModelName, tuple[Manifest, ...]] = {}
+def _by_model(fragments: Iterable[Manifest] | None) -> dict[ModelRef, tuple[Manifest, ...]]:
+    found: dict[ModelRef, tuple[Manifest, ...]] = {}
     for fragment in fragments or ():
         found[fragment.name] = (*found.get(fragment.name, ()), fragment)
     return found
@@ -687,7 +687,7 @@ def _came_from_elsewhere(live: ModelSnapshot, bare: Past) -> bool:
     return any(bare.is_ours(record) and not bare.ours.has_folder(record.repository) for record in records)
 
 
-def _name_before(name: ModelName, after: _Declared, was_there: Callable[[ModelName], bool]) -> ModelName:
+def _name_before(name: ModelRef, after: _Declared, was_there: Callable[[ModelRef], bool]) -> ModelRef:
     """
     What a model was called before a change of the manifests: something else only if that one is the first to declare
     it, calls another name its former one, as nothing else does, and gives that one up.
@@ -698,7 +698,7 @@ def _name_before(name: ModelName, after: _Declared, was_there: Callable[[ModelNa
     return next((f for f in formers if was_there(f) and not after.has(f) and after.claims[f] == 1), name)
 
 
-def _names(past: Past | None, name: ModelName) -> frozenset[ModelName]:
+def _names(past: Past | None, name: ModelRef) -> frozenset[ModelRef]:
     """The names of a model, as far back as its past goes."""
     return frozenset((name, *(epoch.manifest.name for epoch in (past.epochs if past else ()) if epoch.manifest)))
 
@@ -739,7 +739,7 @@ def _governed_otherwise(live: ModelSnapshot, slots: Iterable[Slot], past: Past) 
     )
 
 
-def _may_name(data: bytes, *names: Collection[ModelName]) -> bool:
+def _may_name(data: bytes, *names: Collection[ModelRef]) -> bool:
     """
     Whether a YAML file may declare one of some models. A name stands in it as it is, unless it is spelled by escapes,
     has quotes in it, or is folded where it has spaces.

@@ -5,13 +5,13 @@ from dataclasses import replace
 
 from reconciler import testing
 from reconciler.core.desired import Declared, DesiredState, Manifest, Pin, Revision
-from reconciler.core.names import ACTIVE_STAGES, AliasName, Commit, ModelName, RepositoryId, Slot, Stage, Version
+from reconciler.core.names import ACTIVE_STAGES, AliasName, Commit, ModelRef, RepositoryId, Slot, Stage, Version
 from reconciler.core.snapshot import ModelSnapshot, OwnerRecord, Ownership, Placement, RegistrySnapshot
 from reconciler.errors import Location
 
 N, S, P, A = Stage.NONE, Stage.STAGING, Stage.PRODUCTION, Stage.ARCHIVED
 
-CHURN = ModelName("churn")
+CHURN = ModelRef("churn")
 OURS = RepositoryId("github.com/acme/models#manifests")
 THEIRS = RepositoryId("github.com/acme/others#manifests")
 FIRST, SECOND, THIRD = (Commit(digit * 40) for digit in "abc")
@@ -43,7 +43,7 @@ def want(
 ) -> Manifest:
     """What is declared: `want({P: [2], S: []}, {"champion": 2})`."""
     return Manifest(
-        model=Declared(ModelName(name), SOMEWHERE),
+        model=Declared(ModelRef(name), SOMEWHERE),
         description=None if description is None else Declared(description, at(2)),
         tags={key: Declared(value, at(3)) for key, value in (tags or {}).items()},
         stages={s: Declared(tuple(map(pin, pins)), at(5 + i)) for i, (s, pins) in enumerate((stages or {}).items())},

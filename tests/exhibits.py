@@ -18,7 +18,7 @@ from reconciler.core.evidence import (
 )
 from reconciler.core.gate import Entrance, Ruling, Verdict
 from reconciler.core.loosening import Exposure, consequences
-from reconciler.core.names import Commit, ModelName, RepositoryId, Slot, Version
+from reconciler.core.names import Commit, ModelRef, RepositoryId, Slot, Version
 from reconciler.core.plan import Limits, Plan, PlanOptions, build_plan, effects_of
 from reconciler.core.review import Note, PolicyNote, Review, pending_on
 from reconciler.core.signature import Array, Column, Parameter, Scalar, Signature, Tensor
@@ -80,7 +80,7 @@ def version(
 ) -> VersionFacts:
     """What is known of a version, by default registered right after its run; `more` replaces any field."""
     facts = VersionFacts(
-        model=ModelName(model),
+        model=ModelRef(model),
         version=Version(number),
         description=f"Monthly retraining, number {number}.",
         created_at=f"2026-05-{day:02d}T09:00:00Z",
@@ -260,7 +260,7 @@ def breaking_signature() -> Review:
 
 def missing_evidence() -> Review:
     """A run that was deleted, artifacts that cannot be read: half of the evidence is missing."""
-    name = ModelName("risk-classifier")
+    name = ModelRef("risk-classifier")
     gone = VersionFacts(
         name,
         Version(5),
@@ -344,7 +344,7 @@ def hostile() -> Review:
 
     def facts(number: int, url: str) -> VersionFacts:
         return VersionFacts(
-            ModelName(name),
+            ModelRef(name),
             Version(number),
             description=NASTY,
             tags={f"{NASTY}{number}": NASTY, "t": f"{NASTY}{number}"},
@@ -409,7 +409,7 @@ POLICY = Location("reconciler.yaml", 12, 9)
 
 def verdict(gate: str, ruling: Ruling, sentence: str, *, slot: str = "Production", note: str = "") -> Verdict:
     """A verdict on v5 of risk-classifier."""
-    entrance = Entrance(ModelName("risk-classifier"), Version(5), Slot(slot), Version(4))
+    entrance = Entrance(ModelRef("risk-classifier"), Version(5), Slot(slot), Version(4))
     return Verdict(entrance, gate, ruling, sentence, POLICY, note)
 
 
@@ -459,8 +459,8 @@ def unguarded() -> Review:
     verdicts = (verdict("soak", Ruling.FAIL, "v5 has been in Staging for 19 h 30 min; 3 days required"),)
     (model,) = review.plan.models
     difference = ("--- standing reconciler.yaml", "+++ proposed", "@@ -1,4 +1 @@", "-slots:", *["-  - slot: x"] * 3)
-    bare = [Exposure(ModelName(name), Slot("Production"), ("soak", "metric")) for name in ("churn", "risk-classifier")]
-    weak = Exposure(ModelName("fraud"), Slot("@champion"), ("metric",), ("soak",), 1)
+    bare = [Exposure(ModelRef(name), Slot("Production"), ("soak", "metric")) for name in ("churn", "risk-classifier")]
+    weak = Exposure(ModelRef("fraud"), Slot("@champion"), ("metric",), ("soak",), 1)
     return replace(
         review,
         plan=replace(review.plan, models=(replace(model, verdicts=verdicts),)),
@@ -476,7 +476,7 @@ def crowded(count: int = 200) -> Review:
         (want({P: [2]}, name="zebra"), have({1: P, 2: S}, owner=owns(P), name="zebra")),
     )
     note = "overridden until 2026-06-01 by grace@acme.example (manifests/zebra.yaml:14): new hardware"
-    entrance = Entrance(ModelName("zebra"), Version(2), Slot("Production"), Version(1))
+    entrance = Entrance(ModelRef("zebra"), Version(2), Slot("Production"), Version(1))
     let_in = Verdict(entrance, "latency", Ruling.OVERRIDDEN, "latency_ms is 21.6, above 20", POLICY, note)
     models = tuple(replace(m, verdicts=(let_in,)) if m.model == "zebra" else m for m in plan.models)
     difference = ("--- standing reconciler.yaml", "+++ proposed", *(f"+# {'x' * 250}{n}" for n in range(70)))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from reconciler.core.changes import Change, TransitionStage
 from reconciler.core.desired import Manifest, Revision
 from reconciler.core.heads import Head
-from reconciler.core.names import Commit, ModelName, RepositoryId
+from reconciler.core.names import Commit, ModelRef, RepositoryId
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot
 from reconciler.errors import LockError, Problem, RegistryError
 from reconciler.events import Event
@@ -118,7 +118,7 @@ class TroubledRegistry(MemoryRegistry):
         self.models[model.name] = model
 
     def model(self, name: str) -> ModelSnapshot:
-        return self.models[ModelName(name)]
+        return self.models[ModelRef(name)]
 
 
 @dataclass

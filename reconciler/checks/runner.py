@@ -37,7 +37,7 @@ from reconciler.checks.sandbox import (
 )
 from reconciler.core.check_record import CheckOutcome, Ran
 from reconciler.core.figures import number
-from reconciler.core.names import ModelName, Version
+from reconciler.core.names import ModelRef, Version
 from reconciler.core.policy import LOADABLE, Check
 from reconciler.core.text import plain
 
@@ -164,7 +164,7 @@ def _prepared(workspace: Path, tree: Path | None, subject: Subject | None) -> _B
     kept.mkdir()
     # A user that it may run as has to get there, and need not look around.
     workspace.chmod(0o711)
-    subject = subject or Subject(ModelName(""), Version(0), model, "", "")
+    subject = subject or Subject(ModelRef(""), Version(0), model, "", "")
     return _Bench(copies, replace(subject, files=model), home, kept, home / "result.json", workspace / "log.txt")
 
 
@@ -310,8 +310,8 @@ def _notebook(check: Check, bench: _Bench, told: str) -> _Command:
     place = _inside(bench.tree, check.notebook)
     subject = bench.subject
     parameters = {
-        "model_uri": f"models:/{subject.model}/{subject.version}",
-        "model_name": subject.model,
+        "model_uri": f"models:/{subject.model.name}/{subject.version}",
+        "model_name": subject.model.name,
         "model_version": str(subject.version),
         "model_path": str(subject.files),
     }

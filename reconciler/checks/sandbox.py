@@ -27,7 +27,7 @@ from threading import Thread
 from typing import Any, Final
 
 from reconciler.checks.reach import secret_names
-from reconciler.core.names import ModelName, Version
+from reconciler.core.names import ModelRef, Version
 from reconciler.core.text import without_credentials, without_secrets
 from reconciler.errors import ReconcilerError
 
@@ -112,7 +112,7 @@ OPEN: Final = Way()
 class Subject:
     """The version that is looked at, a copy of its files, and where MLflow is."""
 
-    model: ModelName
+    model: ModelRef
     version: Version
     files: Path
     tracking_uri: str
@@ -271,8 +271,8 @@ def surroundings(
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_TRACKING_URI": without_credentials(subject.tracking_uri),
         "MLFLOW_REGISTRY_URI": without_credentials(subject.registry_uri),
-        "MODEL_URI": f"models:/{subject.model}/{subject.version}",
-        "MODEL_NAME": subject.model,
+        "MODEL_URI": f"models:/{subject.model.name}/{subject.version}",
+        "MODEL_NAME": subject.model.name,
         "MODEL_VERSION": str(subject.version),
         "MODEL_PATH": str(subject.files),
         "RECONCILER_CHECK_RESULT": str(result),

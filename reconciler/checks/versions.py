@@ -17,7 +17,7 @@ from reconciler.checks.signing import hmac_key, verify
 from reconciler.core.check_record import Ran, Recorded, check_tag, decode_records, encode_record, signed_bytes
 from reconciler.core.gate import CheckFacts, Presence
 from reconciler.core.limits import CHECK_RECORDS
-from reconciler.core.names import ModelName, Version
+from reconciler.core.names import ModelRef, Version
 from reconciler.core.policy import Check
 from reconciler.core.text import plain, without_credentials
 from reconciler.errors import ReconcilerError, RegistryError
@@ -41,15 +41,15 @@ class MlflowChecks:
     environment: Mapping[str, str] = field(repr=False)
     most_bytes: int = MOST_BYTES
     logs: Path | None = None
-    _digests: dict[tuple[ModelName, Version], str] = field(
-        default_factory=dict[tuple[ModelName, Version], str], init=False, repr=False
+    _digests: dict[tuple[ModelRef, Version], str] = field(
+        default_factory=dict[tuple[ModelRef, Version], str], init=False, repr=False
     )
 
     @cached_property
     def registry(self) -> MlflowRegistry:
         return MlflowRegistry(self.registry_uri, self.tracking_uri)
 
-    def facts(self, model: ModelName, version: Version, signers: str = "") -> CheckFacts:
+    def facts(self, model: ModelRef, version: Version, signers: str = "") -> CheckFacts:
         row = version_row(self.registry, model, version)
         records = decode_records(dict(row.tags))
         if not records:
@@ -65,10 +65,10 @@ class MlflowChecks:
         )
         return CheckFacts(self.digest(model, version), told)
 
-    def present(self, model: ModelName, version: Version) -> Presence:
+    def present(self, model: ModelRef, version: Version) -> Presence:
         return model_files.present(self.registry, model, version)
 
-    def digest(self, model: ModelName, version: Version) -> str:
+    def digest(self, model: ModelRef, version: Version) -> str:
         """All files are downloaded for it, so it is found out once for the run of a command."""
         if (model, version) not in self._digests:
             self._digests[model, version] = model_files.digest(self.registry, model, version, self.most_bytes)
@@ -76,14 +76,14 @@ class MlflowChecks:
 
     @contextmanager
     def bench(
-        self, model: ModelName, version: Version, tree: str, secret_files: Iterable[str] = ()
+        self, model: ModelRef, version: Version, tree: str, secret_files: Iterable[str] = ()
     ) -> Generator["MlflowBench"]:
         way = way_to_run(self.environment, [Path(place) for place in secret_files])
         with fetched(self.registry, model, version, self.most_bytes) as files, self._workspace(way) as workspace:
             subject = Subject(model, version, files, self.tracking_uri, self.registry_uri)
             yield MlflowBench(self, subject, Path(tree), workspace, folder_digest(files), way)
 
-    def record(self, model: ModelName, version: Version, record: Recorded) -> None:
+    def record(self, model: ModelRef, version: Version, record: Recorded) -> None:
         from mlflow.entities.model_registry import ModelVersionTag
 
         try:
@@ -92,7 +92,7 @@ class MlflowChecks:
             raise RegistryError("unfit-record", f"It cannot be a tag: {error}.") from error
         store: Any = self.registry.store
         with translated(self.registry.uri):
-            store.set_model_version_tag(model, str(version), ModelVersionTag(key, text))
+            store.set_model_version_tag(model.name, str(version), ModelVersionTag(key, text))
         if version_row(self.registry, model, version).tags.get(key) != text:
             raise RegistryError(
                 "unexpected-answer",

@@ -27,7 +27,7 @@ def gates(
     Show the verdicts of all gates on one version of MODEL: why it can or cannot be promoted. Exits with 3 if a gate
     refuses it. Writes nothing.
     """
-    from reconciler.core.names import ModelName
+    from reconciler.core.names import ModelRef
     from reconciler.render.json import verdict_document
     from reconciler.render.text import gates_lines
 
@@ -35,5 +35,5 @@ def gates(
     if form is Format.JSON:
         click.echo(json.dumps([verdict_document(verdict) for verdict in verdicts], indent=2, ensure_ascii=False))
     else:
-        console.show(gates_lines(ModelName(model), chosen, verdicts, console.width()))
+        console.show(gates_lines(ModelRef(model), chosen, verdicts, console.width()))
     return ExitCode.BLOCKED if any(verdict.blocks for verdict in verdicts) else ExitCode.OK

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Final
 
 from reconciler.core.desired import DesiredState
-from reconciler.core.names import Commit, ModelName, Slot, alias_slot
+from reconciler.core.names import Commit, ModelRef, Slot, alias_slot
 
 
 class ServerKind(StrEnum):
@@ -135,7 +135,7 @@ class GovernedSlot:
     """A slot that manifests declare, and in how many models."""
 
     slot: Slot
-    models: tuple[ModelName, ...]
+    models: tuple[ModelRef, ...]
 
     def closed_on(self, server: Server) -> bool:
         """Whether the server's grants can leave it to one identity."""
@@ -152,7 +152,7 @@ class Governed:
 
 def governed(desired: DesiredState) -> Governed:
     """The slots that a commit declares: stages first, then aliases, each with its models."""
-    models: dict[Slot, list[ModelName]] = {}
+    models: dict[Slot, list[ModelRef]] = {}
     for name, manifest in sorted(desired.models.items()):
         for slot in (*(stage.slot for stage in manifest.stages), *map(alias_slot, manifest.aliases)):
             models.setdefault(slot, []).append(name)

@@ -19,7 +19,7 @@ from reconciler.core.names import (
     MLFLOW_TAG_PREFIX,
     OUR_TAG_PREFIX,
     AliasName,
-    ModelName,
+    ModelRef,
     Stage,
     Version,
     alias_fault,
@@ -45,7 +45,7 @@ class Adopt:
     descriptions: bool = False
     owners: Sequence[tuple[str, tuple[str, ...]]] = ()
 
-    def owners_of(self, model: ModelName) -> tuple[str, ...]:
+    def owners_of(self, model: ModelRef) -> tuple[str, ...]:
         """Who is to own a model; nobody where no pattern matches."""
         matching = [owners for pattern, owners in self.owners if fnmatchcase(model, pattern)]
         return matching[-1] if matching else ()
@@ -83,7 +83,7 @@ class Adoption:
     None where it cannot be declared. `remarks` are for whoever adopts it, the weightiest first.
     """
 
-    model: ModelName
+    model: ModelRef
     before: Manifest | None
     after: Manifest | None
     remarks: tuple[Remark, ...] = ()
@@ -115,14 +115,14 @@ class Outcome(StrEnum):
 class Imported:
     """One model after an import: what became of it, the files that are new or changed, and what to look at."""
 
-    model: ModelName
+    model: ModelRef
     outcome: Outcome
     paths: tuple[str, ...] = ()
     remarks: tuple[Remark, ...] = ()
 
 
 def adopt(
-    snapshot: RegistrySnapshot, declared: Mapping[ModelName, Manifest], options: Adopt = Adopt()
+    snapshot: RegistrySnapshot, declared: Mapping[ModelRef, Manifest], options: Adopt = Adopt()
 ) -> tuple[Adoption, ...]:
     """
     Every model of a snapshot with what must be declared of it. What a manifest declares is kept, also where the

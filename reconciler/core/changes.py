@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TypeAlias, assert_never
 
-from reconciler.core.names import AliasName, ModelName, Stage, Version
+from reconciler.core.names import AliasName, ModelRef, Stage, Version
 from reconciler.core.snapshot import ModelSnapshot, OwnerRecord, Ownership, Placement, Provenance, VersionSnapshot
 
 
@@ -12,14 +12,14 @@ from reconciler.core.snapshot import ModelSnapshot, OwnerRecord, Ownership, Plac
 class CreateModel:
     """Make the registered model, without versions."""
 
-    model: ModelName
+    model: ModelRef
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
     """Write our ownership record. `before` is what the record said, if there was one."""
 
-    model: ModelName
+    model: ModelRef
     before: OwnerRecord | None
     after: Ownership
 
@@ -28,7 +28,7 @@ class Claim:
 class Release:
     """Remove our ownership record, and nothing else."""
 
-    model: ModelName
+    model: ModelRef
     before: Ownership
 
 
@@ -36,7 +36,7 @@ class Release:
 class DescribeModel:
     """Set the description of the registered model."""
 
-    model: ModelName
+    model: ModelRef
     before: str
     after: str
 
@@ -45,7 +45,7 @@ class DescribeModel:
 class TagModel:
     """Set a tag of the registered model. `before` is None where there was none."""
 
-    model: ModelName
+    model: ModelRef
     key: str
     before: str | None
     after: str
@@ -55,7 +55,7 @@ class TagModel:
 class DescribeVersion:
     """Set the description of a version: the manifest's comment."""
 
-    model: ModelName
+    model: ModelRef
     version: Version
     before: str
     after: str
@@ -65,7 +65,7 @@ class DescribeVersion:
 class RecordProvenance:
     """Write down where a version is about to be put, and why; the other slots' placements stay as `before` has them."""
 
-    model: ModelName
+    model: ModelRef
     version: Version
     before: Provenance
     placements: tuple[Placement, ...]
@@ -82,7 +82,7 @@ class TransitionStage:
     (`archive_existing_versions=True`): `archives` says which those are.
     """
 
-    model: ModelName
+    model: ModelRef
     version: Version
     before: Stage
     after: Stage
@@ -94,7 +94,7 @@ class TransitionStage:
 class SetAlias:
     """Point an alias at a version, in one upsert."""
 
-    model: ModelName
+    model: ModelRef
     alias: AliasName
     before: Version | None
     after: Version
@@ -104,7 +104,7 @@ class SetAlias:
 class DeleteAlias:
     """Remove an alias."""
 
-    model: ModelName
+    model: ModelRef
     alias: AliasName
     before: Version
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from reconciler.core.gate import CheckRecord
-from reconciler.core.names import MAX_TAG_VALUE, OUR_TAG_PREFIX, ModelName, Version
+from reconciler.core.names import MAX_TAG_VALUE, OUR_TAG_PREFIX, ModelRef, Version
 from reconciler.core.records import Seal, as_object, as_text, canonical, compact, read_record, read_seal, seal_document
 
 CHECK_TAG_PREFIX = f"{OUR_TAG_PREFIX}check."
@@ -88,7 +88,7 @@ class Ran:
 class CheckResult:
     """What came of one check on one version. Where `written` is False, the registry does not know of it."""
 
-    model: ModelName
+    model: ModelRef
     version: Version
     record: Recorded
     sentence: str
@@ -169,12 +169,12 @@ def decode_records(tags: Mapping[str, str]) -> tuple[Recorded, ...]:
     return tuple(record for record in found if record is not None)
 
 
-def signed_bytes(model: ModelName, version: Version, record: Recorded) -> bytes:
+def signed_bytes(model: ModelRef, version: Version, record: Recorded) -> bytes:
     """
     What a signature is made of: everything but itself, and the model and version, so that a record that is copied to
     another one does not verify.
     """
-    return canonical({**_fields(record), "model": model, "version": version, "purpose": "reconciler-check"})
+    return canonical({**_fields(record), "model": model.name, "version": version, "purpose": "reconciler-check"})
 
 
 _KEYS = frozenset(

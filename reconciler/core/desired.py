@@ -12,7 +12,7 @@ from reconciler.core.names import (
     AliasName,
     Commit,
     LiveSlots,
-    ModelName,
+    ModelRef,
     Ours,
     RepositoryId,
     Slot,
@@ -88,7 +88,7 @@ class Manifest:
     judged besides those of the policy: a manifest may tighten for its model, never loosen.
     """
 
-    model: Declared[ModelName]
+    model: Declared[ModelRef]
     description: Declared[str] | None = None
     owners: Declared[tuple[str, ...]] | None = None
     tags: Mapping[str, Declared[str]] = field(default_factory=dict[str, Declared[str]])
@@ -99,14 +99,14 @@ class Manifest:
     )
     overrides: "tuple[Override, ...]" = ()
     holds: tuple[Hold, ...] = ()
-    formerly: Declared[tuple[ModelName, ...]] | None = None
+    formerly: Declared[tuple[ModelRef, ...]] | None = None
 
     @property
-    def name(self) -> ModelName:
+    def name(self) -> ModelRef:
         return self.model.value
 
     @property
-    def former_names(self) -> tuple[ModelName, ...]:
+    def former_names(self) -> tuple[ModelRef, ...]:
         """What the registered model was called before, the newest name first."""
         return self.formerly.value if self.formerly else ()
 
@@ -156,15 +156,15 @@ class DesiredState:
     """All manifests of one commit, or of the work tree, merged per model."""
 
     revision: Revision
-    models: Mapping[ModelName, Manifest] = field(default_factory=dict[ModelName, Manifest])
+    models: Mapping[ModelRef, Manifest] = field(default_factory=dict[ModelRef, Manifest])
 
 
-def resolve(fragments: Iterable[Manifest]) -> tuple[dict[ModelName, Manifest], tuple[Problem, ...]]:
+def resolve(fragments: Iterable[Manifest]) -> tuple[dict[ModelRef, Manifest], tuple[Problem, ...]]:
     """
     Fragments merged per model, in the order of names, and everything that contradicts itself. The same key declared
     twice keeps its first declaration and is a problem that names both places.
     """
-    merged: dict[ModelName, Manifest] = {}
+    merged: dict[ModelRef, Manifest] = {}
     problems: list[Problem] = []
     for fragment in fragments:
         known = merged.get(fragment.name)
@@ -176,9 +176,9 @@ def resolve(fragments: Iterable[Manifest]) -> tuple[dict[ModelName, Manifest], t
     return dict(sorted(merged.items())), tuple(sorted(problems))
 
 
-def _claimed(models: Mapping[ModelName, Manifest]) -> Iterable[Problem]:
+def _claimed(models: Mapping[ModelRef, Manifest]) -> Iterable[Problem]:
     """Former names that are somebody's still, or that two models claim."""
-    claims: dict[ModelName, Manifest] = {}
+    claims: dict[ModelRef, Manifest] = {}
     for manifest in models.values():
         for name in manifest.former_names:
             other = models.get(name) or claims.get(name)
@@ -218,7 +218,7 @@ def _merge(first: Manifest, second: Manifest, problems: list[Problem]) -> Manife
     return replace(first, **{part.name: both(part.name) for part in fields(first) if part.name != "model"})
 
 
-def _declared_twice(model: ModelName, key: str, first: Location, second: Location) -> Problem:
+def _declared_twice(model: ModelRef, key: str, first: Location, second: Location) -> Problem:
     return Problem(
         second,
         "declared-twice",

@@ -27,7 +27,7 @@ from reconciler.core.names import (
     MAX_TAG_VALUE,
     AliasName,
     LiveSlots,
-    ModelName,
+    ModelRef,
     Slot,
     Stage,
     Version,
@@ -101,7 +101,7 @@ class ModelPlan:
     depend on.
     """
 
-    model: ModelName
+    model: ModelRef
     proposals: tuple[Proposal, ...] = ()
     blockers: tuple[Blocker, ...] = ()
     identities: tuple[Identity, ...] = ()
@@ -153,7 +153,7 @@ def diff(
     live: ModelSnapshot | None,
     revision: Revision,
     *,
-    name: ModelName,
+    name: ModelRef,
     adopt: bool = False,
     past: Past | None = None,
 ) -> ModelPlan:
@@ -306,7 +306,7 @@ def _owner_blockers(
             pass
 
 
-def former_name_blockers(manifest: Manifest, models: Container[ModelName]) -> Iterator[Blocker]:
+def former_name_blockers(manifest: Manifest, models: Container[ModelRef]) -> Iterator[Blocker]:
     """A name that a model had is gone when the registered model was renamed. Where it is not, that is another model."""
     for name in manifest.former_names:
         if name in models and manifest.formerly is not None:
@@ -321,17 +321,17 @@ def former_name_blockers(manifest: Manifest, models: Container[ModelName]) -> It
 
 def renamed(
     desired: DesiredState,
-    models: Mapping[ModelName, ModelSnapshot],
-    pasts: Mapping[ModelName, Past],
+    models: Mapping[ModelRef, ModelSnapshot],
+    pasts: Mapping[ModelRef, Past],
     *,
     adopt: bool = False,
-) -> dict[ModelName, Blocker]:
+) -> dict[ModelRef, Blocker]:
     """
     Why models are left as they are because one of them was renamed in the registry, and no manifest says so: the name
     that is declared still, and the one that carries its records. A copy of a record is none where the model itself has
     its own. With `adopt`, what is declared and there is taken for what it is called.
     """
-    found: dict[ModelName, Blocker] = {}
+    found: dict[ModelRef, Blocker] = {}
     for name, live in sorted(models.items()):
         before = _name_before(name, live, desired, models, pasts)
         original = None if before is None else desired.models[before]
@@ -354,12 +354,12 @@ def renamed(
 
 
 def _name_before(
-    name: ModelName,
+    name: ModelRef,
     live: ModelSnapshot,
     desired: DesiredState,
-    models: Mapping[ModelName, ModelSnapshot],
-    pasts: Mapping[ModelName, Past],
-) -> ModelName | None:
+    models: Mapping[ModelRef, ModelSnapshot],
+    pasts: Mapping[ModelRef, Past],
+) -> ModelRef | None:
     """The declared model whose records another one carries, and that has none of its own."""
     ours = desired.revision.ours
     record = live.owned_by(ours)
@@ -373,12 +373,12 @@ def _name_before(
 
 
 def _name_by_history(
-    name: ModelName,
+    name: ModelRef,
     record: Ownership,
     desired: DesiredState,
-    models: Mapping[ModelName, ModelSnapshot],
-    pasts: Mapping[ModelName, Past],
-) -> ModelName | None:
+    models: Mapping[ModelRef, ModelSnapshot],
+    pasts: Mapping[ModelRef, Past],
+) -> ModelRef | None:
     """
     The same for a record that names no model: it is of a commit that did not declare this one, and one that is declared
     and gone has the same slots.
@@ -393,7 +393,7 @@ def _name_by_history(
     return next((m.name for m in gone if (governed_stages(m.stages), tuple(sorted(m.aliases))) == slots), None)
 
 
-def _hidden_version(name: ModelName, version: Version, at: Location) -> Blocker:
+def _hidden_version(name: ModelRef, version: Version, at: Location) -> Blocker:
     return Blocker(
         "hidden-version",
         f"v{version} of {name} exists, but the registry hides it from searches: it, or another version "
@@ -452,7 +452,7 @@ def _bind(manifest: Manifest, live: ModelSnapshot | None, blockers: list[Blocker
 
 
 def _bound_version(
-    name: ModelName,
+    name: ModelRef,
     pin: Pin,
     versions: Mapping[Version, VersionSnapshot],
     live: ModelSnapshot | None,
@@ -823,7 +823,7 @@ def leftover(
     live: ModelSnapshot | None,
     revision: Revision,
     changes: Iterable[Change],
-    name: ModelName,
+    name: ModelRef,
     past: Past | None = None,
 ) -> tuple[Change, ...]:
     """What would still be to do after the calls: empty, or the plan is wrong."""

@@ -8,7 +8,7 @@ from reconciler.core.desired import Manifest, Revision
 from reconciler.core.diff import Blocker, ModelPlan, Why, diff
 from reconciler.core.entrances import occupants
 from reconciler.core.gate import Entrance, Kind
-from reconciler.core.names import Commit, ModelName, Slot, Version
+from reconciler.core.names import Commit, ModelRef, Slot, Version
 from reconciler.core.past import Past, declared_versions
 from reconciler.core.plan import Effect, Subject, Value, Verb, effects_of, needs_review
 from reconciler.core.snapshot import ModelSnapshot, VersionSnapshot
@@ -56,7 +56,7 @@ class ModelDrift:
     edited, in milliseconds since 1970: a move by hand was made then or before.
     """
 
-    model: ModelName
+    model: ModelRef
     status: DriftStatus = DriftStatus.IN_SYNC
     applied: Commit | None = None
     drifted: tuple[Effect, ...] = ()

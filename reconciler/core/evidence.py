@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from reconciler.core.names import ModelName, Slot, Version
+from reconciler.core.names import ModelRef, Slot, Version
 from reconciler.core.signature import Signature, SignatureVerdict, judge_signature
 
 
@@ -72,7 +72,7 @@ class VersionFacts:
     `created_at` are RFC 3339 in UTC, `staged_until` is empty while it is still in Staging.
     """
 
-    model: ModelName
+    model: ModelRef
     version: Version
     description: str = ""
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -111,7 +111,7 @@ class Pairing:
     `models:/name/Production` resolves to it. None where the slot was empty.
     """
 
-    model: ModelName
+    model: ModelRef
     candidate: Version
     incumbent: Version | None
     slots: tuple[Slot, ...]
@@ -134,15 +134,15 @@ class Evidence:
     read_at: str
     exhibits: tuple[Exhibit, ...] = ()
     trouble: str = ""
-    _by_model: Mapping[ModelName, tuple[Exhibit, ...]] = field(init=False, compare=False, repr=False)
+    _by_model: Mapping[ModelRef, tuple[Exhibit, ...]] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        found: dict[ModelName, list[Exhibit]] = {}
+        found: dict[ModelRef, list[Exhibit]] = {}
         for exhibit in self.exhibits:
             found.setdefault(exhibit.pairing.model, []).append(exhibit)
         object.__setattr__(self, "_by_model", {model: tuple(exhibits) for model, exhibits in found.items()})
 
-    def of(self, model: ModelName) -> tuple[Exhibit, ...]:
+    def of(self, model: ModelRef) -> tuple[Exhibit, ...]:
         """The exhibits of one model."""
         return self._by_model.get(model, ())
 

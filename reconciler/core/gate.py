@@ -8,7 +8,7 @@ from inspect import isroutine
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from reconciler.core.evidence import VersionFacts
-from reconciler.core.names import Commit, ModelName, Slot, Version
+from reconciler.core.names import Commit, ModelRef, Slot, Version
 from reconciler.core.text import amount, plain
 from reconciler.errors import Location
 
@@ -38,7 +38,7 @@ class Entrance:
     record has the version there already, and that it may have been moved out by hand since.
     """
 
-    model: ModelName
+    model: ModelRef
     candidate: Version
     slot: Slot
     incumbent: Version | None = None
@@ -76,7 +76,7 @@ class FactKey(Generic[T]):
 class ModelFacts:
     """The registered model. `owners` are those that the trusted side declares, not the change under review."""
 
-    name: ModelName
+    name: ModelRef
     description: str = ""
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
     owners: tuple[str, ...] = ()

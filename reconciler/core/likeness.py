@@ -8,7 +8,7 @@ from typing import TypeAlias, TypeVar
 from reconciler.core.desired import DesiredState, Manifest
 from reconciler.core.diff import Blocker, ModelPlan
 from reconciler.core.looks import Look, drawn, looks, mixed_word, skeleton, telling_apart
-from reconciler.core.names import AliasName, ModelName, Stage, alias_slot
+from reconciler.core.names import AliasName, ModelRef, Stage, alias_slot
 from reconciler.core.plan import Plan
 from reconciler.core.policy import Policy, matches, spells
 from reconciler.core.snapshot import Ownership, RegistrySnapshot
@@ -25,11 +25,11 @@ _NUMBERED = re.compile("[vV][0-9lO]+")
 class StandingNames:
     """The names that the trusted side declares: its models with their aliases, and who owns any."""
 
-    aliases: Mapping[ModelName, frozenset[AliasName]] = field(default_factory=dict[ModelName, frozenset[AliasName]])
+    aliases: Mapping[ModelRef, frozenset[AliasName]] = field(default_factory=dict[ModelRef, frozenset[AliasName]])
     owners: frozenset[str] = frozenset()
 
 
-def standing_names(models: Mapping[ModelName, Manifest]) -> StandingNames:
+def standing_names(models: Mapping[ModelRef, Manifest]) -> StandingNames:
     """The names that manifests declare."""
     return StandingNames({name: frozenset(m.aliases) for name, m in models.items()}, frozenset(_owners(models)))
 
@@ -69,7 +69,7 @@ class _Likeness:
         self._groups = {name for group in policy.groups.items() for name in (group[0], *group[1])}
         self._models = _by_looks({*desired.models, *standing.aliases})
 
-    def faults(self, name: ModelName) -> Iterator[Blocker]:
+    def faults(self, name: ModelRef) -> Iterator[Blocker]:
         """Why a model's name or its aliases are refused."""
         manifest = self._manifests.get(name)
         if manifest is None:
@@ -99,7 +99,7 @@ class _Likeness:
             if other := _alike(owner, people):
                 yield f"The new owner {owner} looks like {other}: {telling_apart(owner, other)}."
 
-    def _notes_on_aliases(self, name: ModelName, manifest: Manifest) -> Iterator[str]:
+    def _notes_on_aliases(self, name: ModelRef, manifest: Manifest) -> Iterator[str]:
         live, names = self._live.get(name), self._aliases(name, manifest)
         declared = {alias for alias, pin in manifest.aliases.items() if pin.value is not None}
         told: set[str] = set()
@@ -113,18 +113,18 @@ class _Likeness:
                 yield f"The alias @{alias} of {name} looks like `{other}`: {telling_apart(alias, other)}."
             told.add(other)
 
-    def _is_new(self, name: ModelName) -> bool:
+    def _is_new(self, name: ModelRef) -> bool:
         return name not in self._standing.aliases or self._owned(name) is None
 
-    def _is_new_alias(self, name: ModelName, alias: AliasName) -> bool:
+    def _is_new_alias(self, name: ModelRef, alias: AliasName) -> bool:
         owned = self._owned(name)
         return owned is None or alias not in owned.aliases or alias not in self._standing.aliases.get(name, ())
 
-    def _owned(self, name: ModelName) -> Ownership | None:
+    def _owned(self, name: ModelRef) -> Ownership | None:
         live = self._live.get(name)
         return live.owned_by(self._ours) if live else None
 
-    def _aliases(self, name: ModelName, manifest: Manifest) -> "_Looks":
+    def _aliases(self, name: ModelRef, manifest: Manifest) -> "_Looks":
         """What an alias could pass for: the model's, wherever they are declared or set, and words that are reserved."""
         live = self._live.get(name)
         beside = self._standing.aliases.get(name, frozenset())
@@ -174,5 +174,5 @@ def _faults(noun: str, name: str, other: str, pattern: str, at: Location) -> Ite
         yield Blocker("mixed-scripts", message, "Write each word in one script, with `_` or `-` between them.", at)
 
 
-def _owners(models: Mapping[ModelName, Manifest]) -> tuple[str, ...]:
+def _owners(models: Mapping[ModelRef, Manifest]) -> tuple[str, ...]:
     return tuple(owner for manifest in models.values() if manifest.owners for owner in manifest.owners.value)

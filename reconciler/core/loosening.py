@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from reconciler.core.gate import Entrance, Guard, Verdict
-from reconciler.core.names import ModelName, Slot, Version
+from reconciler.core.names import ModelRef, Slot, Version
 from reconciler.core.policy import Policy
 
 
@@ -43,7 +43,7 @@ class Exposure:
     could be waived or overridden where they cannot be now; `left` counts all that would be asked.
     """
 
-    model: ModelName
+    model: ModelRef
     slot: Slot
     dropped: tuple[str, ...] = ()
     relaxed: tuple[str, ...] = ()
@@ -58,8 +58,8 @@ def consequences(standing: Iterable[Verdict], proposed: Iterable[Verdict]) -> tu
     return tuple(sorted(changed, key=lambda c: (not c.admits, list(Shift).index(c.shift))))
 
 
-def _by_entrance(verdicts: Iterable[Verdict]) -> Mapping[tuple[ModelName, Slot, Version], tuple[Verdict, ...]]:
-    found: dict[tuple[ModelName, Slot, Version], tuple[Verdict, ...]] = {}
+def _by_entrance(verdicts: Iterable[Verdict]) -> Mapping[tuple[ModelRef, Slot, Version], tuple[Verdict, ...]]:
+    found: dict[tuple[ModelRef, Slot, Version], tuple[Verdict, ...]] = {}
     for verdict in verdicts:
         entrance = verdict.entrance
         key = entrance.model, entrance.slot, entrance.candidate
@@ -82,9 +82,9 @@ def _consequence(now: tuple[Verdict, ...], then: tuple[Verdict, ...]) -> Consequ
 
 
 def exposures(
-    slots: Iterable[tuple[ModelName, Slot]],
-    standing: Callable[[ModelName, Slot], tuple[Guard, ...]],
-    proposed: Callable[[ModelName, Slot], tuple[Guard, ...]],
+    slots: Iterable[tuple[ModelRef, Slot]],
+    standing: Callable[[ModelRef, Slot], tuple[Guard, ...]],
+    proposed: Callable[[ModelRef, Slot], tuple[Guard, ...]],
 ) -> tuple[Exposure, ...]:
     """The slots that would be guarded less, those that nothing would guard first."""
     found = (_exposure(model, slot, standing(model, slot), proposed(model, slot)) for model, slot in slots)
@@ -92,7 +92,7 @@ def exposures(
     return tuple(sorted(less, key=lambda e: (e.left > 0, e.model, e.slot)))
 
 
-def _exposure(model: ModelName, slot: Slot, now: tuple[Guard, ...], then: tuple[Guard, ...]) -> Exposure | None:
+def _exposure(model: ModelRef, slot: Slot, now: tuple[Guard, ...], then: tuple[Guard, ...]) -> Exposure | None:
     names = {guard.name: guard for guard in then}
     dropped = tuple(g.name for g in now if g.name not in names and not any(g.gate == other.gate for other in then))
     relaxed = tuple(g.name for g in now if (other := names.get(g.name)) is not None and _is_relaxed(g, other))

@@ -9,7 +9,6 @@ from typing import NewType, TypeAlias
 
 from reconciler.core.looks import described, plainer, unseen_fault
 
-ModelName = NewType("ModelName", str)
 Version = NewType("Version", int)
 AliasName = NewType("AliasName", str)
 TagKey = NewType("TagKey", str)
@@ -87,6 +86,30 @@ class Stage(StrEnum):
 
 
 ACTIVE_STAGES = (Stage.STAGING, Stage.PRODUCTION)
+
+
+class ModelRef(str):
+    """
+    A registered model: its `name` in MLflow, and the `registry` that it is in where a repository governs several; empty
+    where there is one. It is written, compared and sorted as its text: `RiskClassifier` or, as no name has a slash,
+    `prod/RiskClassifier`. What is sent to a registry, or kept in one, is the name. One made of another is that one.
+    """
+
+    __slots__ = ("name", "registry")
+
+    name: str
+    registry: str
+
+    def __new__(cls, name: str, registry: str = "") -> "ModelRef":
+        if isinstance(name, ModelRef) and not registry:
+            return name
+        ref = super().__new__(cls, f"{registry}/{name}" if registry else name)
+        ref.name, ref.registry = name, registry
+        return ref
+
+    def sibling(self, name: str) -> "ModelRef":
+        """The model of that name in the same registry."""
+        return ModelRef(name, self.registry)
 
 
 class Slot(str):

@@ -38,7 +38,7 @@ from reconciler.core.diff import (
 )
 from reconciler.core.entrances import occupants
 from reconciler.core.gate import Kind
-from reconciler.core.names import ACTIVE_STAGES, LIVE, LiveSlots, ModelName, Slot, Stage, TagKey, Version, alias_slot
+from reconciler.core.names import ACTIVE_STAGES, LIVE, LiveSlots, ModelRef, Slot, Stage, TagKey, Version, alias_slot
 from reconciler.core.past import Past, pins_of
 from reconciler.core.snapshot import ModelSnapshot, Ownership, RegistrySnapshot, UnreadableRecord
 from reconciler.core.text import did_you_mean
@@ -108,7 +108,7 @@ class Effect:
     does it.
     """
 
-    model: ModelName
+    model: ModelRef
     verb: Verb
     subject: Subject
     before: Value
@@ -142,7 +142,7 @@ class Summary:
     kinds: tuple[tuple[Verb, int], ...] = ()
 
 
-NO_PASTS: Mapping[ModelName, Past] = {}
+NO_PASTS: Mapping[ModelRef, Past] = {}
 
 MODEL_DIGEST = 20
 """Hexadecimal digits of a model's own digest: 80 bits."""
@@ -217,7 +217,7 @@ class Plan:
             kinds=tuple((verb, kinds[verb]) for verb in order if kinds[verb]),
         )
 
-    def _governed_names(self) -> set[ModelName]:
+    def _governed_names(self) -> set[ModelRef]:
         return {m.model for m in self.models if not any(isinstance(c, Release) for c in m.changes)}
 
 
@@ -237,7 +237,7 @@ def build_plan(
     desired: DesiredState,
     snapshot: RegistrySnapshot,
     options: PlanOptions = PlanOptions(),
-    pasts: Mapping[ModelName, Past] = NO_PASTS,
+    pasts: Mapping[ModelRef, Past] = NO_PASTS,
 ) -> Plan:
     """
     The one plan for this desired state, this snapshot and what trusted history says of each model, proven by replay.
@@ -281,7 +281,7 @@ def _proven(
     manifest: Manifest | None,
     live: ModelSnapshot | None,
     revision: Revision,
-    name: ModelName,
+    name: ModelRef,
     options: PlanOptions,
     past: Past | None,
 ) -> ModelPlan:
@@ -299,7 +299,7 @@ def _proven(
     return ModelPlan(name, blockers=(Blocker("not-planned", f"{name} cannot be planned: {model.why}.", "", at),))
 
 
-def _refuse_unknown_targets(targets: Iterable[str], known: Set[ModelName]) -> None:
+def _refuse_unknown_targets(targets: Iterable[str], known: Set[ModelRef]) -> None:
     for target in targets:
         if target not in known:
             fix = did_you_mean(target, known, "Correct the name; it is case-sensitive.")
@@ -591,7 +591,7 @@ def _sha256(value: object) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _some(names: Iterable[ModelName], most: int = 5) -> str:
+def _some(names: Iterable[ModelRef], most: int = 5) -> str:
     listed = sorted(names)
     more = f" and {len(listed) - most} more" if len(listed) > most else ""
     return ", ".join(listed[:most]) + more

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 from reconciler.core.gate import Guard
 from reconciler.core.looks import drawn, folded, skeleton
-from reconciler.core.names import Commit, ModelName, RepositoryId, Slot
+from reconciler.core.names import Commit, ModelRef, RepositoryId, Slot
 from reconciler.errors import Location
 
 LOADABLE = "loadable"
@@ -30,7 +30,7 @@ class Rule:
     def guards_slot(self, slot: Slot) -> bool:
         return any(matches(pattern, slot) for pattern in self.slots)
 
-    def applies_to(self, model: ModelName, tags: Mapping[str, str]) -> bool:
+    def applies_to(self, model: ModelRef, tags: Mapping[str, str]) -> bool:
         """
         Whether a model is one that the rule is about. A tag that is not there matches nothing; a name matches however
         it is spelled, since a rule that is evaded by a letter guards nothing.
@@ -38,7 +38,7 @@ class Rule:
         named = any(matches(pattern, model) for pattern in self.models)
         return named and all(matches(value, tags[key]) if key in tags else False for key, value in self.tags.items())
 
-    def is_about(self, names: Iterable[ModelName], tags: Collection[Mapping[str, str]]) -> bool:
+    def is_about(self, names: Iterable[ModelRef], tags: Collection[Mapping[str, str]]) -> bool:
         """Whether it is about a model of which there are several names, or several words on its tags."""
         return any(self.applies_to(name, one) for name in names for one in tags)
 
@@ -98,7 +98,7 @@ class Policy:
         return bool(listed_for(RECORDS, self.signers))
 
     def guards(
-        self, model: ModelName, slot: Slot, *tags: Mapping[str, str], formerly: Iterable[ModelName] = ()
+        self, model: ModelRef, slot: Slot, *tags: Mapping[str, str], formerly: Iterable[ModelRef] = ()
     ) -> tuple[Guard, ...]:
         """
         Every gate before that slot for a model, in the order of the file. Of several names, its own and former ones,

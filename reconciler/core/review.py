@@ -11,7 +11,7 @@ from reconciler.core.evidence import Evidence, Pairing
 from reconciler.core.gate import Ruling, Verdict
 from reconciler.core.limits import NOTES
 from reconciler.core.loosening import Consequence, Exposure
-from reconciler.core.names import Commit, ModelName, Slot, Version
+from reconciler.core.names import Commit, ModelRef, Slot, Version
 from reconciler.core.plan import Effect, Plan, Subject, Value, Verb, effects_of
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot
 
@@ -108,7 +108,7 @@ class Base:
     keys: frozenset["EffectKey"] = frozenset()
 
 
-EffectKey: TypeAlias = tuple[ModelName, Verb, Subject, Value, Value]
+EffectKey: TypeAlias = tuple[ModelRef, Verb, Subject, Value, Value]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from reconciler.core.names import (
     ACTIVE_STAGES,
     AliasName,
     Commit,
-    ModelName,
+    ModelRef,
     Ours,
     RepositoryId,
     Slot,
@@ -33,7 +33,7 @@ class Ownership:
     stages: tuple[Stage, ...] = ()
     aliases: tuple[AliasName, ...] = ()
     commit: Commit | None = None
-    model: ModelName | None = field(default=None, compare=False)
+    model: ModelRef | None = field(default=None, compare=False)
 
     def governs_like(self, other: "Ownership") -> bool:
         """Whether both name the same repository and slots, whatever the commit."""
@@ -141,7 +141,7 @@ class ModelSnapshot:
     whatever is tagged as a prompt out of its searches, and what cannot be seen cannot be reconciled.
     """
 
-    name: ModelName
+    name: ModelRef
     description: str = ""
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
     aliases: Mapping[AliasName, Version] = field(default_factory=dict[AliasName, Version])
@@ -165,9 +165,9 @@ class ModelSnapshot:
 class RegistrySnapshot:
     """The models that a plan needs to see: those declared, and those that carry our ownership record."""
 
-    models: Mapping[ModelName, ModelSnapshot] = field(default_factory=dict[ModelName, ModelSnapshot])
+    models: Mapping[ModelRef, ModelSnapshot] = field(default_factory=dict[ModelRef, ModelSnapshot])
 
-    def orphans(self, ours: Ours, declared: Container[ModelName]) -> frozenset[ModelName]:
+    def orphans(self, ours: Ours, declared: Container[ModelRef]) -> frozenset[ModelRef]:
         """The models with a record of this repository and folder that no manifest declares."""
         owners = {name: live.owned_by(ours) for name, live in self.models.items() if name not in declared}
         return frozenset(name for name, owner in owners.items() if owner and ours.has_folder(owner.repository))
@@ -182,13 +182,13 @@ def encode_owner(owner: Ownership) -> str:
             "stages": list(owner.stages),
             "aliases": list(owner.aliases),
             "commit": owner.commit,
-            **({"model": owner.model} if owner.model else {}),
+            **({"model": owner.model.name} if owner.model else {}),
         }
     )
 
 
-def decode_owner(text: str) -> OwnerRecord:
-    """The record in a tag `reconciler.owner`; what cannot be read is kept as it is, never guessed at."""
+def decode_owner(text: str, registry: str = "") -> OwnerRecord:
+    """The record in a tag `reconciler.owner` there; what cannot be read is kept as it is, never guessed at."""
     try:
         record = read_record(text)
         if record["format"] != 1:
@@ -199,7 +199,7 @@ def decode_owner(text: str) -> OwnerRecord:
             stages=tuple(sorted((Stage(s) for s in record["stages"]), key=list(Stage).index)),
             aliases=tuple(sorted(AliasName(as_text(a)) for a in record["aliases"])),
             commit=None if commit is None else Commit(as_commit(commit)),
-            model=None if model is None else ModelName(as_text(model)),
+            model=None if model is None else ModelRef(as_text(model), registry),
         )
     except (ValueError, KeyError, TypeError):
         return UnreadableRecord(text)
@@ -211,12 +211,12 @@ def encode_provenance(provenance: Provenance) -> str:
     return compact({"format": 2, "slots": slots})
 
 
-def signed_bytes(model: ModelName, placement: Placement) -> bytes:
+def signed_bytes(model: ModelRef, placement: Placement) -> bytes:
     """
     What the signature on a placement is made of: everything but itself, and the model, so that a record that is copied
     to another version, model or registry does not verify.
     """
-    document = {**_fields(placement), "slot": placement.slot, "model": model, "purpose": "reconciler-record"}
+    document = {**_fields(placement), "slot": placement.slot, "model": model.name, "purpose": "reconciler-record"}
     return canonical(document)
 
 

@@ -9,7 +9,7 @@ from threading import Lock
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
-from reconciler.core.names import ModelName, Version
+from reconciler.core.names import ModelRef, Version
 from reconciler.core.text import plain, without_credentials
 from reconciler.registry.database import dialect_of, refuse_unready
 from reconciler.registry.mlflow import MlflowRegistry, translated
@@ -58,10 +58,10 @@ class Artifacts:
         """MLflow's tracking store, which is opened when it is first needed."""
         return self._tracking()
 
-    def row(self, model: ModelName, version: Version) -> Any:
+    def row(self, model: ModelRef, version: Version) -> Any:
         """A version as the registry has it."""
-        row = self._store().get_model_version(model, str(version))
-        if (row.name, int(row.version)) != (model, version):
+        row = self._store().get_model_version(model.name, str(version))
+        if (row.name, int(row.version)) != (model.name, version):
             raise ValueError("the server answered with another version")
         return row
 
@@ -147,7 +147,7 @@ class Artifacts:
         return stores.get_artifact_repository(uri)
 
 
-def version_row(registry: MlflowRegistry, model: ModelName, version: Version) -> Any:
+def version_row(registry: MlflowRegistry, model: ModelRef, version: Version) -> Any:
     """A version as the registry has it. Raises RegistryError where there is none."""
     _ = registry.store
     with translated(registry.uri):

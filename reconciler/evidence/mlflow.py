@@ -24,7 +24,7 @@ from urllib.parse import quote, urlsplit
 from reconciler.core.evidence import Dataset, Metric, Missing, RunFacts, RunSummary, VersionFacts
 from reconciler.core.limits import VERSION_TAGS, VERSION_VALUES
 from reconciler.core.moments import moment, moment_of, rfc3339
-from reconciler.core.names import MLFLOW_TAG_PREFIX, OUR_TAG_PREFIX, ModelName, Stage, Version
+from reconciler.core.names import MLFLOW_TAG_PREFIX, OUR_TAG_PREFIX, ModelRef, Stage, Version
 from reconciler.core.snapshot import PROVENANCE_TAG, decode_provenance
 from reconciler.core.text import plain, without_credentials, without_logins
 from reconciler.errors import RegistryError, contained
@@ -106,7 +106,7 @@ _Answer: TypeAlias = _Got[Any] | _Lacks
 class _Found:
     """What was asked about one version, and what has come back. Each answer is put once, by the thread that got it."""
 
-    model: ModelName
+    model: ModelRef
     version: Version
     brief: bool
     asked: set[_Part] = field(default_factory=set[_Part])
@@ -139,7 +139,7 @@ class MlflowEvidence:
         # Before the time runs: it takes seconds, and cannot hang.
         import_module("mlflow.store.artifact.artifact_repository_registry")
 
-        found: dict[tuple[ModelName, Version], _Found] = {}
+        found: dict[tuple[ModelRef, Version], _Found] = {}
         for one in wanted:
             known = found.setdefault((one.model, one.version), _Found(one.model, one.version, one.brief))
             known.brief = known.brief and one.brief
@@ -446,7 +446,7 @@ class _Telling:
             description=_shown(row.description),
             tags=_tags(row.tags),
             created_at=_rfc3339(row.creation_timestamp),
-            url=_page(self._evidence.registry_uri, f"models/{quote(found.model, safe='')}/versions/{found.version}"),
+            url=_page(self._evidence.registry_uri, f"models/{quote(row.name, safe='')}/versions/{found.version}"),
             run=None if run is None else self._run(run, _value(answers, _Part.EXPERIMENT) or ""),
             metrics=metrics,
             params=_params(run, logged),

@@ -18,7 +18,7 @@ from threading import Thread
 from typing import Any, Final
 
 from reconciler.core.gate import Presence
-from reconciler.core.names import ModelName, Version
+from reconciler.core.names import ModelRef, Version
 from reconciler.core.text import plain, without_credentials
 from reconciler.errors import ReconcilerError, RegistryError
 from reconciler.evidence.artifacts import Artifacts, version_row
@@ -46,7 +46,7 @@ class _Listed:
 
 @contextmanager
 def fetched(
-    registry: MlflowRegistry, model: ModelName, version: Version, most_bytes: int = MOST_BYTES
+    registry: MlflowRegistry, model: ModelRef, version: Version, most_bytes: int = MOST_BYTES
 ) -> Generator[Path]:
     """The version's files in a temporary folder, until the end of the block. Raises ReconcilerError."""
     row = version_row(registry, model, version)
@@ -62,7 +62,7 @@ def fetched(
         yield target
 
 
-def digest(registry: MlflowRegistry, model: ModelName, version: Version, most_bytes: int = MOST_BYTES) -> str:
+def digest(registry: MlflowRegistry, model: ModelRef, version: Version, most_bytes: int = MOST_BYTES) -> str:
     """
     The digest of a version's files as they are now. All of them are downloaded for it: MLflow keeps no digests, and the
     registry does not notice when a file is replaced in its store.
@@ -80,7 +80,7 @@ def folder_digest(folder: Path) -> str:
     return f"sha256:{total.hexdigest()}"
 
 
-def present(registry: MlflowRegistry, model: ModelName, version: Version) -> Presence:
+def present(registry: MlflowRegistry, model: ModelRef, version: Version) -> Presence:
     """
     Whether the MLmodel file can be read, and all that it names is there. Weights are looked for, and not downloaded.
     Raises RegistryError where the registry or the store cannot be asked.
@@ -120,7 +120,7 @@ def _lacking(repository: Any) -> str:
 
 
 @contextmanager
-def _told(registry: MlflowRegistry, model: ModelName, version: Version) -> Generator[None]:
+def _told(registry: MlflowRegistry, model: ModelRef, version: Version) -> Generator[None]:
     """Whatever a store raises, as our own error."""
     try:
         yield
@@ -132,7 +132,7 @@ def _told(registry: MlflowRegistry, model: ModelName, version: Version) -> Gener
         raise _unreadable(registry, model, version, error) from error
 
 
-def _unreadable(registry: MlflowRegistry, model: ModelName, version: Version, error: Exception) -> RegistryError:
+def _unreadable(registry: MlflowRegistry, model: ModelRef, version: Version, error: Exception) -> RegistryError:
     code = str(getattr(error, "error_code", "") or "unreadable-files")
     said = plain(without_credentials(str(error)), 300) or type(error).__name__
     message = f"The files of {plain(model)} v{version} cannot be read from {registry.uri}: {said}"

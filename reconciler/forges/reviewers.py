@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from reconciler.core.approval import is_bot
 from reconciler.core.desired import Manifest, resolve
 from reconciler.core.gate import Approval
-from reconciler.core.names import Commit, ModelName
+from reconciler.core.names import Commit, ModelRef
 from reconciler.errors import ReconcilerError, Severity, placeless
 from reconciler.ports import Forge, ManifestParser, Push, Relation, Request, Reviews
 
@@ -27,8 +27,8 @@ class GitAndForge:
     source: "GitSource"
     parse: ManifestParser
     forge: Forge | None = None
-    _manifests: dict[Commit, Mapping[ModelName, Manifest]] = field(
-        default_factory=dict[Commit, Mapping[ModelName, Manifest]], init=False, repr=False
+    _manifests: dict[Commit, Mapping[ModelRef, Manifest]] = field(
+        default_factory=dict[Commit, Mapping[ModelRef, Manifest]], init=False, repr=False
     )
     _changes: dict[tuple[object, ...], "tuple[Change, Request | None]"] = field(
         default_factory=dict[tuple[object, ...], "tuple[Change, Request | None]"], init=False, repr=False
@@ -41,7 +41,7 @@ class GitAndForge:
         default_factory=dict[tuple[Commit, Commit], Commit], init=False, repr=False
     )
 
-    def find(self, base: Commit | None, head: Commit, model: ModelName | None, signers: str) -> Reviews:
+    def find(self, base: Commit | None, head: Commit, model: ModelRef | None, signers: str) -> Reviews:
         """
         What was approved is what a model's manifest says, wherever it stands: an approval counts for as long as no
         later commit of the request says something else, and a merge or a moved line takes none away.
@@ -125,7 +125,7 @@ class GitAndForge:
         contained = self.source.relation(request.head, head) in {Relation.SAME, Relation.ANCESTOR}
         return request if contained or request.merged_as else self.forge.request(head, merged=True)
 
-    def _declared(self, commit: Commit, model: ModelName) -> Manifest | None:
+    def _declared(self, commit: Commit, model: ModelRef) -> Manifest | None:
         """What a commit declares of a model, whatever the places it is declared in."""
         if commit not in self._manifests:
             checkout = self.source.read(commit)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from reconciler.core.approval import OWNERS, eligible, persons
 from reconciler.core.desired import Manifest
 from reconciler.core.gate import Guard, Quorum
-from reconciler.core.names import ModelName, alias_slot
+from reconciler.core.names import ModelRef, alias_slot
 from reconciler.core.policy import Check, Policy
 from reconciler.core.text import amount, plain
 from reconciler.errors import Problem, Severity, placeless
@@ -21,7 +21,7 @@ class Side:
     """What one side lays down: that which stands, or that which a change proposes."""
 
     policy: Policy
-    owners: Mapping[ModelName, tuple[str, ...]]
+    owners: Mapping[ModelRef, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +32,13 @@ class Shift:
     its owners. There are none where nobody who stands is in any, or where the model had no owners and gets its first.
     """
 
-    model: ModelName
+    model: ModelRef
     what: tuple[str, ...]
     asked: tuple[Quorum, ...]
 
 
 def shifts(
-    standing: Side, proposed: Side, guarded: Mapping[ModelName, tuple[Guard, ...]], touched: Set[str] = frozenset()
+    standing: Side, proposed: Side, guarded: Mapping[ModelRef, tuple[Guard, ...]], touched: Set[str] = frozenset()
 ) -> tuple[Shift, ...]:
     """
     The models that gates guard (with all guards that the standing side puts before their slots) whose owners, groups,
@@ -67,7 +67,7 @@ def _quorums(guards: Iterable[Guard]) -> Iterator[Quorum]:
 
 
 def _differences(
-    model: ModelName, guards: tuple[Guard, ...], standing: Side, proposed: Side, touched: Set[str]
+    model: ModelRef, guards: tuple[Guard, ...], standing: Side, proposed: Side, touched: Set[str]
 ) -> Iterator[str]:
     owners = (*standing.owners.get(model, ()), *proposed.owners.get(model, ()))
     if set(standing.owners.get(model, ())) != set(proposed.owners.get(model, ())):

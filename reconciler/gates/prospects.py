@@ -5,7 +5,7 @@ from typing import Final
 
 from reconciler.core.desired import Manifest
 from reconciler.core.gate import Gate, Guard, on_rollback
-from reconciler.core.names import ModelName, Slot, Stage, alias_slot
+from reconciler.core.names import ModelRef, Slot, Stage, alias_slot
 from reconciler.core.policy import Policy, Rule, matches
 from reconciler.core.text import plain
 from reconciler.errors import Location, Problem, Severity
@@ -38,7 +38,7 @@ def doubts(policy: Policy) -> tuple[Problem, ...]:
     return _distinct(found)
 
 
-def doubts_of(models: Mapping[ModelName, Manifest], policy: Policy) -> tuple[Problem, ...]:
+def doubts_of(models: Mapping[ModelRef, Manifest], policy: Policy) -> tuple[Problem, ...]:
     """Slots of these models that no version could enter, as their own gates exclude it."""
     found: list[Problem] = []
     for name, manifest in models.items():

@@ -25,7 +25,7 @@ from reconciler.core.names import (
     OUR_TAG_PREFIX,
     TAG_KEY_PATTERN,
     AliasName,
-    ModelName,
+    ModelRef,
     Slot,
     Stage,
     Version,
@@ -165,7 +165,7 @@ def _within_limits(files: "Iterable[SourceFile]") -> "tuple[list[SourceFile], li
     return [], [Problem(Location(listed[0].path), ManifestCode.TOO_MANY_FILES, said, "Use several folders.")]
 
 
-def _model_name(value: YamlValue) -> ModelName:
+def _model_name(value: YamlValue) -> ModelRef:
     if not isinstance(value, YamlScalar) or value.kind is Kind.NULL:
         raise fault(
             ManifestCode.INVALID_MODEL_NAME,
@@ -185,7 +185,7 @@ def _model_name(value: YamlValue) -> ModelName:
             "Write the name in the registry.",
         )
     refuse_look_alikes(value.text)
-    return ModelName(value.text)
+    return ModelRef(value.text)
 
 
 def _owners(value: YamlValue) -> YamlList:
@@ -478,7 +478,7 @@ class StagesSpec(Spec):
                 return self.archived
 
 
-_ModelName = Annotated[ModelName, Spelled(_model_name, _MODEL_NAME_JSON)]
+_ModelName = Annotated[ModelRef, Spelled(_model_name, _MODEL_NAME_JSON)]
 _Owner = Annotated[str, Spelled(_owner, LINE_JSON)]
 _TagValue = Annotated[str, Spelled(_tag_value, _TAG_VALUE_JSON)]
 _Target = Annotated[PinSpec | None, Written(_alias_target, _json_of_alias)]

@@ -38,7 +38,7 @@ from reconciler.core.changes import (
     TagModel,
     TransitionStage,
 )
-from reconciler.core.names import ANY_CASE, AliasName, ModelName, Ours, Stage, Version, workspace_name
+from reconciler.core.names import ANY_CASE, AliasName, ModelRef, Ours, Stage, Version, workspace_name
 from reconciler.core.snapshot import (
     OWNER_TAG,
     PROVENANCE_TAG,
@@ -153,7 +153,8 @@ class MlflowRegistry:
     """
     The registry port over one of MLflow's stores, which is opened when it is first needed: importing MLflow takes
     seconds, and manifests may turn out to be wrong before. `takes_lists` is False once it has refused `name IN (…)`,
-    which servers before MLflow 3 do.
+    which servers before MLflow 3 do. `called` is what the models say of their registry; what is sent to it and compared
+    with its answers are their names alone.
     """
 
     registry_uri: str
@@ -161,6 +162,7 @@ class MlflowRegistry:
     takes_lists: bool = True
     tries: Tries = field(default_factory=lambda: _tries(os.environ))
     workspace: str = field(default_factory=lambda: workspace_of(os.environ))
+    called: str = ""
 
     @property
     def uri(self) -> str:
@@ -247,12 +249,16 @@ class MlflowRegistry:
         """
         return self._patiently(lambda: self._snapshot(wanted))
 
-    def names(self) -> tuple[ModelName, ...]:
-        def read() -> tuple[ModelName, ...]:
+    def names(self) -> tuple[ModelRef, ...]:
+        def read() -> tuple[ModelRef, ...]:
             with translated(self.uri):
-                return tuple(sorted(ModelName(model.name) for model in _all_pages(self._search_models, None)))
+                return tuple(sorted(self._ref(model) for model in _all_pages(self._search_models, None)))
 
         return self._patiently(read)
+
+    def _ref(self, row: Any) -> ModelRef:
+        """The model that a row of MLflow's is, or is of."""
+        return ModelRef(row.name, self.called)
 
     def _patiently(self, read: Callable[[], T]) -> T:
         _ = self.store  # opened before threads race for it
@@ -291,36 +297,38 @@ class MlflowRegistry:
             found.update((model.name, model) for model in completed)
         return RegistrySnapshot(dict(sorted(found.items())))
 
-    def _models(self, wanted: Wanted) -> dict[ModelName, Any]:
+    def _models(self, wanted: Wanted) -> dict[ModelRef, Any]:
         """The models that carry our record, in one query, and whatever else is declared, by name."""
-        found: dict[ModelName, Any] = {}
+        found: dict[ModelRef, Any] = {}
         if wanted.owned_by is not None:
             ours = wanted.owned_by
             for clause in _owned_filters(ours):
                 pages = _all_pages(self._search_models, clause)
-                found.update((m.name, m) for m in pages if _is_owned(m, ours) or m.name in wanted.models)
+                refs = ((self._ref(m), m) for m in pages)
+                found.update((ref, m) for ref, m in refs if _is_owned(m, ours) or ref in wanted.models)
         rest = sorted(wanted.models.keys() - found.keys())
         for clause in self._filters(rest):
-            found.update((m.name, m) for m in _all_pages(self._search_models, clause) if m.name in wanted.models)
+            refs = ((self._ref(m), m) for m in _all_pages(self._search_models, clause))
+            found.update((ref, m) for ref, m in refs if ref in wanted.models)
         return found
 
     def _versions(
-        self, names: Iterable[ModelName], pool: ThreadPoolExecutor
-    ) -> dict[ModelName, dict[Version, VersionSnapshot]]:
+        self, names: Iterable[ModelRef], pool: ThreadPoolExecutor
+    ) -> dict[ModelRef, dict[Version, VersionSnapshot]]:
         """
         The versions of these models, by whole pages as long as those hold hardly anything else, and by name otherwise.
         A row costs the server the same either way (seen in MLflow 3.17): foreign rows are what a page wastes, requests
         are what a list of names does.
         """
         remaining = set(names)
-        found: dict[ModelName, dict[Version, VersionSnapshot]] = {}
+        found: dict[ModelRef, dict[Version, VersionSnapshot]] = {}
 
         def take(rows: Iterable[Any]) -> int:
             taken = 0
             for row in rows:
-                if row.name in remaining:
+                if (ref := self._ref(row)) in remaining:
                     version = _version_snapshot(row)
-                    found.setdefault(row.name, {})[version.version] = version
+                    found.setdefault(ref, {})[version.version] = version
                     taken += 1
             return taken
 
@@ -332,21 +340,21 @@ class MlflowRegistry:
             if token is None:
                 return found
             # The page's last model may go on in the next page; the others are complete.
-            remaining -= {row.name for row in page} - {page[-1].name}
+            remaining -= {self._ref(row) for row in page} - {self._ref(page[-1])}
             if taken < 0.9 * len(page):
                 break
         for rows in pool.map(self._versions_where, self._filters(remaining)):
             take(rows)
         return found
 
-    def _filters(self, names: Iterable[ModelName]) -> Sequence[str | None]:
+    def _filters(self, names: Iterable[ModelRef]) -> Sequence[str | None]:
         """What to search for to find these models, and perhaps others; None searches through all there is."""
-        ordered = sorted(names)
+        ordered = sorted(ref.name for ref in names)
         if self.takes_lists:
             return list(_name_filters(ordered))
         return [_name_filter(name) for name in ordered] if len(ordered) <= FEW_NAMES else [None]
 
-    def _fills_batches(self, names: Collection[ModelName]) -> bool:
+    def _fills_batches(self, names: Collection[ModelRef]) -> bool:
         """Whether these models take so many requests by name; of thousands it is plain without a filter being made."""
         plain = self.takes_lists and len(names) > MOST_NAMES * (BATCHES_WORTH_A_PROBE - 1)
         return plain or len(self._filters(names)) >= BATCHES_WORTH_A_PROBE
@@ -362,7 +370,7 @@ class MlflowRegistry:
 
     def _assembled(self, model: Any, versions: Mapping[Version, VersionSnapshot]) -> ModelSnapshot:
         """One model, with the versions that its own entry shows in an active stage and the listing does not, if any."""
-        snapshot = _model_snapshot(model, versions)
+        snapshot = _model_snapshot(self._ref(model), model, versions)
         unlisted = {
             Version(int(v.version)): Stage(v.current_stage)
             for v in model.latest_versions
@@ -370,14 +378,14 @@ class MlflowRegistry:
         }
         return replace(snapshot, hidden=unlisted) if unlisted else snapshot
 
-    def _unlisted_model(self, name: ModelName) -> ModelSnapshot | None:
-        model = _or_none(lambda: self.store.get_registered_model(name))
+    def _unlisted_model(self, ref: ModelRef) -> ModelSnapshot | None:
+        model = _or_none(lambda: self.store.get_registered_model(ref.name))
         if model is None:
             return None
-        if model.name != name:
-            _unexpected_answer(f"the model {name}", self.uri)
+        if model.name != ref.name:
+            _unexpected_answer(f"the model {ref.name}", self.uri)
         # It is there and no search lists it: MLflow takes it for a prompt.
-        return replace(_model_snapshot(model, {}), hidden_model=True)
+        return replace(_model_snapshot(ref, model, {}), hidden_model=True)
 
     def _completed(self, model: ModelSnapshot, declared: frozenset[Version]) -> ModelSnapshot:
         """
@@ -393,16 +401,16 @@ class MlflowRegistry:
         }
         if not there:
             return replace(model, hidden={})
-        rows = self._versions_where(_name_filter(model.name))
-        versions = {v.version: v for v in (_version_snapshot(row) for row in rows if row.name == model.name)}
+        rows = self._versions_where(_name_filter(model.name.name))
+        versions = {v.version: v for v in (_version_snapshot(row) for row in rows if self._ref(row) == model.name)}
         return replace(model, versions=versions, hidden={n: s for n, s in there.items() if n not in versions})
 
-    def _stage_of(self, name: ModelName, number: Version) -> Stage | None:
-        row = _or_none(lambda: self.store.get_model_version(name, str(number)))
+    def _stage_of(self, ref: ModelRef, number: Version) -> Stage | None:
+        row = _or_none(lambda: self.store.get_model_version(ref.name, str(number)))
         if row is None:
             return None
-        if row.name != name:
-            _unexpected_answer(f"version {number} of {name}", self.uri)
+        if row.name != ref.name:
+            _unexpected_answer(f"version {number} of {ref.name}", self.uri)
         return Stage(row.current_stage)
 
     def execute(self, change: Change) -> None:
@@ -414,33 +422,33 @@ class MlflowRegistry:
     def _execute(self, change: Change) -> None:
         from mlflow.entities.model_registry import ModelVersionTag, RegisteredModelTag
 
-        store = self.store
+        store, model = self.store, change.model.name
         match change:
             case CreateModel():
-                self._create(change.model)
+                self._create(model)
             case Claim():
-                store.set_registered_model_tag(change.model, RegisteredModelTag(OWNER_TAG, encode_owner(change.after)))
+                store.set_registered_model_tag(model, RegisteredModelTag(OWNER_TAG, encode_owner(change.after)))
             case Release():
-                store.delete_registered_model_tag(change.model, OWNER_TAG)
+                store.delete_registered_model_tag(model, OWNER_TAG)
             case DescribeModel():
-                store.update_registered_model(change.model, change.after)
+                store.update_registered_model(model, change.after)
             case TagModel():
-                store.set_registered_model_tag(change.model, RegisteredModelTag(change.key, change.after))
+                store.set_registered_model_tag(model, RegisteredModelTag(change.key, change.after))
             case DescribeVersion():
-                store.update_model_version(change.model, str(change.version), change.after)
+                store.update_model_version(model, str(change.version), change.after)
             case RecordProvenance():
                 tag = ModelVersionTag(PROVENANCE_TAG, encode_provenance(change.after))
-                store.set_model_version_tag(change.model, str(change.version), tag)
+                store.set_model_version_tag(model, str(change.version), tag)
             case TransitionStage():
                 self._transition(change)
             case SetAlias():
-                store.set_registered_model_alias(change.model, change.alias, str(change.after))
+                store.set_registered_model_alias(model, change.alias, str(change.after))
             case DeleteAlias():
-                store.delete_registered_model_alias(change.model, change.alias)
+                store.delete_registered_model_alias(model, change.alias)
             case _:
                 assert_never(change)
 
-    def _create(self, name: ModelName) -> None:
+    def _create(self, name: str) -> None:
         from mlflow.exceptions import MlflowException
 
         try:
@@ -452,9 +460,10 @@ class MlflowRegistry:
 
     def _transition(self, change: TransitionStage) -> None:
         # PostgreSQL compares a number with text only where the driver is psycopg2 (seen in MLflow 3.17).
-        number = int(change.version) if dialect_of(self.registry_uri) else str(change.version)
-        moved = self.store.transition_model_version_stage(change.model, number, str(change.after), change.exclusive)
-        if (moved.name, str(moved.version), moved.current_stage) != (change.model, str(change.version), change.after):
+        name, number = change.model.name, str(change.version)
+        sent = int(number) if dialect_of(self.registry_uri) else number
+        moved = self.store.transition_model_version_stage(name, sent, str(change.after), change.exclusive)
+        if (moved.name, str(moved.version), moved.current_stage) != (name, number, change.after):
             _unexpected_answer(f"the move of {change.model} v{change.version} to {change.after}", self.uri)
 
 
@@ -642,7 +651,7 @@ def _is_owned(model: Any, ours: Ours) -> bool:
 UNQUOTABLE: Final = r"""['"`\\]"""
 
 
-def _name_filter(name: ModelName) -> str:
+def _name_filter(name: str) -> str:
     """
     Finds one model, and perhaps others: a name that cannot be quoted inside a filter is looked for by a pattern with
     `_`, any one character, where the trouble is.
@@ -652,7 +661,7 @@ def _name_filter(name: ModelName) -> str:
     return f"name = '{name}'"
 
 
-def _name_filters(names: Iterable[ModelName]) -> Iterator[str]:
+def _name_filters(names: Iterable[str]) -> Iterator[str]:
     """Finds these models, many with one filter where that is possible."""
     batch: list[str] = []
     size = 0
@@ -670,17 +679,17 @@ def _name_filters(names: Iterable[ModelName]) -> Iterator[str]:
         yield f"name IN ({','.join(batch)})"
 
 
-def _model_snapshot(model: Any, versions: Mapping[Version, VersionSnapshot]) -> ModelSnapshot:
+def _model_snapshot(ref: ModelRef, model: Any, versions: Mapping[Version, VersionSnapshot]) -> ModelSnapshot:
     tags = dict(model.tags)
     record = tags.pop(OWNER_TAG, None)
     return ModelSnapshot(
-        name=ModelName(model.name),
+        name=ref,
         description=model.description or "",
         tags=tags,
         # REST gives numbers as text, a database in place gives them as numbers (seen in MLflow 3.17).
         aliases={AliasName(alias): Version(int(version)) for alias, version in sorted(model.aliases.items())},
         versions=dict(sorted(versions.items())),
-        owner=None if record is None else decode_owner(record),
+        owner=None if record is None else decode_owner(record, ref.registry),
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 from reconciler.core.adoption import Imported, Outcome, Remark
-from reconciler.core.names import ModelName
+from reconciler.core.names import ModelRef
 from reconciler.core.text import amount
 from reconciler.render import words
 from reconciler.render.folds import FEWEST, NAMED
@@ -57,9 +57,9 @@ def _outcome_lines(outcome: Outcome, models: Sequence[Imported], width: int) -> 
         yield from flowed((head,), _counted(rest, more=most > 0), width)
 
 
-def _concern_lines(pairs: Sequence[tuple[Remark, ModelName]], width: int) -> Iterator[Line]:
+def _concern_lines(pairs: Sequence[tuple[Remark, ModelRef]], width: int) -> Iterator[Line]:
     """What is to be said of several models is said once."""
-    shown: list[tuple[str, list[ModelName]]] = []
+    shown: list[tuple[str, list[ModelRef]]] = []
     for text, alike in groupby(pairs, lambda pair: pair[0].text):
         names = [name for _, name in alike]
         shown += [(text, names)] if len(names) >= FEWEST else [(text, [name]) for name in names]
@@ -74,6 +74,6 @@ def _concern_lines(pairs: Sequence[tuple[Remark, ModelName]], width: int) -> Ite
         yield from flowed((("", "  "),), (*_counted(rest, more=True), ("", ", for similar reasons")), width)
 
 
-def _counted(names: Sequence[ModelName], *, more: bool) -> Line:
+def _counted(names: Sequence[ModelRef], *, more: bool) -> Line:
     number = f"{len(names)} more models" if more else amount(len(names), "model")
     return ("name", number), ("faint", f"  {words.names(names, NAMED)}")

@@ -17,7 +17,7 @@ from reconciler.core import figures
 from reconciler.core.diff import Blocker, ModelPlan
 from reconciler.core.evidence import Comparison, Dataset, Exhibit, MetricDelta, Trend, VersionFacts, compare
 from reconciler.core.gate import Ruling, Verdict
-from reconciler.core.names import ModelName
+from reconciler.core.names import ModelRef
 from reconciler.core.plan import Effect, Plan, Status, Verb, effects_of
 from reconciler.core.review import Origin, Review, Weight, weightiest
 from reconciler.core.signature import Compatibility
@@ -119,7 +119,7 @@ class Section:
     marks: tuple[Said, ...]
     gist: str
     verdicts: tuple[tuple[Verdict, str], ...] = ()
-    names: tuple[ModelName, ...] = ()
+    names: tuple[ModelRef, ...] = ()
 
     @property
     def refused(self) -> bool:

@@ -24,7 +24,7 @@ from reconciler.core.changes import (
 from reconciler.core.diff import Blocker
 from reconciler.core.drift import Drift, DriftStatus
 from reconciler.core.gate import Verdict
-from reconciler.core.names import ModelName, Slot
+from reconciler.core.names import ModelRef, Slot
 from reconciler.core.plan import Effect, Plan, Value, Verb, effects_of
 from reconciler.core.review import Origin, PolicyNote, Review
 from reconciler.core.snapshot import OWNER_TAG, PROVENANCE_TAG
@@ -46,7 +46,7 @@ from reconciler.render import words
 from reconciler.render.evidence_json import EvidenceDocument, evidence_document
 from reconciler.version import __version__
 
-FORMAT_VERSION = "1.2"
+FORMAT_VERSION = "2.0"
 
 Action = Literal["create", "update", "delete", "forget"]
 
@@ -66,14 +66,14 @@ class Place(TypedDict):
     column: int
 
 
-class Against(TypedDict):
+class Base(TypedDict):
     """The commit before the change under review, where its history leaves that of `ref`."""
 
     ref: str
     commit: str | None
 
 
-class Base(TypedDict):
+class ComputedFrom(TypedDict):
     """
     What the plan was computed from. `commit` is null for a work tree that no commit holds; `workspace` is empty for the
     default one.
@@ -208,7 +208,7 @@ class PlanDocument(TypedDict):
 
     format_version: str
     tool: Tool
-    base: Base
+    computed_from: ComputedFrom
     options: Options
     status: Literal["in sync", "ready", "blocked"]
     digest: str
@@ -216,7 +216,7 @@ class PlanDocument(TypedDict):
     resource_changes: list[ResourceChange]
     calls: list[Call]
     blocked: list[Block]
-    against: NotRequired[Against | None]
+    base: NotRequired[Base | None]
     resource_drift: NotRequired[list[Pending]]
     evidence: NotRequired[EvidenceDocument | None]
     notes: NotRequired[list[str]]
@@ -250,7 +250,7 @@ class ReceiptDocument(TypedDict):
 
     format_version: str
     tool: Tool
-    base: Base
+    computed_from: ComputedFrom
     plan_digest: str
     started_at: str
     finished_at: str
@@ -298,7 +298,7 @@ def plan_document(plan: Plan, registry: str, workspace: str = "") -> PlanDocumen
     return {
         "format_version": FORMAT_VERSION,
         "tool": TOOL,
-        "base": _base(plan, registry, workspace),
+        "computed_from": _computed_from(plan, registry, workspace),
         "options": {
             "targets": list(options.targets),
             "adopt": options.adopt,
@@ -354,7 +354,7 @@ def review_document(review: Review) -> PlanDocument:
     document["policy"] = None if review.policy is None else _policy(review.policy)
     if review.base is None:
         return document
-    document["against"] = {"ref": review.base.ref, "commit": review.base.commit}
+    document["base"] = {"ref": review.base.ref, "commit": review.base.commit}
     document["resource_drift"] = [_pending(effect, effect in review.settled) for effect in review.base.pending]
     effects = [effect for model in review.plan.models for effect in effects_of(model)]
     for effect, change in zip(effects, document["resource_changes"], strict=True):
@@ -459,7 +459,7 @@ def receipt_document(receipt: Receipt) -> ReceiptDocument:
     return {
         "format_version": FORMAT_VERSION,
         "tool": TOOL,
-        "base": _base(receipt.plan, receipt.registry, receipt.workspace),
+        "computed_from": _computed_from(receipt.plan, receipt.registry, receipt.workspace),
         "plan_digest": receipt.plan.digest if receipt.plan.fingerprint or ending is None else "",
         "started_at": receipt.started_at,
         "finished_at": receipt.finished_at,
@@ -567,7 +567,7 @@ def _call(change: Change) -> tuple[str, dict[str, Any]]:
             assert_never(change)
 
 
-def _base(plan: Plan, registry: str, workspace: str) -> Base:
+def _computed_from(plan: Plan, registry: str, workspace: str) -> ComputedFrom:
     return {
         "repository": plan.revision.repository,
         "commit": plan.revision.commit,
@@ -595,7 +595,7 @@ def _place(at: Location | None) -> Place | None:
     return None if at is None else {"path": at.path, "line": at.line, "column": at.column}
 
 
-def _block(blocker: Blocker, model: ModelName | None) -> Block:
+def _block(blocker: Blocker, model: ModelRef | None) -> Block:
     return {
         "model": model,
         "code": blocker.code,

@@ -7,7 +7,7 @@ from reconciler.core.diff import ModelPlan
 from reconciler.core.drift import Drift, DriftStatus
 from reconciler.core.evidence import Exhibit, Trend
 from reconciler.core.gate import Ruling, Verdict
-from reconciler.core.names import ModelName, Version
+from reconciler.core.names import ModelRef, Version
 from reconciler.core.plan import Effect, Plan, Verb, effects_of
 from reconciler.core.review import Origin, Review
 from reconciler.core.signature import Compatibility
@@ -151,7 +151,7 @@ def verdict_lines(verdicts: Iterable[Verdict], width: int, labelled: int) -> Ite
         yield from flowed((head,), _said(sentence), width)
 
 
-def gates_lines(model: ModelName, version: Version, verdicts: Sequence[Verdict], width: int) -> Iterator[Line]:
+def gates_lines(model: ModelRef, version: Version, verdicts: Sequence[Verdict], width: int) -> Iterator[Line]:
     """What the gates of a model say to one version, slot by slot."""
     yield (("name", f"{words.clean(model)} v{version}"),)
     if not verdicts:

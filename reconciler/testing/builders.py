@@ -5,7 +5,7 @@ from typing import Any
 
 from reconciler.core.evidence import VersionFacts
 from reconciler.core.gate import Entrance, FactKey, Facts, Gate, Guard, Kind, Verdict, judge_guard
-from reconciler.core.names import AliasName, ModelName, Slot, Stage, Version
+from reconciler.core.names import AliasName, ModelRef, Slot, Stage, Version
 from reconciler.core.snapshot import ModelSnapshot, OwnerRecord, VersionSnapshot
 from reconciler.errors import Location
 
@@ -14,12 +14,12 @@ def entrance(model: str, version: int, slot: str, incumbent: int | None = None, 
     """A version about to become visible in a slot, `Production` or `@champion`, in the place of another one, if any."""
     replaced = None if incumbent is None else Version(incumbent)
     kind = Kind.ROLLBACK if rollback else Kind.NEW
-    return Entrance(ModelName(model), Version(version), Slot(slot), replaced, kind)
+    return Entrance(ModelRef(model), Version(version), Slot(slot), replaced, kind)
 
 
 def version(model: str, number: int, **facts: Any) -> VersionFacts:
     """What is known of a version, by the fields of `VersionFacts`: `version("churn", 5, tags={"cost": "9"})`."""
-    return VersionFacts(ModelName(model), Version(number), **facts)
+    return VersionFacts(ModelRef(model), Version(number), **facts)
 
 
 def judge(
@@ -47,7 +47,7 @@ def have(
     `run-n`.
     """
     return ModelSnapshot(
-        name=ModelName(name),
+        name=ModelRef(name),
         aliases={AliasName(alias): Version(number) for alias, number in (aliases or {}).items()},
         versions={
             Version(number): VersionSnapshot(Version(number), stage, run_id=f"run-{number}", created_at=1000 + number)

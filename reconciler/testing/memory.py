@@ -9,7 +9,7 @@ from threading import Lock
 
 from reconciler.core.changes import Change, CreateModel, simulate
 from reconciler.core.evidence import Missing, RunSummary, VersionFacts
-from reconciler.core.names import ModelName, Version
+from reconciler.core.names import ModelRef, Version
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot
 from reconciler.errors import RegistryError
 from reconciler.ports import Asked, Tries, Wanted
@@ -19,7 +19,7 @@ from reconciler.ports import Asked, Tries, Wanted
 class MemoryRegistry:
     """Passes the same contract tests as MLflow. Calls are atomic, one after the other."""
 
-    models: dict[ModelName, ModelSnapshot] = field(default_factory=dict[ModelName, ModelSnapshot])
+    models: dict[ModelRef, ModelSnapshot] = field(default_factory=dict[ModelRef, ModelSnapshot])
     uri: str = "memory://"
     workspace: str = ""
     tries: Tries = Tries()
@@ -36,7 +36,7 @@ class MemoryRegistry:
                 }
             )
 
-    def names(self) -> tuple[ModelName, ...]:
+    def names(self) -> tuple[ModelRef, ...]:
         with self.lock:
             return tuple(sorted(name for name, model in self.models.items() if not model.hidden_model))
 
@@ -55,8 +55,8 @@ class MemoryRegistry:
 class MemoryEvidence:
     """What there is to know, written down beforehand."""
 
-    versions: Mapping[tuple[ModelName, Version], VersionFacts] = field(
-        default_factory=dict[tuple[ModelName, Version], VersionFacts]
+    versions: Mapping[tuple[ModelRef, Version], VersionFacts] = field(
+        default_factory=dict[tuple[ModelRef, Version], VersionFacts]
     )
 
     def gather(self, asked: Iterable[Asked]) -> Mapping[Asked, VersionFacts]:

@@ -12,7 +12,7 @@ from functools import partial
 import yaml
 
 from reconciler.core.desired import Manifest, Pin, resolve
-from reconciler.core.names import ModelName, Slot
+from reconciler.core.names import ModelRef, Slot
 from reconciler.core.proposal import difference
 from reconciler.errors import Severity
 from reconciler.ports import ManifestParser, SourceFile
@@ -100,7 +100,7 @@ class _Text:
         return self.file.data if mixed else (self.bom + self.text.replace("\n", self.newline)).encode()
 
 
-def _declared(texts: Iterable[_Text], parse: ManifestParser) -> Mapping[ModelName, Manifest]:
+def _declared(texts: Iterable[_Text], parse: ManifestParser) -> Mapping[ModelRef, Manifest]:
     fragments, problems = parse([SourceFile(text.file.path, text.bytes) for text in texts])
     models, contradictions = resolve(fragments)
     wrong = [p for p in (*problems, *contradictions) if p.severity is Severity.ERROR]
@@ -109,7 +109,7 @@ def _declared(texts: Iterable[_Text], parse: ManifestParser) -> Mapping[ModelNam
     return models
 
 
-def _home(texts: Mapping[str, _Text], model: ModelName, path: Path, place: Callable[[Slot], str]) -> tuple[str, int]:
+def _home(texts: Mapping[str, _Text], model: ModelRef, path: Path, place: Callable[[Slot], str]) -> tuple[str, int]:
     """The file and the document that declare a slot, or where it is to be declared."""
     documents = [(name, at) for name, text in texts.items() for at in _documents(text.text, model)]
     for name, at in documents:
@@ -125,7 +125,7 @@ def _home(texts: Mapping[str, _Text], model: ModelName, path: Path, place: Calla
     raise NotEditableError(f"{wanted} declares another model.", f"Declare {slot} of {model} by hand.")
 
 
-def _documents(text: str, model: ModelName) -> Iterable[int]:
+def _documents(text: str, model: ModelRef) -> Iterable[int]:
     for at, root in enumerate(yaml.compose_all(text, yaml.SafeLoader)):
         if isinstance(root, yaml.MappingNode):
             values = {key.value: value.value for key, value in root.value if isinstance(key, yaml.ScalarNode)}
@@ -202,9 +202,9 @@ def _pins(pins: tuple[Pin, ...]) -> Value:
 
 
 def _prove(
-    before: Mapping[ModelName, Manifest],
+    before: Mapping[ModelRef, Manifest],
     after: Manifest,
-    declared: Mapping[ModelName, Manifest],
+    declared: Mapping[ModelRef, Manifest],
     changed: tuple[_Text, ...],
 ) -> None:
     meant = {**before, after.name: after}

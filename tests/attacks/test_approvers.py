@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from reconciler.core.approval import counted
-from reconciler.core.names import Commit, ModelName
+from reconciler.core.names import Commit, ModelRef
 from reconciler.forges.github import GithubForge
 from reconciler.forges.patience import Timing
 from reconciler.forges.reviewers import GitAndForge
@@ -51,7 +51,7 @@ class Request:
         source = open_source(self.desk.top, "github.com/acme/models#")
         forge = None if self.hub is None else forge_of(self.hub, self.desk.folder, event)
         found = GitAndForge(source, parse, forge)
-        return found.find(base or self.base, self.head, None if self.whole else ModelName("churn"), signers)
+        return found.find(base or self.base, self.head, None if self.whole else ModelRef("churn"), signers)
 
     def approvers(self, **asked: Any) -> tuple[str, ...]:
         """The owners whose approval counts."""

@@ -17,18 +17,18 @@ from reconciler.core.drift import DriftStatus
 from reconciler.core.evidence import Evidence, VersionFacts
 from reconciler.core.gate import Entrance, FactKey, Facts, Guard, Judgement, Ruling, passed
 from reconciler.core.limits import GATE_SECONDS, GATES
-from reconciler.core.names import AliasName, ModelName, Version
+from reconciler.core.names import AliasName, ModelRef, Version
 from reconciler.core.policy import Policy, Rule
 from reconciler.core.review import Scope
 from reconciler.core.signature import Array, Column, Scalar, Signature
 from reconciler.core.snapshot import UnreadableRecord, decode_owner, decode_provenance
 from reconciler.events import OutcomeStatus
 from reconciler.evidence.mlmodel import read_mlmodel
-from reconciler.judging import NO_RULES, Rules
 from reconciler.pipeline import ApplyRequest, apply
 from reconciler.planning import declare, find_drift, make_review
 from reconciler.ports import Asked, OverBudgetError, Stopwatch
 from reconciler.render.formats import Format, rendered
+from reconciler.rules import NO_RULES, Rules
 from tests import exhibits
 from tests.build import CHURN, FIRST, SECOND, P, S, have, owns, want
 from tests.unit.test_judging import NO, POLICY, YES, guard, plan_of
@@ -288,7 +288,7 @@ def test_a_signature_that_is_nested_too_deep_is_missing_and_not_compared(depth: 
 
 def test_a_signature_as_deep_as_is_read_can_be_compared_and_shown() -> None:
     old, new = (read_mlmodel(mlmodel(nested(depth))).signature for depth in (62, 63))
-    name = ModelName("risk-classifier")
+    name = ModelRef("risk-classifier")
     exhibit = exhibits.exhibit(
         VersionFacts(name, Version(5), signature=new), VersionFacts(name, Version(4), signature=old)
     )

@@ -16,9 +16,9 @@ from reconciler.core.snapshot import ModelSnapshot
 from reconciler.errors import Location
 from reconciler.events import OutcomeStatus
 from reconciler.gates.path import Path
-from reconciler.judging import Rules
 from reconciler.pipeline import ApplyRequest, apply
 from reconciler.planning import declare, make_plan, make_review
+from reconciler.rules import Rules
 from tests.build import FIRST, SECOND, P, S, have, owns, want
 from tests.unit.test_looks import REAL_NAMES
 from tests.world import stage

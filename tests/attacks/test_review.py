@@ -12,11 +12,11 @@ from reconciler.core.loosening import Shift
 from reconciler.core.policy import Policy, Rule
 from reconciler.core.review import Note, Review, Scope, Weight, weightiest
 from reconciler.gates.soak import Soak
-from reconciler.judging import Rules
 from reconciler.planning import declare, make_review
 from reconciler.render.annotations import plan_annotations
 from reconciler.render.formats import Format, rendered
 from reconciler.render.markdown import length, markdown
+from reconciler.rules import Rules
 from tests import exhibits
 from tests.build import FIRST, SECOND, SOMEWHERE, P, S, have, owns, want
 from tests.unit.test_judging import NO, POLICY, YES, Says, guard, promotion

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.core.names import ModelName
+from reconciler.core.names import ModelRef
 from reconciler.errors import ExitCode
 from tests.house import GRACE, LINUS, MALLORY, House, Trigger, Way
 from tests.house.scenes import APPROVALS, GATES, NO_RULES, SLOTS, SOAK, at_least, at_work, pins
@@ -369,7 +369,7 @@ def test_a_tag_that_is_taken_away_while_a_pin_waits_takes_the_model_out_of_no_ru
     house.merge(pins({"Production": 6}))
     refused(house)
 
-    house.registry.models[ModelName("churn")] = replace(house.registry.models[ModelName("churn")], tags={})
+    house.registry.models[ModelRef("churn")] = replace(house.registry.models[ModelRef("churn")], tags={})
     house.merge(files={"docs/notes.md": "Notes\n"})
 
     refused(house)

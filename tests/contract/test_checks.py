@@ -19,7 +19,7 @@ from reconciler.checks.signing import HmacSigner, SshSigner
 from reconciler.checks.versions import MlflowChecks
 from reconciler.core.check_record import CheckOutcome, CheckResult, decode_record
 from reconciler.core.gate import Presence
-from reconciler.core.names import Commit, ModelName, Version
+from reconciler.core.names import Commit, ModelRef, Version
 from reconciler.core.policy import Check, Policy
 from reconciler.errors import Location, ReconcilerError, RegistryError
 from reconciler.evidence.artifacts import Artifacts
@@ -34,7 +34,7 @@ from tests.story.repository import git
 
 pytestmark = pytest.mark.server
 
-MODEL = ModelName("checks «churn» & 50%")
+MODEL = ModelRef("checks «churn» & 50%")
 GOOD, RUNLESS, LEAVES, HANGS, REPLACED, GAP, NOTHING = (Version(n) for n in range(1, 8))
 KEY = bytes(range(32))
 AT = Location("reconciler.yaml", 5, 3)

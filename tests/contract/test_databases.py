@@ -16,7 +16,7 @@ import pytest
 
 from reconciler.cli import run
 from reconciler.core.changes import TransitionStage
-from reconciler.core.names import ModelName, Version
+from reconciler.core.names import ModelRef, Version
 from reconciler.errors import RegistryError
 from reconciler.evidence.artifacts import Artifacts
 from reconciler.ports import UNREACHABLE, Tries, Wanted
@@ -220,7 +220,7 @@ def test_a_registry_and_its_runs_are_read_without_a_trace(here: Path, database: 
     before = contents(here)
     registry = MlflowRegistry(uri.format(here=here), uri.format(here=here))
 
-    models = registry.snapshot(Wanted({ModelName("nobody"): frozenset()})).models
+    models = registry.snapshot(Wanted({ModelRef("nobody"): frozenset()})).models
     runs = Artifacts(registry).tracking.search_runs(["0"], "", 1)
 
     assert models == {}
@@ -278,7 +278,7 @@ def test_every_command_refuses_what_mlflow_would_migrate(
 def test_a_call_that_took_too_long_is_not_committed(database: Path) -> None:
     uri = f"sqlite:///{database}"
     place = InMlflow(MlflowRegistry(uri, uri))
-    live = replace(have({1: P, 2: S}), name=ModelName("late"))
+    live = replace(have({1: P, 2: S}), name=ModelRef("late"))
     place.seed(live)
     late = MlflowRegistry(uri, uri, tries=Tries(1, 0.0, 0.0))
 
@@ -286,13 +286,13 @@ def test_a_call_that_took_too_long_is_not_committed(database: Path) -> None:
         late.execute(TransitionStage(live.name, Version(2), S, P, True, (Version(1),)))
 
     assert error.value.code == UNREACHABLE
-    assert read(place, "late")[live.name].occupants(P) == (1,)
+    assert read(place, live.name)[live.name].occupants(P) == (1,)
 
 
 @pytest.mark.timeout(60)
 def test_a_database_that_somebody_else_writes_to_is_waited_for_as_long_as_one_call_may_last(database: Path) -> None:
     uri = f"sqlite:///{database}"
-    live = replace(have({1: N}), name=ModelName("busy"))
+    live = replace(have({1: N}), name=ModelRef("busy"))
     InMlflow(MlflowRegistry(uri, uri)).seed(live)
     registry = MlflowRegistry(uri, uri, tries=ONCE)
 
@@ -379,13 +379,13 @@ def test_what_is_no_address_of_a_database_is_told_how_to_write_one(uri: str, wor
 @pytest.fixture
 def swap(postgres_uri: str, request: pytest.FixtureRequest) -> TransitionStage:
     """A promotion of a model of its own, which is not made yet."""
-    name = ModelName(f"swap-{hashlib.sha256(request.node.name.encode()).hexdigest()[:8]}")
+    name = ModelRef(f"swap-{hashlib.sha256(request.node.name.encode()).hexdigest()[:8]}")
     InMlflow(MlflowRegistry(postgres_uri, postgres_uri)).seed(replace(have({1: P, 2: S}), name=name))
     return TransitionStage(name, Version(2), S, P, True, (Version(1),))
 
 
-def in_production(uri: str, model: str) -> tuple[int, ...]:
-    return read(InMlflow(MlflowRegistry(uri, uri)), model)[ModelName(model)].occupants(P)
+def in_production(uri: str, model: ModelRef) -> tuple[int, ...]:
+    return read(InMlflow(MlflowRegistry(uri, uri)), model)[model].occupants(P)
 
 
 @pytest.mark.timeout(60)

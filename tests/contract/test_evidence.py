@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from reconciler.core.evidence import Dataset, Metric, RunFacts, VersionFacts
-from reconciler.core.names import ModelName, Slot, Version
+from reconciler.core.names import ModelRef, Slot, Version
 from reconciler.core.signature import Column, Parameter, Scalar, Signature, Tensor
 from reconciler.core.snapshot import Placement, encode_provenance
 from reconciler.errors import RegistryError
@@ -29,8 +29,8 @@ from tests.story.proxy import Answer, Hang, Judge, Pass, Request, proxy
 
 pytestmark = pytest.mark.server
 
-CHURN = ModelName("evidence «churn» & 50%")
-PLAIN = ModelName("evidence-plain")
+CHURN = ModelRef("evidence «churn» & 50%")
+PLAIN = ModelRef("evidence-plain")
 HOSTILE = "<script>alert(1)</script>\n\x1b[31m| `x` |"
 COMMIT = "c0ffee" * 6 + "abcd"
 
@@ -76,7 +76,7 @@ def seeded(mlflow_server: str, tmp_path_factory: pytest.TempPathFactory) -> Seed
 
 
 @pytest.fixture(scope="module")
-def evidence(seeded: Seeded) -> dict[tuple[ModelName, Version], VersionFacts]:
+def evidence(seeded: Seeded) -> dict[tuple[ModelRef, Version], VersionFacts]:
     """All that there is, read at once."""
     asked = [Asked(CHURN, Version(n)) for n in (1, 2, 3)] + [Asked(PLAIN, Version(n)) for n in range(1, 8)]
     found = MlflowEvidence(seeded.uri, seeded.uri, patience=60).gather(asked)
@@ -84,12 +84,12 @@ def evidence(seeded: Seeded) -> dict[tuple[ModelName, Version], VersionFacts]:
 
 
 @pytest.fixture
-def churn(evidence: Mapping[tuple[ModelName, Version], VersionFacts]) -> Callable[[Version], VersionFacts]:
+def churn(evidence: Mapping[tuple[ModelRef, Version], VersionFacts]) -> Callable[[Version], VersionFacts]:
     return lambda version: evidence[CHURN, version]
 
 
 @pytest.fixture
-def plain(evidence: Mapping[tuple[ModelName, Version], VersionFacts]) -> Callable[[Version], VersionFacts]:
+def plain(evidence: Mapping[tuple[ModelRef, Version], VersionFacts]) -> Callable[[Version], VersionFacts]:
     return lambda version: evidence[PLAIN, version]
 
 
@@ -256,7 +256,7 @@ def test_a_model_that_is_named_by_its_run_is_found_where_mlflow_keeps_it(plain: 
 
 @pytest.fixture(params=["memory", "server"])
 def source(
-    request: pytest.FixtureRequest, seeded: Seeded, evidence: Mapping[tuple[ModelName, Version], VersionFacts]
+    request: pytest.FixtureRequest, seeded: Seeded, evidence: Mapping[tuple[ModelRef, Version], VersionFacts]
 ) -> EvidenceSource:
     return MemoryEvidence(evidence) if request.param == "memory" else MlflowEvidence(seeded.uri, seeded.uri)
 
@@ -271,7 +271,7 @@ def test_a_brief_question_is_answered_with_the_metrics(source: EvidenceSource, c
 
 
 def test_a_version_that_is_not_there_is_missing_beside_one_that_is(source: EvidenceSource) -> None:
-    there, gone, nowhere = Asked(PLAIN, BARE), Asked(PLAIN, Version(99)), Asked(ModelName("nobody's"), Version(1))
+    there, gone, nowhere = Asked(PLAIN, BARE), Asked(PLAIN, Version(99)), Asked(ModelRef("nobody's"), Version(1))
 
     found = source.gather([there, gone, nowhere])
 
@@ -283,7 +283,7 @@ def test_a_version_that_is_not_there_is_missing_beside_one_that_is(source: Evide
 
 @pytest.mark.parametrize("kind", ["memory", "server"])
 def test_runs_are_read_in_bulk_and_what_is_not_there_is_left_out(
-    seeded: Seeded, evidence: Mapping[tuple[ModelName, Version], VersionFacts], kind: str
+    seeded: Seeded, evidence: Mapping[tuple[ModelRef, Version], VersionFacts], kind: str
 ) -> None:
     source = MemoryEvidence(evidence) if kind == "memory" else MlflowEvidence(seeded.uri, seeded.uri)
     known = {f.run.run_id: f.run.name for f in evidence.values() if f.run is not None}

@@ -36,7 +36,7 @@ from reconciler.core.names import (
     MAX_TAG_VALUE,
     AliasName,
     Commit,
-    ModelName,
+    ModelRef,
     Ours,
     RepositoryId,
     Stage,
@@ -60,6 +60,8 @@ from tests.build import FIRST, NOW, OURS, SECOND, A, N, P, S, have, owns
 from tests.properties import states
 
 NUMBER = itertools.count()
+CALLED = "prod"
+"""What the registries are called here, so that what is sent to one and read from it is told from what we call it."""
 
 
 class Place(Protocol):
@@ -87,29 +89,27 @@ class InMlflow:
         from mlflow.entities.model_registry import ModelVersionTag, RegisteredModelTag
 
         store: Any = self.registry.store
-        tags = dict(model.tags)
+        name, tags = model.name.name, dict(model.tags)
         if isinstance(model.owner, Ownership):
             tags[OWNER_TAG] = encode_owner(model.owner)
-        store.create_registered_model(
-            model.name, [RegisteredModelTag(k, v) for k, v in tags.items()], model.description
-        )
+        store.create_registered_model(name, [RegisteredModelTag(k, v) for k, v in tags.items()], model.description)
         for number in range(1, max(model.versions, default=0) + 1):
             wanted = model.versions.get(Version(number))
             run = wanted.run_id if wanted else ""
-            made = store.create_model_version(model.name, "s3://bucket/model", run_id=run)
+            made = store.create_model_version(name, "s3://bucket/model", run_id=run)
             assert int(made.version) == number
             if wanted is None:
-                store.delete_model_version(model.name, str(number))
+                store.delete_model_version(name, str(number))
                 continue
             if wanted.description:
-                store.update_model_version(model.name, str(number), wanted.description)
+                store.update_model_version(name, str(number), wanted.description)
             if wanted.provenance:
                 tag = ModelVersionTag(PROVENANCE_TAG, encode_provenance(wanted.provenance))
-                store.set_model_version_tag(model.name, str(number), tag)
+                store.set_model_version_tag(name, str(number), tag)
             if wanted.stage is not Stage.NONE:
-                store.transition_model_version_stage(model.name, str(number), str(wanted.stage), False)
+                store.transition_model_version_stage(name, str(number), str(wanted.stage), False)
         for alias, number in model.aliases.items():
-            store.set_registered_model_alias(model.name, alias, str(number))
+            store.set_registered_model_alias(name, alias, str(number))
 
 
 @pytest.fixture(scope="session")
@@ -134,17 +134,17 @@ def place(request: pytest.FixtureRequest) -> Place:
 
 def at(request: pytest.FixtureRequest) -> InMlflow:
     uri: str = request.getfixturevalue(REGISTRIES[request.param])
-    return InMlflow(MlflowRegistry(uri, uri))
+    return InMlflow(MlflowRegistry(uri, uri, called=CALLED))
 
 
 @pytest.fixture
-def name() -> ModelName:
+def name() -> ModelRef:
     """A name of its own for each test, so that all can share a registry."""
-    return ModelName(f"model-{next(NUMBER)}-{id(object()):x}")
+    return ModelRef(f"model-{next(NUMBER)}-{id(object()):x}", CALLED)
 
 
-def read(place: Place, *names: str) -> dict[ModelName, ModelSnapshot]:
-    return dict(place.registry.snapshot(Wanted({ModelName(n): frozenset() for n in names})).models)
+def read(place: Place, *names: ModelRef) -> dict[ModelRef, ModelSnapshot]:
+    return dict(place.registry.snapshot(Wanted({name: frozenset() for name in names})).models)
 
 
 def essence(model: ModelSnapshot | None) -> ModelSnapshot | None:
@@ -166,31 +166,32 @@ RICH = replace(
 )
 
 
-def test_a_snapshot_reads_back_what_was_made(place: Place, name: ModelName) -> None:
+def test_a_snapshot_reads_back_what_was_made(place: Place, name: ModelRef) -> None:
     model = replace(RICH, name=name)
     place.seed(model)
 
     assert essence(read(place, name)[name]) == essence(model)
 
 
-def test_a_model_that_is_not_there_is_not_in_the_snapshot(place: Place, name: ModelName) -> None:
+def test_a_model_that_is_not_there_is_not_in_the_snapshot(place: Place, name: ModelRef) -> None:
     assert read(place, name) == {}
 
 
-def test_every_model_is_listed_by_its_name(place: Place, name: ModelName) -> None:
+def test_every_model_is_listed_by_its_name(place: Place, name: ModelRef) -> None:
     place.seed(have({}, name=name))
-    place.seed(have({1: P}, name=f"{name} Ünïcode 'quoted'"))
+    quoted = name.sibling(f"{name.name} Ünïcode 'quoted'")
+    place.seed(replace(have({1: P}), name=quoted))
 
     names = place.registry.names()
 
-    assert {name, f"{name} Ünïcode 'quoted'"} <= set(names)
+    assert {name, quoted} <= set(names)
     assert list(names) == sorted(names)
 
 
-def test_models_that_carry_our_record_are_found_without_being_named(place: Place, name: ModelName) -> None:
-    ours = RepositoryId(f"github.com/acme/{name}#manifests")
+def test_models_that_carry_our_record_are_found_without_being_named(place: Place, name: ModelRef) -> None:
+    ours = RepositoryId(f"github.com/acme/{name.name}#manifests")
     place.seed(replace(have({1: N}, owner=owns(P, by=ours)), name=name))
-    place.seed(replace(have({1: N}, owner=owns(P)), name=ModelName(f"{name}-other")))
+    place.seed(replace(have({1: N}, owner=owns(P)), name=name.sibling(f"{name.name}-other")))
 
     found = place.registry.snapshot(Wanted({}, Ours(ours))).models
 
@@ -198,21 +199,21 @@ def test_models_that_carry_our_record_are_found_without_being_named(place: Place
     assert found[name].owner == owns(P, by=ours)
 
 
-def test_records_are_found_by_former_names_and_in_whatever_case_the_forge_takes(place: Place, name: ModelName) -> None:
-    former, other_case = RepositoryId(f"acme/{name}#m"), RepositoryId(f"github.com/Acme/{name}#m")
+def test_records_are_found_by_former_names_and_in_whatever_case_the_forge_takes(place: Place, name: ModelRef) -> None:
+    former, other_case = RepositoryId(f"acme/{name.name}#m"), RepositoryId(f"github.com/Acme/{name.name}#m")
     commit = Commit("1" * 40)
     for number, owner in enumerate((former, other_case)):
         record = replace(owns(P, by=owner), commit=commit)
-        place.seed(replace(have({1: N}, owner=record), name=ModelName(f"{name}-{number}")))
+        place.seed(replace(have({1: N}, owner=record), name=name.sibling(f"{name.name}-{number}")))
 
-    ours = Ours(RepositoryId(f"github.com/acme/{name}#m".lower()), (RepositoryId(f"acme/{name}"),), {commit})
+    ours = Ours(RepositoryId(f"github.com/acme/{name.name}#m".lower()), (RepositoryId(f"acme/{name.name}"),), {commit})
     found = place.registry.snapshot(Wanted({}, ours)).models
 
     assert list(found) == [f"{name}-0", f"{name}-1"]
 
 
 @pytest.mark.parametrize("repository", ["it's#manifests", 'say "hello"#m', "100%_#m", "back\\slash#m", "ünïcode#m"])
-def test_records_are_found_whatever_the_repository_is_called(place: Place, name: ModelName, repository: str) -> None:
+def test_records_are_found_whatever_the_repository_is_called(place: Place, name: ModelRef, repository: str) -> None:
     place.seed(replace(have({1: N}, owner=owns(P, by=RepositoryId(repository))), name=name))
 
     found = place.registry.snapshot(Wanted({}, Ours(RepositoryId(repository)))).models
@@ -220,12 +221,12 @@ def test_records_are_found_whatever_the_repository_is_called(place: Place, name:
     assert name in found
 
 
-def test_a_renamed_model_keeps_all_but_the_time_of_its_versions(mlflow_place: InMlflow, name: ModelName) -> None:
+def test_a_renamed_model_keeps_all_but_the_time_of_its_versions(mlflow_place: InMlflow, name: ModelRef) -> None:
     mlflow_place.seed(replace(RICH, name=name))
-    before, after = read(mlflow_place, name)[name], ModelName(f"{name}-renamed")
+    before, after = read(mlflow_place, name)[name], name.sibling(f"{name.name}-renamed")
 
     store: Any = mlflow_place.registry.store
-    store.rename_registered_model(name, after)
+    store.rename_registered_model(name.name, after.name)
     found = read(mlflow_place, name, after)
 
     assert list(found) == [after]
@@ -239,8 +240,8 @@ HOSTILE = [
 ]  # fmt: skip
 
 
-def test_names_are_quoted_properly(place: Place, name: ModelName) -> None:
-    names = [ModelName(f"{name}{tail}") for tail in HOSTILE]
+def test_names_are_quoted_properly(place: Place, name: ModelRef) -> None:
+    names = [name.sibling(f"{name.name}{tail}") for tail in HOSTILE]
     for n in names:
         place.seed(replace(have({1: P, 2: S}, {"champion": 1}), name=n))
 
@@ -251,8 +252,8 @@ def test_names_are_quoted_properly(place: Place, name: ModelName) -> None:
         assert essence(found[n]) == essence(replace(have({1: P, 2: S}, {"champion": 1}), name=n))
 
 
-def test_names_that_differ_by_case_only_are_two_models(place: Place, name: ModelName) -> None:
-    place.seed(replace(have({1: P}), name=ModelName(name.upper())))
+def test_names_that_differ_by_case_only_are_two_models(place: Place, name: ModelRef) -> None:
+    place.seed(replace(have({1: P}), name=name.sibling(name.name.upper())))
     place.seed(replace(have({1: S}), name=name))
 
     found = read(place, name)
@@ -291,7 +292,7 @@ CHANGES: dict[str, Change] = {
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
 @pytest.mark.parametrize("times", [1, 2], ids=["once", "twice"])
 def test_a_call_does_what_we_say_it_does_and_repeating_it_does_no_harm(
-    place: Place, name: ModelName, change: Change, times: int
+    place: Place, name: ModelRef, change: Change, times: int
 ) -> None:
     live = replace(LIVE, name=name)
     change = replace(change, model=name)
@@ -303,9 +304,9 @@ def test_a_call_does_what_we_say_it_does_and_repeating_it_does_no_harm(
     assert essence(read(place, name)[name]) == essence(simulate(live, change))
 
 
-def test_what_we_accept_every_store_accepts(place: Place, name: ModelName) -> None:
+def test_what_we_accept_every_store_accepts(place: Place, name: ModelRef) -> None:
     """At their longest, in letters of four bytes where there may be such, and as long as a URL makes of them."""
-    longest = ModelName(name + "\U00020000" * (MAX_MODEL_NAME - len(name)))
+    longest = name.sibling(name.name + "\U00020000" * (MAX_MODEL_NAME - len(name.name)))
     live = replace(have({1: P}), name=longest)
     place.seed(live)
     changes: list[Change] = [
@@ -322,7 +323,7 @@ def test_what_we_accept_every_store_accepts(place: Place, name: ModelName) -> No
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_making_a_model_twice_makes_one(place: Place, name: ModelName, times: int) -> None:
+def test_making_a_model_twice_makes_one(place: Place, name: ModelRef, times: int) -> None:
     for _ in range(times):
         place.registry.execute(CreateModel(name))
 
@@ -339,9 +340,7 @@ def test_making_a_model_twice_makes_one(place: Place, name: ModelName, times: in
     ],
     ids=["transition", "alias", "describe", "a deleted version"],
 )
-def test_a_version_that_is_not_there_is_refused_and_nothing_moves(
-    place: Place, name: ModelName, change: Change
-) -> None:
+def test_a_version_that_is_not_there_is_refused_and_nothing_moves(place: Place, name: ModelRef, change: Change) -> None:
     live = replace(have({1: P, 6: N}), name=name)
     place.seed(live)
 
@@ -352,7 +351,7 @@ def test_a_version_that_is_not_there_is_refused_and_nothing_moves(
     assert essence(read(place, name)[name]) == essence(live)
 
 
-def test_versions_come_back_as_numbers(place: Place, name: ModelName) -> None:
+def test_versions_come_back_as_numbers(place: Place, name: ModelRef) -> None:
     place.seed(replace(have({1: P, 2: N, 10: S}, {"champion": 10}), name=name))
 
     model = read(place, name)[name]
@@ -363,9 +362,9 @@ def test_versions_come_back_as_numbers(place: Place, name: ModelName) -> None:
 
 
 def test_the_time_of_the_last_change_moves_with_a_stage_and_not_with_our_record(
-    sqlite_uri: str, name: ModelName
+    sqlite_uri: str, name: ModelRef
 ) -> None:
-    place = InMlflow(MlflowRegistry(sqlite_uri, sqlite_uri))
+    place = InMlflow(MlflowRegistry(sqlite_uri, sqlite_uri, called=CALLED))
     place.seed(replace(have({1: N}), name=name))
     one = Version(1)
 
@@ -388,8 +387,8 @@ def test_the_time_of_the_last_change_moves_with_a_stage_and_not_with_our_record(
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_plan_does_in_mlflow_what_its_simulation_says(sqlite_uri: str, case: tuple[ModelSnapshot, Manifest]) -> None:
     live, manifest = case
-    place = InMlflow(MlflowRegistry(sqlite_uri, sqlite_uri))
-    name = ModelName(f"random-{next(NUMBER)}-{id(live):x}")
+    place = InMlflow(MlflowRegistry(sqlite_uri, sqlite_uri, called=CALLED))
+    name = ModelRef(f"random-{next(NUMBER)}-{id(live):x}", CALLED)
     live = replace(live, name=name)
     plan = diff(manifest, live, NOW, name=name, adopt=True)
     place.seed(live)
@@ -429,12 +428,12 @@ def counted(mlflow_place: InMlflow, monkeypatch: pytest.MonkeyPatch) -> list[str
 
 @pytest.mark.parametrize("named", [3, 7, 20])
 def test_many_models_are_read_in_bulk_and_completely_whichever_way(
-    mlflow_place: InMlflow, name: ModelName, counted: list[str], monkeypatch: pytest.MonkeyPatch, named: int
+    mlflow_place: InMlflow, name: ModelRef, counted: list[str], monkeypatch: pytest.MonkeyPatch, named: int
 ) -> None:
     monkeypatch.setattr(mlflow_registry, "MOST_NAMES", 2)
     monkeypatch.setattr(mlflow_registry, "MODELS_PAGE", 3)
     monkeypatch.setattr(mlflow_registry, "VERSIONS_PAGE", 7)
-    wanted = [ModelName(f"{name}-{i:02}") for i in range(20)]
+    wanted = [name.sibling(f"{name.name}-{i:02}") for i in range(20)]
     for model in wanted:
         mlflow_place.seed(replace(have({1: P, 2: S, 3: N}, {"champion": 1}), name=model))
 
@@ -450,12 +449,12 @@ def test_many_models_are_read_in_bulk_and_completely_whichever_way(
 
 @pytest.mark.parametrize("named", [3, 20])
 def test_a_registry_that_takes_no_lists_of_names_is_read_in_another_way(
-    mlflow_place: InMlflow, name: ModelName, counted: list[str], monkeypatch: pytest.MonkeyPatch, named: int
+    mlflow_place: InMlflow, name: ModelRef, counted: list[str], monkeypatch: pytest.MonkeyPatch, named: int
 ) -> None:
     from mlflow.exceptions import MlflowException
     from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
-    wanted = [ModelName(f"{name}-{i:02}") for i in range(20)]
+    wanted = [name.sibling(f"{name.name}-{i:02}") for i in range(20)]
     for model in wanted:
         mlflow_place.seed(replace(have({1: P, 2: S}), name=model))
     real = mlflow_place.registry.store.search_model_versions
@@ -475,7 +474,7 @@ def test_a_registry_that_takes_no_lists_of_names_is_read_in_another_way(
 
 
 def test_a_version_that_is_declared_and_not_there_is_asked_for_once(
-    mlflow_place: InMlflow, name: ModelName, counted: list[str]
+    mlflow_place: InMlflow, name: ModelRef, counted: list[str]
 ) -> None:
     mlflow_place.seed(replace(have({1: P}), name=name))
 
@@ -495,13 +494,13 @@ def prompts() -> None:
 
 
 @pytest.mark.usefixtures("prompts")
-def test_a_version_tagged_as_a_prompt_is_hidden_not_gone(mlflow_place: InMlflow, name: ModelName) -> None:
+def test_a_version_tagged_as_a_prompt_is_hidden_not_gone(mlflow_place: InMlflow, name: ModelRef) -> None:
     from mlflow.entities.model_registry import ModelVersionTag
 
     mlflow_place.seed(replace(have({1: P, 2: N, 3: N}), name=name))
     store: Any = mlflow_place.registry.store
     for number in ("1", "3"):
-        store.set_model_version_tag(name, number, ModelVersionTag("mlflow.prompt.is_prompt", "true"))
+        store.set_model_version_tag(name.name, number, ModelVersionTag("mlflow.prompt.is_prompt", "true"))
 
     found = mlflow_place.registry.snapshot(Wanted({name: frozenset({Version(3)})})).models[name]
 
@@ -510,11 +509,11 @@ def test_a_version_tagged_as_a_prompt_is_hidden_not_gone(mlflow_place: InMlflow,
 
 
 @pytest.mark.usefixtures("prompts")
-def test_a_model_tagged_as_a_prompt_is_hidden_not_gone(mlflow_place: InMlflow, name: ModelName) -> None:
+def test_a_model_tagged_as_a_prompt_is_hidden_not_gone(mlflow_place: InMlflow, name: ModelRef) -> None:
     from mlflow.entities.model_registry import RegisteredModelTag
 
     mlflow_place.seed(replace(have({1: P}), name=name))
     store: Any = mlflow_place.registry.store
-    store.set_registered_model_tag(name, RegisteredModelTag("mlflow.prompt.is_prompt", "true"))
+    store.set_registered_model_tag(name.name, RegisteredModelTag("mlflow.prompt.is_prompt", "true"))
 
     assert read(mlflow_place, name)[name].hidden_model

@@ -13,7 +13,7 @@ from reconciler.checks.reach import secret_names
 from reconciler.checks.runner import run_check
 from reconciler.checks.sandbox import OPEN, READ_ONLY, Subject, Way, surroundings
 from reconciler.core.check_record import CheckOutcome, Ran
-from reconciler.core.names import ModelName, Version
+from reconciler.core.names import ModelRef, Version
 from reconciler.core.policy import Check
 from reconciler.errors import Location, ReconcilerError
 
@@ -55,7 +55,7 @@ def run(tmp_path: Path, tree: Path) -> Run:
     files.mkdir()
     (files / "MLmodel").write_text("flavors: {}\n")
     subject = Subject(
-        ModelName("churn"), Version(3), files, "https://ada:pw@mlflow.acme.example/ml", "https://mlflow.acme.example/ml"
+        ModelRef("churn"), Version(3), files, "https://ada:pw@mlflow.acme.example/ml", "https://mlflow.acme.example/ml"
     )
     # Under pytest's own folder nobody else may look.
     workspaces = iter(tmp_path / f"work{n}" for n in range(9))
@@ -214,7 +214,7 @@ NEVER = (
 
 @pytest.mark.parametrize("name", NEVER)
 def test_the_policy_cannot_ask_for_our_credentials(name: str, tmp_path: Path) -> None:
-    subject = Subject(ModelName("churn"), Version(3), tmp_path, "http://m", "http://m")
+    subject = Subject(ModelRef("churn"), Version(3), tmp_path, "http://m", "http://m")
     ours = {key: value for key, value in OURS.items() if key not in READ_ONLY}
 
     around = surroundings({**ours, name: "s3cret"}, (name,), subject, tmp_path, tmp_path / "result")

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import pytest
 
 from reconciler.core.gate import CheckFacts, CheckRecord
-from reconciler.core.names import ModelName, Version
+from reconciler.core.names import ModelRef, Version
 from tests.counting import counting
 from tests.house import GRACE, House
 from tests.house.mlflow import Files
@@ -48,7 +48,7 @@ PLAN_DIGESTS = "reconciler.core.plan.Plan.digest"
 class Checked(Files):
     """Files on which the check has passed."""
 
-    def facts(self, model: ModelName, version: Version, signers: str) -> CheckFacts:
+    def facts(self, model: ModelRef, version: Version, signers: str) -> CheckFacts:
         digest = f"sha256:{model}-{version}"
         return CheckFacts(digest, (CheckRecord("bias", True, digest, "2026-01-02T00:00:00Z"),))
 

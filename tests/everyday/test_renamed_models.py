@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from reconciler.core.drift import DriftStatus
-from reconciler.core.names import ModelName
+from reconciler.core.names import ModelRef
 from reconciler.core.snapshot import Ownership
 from reconciler.errors import ExitCode
 from tests.house import GRACE, House, Request
@@ -141,7 +141,7 @@ def test_a_model_that_was_renamed_in_the_registry_alone_waits_under_both_names(
 ) -> None:
     at_work(house)
     if by_an_older_release:
-        live = house.registry.models[ModelName("churn")]
+        live = house.registry.models[ModelRef("churn")]
         assert isinstance(live.owner, Ownership)
         house.registry.models[live.name] = replace(live, owner=replace(live.owner, model=None))
     before = house.owner_record("churn")

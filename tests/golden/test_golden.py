@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from reconciler.core.desired import Declared, Manifest, Pin
-from reconciler.core.names import ModelName, RepositoryId, Version
+from reconciler.core.names import ModelRef, RepositoryId, Version
 from reconciler.core.plan import Limits, Plan, PlanOptions, build_plan
 from reconciler.core.snapshot import ModelSnapshot
 from reconciler.errors import Location
@@ -79,7 +79,7 @@ SCENES: dict[str, Plan] = {
         (
             replace(
                 want({P: [1]}, description=NASTY),
-                model=Declared(ModelName(NASTY), Location("manifests/\x1b[2J.yaml", 1, 8)),
+                model=Declared(ModelRef(NASTY), Location("manifests/\x1b[2J.yaml", 1, 8)),
             ),
             None,
         ),
@@ -95,11 +95,11 @@ WHOLE = ("a promotion", "blocked, adopted, created and released")
 """The plans whose JSON is kept to the letter. Of the others, what these do not have."""
 
 OUTCOMES = (
-    Outcome(ModelName("applied"), OutcomeStatus.APPLIED, SCENES["a promotion"].changes),
-    Outcome(ModelName("repaired"), OutcomeStatus.APPLIED, SCENES["a roll-back"].changes, repaired=True),
-    Outcome(ModelName("failed"), OutcomeStatus.FAILED, message="https://mlflow.acme.example said: Permission denied."),
-    Outcome(ModelName("skipped"), OutcomeStatus.SKIPPED, message="Not begun: interrupted."),
-    Outcome(ModelName(NASTY), OutcomeStatus.BLOCKED, message=NASTY),
+    Outcome(ModelRef("applied"), OutcomeStatus.APPLIED, SCENES["a promotion"].changes),
+    Outcome(ModelRef("repaired"), OutcomeStatus.APPLIED, SCENES["a roll-back"].changes, repaired=True),
+    Outcome(ModelRef("failed"), OutcomeStatus.FAILED, message="https://mlflow.acme.example said: Permission denied."),
+    Outcome(ModelRef("skipped"), OutcomeStatus.SKIPPED, message="Not begun: interrupted."),
+    Outcome(ModelRef(NASTY), OutcomeStatus.BLOCKED, message=NASTY),
 )
 RECEIPT = Receipt(SCENES["a promotion"], URI, "2026-05-01T10:00:00Z", "2026-05-01T10:00:07Z", OUTCOMES)
 
@@ -194,7 +194,7 @@ def test_the_events_of_an_apply(update_golden: bool) -> None:
         LockWaiting(Holder("ci@runner pid 7", "2026-05-01T10:00:00Z", "https://ci.acme.example/1"), 5.0),
         Planned(SCENES["a promotion"]),
         Planned(SCENES["too much at once"]),
-        ModelStarted(ModelName("churn"), len(changes)),
+        ModelStarted(ModelRef("churn"), len(changes)),
         *map(ChangeMade, changes),
         *(ModelFinished(outcome) for outcome in OUTCOMES),
         Noticed("Something that a person should know."),
@@ -213,7 +213,7 @@ def test_a_summary_is_the_last_line() -> None:
 def test_the_digest_is_about_what_is_changed_and_not_about_where_it_is_asked_for() -> None:
     live = have({1: P, 2: N}, owner=owns(P))
     here = scene((want({P: [2]}), live))
-    elsewhere = scene((replace(want({P: [2]}), model=Declared(ModelName("churn"), Location("other.yaml", 9, 9))), live))
+    elsewhere = scene((replace(want({P: [2]}), model=Declared(ModelRef("churn"), Location("other.yaml", 9, 9))), live))
     other_commit = build_plan(desired(want({P: [2]}), revision=replace(NOW, commit=None)), registry(live))
     another = scene((want({P: [2]}, {"champion": 2}), live))
 

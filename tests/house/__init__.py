@@ -17,7 +17,7 @@ from typing import Any
 from reconciler.core.drift import Drift, DriftStatus
 from reconciler.core.gate import Ruling, Verdict
 from reconciler.core.heads import Head
-from reconciler.core.names import Commit, ModelName, RepositoryId, Slot, Version
+from reconciler.core.names import Commit, ModelRef, RepositoryId, Slot, Version
 from reconciler.core.plan import Plan, effects_of
 from reconciler.core.review import Review as PlanReview
 from reconciler.core.snapshot import Placement, UnreadableRecord, encode_provenance
@@ -193,14 +193,14 @@ class House:
 
     def delete_model(self, model: str) -> None:
         """The registered model is gone; whoever registers it again begins with version 1."""
-        del self.registry.models[ModelName(model)]
+        del self.registry.models[ModelRef(model)]
 
     def rename_model(self, model: str, name: str) -> None:
         """Somebody renames a registered model; its versions keep their numbers, records, aliases and stages."""
         self.clock.later(minutes=1)
         self.registry.rename(model, name)
         for key in [key for key in self.runs.facts if key[0] == model]:
-            self.runs.facts[ModelName(name), key[1]] = replace(self.runs.facts.pop(key), model=ModelName(name))
+            self.runs.facts[ModelRef(name), key[1]] = replace(self.runs.facts.pop(key), model=ModelRef(name))
 
     def delete_version(self, model: str, version: int) -> None:
         self.registry.delete_version(model, version)
@@ -210,7 +210,7 @@ class House:
 
     def point_owner_record_at(self, model: str, commit: str) -> None:
         """Somebody writes another commit into our record on the model."""
-        owner: Any = self.registry.models[ModelName(model)].owner
+        owner: Any = self.registry.models[ModelRef(model)].owner
         self._owner(model, replace(owner, commit=Commit(commit)))
 
     def damage_owner_record(self, model: str) -> None:
@@ -218,7 +218,7 @@ class House:
 
     def owner_record(self, model: str) -> Any:
         """Our record on a model, for somebody to keep."""
-        return self.registry.models[ModelName(model)].owner
+        return self.registry.models[ModelRef(model)].owner
 
     def put_owner_record(self, model: str, owner: Any) -> None:
         """Somebody writes a record that they kept."""
@@ -227,15 +227,15 @@ class House:
     def describe(self, model: str, version: int, text: str = "An edit") -> None:
         """Somebody writes a description on MLflow's page, which sets the version's time as a move does."""
         self.clock.later(minutes=1)
-        live = self.registry.models[ModelName(model)].versions[Version(version)]
+        live = self.registry.models[ModelRef(model)].versions[Version(version)]
         self.registry.put(model, replace(live, description=text, updated_at=self.clock.milliseconds))
 
     def tag_model(self, model: str, **tags: str) -> None:
-        live = self.registry.models[ModelName(model)]
+        live = self.registry.models[ModelRef(model)]
         self.registry.models[live.name] = replace(live, tags={**live.tags, **tags})
 
     def _owner(self, model: str, owner: Any) -> None:
-        live = self.registry.models[ModelName(model)]
+        live = self.registry.models[ModelRef(model)]
         self.registry.models[live.name] = replace(live, owner=owner)
 
     def record_on(self, model: str, version: int) -> str:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from reconciler.core.changes import Change, RecordProvenance, SetAlias, TransitionStage
 from reconciler.core.evidence import Dataset, Metric, Missing, RunFacts, VersionFacts
 from reconciler.core.gate import CheckFacts, Presence
-from reconciler.core.names import AliasName, ModelName, Stage, Version, alias_slot
+from reconciler.core.names import AliasName, ModelRef, Stage, Version, alias_slot
 from reconciler.core.signature import Column, Scalar, Signature
 from reconciler.core.snapshot import ModelSnapshot, Provenance, VersionSnapshot, decode_provenance, encode_provenance
 from reconciler.errors import RegistryError
@@ -85,20 +85,20 @@ class Mlflow(MemoryRegistry):
 
     def put(self, model: str, version: VersionSnapshot) -> None:
         """Write one version as it is given."""
-        live = self.models[ModelName(model)]
+        live = self.models[ModelRef(model)]
         self.models[live.name] = replace(live, versions={**live.versions, version.version: version})
 
     def record(self, model: str, number: int, text: str) -> None:
         """Write the tag `reconciler.provenance`, as whoever may write to the registry can."""
-        live = self.models[ModelName(model)]
+        live = self.models[ModelRef(model)]
         self.put(model, replace(live.versions[Version(number)], provenance=decode_provenance(text)))
 
     def provenance(self, model: str, number: int) -> Provenance:
-        return self.models[ModelName(model)].versions[Version(number)].provenance
+        return self.models[ModelRef(model)].versions[Version(number)].provenance
 
     def register(self, model: str, run_id: str, **fields: object) -> Version:
         """A new version, in no stage; its number follows the highest that there is."""
-        live = self.models.get(ModelName(model)) or ModelSnapshot(ModelName(model))
+        live = self.models.get(ModelRef(model)) or ModelSnapshot(ModelRef(model))
         number = Version(max(live.versions, default=0) + 1)
         moment = self.clock.milliseconds
         version = VersionSnapshot(number, run_id=run_id, created_at=moment, updated_at=moment)
@@ -111,7 +111,7 @@ class Mlflow(MemoryRegistry):
         Move a version by hand, as MLflow's page does it: whoever is in an active stage is archived, unless the new one
         is put `beside` it. A slot is a stage, or an alias behind an `@`.
         """
-        live, version = self.models[ModelName(model)], Version(number)
+        live, version = self.models[ModelRef(model)], Version(number)
         if slot.startswith("@"):
             alias = AliasName(slot[1:])
             MemoryRegistry.execute(self, SetAlias(live.name, alias, live.aliases.get(alias), version))
@@ -125,20 +125,20 @@ class Mlflow(MemoryRegistry):
 
     def rename(self, model: str, name: str) -> None:
         """As MLflow does it: all is kept but the times of the last change, of the model's versions too."""
-        live = self.models.pop(ModelName(model))
+        live = self.models.pop(ModelRef(model))
         moment = self.clock.milliseconds
         versions = {number: replace(version, updated_at=moment) for number, version in live.versions.items()}
-        self.models[ModelName(name)] = replace(live, name=ModelName(name), versions=versions)
+        self.models[ModelRef(name)] = replace(live, name=ModelRef(name), versions=versions)
 
     def delete_version(self, model: str, number: int) -> None:
-        live = self.models[ModelName(model)]
+        live = self.models[ModelRef(model)]
         aliases = {alias: version for alias, version in live.aliases.items() if version != number}
         versions = {version: kept for version, kept in live.versions.items() if version != number}
         self.models[live.name] = replace(live, aliases=aliases, versions=versions)
 
     def holds(self, model: str, slot: str) -> tuple[int, ...]:
         """The versions that are in a slot now."""
-        live = self.models[ModelName(model)]
+        live = self.models[ModelRef(model)]
         if slot.startswith("@"):
             return tuple(version for alias, version in live.aliases.items() if alias_slot(alias) == slot)
         return live.occupants(Stage(slot))
@@ -148,14 +148,14 @@ class Mlflow(MemoryRegistry):
 class Runs:
     """The evidence for versions: their runs and figures, until somebody deletes them."""
 
-    facts: dict[tuple[ModelName, Version], VersionFacts] = field(
-        default_factory=dict[tuple[ModelName, Version], VersionFacts]
+    facts: dict[tuple[ModelRef, Version], VersionFacts] = field(
+        default_factory=dict[tuple[ModelRef, Version], VersionFacts]
     )
 
     def log(self, model: str, number: Version, run_id: str, f1: float, at: str) -> None:
         """Figures on one data set, and a signature that is everybody's."""
-        self.facts[ModelName(model), number] = VersionFacts(
-            ModelName(model),
+        self.facts[ModelRef(model), number] = VersionFacts(
+            ModelRef(model),
             number,
             created_at=at,
             run=RunFacts(run_id, status="FINISHED", git_commit="1" * 40),
@@ -174,7 +174,7 @@ class Runs:
 
     def delete_run(self, model: str, number: int) -> None:
         """The run is gone for good, and its figures with it; the version and its files are there."""
-        key = ModelName(model), Version(number)
+        key = ModelRef(model), Version(number)
         why = "the run was deleted"
         gaps = (Missing("run", why, gone=True), Missing("metrics", why, gone=True))
         self.facts[key] = replace(self.facts[key], run=None, metrics=(), missing=gaps)
@@ -191,18 +191,18 @@ class Files:
     digests: dict[tuple[str, int], str] = field(default_factory=dict[tuple[str, int], str])
     read: set[tuple[str, int]] = field(default_factory=set[tuple[str, int]])
 
-    def facts(self, model: ModelName, version: Version, signers: str) -> CheckFacts:
+    def facts(self, model: ModelRef, version: Version, signers: str) -> CheckFacts:
         self._refuse_lost(model, version)
         return CheckFacts(self.digests.get((model, version), f"sha256:{model}-{version}"))
 
-    def present(self, model: ModelName, version: Version) -> Presence:
+    def present(self, model: ModelRef, version: Version) -> Presence:
         there = (model, version) not in self.lost
         return Presence(there, why="" if there else "its files are gone")
 
-    def digest(self, model: ModelName, version: Version) -> str:
+    def digest(self, model: ModelRef, version: Version) -> str:
         self.read.add((model, version))
         return self.facts(model, version, "").digest
 
-    def _refuse_lost(self, model: ModelName, version: Version) -> None:
+    def _refuse_lost(self, model: ModelRef, version: Version) -> None:
         if (model, version) in self.lost:
             raise RegistryError("RESOURCE_DOES_NOT_EXIST", f"The files of {model} v{version} are gone.")

@@ -9,7 +9,7 @@ from reconciler.core.adoption import Adopt, adopt, claimable
 from reconciler.core.changes import Claim
 from reconciler.core.desired import DesiredState, Revision, resolve
 from reconciler.core.likeness import StandingNames, refuse_look_alikes
-from reconciler.core.names import ACTIVE_STAGES, AliasName, ModelName, RepositoryId, Stage, Version
+from reconciler.core.names import ACTIVE_STAGES, AliasName, ModelRef, RepositoryId, Stage, Version
 from reconciler.core.plan import PlanOptions, build_plan
 from reconciler.core.policy import Policy
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot, VersionSnapshot
@@ -30,8 +30,8 @@ stages = st.dictionaries(st.integers(1, 30).map(Version), st.sampled_from(Stage)
 @st.composite
 def registries(draw: st.DrawFn) -> RegistrySnapshot:
     """Models with odd names, several versions in a stage, and aliases on versions that are archived or gone."""
-    models: dict[ModelName, ModelSnapshot] = {}
-    for name in draw(st.lists(names.map(ModelName), max_size=4, unique=True)):
+    models: dict[ModelRef, ModelSnapshot] = {}
+    for name in draw(st.lists(names.map(ModelRef), max_size=4, unique=True)):
         versions = draw(stages)
         aliases = draw(st.dictionaries(alias_names.map(AliasName), st.integers(1, 30).map(Version), max_size=3))
         models[name] = ModelSnapshot(

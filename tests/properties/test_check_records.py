@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from reconciler.checks.signing import HmacSigner, verify
 from reconciler.core.check_record import CheckOutcome, Recorded, decode_record, encode_record, fitted, signed_bytes
-from reconciler.core.names import ModelName, Version
+from reconciler.core.names import ModelRef, Version
 
 KEY = bytes(range(32))
 TEXTS = st.text(max_size=40)
@@ -29,21 +29,21 @@ RECORDS = st.builds(
     tool=TEXTS,
     commit=TEXTS,
 )
-MODELS = TEXTS.map(ModelName)
+MODELS = TEXTS.map(ModelRef)
 VERSIONS = st.integers(1, 12).map(Version)
 
 
-def sealed(model: ModelName, version: Version, record: Recorded) -> Recorded:
+def sealed(model: ModelRef, version: Version, record: Recorded) -> Recorded:
     record = fitted(record)
     return replace(record, seal=HmacSigner(KEY).sign(signed_bytes(model, version, record)))
 
 
-def is_good(model: ModelName, version: Version, record: Recorded) -> bool:
+def is_good(model: ModelRef, version: Version, record: Recorded) -> bool:
     return verify(signed_bytes(model, version, record), record.seal, "", KEY, record.ended_at)
 
 
 @given(RECORDS, MODELS, VERSIONS)
-def test_what_was_signed_verifies_after_it_was_stored(record: Recorded, model: ModelName, version: Version) -> None:
+def test_what_was_signed_verifies_after_it_was_stored(record: Recorded, model: ModelRef, version: Version) -> None:
     signed = sealed(model, version, record)
 
     read = decode_record(f"reconciler.check.{record.check}", encode_record(signed))
@@ -55,7 +55,7 @@ def test_what_was_signed_verifies_after_it_was_stored(record: Recorded, model: M
 
 @given(RECORDS, RECORDS, MODELS, VERSIONS, st.data())
 def test_no_field_can_be_changed(
-    record: Recorded, other: Recorded, model: ModelName, version: Version, data: st.DataObject
+    record: Recorded, other: Recorded, model: ModelRef, version: Version, data: st.DataObject
 ) -> None:
     signed = sealed(model, version, record)
     told: dict[str, Any] = json.loads(encode_record(signed))
@@ -72,7 +72,7 @@ def test_no_field_can_be_changed(
 
 @given(RECORDS, MODELS, VERSIONS, MODELS, VERSIONS)
 def test_a_record_that_is_copied_elsewhere_is_worth_nothing(
-    record: Recorded, model: ModelName, version: Version, other: ModelName, another: Version
+    record: Recorded, model: ModelRef, version: Version, other: ModelRef, another: Version
 ) -> None:
     assume((model, version) != (other, another))
 
@@ -82,7 +82,7 @@ def test_a_record_that_is_copied_elsewhere_is_worth_nothing(
 
 
 @given(RECORDS, MODELS, VERSIONS, st.sampled_from(["kind", "key", "value"]), TEXTS)
-def test_nor_can_the_signature(record: Recorded, model: ModelName, version: Version, part: str, text: str) -> None:
+def test_nor_can_the_signature(record: Recorded, model: ModelRef, version: Version, part: str, text: str) -> None:
     told: dict[str, Any] = json.loads(encode_record(sealed(model, version, record)))
     assume(told["signature"][part] != text)
     told["signature"][part] = text

@@ -119,8 +119,8 @@ def test_an_apply_that_was_refused_leaves_a_receipt_that_says_why(
     assert (of_the_stale["exit_code"], of_the_stale["ending"]["reason"]) == (4, "plan-changed")
     assert of_the_stale["plan_digest"] != ""
     assert (of_the_blocked["exit_code"], of_the_blocked["ending"]["reason"]) == (3, "blocked")
-    assert of_the_blocked["base"]["commit"] == head
-    assert of_the_blocked["base"]["registry"] == registry.uri
+    assert of_the_blocked["computed_from"]["commit"] == head
+    assert of_the_blocked["computed_from"]["registry"] == registry.uri
     assert of_the_blocked["plan_digest"] == ""
     assert (of_the_wrong["exit_code"], of_the_wrong["ending"]["reason"]) == (1, "invalid-manifests")
     assert [r["models"] for r in (of_the_stale, of_the_blocked, of_the_wrong)] == [[], [], []]

@@ -234,7 +234,7 @@ def test_drift_is_told_apart_from_the_change(
     told = reconciler("plan", "--base", "origin/main")
 
     document = json.loads(shown.out)
-    assert document["against"] == {"ref": "origin/main", "commit": git(repository.top, "rev-parse", "origin/main")}
+    assert document["base"] == {"ref": "origin/main", "commit": git(repository.top, "rev-parse", "origin/main")}
     origins = {(change["name"], change["origin"]) for change in document["resource_changes"]}
     assert origins == {(moved, "drift"), (changed, "change"), (healed, "change")}
     assert "admit  v2  Production already, put there by hand" in told.out

@@ -21,7 +21,7 @@ def test_a_saved_plan_is_applied_without_another_question(
     assert registry.stages(model) == {2: "Production"}
     plan = json.loads((repository.top / "plan.json").read_text())
     receipt = json.loads((repository.top / "receipt.json").read_text())
-    assert plan["base"]["commit"] == head
+    assert plan["computed_from"]["commit"] == head
     assert receipt["plan_digest"] == plan["digest"]
     assert [(entry["model"], entry["status"]) for entry in receipt["models"]] == [(model, "applied")]
     assert receipt["exit_code"] == 0

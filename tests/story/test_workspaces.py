@@ -52,7 +52,7 @@ def test_each_workspace_has_its_own_models_lock_and_last_commit(
     assert f"{server}, workspace {A}" in newer.out
     assert ", workspace" not in unset.out
     receipt = json.loads((repository.top / "a.json").read_text())
-    assert (receipt["base"]["workspace"], receipt["base"]["commit"]) == (A, second)
+    assert (receipt["computed_from"]["workspace"], receipt["computed_from"]["commit"]) == (A, second)
     # `default` is what an unset variable means: the newer commit was applied to it.
     assert named.code == 4, named.said
     assert len(git(repository.remote, "for-each-ref", "refs/reconciler/locks").splitlines()) == 3

@@ -6,7 +6,7 @@ import pytest
 
 from reconciler.core.adoption import Adopt, Adoption, adopt, claimable
 from reconciler.core.desired import Declared, Manifest
-from reconciler.core.names import ModelName, Version
+from reconciler.core.names import ModelRef, Version
 from reconciler.core.policy import Policy
 from reconciler.core.proposal import NOWHERE
 from reconciler.core.snapshot import ModelSnapshot
@@ -94,7 +94,7 @@ def test_what_a_manifest_declares_is_kept_and_a_difference_is_said() -> None:
 
 
 def test_a_model_that_a_manifest_renames_is_left_to_it() -> None:
-    renamed = replace(want({P: [2]}, name="attrition"), formerly=Declared((ModelName("churn"),), NOWHERE))
+    renamed = replace(want({P: [2]}, name="attrition"), formerly=Declared((ModelRef("churn"),), NOWHERE))
 
     (adoption,) = adopt(registry(have({2: P})), {renamed.name: renamed}, OWNED)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from reconciler.core.desired import Pin
 from reconciler.core.diff import Blocker, ModelPlan
-from reconciler.core.names import ModelName, Version
+from reconciler.core.names import ModelRef, Version
 from reconciler.core.plan import Plan, PlanOptions
 from reconciler.core.review import Note, Review
 from reconciler.core.text import clean
@@ -155,7 +155,7 @@ def test_no_text_from_outside_starts_a_command_or_leaves_its_place(path: str, co
 
 @given(name=HOSTILE, message=HOSTILE)
 def test_no_name_in_a_registry_starts_a_command(name: str, message: str) -> None:
-    model = ModelPlan(ModelName(name), (), (Blocker("unknown-model", message, "", at(3)),))
+    model = ModelPlan(ModelRef(name), (), (Blocker("unknown-model", message, "", at(3)),))
 
     (command,) = commands(plan_annotations(Review(Plan(NOW, PlanOptions(), (model,), 1), "sqlite:///x")))
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from reconciler.core.gate import Approval, Guard, Quorum
-from reconciler.core.names import Commit, ModelName
+from reconciler.core.names import Commit, ModelRef
 from reconciler.core.plan import PlanOptions
 from reconciler.core.policy import Check, Policy, Rule
 from reconciler.core.review import Scope
@@ -16,12 +16,12 @@ from reconciler.gates.approvals import Approvals
 from reconciler.gates.authority import Shift, Side, check_paths, shifts, unapprovable
 from reconciler.gates.check import CheckGate
 from reconciler.gates.path import Path
-from reconciler.judging import Rules
 from reconciler.planning import declare, make_plan, make_review
 from reconciler.ports import Reviews, SourceFile
 from reconciler.project import validate
 from reconciler.reading.manifest import parse
 from reconciler.reading.policy import parse_policy
+from reconciler.rules import Rules
 from tests.build import CHURN, FIRST, SECOND, P, have, owns, want
 from tests.world import Stage, stage
 
@@ -32,7 +32,7 @@ OWNED = {CHURN: ("@acme/ml",)}
 STANDING = Side(Policy(groups=GROUPS, checks={"bias": BIAS}, signers="# keys\na@b key\n"), OWNED)
 
 
-def guards(*gates: Any, **more: Any) -> dict[ModelName, tuple[Guard, ...]]:
+def guards(*gates: Any, **more: Any) -> dict[ModelRef, tuple[Guard, ...]]:
     return {CHURN: tuple(Guard(type(gate).__name__, gate, AT, **more) for gate in gates)}
 
 

@@ -15,7 +15,7 @@ from reconciler.core.check_record import (
     fitted,
     signed_bytes,
 )
-from reconciler.core.names import ModelName, Version
+from reconciler.core.names import ModelRef, Version
 from reconciler.core.records import Seal, SealKind
 
 RECORD = Recorded(
@@ -125,7 +125,7 @@ def test_a_record_that_is_too_long_is_refused() -> None:
 
 
 def test_the_signature_is_not_signed() -> None:
-    model, version = ModelName("churn"), Version(3)
+    model, version = ModelRef("churn"), Version(3)
 
     assert signed_bytes(model, version, RECORD) == signed_bytes(model, version, replace(RECORD, seal=None))
 

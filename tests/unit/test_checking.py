@@ -4,14 +4,14 @@ import pytest
 
 from reconciler.checking import checks_to_run
 from reconciler.core.gate import Gate, Guard
-from reconciler.core.names import ModelName
+from reconciler.core.names import ModelRef
 from reconciler.core.policy import Check, Policy, Rule
 from reconciler.errors import Location, ReconcilerError
 from reconciler.gates.artifact import Artifact
 from reconciler.gates.check import CheckGate
 
 AT = Location("reconciler.yaml", 5, 3)
-CHURN = ModelName("churn")
+CHURN = ModelRef("churn")
 
 
 def policy(gate: Gate, models: tuple[str, ...] = ("*",), **checks: Check) -> Policy:

@@ -7,7 +7,7 @@ from jsonschema import Draft7Validator
 from pydantic import Field
 
 from reconciler.core.desired import Declared, Manifest, resolve
-from reconciler.core.names import ModelName
+from reconciler.core.names import ModelRef
 from reconciler.errors import Location, placeless
 from reconciler.ports import SourceFile
 from reconciler.reading.manifest import ManifestSpec, parse
@@ -51,7 +51,7 @@ def test_a_new_key_is_read_with_its_place() -> None:
 
     assert problems == []
     assert manifest == Wider(
-        Declared(ModelName("churn"), Location("a.yaml", 1, 8)), pager=Declared("110", Location("a.yaml", 2, 8))
+        Declared(ModelRef("churn"), Location("a.yaml", 1, 8)), pager=Declared("110", Location("a.yaml", 2, 8))
     )
 
 

@@ -9,13 +9,13 @@ import pytest
 from reconciler.adopting import Adopted, Selection, adopt, read_declared
 from reconciler.clocks import SystemClock
 from reconciler.core.adoption import Adopt, Outcome
-from reconciler.core.names import AliasName, ModelName, Version
+from reconciler.core.names import AliasName, ModelRef, Version
 from reconciler.core.plan import PlanOptions, build_plan
 from reconciler.core.snapshot import RegistrySnapshot
 from reconciler.errors import Validation
-from reconciler.judging import NO_RULES
 from reconciler.ports import Checkout, SourceFile, Wanted, World
 from reconciler.project import validation
+from reconciler.rules import NO_RULES
 from reconciler.testing.memory import MemoryRegistry
 from reconciler.wiring import manifest_parser
 from reconciler.writing.layout import Split
@@ -67,7 +67,7 @@ class CountedRegistry(MemoryRegistry):
         self.reads += 1
         return super().snapshot(wanted)
 
-    def names(self) -> tuple[ModelName, ...]:
+    def names(self) -> tuple[ModelRef, ...]:
         self.reads += 1
         return super().names()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.core.adoption import Concern, Imported, Outcome, Remark
-from reconciler.core.names import ModelName
+from reconciler.core.names import ModelRef
 from reconciler.errors import ManifestError, ReconcilerError
 from reconciler.ports import SourceFile
 from reconciler.project import owner_patterns
@@ -24,7 +24,7 @@ def shown(*models: Imported) -> list[str]:
 
 def imported(name: str, outcome: Outcome, *remarks: Remark) -> Imported:
     paths = (f"manifests/{name}.yaml",) if outcome in {Outcome.NEW, Outcome.ADDED} else ()
-    return Imported(ModelName(name), outcome, paths, remarks)
+    return Imported(ModelRef(name), outcome, paths, remarks)
 
 
 def test_each_model_is_shown_and_then_what_to_look_at_the_weightiest_first() -> None:

@@ -22,7 +22,7 @@ from reconciler.core.gate import (
     failed,
     passed,
 )
-from reconciler.core.names import AliasName, ModelName, Slot, Version
+from reconciler.core.names import AliasName, ModelRef, Slot, Version
 from reconciler.core.plan import Plan, PlanOptions
 from reconciler.core.policy import Policy, Rule
 from reconciler.core.review import Scope
@@ -32,10 +32,10 @@ from reconciler.events import OutcomeStatus
 from reconciler.gates.approvals import Approvals
 from reconciler.gates.metric import Metric as MetricGate
 from reconciler.gates.path import Path
-from reconciler.judging import Rules
 from reconciler.pipeline import ApplyRequest, apply
 from reconciler.planning import declare, judge_version, make_plan, make_review
 from reconciler.ports import UNREACHABLE, Asked, Reviews, World
+from reconciler.rules import Rules
 from tests.build import CHURN, FIRST, OURS, SECOND, THIRD, A, N, P, S, have, owns, want, with_version
 from tests.world import Stage, stage
 
@@ -319,7 +319,7 @@ def test_what_is_not_there_cannot_be_asked_about(model: str, version: int | None
     wanted = None if version is None else Version(version)
 
     with pytest.raises(ReconcilerError):
-        judge_version(place.world, declare(place.world, "HEAD").desired, ModelName(model), wanted, rules())
+        judge_version(place.world, declare(place.world, "HEAD").desired, ModelRef(model), wanted, rules())
 
 
 def described(*, moved_at: int) -> Stage:

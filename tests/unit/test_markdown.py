@@ -12,7 +12,7 @@ from markdown_it.token import Token
 
 from reconciler.core.drift import Drift, DriftStatus, ModelDrift
 from reconciler.core.evidence import Evidence
-from reconciler.core.names import ModelName
+from reconciler.core.names import ModelRef
 from reconciler.core.review import Note, Review
 from reconciler.core.text import clean
 from reconciler.errors import Location, Problem
@@ -207,7 +207,7 @@ def test_markdown_that_is_printed_fits_a_comment_unless_told_otherwise(fleet: Re
 
 
 def test_what_drifted_or_went_wrong_stays_where_not_all_models_fit() -> None:
-    names = [ModelName(f"model-{number:04}") for number in range(1000)]
+    names = [ModelRef(f"model-{number:04}") for number in range(1000)]
     calm = DriftStatus.PENDING
     drift = Drift(
         RECEIPT.plan.revision,

@@ -11,10 +11,10 @@ import reconciler
 from reconciler.core.plan import Limits
 from reconciler.core.policy import Policy, PolicySettings
 from reconciler.core.review import Review as WholeReview
-from reconciler.judging import NO_RULES, Rules
 from reconciler.ports import World
 from reconciler.project import Options, Project, Review, expectation, plan_options
 from reconciler.registry.mlflow import TIMEOUT
+from reconciler.rules import NO_RULES, Rules
 from reconciler.wiring import LockKind
 from tests import exhibits
 

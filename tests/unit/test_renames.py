@@ -7,17 +7,17 @@ import pytest
 from reconciler.core.changes import Change, Claim, Release
 from reconciler.core.desired import Declared, Manifest
 from reconciler.core.diff import ModelPlan
-from reconciler.core.names import ModelName
+from reconciler.core.names import ModelRef
 from reconciler.core.plan import Plan, PlanOptions, build_plan
 from reconciler.core.snapshot import ModelSnapshot, Ownership, decode_owner, encode_owner
 from tests.build import OURS, SOMEWHERE, THEIRS, N, P, S, desired, have, owns, registry, want
 
-A, B = ModelName("a"), ModelName("b")
+A, B = ModelRef("a"), ModelRef("b")
 
 
 def record_of(model: str | None) -> Ownership:
     """Our record, as it was written when the model had that name."""
-    return replace(owns(P), model=None if model is None else ModelName(model))
+    return replace(owns(P), model=None if model is None else ModelRef(model))
 
 
 def carrying(name: str, record: Ownership | None) -> ModelSnapshot:
@@ -28,7 +28,7 @@ def plan(wanted: list[Manifest], there: list[ModelSnapshot], *, adopt: bool = Fa
     return build_plan(desired(*wanted), registry(*there), PlanOptions(adopt=adopt))
 
 
-def of(plan: Plan, name: ModelName) -> ModelPlan:
+def of(plan: Plan, name: ModelRef) -> ModelPlan:
     return next((model for model in plan.models if model.model == name), ModelPlan(name))
 
 

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from reconciler.cli import cli
 from reconciler.core.gate import Entrance, Kind
-from reconciler.core.names import ModelName, Slot, Version
+from reconciler.core.names import ModelRef, Slot, Version
 from reconciler.core.review import Review
 from reconciler.render.formats import Format, rendered
 from reconciler.render.layout import plain
@@ -77,7 +77,7 @@ def test_drift_says_when_and_the_two_ways_out() -> None:
 
 def test_a_restore_of_a_strange_name_can_be_pasted_into_a_shell() -> None:
     drift = drifted()
-    first = replace(drift.models[0], model=ModelName("a b; rm -rf ~"))
+    first = replace(drift.models[0], model=ModelRef("a b; rm -rf ~"))
 
     shown = "\n".join(plain(line) for line in drift_lines(replace(drift, models=(first,)), 200))
 

@@ -54,7 +54,7 @@ def test_who_reads_a_plan_reads_its_workspace() -> None:
 
     assert f"{URI}, workspace {A}" in plain(next(iter(plan_lines(plan, URI, A, width=120))))
     assert f"`{URI}`, workspace `{A}`." in markdown(Review(plan, URI, workspace=A), "key")
-    assert plan_document(plan, URI, A)["base"].get("workspace") == A
+    assert plan_document(plan, URI, A)["computed_from"].get("workspace") == A
 
 
 class ClientBeforeWorkspaces:

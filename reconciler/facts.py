@@ -1,0 +1,267 @@
+"""What gates ask for: each fact has one provider, and is looked up once for all that need it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+from reconciler.budget import Share
+from reconciler.core.approval import counted, eligible, in_time
+from reconciler.core.desired import DesiredState
+from reconciler.core.evidence import VersionFacts
+from reconciler.core.gate import (
+    APPROVALS,
+    CANDIDATE,
+    CHANGE,
+    CHECKS,
+    INCUMBENT,
+    MODEL,
+    NOBODY,
+    NOW,
+    PINNED,
+    PRESENT,
+    STAGE,
+    ChangeFacts,
+    Entrance,
+    FactKey,
+    Facts,
+    Guard,
+    ModelFacts,
+    Override,
+    Pinned,
+    Verdict,
+    judge_guard,
+)
+from reconciler.core.names import OUR_TAG_PREFIX, ModelRef, Slot, Version
+from reconciler.core.past import Past
+from reconciler.core.plan import Plan
+from reconciler.core.snapshot import RegistrySnapshot, VersionSnapshot
+from reconciler.core.stays import stay_in
+from reconciler.deciders import CommitRange, find_reviews
+from reconciler.errors import Failure, contained
+from reconciler.ports import Asked, Reviews, World
+from reconciler.rules import Rules
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """
+    One entrance, the gates before it by some rules, and the overrides that the manifest asks for. `change` declared the
+    pin; `latest` is the last one that changed the manifest, and brought the overrides.
+    """
+
+    entrance: Entrance
+    guards: tuple[Guard, ...]
+    overrides: tuple[Override, ...]
+    rules: Rules
+    change: CommitRange
+    latest: CommitRange
+
+    def restrained(self, share: Share) -> "Case":
+        """The same, with gates that cost their model alone."""
+        return replace(self, guards=share.restrained(self.guards))
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A case, what its gates ask for, and who approved the change that brought its overrides, if it has any."""
+
+    case: Case
+    facts: Facts
+    latest: Facts
+
+    def verdicts(self) -> Iterable[Verdict]:
+        for guard in self.case.guards:
+            override = next((o for o in self.case.overrides if o.gate == guard.name), None)
+            approvers = None if override is None else self._approvers(guard)
+            yield judge_guard(guard, self.case.entrance, self.facts, override, approvers)
+
+    def _approvers(self, guard: Guard) -> tuple[str, ...] | None:
+        case, facts = self.case, self.latest
+        if guard.override is None or facts.why_unknown(APPROVALS) or facts.why_unknown(CHANGE):
+            return None
+        if not facts[CHANGE].authors:
+            # Whoever approved may be the author.
+            return None
+        owners = case.rules.owners.get(case.entrance.model, ())
+        people = eligible(guard.override, owners, case.rules.policy.groups)
+        # Who made the pin is one of the authors, whoever asks for the override.
+        made = self.facts[CHANGE].authors if self.facts.why_unknown(CHANGE) is None else ()
+        return counted(facts[APPROVALS], people, (*facts[CHANGE].authors, *made), facts[CHANGE].people)
+
+
+@dataclass
+class Gathering:
+    """Finds out what gates ask for: what several of them need is looked up once, and what none needs is not."""
+
+    world: World
+    snapshot: RegistrySnapshot
+    desired: DesiredState
+    plan: Plan
+    reviews: dict[tuple[CommitRange, ModelRef, str], Reviews | str] = field(
+        default_factory=dict[tuple[CommitRange, ModelRef, str], Reviews | str]
+    )
+    pasts: Mapping[ModelRef, Past | None] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pasts = {model.model: model.past for model in self.plan.models}
+
+    def gather(self, cases: Sequence[Case]) -> list[Known]:
+        """Each case with its facts, in the order of the cases."""
+        wanted: dict[Entrance, set[FactKey[Any]]] = {}
+        for case in cases:
+            needs = wanted.setdefault(case.entrance, set())
+            for guard in case.guards:
+                needs.update(guard.gate.needs(case.entrance))
+            if case.overrides:
+                needs.update((NOW, CHANGE))
+        versions = self._versions(wanted)
+        now = self.world.clock.now() if wanted else ""
+
+        def facts(case: Case, change: CommitRange, needs: set[FactKey[Any]]) -> Facts:
+            return self._facts(case, change, needs, versions, now)
+
+        return [
+            Known(
+                case,
+                facts(case, case.change, wanted[case.entrance]),
+                facts(case, case.latest, {APPROVALS, CHANGE}) if case.overrides else Facts(),
+            )
+            for case in cases
+        ]
+
+    def _versions(self, wanted: Mapping[Entrance, set[FactKey[Any]]]) -> Mapping[Asked, VersionFacts] | str:
+        asked = {
+            Asked(entrance.model, version)
+            for entrance, needs in wanted.items()
+            for key, version in ((CANDIDATE, entrance.candidate), (INCUMBENT, entrance.incumbent))
+            if version is not None and (key in needs or any(need.name == "contained" for need in needs))
+        }
+        if not asked:
+            return {}
+        if self.world.evidence is None:
+            return "this registry has no evidence"
+        gather, ordered = self.world.evidence.gather, sorted(asked, key=lambda a: (a.model, a.version))
+        gathered = contained(lambda: gather(ordered))
+        return gathered.why if isinstance(gathered, Failure) else gathered
+
+    def _reviews_of(self, case: Case, change: CommitRange) -> Reviews | str:
+        """Who approved what a change declares of a model, looked up for those models where a gate asks."""
+        key = (change, case.entrance.model, case.rules.policy.signers)
+        if key not in self.reviews:
+            self.reviews[key] = find_reviews(self.world, change, case.entrance.model, case.rules.policy.signers)
+        return self.reviews[key]
+
+    def _facts(
+        self,
+        case: Case,
+        change: CommitRange,
+        needs: set[FactKey[Any]],
+        versions: Mapping[Asked, VersionFacts] | str,
+        now: str,
+    ) -> Facts:
+        known: dict[FactKey[Any], object] = {}
+        unknown: dict[FactKey[Any], str] = {}
+        gone: set[FactKey[Any]] = set()
+        for key in sorted(needs, key=str):
+            value = contained(partial(self._fact, key, case, change, versions, now))
+            if isinstance(value, _Unknown | Failure):
+                unknown[key] = value.why
+                gone.update({key} if isinstance(value, _Unknown) and value.gone else ())
+            else:
+                known[key] = value
+        return Facts(known, unknown, frozenset(gone))
+
+    def _fact(
+        self,
+        key: FactKey[Any],
+        case: Case,
+        change: CommitRange,
+        versions: Mapping[Asked, VersionFacts] | str,
+        now: str,
+    ) -> object:
+        entrance = case.entrance
+        live = self.snapshot.models[entrance.model]
+        candidate = live.versions.get(entrance.candidate)
+        if key == NOW:
+            return now
+        if key == MODEL:
+            tags = {k: v for k, v in live.tags.items() if not k.startswith(OUR_TAG_PREFIX)}
+            return ModelFacts(live.name, live.description, tags, case.rules.owners.get(live.name, ()))
+        if key == CANDIDATE:
+            return _facts_of(versions, entrance.model, entrance.candidate)
+        if key == INCUMBENT:
+            return NOBODY if entrance.incumbent is None else _facts_of(versions, entrance.model, entrance.incumbent)
+        if key in {CHANGE, APPROVALS}:
+            return self._review_fact(key, change, self._reviews_of(case, change), candidate, now)
+        if key in {CHECKS, PRESENT, PINNED}:
+            return self._check_fact(key, entrance, case.rules.policy.signers)
+        if candidate is None:
+            return _Unknown(f"the registry does not show v{entrance.candidate}")
+        if key == STAGE:
+            return candidate.stage.value
+        if key.name == "stay":
+            past = self.pasts.get(live.name)
+            stay = stay_in(Slot(key.argument), candidate.version, live, past)
+            return _Unknown(stay) if isinstance(stay, str) else stay
+        if key.name == "contained":
+            return self._contained(key.argument, _facts_of(versions, entrance.model, entrance.candidate))
+        return _Unknown("this release cannot look it up")
+
+    def _review_fact(
+        self, key: FactKey[Any], change: CommitRange, found: Reviews | str, candidate: VersionSnapshot | None, now: str
+    ) -> object:
+        if isinstance(found, str):
+            return _Unknown(found)
+        if candidate is None:
+            return _Unknown("the registry does not show the version, so approvals of it are not known")
+        approvals, early = in_time(found.approvals, candidate.created_at, now)
+        if key == APPROVALS:
+            return approvals
+        names = tuple(sorted({a.who for a in early} - {a.who for a in approvals}))
+        subject = self.desired.revision.subject
+        return ChangeFacts(change.head, found.authors, subject, change.base, found.people, found.by_bots, names)
+
+    def _check_fact(self, key: FactKey[Any], entrance: Entrance, signers: str) -> object:
+        checks = self.world.checks
+        if checks is None:
+            return _Unknown("this registry has no model files")
+        if key == CHECKS:
+            return checks.facts(entrance.model, entrance.candidate, signers)
+        if key == PRESENT:
+            return checks.present(entrance.model, entrance.candidate)
+        return Pinned(checks.digest(entrance.model, entrance.candidate), self._recorded_files(entrance))
+
+    def _recorded_files(self, entrance: Entrance) -> str:
+        """The digest of the files that the version entered the slot with, by a record that counts."""
+        version = self.snapshot.models[entrance.model].versions.get(entrance.candidate)
+        past = self.pasts.get(entrance.model)
+        record = version.provenance.get(entrance.slot) if version else None
+        if version is None or record is None or (past is not None and past.place_of(record, version) is None):
+            return ""
+        return record.files
+
+    def _contained(self, branch: str, candidate: "VersionFacts | _Unknown") -> object:
+        if isinstance(candidate, _Unknown):
+            return candidate
+        commit = candidate.run.git_commit if candidate.run else ""
+        if not commit:
+            gap = candidate.gap("version", "run")
+            why = f"it is not known from which commit v{candidate.version} was trained"
+            return _Unknown(why, gone=gap is not None and gap.gone)
+        found = self.world.source.contains_commit(commit, branch)
+        return _Unknown(f"git cannot determine whether {commit[:12]} is in {branch}") if found is None else found
+
+
+@dataclass(frozen=True, slots=True)
+class _Unknown:
+    why: str
+    gone: bool = False
+
+
+def _facts_of(
+    versions: Mapping[Asked, VersionFacts] | str, model: ModelRef, version: Version
+) -> VersionFacts | _Unknown:
+    if isinstance(versions, str):
+        return _Unknown(versions)
+    return versions.get(Asked(model, version)) or _Unknown(f"nothing is known about v{version}")
