@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The hook for pre-commit: installs the commit that `rev` names, the first time, and validates.
+# The hooks for pre-commit: install the commit that `rev` names, the first time, and run the command that they name.
 set -euo pipefail
 
 product="$(cd "$(dirname "$0")/.." && pwd)"
 "$product/action/environment.sh" "$product/.environment"
-exec "$product/.environment/bin/reconciler" validate "$@"
+exec "$product/.environment/bin/reconciler" "$@"

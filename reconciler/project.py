@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from reconciler.core.review import Note
     from reconciler.core.review import Review as WholeReview
     from reconciler.events import Receipt, Report
+    from reconciler.formatting import Formatted
     from reconciler.git.source import GitSource
     from reconciler.pipeline import Reviewed
     from reconciler.ports import Forge, World
@@ -61,6 +62,17 @@ def validation(paths: Iterable[Path | str] = ("manifests",)) -> Validation:
 
     places = [Path(path) for path in paths] or [Path("manifests")]
     return check_files(places, gate_builder(), SystemClock().now())
+
+
+def fmt(paths: Iterable[Path | str] = ("manifests",)) -> "Formatted":
+    """
+    Manifests, which are files or folders of them, in the canonical layout, to `write()`. Raises ManifestError with
+    every problem of every file.
+    """
+    from reconciler.formatting import format_files
+    from reconciler.wiring import gate_builder
+
+    return format_files([Path(path) for path in paths] or [Path("manifests")], gate_builder())
 
 
 def open(  # noqa: A001  # as `tarfile.open`: it is read with the module's name before it

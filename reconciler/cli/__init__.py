@@ -1,6 +1,6 @@
 """The commands, one a module. They ask, show and publish; what they do is `reconciler.project`'s."""
 
-from reconciler.cli import access, apply, check, drift, gates, import_, init, plan, promote, schema, validate
+from reconciler.cli import access, apply, check, drift, fmt, gates, import_, init, plan, promote, schema, validate
 from reconciler.cli.group import cli, main, run
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "check",
     "cli",
     "drift",
+    "fmt",
     "gates",
     "import_",
     "init",

@@ -4,7 +4,7 @@ JSON Schema is made from them too; what they accept becomes core types at once.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from enum import StrEnum
 from functools import partial
@@ -71,6 +71,7 @@ from reconciler.reading.spelling import (
     fault,
     json_of_list,
     keyed,
+    keys_of,
     listed,
     nearest,
     prose,
@@ -598,6 +599,19 @@ class ManifestSpec(Spec):
         description="Versions that must not come back: one, or a list.",
         examples=[{"version": 4, "slot": "Production", "reason": "It leaks personal data."}],
     )
+
+
+_PIN_KEYS = keys_of(PinSpec)
+KEY_ORDER: Mapping[tuple[str, ...], Sequence[str]] = {
+    (): keys_of(ManifestSpec),
+    ("stages", "*"): _PIN_KEYS,
+    ("stages", "*", "*"): _PIN_KEYS,
+    ("aliases", "*"): _PIN_KEYS,
+    ("overrides", "*"): keys_of(OverrideSpec),
+    ("hold",): keys_of(HoldSpec),
+    ("hold", "*"): keys_of(HoldSpec),
+}
+"""The order in which people find the keys of a manifest easiest to read, by the path of their mapping; `*` is any."""
 
 
 def _judge(

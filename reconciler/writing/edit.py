@@ -5,7 +5,7 @@ lines. It works on the places at which PyYAML read a value, and writes nothing b
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import InitVar, dataclass, field
 from itertools import islice
 from typing import TypeAlias
@@ -13,6 +13,7 @@ from typing import TypeAlias
 import yaml
 
 from reconciler.errors import ReconcilerError
+from reconciler.writing.canonical import comments
 
 Path: TypeAlias = Sequence[str | int]
 """Keys and indexes, from the top of a document to a value."""
@@ -156,7 +157,7 @@ class _Document:
         if len(starts) == 1:
             return self.with_value(path[:-1], parent, [] if isinstance(parent, yaml.SequenceNode) else {})
         begin, end = starts[at].start_mark.index, self._end(ends[at])
-        if parent.flow_style and any(_comments(self.text[parent.start_mark.index : parent.end_mark.index])):
+        if parent.flow_style and any(comments(self.text[parent.start_mark.index : parent.end_mark.index])):
             raise _by_hand(parent, "comments stand between its brackets")
         if parent.flow_style:
             if at + 1 < len(starts):
@@ -164,7 +165,7 @@ class _Document:
             return self.text[: self._end(ends[at - 1])] + self.text[end:]
         line = self.text.rfind("\n", 0, begin) + 1
         after = self._line_after(end)
-        lead, kept = self.text[line:begin], list(_comments(self.text[begin:after]))
+        lead, kept = self.text[line:begin], list(comments(self.text[begin:after]))
         own = lead.strip(" ") == ("-" if isinstance(parent, yaml.SequenceNode) else "")
         if not own:
             raise _by_hand(starts[at], "it begins on the line of something else")
@@ -226,16 +227,6 @@ def _last(node: yaml.CollectionNode) -> yaml.Node:
 
 def _has_properties(text: str, node: yaml.Node) -> bool:
     return text[node.start_mark.index : node.start_mark.index + 1] in {"&", "!", "*"}
-
-
-def _comments(text: str) -> Iterator[str]:
-    """The comments in a piece of a text, told from `#` in values by PyYAML's own tokens."""
-    ends = [0]
-    for token in yaml.scan(text, yaml.SafeLoader):
-        for piece in text[ends[-1] : token.start_mark.index].split("\n"):
-            if piece.strip().startswith("#"):
-                yield piece.strip()
-        ends.append(max(ends[-1], token.end_mark.index))
 
 
 def _by_hand(node: yaml.Node, why: str) -> NotEditableError:

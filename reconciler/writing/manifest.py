@@ -29,14 +29,14 @@ def rewritten(
     gives the path of the file for a slot that no file declares. Raises NotEditableError where one cannot be changed by
     a command, and where the result would declare anything else.
     """
-    texts = {file.path: _Text(file) for file in files}
+    texts = {file.path: FileText(file) for file in files}
     before = _declared(texts.values(), parse)
     declared = before.get(after.name) or Manifest(after.model)
     changes = difference(declared, after)
 
     def edit(path: Path, apply: "Callable[[str, int], str]") -> None:
         place_of, document = _home(texts, after.name, path, place)
-        text = texts.setdefault(place_of, _Text(SourceFile(place_of, b"")))
+        text = texts.setdefault(place_of, FileText(SourceFile(place_of, b"")))
         if not text.text.strip():
             text.text = put("model: _\n", 0, ["model"], str(after.name))
         text.text = apply(text.text, document)
@@ -54,7 +54,7 @@ def rewritten(
         if written.get(key) != value:
             edit(key, partial(put, path=key, value=value))
     for text in texts.values():
-        text.text = _without_stale_notes(_Text(text.file).text, text.text)
+        text.text = _without_stale_notes(FileText(text.file).text, text.text)
     changed = tuple(text for text in texts.values() if text.bytes != text.file.data)
     _prove(before, after, _declared(texts.values(), parse), changed)
     return tuple(SourceFile(text.file.path, text.bytes) for text in changed)
@@ -84,7 +84,7 @@ def _without_stale_notes(before: str, after: str) -> str:
     return "\n".join(lines)
 
 
-class _Text:
+class FileText:
     """A file's text with plain line ends, and the way back to its own bytes."""
 
     def __init__(self, file: SourceFile) -> None:
@@ -100,7 +100,7 @@ class _Text:
         return self.file.data if mixed else (self.bom + self.text.replace("\n", self.newline)).encode()
 
 
-def _declared(texts: Iterable[_Text], parse: ManifestParser) -> Mapping[ModelRef, Manifest]:
+def _declared(texts: Iterable[FileText], parse: ManifestParser) -> Mapping[ModelRef, Manifest]:
     fragments, problems = parse([SourceFile(text.file.path, text.bytes) for text in texts])
     models, contradictions = resolve(fragments)
     wrong = [p for p in (*problems, *contradictions) if p.severity is Severity.ERROR]
@@ -109,7 +109,7 @@ def _declared(texts: Iterable[_Text], parse: ManifestParser) -> Mapping[ModelRef
     return models
 
 
-def _home(texts: Mapping[str, _Text], model: ModelRef, path: Path, place: Callable[[Slot], str]) -> tuple[str, int]:
+def _home(texts: Mapping[str, FileText], model: ModelRef, path: Path, place: Callable[[Slot], str]) -> tuple[str, int]:
     """The file and the document that declare a slot, or where it is to be declared."""
     documents = [(name, at) for name, text in texts.items() for at in _documents(text.text, model)]
     for name, at in documents:
@@ -205,7 +205,7 @@ def _prove(
     before: Mapping[ModelRef, Manifest],
     after: Manifest,
     declared: Mapping[ModelRef, Manifest],
-    changed: tuple[_Text, ...],
+    changed: tuple[FileText, ...],
 ) -> None:
     meant = {**before, after.name: after}
     same = meant.keys() == declared.keys() and not any(

@@ -15,7 +15,8 @@ from reconciler.core.policy import Policy
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot, VersionSnapshot
 from reconciler.errors import Severity
 from reconciler.ports import SourceFile
-from reconciler.reading.manifest import parse
+from reconciler.reading.manifest import KEY_ORDER, parse
+from reconciler.writing.canonical import canonical
 from reconciler.writing.layout import Split, new_files, taken_by
 from tests.manifest_texts import VISIBLE, alias_names, tag_keys
 
@@ -77,3 +78,11 @@ def test_the_plan_after_an_import_claims_and_moves_nothing(
             aliases = {alias: number for alias, number in live.aliases.items() if number in live.versions}
             assert {s: tuple(pin.version for pin in d.value) for s, d in declared[name].stages.items()} == stages
             assert {a: d.value and d.value.version for a, d in declared[name].aliases.items()} == aliases
+
+
+@given(registries(), st.sampled_from(Split))
+def test_what_an_import_writes_has_the_canonical_layout(snapshot: RegistrySnapshot, split: Split) -> None:
+    options = Adopt(tags=True, descriptions=True, owners=[("*", ("@acme/ml",))])
+
+    for text in files_of(snapshot, options, split).values():
+        assert canonical(text, KEY_ORDER) == text

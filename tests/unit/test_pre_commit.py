@@ -13,7 +13,7 @@ from tests.story.repository import git
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
-(HOOK,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))
+HOOK, FMT = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))
 WRITTEN = (ROOT / "reconciler" / "scaffold" / "pre-commit-config.yaml").read_text(encoding="utf-8")
 
 
@@ -60,7 +60,9 @@ def test_the_hook_of_this_repository_does_what_the_one_that_init_writes_does() -
 
     assert {key: HOOK[key] for key in ("id", "files", "pass_filenames")}.items() <= written.items()
     assert (written["entry"], written["language"]) == ("reconciler validate manifests", "system")
-    assert (HOOK["entry"], HOOK["args"], HOOK["language"]) == ("action/hook.sh", ["manifests"], "script")
+    assert (HOOK["entry"], HOOK["args"], HOOK["language"]) == ("action/hook.sh validate", ["manifests"], "script")
+    assert {**HOOK, **FMT, "files": ""} == {**FMT, "files": ""}
+    assert FMT["entry"] == "action/hook.sh fmt"
 
 
 def test_the_hook_lets_a_right_manifest_pass(folder: Path) -> None:
