@@ -15,6 +15,7 @@ from reconciler.core.likeness import look_alike_notes
 from reconciler.core.limits import COMPARED_LINES
 from reconciler.core.loosening import changed_parts, consequences, exposures
 from reconciler.core.names import Commit, ModelRef, Version
+from reconciler.core.overview import Overview, overview
 from reconciler.core.past import Past
 from reconciler.core.plan import NO_PASTS, Plan, PlanOptions, build_plan
 from reconciler.core.policy import Policy
@@ -479,11 +480,47 @@ def judge_version(
     return chosen, judge_one(world, snapshot.models[model], chosen, desired, rules, pasts.get(model))
 
 
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What drifted, and what it was found by."""
+
+    drift: Drift
+    desired: DesiredState
+    snapshot: RegistrySnapshot
+    pasts: Mapping[ModelRef, Past]
+
+
+def find_overview(
+    world: World, ref: str, rules: Rules, names: Iterable[str] = (), *, everything: bool = False
+) -> Overview:
+    """
+    Every governed slot of the models that are named, or of all; with `everything` also what nobody governs. Raises
+    ReconcilerError for a model that is not there.
+    """
+    found = survey_drift(world, ref, rules)
+    known = {model.model for model in found.drift.models}
+    others = [name for name in world.registry.names() if name not in known] if everything else []
+    chosen = set(names) or {*known, *others}
+    if missing := sorted(chosen - {*known, *others}):
+        fix = did_you_mean(missing[0], known, "Correct the name, or pass --all for models that no manifest declares.")
+        raise ReconcilerError(f"No manifest declares a model {plain(missing[0])}.", fix)
+    drift = replace(found.drift, models=tuple(model for model in found.drift.models if model.model in chosen))
+    wanted = Wanted({name: frozenset[Version]() for name in others if name in chosen})
+    rest = world.registry.snapshot(wanted) if wanted.models else RegistrySnapshot({})
+    read_at = world.clock.now()
+    return overview(drift, found.desired, found.snapshot, found.pasts, read_at, rest if everything else None)
+
+
 def find_drift(world: World, ref: str, rules: Rules, *, files: bool = False) -> Drift:
     """
     Where the registry differs from the commit that was last applied to it. What a newer commit asks for and nobody has
     applied yet is told apart. With `files`, those that were recorded are downloaded and compared.
     """
+    return survey_drift(world, ref, rules, files=files).drift
+
+
+def survey_drift(world: World, ref: str, rules: Rules, *, files: bool = False) -> Survey:
+    """The same, with what it was found by."""
     rules, desired = with_names(rules, declare(world, ref).desired)
     snapshot, pasts = with_past(rules, desired, _snapshot(world, PlanOptions(), desired))
     ours = desired.revision.ours
@@ -514,7 +551,8 @@ def find_drift(world: World, ref: str, rules: Rules, *, files: bool = False) -> 
         unknown = isinstance(drift, Failure)
         models.append(ModelDrift(name, DriftStatus.UNKNOWN, why=drift.why) if unknown else drift)
     number = len(compared) if files else None
-    return Drift(desired.revision, world.registry.uri, tuple(models), number, world.registry.workspace)
+    drift = Drift(desired.revision, world.registry.uri, tuple(models), number, world.registry.workspace)
+    return Survey(drift, desired, snapshot, pasts)
 
 
 def _snapshot(world: World, options: PlanOptions, *states: DesiredState) -> RegistrySnapshot:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from reconciler.core.drift import Drift
     from reconciler.core.gate import Verdict
     from reconciler.core.names import Commit, Slot, Stage, Version
+    from reconciler.core.overview import Overview
     from reconciler.core.plan import Plan, PlanOptions
     from reconciler.core.policy import Policy
     from reconciler.core.review import Note
@@ -482,6 +483,21 @@ class Project:
             world = self._open(LockKind.NONE, ref=ref)
             rules = load_rules(world, world.source.read(ref).revision, ref=ref)
             return find_drift(world, ref, rules, files=files)
+
+    def status(self, models: Iterable[str] = (), *, everything: bool = False, ref: str = "HEAD") -> "Overview":
+        """
+        Every governed slot of these models, or of all: what is declared for it, what is in it, since when and by which
+        commit, and how `drift` judges it. Writes nothing.
+
+        `everything`: also the slots and models that nobody governs. `ref`: the commit that should be applied. Raises
+        ReconcilerError for a model that is not there, and otherwise as `plan` does.
+        """
+        from reconciler.planning import find_overview
+
+        with _undisturbed():
+            world = self._open(LockKind.NONE, ref=ref)
+            rules = load_rules(world, world.source.read(ref).revision, ref=ref)
+            return find_overview(world, ref, rules, models, everything=everything)
 
     def gates(
         self, model: str, version: int | None = None, *, ref: str = "HEAD", policy_ref: str | None = None

@@ -1,6 +1,20 @@
 """The commands, one a module. They ask, show and publish; what they do is `reconciler.project`'s."""
 
-from reconciler.cli import access, apply, check, drift, fmt, gates, import_, init, plan, promote, schema, validate
+from reconciler.cli import (
+    access,
+    apply,
+    check,
+    drift,
+    fmt,
+    gates,
+    import_,
+    init,
+    plan,
+    promote,
+    schema,
+    status,
+    validate,
+)
 from reconciler.cli.group import cli, main, run
 
 __all__ = [
@@ -18,5 +32,6 @@ __all__ = [
     "promote",
     "run",
     "schema",
+    "status",
     "validate",
 ]

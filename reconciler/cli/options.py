@@ -99,6 +99,32 @@ def format_option(formats: Iterable[Format]) -> Callable[[F], F]:
     )
 
 
+def report_option(formats: Iterable[Format], what: str) -> Callable[[F], F]:
+    """Files that the result is also written to, each in one of these formats."""
+    formats = tuple(formats)
+    names = ", ".join(formats)
+
+    def pairs(
+        _context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]
+    ) -> tuple[tuple[Format, Path], ...]:
+        found: list[tuple[Format, Path]] = []
+        for value in values:
+            form, _, path = value.partition("=")
+            if not path or form not in formats:
+                raise click.BadParameter(f"`{value}` is not FORMAT=FILE; FORMAT is one of {names}.")
+            found.append((Format(form), Path(path)))
+        return tuple(found)
+
+    return click.option(
+        "--report",
+        "reports",
+        callback=pairs,
+        metavar="FORMAT=FILE",
+        multiple=True,
+        help=f"Also write the {what} to a file. Repeatable. FORMAT is one of {names}. {notes(formats)}",
+    )
+
+
 def _unless_zero(_context: click.Context, _parameter: click.Parameter, value: int) -> int | None:
     return value or None
 

@@ -16,27 +16,14 @@ from reconciler.cli.options import (
     plan_options,
     publish_option,
     registry_options,
+    report_option,
 )
 from reconciler.errors import ExitCode, ReconcilerError
-from reconciler.render.formats import SHOWN_PLAN, WRITTEN_PLAN, Format, ShownPlanFormat, notes
+from reconciler.render.formats import SHOWN_PLAN, WRITTEN_PLAN, Format, ShownPlanFormat
 
 if TYPE_CHECKING:
     from reconciler.events import Event
     from reconciler.project import Review
-
-WRITTEN = ", ".join(WRITTEN_PLAN)
-
-
-def _reports(
-    _context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]
-) -> tuple[tuple[Format, Path], ...]:
-    pairs: list[tuple[Format, Path]] = []
-    for value in values:
-        form, _, path = value.partition("=")
-        if not path or form not in WRITTEN_PLAN:
-            raise click.BadParameter(f"`{value}` is not FORMAT=FILE; FORMAT is one of {WRITTEN}.")
-        pairs.append((Format(form), Path(path)))
-    return tuple(pairs)
 
 
 @cli.command(short_help="Show what an apply would do, and the evidence for it.")
@@ -61,14 +48,7 @@ def _reports(
 )
 @format_option(SHOWN_PLAN)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Save the plan for `apply FILE`.")
-@click.option(
-    "--report",
-    "reports",
-    callback=_reports,
-    metavar="FORMAT=FILE",
-    multiple=True,
-    help=f"Also write the plan to a file. Repeatable. FORMAT is one of {WRITTEN}. {notes(WRITTEN_PLAN)}",
-)
+@report_option(WRITTEN_PLAN, "plan")
 @limit_option
 @publish_option
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with code 2 if there is something to change.")

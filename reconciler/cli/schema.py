@@ -10,11 +10,13 @@ from reconciler.cli.group import cli
 
 @cli.command(short_help="Print a JSON Schema.")
 @click.argument(
-    "name", type=click.Choice(["manifest", "policy", "plan", "receipt", "drift", "access"]), default="manifest"
+    "name",
+    type=click.Choice(["manifest", "policy", "plan", "receipt", "drift", "status", "access"]),
+    default="manifest",
 )
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write it to this file.")
 def schema(name: str, output: Path | None) -> None:
-    """Print the JSON Schema (draft-07) of manifests, the policy, `plan --format json`, receipts, drift, or access."""
+    """Print the JSON Schema (draft-07) of manifests, the policy, plans, receipts, drift, status, or access."""
     from reconciler import project
 
     text = project.schema(name)

@@ -16,7 +16,7 @@ from reconciler.reading.manifest import ManifestSpec
 from reconciler.reading.policy import PolicySpec
 from reconciler.reading.spelling import Spec
 from reconciler.render.access import AccessDocument
-from reconciler.render.json import DriftDocument, PlanDocument, ReceiptDocument
+from reconciler.render.json import DriftDocument, PlanDocument, ReceiptDocument, StatusDocument
 
 DRAFT_7 = "http://json-schema.org/draft-07/schema#"
 
@@ -69,6 +69,11 @@ def drift_schema() -> dict[str, Any]:
     return _document_schema(DriftDocument)
 
 
+def status_schema() -> dict[str, Any]:
+    """What `status --format json` prints. Minor releases add keys, so others than these are let through."""
+    return _document_schema(StatusDocument)
+
+
 def access_schema() -> dict[str, Any]:
     """What `access --format json` prints. Minor releases add keys, so others than these are let through."""
     return _document_schema(AccessDocument)
@@ -78,7 +83,9 @@ def _spec_schema(spec: type[Spec]) -> dict[str, Any]:
     return _as_draft_7(spec.model_json_schema(ref_template="#/definitions/{model}", schema_generator=_Generator))
 
 
-def _document_schema(document: type[PlanDocument | ReceiptDocument | DriftDocument | AccessDocument]) -> dict[str, Any]:
+def _document_schema(
+    document: type[PlanDocument | ReceiptDocument | DriftDocument | StatusDocument | AccessDocument],
+) -> dict[str, Any]:
     adapter: TypeAdapter[Any] = TypeAdapter(document)
     return _as_draft_7(adapter.json_schema(ref_template="#/definitions/{model}", schema_generator=_Untitled))
 
@@ -94,6 +101,7 @@ SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "plan": plan_schema,
     "receipt": receipt_schema,
     "drift": drift_schema,
+    "status": status_schema,
     "access": access_schema,
 }
 

@@ -9,9 +9,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, assert_never, get_args
 
 from reconciler.core.limits import MARKDOWN_CHARACTERS
+from reconciler.errors import ReconcilerError
 
 if TYPE_CHECKING:
     from reconciler.core.drift import Drift
+    from reconciler.core.overview import Overview
     from reconciler.core.review import Review
     from reconciler.errors import Validation
     from reconciler.render.layout import Line
@@ -31,6 +33,7 @@ class Format(StrEnum):
     CODE_QUALITY = "code-quality", "is GitLab's report"
     JUNIT = "junit", ""
     SARIF = "sarif", ""
+    PROMETHEUS = "prometheus", "is a file for node_exporter's textfile collector"
 
     note: str
 
@@ -43,14 +46,16 @@ class Format(StrEnum):
 
 ValidationFormat: TypeAlias = Literal[Format.TEXT, Format.JSON, Format.GITHUB, Format.CODE_QUALITY]
 ShownPlanFormat: TypeAlias = Literal[Format.TEXT, Format.JSON, Format.MARKDOWN, Format.HTML]
-"""What a plan is shown in; it is written to files in every format."""
+"""What a plan is shown in; it is written to files in more."""
+StatusFormat: TypeAlias = Literal[Format.TEXT, Format.JSON, Format.MARKDOWN, Format.HTML, Format.PROMETHEUS]
 DriftFormat: TypeAlias = Literal[Format.TEXT, Format.JSON, Format.MARKDOWN]
 ListFormat: TypeAlias = Literal[Format.TEXT, Format.JSON]
 """What all other results are shown in."""
 
 VALIDATION: Final[tuple[ValidationFormat, ...]] = get_args(ValidationFormat)
 SHOWN_PLAN: Final[tuple[ShownPlanFormat, ...]] = get_args(ShownPlanFormat)
-WRITTEN_PLAN: Final[tuple[Format, ...]] = tuple(Format)
+WRITTEN_PLAN: Final[tuple[Format, ...]] = tuple(form for form in Format if form is not Format.PROMETHEUS)
+STATUS: Final[tuple[StatusFormat, ...]] = get_args(StatusFormat)
 DRIFT: Final[tuple[DriftFormat, ...]] = get_args(DriftFormat)
 LIST: Final[tuple[ListFormat, ...]] = get_args(ListFormat)
 
@@ -126,6 +131,8 @@ def rendered(review: "Review", form: Format, key: str, limit: int | None = MARKD
             from reconciler.render.verdicts import sarif
 
             return sarif(review)
+        case Format.PROMETHEUS:
+            raise ReconcilerError(f"A plan cannot be written as {form}.", "Use `status` for the state of every slot.")
         case _:
             assert_never(form)
 
@@ -146,6 +153,33 @@ def rendered_drift(drift: "Drift", form: DriftFormat, limit: int | None = MARKDO
             from reconciler.render.markdown import drift_markdown
 
             return drift_markdown(drift, limit)
+        case _:
+            assert_never(form)
+
+
+def rendered_status(overview: "Overview", form: StatusFormat, limit: int | None = MARKDOWN_CHARACTERS) -> str:
+    """Every slot and how it stands; Markdown has at most `limit` characters, if not None."""
+    match form:
+        case Format.TEXT:
+            from reconciler.render.overview import overview_lines
+
+            return _unstyled(overview_lines(overview))
+        case Format.JSON:
+            from reconciler.render.json import status_document
+
+            return _indented(status_document(overview))
+        case Format.MARKDOWN:
+            from reconciler.render.markdown import overview_markdown
+
+            return overview_markdown(overview, limit)
+        case Format.HTML:
+            from reconciler.render.html import overview_page
+
+            return overview_page(overview)
+        case Format.PROMETHEUS:
+            from reconciler.render.overview import prometheus
+
+            return prometheus(overview)
         case _:
             assert_never(form)
 

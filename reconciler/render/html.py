@@ -15,9 +15,11 @@ from markupsafe import Markup
 
 from reconciler.core import figures
 from reconciler.core.diff import Blocker, ModelPlan
+from reconciler.core.drift import DriftStatus
 from reconciler.core.evidence import Comparison, Dataset, Exhibit, MetricDelta, Trend, VersionFacts, compare
 from reconciler.core.gate import Ruling, Verdict
 from reconciler.core.names import ModelRef
+from reconciler.core.overview import Overview, SlotState
 from reconciler.core.plan import Effect, Plan, Status, Verb, effects_of
 from reconciler.core.review import Origin, Review, Weight, weightiest
 from reconciler.core.signature import Compatibility
@@ -25,6 +27,7 @@ from reconciler.core.text import amount, clean
 from reconciler.render import charts, words
 from reconciler.render.findings import Findings, findings, verdict
 from reconciler.render.folds import folded
+from reconciler.render.overview import REMARK, STYLE, sorted_by_weight
 from reconciler.render.text import STYLE_OF
 from reconciler.version import __version__
 
@@ -149,7 +152,7 @@ def html_page(review: Review) -> str:
     sections = tuple(_section(f"m{position}", models, review) for position, models in enumerate(folded(review), 1))
     grave = [note for note in review.notes if note.weight <= Weight.UNGUARDED]
     notes, left = weightiest([note for note in review.notes if note not in grave], lambda note: note.weight)
-    return _template().render(
+    return _template("page.html.jinja").render(
         review=review,
         grave=sorted(grave, key=lambda note: note.weight),
         notes=notes,
@@ -168,8 +171,33 @@ def html_page(review: Review) -> str:
     )
 
 
+def overview_page(overview: Overview) -> str:
+    """The page of every slot and how it stands, what somebody has to look at first."""
+    counts = overview.counts
+    return _template("overview.html.jinja").render(
+        overview=overview,
+        drift=overview.drift,
+        verdict=_standing(overview),
+        tiles=[Said(state, str(counts[state]), STYLE[state] if counts[state] else "none") for state in SlotState],
+        ways=words.ways_out(overview.drift),
+        models=sorted_by_weight(overview.models),
+        version=__version__,
+    )
+
+
+def _standing(overview: Overview) -> Said:
+    """How the registry stands as a whole, in a word and in a sentence."""
+    count = {status: overview.drift.count(status) for status in DriftStatus}
+    if overview.drifted:
+        apart = count[DriftStatus.DRIFTED] + count[DriftStatus.UNKNOWN]
+        return Said("Drifted", f"Somebody has to look at {amount(apart, 'model')}.", "bad")
+    if count[DriftStatus.PENDING]:
+        return Said("Pending", f"An apply is due for {amount(count[DriftStatus.PENDING], 'model')}.", "calm")
+    return Said("In sync", "Every governed slot holds what the manifests declare.", "good")
+
+
 @cache
-def _template() -> Template:
+def _template(name: str) -> Template:
     environment = Environment(
         loader=PackageLoader("reconciler.render", ""),
         autoescape=True,
@@ -182,7 +210,7 @@ def _template() -> Template:
     # jinja2 types its table of filters by those that it brings along.
     table = cast("dict[str, Callable[..., object]]", environment.filters)
     table |= FILTERS
-    return environment.get_template("page.html.jinja")
+    return environment.get_template(name)
 
 
 def _tone(trend: Trend) -> str:
@@ -387,7 +415,24 @@ def _staged(facts: VersionFacts, read_at: str) -> str:
     return f"{figures.duration(max(seconds, 0))}{', until it left' if facts.staged_until else ', still there'}"
 
 
+_TONE = {"add": "good", "remove": "bad", "error": "bad", "faint": ""}
+
+
+def _badge_of_state(state: SlotState) -> str:
+    return "good" if state is SlotState.IN_SYNC else _TONE.get(STYLE[state], STYLE[state])
+
+
+def _badge_of_remark(label: str) -> str:
+    return _TONE.get(REMARK[label], REMARK[label])
+
+
 FILTERS: dict[str, Callable[..., object]] = {
+    "says": words.slot_says,
+    "since": words.slot_since,
+    "note": words.model_note,
+    "remarks": words.model_remarks,
+    "state": _badge_of_state,
+    "remark": _badge_of_remark,
     "moment": figures.moment,
     "number": figures.number,
     "signed": figures.signed,

@@ -25,6 +25,7 @@ from reconciler.core.diff import Blocker
 from reconciler.core.drift import Drift, DriftStatus
 from reconciler.core.gate import Verdict
 from reconciler.core.names import ModelRef, Slot
+from reconciler.core.overview import Overview, SlotState
 from reconciler.core.plan import Effect, Plan, Value, Verb, effects_of
 from reconciler.core.review import Origin, PolicyNote, Review
 from reconciler.core.snapshot import OWNER_TAG, PROVENANCE_TAG
@@ -385,6 +386,71 @@ class ModelDriftDocument(TypedDict):
     replaced: list[ReplacedFiles]
 
 
+class OccupantDocument(TypedDict):
+    """
+    A version in a slot. `commit` and `author` are those of the apply that put it there; with a null commit, `since` is
+    when MLflow last saw the version move or be edited, and null where it does not keep that.
+    """
+
+    version: int
+    since: str | None
+    commit: str | None
+    author: str
+
+
+class SlotDocument(TypedDict):
+    """A stage, or an alias behind `@`. `declared` is null where no manifest declares the slot."""
+
+    slot: str
+    state: Literal["in sync", "pending", "drifted", "unknown", "not governed"]
+    declared: list[int] | None
+    actual: list[OccupantDocument]
+    manifest: Place | None
+
+
+class Remark(TypedDict):
+    """What is to be said of a model beside its slots."""
+
+    kind: str
+    sentence: str
+
+
+class ModelStatusDocument(TypedDict):
+    """A model. `governed_by` is the repository and folder; null for nobody. `applied` is the commit applied last."""
+
+    model: str
+    status: Literal["in sync", "pending", "drifted", "unknown", "not governed"]
+    governed_by: str | None
+    applied: str | None
+    slots: list[SlotDocument]
+    remarks: list[Remark]
+
+
+class StatusFigures(TypedDict):
+    """The figures of the last line: slots."""
+
+    drifted: int
+    unknown: int
+    pending: int
+    in_sync: int
+    not_governed: int
+
+
+class StatusDocument(TypedDict):
+    """Every slot: what is declared, what is there, since when and by which commit. `drifted`: somebody has to look."""
+
+    format_version: str
+    tool: Tool
+    repository: str
+    commit: str | None
+    registry: str
+    workspace: str
+    read_at: str
+    drifted: bool
+    summary: StatusFigures
+    models: list[ModelStatusDocument]
+
+
 class DriftFigures(TypedDict):
     """The figures of the last line: models."""
 
@@ -449,6 +515,56 @@ def drift_document(drift: Drift) -> DriftDocument:
             }
             for model in drift.models
             if model.status is not DriftStatus.IN_SYNC
+        ],
+    }
+
+
+def status_document(overview: Overview) -> StatusDocument:
+    """Every slot as a document: what `status --format json` prints."""
+    drift, counts = overview.drift, overview.counts
+    return {
+        "format_version": FORMAT_VERSION,
+        "tool": TOOL,
+        "repository": drift.revision.repository,
+        "commit": drift.revision.commit,
+        "registry": drift.registry,
+        "workspace": drift.workspace,
+        "read_at": overview.read_at,
+        "drifted": overview.drifted,
+        "summary": {
+            "drifted": counts[SlotState.DRIFTED],
+            "unknown": counts[SlotState.UNKNOWN],
+            "pending": counts[SlotState.PENDING],
+            "in_sync": counts[SlotState.IN_SYNC],
+            "not_governed": counts[SlotState.UNGOVERNED],
+        },
+        "models": [
+            {
+                "model": model.model,
+                "status": "not governed" if model.drift is None else model.drift.status.value,
+                "governed_by": model.elsewhere or (None if model.drift is None else drift.revision.repository),
+                "applied": model.drift and model.drift.applied,
+                "slots": [
+                    {
+                        "slot": slot.slot,
+                        "state": slot.state.value,
+                        "declared": None if slot.declared is None else list(slot.declared),
+                        "actual": [
+                            {
+                                "version": occupant.version,
+                                "since": occupant.since or None,
+                                "commit": occupant.commit,
+                                "author": occupant.author,
+                            }
+                            for occupant in slot.actual
+                        ],
+                        "manifest": _place(slot.at),
+                    }
+                    for slot in model.slots
+                ],
+                "remarks": [{"kind": kind, "sentence": text} for kind, text in words.model_remarks(model)],
+            }
+            for model in overview.models
         ],
     }
 

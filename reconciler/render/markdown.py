@@ -14,6 +14,7 @@ from reconciler.core.drift import Drift, DriftStatus, ModelDrift
 from reconciler.core.evidence import Exhibit, VersionFacts
 from reconciler.core.gate import Ruling
 from reconciler.core.limits import CELL_CHARACTERS, DIFF_LINES, NOTES
+from reconciler.core.overview import ModelOverview, Overview, SlotState
 from reconciler.core.plan import Effect, Plan, Status, Verb, effects_of
 from reconciler.core.review import Origin, Review, Weight, model_weight, weightiest
 from reconciler.core.text import amount
@@ -24,6 +25,7 @@ from reconciler.render.alerts import alerts, counted
 from reconciler.render.findings import Findings, MetricRow, Row, by_dataset, findings
 from reconciler.render.folds import NAMED, folded
 from reconciler.render.marker import Marker
+from reconciler.render.overview import sorted_by_weight
 from reconciler.render.spans import brief, cell, code, prose, raw
 
 
@@ -429,6 +431,33 @@ def drift_markdown(drift: Drift, limit: int | None = None) -> str:
         parts.append(prose(ways))
     parts += _table("| model | | found |\n| --- | --- | --- |\n", rows, limit)
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
+
+
+def overview_markdown(overview: Overview, limit: int | None = None) -> str:
+    """Every slot and how it stands, what somebody has to look at first."""
+    drift = overview.drift
+    parts = [f"### {words.overview_line(overview)}", f"On {_registry(drift.registry, drift.workspace)}."]
+    if ways := words.ways_out(drift):
+        parts.append(prose(ways))
+    rows = [(False, _overview_rows(model)) for model in sorted_by_weight(overview.models)]
+    parts += _table("| model | slot | state | version | since |\n| --- | --- | --- | --- | --- |\n", rows, limit)
+    return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
+
+
+def _overview_rows(model: ModelOverview) -> str:
+    name = cell(model.model)
+    slots = [
+        f"| {name} | {cell(slot.slot)} | {_state(slot.state)} | {prose(words.slot_says(slot))} "
+        f"| {prose(since, SENTENCE) if (since := words.slot_since(slot)) else ''} |\n"
+        for slot in model.slots
+    ]
+    remarks = [("", words.model_note(model))] if model.elsewhere else []
+    remarks += [(f"**{label}**", text) for label, text in words.model_remarks(model)]
+    return "".join((*slots, *(f"| {name} | | {label} | {prose(text, SENTENCE)} | |\n" for label, text in remarks)))
+
+
+def _state(state: SlotState) -> str:
+    return f"**{state}**" if state in {SlotState.DRIFTED, SlotState.UNKNOWN} else state.value
 
 
 def _table(head: str, rows: Sequence[tuple[bool, str]], limit: int | None) -> Iterator[str]:

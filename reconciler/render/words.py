@@ -23,8 +23,9 @@ from reconciler.core.diff import Blocker, ModelPlan, Reason, Why
 from reconciler.core.drift import Drift, DriftStatus, ModelDrift
 from reconciler.core.gate import Ruling, Verdict
 from reconciler.core.loosening import Consequence, Shift
-from reconciler.core.moments import moment_of, to_the_minute
+from reconciler.core.moments import moment, moment_of, to_the_minute
 from reconciler.core.names import Slot, Version
+from reconciler.core.overview import ModelOverview, Overview, SlotOverview, SlotState, touched
 from reconciler.core.plan import Effect, Subject, Summary, Value, Verb, effects_of
 from reconciler.core.review import Origin, PolicyNote, Review
 from reconciler.core.snapshot import UnreadableRecord
@@ -395,6 +396,65 @@ def drift_line(drift: Drift) -> str:
         f"Drift: {drift.count(DriftStatus.DRIFTED)} drifted, {drift.count(DriftStatus.UNKNOWN)} unknown, "
         f"{drift.count(DriftStatus.PENDING)} pending, {drift.count(DriftStatus.IN_SYNC)} in sync."
     )
+
+
+def slot_says(slot: SlotOverview) -> str:
+    """What is in a slot, and what should be where that differs: `v6; declared: v5`."""
+    held = _held(tuple(occupant.version for occupant in slot.actual))
+    if slot.declared is None:
+        return held if slot.state is SlotState.UNGOVERNED else f"{held}; no longer declared"
+    same = slot.declared == tuple(occupant.version for occupant in slot.actual)
+    return held if same else f"{held}; declared: {_held(slot.declared)}"
+
+
+def _held(numbers: Sequence[Version]) -> str:
+    return versions(numbers) if numbers else "empty"
+
+
+def slot_since(slot: SlotOverview) -> str:
+    """`since 2026-05-01 10:00 UTC, 1b9c02f4a7de by Ada`; nothing where nobody knows."""
+    occupant = slot.served
+    when = moment(occupant.since) if occupant else None
+    if occupant is None or when is None:
+        return ""
+    if occupant.commit is None:
+        return f"last changed {to_the_minute(when)}"
+    author = clean(occupant.author.partition(" <")[0])
+    return f"since {to_the_minute(when)}, {occupant.commit[:12]}{f' by {author}' if author else ''}"
+
+
+def model_note(model: ModelOverview) -> str:
+    """Who else governs a model, or which commit was applied to one that is not in sync."""
+    if model.drift is None:
+        return f"governed by {clean(model.elsewhere)}" if model.elsewhere else "not governed"
+    apart = model.drift.status is not DriftStatus.IN_SYNC
+    return f"last applied: {model.drift.applied[:12]}" if apart and model.drift.applied else ""
+
+
+def model_remarks(model: ModelOverview) -> Iterator[tuple[str, str]]:
+    """What drift says of a model that its slots do not show, with a word before it."""
+    if model.drift is None:
+        return
+    slots = {slot.slot for slot in model.slots}
+    for effect in model.drift.drifted:
+        if slots.isdisjoint(touched(effect)):
+            yield "drifted", drift_sentence(effect)
+    for effect in model.drift.pending:
+        if slots.isdisjoint(touched(effect)):
+            yield "pending", sentence(effect)
+    for files in model.drift.replaced:
+        yield "drifted", clean(files.sentence)
+    for blocked in model.drift.blockers:
+        yield "blocked", blocker(blocked)
+    if model.drift.why:
+        yield "unknown", clean(model.drift.why)
+
+
+def overview_line(of: Overview) -> str:
+    """The last line of `status`, which scripts may parse."""
+    counts = of.counts
+    shown = [state for state in SlotState if state is not SlotState.UNGOVERNED or counts[state]]
+    return f"Status: {', '.join(f'{counts[state]} {state}' for state in shown)}."
 
 
 def revision(of: Revision) -> str:

@@ -13,9 +13,10 @@ from selenium.webdriver.common.by import By
 
 from reconciler.core.review import Review
 from reconciler.core.text import clean
-from reconciler.render.html import html_page
+from reconciler.render.html import html_page, overview_page
 from tests import exhibits
 from tests.exhibits import NASTY, NASTY_NAME
+from tests.golden.test_overview import scene as slots
 from tests.story.browser import FAINT_TEXT, TOO_WIDE, Browser, chromium
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
@@ -57,6 +58,22 @@ def page(tmp_path: Path) -> Callable[[Review], Path]:
         return path
 
     return write
+
+
+@pytest.mark.parametrize(("width", "scheme"), VIEWS)
+def test_the_page_of_slots_fits_and_can_be_read(browser: Browser, tmp_path: Path, width: int, scheme: str) -> None:
+    path = tmp_path / "status.html"
+    path.write_text(overview_page(slots()), encoding="utf-8")
+
+    browser.open(path, width=width, scheme=scheme)
+
+    assert browser.ask("return document.documentElement.scrollWidth") == width
+    assert browser.ask(TOO_WIDE) == []
+    read, faint = browser.ask(FAINT_TEXT)
+    assert read > 40
+    assert faint == []
+    assert browser.complaints() == []
+    assert browser.requests() == [path.as_uri()]
 
 
 @pytest.mark.parametrize(("width", "scheme"), VIEWS)

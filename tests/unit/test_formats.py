@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli import cli
-from reconciler.errors import Location, Problem, Validation
+from reconciler.errors import Location, Problem, ReconcilerError, Validation
 from reconciler.render import formats
-from reconciler.render.formats import DRIFT, VALIDATION, WRITTEN_PLAN, Format, ValidationFormat
+from reconciler.render.formats import DRIFT, STATUS, VALIDATION, WRITTEN_PLAN, Format, ValidationFormat
+from tests import exhibits
 
 MEMBER = '    SARIF = "sarif", ""\n'
 SHOWN = "Literal[Format.TEXT, Format.JSON, Format.MARKDOWN, Format.HTML]"
@@ -62,15 +63,17 @@ def test_a_format_without_an_arm_is_refused_and_not_shown_as_text() -> None:
     assert "AssertionError: Expected code to be unreachable" in done.stderr
 
 
-@pytest.mark.parametrize(("command", "offered"), [("validate", VALIDATION), ("drift", DRIFT)])
+@pytest.mark.parametrize(("command", "offered"), [("validate", VALIDATION), ("drift", DRIFT), ("status", STATUS)])
 def test_options_offer_what_the_table_says(command: str, offered: tuple[Format, ...]) -> None:
     (option,) = [parameter for parameter in cli.commands[command].params if parameter.name == "form"]
 
     assert list(getattr(option.type, "choices", ())) == [form.value for form in offered]
 
 
-def test_a_plan_is_written_in_every_format() -> None:
-    assert tuple(Format) == WRITTEN_PLAN
+def test_a_plan_is_written_in_every_format_but_the_one_of_slots() -> None:
+    assert {*Format} - {*WRITTEN_PLAN} == {Format.PROMETHEUS}
+    with pytest.raises(ReconcilerError, match="Use `status`"):
+        formats.rendered(exhibits.in_sync(), Format.PROMETHEUS, "")
 
 
 @pytest.mark.parametrize("form", VALIDATION)
