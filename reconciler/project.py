@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from reconciler.formatting import Formatted
     from reconciler.git.source import GitSource
     from reconciler.pipeline import Reviewed
-    from reconciler.ports import Forge, World
+    from reconciler.planning import Declaration
+    from reconciler.ports import Forge, SourceFile, World
     from reconciler.proposing import Proposal as WholeProposal
     from reconciler.proposing import Setting, Step
     from reconciler.render.json import PlanDocument
@@ -685,11 +686,52 @@ class Project:
         wanted = None if version is None else Version(version)
         return self._propose(model, lambda start, now: return_to(start, slot_of(to), now, wanted, comment))
 
+    def keep(self, models: Iterable[str] = ()) -> "Proposal | None":
+        """
+        The change by which what drifted is declared as it is now, of these models or of all; None where nothing
+        drifted. Raises ReconcilerError where a model that is named did not drift, and where no manifest can declare
+        what it did; otherwise as `promote` does.
+        """
+        from reconciler.core.drift import DriftStatus
+        from reconciler.core.plan import Verb
+        from reconciler.proposing import keeping, setting
+
+        chosen = set(models)
+        found = [model for model in self.drift().models if model.status is DriftStatus.DRIFTED]
+        if missing := sorted(chosen - {model.model for model in found}):
+            raise ReconcilerError(f"{plain(missing[0])} did not drift.", "See `reconciler status`.")
+        found = [model for model in found if not chosen or model.model in chosen]
+
+        def steps(world: "World", declaration: "Declaration", rules: "Rules") -> "list[tuple[Setting, Step]]":
+            pairs: list[tuple[Setting, Step]] = []
+            for model in found:
+                if model.blockers or any(effect.verb is Verb.CREATE for effect in model.drifted):
+                    continue  # it was deleted or renamed
+                start = setting(world, declaration, model.model, rules)
+                if (step := keeping(start, model, world.clock.now())) is not None:
+                    pairs.append((start, step))
+            if not pairs:
+                raise ReconcilerError(
+                    f"No manifest can declare what drifted of {plain(found[0].model)}.", "See `reconciler drift`."
+                )
+            return pairs
+
+        return self._proposed(steps) if found else None
+
     def _propose(self, model: str, step: "Callable[[Setting, str], Step]") -> "Proposal":
         from reconciler.core.names import ModelRef
+        from reconciler.proposing import setting
+
+        def steps(world: "World", declaration: "Declaration", rules: "Rules") -> "list[tuple[Setting, Step]]":
+            start = setting(world, declaration, ModelRef(model), rules)
+            return [(start, step(start, world.clock.now()))]
+
+        return self._proposed(steps)
+
+    def _proposed(self, steps: "Callable[[World, Declaration, Rules], list[tuple[Setting, Step]]]") -> "Proposal":
         from reconciler.git.source import GitSource
         from reconciler.planning import declare, declared_in
-        from reconciler.proposing import changed_files, homes_of, propose, setting
+        from reconciler.proposing import changed_files, homes_of, propose
         from reconciler.writing.layout import home_of
         from reconciler.writing.manifest import rewritten
 
@@ -698,24 +740,29 @@ class Project:
             if not isinstance(world.source, GitSource):
                 raise ReconcilerError("Manifests can only be changed in a git repository.")
             checkout = world.source.read(None)
-            files, declaration = checkout.files, declared_in(world, checkout)
+            declaration = declared_in(world, checkout)
             rules = load_rules(world, declaration.desired.revision, ahead=bool(declaration.dirty))
-            start = setting(world, declaration, ModelRef(model), rules)
-            declaring, others = homes_of(world, files).get(ModelRef(model), []), [file.path for file in files]
-            folder, then = str(world.source.folder), step(start, world.clock.now())
-            changed = changed_files(
-                files,
-                declaration.desired.models.get(ModelRef(model)),
-                then,
-                lambda files, after, place: rewritten(files, after, world.parse, place),
-                lambda slot: home_of(slot, model, declaring, others, folder),
-            )
+            pairs = steps(world, declaration, rules)
+            homes, paths = homes_of(world, checkout.files), [file.path for file in checkout.files]
+            files, folder = {file.path: file for file in checkout.files}, str(world.source.folder)
+            changed: dict[str, SourceFile] = {}
+            for _, step in pairs:
+                name = step.after.name
+                for file in changed_files(
+                    files.values(),
+                    declaration.desired.models.get(name),
+                    step,
+                    lambda files, after, place: rewritten(files, after, world.parse, place),
+                    lambda slot, name=name: home_of(slot, name, homes.get(name, []), paths, folder),
+                ):
+                    files[file.path] = changed[file.path] = file
             # As if it were written: whatever reads the work tree from here on sees the change.
-            drafted = replace(world, source=replace(world.source, drafts=changed))
+            drafted = replace(world, source=replace(world.source, drafts=tuple(changed.values())))
             after = declare(drafted, None)
             rules = load_rules(drafted, after.desired.revision, ahead=True)
-            options, before = plan_options(rules, Options(targets=[model])), {file.path: file.data for file in files}
-            whole = propose(drafted, after, start, then, changed, before, options, rules)
+            options = plan_options(rules, Options(targets=[step.after.name for _, step in pairs]))
+            before = {file.path: file.data for file in checkout.files}
+            whole = propose(drafted, after, pairs, tuple(changed.values()), before, options, rules)
         return Proposal(whole, Review(whole.review, _key(world)), world.source, declaration.dirty)
 
     def governed(self) -> "Governed":

@@ -3,13 +3,15 @@ Changes of manifests that commands propose: which version is meant, what the fil
 Reads everything, writes nothing.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import unified_diff
 
 from reconciler.core.adoption import Adopt, Adoption, adopt, claimable
 from reconciler.core.desired import Declared, Manifest, Pin, hold_on
+from reconciler.core.drift import ModelDrift
 from reconciler.core.evidence import RunSummary
+from reconciler.core.keeping import kept, newly_declared
 from reconciler.core.moments import moment_of
 from reconciler.core.names import LIVE, AliasName, ModelRef, Slot, Stage, Version
 from reconciler.core.past import Past, declared_versions, pins_of
@@ -102,6 +104,22 @@ def return_to(start: Setting, slot: Slot, now: str, version: Version | None = No
     return _entering(start, "Roll back", version, slot, now, instead=instead, comment=comment)
 
 
+def keeping(start: Setting, drift: ModelDrift, now: str) -> Step | None:
+    """
+    What was changed by hand stays: the manifest declares it. None where no manifest can. Raises ReconcilerError for a
+    version that is held out of where it is.
+    """
+    after = kept(start.manifest, drift, start.live)
+    if after == start.manifest:
+        return None
+    moves = newly_declared(start.manifest, after)
+    for slot, version in moves:
+        if version is not None:
+            refuse_held(start.manifest, version, slot, now)
+    where = ", ".join(f"{slot} {'empty' if version is None else f'v{version}'}" for slot, version in moves)
+    return Step(after, f"Keep {start.manifest.name} as it was changed by hand" + (f": {where}" if where else ""))
+
+
 def _entering(
     start: Setting,
     verb: str,
@@ -146,7 +164,6 @@ class Proposal:
     a plan with them. `approvals` are the gates that only ask for approvals. Nothing is written yet.
     """
 
-    model: ModelRef
     title: str
     files: tuple[SourceFile, ...]
     before: Mapping[str, bytes | None]
@@ -263,8 +280,7 @@ def changed_files(
 def propose(
     world: World,
     declaration: Declaration,
-    start: Setting,
-    step: Step,
+    steps: Sequence[tuple[Setting, Step]],
     changed: tuple[SourceFile, ...],
     before: Mapping[str, bytes],
     options: PlanOptions,
@@ -272,11 +288,16 @@ def propose(
 ) -> Proposal:
     """The change with the review of a plan: `world` and `declaration` are those with the changed files in place."""
     review = make_review(world, declaration, options, scope=Scope.ALL, base=None, ref=None, rules=rules)
-    slots = step.after.slots
-    guards = (g for slot in slots for g in rules.guards(rules.policy, start.live, slot, start.manifest))
+    guards = (
+        guard
+        for start, step in steps
+        for slot in step.after.slots
+        for guard in rules.guards(rules.policy, start.live, slot, start.manifest)
+    )
     approvals = frozenset(guard.name for guard in guards if isinstance(guard.gate, Approvals))
     kept = {file.path: before.get(file.path) for file in changed}
-    return Proposal(step.after.name, step.title, changed, kept, review, approvals)
+    title = steps[0][1].title if len(steps) == 1 else f"Keep what was changed by hand of {len(steps)} models"
+    return Proposal(title, changed, kept, review, approvals)
 
 
 @dataclass(frozen=True, slots=True)

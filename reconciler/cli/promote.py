@@ -17,9 +17,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def proposal_options(command: F) -> F:
+    """Why a version changes its place, and what is done with that change."""
+    comment = click.option("--comment", metavar="TEXT", help="Why, as the version's description in MLflow will say it.")
+    return with_options(command, [comment, request_options])
+
+
+def request_options(command: F) -> F:
     """What is done with a change of manifests, beside writing it into the work tree."""
     options = [
-        click.option("--comment", metavar="TEXT", help="Why, as the version's description in MLflow will say it."),
         click.option("--message", metavar="TEXT", help="The commit's message, and the request's title and text."),
         click.option("--branch", metavar="NAME", help="The new branch for --open-pr; else named after what it does."),
         click.option("--open-pr", is_flag=True, help="Push the change on a new branch and open a change request."),
@@ -80,7 +85,7 @@ def promote(
         beside=beside,
         comment=comment,
     )
-    return _carried_out(proposal, settings)
+    return carried_out(proposal, settings)
 
 
 @cli.command(short_help="Propose that a version leaves a stage.")
@@ -93,7 +98,7 @@ def promote(
 def demote(model: str, version: int | None, source: str, slot: str | None, comment: str | None, **settings: Any) -> int:
     """Change the manifest so that a version of MODEL leaves a stage. The stage stays governed, and may be empty."""
     proposal = opened(settings).demote(model, version, source=source, to=slot, comment=comment)
-    return _carried_out(proposal, settings)
+    return carried_out(proposal, settings)
 
 
 @cli.command(short_help="Propose what an alias names.")
@@ -118,11 +123,11 @@ def alias(
     """Change the manifest so that the alias NAME of MODEL names a version, or must not exist."""
     project = opened(settings)
     if remove:
-        return _carried_out(project.unname(model, name), settings)
+        return carried_out(project.unname(model, name), settings)
     proposal = project.promote(
         model, version, to=f"@{name.removeprefix('@')}", source=source, run_id=run_id, latest=latest, comment=comment
     )
-    return _carried_out(proposal, settings)
+    return carried_out(proposal, settings)
 
 
 @cli.command(short_help="Propose the version that a slot held before.")
@@ -137,10 +142,11 @@ def rollback(model: str, slot: str, version: int | None, comment: str | None, **
     is still there and that no hold keeps out.
     """
     proposal = opened(settings).rollback(model, to=slot, version=version, comment=comment)
-    return _carried_out(proposal, settings)
+    return carried_out(proposal, settings)
 
 
-def _carried_out(proposal: "Proposal", settings: dict[str, Any]) -> int:
+def carried_out(proposal: "Proposal", settings: dict[str, Any]) -> int:
+    """Show a change of manifests and what a plan says to it; then write it, or open the request."""
     from reconciler.render.layout import diff_lines
     from reconciler.render.text import review_lines
 
@@ -150,6 +156,8 @@ def _carried_out(proposal: "Proposal", settings: dict[str, Any]) -> int:
     if refused and settings["if_allowed"]:
         console.note(f"Not proposed: {', '.join(refused)} refuse it, and no approval changes that.")
         return ExitCode.BLOCKED
+    if refused:
+        console.note(f"As things are, {', '.join(refused)} refuse it, and no approval changes that.")
     if settings["dry_run"]:
         return ExitCode.OK
     if settings["open_pr"]:

@@ -1,6 +1,6 @@
 """Drift: the registry differs from the commit that was last applied to it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -8,7 +8,7 @@ from reconciler.core.desired import Manifest, Revision
 from reconciler.core.diff import Blocker, ModelPlan, Why, diff
 from reconciler.core.entrances import occupants
 from reconciler.core.gate import Entrance, Kind
-from reconciler.core.names import Commit, ModelRef, Slot, Version
+from reconciler.core.names import Commit, ModelRef, Slot, Stage, Version
 from reconciler.core.past import Past, declared_versions
 from reconciler.core.plan import Effect, Subject, Value, Verb, effects_of, needs_review
 from reconciler.core.snapshot import ModelSnapshot, VersionSnapshot
@@ -154,6 +154,17 @@ def _never_moved(entrance: Entrance, live: ModelSnapshot, past: Past) -> bool:
 
 def _moves(effect: Effect) -> tuple[Subject, Value, Value]:
     return effect.subject, effect.before, effect.after
+
+
+def touched(effect: Effect) -> Iterator[Slot]:
+    """The slots in which something else is after an effect, or that are governed only then."""
+    if isinstance(effect.subject, Slot):
+        yield effect.subject
+    for value in (effect.before, effect.after):
+        if isinstance(value, Stage):
+            yield value.slot
+    before, after = (set(v) if isinstance(v, tuple) else set[Slot]() for v in (effect.before, effect.after))
+    yield from before ^ after
 
 
 def recorded_files(live: ModelSnapshot, manifest: Manifest | None, past: Past) -> tuple[FilesThen, ...]:

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from reconciler.core.desired import DesiredState, Manifest
-from reconciler.core.drift import Drift, DriftStatus, ModelDrift
+from reconciler.core.drift import Drift, DriftStatus, ModelDrift, touched
 from reconciler.core.entrances import occupants
 from reconciler.core.moments import moment_of, rfc3339
-from reconciler.core.names import ACTIVE_STAGES, Commit, ModelRef, Ours, Slot, Stage, Version, alias_slot
+from reconciler.core.names import ACTIVE_STAGES, Commit, ModelRef, Ours, Slot, Version, alias_slot
 from reconciler.core.past import Past, declared_versions
-from reconciler.core.plan import Effect
 from reconciler.core.snapshot import ModelSnapshot, Ownership, RegistrySnapshot
 from reconciler.errors import Location
 
@@ -177,17 +176,6 @@ def _state(slot: Slot, drift: ModelDrift, *, same: bool) -> SlotState:
             return SlotState.IN_SYNC
         case _:
             return SlotState.IN_SYNC if same and slot not in pending else SlotState.PENDING
-
-
-def touched(effect: Effect) -> Iterator[Slot]:
-    """The slots in which something else is after an effect, or that are governed only then."""
-    if isinstance(effect.subject, Slot):
-        yield effect.subject
-    for value in (effect.before, effect.after):
-        if isinstance(value, Stage):
-            yield value.slot
-    before, after = (set(v) if isinstance(v, tuple) else set[Slot]() for v in (effect.before, effect.after))
-    yield from before ^ after
 
 
 def _occupant(live: ModelSnapshot, slot: Slot, version: Version, past: Past | None) -> Occupant:

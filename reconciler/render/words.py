@@ -20,12 +20,12 @@ from reconciler.core.changes import (
 )
 from reconciler.core.desired import Revision
 from reconciler.core.diff import Blocker, ModelPlan, Reason, Why
-from reconciler.core.drift import Drift, DriftStatus, ModelDrift
+from reconciler.core.drift import Drift, DriftStatus, ModelDrift, touched
 from reconciler.core.gate import Ruling, Verdict
 from reconciler.core.loosening import Consequence, Shift
 from reconciler.core.moments import moment, moment_of, to_the_minute
 from reconciler.core.names import Slot, Version
-from reconciler.core.overview import ModelOverview, Overview, SlotOverview, SlotState, touched
+from reconciler.core.overview import ModelOverview, Overview, SlotOverview, SlotState
 from reconciler.core.plan import Effect, Subject, Summary, Value, Verb, effects_of
 from reconciler.core.review import Origin, PolicyNote, Review
 from reconciler.core.snapshot import UnreadableRecord
@@ -345,8 +345,8 @@ def ways_out(drift: Drift) -> str:
         return ""
     options = " ".join(f"--restore {name}" for name in (models if len(models) <= WAYS else ["MODEL"]))
     return (
-        f"To put it back, run `reconciler apply --yes {options}`. To keep what is there, declare it in the manifest "
-        "and have that reviewed; gates judge it then."
+        f"To put it back, run `reconciler apply --yes {options}`. To keep what is there, run "
+        "`reconciler drift --adopt --open-pr`: gates judge it then."
     )
 
 

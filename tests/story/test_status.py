@@ -49,3 +49,57 @@ def test_status_follows_a_model_from_its_apply_to_its_drift(
     wrong = reconciler("status", f"{model}x")
     assert wrong.code == 1
     assert f"Did you mean {model}?" in wrong.err
+
+
+POLICY = """
+slots:
+  - slot: Production
+    gates:
+      - path: {from: Staging}
+"""
+
+
+def test_what_was_moved_by_hand_is_kept_by_a_change_of_the_manifests(
+    repository: Repository, registry: Registry, reconciler: Reconciler, model: str
+) -> None:
+    registry.register(model, versions=3)
+    repository.merge(manifest(model, staging=1) + "# the end\n")
+    assert reconciler("apply", "--yes").code == 0
+    assert "Nothing drifted." in reconciler("drift", "--adopt").err
+    registry.move(model, 3, "Staging", archive=True)
+    assert "`reconciler drift --adopt --open-pr`" in " ".join(reconciler("drift").out.split())
+
+    shown = reconciler("drift", "--adopt", "--dry-run")
+    assert shown.code == 0, shown.said
+    assert "+  Staging: 3" in shown.out
+    assert git(repository.top, "status", "--porcelain") == ""
+
+    assert reconciler("drift", "--adopt", "--target", f"{model}x").code == 1
+    assert reconciler("drift", "--dry-run").code == 1
+    written = reconciler("drift", "--adopt", "--target", model)
+    assert written.code == 0, written.said
+    assert (repository.top / "manifests" / "models.yaml").read_text().endswith("# the end\n")
+    repository.commit("Keep it")
+    assert reconciler("apply", "--yes").code == 0
+    assert reconciler("drift").code == 0
+    assert registry.stages(model)[3] == "Staging"
+
+
+def test_a_gate_that_would_refuse_what_was_moved_by_hand_is_named_before(
+    repository: Repository, registry: Registry, reconciler: Reconciler, model: str
+) -> None:
+    registry.register(model, versions=2)
+    registry.move(model, 1, "Production")
+    (repository.top / "reconciler.yaml").write_text(POLICY)
+    repository.commit("Lay down rules")
+    repository.merge(manifest(model, production=1))
+    assert reconciler("apply", "--yes").code == 0
+    registry.move(model, 2, "Production", archive=True)
+
+    shown = reconciler("drift", "--adopt")
+    assert shown.code == 0, shown.said
+    assert "As things are, moved-by-hand" in shown.err
+    assert "Production: 2" in (repository.top / "manifests" / "models.yaml").read_text()
+    git(repository.top, "checkout", "--", "manifests")
+    assert reconciler("drift", "--adopt", "--if-allowed").code == 3
+    assert git(repository.top, "status", "--porcelain") == ""
