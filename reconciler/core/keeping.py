@@ -1,13 +1,13 @@
 """What a manifest declares if what was changed by hand is to be kept: values in, values out."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
 
 from reconciler.core.desired import Declared, Manifest, Pin
 from reconciler.core.drift import ModelDrift, touched
 from reconciler.core.entrances import occupants
-from reconciler.core.names import AliasName, Slot, Stage, Version
-from reconciler.core.plan import Verb
+from reconciler.core.names import AliasName, Slot, Stage, Version, VersionTag
+from reconciler.core.plan import Subject, Verb
 from reconciler.core.proposal import NOWHERE
 from reconciler.core.snapshot import ModelSnapshot
 
@@ -18,8 +18,7 @@ def kept(manifest: Manifest, drift: ModelDrift, live: ModelSnapshot) -> Manifest
     it declares. What it does not declare, and what no manifest can declare, such as other files, stays as it is.
     """
     slots = frozenset(slot for effect in drift.drifted for slot in touched(effect))
-    edited = {effect.subject for effect in drift.drifted if effect.verb in {Verb.DESCRIBE, Verb.TAG}}
-    numbers = frozenset(subject for subject in edited if isinstance(subject, int))
+    edited = {effect.subject for effect in drift.drifted if effect.verb in {Verb.DESCRIBE, Verb.TAG, Verb.UNTAG}}
     stages = _stages(manifest, slots, live)
     aliases = {alias: _named(alias, named, slots, live) for alias, named in manifest.aliases.items()}
     tags = {
@@ -34,8 +33,8 @@ def kept(manifest: Manifest, drift: ModelDrift, live: ModelSnapshot) -> Manifest
         manifest,
         description=description,
         tags=tags,
-        stages={s: replace(d, value=tuple(_described(p, numbers, live) for p in d.value)) for s, d in stages.items()},
-        aliases={a: replace(d, value=d.value and _described(d.value, numbers, live)) for a, d in aliases.items()},
+        stages={s: replace(d, value=tuple(_edited(p, edited, live) for p in d.value)) for s, d in stages.items()},
+        aliases={a: replace(d, value=d.value and _edited(d.value, edited, live)) for a, d in aliases.items()},
     )
 
 
@@ -96,8 +95,15 @@ def _pin(number: Version, there: Iterable[Pin], live: ModelSnapshot) -> Pin:
     return Pin(NOWHERE, number, (version.run_id or None) if with_run and version else None)
 
 
-def _described(pin: Pin, numbers: frozenset[Version], live: ModelSnapshot) -> Pin:
+def _edited(pin: Pin, edited: Set[Subject], live: ModelSnapshot) -> Pin:
+    """The pin with the comment and the tags that its version has now, where it declares some that were edited."""
     version = None if pin.version is None else live.versions.get(pin.version)
-    if version is None or pin.comment is None or pin.version not in numbers:
+    if version is None:
         return pin
-    return replace(pin, comment=version.description or None)
+    comment = version.description or None if version.version in edited and pin.comment is not None else pin.comment
+    tags = {
+        key: version.tags[key] if VersionTag(version.version, key) in edited else text
+        for key, text in pin.tags.items()
+        if VersionTag(version.version, key) not in edited or key in version.tags
+    }
+    return replace(pin, comment=comment, tags=tags)

@@ -8,7 +8,7 @@ from reconciler.core.desired import Declared, Manifest, Pin, Revision
 from reconciler.core.diff import diff
 from reconciler.core.drift import DriftStatus, ModelDrift, judge_drift
 from reconciler.core.keeping import kept, newly_declared
-from reconciler.core.names import Ours
+from reconciler.core.names import Ours, Version
 from reconciler.core.past import Epoch, Past
 from reconciler.core.proposal import difference
 from reconciler.core.snapshot import ModelSnapshot
@@ -54,9 +54,9 @@ ALL = (S, P, "champion")
             id="an alias deleted",
         ),
         pytest.param(
-            want({P: [Pin(SOMEWHERE, 1, "run-1", "It won.")]}),  # pyright: ignore[reportArgumentType]
+            want({P: [Pin(SOMEWHERE, Version(1), "run-1", "It won.")]}),
             with_version(have({1: P, 2: P}, owner=owns(P)), 1, description="It won."),
-            want({P: [Pin(SOMEWHERE, 1, "run-1", "It won."), Pin(SOMEWHERE, 2, "run-2")]}),  # pyright: ignore[reportArgumentType]
+            want({P: [Pin(SOMEWHERE, Version(1), "run-1", "It won."), Pin(SOMEWHERE, Version(2), "run-2")]}),
             id="one beside it, with its run as its neighbor",
         ),
     ],
@@ -80,6 +80,18 @@ def test_descriptions_and_tags_are_kept_as_they_are_now() -> None:
 
     assert result.description == Declared("Theirs.", before.description.at if before.description else SOMEWHERE)
     assert result.tag_values == {"tier": "2"}
+    assert newly_declared(before, result) == ()
+
+
+def test_comments_and_tags_of_versions_are_kept_as_they_are_now() -> None:
+    pin = Pin(SOMEWHERE, Version(1), comment="Ours.", tags={"checked": "yes", "gone": "x"})
+    before = want({P: [pin]})
+    live = with_version(have({1: P}, owner=owns(P)), 1, description="Theirs.", tags={"checked": "no", "more": "y"})
+
+    result = kept(before, drift_of(before, live), live)
+
+    (declared,) = result.stages[P].value
+    assert (declared.comment, declared.tags) == ("Theirs.", {"checked": "no"})
     assert newly_declared(before, result) == ()
 
 
