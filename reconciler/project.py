@@ -802,6 +802,43 @@ class Project:
         return look_up
 
 
+@dataclass(frozen=True, slots=True)
+class DeclaredModel:
+    """What manifests name of a model: the numbers of versions, and aliases, each once."""
+
+    versions: frozenset[int]
+    aliases: frozenset[str]
+
+
+def declared_models(manifests: Path | None = None) -> dict[str, DeclaredModel]:
+    """
+    What the manifests of the work tree around us name, by model, sorted: where they are is found as for the commands.
+    What is wrong with them is left out. Speaks to no registry, and needs no git.
+    """
+    from reconciler.core.desired import resolve
+    from reconciler.ports import SourceFile
+    from reconciler.reading.files import beginning, files_below
+    from reconciler.reading.manifest import parse
+    from reconciler.reading.policy import settings_of
+    from reconciler.reading.repository import top_above
+    from reconciler.validating import POLICY_NAME
+
+    top = top_above(Path()) or Path.cwd()
+    named = manifests or os.environ.get("RECONCILER_MANIFESTS")
+    policy = top / POLICY_NAME
+    if named is None and policy.is_file():
+        named = settings_of(SourceFile(POLICY_NAME, beginning(policy))).manifests
+        named = named and top / named
+    files, _ = files_below([Path(named or top / "manifests")], top)
+    models, _ = resolve(parse(files)[0])
+    return {
+        str(name): DeclaredModel(
+            frozenset(pin.version for pin in manifest.pins() if pin.version is not None), frozenset(manifest.aliases)
+        )
+        for name, manifest in models.items()
+    }
+
+
 def owner_patterns(everywhere: Iterable[str] = (), file: Path | None = None) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """
     Who owns which models, for `Project.adopt`: `everywhere` own all of them, but where the file names others. Its lines

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reconciler import console
+from reconciler.cli.completion import complete_model
 from reconciler.cli.group import cli
 from reconciler.cli.options import opened, options_of, plan_options, publish_option, registry_options
 from reconciler.errors import ExitCode, ReconcilerError
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 @click.option(
     "--restore",
     metavar="MODEL",
+    shell_complete=complete_model,
     multiple=True,
     help="Restore only this model to what is declared, if somebody moved it by hand. Repeatable.",
 )

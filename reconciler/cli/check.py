@@ -5,14 +5,15 @@ from typing import Any
 
 import click
 
+from reconciler.cli.completion import complete_model, complete_version
 from reconciler.cli.group import cli
 from reconciler.cli.options import opened, registry_options
 from reconciler.errors import ExitCode
 
 
 @cli.command(short_help="Run the policy's checks on a version.")
-@click.argument("model")
-@click.argument("version", type=click.IntRange(1))
+@click.argument("model", shell_complete=complete_model)
+@click.argument("version", shell_complete=complete_version, type=click.IntRange(1))
 @registry_options
 @click.option(
     "--check",

@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from reconciler import console
+from reconciler.cli.completion import complete_model
 from reconciler.cli.group import cli
 from reconciler.cli.options import format_option, limit_option, opened, publish_option, registry_options
 from reconciler.cli.promote import carried_out, request_options
@@ -23,7 +24,14 @@ from reconciler.render.formats import DRIFT, DriftFormat, Format, rendered_drift
     help="Download the files of versions whose digest was recorded (`artifact: {pinned: true}`), and compare them.",
 )
 @click.option("--adopt", is_flag=True, help="Change the manifests so that they declare what drifted as it is now.")
-@click.option("--target", "targets", metavar="MODEL", multiple=True, help="--adopt only this model. Repeatable.")
+@click.option(
+    "--target",
+    "targets",
+    metavar="MODEL",
+    shell_complete=complete_model,
+    multiple=True,
+    help="--adopt only this model. Repeatable.",
+)
 @request_options
 @format_option(DRIFT)
 @limit_option

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from reconciler import console
+from reconciler.cli.completion import complete_model, complete_version
 from reconciler.cli.group import cli
 from reconciler.cli.options import format_option, opened, publish_option, registry_options
 from reconciler.errors import ExitCode
@@ -13,9 +14,15 @@ from reconciler.render.formats import LIST, Format, ListFormat
 
 
 @cli.command(short_help="Show why a version can or cannot be promoted.")
-@click.argument("model")
+@click.argument("model", shell_complete=complete_model)
 @registry_options
-@click.option("--version", type=click.IntRange(1), metavar="N", help="The version to judge. Default: the newest.")
+@click.option(
+    "--version",
+    type=click.IntRange(1),
+    metavar="N",
+    shell_complete=complete_version,
+    help="The version to judge. Default: the newest.",
+)
 @click.option("--ref", metavar="REF", default="HEAD", show_default=True, help="Commit whose manifests apply.")
 @click.option("--policy-ref", metavar="REF", help="Commit whose policy applies. Default: --ref.")
 @format_option(LIST)

@@ -16,6 +16,9 @@ from reconciler.errors import ExitCode, ManifestError, ReconcilerError
 from reconciler.render.problems import problem_lines
 from reconciler.version import __version__
 
+COMPLETE = "_RECONCILER_COMPLETE"
+"""The environment variable by which a shell asks what may come next; Click answers it."""
+
 
 def main() -> None:
     """The entry point of the command `reconciler`."""
@@ -32,7 +35,7 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command and say how it ended: every error becomes a message and an exit code, never a traceback."""
     try:
-        result: object = cli.main(arguments, prog_name="reconciler", standalone_mode=False)
+        result: object = cli.main(arguments, prog_name="reconciler", complete_var=COMPLETE, standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return ExitCode.ERROR
@@ -46,6 +49,8 @@ def run(arguments: list[str]) -> int:
         console.say_error(str(error))
         return error.exit_code
     except SystemExit as error:
+        if os.environ.get(COMPLETE):
+            return error.code if isinstance(error.code, int) else ExitCode.ERROR
         # A library ended the process, perhaps with 0: what was asked for was not done.
         console.say_error(f"A library ended the command early ({error.code}).")
         return ExitCode.ERROR

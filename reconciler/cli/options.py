@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from reconciler.cli.completion import complete_model
 from reconciler.core.limits import MARKDOWN_CHARACTERS
 from reconciler.forges.kinds import ForgeKind
 from reconciler.render.formats import Format, notes
@@ -51,7 +52,14 @@ def registry_options(command: F) -> F:
 
 def plan_options(command: F) -> F:
     options = [
-        click.option("--target", "targets", metavar="MODEL", multiple=True, help="Only this model. Repeatable."),
+        click.option(
+            "--target",
+            "targets",
+            metavar="MODEL",
+            shell_complete=complete_model,
+            multiple=True,
+            help="Only this model. Repeatable.",
+        ),
         click.option("--adopt", is_flag=True, help="Take over models that another repository governs."),
         click.option("--force", is_flag=True, help="Continue although many models' Production would change at once."),
         click.option("--allow-empty", is_flag=True, help="Allow an empty manifest folder: release every model."),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from reconciler import console
+from reconciler.cli.completion import complete_alias, complete_model, complete_slot, complete_stage, complete_version
 from reconciler.cli.group import cli
 from reconciler.cli.options import opened, registry_options, with_options
 from reconciler.errors import ExitCode
@@ -41,7 +42,13 @@ def request_options(command: F) -> F:
 def choice_options(command: F) -> F:
     """Which version is meant, where its number is not given."""
     options = [
-        click.option("--from", "source", metavar="SLOT", help="The version that is in this stage, or `@alias`, now."),
+        click.option(
+            "--from",
+            "source",
+            metavar="SLOT",
+            shell_complete=complete_slot,
+            help="The version that is in this stage, or `@alias`, now.",
+        ),
         click.option("--run", "run_id", metavar="ID", help="The version that came from this run."),
         click.option("--latest", is_flag=True, help="The newest version."),
     ]
@@ -49,11 +56,26 @@ def choice_options(command: F) -> F:
 
 
 @cli.command(short_help="Propose a version for a stage or an alias.")
-@click.argument("model")
-@click.argument("version", type=click.IntRange(1), required=False)
-@click.option("--to", "slot", metavar="SLOT", default="Production", show_default=True, help="A stage, or `@alias`.")
+@click.argument("model", shell_complete=complete_model)
+@click.argument("version", shell_complete=complete_version, type=click.IntRange(1), required=False)
+@click.option(
+    "--to",
+    "slot",
+    metavar="SLOT",
+    shell_complete=complete_slot,
+    default="Production",
+    show_default=True,
+    help="A stage, or `@alias`.",
+)
 @choice_options
-@click.option("--instead-of", "instead", type=click.IntRange(1), metavar="N", help="The one that leaves, of several.")
+@click.option(
+    "--instead-of",
+    "instead",
+    type=click.IntRange(1),
+    metavar="N",
+    shell_complete=complete_version,
+    help="The one that leaves, of several.",
+)
 @click.option("--beside", is_flag=True, help="Keep those that are declared there, and add this one.")
 @proposal_options
 @registry_options
@@ -89,10 +111,24 @@ def promote(
 
 
 @cli.command(short_help="Propose that a version leaves a stage.")
-@click.argument("model")
-@click.argument("version", type=click.IntRange(1), required=False)
-@click.option("--from", "source", metavar="STAGE", default="Production", show_default=True, help="Where it leaves.")
-@click.option("--to", "slot", metavar="STAGE", help="Where it goes to; else to Archived, and nothing says so.")
+@click.argument("model", shell_complete=complete_model)
+@click.argument("version", shell_complete=complete_version, type=click.IntRange(1), required=False)
+@click.option(
+    "--from",
+    "source",
+    metavar="STAGE",
+    shell_complete=complete_stage,
+    default="Production",
+    show_default=True,
+    help="Where it leaves.",
+)
+@click.option(
+    "--to",
+    "slot",
+    metavar="STAGE",
+    shell_complete=complete_stage,
+    help="Where it goes to; else to Archived, and nothing says so.",
+)
 @proposal_options
 @registry_options
 def demote(model: str, version: int | None, source: str, slot: str | None, comment: str | None, **settings: Any) -> int:
@@ -102,9 +138,9 @@ def demote(model: str, version: int | None, source: str, slot: str | None, comme
 
 
 @cli.command(short_help="Propose what an alias names.")
-@click.argument("model")
-@click.argument("name")
-@click.argument("version", type=click.IntRange(1), required=False)
+@click.argument("model", shell_complete=complete_model)
+@click.argument("name", shell_complete=complete_alias)
+@click.argument("version", shell_complete=complete_version, type=click.IntRange(1), required=False)
 @choice_options
 @click.option("--remove", is_flag=True, help="The alias must not exist.")
 @proposal_options
@@ -131,9 +167,19 @@ def alias(
 
 
 @cli.command(short_help="Propose the version that a slot held before.")
-@click.argument("model")
-@click.option("--to", "slot", metavar="SLOT", default="Production", show_default=True, help="A stage, or `@alias`.")
-@click.option("--version", type=click.IntRange(1), metavar="N", help="Go back to this version.")
+@click.argument("model", shell_complete=complete_model)
+@click.option(
+    "--to",
+    "slot",
+    metavar="SLOT",
+    shell_complete=complete_slot,
+    default="Production",
+    show_default=True,
+    help="A stage, or `@alias`.",
+)
+@click.option(
+    "--version", type=click.IntRange(1), metavar="N", shell_complete=complete_version, help="Go back to this version."
+)
 @proposal_options
 @registry_options
 def rollback(model: str, slot: str, version: int | None, comment: str | None, **settings: Any) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from reconciler import console
+from reconciler.cli.completion import complete_model
 from reconciler.cli.group import cli
 from reconciler.cli.options import format_option, limit_option, opened, registry_options, report_option
 from reconciler.errors import ExitCode
@@ -13,7 +14,7 @@ from reconciler.render.formats import STATUS, Format, StatusFormat, rendered_sta
 
 
 @cli.command(short_help="Show every governed slot: declared, actual, since when.")
-@click.argument("models", metavar="[MODEL]...", nargs=-1)
+@click.argument("models", metavar="[MODEL]...", nargs=-1, shell_complete=complete_model)
 @click.option("--all", "everything", is_flag=True, help="Show also the slots and models that nobody governs.")
 @registry_options
 @click.option(

@@ -23,7 +23,7 @@ from tests.manifest_texts import VISIBLE, alias_names, tag_keys
 REVISION = Revision(RepositoryId("r"))
 
 names = st.text(VISIBLE | st.sampled_from("Aa1-_. \u0430\uff21"), min_size=1, max_size=12).filter(
-    lambda name: name.strip() and not {"/", ":"} & set(name)
+    lambda name: name.strip() not in {"", ".", ".."} and not {"/", ":"} & set(name)
 )
 stages = st.dictionaries(st.integers(1, 30).map(Version), st.sampled_from(Stage), max_size=6)
 
