@@ -15,7 +15,7 @@ from reconciler.core.names import ModelRef, Slot, Version
 from reconciler.core.text import amount, did_you_mean, plain
 from reconciler.errors import ReconcilerError, Severity
 from reconciler.planning import Declaration, declaration_of
-from reconciler.ports import Checkout, SourceFile, World
+from reconciler.ports import Checkout, SourceFile, Work, World
 from reconciler.proposing import diff_of, homes_of, survey
 from reconciler.rules import Rules
 from reconciler.writing.codeowners import PLACES, owner_lines
@@ -120,12 +120,17 @@ def adopt(
     names = selection.among(world.registry.names(), declaration.desired.models)
     found = survey(world, declaration, rules, names, options)
     tree = _Tree(world, checkout, split)
-    models = tuple(tree.place(adoption, found.about.get(adoption.model, {})) for adoption in found.adoptions)
-    tree.prove()
+    models: list[Imported] = []
+    with Work(world.tell, "Writing manifests", "models", len(found.adoptions)) as work:
+        for adoption in found.adoptions:
+            models.append(tree.place(adoption, found.about.get(adoption.model, {})))
+            work.advance()
+        tree.prove()
     changed = tuple(tree.files[path] for path in sorted(tree.files) if tree.files[path] != tree.read.get(path))
     before = {file.path: tree.read[file.path].data if file.path in tree.read else None for file in changed}
     owned = [(tree.homes[a.model], a.after) for a in found.adoptions if a.after is not None and a.model in tree.homes]
-    return Adopted(top, models, changed, before, _code_owners(world, tree.folder, owned) if split is Split.SLOT else ())
+    code_owners = _code_owners(world, tree.folder, owned) if split is Split.SLOT else ()
+    return Adopted(top, tuple(models), changed, before, code_owners)
 
 
 class _Tree:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from reconciler.events import Receipt, Report
     from reconciler.git.source import GitSource
     from reconciler.pipeline import Reviewed
-    from reconciler.ports import Forge, World
+    from reconciler.ports import Forge, Tell, World
     from reconciler.proposing import Proposal as WholeProposal
     from reconciler.proposing import Setting, Step
     from reconciler.render.json import PlanDocument
@@ -71,6 +71,7 @@ def open(  # noqa: A001  # as `tarfile.open`: it is read with the module's name 
     repository: str | None = None,
     remote: str | None = None,
     forge: str = "none",
+    progress: "Tell | None" = None,
 ) -> "Project":
     """
     The project in the git repository around `path`.
@@ -81,10 +82,12 @@ def open(  # noqa: A001  # as `tarfile.open`: it is read with the module's name 
     `remote`: git remote that names the repository and keeps the lock. Default: RECONCILER_REMOTE, or `origin`.
     `forge`: where approvals are read: `github`, `gitlab`, or `auto` for the one whose CI job this is. `none`: only
     signed commits count.
+    `progress`: hears how far work is that may take long, as a `reconciler.ports.Working`, in any thread.
 
     Connects to nothing yet. Each call of the project reads git and the registry anew. Raises ReconcilerError if `forge`
     is `auto` and this is no CI job.
     """
+    from reconciler.ports import untold
     from reconciler.wiring import open_forge, open_world
 
     folder = manifests or os.environ.get("RECONCILER_MANIFESTS")
@@ -101,7 +104,9 @@ def open(  # noqa: A001  # as `tarfile.open`: it is read with the module's name 
         lock: LockKind, *, base: str | None = None, ref: str | None = None, policy_ref: str | None = None
     ) -> "World":
         at = replace(settings, lock=lock)
-        return open_world(at, os.environ, forge=reviews, base=base, ref=ref, policy_ref=policy_ref)
+        return open_world(
+            at, os.environ, forge=reviews, base=base, ref=ref, policy_ref=policy_ref, tell=progress or untold
+        )
 
     return Project(opener, reviews)
 

@@ -8,7 +8,7 @@ import click
 
 from reconciler import console
 from reconciler.cli.group import cli
-from reconciler.cli.options import opened, options_of, plan_options, publish_option, registry_options
+from reconciler.cli.options import opened, options_of, plan_options, progress_shown, publish_option, registry_options
 from reconciler.errors import ExitCode, ReconcilerError
 
 if TYPE_CHECKING:
@@ -112,11 +112,12 @@ def apply(
     if expect_reviewed and publish == "none":
         raise click.UsageError("--expect-reviewed requires --publish, which names the forge of the review.")
     clock = SystemClock()
-    journal, reporter = Journal(clock.now()), Reporter(log_format, clock.now)
+    progress = progress_shown()
+    journal, reporter = Journal(clock.now()), Reporter(log_format, clock.now, progress=progress)
 
     def carry_out() -> "tuple[Receipt, Publication]":
         document = None if saved is None else saved_plan(saved)
-        project = opened(settings, publish)
+        project = opened(settings, publish, progress)
         publication = Publication(project.forge, None)
         try:
             done = project.apply(

@@ -113,10 +113,13 @@ class _Commands(click.Group):
     expose_value=False,
     help="Color the output. Also respects NO_COLOR and FORCE_COLOR.",
 )
-def cli() -> None:
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress of long work.")
+@click.pass_context
+def cli(context: click.Context, quiet: bool) -> None:
     """
     GitOps for the MLflow Model Registry: stages and aliases are declared in YAML files in git, `plan` shows what a
     merge would do, `apply` does it, `git revert` undoes it.
 
     Exit codes: 0 fine, 1 error, 2 changes pending (--detailed-exitcode), 3 blocked, 4 stale, 130 interrupted.
     """
+    context.obj = quiet

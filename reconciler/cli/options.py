@@ -12,6 +12,7 @@ from reconciler.render.formats import Format, notes
 
 if TYPE_CHECKING:
     from reconciler.project import Options, Project
+    from reconciler.reporter import Progress
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -128,8 +129,15 @@ def publish_option(command: F) -> F:
     )(command)
 
 
-def opened(settings: dict[str, Any], publish: str = "none") -> "Project":
-    """The project that options name."""
+def progress_shown() -> "Progress":
+    """What shows how far long work of this command is."""
+    from reconciler.reporter import Progress
+
+    return Progress(quiet=bool(click.get_current_context().obj))
+
+
+def opened(settings: dict[str, Any], publish: str = "none", progress: "Progress | None" = None) -> "Project":
+    """The project that options name. What takes long in it is seen."""
     from reconciler import project
 
     return project.open(
@@ -138,6 +146,7 @@ def opened(settings: dict[str, Any], publish: str = "none") -> "Project":
         repository=settings["repository"],
         remote=settings["remote"],
         forge=publish,
+        progress=(progress or progress_shown()).hear,
     )
 
 
