@@ -16,7 +16,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Protocol, TypedDict, Unpack
 
 from reconciler.core.limits import MARKDOWN_CHARACTERS
-from reconciler.core.text import plain
+from reconciler.core.text import did_you_mean, plain
 from reconciler.errors import Problem, ReconcilerError, Validation
 from reconciler.render.formats import Format, rendered
 from reconciler.version import __version__
@@ -298,17 +298,15 @@ class Proposal:
 def slot_of(text: str) -> "Slot":
     """A stage, or an alias behind an `@`. Raises ReconcilerError for anything else, with the nearest stage."""
     from reconciler.core.names import Slot, Stage, alias_fault
-    from reconciler.reading.spelling import nearest
 
     if text.startswith("@") and (fault := alias_fault(text[1:])) is not None:
         raise ReconcilerError(f"`{plain(text)}` cannot be an alias: {fault}.", "Write `@` and the alias's name.")
     try:
         return Slot(text)
     except ValueError:
-        near = nearest(text, [stage.value for stage in Stage]) or f"@{plain(text)}"
+        near = did_you_mean(text, [stage.value for stage in Stage], f"Did you mean `@{plain(text)}`?")
         raise ReconcilerError(
-            f"`{plain(text)}` is neither a stage nor an alias.",
-            f"Did you mean `{near}`? Stages: {', '.join(Stage)}.",
+            f"`{plain(text)}` is neither a stage nor an alias.", f"{near} Stages: {', '.join(Stage)}."
         ) from None
 
 
@@ -561,6 +559,8 @@ class Project:
         """
         from reconciler.checking import check_version
         from reconciler.core.names import ModelRef, Version
+        from reconciler.planning import refuse_unknown
+        from reconciler.ports import Wanted
         from reconciler.wiring import signer_of, trusted_files
 
         policy_ref = _commit_named(policy_ref)
@@ -571,6 +571,9 @@ class Project:
             policy = _policy_of_checks(world, base=base, policy_ref=policy_ref)
             if world.benches is None:
                 raise ReconcilerError("This registry has no model files.")
+            wanted = Wanted({ModelRef(model): frozenset({Version(version)})})
+            live = world.registry.snapshot(wanted).models.get(ModelRef(model))
+            refuse_unknown(world, ModelRef(model), live, Version(version))
             with trusted_files(world, policy.commit) as tree:
                 return check_version(
                     world.benches,

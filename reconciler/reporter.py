@@ -92,14 +92,15 @@ class CheckReporter:
 class Progress:
     """
     Says on standard error how far long work is: in a terminal on one line, which is gone when the work is over; in a CI
-    job on a line every `pause` seconds; elsewhere, and where it is `quiet`, not at all. Nothing is said in the first
-    `patience` seconds of a command.
+    job, and in a terminal that obeys nothing, on a line every `pause` seconds; elsewhere, and where it is `quiet`, not
+    at all. Nothing is said in the first `patience` seconds of a command.
     """
 
     def __init__(self, *, quiet: bool = False, patience: float = 2.0, pause: float = 30.0) -> None:
-        self._terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-        self._silent = quiet or not (self._terminal or os.environ.get("CI", "") not in {"", "false"})
-        self._plain = click.get_current_context().color is False
+        at_terminal, context = sys.stderr.isatty(), click.get_current_context(silent=True)
+        obeyed = os.environ.get("TERM") != "dumb" and not (context and context.color is False)
+        self._terminal = at_terminal and obeyed
+        self._silent = quiet or not (at_terminal or os.environ.get("CI", "") not in {"", "false"})
         self._begun = time.monotonic()
         self._due = self._begun + (patience if self._terminal else pause)
         self._pause = pause
@@ -148,7 +149,7 @@ class Progress:
             from rich.console import Console
             from rich.status import Status
 
-            self._line = Status("", console=Console(stderr=True, no_color=self._plain))
+            self._line = Status("", console=Console(stderr=True))
             self._line.start()
         from rich.text import Text
 

@@ -8,6 +8,7 @@ import click
 from reconciler import console
 from reconciler.cli.group import cli
 from reconciler.cli.options import opened, registry_options
+from reconciler.cli.types import Choice
 from reconciler.core.text import amount, clean
 
 
@@ -17,7 +18,7 @@ from reconciler.core.text import amount, clean
 @click.option("--match", metavar="GLOB", help="Import models whose name matches, such as `risk-*`.")
 @click.option(
     "--split",
-    type=click.Choice(["model", "slot"]),
+    type=Choice(["model", "slot"]),
     default="model",
     show_default=True,
     help="Write one file for each model, or one for each stage, so that CODEOWNERS can name different people.",

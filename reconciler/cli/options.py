@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from reconciler.cli.types import Choice
 from reconciler.core.limits import MARKDOWN_CHARACTERS
 from reconciler.forges.kinds import ForgeKind
 from reconciler.render.formats import Format, notes
@@ -92,7 +93,7 @@ def format_option(formats: Iterable[Format]) -> Callable[[F], F]:
     return click.option(
         "--format",
         "form",
-        type=click.Choice([form.value for form in formats]),
+        type=Choice([form.value for form in formats]),
         default=Format.TEXT.value,
         show_default=True,
         callback=_format,
@@ -120,7 +121,7 @@ def limit_option(command: F) -> F:
 def publish_option(command: F) -> F:
     return click.option(
         "--publish",
-        type=click.Choice(["none", "auto", *(kind.value for kind in ForgeKind if kind.job)]),
+        type=Choice(["none", "auto", *(kind.value for kind in ForgeKind if kind.job)]),
         default="none",
         envvar="RECONCILER_PUBLISH",
         show_default=True,

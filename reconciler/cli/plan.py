@@ -17,6 +17,8 @@ from reconciler.cli.options import (
     publish_option,
     registry_options,
 )
+from reconciler.cli.types import Choice
+from reconciler.core.text import did_you_mean
 from reconciler.errors import ExitCode, ReconcilerError
 from reconciler.render.formats import SHOWN_PLAN, WRITTEN_PLAN, Format, ShownPlanFormat, notes
 
@@ -34,7 +36,8 @@ def _reports(
     for value in values:
         form, _, path = value.partition("=")
         if not path or form not in WRITTEN_PLAN:
-            raise click.BadParameter(f"`{value}` is not FORMAT=FILE; FORMAT is one of {WRITTEN}.")
+            fix = did_you_mean(form, WRITTEN_PLAN, "") if path else ""
+            raise click.BadParameter(f"`{value}` is not FORMAT=FILE; FORMAT is one of {WRITTEN}. {fix}".rstrip())
         pairs.append((Format(form), Path(path)))
     return tuple(pairs)
 
@@ -52,7 +55,7 @@ def _reports(
 @plan_options
 @click.option(
     "--evidence",
-    type=click.Choice(["none", "production", "stages", "all"]),
+    type=Choice(["none", "production", "stages", "all"]),
     default="production",
     envvar="RECONCILER_EVIDENCE",
     show_default=True,

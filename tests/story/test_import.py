@@ -95,7 +95,7 @@ def test_who_names_nothing_is_told_what_there_is_and_a_dry_run_writes_nothing(
     assert (nothing.code, wrong.code, unmatched.code, both.code, dry.code) == (1, 1, 1, 1, 0), dry.said
     assert re.search(r"The registry has \d+ models?; not declared: ", nothing.err)
     assert "--match GLOB, or --all" in nothing.err
-    assert f"Did you mean {model}?" in wrong.err
+    assert f"Did you mean `{model}`?" in wrong.err
     assert "matches `no-such-*`" in unmatched.err
     assert f"+model: {model}\n" in dry.out
     assert not (repository.top / "manifests").exists()

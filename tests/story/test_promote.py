@@ -93,7 +93,7 @@ def test_what_cannot_be_meant_is_refused_with_the_remedy(
         ((model, "1", "--to", "production"), "Did you mean `Production`?"),
         ((model, "1", "--to", "Staging"), "v1 of .* is held out of Staging: It leaks data"),
         ((model, "2", "--to", "Staging"), "the only version declared in Production, which would be empty. To move it"),
-        ((model[:-1], "1"), f"Did you mean {model}?"),
+        ((model[:-1], "1"), f"Did you mean `{model}`?"),
     ):
         refused = reconciler("promote", *arguments)
         assert refused.code == 1

@@ -85,4 +85,4 @@ def test_a_restore_of_a_strange_name_can_be_pasted_into_a_shell() -> None:
 
 
 def test_a_command_that_is_misspelled_is_pointed_out() -> None:
-    assert "Did you mean 'drift'?" in CliRunner().invoke(cli, ["drfit"]).output
+    assert "Did you mean `drift`?" in CliRunner().invoke(cli, ["drfit"]).output

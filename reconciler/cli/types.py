@@ -1,0 +1,30 @@
+"""What options and arguments take: a choice that knows what was meant, and a version as we write it."""
+
+import re
+from typing import Any
+
+import click
+
+from reconciler.core.text import did_you_mean, plain
+
+
+class Choice(click.Choice[str]):
+    """One of some words. The nearest of them is named where it is another one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            self.fail(f"{error.message} {did_you_mean(str(value), self.choices, '')}".rstrip(), param, ctx)
+
+
+class VersionNumber(click.ParamType[int]):
+    """The number of a version, `4`, or `v4` as every output has it."""
+
+    name = "version"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        found = re.fullmatch(r"[vV]?0*([1-9][0-9]{0,17})", str(value).strip(), re.ASCII)
+        if found is None:
+            self.fail(f"`{plain(str(value), 80)}` is not a version; expected a number, such as 4.", param, ctx)
+        return int(found[1])
