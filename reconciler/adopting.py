@@ -37,7 +37,8 @@ class Selection:
         """The models that are meant. Raises ReconcilerError where none is, and for a name that the registry lacks."""
         if self.everything:
             if self.models or self.match is not None:
-                raise ReconcilerError("All models are meant, and some are named.", "Pass names, a pattern, or all.")
+                named = ", ".join(map(plain, self.models[:10])) or f"`{plain(self.match or '')}`"
+                raise ReconcilerError(f"--all imports every model, and {named} was named too.", "Pass one of the two.")
             return names
         if not self.models and self.match is None:
             raise _nothing_named(names, frozenset(declared))

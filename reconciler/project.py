@@ -45,21 +45,22 @@ if TYPE_CHECKING:
     from reconciler.rules import Rules
 
 
-def validate(paths: Iterable[Path | str] = ("manifests",)) -> list[Problem]:
+def validate(paths: Iterable[Path | str] = ()) -> list[Problem]:
     """
     What is wrong with some manifests, which are files or folders of them, and with the policy of their repository,
-    sorted by place. Warnings are among them: see `Problem.severity`. Speaks to no registry, and needs no git.
+    sorted by place. Without paths, the folder that a project opened here has. Warnings are among them: see
+    `Problem.severity`. Speaks to no registry, and needs no git.
     """
     return list(validation(paths).problems)
 
 
-def validation(paths: Iterable[Path | str] = ("manifests",)) -> Validation:
+def validation(paths: Iterable[Path | str] = ()) -> Validation:
     """The same, and how many files and models were looked at."""
     from reconciler.clocks import SystemClock
-    from reconciler.validating import check_files
+    from reconciler.validating import check_files, usual_folder
     from reconciler.wiring import gate_builder
 
-    places = [Path(path) for path in paths] or [Path("manifests")]
+    places = [Path(path) for path in paths] or [usual_folder(os.environ)]
     return check_files(places, gate_builder(), SystemClock().now())
 
 
@@ -77,7 +78,8 @@ def open(  # noqa: A001  # as `tarfile.open`: it is read with the module's name 
     The project in the git repository around `path`.
 
     `registry`: URI of the MLflow registry. Default: MLFLOW_REGISTRY_URI, MLFLOW_TRACKING_URI, or the standing policy.
-    `manifests`: folder of manifests, relative to `path`. Default: RECONCILER_MANIFESTS, the policy, or `manifests`.
+    `manifests`: folder of manifests, relative to `path`. Default: RECONCILER_MANIFESTS, the policy, or `manifests` at
+    the top of the repository.
     `repository`: name under which models are owned. Default: RECONCILER_REPOSITORY, or the remote's URL and the folder.
     `remote`: git remote that names the repository and keeps the lock. Default: RECONCILER_REMOTE, or `origin`.
     `forge`: where approvals are read: `github`, `gitlab`, or `auto` for the one whose CI job this is. `none`: only

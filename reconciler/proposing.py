@@ -133,8 +133,12 @@ def _refuse_emptied(start: Setting, after: Manifest, version: Version, slot: Slo
 
 
 def _pin(start: Setting, slot: Slot, version: Version, comment: str | None) -> Pin:
-    """A version as its manifest names versions in that slot: with its run where those are pinned to theirs."""
-    with_run = any(pin.run_id is not None for pin in pins_of(start.manifest, slot))
+    """
+    A version as its manifest names versions in that slot: with its run where those are pinned to theirs; in a slot that
+    is empty, where any is; and where the manifest pins this version elsewhere.
+    """
+    there, pinned = pins_of(start.manifest, slot), [pin for pin in start.manifest.pins() if pin.run_id is not None]
+    with_run = any(pin in there or not there or pin.version == version for pin in pinned)
     run_id = start.live.versions[version].run_id if with_run else ""
     return Pin(NOWHERE, version, run_id or None, comment)
 

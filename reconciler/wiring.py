@@ -117,6 +117,7 @@ def _standing_settings(
     from reconciler.core.policy import PolicySettings
     from reconciler.git.source import open_source
     from reconciler.places import Search, named_registry
+    from reconciler.reading.policy import USUAL_FOLDER
 
     named = None if settings.manifests is None else settings.start / settings.manifests
     source = open_source(named or settings.start, settings.repository or "-", settings.remote)
@@ -124,7 +125,7 @@ def _standing_settings(
         for commit in (base, ref, policy_ref):
             if commit is not None:
                 source.meant(commit)
-        return PolicySettings(), named or settings.start / "manifests"
+        return PolicySettings(), named or source.top / USUAL_FOLDER
     search = Search(
         source,
         named_registry(settings.registry_uri, environment),

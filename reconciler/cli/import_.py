@@ -10,6 +10,7 @@ from reconciler.cli.group import cli
 from reconciler.cli.options import opened, registry_options
 from reconciler.cli.types import Choice
 from reconciler.core.text import amount, clean
+from reconciler.errors import ExitCode
 
 
 @cli.command("import", short_help="Write manifests for what the registry holds.")
@@ -45,11 +46,13 @@ def import_(
     descriptions: bool,
     dry_run: bool,
     **settings: Any,
-) -> None:
+) -> int:
     """
     Write manifests that declare models as the registry has them now. A plan with them moves nothing. What a manifest
-    declares already stays as it is; run it again to add what is new and to see what differs.
+    declares already stays as it is; run it again to add what is new and to see what differs. Exits with 1 if a MODEL,
+    or all that --match or --all mean, is left out.
     """
+    from reconciler.core.adoption import Outcome
     from reconciler.project import owner_patterns
     from reconciler.render.adoption import import_lines
     from reconciler.render.layout import diff_lines
@@ -77,3 +80,5 @@ def import_(
         click.echo("\nAdd these lines to CODEOWNERS, below its other lines for manifests:")
         for line in adopted.code_owners:
             click.echo(clean(line))
+    left_out = [model.model in models for model in adopted.models if model.outcome is Outcome.LEFT_OUT]
+    return ExitCode.ERROR if any(left_out) or (left_out and len(left_out) == len(adopted.models)) else ExitCode.OK

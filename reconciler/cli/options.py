@@ -25,7 +25,7 @@ def registry_options(command: F) -> F:
             type=click.Path(path_type=Path, file_okay=False),
             envvar="RECONCILER_MANIFESTS",
             show_envvar=True,
-            help="The folder of manifests. Default: the policy's, or `manifests`.",
+            help="The folder of manifests. Default: the policy's, or `manifests` at the top of the repository.",
         ),
         click.option(
             "--registry-uri",

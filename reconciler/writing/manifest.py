@@ -5,7 +5,8 @@ that and nothing else: a file that cannot be changed safely is left to whoever k
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -39,7 +40,8 @@ def rewritten(
         text = texts.setdefault(place_of, _Text(SourceFile(place_of, b"")))
         if not text.text.strip():
             text.text = put("model: _\n", 0, ["model"], str(after.name))
-        text.text = apply(text.text, document)
+        with _told_of(place_of):
+            text.text = apply(text.text, document)
 
     for stage, pins in changes.stages.items():
         there = declared.stages.get(stage)
@@ -58,6 +60,15 @@ def rewritten(
     changed = tuple(text for text in texts.values() if text.bytes != text.file.data)
     _prove(before, after, _declared(texts.values(), parse), changed)
     return tuple(SourceFile(text.file.path, text.bytes) for text in changed)
+
+
+@contextmanager
+def _told_of(file: str) -> Generator[None]:
+    """What is raised names the file."""
+    try:
+        yield
+    except NotEditableError as error:
+        raise NotEditableError(f"{file}: {error.message[:1].lower()}{error.message[1:]}", error.fix) from error
 
 
 def _texts_of(manifest: Manifest) -> Mapping[tuple[str, ...], Value]:
@@ -113,8 +124,9 @@ def _home(texts: Mapping[str, _Text], model: ModelRef, path: Path, place: Callab
     """The file and the document that declare a slot, or where it is to be declared."""
     documents = [(name, at) for name, text in texts.items() for at in _documents(text.text, model)]
     for name, at in documents:
-        if get(texts[name].text, at, path):
-            return name, at
+        with _told_of(name):
+            if get(texts[name].text, at, path):
+                return name, at
     if path[0] not in {"stages", "aliases"} and documents:
         return documents[0]
     slot = Slot(f"@{path[1]}" if path[0] == "aliases" else str(path[-1]))
@@ -177,6 +189,8 @@ def _pin_changed(text: str, document: int, path: Path, before: Pin, after: Pin) 
         return text
     if not any(get(text, document, [*path, key]) for key in ("version", "run_id")):
         return put(text, document, path, _pin(after))
+    if after.version is not None and not get(text, document, [*path, "version"]):
+        text = put(text, document, [*path, "version"], after.version, first=True)
     for key, value in (("version", after.version), ("run_id", after.run_id), ("comment", after.comment)):
         there = get(text, document, [*path, key])
         if value is not None and (not there or value != getattr(before, key)):
