@@ -83,9 +83,9 @@ class Adopted:
     before: Mapping[str, bytes | None]
     code_owners: tuple[str, ...] = ()
 
-    def diff(self) -> tuple[str, ...]:
-        """A unified diff, as git shows it, as lines."""
-        return diff_of(self.files, self.before)
+    def diff(self) -> str:
+        """What is different in the files, as a unified diff."""
+        return "".join(f"{line}\n" for line in diff_of(self.files, self.before))
 
     def write(self) -> None:
         """

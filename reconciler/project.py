@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from reconciler.events import Receipt, Report
     from reconciler.git.source import GitSource
     from reconciler.pipeline import Reviewed
-    from reconciler.ports import Forge, Tell, World
+    from reconciler.ports import Forge, Requests, Tell, World
     from reconciler.proposing import Proposal as WholeProposal
     from reconciler.proposing import Setting, Step
     from reconciler.render.json import PlanDocument
@@ -214,6 +214,11 @@ class Proposal:
         return self.whole.title
 
     @property
+    def changed(self) -> bool:
+        """Whether any file changes; if not, the manifests declare that already."""
+        return bool(self.whole.files)
+
+    @property
     def refused(self) -> tuple[str, ...]:
         """What refuses it and would not be satisfied by an approval: names of gates, and codes."""
         return self.whole.refused
@@ -228,32 +233,22 @@ class Proposal:
 
         return write_files(self.source.top, self.whole.files, self.whole.before)
 
+    def refuse_request(self) -> None:
+        """
+        Raises ReconcilerError where `open_request` would not get as far as git: the work tree or HEAD has what the
+        default branch does not have, the forge is not known, or a token is missing. Asks nobody.
+        """
+        self._request()
+
     def open_request(self, branch: str | None = None, message: str | None = None, *, author: str | None = None) -> str:
         """
         Commit it on a new branch, push that, and open a request to merge it into the default branch: its address. The
         checkout is not touched. `author` is `Name <email>`; in a CI job whoever started it, else git's own. Raises
-        ReconcilerError where the work tree or HEAD has what the default branch does not have, where git refuses, and
-        where the forge is not known or not to be reached.
+        ReconcilerError as `refuse_request` does, where git refuses, and where the forge is not to be reached.
         """
-        from reconciler.core.text import without_credentials
-        from reconciler.forges.kinds import requests_at
-        from reconciler.git.branch import author_of_job, branch_of_job, push_change
-        from reconciler.git.refs import default_branch
-        from reconciler.git.source import normal_url
+        from reconciler.git.branch import author_of_job, push_change
 
-        git, remote = self.source.git, self.source.remote
-        if remote is None:
-            raise ReconcilerError("There is no git remote to push to.", "Add one, or write the change and commit it.")
-        base, name = branch_of_job(os.environ) or default_branch(git, remote), branch or self._branch()
-        self._refuse_more(base)
-        url = git.url(remote)
-        forge = requests_at(url, normal_url(url), self.source.top, os.environ)
-        if forge is None:
-            raise ReconcilerError(
-                f"{without_credentials(url)} is at no forge that is known, so no request can be opened.",
-                "Write the change without --open-pr, commit it and push it yourself.",
-            )
-        forge.ready()
+        (forge, remote, base), name = self._request(), branch or self._branch()
         subject, _, text = (message or self.title).partition("\n")
         push_change(
             self.source.top,
@@ -272,6 +267,31 @@ class Proposal:
                 f"The branch {name} was pushed, but no request was opened: {error.message}",
                 f"{error.fix} Then open the request for that branch, or delete it: git push {remote} --delete {name}",
             ) from error
+
+    def _request(self) -> "tuple[Requests, str, str]":
+        """Where the request is opened, the remote that is pushed to, and the branch that it is to be merged into."""
+        from reconciler.core.text import without_credentials
+        from reconciler.forges.kinds import requests_at
+        from reconciler.git.branch import branch_of_job
+        from reconciler.git.refs import default_branch
+        from reconciler.git.source import normal_url
+
+        git, remote = self.source.git, self.source.remote
+        if not self.changed:
+            raise ReconcilerError("The manifests declare that already: there is nothing to propose.")
+        if remote is None:
+            raise ReconcilerError("There is no git remote to push to.", "Add one, or write the change and commit it.")
+        base = branch_of_job(os.environ) or default_branch(git, remote)
+        self._refuse_more(base)
+        url = git.url(remote)
+        forge = requests_at(url, normal_url(url), self.source.top, os.environ)
+        if forge is None:
+            raise ReconcilerError(
+                f"{without_credentials(url)} is at no forge that is known, so no request can be opened.",
+                "Write the change without --open-pr, commit it and push it yourself.",
+            )
+        forge.ready()
+        return forge, remote, base
 
     def _refuse_more(self, base: str) -> None:
         head = self.source.head
@@ -646,6 +666,21 @@ class Project:
         leaving = None if version is None else Version(version)
         there, then = _stage_of(source), None if to is None else _stage_of(to)
         return self._propose(model, lambda start, now: demotion(start, leaving, there, then, now, comment))
+
+    def alias(
+        self,
+        model: str,
+        alias: str,
+        version: int | None = None,
+        *,
+        source: str | None = None,
+        run_id: str | None = None,
+        latest: bool = False,
+        comment: str | None = None,
+    ) -> "Proposal":
+        """The change by which an alias names a version, which is chosen as for `promote`. Raises as that does."""
+        slot = f"@{alias.removeprefix('@')}"
+        return self.promote(model, version, to=slot, source=source, run_id=run_id, latest=latest, comment=comment)
 
     def unname(self, model: str, alias: str) -> "Proposal":
         """The change by which an alias must not exist. Raises as `promote` does."""

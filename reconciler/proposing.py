@@ -254,14 +254,11 @@ def changed_files(
     place: Callable[[Slot], str],
 ) -> tuple[SourceFile, ...]:
     """
-    The files that must change for the manifests to declare what a step asks for, as they are then. Raises
-    ReconcilerError where they declare that already, and where one can only be changed by hand.
+    The files that must change for the manifests to declare what a step asks for, as they are then: none where they
+    declare that already. Raises ReconcilerError where one can only be changed by hand.
     """
     after = step.after if before is None else _as_written(step.after, before)
-    changed = rewrite(files, after, place)
-    if not changed:
-        raise ReconcilerError(f"The manifests of {step.after.name} declare that already.", "Nothing is to be changed.")
-    return changed
+    return rewrite(files, after, place)
 
 
 def propose(

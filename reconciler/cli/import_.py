@@ -67,7 +67,7 @@ def import_(
         descriptions=descriptions,
     )
     if dry_run:
-        console.show(diff_lines(adopted.diff()))
+        console.show(diff_lines(adopted.diff().rstrip("\n").split("\n")))
     else:
         adopted.write()
     console.show(import_lines(adopted.models, console.width()))

@@ -24,7 +24,6 @@ from reconciler.render.formats import SHOWN_PLAN, WRITTEN_PLAN, Format, ShownPla
 
 if TYPE_CHECKING:
     from reconciler.events import Event
-    from reconciler.project import Review
 
 WRITTEN = ", ".join(WRITTEN_PLAN)
 
@@ -115,7 +114,11 @@ def plan(
         if out is not None:
             console.write_file(out, review.to_json())
         publication.write_reports(review.whole)
-        _show_notes(review)
+        if review.dirty:
+            console.note(
+                f"The work tree differs from the commit: {', '.join(review.dirty)}. `--ref HEAD` plans the commit."
+            )
+        console.show_notes(review.notes)
     except BaseException as error:
         # Whatever ended it: an older plan must not go on standing as if it were of this commit.
         publication.no_plan(error)
@@ -131,17 +134,3 @@ def plan(
     if review.blocked:
         return ExitCode.BLOCKED
     return ExitCode.CHANGES if review.changed and detailed_exitcode else ExitCode.OK
-
-
-def _show_notes(review: "Review") -> None:
-    from reconciler.core.review import weightiest
-
-    if review.dirty:
-        console.note(
-            f"The work tree differs from the commit: {', '.join(review.dirty)}. `--ref HEAD` plans the commit."
-        )
-    shown, left = weightiest(review.notes, lambda note: note.weight)
-    for note in shown:
-        console.note(note.text)
-    if left:
-        console.note(f"And {len(left)} more, which `--format json` shows.")

@@ -120,9 +120,7 @@ def alias(
     project = opened(settings)
     if remove:
         return _carried_out(project.unname(model, name), settings)
-    proposal = project.promote(
-        model, version, to=f"@{name.removeprefix('@')}", source=source, run_id=run_id, latest=latest, comment=comment
-    )
+    proposal = project.alias(model, name, version, source=source, run_id=run_id, latest=latest, comment=comment)
     return _carried_out(proposal, settings)
 
 
@@ -145,11 +143,17 @@ def _carried_out(proposal: "Proposal", settings: dict[str, Any]) -> int:
     from reconciler.render.layout import diff_lines
     from reconciler.render.text import review_lines
 
+    if not proposal.changed:
+        console.note(f"The manifests of {proposal.whole.model} declare that already: nothing changes.")
+        return ExitCode.OK
+    if settings["open_pr"]:
+        proposal.refuse_request()
     console.show((*diff_lines(proposal.whole.diff()), ()))
     console.show(review_lines(proposal.review.whole, console.width()))
+    console.show_notes(proposal.review.notes)
     refused = proposal.refused
     if refused and settings["if_allowed"]:
-        console.note(f"Not proposed: {', '.join(refused)} refuse it, and no approval changes that.")
+        console.note(f"Not proposed: it is refused by {', '.join(refused)}, and no approval changes that.")
         return ExitCode.BLOCKED
     if settings["dry_run"]:
         return ExitCode.OK

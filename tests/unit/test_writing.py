@@ -201,6 +201,7 @@ def test_what_an_import_said_of_a_version_does_not_stand_beside_another_one() ->
 
 
 RUN, OTHER = "76a119cebfc74b669559703f03599df5", "f861351e24b34842b9d737faf4d8ccd6"
+PINNED = f"{{version: 4, run_id: {RUN}}}"
 
 
 @pytest.mark.parametrize(
@@ -209,8 +210,7 @@ RUN, OTHER = "76a119cebfc74b669559703f03599df5", "f861351e24b34842b9d737faf4d8cc
         (
             f"model: A\nstages:\n  Production:   # live\n    version: 4\n    run_id: {RUN}\n",
             True,
-            "model: A\nstages:\n  Production:   # live\n"
-            f"    - {{version: 4, run_id: {RUN}}}\n    - {{version: 5, run_id: {OTHER}}}\n",
+            f"model: A\nstages:\n  Production:   # live\n    - {PINNED}\n    - {{version: 5, run_id: {OTHER}}}\n",
         ),
         (
             f"model: A\nstages:\n  Production: {{run_id: {RUN}}}\n",
