@@ -21,7 +21,7 @@ from reconciler.rules import Rules
 from reconciler.writing.codeowners import PLACES, owner_lines
 from reconciler.writing.edit import NotEditableError
 from reconciler.writing.files import write_files
-from reconciler.writing.layout import BY_SLOT, SCHEMA, Split, home_of, new_files, taken_by
+from reconciler.writing.layout import BY_SLOT, SCHEMA, Split, home_of, new_files, schema_of, taken_by
 from reconciler.writing.manifest import rewritten
 
 
@@ -74,7 +74,8 @@ def _nothing_named(names: tuple[ModelRef, ...], declared: frozenset[ModelRef]) -
 class Adopted:
     """
     What an import makes: `models` one by one, and `files`, which are new or changed. `before` holds these as they were
-    read; None: there was none. `code_owners` are lines to add to CODEOWNERS. Nothing is written yet.
+    read; None: there was none. `code_owners` are lines to add to CODEOWNERS, `unmatched` the patterns of owners that no
+    model of the registry matches. Nothing is written yet.
     """
 
     top: Path
@@ -82,6 +83,7 @@ class Adopted:
     files: tuple[SourceFile, ...]
     before: Mapping[str, bytes | None]
     code_owners: tuple[str, ...] = ()
+    unmatched: tuple[str, ...] = ()
 
     def diff(self) -> str:
         """What is different in the files, as a unified diff."""
@@ -118,7 +120,8 @@ def adopt(
     The files that declare the selected models as the registry has them. What is declared stays as it is. Raises
     ReconcilerError where the folder would hold more than is read.
     """
-    names = selection.among(world.registry.names(), declaration.desired.models)
+    known = world.registry.names()
+    names = selection.among(known, declaration.desired.models)
     found = survey(world, declaration, rules, names, options)
     tree = _Tree(world, checkout, split)
     models: list[Imported] = []
@@ -131,7 +134,8 @@ def adopt(
     before = {file.path: tree.read[file.path].data if file.path in tree.read else None for file in changed}
     owned = [(tree.homes[a.model], a.after) for a in found.adoptions if a.after is not None and a.model in tree.homes]
     code_owners = _code_owners(world, tree.folder, owned) if split is Split.SLOT else ()
-    return Adopted(top, tuple(models), changed, before, code_owners)
+    unmatched = tuple(glob for glob, _ in options.owners if not any(fnmatchcase(name, glob) for name in known))
+    return Adopted(top, tuple(models), changed, before, code_owners, unmatched)
 
 
 class _Tree:
@@ -143,7 +147,7 @@ class _Tree:
         self.read = {file.path: file for file in checkout.files}
         self.files = dict(self.read)
         self.taken = taken_by(self.files)
-        self.schema = world.source.file(None, SCHEMA) is not None
+        self.schema = schema_of(checkout.files, world.source.file(None, SCHEMA) is not None)
         self.homes = homes_of(world, checkout.files)
 
     def place(self, adoption: Adoption, about: Mapping[Version, str]) -> Imported:
@@ -173,7 +177,7 @@ class _Tree:
                 raise NotEditableError(f"{path} declares another model.", f"Declare {slot} by hand.")
             return path
 
-        return rewritten([self.files[path] for path in homes], after, self.world.parse, place)
+        return rewritten([self.files[path] for path in homes], after, self.world.parse, place, self.schema)
 
     def _take(self, files: Iterable[SourceFile]) -> None:
         for file in files:

@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
+from shlex import quote
 from threading import Event as Flag
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol, TypedDict, Unpack
 
 from reconciler.core.limits import MARKDOWN_CHARACTERS
 from reconciler.core.text import did_you_mean, plain
-from reconciler.errors import Problem, ReconcilerError, Validation
+from reconciler.errors import ManifestError, Problem, ReconcilerError, Validation
 from reconciler.render.formats import Format, rendered
 from reconciler.version import __version__
 from reconciler.wiring import LockKind, Settings, SignKind
@@ -288,7 +289,7 @@ class Proposal:
         if forge is None:
             raise ReconcilerError(
                 f"{without_credentials(url)} is at no forge that is known, so no request can be opened.",
-                "Write the change without --open-pr, commit it and push it yourself.",
+                "Write the change, commit it and push it yourself.",
             )
         forge.ready()
         return forge, remote, base
@@ -332,11 +333,13 @@ def slot_of(text: str) -> "Slot":
         ) from None
 
 
-def _stage_of(text: str) -> "Stage":
+def _stage_of(text: str, model: str) -> "Stage":
     slot = slot_of(text)
     if slot.stage is None:
+        call = f"reconciler alias {quote(model)} {slot.alias}"
         raise ReconcilerError(
-            f"{slot} is an alias, and a stage was expected.", "To drop an alias, use `reconciler alias --remove`."
+            f"{slot} is an alias, and a stage was expected.",
+            f"To move the alias, use `{call} VERSION`; to remove it, `{call} --remove`.",
         )
     return slot.stage
 
@@ -360,6 +363,23 @@ class Project:
 
     opener: Opener
     forge: "Forge | None" = None
+    by_command: bool = False
+
+    @contextmanager
+    def undisturbed(self) -> Generator[None]:
+        """
+        Leaves environment and loggers as they were. Remedies name the parameters of this class in the place of options,
+        but where a command asks.
+        """
+        with _undisturbed():
+            try:
+                yield
+            except ManifestError:
+                raise
+            except ReconcilerError as error:
+                if not self.by_command:
+                    error.reword(in_python)
+                raise
 
     def plan(
         self,
@@ -386,7 +406,7 @@ class Project:
         from reconciler.planning import declare, make_review
 
         policy_ref, report = _judging_commit(policy_ref), report or unheard
-        with _undisturbed():
+        with self.undisturbed():
             world = self._open(LockKind.NONE, report, base=base, ref=ref, policy_ref=policy_ref)
             declaration = declare(world, ref)
             revision = declaration.desired.revision
@@ -457,7 +477,7 @@ class Project:
         expected = expectation(reviewed)
         if expected.options is not None and options:
             raise ReconcilerError(f"The plan has its own options: give {', '.join(options)} to `plan` instead.")
-        with _undisturbed():
+        with self.undisturbed():
             world = self._open(LockKind(lock), report, ref=ref or "HEAD", policy_ref=policy_ref)
             expected.refuse_other_place(world)
             revision = world.source.read(ref or "HEAD").revision
@@ -491,7 +511,7 @@ class Project:
         """
         from reconciler.planning import find_drift
 
-        with _undisturbed():
+        with self.undisturbed():
             world = self._open(LockKind.NONE, ref=ref)
             rules = load_rules(world, world.source.read(ref).revision, ref=ref)
             return find_drift(world, ref, rules, files=files)
@@ -516,7 +536,7 @@ class Project:
         from reconciler.planning import declare, judge_version
 
         policy_ref, wanted = _commit_named(policy_ref), None if version is None else Version(version)
-        with _undisturbed():
+        with self.undisturbed():
             world = self._open(LockKind.NONE, ref=ref, policy_ref=policy_ref)
             desired = declare(world, ref).desired
             rules = load_rules(world, desired.revision, ref=policy_ref or ref, policy_ref=policy_ref, ahead=True)
@@ -552,7 +572,7 @@ class Project:
 
         selection = adopting.Selection(tuple(models), match, everything)
         patterns = checked_owners(owners)
-        with _undisturbed():
+        with self.undisturbed():
             world = self._open(LockKind.NONE)
             checkout, declaration = adopting.read_declared(world)
             rules = load_rules(world, checkout.revision, ahead=bool(checkout.dirty))
@@ -587,7 +607,7 @@ class Project:
 
         policy_ref = _commit_named(policy_ref)
         signer = signer_of(SignKind(sign), signing_key, os.environ)
-        with _undisturbed():
+        with self.undisturbed():
             ref = None if base else "HEAD"
             world = self._open(LockKind.NONE, base=base, ref=ref, policy_ref=policy_ref)
             policy = _policy_of_checks(world, base=base, policy_ref=policy_ref)
@@ -636,16 +656,18 @@ class Project:
         from reconciler.core.proposal import Choice
         from reconciler.proposing import promotion
 
-        choice = Choice(
-            None if version is None else Version(version), None if source is None else slot_of(source), run_id, latest
-        )
-        leaving = None if instead is None else Version(instead)
-        return self._propose(
-            model,
-            lambda start, now: promotion(
-                start, choice, slot_of(to), now, instead=leaving, beside=beside, comment=comment
-            ),
-        )
+        with self.undisturbed():
+            choice = Choice(
+                None if version is None else Version(version),
+                None if source is None else slot_of(source),
+                run_id,
+                latest,
+            )
+            slot, leaving = slot_of(to), None if instead is None else Version(instead)
+            return self._propose(
+                model,
+                lambda start, now: promotion(start, choice, slot, now, instead=leaving, beside=beside, comment=comment),
+            )
 
     def demote(
         self,
@@ -664,8 +686,9 @@ class Project:
         from reconciler.proposing import demotion
 
         leaving = None if version is None else Version(version)
-        there, then = _stage_of(source), None if to is None else _stage_of(to)
-        return self._propose(model, lambda start, now: demotion(start, leaving, there, then, now, comment))
+        with self.undisturbed():
+            there, then = _stage_of(source, model), None if to is None else _stage_of(to, model)
+            return self._propose(model, lambda start, now: demotion(start, leaving, there, then, now, comment))
 
     def alias(
         self,
@@ -707,10 +730,10 @@ class Project:
         from reconciler.git.source import GitSource
         from reconciler.planning import declare, declared_in
         from reconciler.proposing import changed_files, homes_of, propose, setting
-        from reconciler.writing.layout import home_of
+        from reconciler.writing.layout import SCHEMA, home_of, schema_of
         from reconciler.writing.manifest import rewritten
 
-        with _undisturbed():
+        with self.undisturbed():
             world = self._open(LockKind.NONE)
             if not isinstance(world.source, GitSource):
                 raise ReconcilerError("Manifests can only be changed in a git repository.")
@@ -720,11 +743,12 @@ class Project:
             start = setting(world, declaration, ModelRef(model), rules)
             declaring, others = homes_of(world, files).get(ModelRef(model), []), [file.path for file in files]
             folder, then = str(world.source.folder), step(start, world.clock.now())
+            schema = schema_of(files, world.source.file(None, SCHEMA) is not None)
             changed = changed_files(
                 files,
                 declaration.desired.models.get(ModelRef(model)),
                 then,
-                lambda files, after, place: rewritten(files, after, world.parse, place),
+                lambda files, after, place: rewritten(files, after, world.parse, place, schema),
                 lambda slot: home_of(slot, model, declaring, others, folder),
             )
             # As if it were written: whatever reads the work tree from here on sees the change.
@@ -740,7 +764,7 @@ class Project:
         from reconciler.core.access import governed
         from reconciler.planning import declare
 
-        with _undisturbed():
+        with self.undisturbed():
             return governed(declare(self._open(LockKind.NONE), "HEAD").desired)
 
     def _open(
@@ -961,6 +985,40 @@ def _signer(key: "Path | str | Sign | None") -> "Generator[Sign | None]":
 
 def _unheard_check(_event: "CheckEvent") -> None:
     """A report to nobody."""
+
+
+_PARAMETERS = {
+    "from": "source",
+    "run": "run_id",
+    "instead-of": "instead",
+    "all": "everything",
+    "check": "names",
+    "no-lock": 'lock="none"',
+    "lock file": 'lock="file"',
+    "registry-uri": "registry",
+    "publish": "forge",
+    "expect-digest": "reviewed",
+    "target": "targets",
+    **{
+        name: name.replace("-", "_")
+        for name in (
+            *("adopt", "allow-empty", "allow-rewind", "base", "beside", "comment", "expect-reviewed", "files", "force"),
+            *("latest", "lock", "lock-timeout", "manifests", "match", "max-change-percent", "policy-ref", "ref"),
+            *("remote", "repository", "restore", "sign", "signing-key", "split", "to", "version", "yes"),
+        )
+    },
+}
+"""Options of commands and the parameters that are the same."""
+
+_NAMED = rf"--({'|'.join(sorted(_PARAMETERS, reverse=True))})(?![\w-])"
+_OPTION = re.compile(
+    rf"(`reconciler [^`]*`|git [a-z]+ [^.;]*)|`{_NAMED}[^`]*`|{_NAMED}(?: (?:[A-Z]{{2,}}|[0-9a-f]{{12}})\b)?"
+)
+
+
+def in_python(text: str) -> str:
+    """What is to be done, with parameters for options. What leads to a command stays as it is."""
+    return _OPTION.sub(lambda found: found[1] or f"`{_PARAMETERS[found[2] or found[3]]}`", text)
 
 
 class _Surroundings:

@@ -6,6 +6,7 @@ Reads everything, writes nothing.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from difflib import unified_diff
+from shlex import quote
 
 from reconciler.core.adoption import Adopt, Adoption, adopt, claimable
 from reconciler.core.desired import Declared, Manifest, Pin, hold_on
@@ -82,10 +83,15 @@ def demotion(
 
 def unnaming(start: Setting, alias: AliasName) -> Step:
     """An alias that must not exist. Raises ReconcilerError where neither the manifest nor the registry knows it."""
-    if alias not in start.manifest.aliases and alias not in start.live.aliases:
-        fix = did_you_mean(alias, {*start.manifest.aliases, *start.live.aliases}, "Correct the name.")
-        raise ReconcilerError(f"{start.manifest.name} has no alias {alias}.", fix)
+    _refuse_unknown(start, alias)
     return Step(named(start.manifest, alias, None), f"Remove the alias {alias} of {start.manifest.name}")
+
+
+def _refuse_unknown(start: Setting, alias: AliasName) -> None:
+    known = {*start.manifest.aliases, *start.live.aliases}
+    if alias not in known:
+        fix = did_you_mean(alias, known, "Correct the name.")
+        raise ReconcilerError(f"{start.manifest.name} has no alias {alias}.", fix)
 
 
 def return_to(start: Setting, slot: Slot, now: str, version: Version | None = None, comment: str | None = None) -> Step:
@@ -93,6 +99,8 @@ def return_to(start: Setting, slot: Slot, now: str, version: Version | None = No
     The version that a slot was declared to hold before, or `version`, comes back. Raises ReconcilerError, with what
     became of each candidate, where there is none.
     """
+    if slot.alias is not None:
+        _refuse_unknown(start, slot.alias)
     if version is None:
         version, _ = way_back(start.past, start.manifest, start.live, slot, now)
     else:
@@ -128,7 +136,7 @@ def _refuse_emptied(start: Setting, after: Manifest, version: Version, slot: Slo
     if emptied is not None:
         raise ReconcilerError(
             f"v{version} of {after.name} is the only version declared in {emptied}, which would be empty.",
-            f"To move it all the same, use `reconciler demote --from {emptied} --to {slot}`.",
+            f"To move it all the same, use `reconciler demote {quote(after.name.name)} --from {emptied} --to {slot}`.",
         )
 
 

@@ -71,6 +71,8 @@ def import_(
     else:
         adopted.write()
     console.show(import_lines(adopted.models, console.width()))
+    for pattern in adopted.unmatched:
+        console.note(f"`{clean(pattern)}` of the owners matches no model of the registry.")
     files = amount(len(adopted.files), "file")
     if dry_run:
         click.echo(f"Dry run: nothing was written. {files} would be.")

@@ -1,6 +1,7 @@
 """Options that several commands have."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -141,7 +142,7 @@ def opened(settings: dict[str, Any], publish: str = "none", progress: "Progress 
     """The project that options name. What takes long in it is seen."""
     from reconciler import project
 
-    return project.open(
+    found = project.open(
         registry=settings["registry_uri"],
         manifests=settings["manifests"],
         repository=settings["repository"],
@@ -149,6 +150,7 @@ def opened(settings: dict[str, Any], publish: str = "none", progress: "Progress 
         forge=publish,
         progress=(progress or progress_shown()).hear,
     )
+    return replace(found, by_command=True)
 
 
 def options_of(settings: dict[str, Any]) -> "Options":

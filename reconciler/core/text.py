@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import lru_cache
 
-from reconciler.core.looks import is_ignorable
+from reconciler.core.looks import described, folded, is_ignorable
 
 MOST_SHOWN = 60
 SHORTEST_SECRET = 4
@@ -119,7 +119,10 @@ def without_secrets(text: str, secrets: Iterable[str]) -> str:
 def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
     """What to do about a name that is not among the known ones: the nearest of these, if one is near."""
     near = nearest(name, known)
-    return otherwise if near is None else f"Did you mean `{plain(near)}`?"
+    if near is None:
+        return otherwise
+    odd = max((c for c in near if c not in name and folded(near) == folded(name)), default="a")
+    return f"Did you mean `{plain(near)}`{'' if odd.isascii() else f', which has {described(odd)}'}?"
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -122,7 +122,12 @@ def name(value: YamlValue) -> str:
 def refuse_look_alikes(written: str, *, of_key: bool = False) -> None:
     if why := look_alike_fault(written):
         said = f": `{shown(written)}` is not what it seems: {why}."
-        raise fault(SpellingCode.LOOK_ALIKE_LETTERS, said, "Retype it in one alphabet.", of_key=of_key)
+        raise fault(
+            SpellingCode.LOOK_ALIKE_LETTERS,
+            said,
+            "Retype it in one alphabet, each letter as one character.",
+            of_key=of_key,
+        )
 
 
 def boolean(value: YamlValue) -> bool:

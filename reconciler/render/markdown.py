@@ -310,7 +310,7 @@ def _verdict(found: Findings, *, beside: bool) -> str:
     told = [
         *([compared] if found.metrics else ["no metrics"]),
         f"signature {found.compatibility}" if beside else "nothing to compare with",
-        *([f"{len(found.missing)} missing"] if found.missing else []),
+        *([f"{found.gaps} missing"] if found.gaps else []),
     ]
     return f": {', '.join(told)}"
 

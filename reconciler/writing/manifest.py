@@ -18,17 +18,22 @@ from reconciler.core.proposal import difference
 from reconciler.errors import Severity
 from reconciler.ports import ManifestParser, SourceFile
 from reconciler.writing.edit import NotEditableError, Path, Value, get, put, remove
+from reconciler.writing.layout import modeline
 
 _BOM = "\ufeff"
 
 
 def rewritten(
-    files: Iterable[SourceFile], after: Manifest, parse: ManifestParser, place: Callable[[Slot], str]
+    files: Iterable[SourceFile],
+    after: Manifest,
+    parse: ManifestParser,
+    place: Callable[[Slot], str],
+    schema: str | None = None,
 ) -> tuple[SourceFile, ...]:
     """
     The files that must change for the manifests in `files` to declare `after` of its model, as they are then. `place`
-    gives the path of the file for a slot that no file declares. Raises NotEditableError where one cannot be changed by
-    a command, and where the result would declare anything else.
+    gives the path of the file for a slot that no file declares; one that is new leads editors to the `schema`. Raises
+    NotEditableError where one cannot be changed by a command, and where the result would declare anything else.
     """
     texts = {file.path: _Text(file) for file in files}
     before = _declared(texts.values(), parse)
@@ -39,7 +44,7 @@ def rewritten(
         place_of, document = _home(texts, after.name, path, place)
         text = texts.setdefault(place_of, _Text(SourceFile(place_of, b"")))
         if not text.text.strip():
-            text.text = put("model: _\n", 0, ["model"], str(after.name))
+            text.text = modeline(place_of, schema) + put("model: _\n", 0, ["model"], str(after.name))
         with _told_of(place_of):
             text.text = apply(text.text, document)
 
