@@ -295,10 +295,12 @@ class Proposal:
         return forge, remote, base
 
     def _refuse_more(self, base: str) -> None:
+        from reconciler.render.words import names
+
         head = self.source.head
         if self.dirty:
             raise ReconcilerError(
-                f"The work tree has changes of its own: {', '.join(self.dirty)}.", "Commit or stash them first."
+                f"The work tree has changes of its own: {names(self.dirty, 8)}.", "Commit or stash them first."
             )
         if head is None or self.source.contains_commit(head, base) is not True:
             raise ReconcilerError(

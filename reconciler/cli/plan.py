@@ -90,6 +90,7 @@ def plan(
     """Show what an apply would do, and the evidence for it. Writes nothing to the registry."""
     from reconciler.events import Declared, Opened
     from reconciler.publishing import Publication
+    from reconciler.render import words
     from reconciler.render.problems import problem_lines
     from reconciler.render.text import review_lines
 
@@ -116,7 +117,7 @@ def plan(
         publication.write_reports(review.whole)
         if review.dirty:
             console.note(
-                f"The work tree differs from the commit: {', '.join(review.dirty)}. `--ref HEAD` plans the commit."
+                f"The work tree differs from the commit: {words.names(review.dirty, 8)}. `--ref HEAD` plans the commit."
             )
         console.show_notes(review.notes)
     except BaseException as error:

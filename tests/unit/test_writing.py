@@ -11,6 +11,7 @@ from reconciler.errors import ReconcilerError
 from reconciler.ports import SourceFile
 from reconciler.reading.manifest import parse
 from reconciler.writing.edit import NotEditableError
+from reconciler.writing.layout import schema_of
 from reconciler.writing.manifest import rewritten
 
 P, S, A = Stage.PRODUCTION, Stage.STAGING, Stage.ARCHIVED
@@ -234,3 +235,32 @@ def test_a_stage_that_is_emptied_keeps_the_comments_inside() -> None:
     assert written(text, unplaced(manifest_of(text), Version(5), S)) == (
         "model: A\nstages:\n  Staging: []  # since May\n    # under test\n"
     )
+
+
+SCHEMA_LINE = "# yaml-language-server: $schema="
+
+
+@pytest.mark.parametrize(
+    ("named", "usual", "expected"),
+    [
+        ({"m/a.yaml": "../my/s.json", "m/x/b.yaml": "../../my/s.json", "m/c.yaml": "https://x/s"}, True, "my/s.json"),
+        ({"m/a.yaml": "https://acme.example/s.json"}, True, "https://acme.example/s.json"),
+        ({"m/a.yaml": "../../elsewhere.json"}, True, "schemas/manifest.schema.json"),
+        ({}, False, None),
+    ],
+)
+def test_a_new_manifest_leads_to_the_schema_that_the_others_lead_to(
+    named: dict[str, str], usual: bool, expected: str | None
+) -> None:
+    files = [SourceFile(path, f"{SCHEMA_LINE}{there}\nmodel: A\n".encode()) for path, there in named.items()]
+
+    assert schema_of(files, usual) == expected
+
+
+def test_a_file_that_a_promotion_begins_leads_editors_to_the_schema_on_its_first_line() -> None:
+    files = [SourceFile("m/a/production.yaml", b"model: A\nstages: {Production: 4}\n")]
+    after = named(manifest_of("model: A\nstages: {Production: 4}\n"), AliasName("new"), pin(4))
+
+    (new,) = rewritten(files, after, parse, lambda _: "m/a/aliases.yaml", "my/s.json")
+
+    assert new.data.decode().splitlines() == [f"{SCHEMA_LINE}../../my/s.json", "model: A", "aliases:", "  new: 4"]
