@@ -16,8 +16,8 @@ _RECORDS = frozenset({Verb.CREATE, Verb.CLAIM, Verb.RELEASE, Verb.DESCRIBE, Verb
 def folded(review: Review) -> tuple[tuple[ModelPlan, ...], ...]:
     """
     The models in the order in which people read of them, those alike in one group where there are several: nothing of
-    them moves or is judged, the same records and texts are written for all, and the same versions are found in slots
-    that no gate guards.
+    them moves or is judged, the same records and texts are written for all, and where there is no policy at all, the
+    same versions are found in the same slots.
     """
     groups: dict[object, list[ModelPlan]] = {}
     for model in review.models:
@@ -34,7 +34,7 @@ def _likeness(review: Review, model: ModelPlan) -> object:
     effects = effects_of(model)
     if model.blocked or model.verdicts or not all(e.verb in _RECORDS for e in effects):
         return None
-    if any(entrance.slot in model.guarded for entrance in model.entrances):
+    if model.entrances and review.policy is not None:
         return None
     return tuple((e.verb, e.subject, e.before, _of(e.after, model), e.because.why, review.origin(e)) for e in effects)
 
