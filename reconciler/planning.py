@@ -30,7 +30,7 @@ from reconciler.core.past import Past
 from reconciler.core.plan import NO_PASTS, Plan, PlanOptions, build_plan
 from reconciler.core.policy import Policy
 from reconciler.core.review import Base, Note, PolicyNote, Review, Scope, Weight, base_of, pairings
-from reconciler.core.snapshot import Ownership, RegistrySnapshot
+from reconciler.core.snapshot import ModelSnapshot, Ownership, RegistrySnapshot
 from reconciler.core.text import did_you_mean, plain
 from reconciler.deciders import unasked
 from reconciler.errors import Failure, ManifestError, Problem, ReconcilerError, Severity, contained
@@ -494,16 +494,25 @@ def judge_version(
     """
     wanted = frozenset({version} if version is not None else set[Version]())
     live = world.registry.snapshot(Wanted({model: wanted})).models.get(model)
-    if live is None or not live.versions:
-        fix = did_you_mean(model, desired.models, "Correct the name, or register one first.")
-        raise ReconcilerError(f"The registry has no versions of {model}.", fix)
-    newest = max(live.versions)
-    if version is not None and version not in live.versions:
-        raise ReconcilerError(f"{model} has no version {version}; the newest is {newest}.", "Name one that it has.")
-    chosen = newest if version is None else version
+    live = refuse_unknown(world, model, live, version)
+    chosen = max(live.versions) if version is None else version
     rules, desired = with_names(rules, desired)
     snapshot, pasts = with_past(rules, desired, RegistrySnapshot({model: live}))
     return chosen, judge_one(world, snapshot.models[model], chosen, desired, rules, pasts.get(model))
+
+
+def refuse_unknown(
+    world: World, model: ModelRef, live: ModelSnapshot | None, version: Version | None = None
+) -> ModelSnapshot:
+    """A model as the registry has it. Raises ReconcilerError where it has none, no version of it, or not this one."""
+    if live is None or not live.versions:
+        fix = did_you_mean(model, world.registry.names(), "Correct the name, or register one first.")
+        raise ReconcilerError(f"The registry has no versions of {model}.", fix)
+    if version is not None and version not in live.versions:
+        raise ReconcilerError(
+            f"{model} has no version {version}; the newest is {max(live.versions)}.", "Name one that it has."
+        )
+    return live
 
 
 def find_drift(world: World, ref: str, rules: Rules, *, files: bool = False) -> Drift:

@@ -7,12 +7,13 @@ import click
 
 from reconciler.cli.group import cli
 from reconciler.cli.options import opened, registry_options
+from reconciler.cli.types import Choice, VersionNumber
 from reconciler.errors import ExitCode
 
 
 @cli.command(short_help="Run the policy's checks on a version.")
 @click.argument("model")
-@click.argument("version", type=click.IntRange(1))
+@click.argument("version", type=VersionNumber())
 @registry_options
 @click.option(
     "--check",
@@ -25,7 +26,7 @@ from reconciler.errors import ExitCode
 @click.option("--policy-ref", metavar="REF", help="Use the policy, and the files it names, of this commit.")
 @click.option(
     "--sign",
-    type=click.Choice(["none", "hmac", "ssh"]),
+    type=Choice(["none", "hmac", "ssh"]),
     default="none",
     show_default=True,
     help="Sign the record: with the key in RECONCILER_CHECK_HMAC_KEY, or with --signing-key.",

@@ -8,6 +8,7 @@ import click
 from reconciler import console
 from reconciler.cli.group import cli
 from reconciler.cli.options import format_option, opened, publish_option, registry_options
+from reconciler.cli.types import VersionNumber
 from reconciler.errors import ExitCode
 from reconciler.render.formats import LIST, Format, ListFormat
 
@@ -15,7 +16,7 @@ from reconciler.render.formats import LIST, Format, ListFormat
 @cli.command(short_help="Show why a version can or cannot be promoted.")
 @click.argument("model")
 @registry_options
-@click.option("--version", type=click.IntRange(1), metavar="N", help="The version to judge. Default: the newest.")
+@click.option("--version", type=VersionNumber(), metavar="N", help="The version to judge. Default: the newest.")
 @click.option("--ref", metavar="REF", default="HEAD", show_default=True, help="Commit whose manifests apply.")
 @click.option("--policy-ref", metavar="REF", help="Commit whose policy applies. Default: --ref.")
 @format_option(LIST)

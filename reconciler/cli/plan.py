@@ -17,12 +17,13 @@ from reconciler.cli.options import (
     publish_option,
     registry_options,
 )
+from reconciler.cli.types import Choice
+from reconciler.core.text import did_you_mean
 from reconciler.errors import ExitCode, ReconcilerError
 from reconciler.render.formats import SHOWN_PLAN, WRITTEN_PLAN, Format, ShownPlanFormat, notes
 
 if TYPE_CHECKING:
     from reconciler.events import Event
-    from reconciler.project import Review
 
 WRITTEN = ", ".join(WRITTEN_PLAN)
 
@@ -34,7 +35,8 @@ def _reports(
     for value in values:
         form, _, path = value.partition("=")
         if not path or form not in WRITTEN_PLAN:
-            raise click.BadParameter(f"`{value}` is not FORMAT=FILE; FORMAT is one of {WRITTEN}.")
+            fix = did_you_mean(form, WRITTEN_PLAN, "") if path else ""
+            raise click.BadParameter(f"`{value}` is not FORMAT=FILE; FORMAT is one of {WRITTEN}. {fix}".rstrip())
         pairs.append((Format(form), Path(path)))
     return tuple(pairs)
 
@@ -52,7 +54,7 @@ def _reports(
 @plan_options
 @click.option(
     "--evidence",
-    type=click.Choice(["none", "production", "stages", "all"]),
+    type=Choice(["none", "production", "stages", "all"]),
     default="production",
     envvar="RECONCILER_EVIDENCE",
     show_default=True,
@@ -88,6 +90,7 @@ def plan(
     """Show what an apply would do, and the evidence for it. Writes nothing to the registry."""
     from reconciler.events import Declared, Opened
     from reconciler.publishing import Publication
+    from reconciler.render import words
     from reconciler.render.problems import problem_lines
     from reconciler.render.text import review_lines
 
@@ -112,7 +115,11 @@ def plan(
         if out is not None:
             console.write_file(out, review.to_json())
         publication.write_reports(review.whole)
-        _show_notes(review)
+        if review.dirty:
+            console.note(
+                f"The work tree differs from the commit: {words.names(review.dirty, 8)}. `--ref HEAD` plans the commit."
+            )
+        console.show_notes(review.notes)
     except BaseException as error:
         # Whatever ended it: an older plan must not go on standing as if it were of this commit.
         publication.no_plan(error)
@@ -128,17 +135,3 @@ def plan(
     if review.blocked:
         return ExitCode.BLOCKED
     return ExitCode.CHANGES if review.changed and detailed_exitcode else ExitCode.OK
-
-
-def _show_notes(review: "Review") -> None:
-    from reconciler.core.review import weightiest
-
-    if review.dirty:
-        console.note(
-            f"The work tree differs from the commit: {', '.join(review.dirty)}. `--ref HEAD` plans the commit."
-        )
-    shown, left = weightiest(review.notes, lambda note: note.weight)
-    for note in shown:
-        console.note(note.text)
-    if left:
-        console.note(f"And {len(left)} more, which `--format json` shows.")

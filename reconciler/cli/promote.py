@@ -8,6 +8,7 @@ import click
 from reconciler import console
 from reconciler.cli.group import cli
 from reconciler.cli.options import opened, registry_options, with_options
+from reconciler.cli.types import VersionNumber
 from reconciler.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -45,10 +46,10 @@ def choice_options(command: F) -> F:
 
 @cli.command(short_help="Propose a version for a stage or an alias.")
 @click.argument("model")
-@click.argument("version", type=click.IntRange(1), required=False)
+@click.argument("version", type=VersionNumber(), required=False)
 @click.option("--to", "slot", metavar="SLOT", default="Production", show_default=True, help="A stage, or `@alias`.")
 @choice_options
-@click.option("--instead-of", "instead", type=click.IntRange(1), metavar="N", help="The one that leaves, of several.")
+@click.option("--instead-of", "instead", type=VersionNumber(), metavar="N", help="The one that leaves, of several.")
 @click.option("--beside", is_flag=True, help="Keep those that are declared there, and add this one.")
 @proposal_options
 @registry_options
@@ -85,7 +86,7 @@ def promote(
 
 @cli.command(short_help="Propose that a version leaves a stage.")
 @click.argument("model")
-@click.argument("version", type=click.IntRange(1), required=False)
+@click.argument("version", type=VersionNumber(), required=False)
 @click.option("--from", "source", metavar="STAGE", default="Production", show_default=True, help="Where it leaves.")
 @click.option("--to", "slot", metavar="STAGE", help="Where it goes to; else to Archived, and nothing says so.")
 @proposal_options
@@ -99,7 +100,7 @@ def demote(model: str, version: int | None, source: str, slot: str | None, comme
 @cli.command(short_help="Propose what an alias names.")
 @click.argument("model")
 @click.argument("name")
-@click.argument("version", type=click.IntRange(1), required=False)
+@click.argument("version", type=VersionNumber(), required=False)
 @choice_options
 @click.option("--remove", is_flag=True, help="The alias must not exist.")
 @proposal_options
@@ -119,16 +120,14 @@ def alias(
     project = opened(settings)
     if remove:
         return _carried_out(project.unname(model, name), settings)
-    proposal = project.promote(
-        model, version, to=f"@{name.removeprefix('@')}", source=source, run_id=run_id, latest=latest, comment=comment
-    )
+    proposal = project.alias(model, name, version, source=source, run_id=run_id, latest=latest, comment=comment)
     return _carried_out(proposal, settings)
 
 
 @cli.command(short_help="Propose the version that a slot held before.")
 @click.argument("model")
 @click.option("--to", "slot", metavar="SLOT", default="Production", show_default=True, help="A stage, or `@alias`.")
-@click.option("--version", type=click.IntRange(1), metavar="N", help="Go back to this version.")
+@click.option("--version", type=VersionNumber(), metavar="N", help="Go back to this version.")
 @proposal_options
 @registry_options
 def rollback(model: str, slot: str, version: int | None, comment: str | None, **settings: Any) -> int:
@@ -144,11 +143,17 @@ def _carried_out(proposal: "Proposal", settings: dict[str, Any]) -> int:
     from reconciler.render.layout import diff_lines
     from reconciler.render.text import review_lines
 
+    if not proposal.changed:
+        console.note(f"The manifests of {proposal.whole.model} declare that already: nothing changes.")
+        return ExitCode.OK
+    if settings["open_pr"]:
+        proposal.refuse_request()
     console.show((*diff_lines(proposal.whole.diff()), ()))
     console.show(review_lines(proposal.review.whole, console.width()))
+    console.show_notes(proposal.review.notes)
     refused = proposal.refused
     if refused and settings["if_allowed"]:
-        console.note(f"Not proposed: {', '.join(refused)} refuse it, and no approval changes that.")
+        console.note(f"Not proposed: it is refused by {', '.join(refused)}, and no approval changes that.")
         return ExitCode.BLOCKED
     if settings["dry_run"]:
         return ExitCode.OK

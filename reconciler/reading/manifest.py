@@ -34,6 +34,7 @@ from reconciler.core.names import (
     model_name_fault,
     tag_key_fault,
 )
+from reconciler.core.text import nearest
 from reconciler.errors import Location, Problem
 from reconciler.reading.located import (
     Kind,
@@ -72,7 +73,6 @@ from reconciler.reading.spelling import (
     json_of_list,
     keyed,
     listed,
-    nearest,
     prose,
     refuse_look_alikes,
     slot_key,

@@ -71,7 +71,7 @@ from reconciler.core.snapshot import (
 )
 from reconciler.core.text import plain, without_credentials
 from reconciler.errors import RegistryError
-from reconciler.ports import UNREACHABLE, Tries, Wanted
+from reconciler.ports import UNREACHABLE, Tell, Tries, Wanted, Work, untold
 from reconciler.registry.database import (
     attempt,
     database_error,
@@ -183,11 +183,16 @@ class MlflowRegistry:
     tries: Tries = field(default_factory=lambda: _tries(os.environ))
     workspace: str = field(default_factory=lambda: workspace_of(os.environ))
     called: str = ""
+    tell: Tell = untold
 
     @property
     def uri(self) -> str:
         # A path may hold an `@`, and has no user info before it.
         return self.registry_uri if sqlite_path(self.registry_uri) else without_credentials(self.registry_uri)
+
+    @cached_property
+    def reading(self) -> Work:
+        return Work(self.tell, "Reading the registry", "models and versions")
 
     @cached_property
     def store(self) -> _Store:
@@ -281,15 +286,16 @@ class MlflowRegistry:
         return ModelRef(row.name, self.called)
 
     def _patiently(self, read: Callable[[], T]) -> T:
-        _ = self.store  # opened before threads race for it
-        tries, failed = self.tries if dialect_of(self.registry_uri) else Tries(), None
-        for _ in tries.turns(time.sleep):
-            try:
-                return read()
-            except RegistryError as error:
-                if error.code != UNREACHABLE:
-                    raise
-                failed = error
+        with self.reading:
+            _ = self.store  # opened before threads race for it
+            tries, failed = self.tries if dialect_of(self.registry_uri) else Tries(), None
+            for _ in tries.turns(time.sleep):
+                try:
+                    return read()
+                except RegistryError as error:
+                    if error.code != UNREACHABLE:
+                        raise
+                    failed = error
         raise failed or RegistryError(UNREACHABLE, f"{self.uri} was not contacted.")
 
     def _snapshot(self, wanted: Wanted) -> RegistrySnapshot:
@@ -383,10 +389,14 @@ class MlflowRegistry:
         return list(_all_pages(self._search_versions, clause))
 
     def _search_models(self, clause: str | None, token: str | None) -> Any:
-        return self.store.search_registered_models(clause, MODELS_PAGE, BY_NAME, token)
+        return self._counted(self.store.search_registered_models(clause, MODELS_PAGE, BY_NAME, token))
 
     def _search_versions(self, clause: str | None, token: str | None) -> Any:
-        return self.store.search_model_versions(clause, VERSIONS_PAGE, BY_NAME_AND_VERSION, token)
+        return self._counted(self.store.search_model_versions(clause, VERSIONS_PAGE, BY_NAME_AND_VERSION, token))
+
+    def _counted(self, page: Any) -> Any:
+        self.reading.advance(len(page))
+        return page
 
     def _assembled(self, model: Any, versions: Mapping[Version, VersionSnapshot]) -> ModelSnapshot:
         """One model, with the versions that its own entry shows in an active stage and the listing does not, if any."""

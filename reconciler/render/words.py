@@ -103,6 +103,23 @@ def subject(effect: Effect) -> str:
     return clean(value(effect.subject))
 
 
+def what_is_found(effects: Iterable[Effect]) -> str:
+    """`Staging v3, @champion v2`: what stays where it is, slot by slot."""
+    return ", ".join(
+        f"{effect.subject} {value(effect.after)}"
+        if isinstance(effect.subject, Slot)
+        else f"{value(effect.after)} {value(effect.subject)}"
+        for effect in effects
+    )
+
+
+def found_together(effects: Sequence[Effect]) -> tuple[list[Effect], list[Effect]]:
+    """What is said of a model line by line, and what is found of it and said in one, where that is more than one."""
+    found = [effect for effect in effects if effect.verb is Verb.FIND]
+    several = found if len({effect.because for effect in found}) == 1 < len(found) else []
+    return [effect for effect in effects if effect not in several], several
+
+
 def what_moves(effect: Effect) -> str:
     """The part of an effect between its subject and its reason: `Staging -> Production`."""
     before, after = value(effect.before), value(effect.after)

@@ -38,7 +38,12 @@ def test_a_model_is_made_of_a_run_by_one_merge_and_once(
 
     registry.delete_run(run_id)
     gone = reconciler("plan")
-    assert gone.code == 0, gone.said
+    promoted = reconciler("promote", model, "--from", "Staging")
+
+    assert (gone.code, promoted.code) == (0, 0), gone.said + promoted.said
+    written = (repository.top / "manifests" / "models.yaml").read_text()
+    pinned = f"  Production:\n    version: 1\n    run_id: {run_id}\n"
+    assert written == f"model: {model}\nstages:\n  Staging: []\n{pinned}"
 
 
 def test_a_run_without_that_model_and_one_that_is_gone_are_named(
