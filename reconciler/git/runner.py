@@ -16,6 +16,7 @@ import weakref
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryFile
 from threading import Lock
@@ -291,7 +292,13 @@ def _refuse_included(git: Git) -> None:
 
 def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
     """An environment without what leads git to other places; programs are found where paths are absolute, alone."""
-    kept = {name: value for name, value in environment.items() if not name.startswith("GIT_") or _KEPT.fullmatch(name)}
+    return dict(_scrubbed(tuple(environment.items())))
+
+
+@lru_cache(maxsize=4)
+def _scrubbed(environment: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    """A command runs git many times in the same environment, and to scrub it takes half as long as git itself."""
+    kept = {name: value for name, value in environment if not name.startswith("GIT_") or _KEPT.fullmatch(name)}
     if "PATH" in kept:
         kept["PATH"] = os.pathsep.join(part for part in kept["PATH"].split(os.pathsep) if Path(part).is_absolute())
     # Jobs often have no identity, and commits of our own are records that say who it is.

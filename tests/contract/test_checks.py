@@ -28,7 +28,7 @@ from reconciler.git.runner import git_at
 from reconciler.git.tree import exported
 from reconciler.registry.mlflow import MlflowRegistry
 from tests.counting import counting
-from tests.servers import QUIET
+from tests.servers import QUIET, new_database
 from tests.story.proxy import Answer, Pass, Request, proxy
 from tests.story.repository import git
 
@@ -469,7 +469,7 @@ def test_another_server_is_not_asked(source: str) -> None:
 def test_another_server_is_not_asked_for_a_run_that_points_there(tmp_path: Path) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    uri = f"sqlite:///{new_database(tmp_path / 'mlflow.db')}"
     store: Any = SqlAlchemyStore(uri, str(tmp_path))
 
     def run_at(place: str) -> str:

@@ -58,6 +58,7 @@ from reconciler.registry.mlflow import MlflowRegistry
 from reconciler.testing.memory import MemoryRegistry
 from tests.build import FIRST, NOW, OURS, SECOND, A, N, P, S, have, owns
 from tests.properties import states
+from tests.servers import new_database
 
 NUMBER = itertools.count()
 CALLED = "prod"
@@ -114,11 +115,7 @@ class InMlflow:
 
 @pytest.fixture(scope="session")
 def sqlite_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
-
-    path = tmp_path_factory.mktemp("sqlite") / "registry.db"
-    SqlAlchemyStore(f"sqlite:///{path}")
-    return f"sqlite:///{path}"
+    return f"sqlite:///{new_database(tmp_path_factory.mktemp('sqlite') / 'registry.db')}"
 
 
 REGISTRIES = {"sqlite": "sqlite_uri", "postgres": "postgres_uri", "server": "mlflow_server"}
