@@ -32,7 +32,7 @@ def serve(arguments: list[str], folder: str, environment: dict[str, str], log: s
         os.environ.update(extra_env)
         if module == "gunicorn":
             # Its workers must not share the connections to the database that are open in here.
-            os.execv(sys.executable, command)
+            os.execv(sys.executable, command)  # noqa: S606  # no shell is meant
         sys.argv = [module, *options]
         runpy.run_module(module, run_name="__main__", alter_sys=True)
 

@@ -61,8 +61,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def database(here: Path) -> Path:
-    path = new_database(here / "registry.db")
-    return path
+    return new_database(here / "registry.db")
 
 
 def edited(path: Path, *statements: str) -> None:

@@ -44,7 +44,7 @@ PLACES = ["mlflow_server", "mlflow_server_on_postgres"]
 def cut_off_runners(  # pyright: ignore[reportUnusedFunction]
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, CutOff]]:
-    """Begun before the other tests, which run while the second ones wait: a dead runner's lock is good for 45 seconds."""
+    """Begun before the other tests, which run while the second ones wait: a dead runner's lock holds for 45 seconds."""
     wanted = [name for name in PLACES if any(f"cut_off[{name}]" in item.name for item in request.session.items)]
     with ExitStack() as stack:
         runners = {name: new_cut_off(request, tmp_path_factory.mktemp("cut-off"), name, stack) for name in wanted}
