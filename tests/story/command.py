@@ -181,8 +181,8 @@ sys.exit(code)
 @contextmanager
 def command_on_disk(folder: Path) -> Generator[Path]:
     """
-    A folder like that of a virtual environment, for scripts and jobs: `bin/reconciler`, and `bin/python -I -m reconciler`,
-    have the work done by a process that is forked. Python is itself for all else, and where `-I` is missing.
+    A folder like that of a virtual environment, for scripts and jobs: `bin/reconciler`, and `bin/python -I -m
+    reconciler`, have the work done by a process that is forked. Python is itself for all else, and without `-I`.
     """
     import_beforehand()
     (folder / "bin").mkdir(parents=True)
