@@ -349,6 +349,8 @@ def test_an_honest_model_is_loaded_and_evaluated(quick_job: Job) -> None:
     quality = quick_job.registry.record(HONEST, "quality")
     assert quality["metrics"]["f1_score"] == 1.0
     assert quality["metrics"]["log_loss"] < 0.5
+    assert quality["ran"] == "evaluate: data/held-out.csv"
+    assert "all 2 thresholds are met" in ended.stdout
 
 
 @pytest.mark.parametrize("version", [CHEAT, LEAVER])
