@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class ExitCode(IntEnum):
-    """What every command promises to scripts. The table in the README is the same one."""
+    """What every command promises to scripts. docs/commands.md explains them."""
 
     OK = 0
     ERROR = 1

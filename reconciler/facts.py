@@ -189,9 +189,11 @@ class Gathering:
             tags = {k: v for k, v in live.tags.items() if not k.startswith(OUR_TAG_PREFIX)}
             return ModelFacts(live.name, live.description, tags, case.rules.owners.get(live.name, ()))
         if key == CANDIDATE:
-            return _facts_of(versions, entrance.model, entrance.candidate)
+            return self._without_declared(_facts_of(versions, entrance.model, entrance.candidate))
         if key == INCUMBENT:
-            return NOBODY if entrance.incumbent is None else _facts_of(versions, entrance.model, entrance.incumbent)
+            if entrance.incumbent is None:
+                return NOBODY
+            return self._without_declared(_facts_of(versions, entrance.model, entrance.incumbent))
         if key in {CHANGE, APPROVALS}:
             return self._review_fact(key, change, self._reviews_of(case, change), candidate, now)
         if key in {CHECKS, PRESENT, PINNED}:
@@ -207,6 +209,20 @@ class Gathering:
         if key.name == "contained":
             return self._contained(key.argument, _facts_of(versions, entrance.model, entrance.candidate))
         return _Unknown("this release cannot look it up")
+
+    def _without_declared(self, facts: "VersionFacts | _Unknown") -> "VersionFacts | _Unknown":
+        """
+        Without the tags that a manifest sets, or did: the apply job may write what its reviewers may not, so what it
+        wrote for a manifest proves nothing to a gate.
+        """
+        if isinstance(facts, _Unknown):
+            return facts
+        live = self.snapshot.models[facts.model].versions.get(facts.version)
+        manifest = self.desired.models.get(facts.model)
+        pins = (p for p in (manifest.pins() if manifest else ()) if p.version in {None, facts.version})
+        keys = (live.tagged if live else frozenset[str]()).union(*(pin.tags for pin in pins))
+        kept = {key: value for key, value in facts.tags.items() if key not in keys}
+        return replace(facts, tags=kept, self_declared=keys) if keys else facts
 
     def _review_fact(
         self, key: FactKey[Any], change: CommitRange, found: Reviews | str, candidate: VersionSnapshot | None, now: str

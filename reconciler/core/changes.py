@@ -62,6 +62,37 @@ class DescribeVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordTags:
+    """Write down which tags of a version a manifest sets: more before they are set, fewer after they are removed."""
+
+    model: ModelRef
+    version: Version
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TagVersion:
+    """Set a tag of a version. `before` is None where there was none."""
+
+    model: ModelRef
+    version: Version
+    key: str
+    before: str | None
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class UntagVersion:
+    """Remove a tag of a version that a manifest had set."""
+
+    model: ModelRef
+    version: Version
+    key: str
+    before: str
+
+
+@dataclass(frozen=True, slots=True)
 class RecordProvenance:
     """Write down where a version is about to be put, and why; the other slots' placements stay as `before` has them."""
 
@@ -116,6 +147,9 @@ Change: TypeAlias = (
     | DescribeModel
     | TagModel
     | DescribeVersion
+    | RecordTags
+    | TagVersion
+    | UntagVersion
     | RecordProvenance
     | TransitionStage
     | SetAlias
@@ -143,10 +177,9 @@ def simulate(live: ModelSnapshot | None, change: Change) -> ModelSnapshot:
             return replace(live, description=change.after)
         case TagModel():
             return replace(live, tags={**live.tags, change.key: change.after})
-        case DescribeVersion():
-            return _with_version(live, replace(_version(live, change.version), description=change.after))
-        case RecordProvenance():
-            return _with_version(live, replace(_version(live, change.version), provenance=change.after))
+        case DescribeVersion() | RecordTags() | TagVersion() | UntagVersion() | RecordProvenance():
+            version = _written(_version(live, change.version), change)
+            return replace(live, versions={**live.versions, version.version: version})
         case TransitionStage():
             return _transition(live, change)
         case SetAlias():
@@ -184,5 +217,20 @@ def _version(live: ModelSnapshot, version: Version) -> VersionSnapshot:
     return live.versions[version]
 
 
-def _with_version(live: ModelSnapshot, version: VersionSnapshot) -> ModelSnapshot:
-    return replace(live, versions={**live.versions, version.version: version})
+def _written(
+    version: VersionSnapshot, change: DescribeVersion | RecordTags | TagVersion | UntagVersion | RecordProvenance
+) -> VersionSnapshot:
+    """The version after a call that writes what is kept beside it."""
+    match change:
+        case DescribeVersion():
+            return replace(version, description=change.after)
+        case RecordTags():
+            return replace(version, tagged=frozenset(change.after))
+        case TagVersion():
+            return replace(version, tags={**version.tags, change.key: change.after})
+        case UntagVersion():
+            return replace(version, tags={key: value for key, value in version.tags.items() if key != change.key})
+        case RecordProvenance():
+            return replace(version, provenance=change.after)
+        case _:
+            assert_never(change)

@@ -42,13 +42,14 @@ class Declared(Generic[T]):
 class Pin:
     """
     A reference to a model version that cannot come to mean another one: its number, the run it came from, or both, in
-    which case both must hold.
+    which case both must hold. `tags` are those that the version is to have.
     """
 
     at: Location
     version: Version | None = None
     run_id: str | None = None
     comment: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
 
     def __str__(self) -> str:
         return f"v{self.version}" if self.version is not None else f"the version from run {self.run_id}"
@@ -282,8 +283,17 @@ def _contradictions(manifest: Manifest) -> Iterable[Problem]:
                 f"v{pin.version} of {manifest.name} has another comment at {known.at}.",
                 "A version has one description: keep one of the two comments.",
             )
+        for key in sorted(known.tags.keys() & pin.tags.keys()):
+            if known.tags[key] != pin.tags[key]:
+                yield Problem(
+                    pin.at,
+                    "conflicting-tag",
+                    f"v{pin.version} of {manifest.name} has another value of the tag `{key}` at {known.at}.",
+                    "A tag has one value: keep one of the two.",
+                )
         by_version[pin.version] = replace(
             known,
+            tags={**pin.tags, **known.tags},
             run_id=known.run_id or pin.run_id,
             comment=known.comment if known.comment is not None else pin.comment,
         )

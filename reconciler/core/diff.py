@@ -12,10 +12,13 @@ from reconciler.core.changes import (
     DescribeModel,
     DescribeVersion,
     RecordProvenance,
+    RecordTags,
     Release,
     SetAlias,
     TagModel,
+    TagVersion,
     TransitionStage,
+    UntagVersion,
     simulate_all,
 )
 from reconciler.core.desired import DesiredState, Manifest, Pin, Revision
@@ -138,6 +141,9 @@ class _Bound:
         default_factory=dict[AliasName, tuple[Version | None, Location]]
     )
     comments: dict[Version, tuple[str, Location]] = field(default_factory=dict[Version, tuple[str, Location]])
+    tags: dict[Version, dict[str, tuple[str, Location]]] = field(
+        default_factory=dict[Version, dict[str, tuple[str, Location]]]
+    )
 
     def slots(self) -> Iterator[tuple[Slot, Version, Location]]:
         """What is declared for each slot, and where."""
@@ -237,7 +243,12 @@ def _identities(work: Iterable[Proposal], live: ModelSnapshot) -> Iterator[Ident
         match proposal.change:
             case TransitionStage(version=version, archives=archives):
                 touched.update((version, *archives))
-            case SetAlias(after=version) | DescribeVersion(version=version):
+            case (
+                SetAlias(after=version)
+                | DescribeVersion(version=version)
+                | TagVersion(version=version)
+                | UntagVersion(version=version)
+            ):
                 touched.add(version)
             case _:
                 pass
@@ -409,7 +420,21 @@ def _bind(manifest: Manifest, live: ModelSnapshot | None, blockers: list[Blocker
 
     def bind(pin: Pin) -> Version | None:
         version = _bound_version(manifest.name, pin, versions, live, blockers)
-        if version is None or pin.comment is None:
+        if version is None:
+            return None
+        tags = bound.tags.setdefault(version, {})
+        for key, value in pin.tags.items():
+            kept, at = tags.setdefault(key, (value, pin.at))
+            if kept != value:
+                blockers.append(
+                    Blocker(
+                        "conflicting-tag",
+                        f"{pin} is v{version} of {manifest.name}, which has another value of the tag `{key}` at {at}.",
+                        "A tag has one value: keep one of the two.",
+                        pin.at,
+                    )
+                )
+        if pin.comment is None:
             return version
         comment, at = bound.comments.setdefault(version, (pin.comment, pin.at))
         if comment != pin.comment:
@@ -610,6 +635,27 @@ def _descriptions(manifest: Manifest, bound: _Bound, live: ModelSnapshot) -> Ite
         before = live.versions[version].description
         if before != comment:
             yield Proposal(DescribeVersion(live.name, version, before, comment), Reason(Why.DECLARED, at))
+    governed = Reason(Why.GOVERNED, manifest.model.at)
+    for number, version in sorted(live.versions.items()):
+        yield from _tags(live.name, version, bound.tags.get(number, {}), governed)
+
+
+def _tags(
+    name: ModelRef, live: VersionSnapshot, declared: Mapping[str, tuple[str, Location]], governed: Reason
+) -> Iterator[Proposal]:
+    """The tags that a version is to have, and without those that a manifest set once and does not declare anymore."""
+    number, final = live.version, frozenset(declared)
+    widest = final | live.tagged
+    if widest != live.tagged:
+        yield Proposal(RecordTags(name, number, tuple(sorted(live.tagged)), tuple(sorted(widest))), governed)
+    for key, (value, at) in sorted(declared.items()):
+        if live.tags.get(key) != value:
+            yield Proposal(TagVersion(name, number, key, live.tags.get(key), value), Reason(Why.DECLARED, at))
+    for key in sorted(live.tagged - final):
+        if key in live.tags:
+            yield Proposal(UntagVersion(name, number, key, live.tags[key]), Reason(Why.UNDECLARED))
+    if widest != final:
+        yield Proposal(RecordTags(name, number, tuple(sorted(widest)), tuple(sorted(final))), governed)
 
 
 class _Moves:

@@ -69,7 +69,8 @@ class VersionFacts:
     """
     What is known of one version. Where something is None or empty, `missing` says why, unless there is nothing to know.
     `metrics` and `params` are by name; `size` is in bytes; `flavors` has the version of each library; `staged_at` and
-    `created_at` are RFC 3339 in UTC, `staged_until` is empty while it is still in Staging.
+    `created_at` are RFC 3339 in UTC, `staged_until` is empty while it is still in Staging. `self_declared` are tags
+    that a manifest sets: where a gate reads them, they are not among `tags`, as a change does not vouch for itself.
     """
 
     model: ModelRef
@@ -88,6 +89,7 @@ class VersionFacts:
     size: int | None = None
     staged_at: str = ""
     staged_until: str = ""
+    self_declared: frozenset[str] = frozenset()
     missing: tuple[Missing, ...] = ()
 
     def why_missing(self, *whats: str) -> str:

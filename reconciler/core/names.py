@@ -66,6 +66,14 @@ def folded_repository(repository: str) -> str:
     return lower if lower.startswith(ANY_CASE) else repository
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class VersionTag:
+    """A tag of a version, by its key."""
+
+    version: Version
+    key: str
+
+
 class Stage(StrEnum):
     """MLflow's four stages, in the order in which a version usually goes through them."""
 

@@ -16,10 +16,13 @@ from reconciler.core.changes import (
     DescribeModel,
     DescribeVersion,
     RecordProvenance,
+    RecordTags,
     Release,
     SetAlias,
     TagModel,
+    TagVersion,
     TransitionStage,
+    UntagVersion,
     simulate,
     simulate_all,
 )
@@ -38,7 +41,18 @@ from reconciler.core.diff import (
 )
 from reconciler.core.entrances import occupants
 from reconciler.core.gate import Kind
-from reconciler.core.names import ACTIVE_STAGES, LIVE, LiveSlots, ModelRef, Slot, Stage, TagKey, Version, alias_slot
+from reconciler.core.names import (
+    ACTIVE_STAGES,
+    LIVE,
+    LiveSlots,
+    ModelRef,
+    Slot,
+    Stage,
+    TagKey,
+    Version,
+    VersionTag,
+    alias_slot,
+)
 from reconciler.core.past import Past, pins_of
 from reconciler.core.snapshot import ModelSnapshot, Ownership, RegistrySnapshot, UnreadableRecord
 from reconciler.core.text import did_you_mean
@@ -85,12 +99,13 @@ class Verb(StrEnum):
     DELETE_ALIAS = "delete alias"
     DESCRIBE = "describe"
     TAG = "tag"
+    UNTAG = "untag"
     CLAIM = "claim"
     ADOPT = "adopt"
     RELEASE = "release"
 
 
-Subject: TypeAlias = Version | Slot | TagKey | None
+Subject: TypeAlias = Version | Slot | TagKey | VersionTag | None
 """What an effect is about: a version, an alias by its slot, a tag, or None for the model itself."""
 
 Value: TypeAlias = Version | Stage | tuple[Slot, ...] | str | UnreadableRecord | None
@@ -455,7 +470,11 @@ def _effects(proposal: Proposal, model: ModelPlan) -> Iterable[Effect]:
             yield effect(Verb.TAG, TagKey(change.key), change.before, change.after)
         case DescribeVersion():
             yield effect(Verb.DESCRIBE, change.version, change.before, change.after)
-        case RecordProvenance():
+        case TagVersion():
+            yield effect(Verb.TAG, VersionTag(change.version, change.key), change.before, change.after)
+        case UntagVersion():
+            yield effect(Verb.UNTAG, VersionTag(change.version, change.key), change.before, None)
+        case RecordProvenance() | RecordTags():
             pass
         case TransitionStage():
             yield from _stage_effects(proposal, change, model)
@@ -554,7 +573,7 @@ def needs_review(model: ModelPlan) -> bool:
 
 
 def _counts(change: Change) -> bool:
-    if isinstance(change, RecordProvenance):
+    if isinstance(change, RecordProvenance | RecordTags):
         return False
     if isinstance(change, Claim) and change.before is not None:
         return not isinstance(change.before, type(change.after)) or not change.before.governs_like(change.after)
@@ -572,7 +591,8 @@ def _essence(change: Change) -> list[object]:
 def _state(model: ModelSnapshot) -> list[object]:
     def version(number: Version) -> list[object]:
         v = model.versions[number]
-        return [v.version, v.stage, v.status, v.run_id, v.description, v.created_at]
+        tags = [sorted(v.tags.items()), sorted(v.tagged)] if v.tags or v.tagged else []
+        return [v.version, v.stage, v.status, v.run_id, v.description, v.created_at, *tags]
 
     owner = model.owner and asdict(model.owner)
     aliases = sorted(model.aliases.items())

@@ -1,6 +1,6 @@
 """What the registry held at one moment, and the two records of ours that it carries."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import astuple, dataclass, field
 from typing import Any, TypeAlias, cast
 
@@ -19,6 +19,7 @@ from reconciler.core.records import Seal, as_commit, as_text, canonical, compact
 
 OWNER_TAG = "reconciler.owner"
 PROVENANCE_TAG = "reconciler.provenance"
+TAGS_TAG = "reconciler.tags"
 READY = "READY"
 
 
@@ -106,7 +107,8 @@ Provenance: TypeAlias = Mapping[Slot, Placement]
 class VersionSnapshot:
     """
     One model version. `created_at`, in milliseconds since 1970, tells it from another one of the same number.
-    `updated_at` moves with every change of the version, ours too, so it is no part of what is compared.
+    `updated_at` moves with every change of the version, ours too, so it is no part of what is compared. `tags` are
+    without those of MLflow and ours; `tagged` are the keys of those that manifests set: the tag `reconciler.tags`.
     """
 
     version: Version
@@ -116,6 +118,8 @@ class VersionSnapshot:
     description: str = ""
     created_at: int = 0
     provenance: Provenance = field(default_factory=dict[Slot, Placement])
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
+    tagged: frozenset[str] = frozenset()
     updated_at: int = field(default=0, compare=False)
     source: str = field(default="", compare=False)
 
@@ -203,6 +207,20 @@ def decode_owner(text: str, registry: str = "") -> OwnerRecord:
         )
     except (ValueError, KeyError, TypeError):
         return UnreadableRecord(text)
+
+
+def encode_tagged(keys: Iterable[str]) -> str:
+    """The value of the tag `reconciler.tags`."""
+    return compact({"format": 1, "keys": sorted(keys)})
+
+
+def decode_tagged(text: str) -> frozenset[str]:
+    """The keys in a tag `reconciler.tags`; none where it cannot be read: then nothing is removed because of it."""
+    try:
+        record = read_record(text)
+        return frozenset(as_text(key) for key in record["keys"]) if record["format"] == 1 else frozenset()
+    except (ValueError, KeyError, TypeError):
+        return frozenset()
 
 
 def encode_provenance(provenance: Provenance) -> str:

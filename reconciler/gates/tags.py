@@ -29,19 +29,21 @@ class Tags:
 
     def judge(self, entrance: Entrance, facts: Facts) -> Judgement:
         if self.of == "model":
-            who, tags = "the model", facts[MODEL].tags
+            who, tags, declared = "the model", facts[MODEL].tags, frozenset[str]()
         else:
-            who, tags = f"v{entrance.candidate}", facts[CANDIDATE].tags
+            who, tags, declared = f"v{entrance.candidate}", facts[CANDIDATE].tags, facts[CANDIDATE].self_declared
             if why := facts[CANDIDATE].why_missing("version", "tags"):
                 return unknown(f"the tags of {who} are not known: {plain(why)}")
-        faults = [fault for key in sorted(self.required) if (fault := self._fault(key, tags))]
+        faults = [fault for key in sorted(self.required) if (fault := self._fault(key, tags, declared))]
         if faults:
             return failed(f"{who} {'; '.join(faults)}")
         carried = ", ".join(f"{plain(key, 80)} = {plain(tags[key], 80)}" for key in sorted(self.required))
         return passed(f"{who} carries {carried}" if carried else "no tags are required")
 
-    def _fault(self, key: str, tags: Mapping[str, str]) -> str:
+    def _fault(self, key: str, tags: Mapping[str, str], declared: frozenset[str]) -> str:
         value, pattern, name = tags.get(key), self.required[key], plain(key, 80)
+        if key in declared:
+            return f"has the tag {name} from its manifest, which does not count"
         if value is None:
             return f"has no tag {name}"
         if not value.strip():

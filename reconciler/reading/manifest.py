@@ -401,6 +401,8 @@ def _json_of_alias(long: dict[str, Any]) -> dict[str, Any]:
 
 
 _RUN_ID_JSON = {"oneOf": [{"type": "string", "pattern": RUN_ID_PATTERN}, {"type": "number", "minimum": 0}]}
+_TagValue = Annotated[str, Spelled(_tag_value, _TAG_VALUE_JSON)]
+_Tags = Annotated[dict[Annotated[str, BeforeValidator(_tag_key)], _TagValue], keyed(_TAG_KEY_JSON)]
 _RunId = Annotated[str, Spelled(_run_id, _RUN_ID_JSON)]
 _VersionNumber = Annotated[Version, Spelled(_version, {"oneOf": _VERSION_JSON})]
 _Reason = Annotated[str, Spelled(_reason, {**PROSE_JSON, "minLength": MIN_REASON})]
@@ -425,6 +427,11 @@ class PinSpec(Spec):
         None,
         description="Why this version. It becomes the description of the version in the registry.",
         examples=["Promoted after 2-week A/B test on Staging."],
+    )
+    tags: _Tags | None = Field(
+        None,
+        description="Tags that the version is to have; what is removed here is removed from the version.",
+        examples=[{"validation_status": "approved"}],
     )
 
     @model_validator(mode="after")
@@ -480,7 +487,6 @@ class StagesSpec(Spec):
 
 _ModelName = Annotated[ModelRef, Spelled(_model_name, _MODEL_NAME_JSON)]
 _Owner = Annotated[str, Spelled(_owner, LINE_JSON)]
-_TagValue = Annotated[str, Spelled(_tag_value, _TAG_VALUE_JSON)]
 _Target = Annotated[PinSpec | None, Written(_alias_target, _json_of_alias)]
 
 
@@ -560,9 +566,7 @@ class ManifestSpec(Spec):
     owners: Annotated[tuple[_Owner, ...], Written(_owners)] | None = Field(
         None, description="Who is responsible for the model: users, teams or addresses.", examples=[["@acme/risk-ml"]]
     )
-    tags: Annotated[dict[Annotated[str, BeforeValidator(_tag_key)], _TagValue], keyed(_TAG_KEY_JSON)] | None = Field(
-        None, description="Tags of the registered model.", examples=[{"domain": "credit"}]
-    )
+    tags: _Tags | None = Field(None, description="Tags of the registered model.", examples=[{"domain": "credit"}])
     stages: Annotated[StagesSpec, MAPPING] | None = Field(
         None,
         description="Which versions are in which stage. A stage that is not mentioned is not governed.",
@@ -649,7 +653,7 @@ def _manifest(
 
     def pin(spec: PinSpec, *where: int | str) -> Pin:
         named_by = "version" if spec.version is not None else "run_id"
-        return Pin(reader.at(*where, named_by), spec.version, spec.run_id, spec.comment)
+        return Pin(reader.at(*where, named_by), spec.version, spec.run_id, spec.comment, dict(spec.tags or {}))
 
     # Fields are in the order of the model, and people read what they declared in the order of the document.
     written = root.get("stages")

@@ -33,23 +33,39 @@ from reconciler.core.changes import (
     DescribeModel,
     DescribeVersion,
     RecordProvenance,
+    RecordTags,
     Release,
     SetAlias,
     TagModel,
+    TagVersion,
     TransitionStage,
+    UntagVersion,
 )
-from reconciler.core.names import ANY_CASE, AliasName, ModelRef, Ours, Stage, Version, workspace_name
+from reconciler.core.names import (
+    ANY_CASE,
+    MLFLOW_TAG_PREFIX,
+    OUR_TAG_PREFIX,
+    AliasName,
+    ModelRef,
+    Ours,
+    Stage,
+    Version,
+    workspace_name,
+)
 from reconciler.core.snapshot import (
     OWNER_TAG,
     PROVENANCE_TAG,
+    TAGS_TAG,
     ModelSnapshot,
     Ownership,
     RegistrySnapshot,
     VersionSnapshot,
     decode_owner,
     decode_provenance,
+    decode_tagged,
     encode_owner,
     encode_provenance,
+    encode_tagged,
 )
 from reconciler.core.text import plain, without_credentials
 from reconciler.errors import RegistryError
@@ -125,6 +141,7 @@ class _Store(Protocol):
     def set_registered_model_tag(self, name: str, tag: Any) -> None: ...
     def delete_registered_model_tag(self, name: str, key: str) -> None: ...
     def set_model_version_tag(self, name: str, version: str, tag: Any) -> None: ...
+    def delete_model_version_tag(self, name: str, version: str, key: str) -> None: ...
     def transition_model_version_stage(
         self, name: str, version: str | int, stage: str, archive_existing_versions: bool
     ) -> Any: ...
@@ -420,7 +437,7 @@ class MlflowRegistry:
             self._execute(change)
 
     def _execute(self, change: Change) -> None:
-        from mlflow.entities.model_registry import ModelVersionTag, RegisteredModelTag
+        from mlflow.entities.model_registry import RegisteredModelTag
 
         store, model = self.store, change.model.name
         match change:
@@ -436,9 +453,15 @@ class MlflowRegistry:
                 store.set_registered_model_tag(model, RegisteredModelTag(change.key, change.after))
             case DescribeVersion():
                 store.update_model_version(model, str(change.version), change.after)
+            case RecordTags():
+                value = encode_tagged(change.after) if change.after else None
+                self._tag_version(change, change.version, TAGS_TAG, value)
+            case TagVersion():
+                self._tag_version(change, change.version, change.key, change.after)
+            case UntagVersion():
+                self._tag_version(change, change.version, change.key, None)
             case RecordProvenance():
-                tag = ModelVersionTag(PROVENANCE_TAG, encode_provenance(change.after))
-                store.set_model_version_tag(model, str(change.version), tag)
+                self._tag_version(change, change.version, PROVENANCE_TAG, encode_provenance(change.after))
             case TransitionStage():
                 self._transition(change)
             case SetAlias():
@@ -447,6 +470,14 @@ class MlflowRegistry:
                 store.delete_registered_model_alias(model, change.alias)
             case _:
                 assert_never(change)
+
+    def _tag_version(self, change: Change, version: Version, key: str, value: str | None) -> None:
+        from mlflow.entities.model_registry import ModelVersionTag
+
+        if value is None:
+            self.store.delete_model_version_tag(change.model.name, str(version), key)
+        else:
+            self.store.set_model_version_tag(change.model.name, str(version), ModelVersionTag(key, value))
 
     def _create(self, name: str) -> None:
         from mlflow.exceptions import MlflowException
@@ -693,8 +724,11 @@ def _model_snapshot(ref: ModelRef, model: Any, versions: Mapping[Version, Versio
     )
 
 
+_OF_TOOLS = (OUR_TAG_PREFIX, MLFLOW_TAG_PREFIX)
+
+
 def _version_snapshot(row: Any) -> VersionSnapshot:
-    record = row.tags.get(PROVENANCE_TAG)
+    record, tagged = row.tags.get(PROVENANCE_TAG), row.tags.get(TAGS_TAG)
     return VersionSnapshot(
         version=Version(int(row.version)),
         stage=Stage(row.current_stage),
@@ -704,6 +738,8 @@ def _version_snapshot(row: Any) -> VersionSnapshot:
         created_at=int(row.creation_timestamp or 0),
         updated_at=int(row.last_updated_timestamp or 0),
         provenance={} if record is None else decode_provenance(record),
+        tags={key: str(value) for key, value in row.tags.items() if not key.startswith(_OF_TOOLS)},
+        tagged=frozenset() if tagged is None else decode_tagged(tagged),
         source=_digest_of(getattr(row, "source", None)),
     )
 

@@ -10,7 +10,7 @@ FEWEST = 3
 NAMED = 10
 """So many of them are named; the others are counted."""
 
-_RECORDS = frozenset({Verb.CREATE, Verb.CLAIM, Verb.RELEASE, Verb.DESCRIBE, Verb.TAG})
+_RECORDS = frozenset({Verb.CREATE, Verb.CLAIM, Verb.RELEASE, Verb.DESCRIBE, Verb.TAG, Verb.UNTAG})
 
 
 def folded(review: Review) -> tuple[tuple[ModelPlan, ...], ...]:

@@ -287,7 +287,7 @@ def _groups(model: ModelPlan, review: Review, *, together: bool) -> Iterable[Gro
 
 
 def _move(effect: Effect, *, together: bool = False) -> Move:
-    prose = effect.verb in {Verb.DESCRIBE, Verb.TAG}
+    prose = effect.verb in {Verb.DESCRIBE, Verb.TAG, Verb.UNTAG}
     return Move(
         model=effect.model,
         verb=effect.verb,

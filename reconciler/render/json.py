@@ -16,18 +16,21 @@ from reconciler.core.changes import (
     DescribeModel,
     DescribeVersion,
     RecordProvenance,
+    RecordTags,
     Release,
     SetAlias,
     TagModel,
+    TagVersion,
     TransitionStage,
+    UntagVersion,
 )
 from reconciler.core.diff import Blocker
 from reconciler.core.drift import Drift, DriftStatus
 from reconciler.core.gate import Verdict
-from reconciler.core.names import ModelRef, Slot
+from reconciler.core.names import ModelRef, Slot, VersionTag
 from reconciler.core.plan import Effect, Plan, Value, Verb, effects_of
 from reconciler.core.review import Origin, PolicyNote, Review
-from reconciler.core.snapshot import OWNER_TAG, PROVENANCE_TAG
+from reconciler.core.snapshot import OWNER_TAG, PROVENANCE_TAG, TAGS_TAG
 from reconciler.errors import Location
 from reconciler.events import (
     ChangeMade,
@@ -549,6 +552,13 @@ def _call(change: Change) -> tuple[str, dict[str, Any]]:
             return "set_registered_model_tag", {"key": change.key, "value": change.after}
         case DescribeVersion():
             return "update_model_version", {"version": change.version, "description": change.after}
+        case RecordTags():
+            return "set_model_version_tag", {"version": change.version, "key": TAGS_TAG, "keys": list(change.after)}
+        case TagVersion():
+            arguments = {"version": change.version, "key": change.key, "value": change.after}
+            return "set_model_version_tag", arguments
+        case UntagVersion():
+            return "delete_model_version_tag", {"version": change.version, "key": change.key}
         case RecordProvenance():
             slots = [placement.slot for placement in change.placements]
             return "set_model_version_tag", {"version": change.version, "key": PROVENANCE_TAG, "slots": slots}
@@ -652,6 +662,7 @@ _VALUE = {
     "mlflow_registered_model_tag": "value",
     "mlflow_model_version_description": "description",
     "mlflow_model_version_stage": "stage",
+    "mlflow_model_version_tag": "value",
 }
 
 
@@ -667,6 +678,9 @@ def _resource(effect: Effect) -> tuple[str, str, dict[str, Any]]:
             return "mlflow_registered_model_owner", f"model[{model}].owner", {}
         case _, Slot() as slot:
             return "mlflow_registered_model_alias", f"model[{model}].alias[{slot.alias}]", {"alias": slot.alias}
+        case _, VersionTag(version, key):
+            address = f"model[{model}].version[{version}].tag[{key}]"
+            return "mlflow_model_version_tag", address, {"version": version, "key": key}
         case Verb.TAG, key:
             return "mlflow_registered_model_tag", f"model[{model}].tag[{key}]", {"key": key}
         case Verb.DESCRIBE, None:

@@ -232,6 +232,7 @@ SIGN = {
     Verb.DELETE_ALIAS: "-",
     Verb.DESCRIBE: "~",
     Verb.TAG: "~",
+    Verb.UNTAG: "-",
     Verb.CLAIM: "·",
     Verb.ADOPT: "!",
     Verb.RELEASE: "-",

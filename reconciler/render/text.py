@@ -33,6 +33,7 @@ STYLE_OF: dict[Verb, str] = {
     Verb.DELETE_ALIAS: "remove",
     Verb.DESCRIBE: "change",
     Verb.TAG: "change",
+    Verb.UNTAG: "remove",
     Verb.CLAIM: "faint",
     Verb.ADOPT: "warn",
     Verb.RELEASE: "remove",

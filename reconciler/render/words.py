@@ -13,10 +13,13 @@ from reconciler.core.changes import (
     DescribeModel,
     DescribeVersion,
     RecordProvenance,
+    RecordTags,
     Release,
     SetAlias,
     TagModel,
+    TagVersion,
     TransitionStage,
+    UntagVersion,
 )
 from reconciler.core.desired import Revision
 from reconciler.core.diff import Blocker, ModelPlan, Reason, Why
@@ -24,7 +27,7 @@ from reconciler.core.drift import Drift, DriftStatus, ModelDrift
 from reconciler.core.gate import Ruling, Verdict
 from reconciler.core.loosening import Consequence, Shift
 from reconciler.core.moments import moment_of, to_the_minute
-from reconciler.core.names import Slot, Version
+from reconciler.core.names import Slot, Version, VersionTag
 from reconciler.core.plan import Effect, Subject, Summary, Value, Verb, effects_of
 from reconciler.core.review import Origin, PolicyNote, Review
 from reconciler.core.snapshot import UnreadableRecord
@@ -86,6 +89,8 @@ def value(of: Subject | Value) -> str:
             return str(of)
         case tuple():
             return ", ".join(of) or "no stage, no alias"
+        case VersionTag():
+            return f"v{of.version} {of.key}"
         case UnreadableRecord():
             return "an unreadable record"
         case _:
@@ -107,6 +112,8 @@ def what_moves(effect: Effect) -> str:
             return quoted(after)
         case Verb.TAG:
             return f"{'' if effect.before is None else quoted(before) + ' -> '}{quoted(after)}"
+        case Verb.UNTAG:
+            return f"{quoted(before)} ->"
         case Verb.CLAIM:
             return f"{'' if effect.before is None else clean(before) + ' -> '}{clean(after)}"
         case Verb.ADOPT:
@@ -147,6 +154,12 @@ def call(change: Change) -> str:
             return f"tag {clean(change.key)}"
         case DescribeVersion():
             return f"describe v{change.version}"
+        case RecordTags():
+            return f"record the tags of v{change.version}"
+        case TagVersion():
+            return f"tag v{change.version} {clean(change.key)}"
+        case UntagVersion():
+            return f"untag v{change.version} {clean(change.key)}"
         case RecordProvenance():
             return f"record provenance of v{change.version}"
         case TransitionStage():

@@ -177,23 +177,32 @@ def _pin_changed(text: str, document: int, path: Path, before: Pin, after: Pin) 
         return text
     if not any(get(text, document, [*path, key]) for key in ("version", "run_id")):
         return put(text, document, path, _pin(after))
-    for key, value in (("version", after.version), ("run_id", after.run_id), ("comment", after.comment)):
+    had, wanted = _keys(before), _keys(after)
+    for key in ("version", "run_id", "comment", "tags"):
         there = get(text, document, [*path, key])
-        if value is not None and (not there or value != getattr(before, key)):
-            text = put(text, document, [*path, key], value)
-        elif value is None and there:
+        if key in wanted and (not there or wanted[key] != had.get(key)):
+            text = put(text, document, [*path, key], wanted[key])
+        elif key not in wanted and there:
             text = remove(text, document, [*path, key])
     return text
+
+
+def _keys(pin: Pin) -> dict[str, Value]:
+    """What is written of a version in a mapping."""
+    written: dict[str, Value] = {
+        "version": pin.version,
+        "run_id": pin.run_id,
+        "comment": pin.comment,
+        "tags": dict(pin.tags) or None,
+    }
+    return {key: value for key, value in written.items() if value is not None}
 
 
 def _pin(pin: Pin | None) -> Value:
     if pin is None:
         return None
-    if pin.run_id is None and pin.comment is None:
-        return pin.version
-    return {
-        k: v for k, v in (("version", pin.version), ("run_id", pin.run_id), ("comment", pin.comment)) if v is not None
-    }
+    written = _keys(pin)
+    return pin.version if written.keys() == {"version"} else written
 
 
 def _pins(pins: tuple[Pin, ...]) -> Value:

@@ -20,10 +20,13 @@ from reconciler.core.changes import (
     DescribeModel,
     DescribeVersion,
     RecordProvenance,
+    RecordTags,
     Release,
     SetAlias,
     TagModel,
+    TagVersion,
     TransitionStage,
+    UntagVersion,
     simulate,
     simulate_all,
 )
@@ -46,18 +49,20 @@ from reconciler.core.names import (
 from reconciler.core.snapshot import (
     OWNER_TAG,
     PROVENANCE_TAG,
+    TAGS_TAG,
     ModelSnapshot,
     Ownership,
     Placement,
     encode_owner,
     encode_provenance,
+    encode_tagged,
 )
 from reconciler.errors import RegistryError
 from reconciler.ports import Registry, Wanted
 from reconciler.registry import mlflow as mlflow_registry
 from reconciler.registry.mlflow import MlflowRegistry
 from reconciler.testing.memory import MemoryRegistry
-from tests.build import FIRST, NOW, OURS, SECOND, A, N, P, S, have, owns
+from tests.build import FIRST, NOW, OURS, SECOND, A, N, P, S, have, owns, with_version
 from tests.properties import states
 from tests.servers import new_database
 
@@ -106,6 +111,9 @@ class InMlflow:
                 continue
             if wanted.description:
                 store.update_model_version(name, str(number), wanted.description)
+            ours = {TAGS_TAG: encode_tagged(wanted.tagged)} if wanted.tagged else {}
+            for key, value in {**wanted.tags, **ours}.items():
+                store.set_model_version_tag(name, str(number), ModelVersionTag(key, value))
             if wanted.provenance:
                 tag = ModelVersionTag(PROVENANCE_TAG, encode_provenance(wanted.provenance))
                 store.set_model_version_tag(name, str(number), tag)
@@ -261,7 +269,9 @@ def test_names_that_differ_by_case_only_are_two_models(place: Place, name: Model
     assert found[name].occupants(S) == (1,)
 
 
-LIVE = have({1: P, 2: P, 3: S, 4: N}, {"champion": 1}, owner=owns(P))
+LIVE = with_version(
+    have({1: P, 2: P, 3: S, 4: N}, {"champion": 1}, owner=owns(P)), 1, tags={"risk": "low"}, tagged=frozenset({"risk"})
+)
 NAME = LIVE.name
 CHANGES: dict[str, Change] = {
     "claim": Claim(NAME, LIVE.owner, Ownership(OURS, (S, P), (AliasName("champion"),), SECOND)),
@@ -270,6 +280,12 @@ CHANGES: dict[str, Change] = {
     "describe the model with nothing": DescribeModel(NAME, "", ""),
     "tag": TagModel(NAME, "team.name", None, "risk, ml"),
     "describe a version": DescribeVersion(NAME, Version(4), "", "F1 +4.2 %"),
+    "tag a version": TagVersion(NAME, Version(4), "validation_status", None, "approved; it's “good”"),
+    "tag a version with nothing": TagVersion(NAME, Version(4), "checked", None, ""),
+    "untag a version": UntagVersion(NAME, Version(1), "risk", "low"),
+    "untag a version without that tag": UntagVersion(NAME, Version(4), "risk", "low"),
+    "record the tags of a version": RecordTags(NAME, Version(4), (), ("a", "b")),
+    "forget the tags of a version": RecordTags(NAME, Version(1), ("risk",), ()),
     "record provenance": RecordProvenance(
         NAME, Version(4), {}, (Placement(P.slot, OURS, FIRST, "Staging", "Ada <a@b.c>", "2026-01-01T00:00:00Z"),)
     ),

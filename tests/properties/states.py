@@ -4,16 +4,21 @@ from collections.abc import Sequence
 
 import hypothesis.strategies as st
 
-from reconciler.core.desired import Manifest
+from reconciler.core.desired import Manifest, Pin
 from reconciler.core.names import ACTIVE_STAGES, Stage
 from reconciler.core.snapshot import ModelSnapshot
-from tests.build import NOW, THEIRS, A, N, P, S, have, owns, want
+from tests.build import NOW, SOMEWHERE, THEIRS, A, N, P, S, have, owns, want, with_version
 
 ALIASES = st.sampled_from(["champion", "challenger", "shadow"])
 STAGES = st.sampled_from(list(Stage))
 ACTIVE = st.sampled_from(ACTIVE_STAGES)
 SLOTS = st.lists(st.one_of(ACTIVE, ALIASES), unique=True, max_size=4)
 OWNERS = st.one_of(st.none(), SLOTS.map(lambda slots: owns(*slots)), SLOTS.map(lambda slots: owns(*slots, by=THEIRS)))
+
+TAGS = st.one_of(
+    st.just(dict[str, str]()), st.dictionaries(st.sampled_from(["checked", "risk"]), st.sampled_from(["yes", "no"]))
+)
+TAGGED = st.one_of(st.just(list[str]()), st.lists(st.sampled_from(["checked", "risk", "gone"]), unique=True))
 
 FEW = st.sampled_from([1, 1, 1, 1, 0, 2])
 """How many versions are in a stage, or are declared for it: most often one."""
@@ -24,12 +29,14 @@ def models(draw: st.DrawFn) -> ModelSnapshot:
     """A model of several versions, whoever brought them where they are."""
     numbers = range(1, draw(st.integers(2, 6)) + 1)
     order = draw(st.permutations(numbers))
-    live = draw(FEW)
+    crowd = draw(FEW)
     elsewhere = st.sampled_from([N, S, A])
-    stages = {number: P if at < live else draw(elsewhere) for at, number in enumerate(order)}
+    stages = {number: P if at < crowd else draw(elsewhere) for at, number in enumerate(order)}
     named = st.sampled_from(numbers)
     placed = draw(st.dictionaries(named, st.lists(STAGES.map(str), unique=True, max_size=3)))
-    return have(stages, draw(st.dictionaries(ALIASES, named)), owner=draw(OWNERS), placed=placed)
+    live = have(stages, draw(st.dictionaries(ALIASES, named)), owner=draw(OWNERS), placed=placed)
+    number = draw(named)
+    return with_version(live, number, tags=draw(TAGS), tagged=frozenset(draw(TAGGED)))
 
 
 @st.composite
@@ -41,13 +48,16 @@ def manifests(draw: st.DrawFn, live: ModelSnapshot) -> Manifest:
     owned = live.owned_by(NOW.ours)
     # Production is declared where we govern it: that it is not emptied without a word is a refusal with its own tests.
     governed = bool(owned and P in owned.stages) or draw(st.sampled_from([True, True, True, False]))
-    stages: dict[Stage, Sequence[int]] = {}
+    tags = draw(st.fixed_dictionaries(dict.fromkeys(live.versions, TAGS)))
+    tags = draw(TAGS)
+    stages: dict[Stage, Sequence[Pin]] = {}
     for stage in (P, *draw(st.sets(st.sampled_from([S, A, N])))):
         if stage is P and not governed:
             left = [number for number in left if number not in live.occupants(P)]
             continue
         count = draw(FEW)
-        stages[stage], left = sorted(left[:count]), left[count:]
+        stages[stage] = [Pin(SOMEWHERE, number, tags=tags if stage is P else {}) for number in sorted(left[:count])]
+        left = left[count:]
     named = st.one_of(st.none(), st.sampled_from(sorted(live.versions)))
     return want(stages, draw(st.dictionaries(ALIASES, named)))
 

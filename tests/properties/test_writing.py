@@ -22,6 +22,7 @@ pins = st.builds(
     st.integers(1, 2000).map(Version),
     st.none() | st.from_regex("[a-f0-9]{32}", fullmatch=True),
     st.none() | prose.filter(str.strip),
+    st.dictionaries(st.sampled_from(["checked", "risk.level", "5", "yes"]), prose, max_size=2),
 )
 
 

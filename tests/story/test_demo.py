@@ -1,4 +1,4 @@
-"""The demo tells its story to the end, and the README shows what it prints."""
+"""The demo tells its story to the end, and the pages show what it prints."""
 
 import os
 import re
@@ -54,7 +54,7 @@ def test_the_demo_tells_its_story_to_the_end_at_80_columns_and_the_readme_shows_
     by_itself = PRINTED_BY_COMMANDS.sub("", told).splitlines()
     assert not [line for line in by_itself if len(line) > 80]
     printed = {comparable(line) for line in told.splitlines()}
-    shown = lines_of_the_readme()
+    shown = lines_of_the_pages()
     assert len(shown) > 20
     assert not [line for line in shown if comparable(line) not in printed]
 
@@ -73,9 +73,10 @@ def what_the_demo_prints(top: Path) -> str:
     return done.stdout
 
 
-def lines_of_the_readme() -> list[str]:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    tour = readme[readme.index("## Gates before Production") : readme.index("## Commands")]
+def lines_of_the_pages() -> list[str]:
+    """What the README and the page on reviews show of the demo."""
+    readme, review = ((ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/review.md"))
+    tour = readme[readme.index("## A promotion, and its rollback") :] + review[review.index("## Drift") :]
     return [line for block in re.findall(r"```console\n(.*?)```", tour, re.DOTALL) for line in block.splitlines()]
 
 

@@ -160,3 +160,36 @@ def test_a_change_to_very_many_models_at_once_has_to_be_forced(
         assert "RECONCILER_MAX_CHANGE_PERCENT" in said
     assert before == [[1]] * 12
     assert [registry.production(name) for name in models] == [[2]] * 12
+
+
+def test_tags_of_a_version_are_set_kept_and_undone_and_satisfy_no_gate(
+    repository: Repository, registry: Registry, reconciler: Reconciler, model: str
+) -> None:
+    registry.register(model, versions=2)
+    registry.set_version_tag(model, 2, "validated-by", "nightly")
+    gate = "slots: [{slot: Production, gates: [{tags: {require: {checked: 'yes', validated-by: '*'}}}]}]\n"
+    (repository.top / "reconciler.yaml").write_text(gate)
+    staged = f"model: {model}\nstages:\n  Staging: {{version: 2, tags: {{checked: 'yes', risk: low}}}}\n"
+    repository.merge(staged)
+
+    set_ = reconciler("apply", "--yes")
+    tags = registry.version_tags(model, 2)
+    registry.set_version_tag(model, 2, "risk", "high")
+    drifted = reconciler("drift")
+    restored = reconciler("apply", "--yes")
+    again = registry.version_tags(model, 2)
+
+    assert (set_.code, drifted.code, restored.code) == (0, 2, 0), set_.said
+    assert tags["checked"] == "yes"
+    assert tags["risk"] == "low" == again["risk"]
+    assert "risk" in drifted.out
+
+    repository.merge(f"model: {model}\nstages:\n  Production: {{version: 2, tags: {{risk: low}}}}\n")
+    refused = reconciler("apply", "--yes")
+    repository.merge(f"model: {model}\nstages:\n  Staging: 2\n")
+    undone = reconciler("apply", "--yes")
+
+    assert refused.code == 3
+    assert "has the tag checked from its manifest, which does not count" in refused.out
+    assert undone.code == 0, undone.said
+    assert {key for key in registry.version_tags(model, 2) if key != "reconciler.provenance"} == {"validated-by"}

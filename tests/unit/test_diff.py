@@ -1,10 +1,11 @@
 """What is to be done, case by case: what is there, what is declared, and the calls in their order."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
 
-from reconciler.core.changes import Change, Claim, RecordProvenance, simulate
+from reconciler.core.changes import Change, Claim, RecordProvenance, RecordTags, simulate
 from reconciler.core.desired import Manifest, Pin
 from reconciler.core.diff import ModelPlan, diff
 from reconciler.core.names import AliasName, Stage, Version
@@ -35,7 +36,19 @@ def planned(live: ModelSnapshot | None, manifest: Manifest | None, *, adopt: boo
 
 def calls(plan: ModelPlan) -> list[str]:
     """The calls that do more than write our own records, as they are said."""
-    return [words.call(change) for change in plan.changes if not isinstance(change, Claim | RecordProvenance)]
+    return [
+        words.call(change) for change in plan.changes if not isinstance(change, Claim | RecordProvenance | RecordTags)
+    ]
+
+
+def tagged(
+    versions: Mapping[int, Stage], tags: Mapping[int, Mapping[str, str]], *, ours: Mapping[int, Sequence[str]]
+) -> ModelSnapshot:
+    """A model whose versions have tags, some of which a manifest had set."""
+    model = have(versions)
+    for number in tags.keys() | ours.keys():
+        model = with_version(model, number, tags=tags.get(number, {}), tagged=frozenset(ours.get(number, ())))
+    return model
 
 
 CASES: dict[str, tuple[ModelSnapshot | None, Manifest | None, list[str]]] = {
@@ -134,6 +147,16 @@ CASES: dict[str, tuple[ModelSnapshot | None, Manifest | None, list[str]]] = {
         want({P: ["run-2"]}),
         ["move v2: Staging -> Production, archiving v1"],
     ),
+    "a version gets the tags that stand beside it, and one that is no longer declared goes": (
+        tagged({1: P, 2: S}, {1: {"checked": "yes", "theirs": "1"}, 2: {"risk": "low"}}, ours={1: ["checked"]}),
+        want({P: [Pin(SOMEWHERE, Version(2), tags={"checked": "yes", "risk": "high"})]}),
+        ["untag v1 checked", "tag v2 checked", "tag v2 risk", "move v2: Staging -> Production, archiving v1"],
+    ),
+    "a tag that somebody removed already is forgotten": (
+        tagged({1: P}, {}, ours={1: ["checked"]}),
+        want({P: [1]}),
+        [],
+    ),
     "a registered model is made when it is declared without versions": (
         None,
         want({}, description="Scores loans.", tags={"domain": "credit"}),
@@ -198,6 +221,14 @@ BLOCKED: dict[str, tuple[ModelSnapshot | None, Manifest, str]] = {
             {"champion": Pin(SOMEWHERE, run_id="run-1", comment="bad")},
         ),
         "conflicting-comment",
+    ),
+    "two values of a tag of one version, once by number and once by run": (
+        have({1: N}),
+        want(
+            {P: [Pin(SOMEWHERE, Version(1), tags={"risk": "low"})]},
+            {"champion": Pin(SOMEWHERE, run_id="run-1", tags={"risk": "high"})},
+        ),
+        "conflicting-tag",
     ),
     "another repository's model": (
         have({1: N}, owner=owns(P, by=THEIRS)),
