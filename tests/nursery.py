@@ -9,6 +9,7 @@ import os
 import runpy
 import signal
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
