@@ -44,8 +44,9 @@ def serve(arguments: list[str], folder: str, environment: dict[str, str], log: s
 
 def main() -> None:
     gc.disable()
-    import uvicorn  # noqa: F401  # imported for those that are forked
-
+    # MLflow protects its server where it finds one of these imported before itself, as it is where that is started.
+    for module in ("uvicorn", "mlflow.server.fastapi_app", "mlflow.cli"):
+        import_module(module)
     gc.freeze()
     gc.enable()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
