@@ -6,7 +6,18 @@ from difflib import unified_diff
 from functools import partial
 
 from reconciler.core.changes import Claim, Release
-from reconciler.core.desired import DesiredState, Hold, Manifest, Revision, resolve
+from reconciler.core.desired import (
+    DesiredState,
+    Hold,
+    Manifest,
+    NoSource,
+    Origin,
+    Pin,
+    Revision,
+    Source,
+    each_pin,
+    resolve,
+)
 from reconciler.core.diff import diff, renamed
 from reconciler.core.drift import Drift, DriftStatus, ModelDrift, judge_drift, recorded_files, with_files
 from reconciler.core.evidence import Evidence, Exhibit, Missing, Pairing, VersionFacts, compare
@@ -67,7 +78,23 @@ def declaration_of(world: World, checkout: Checkout) -> Declaration:
     problems = tuple(sorted((*checkout.problems, *unreadable, *contradictions)))
     if any(problem.severity is Severity.ERROR for problem in problems):
         raise ManifestError(problems)
-    return Declaration(DesiredState(checkout.revision, models), problems, checkout.dirty)
+    return Declaration(_with_sources(world, DesiredState(checkout.revision, models)), problems, checkout.dirty)
+
+
+def _with_sources(world: World, desired: DesiredState) -> DesiredState:
+    """The same, with what there is to register the versions from that are named by what they are made of."""
+    origins = {pin.origin for manifest in desired.models.values() for pin in manifest.pins()} - {None}
+    if not origins:
+        return desired
+    none = NoSource("source-not-read", "This registry has no runs to register versions from.", "Name a version.")
+    found: Mapping[Origin, Source | NoSource] = {}
+    if world.runs is not None:
+        found = world.runs.sources(origin for origin in origins if origin is not None)
+
+    def sourced(pin: Pin) -> Pin:
+        return pin if pin.origin is None else replace(pin, source=found.get(pin.origin, none))
+
+    return replace(desired, models={name: each_pin(model, sourced) for name, model in desired.models.items()})
 
 
 def make_plan(world: World, desired: DesiredState, options: PlanOptions, rules: Rules = NO_RULES) -> Plan:

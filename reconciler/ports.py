@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     # Not at run time: reading and checking manifests has no use for the rest of the core, and starts faster without.
     from reconciler.core.changes import Change
     from reconciler.core.check_record import Ran, Recorded
-    from reconciler.core.desired import Manifest, Revision
+    from reconciler.core.desired import Manifest, NoSource, Origin, Revision, Source
     from reconciler.core.evidence import RunSummary, VersionFacts
     from reconciler.core.gate import Approval, CheckFacts, Presence
     from reconciler.core.heads import Head
@@ -252,6 +252,10 @@ class Runs(Protocol):
 
     def runs(self, run_ids: Iterable[str]) -> "Mapping[str, RunSummary]":
         """These runs by their ids, read in bulk, without those that cannot be read; nothing is raised for it."""
+        ...
+
+    def sources(self, origins: "Iterable[Origin]") -> "Mapping[Origin, Source | NoSource]":
+        """What can be registered from each of these, or why nothing can; nothing is raised for it."""
         ...
 
 

@@ -200,4 +200,4 @@ def _target(declared: Declared[Pin | None] | None) -> object:
 
 
 def _fields(pin: Pin | None) -> object:
-    return None if pin is None else (pin.version, pin.run_id, pin.comment, dict(pin.tags))
+    return None if pin is None else (pin.version, pin.run_id, pin.comment, dict(pin.tags), pin.origin)

@@ -13,6 +13,7 @@ import re
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
@@ -21,6 +22,7 @@ from threading import Condition, Thread
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 from urllib.parse import quote, urlsplit
 
+from reconciler.core.desired import NoSource, Origin, Source
 from reconciler.core.evidence import Dataset, Metric, Missing, RunFacts, RunSummary, VersionFacts
 from reconciler.core.limits import VERSION_TAGS, VERSION_VALUES
 from reconciler.core.moments import moment, moment_of, rfc3339
@@ -38,6 +40,7 @@ from reconciler.evidence.mlmodel import (
     read_requirements,
 )
 from reconciler.evidence.model_files import read_small
+from reconciler.evidence.origins import source_of
 from reconciler.ports import UNREACHABLE, Asked
 from reconciler.registry.mlflow import MlflowRegistry, translated
 
@@ -171,6 +174,23 @@ class MlflowEvidence:
         except Exception:  # noqa: BLE001  # every tracking store raises what the library under it does
             return found
         return found
+
+    def sources(self, origins: Iterable[Origin]) -> Mapping[Origin, Source | NoSource]:
+        wanted = list(dict.fromkeys(origins))
+        if not wanted:
+            return {}
+        import_module("mlflow.store.artifact.artifact_repository_registry")
+        artifacts = Artifacts(self.registry)
+
+        def look(origin: Origin) -> Source | NoSource:
+            try:
+                return source_of(artifacts, origin)
+            except Exception as error:  # noqa: BLE001  # every store raises what the library under it does
+                why = f"The {origin} is not known: {_said(error)}."
+                return NoSource("source-not-read", why, "Check the address of the tracking server and its log.")
+
+        with ThreadPoolExecutor(self.parallelism) as pool:
+            return dict(zip(wanted, pool.map(look, wanted), strict=True))
 
     def _refuse(self, found: Iterable[_Found]) -> None:
         for version in found:

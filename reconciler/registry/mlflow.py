@@ -7,7 +7,6 @@ deprecated, so it needs two requests where the store needs one. Seen in MLflow 3
 """
 
 import gc
-import hashlib
 import json
 import logging
 import os
@@ -34,12 +33,14 @@ from reconciler.core.changes import (
     DescribeVersion,
     RecordProvenance,
     RecordTags,
+    RegisterVersion,
     Release,
     SetAlias,
     TagModel,
     TagVersion,
     TransitionStage,
     UntagVersion,
+    is_registered,
 )
 from reconciler.core.names import (
     ANY_CASE,
@@ -66,6 +67,7 @@ from reconciler.core.snapshot import (
     encode_owner,
     encode_provenance,
     encode_tagged,
+    source_digest,
 )
 from reconciler.core.text import plain, without_credentials
 from reconciler.errors import RegistryError
@@ -136,6 +138,7 @@ class _Store(Protocol):
     def get_registered_model(self, name: str) -> Any: ...
     def get_model_version(self, name: str, version: str) -> Any: ...
     def create_registered_model(self, name: str) -> Any: ...
+    def create_model_version(self, name: str, source: str, **more: Any) -> Any: ...
     def update_registered_model(self, name: str, description: str) -> Any: ...
     def update_model_version(self, name: str, version: str, description: str) -> Any: ...
     def set_registered_model_tag(self, name: str, tag: Any) -> None: ...
@@ -447,6 +450,8 @@ class MlflowRegistry:
                 store.set_registered_model_tag(model, RegisteredModelTag(OWNER_TAG, encode_owner(change.after)))
             case Release():
                 store.delete_registered_model_tag(model, OWNER_TAG)
+            case RegisterVersion():
+                self._register(change)
             case DescribeModel():
                 store.update_registered_model(model, change.after)
             case TagModel():
@@ -478,6 +483,15 @@ class MlflowRegistry:
             self.store.delete_model_version_tag(change.model.name, str(version), key)
         else:
             self.store.set_model_version_tag(change.model.name, str(version), ModelVersionTag(key, value))
+
+    def _register(self, change: RegisterVersion) -> None:
+        """Unless it is there: a call that is repeated, as its answer got lost, makes no second version."""
+        name = change.model.name
+        rows = (row for row in self._versions_where(_name_filter(name)) if row.name == name)
+        versions = {row.version: row for row in map(_version_snapshot, rows)}
+        if not is_registered(ModelSnapshot(change.model, versions=versions), change):
+            model_id = {"model_id": change.model_id} if change.model_id else {}
+            self.store.create_model_version(name, change.uri, run_id=change.run_id or None, **model_id)
 
     def _create(self, name: str) -> None:
         from mlflow.exceptions import MlflowException
@@ -740,13 +754,9 @@ def _version_snapshot(row: Any) -> VersionSnapshot:
         provenance={} if record is None else decode_provenance(record),
         tags={key: str(value) for key, value in row.tags.items() if not key.startswith(_OF_TOOLS)},
         tagged=frozenset() if tagged is None else decode_tagged(tagged),
-        source=_digest_of(getattr(row, "source", None)),
+        source=source_digest(getattr(row, "source", None)),
+        model_id=str(getattr(row, "model_id", None) or ""),
     )
-
-
-def _digest_of(source: str | None) -> str:
-    """Tells one source from another without repeating it: a path may hold what is nobody else's business."""
-    return hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()[:16] if source else ""
 
 
 def _or_none(get: Callable[[], T]) -> T | None:

@@ -219,6 +219,7 @@ def _policy(review: Review, room: _Room) -> Iterator[str]:
 
 SIGN = {
     Verb.CREATE: "+",
+    Verb.REGISTER: "+",
     Verb.PROMOTE: "↑",
     Verb.ROLL_BACK: "↺",
     Verb.RESTORE: "↺",

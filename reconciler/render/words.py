@@ -14,6 +14,7 @@ from reconciler.core.changes import (
     DescribeVersion,
     RecordProvenance,
     RecordTags,
+    RegisterVersion,
     Release,
     SetAlias,
     TagModel,
@@ -108,6 +109,8 @@ def what_moves(effect: Effect) -> str:
     match effect.verb:
         case Verb.CREATE:
             return "a registered model without versions"
+        case Verb.REGISTER:
+            return f"from {clean(after)}"
         case Verb.DESCRIBE:
             return quoted(after)
         case Verb.TAG:
@@ -154,6 +157,8 @@ def call(change: Change) -> str:
             return f"tag {clean(change.key)}"
         case DescribeVersion():
             return f"describe v{change.version}"
+        case RegisterVersion():
+            return f"register v{change.version} from run {clean(change.run_id)}"
         case RecordTags():
             return f"record the tags of v{change.version}"
         case TagVersion():

@@ -175,10 +175,10 @@ def _list_changed(text: str, document: int, path: Path, before: tuple[Pin, ...],
 def _pin_changed(text: str, document: int, path: Path, before: Pin, after: Pin) -> str:
     if before == replace(after, at=before.at):
         return text
-    if not any(get(text, document, [*path, key]) for key in ("version", "run_id")):
+    if not any(get(text, document, [*path, key]) for key in ("version", "run_id", "model_id")):
         return put(text, document, path, _pin(after))
     had, wanted = _keys(before), _keys(after)
-    for key in ("version", "run_id", "comment", "tags"):
+    for key in ("version", "run_id", "artifact_path", "model_id", "comment", "tags"):
         there = get(text, document, [*path, key])
         if key in wanted and (not there or wanted[key] != had.get(key)):
             text = put(text, document, [*path, key], wanted[key])
@@ -192,6 +192,8 @@ def _keys(pin: Pin) -> dict[str, Value]:
     written: dict[str, Value] = {
         "version": pin.version,
         "run_id": pin.run_id,
+        "artifact_path": pin.artifact_path,
+        "model_id": pin.model_id,
         "comment": pin.comment,
         "tags": dict(pin.tags) or None,
     }
