@@ -27,7 +27,7 @@ from reconciler.ports import UNREACHABLE, Asked, EvidenceSource, Wanted
 from reconciler.registry.mlflow import MlflowRegistry
 from reconciler.testing.memory import MemoryEvidence
 from tests.build import FIRST, OURS
-from tests.servers import QUIET, free_port
+from tests.servers import QUIET, free_port, new_database
 from tests.story.proxy import Answer, Hang, Judge, Pass, Request, proxy
 
 pytestmark = pytest.mark.server
@@ -435,7 +435,7 @@ def test_a_database_in_place_tells_the_same(tmp_path: Path) -> None:
     from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as RegistryStore
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as TrackingStore
 
-    uri = f"sqlite:///{tmp_path}/registry.db"
+    uri = f"sqlite:///{new_database(tmp_path / 'registry.db')}"
     model = tmp_path / "model"
     model.mkdir()
     (model / "MLmodel").write_text("flavors: {python_function: {python_version: 3.12.1}}\nmodel_size_bytes: 77\n")
@@ -463,7 +463,7 @@ def test_a_source_on_another_server_is_not_asked(tmp_path: Path, scheme: str, mo
     from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
 
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "t0ken")
-    uri = f"sqlite:///{tmp_path}/registry.db"
+    uri = f"sqlite:///{new_database(tmp_path / 'registry.db')}"
     registry: Any = SqlAlchemyStore(uri)
     registry.create_registered_model(CHURN)
     asked, requests = Asked(CHURN, Version(1)), list[Request]()
