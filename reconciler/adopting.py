@@ -15,13 +15,13 @@ from reconciler.core.names import ModelRef, Slot, Version
 from reconciler.core.text import amount, did_you_mean, plain
 from reconciler.errors import ReconcilerError, Severity
 from reconciler.planning import Declaration, declaration_of
-from reconciler.ports import Checkout, SourceFile, World
+from reconciler.ports import Checkout, SourceFile, Work, World
 from reconciler.proposing import diff_of, homes_of, survey
 from reconciler.rules import Rules
 from reconciler.writing.codeowners import PLACES, owner_lines
 from reconciler.writing.edit import NotEditableError
 from reconciler.writing.files import write_files
-from reconciler.writing.layout import BY_SLOT, SCHEMA, Split, home_of, new_files, taken_by
+from reconciler.writing.layout import BY_SLOT, SCHEMA, Split, home_of, new_files, schema_of, taken_by
 from reconciler.writing.manifest import rewritten
 
 
@@ -37,7 +37,8 @@ class Selection:
         """The models that are meant. Raises ReconcilerError where none is, and for a name that the registry lacks."""
         if self.everything:
             if self.models or self.match is not None:
-                raise ReconcilerError("All models are meant, and some are named.", "Pass names, a pattern, or all.")
+                named = ", ".join(map(plain, self.models[:10])) or f"`{plain(self.match or '')}`"
+                raise ReconcilerError(f"--all imports every model, and {named} was named too.", "Pass one of the two.")
             return names
         if not self.models and self.match is None:
             raise _nothing_named(names, frozenset(declared))
@@ -73,7 +74,8 @@ def _nothing_named(names: tuple[ModelRef, ...], declared: frozenset[ModelRef]) -
 class Adopted:
     """
     What an import makes: `models` one by one, and `files`, which are new or changed. `before` holds these as they were
-    read; None: there was none. `code_owners` are lines to add to CODEOWNERS. Nothing is written yet.
+    read; None: there was none. `code_owners` are lines to add to CODEOWNERS, `unmatched` the patterns of owners that no
+    model of the registry matches. Nothing is written yet.
     """
 
     top: Path
@@ -81,10 +83,11 @@ class Adopted:
     files: tuple[SourceFile, ...]
     before: Mapping[str, bytes | None]
     code_owners: tuple[str, ...] = ()
+    unmatched: tuple[str, ...] = ()
 
-    def diff(self) -> tuple[str, ...]:
-        """A unified diff, as git shows it, as lines."""
-        return diff_of(self.files, self.before)
+    def diff(self) -> str:
+        """What is different in the files, as a unified diff."""
+        return "".join(f"{line}\n" for line in diff_of(self.files, self.before))
 
     def write(self) -> None:
         """
@@ -117,15 +120,22 @@ def adopt(
     The files that declare the selected models as the registry has them. What is declared stays as it is. Raises
     ReconcilerError where the folder would hold more than is read.
     """
-    names = selection.among(world.registry.names(), declaration.desired.models)
+    known = world.registry.names()
+    names = selection.among(known, declaration.desired.models)
     found = survey(world, declaration, rules, names, options)
     tree = _Tree(world, checkout, split)
-    models = tuple(tree.place(adoption, found.about.get(adoption.model, {})) for adoption in found.adoptions)
-    tree.prove()
+    models: list[Imported] = []
+    with Work(world.tell, "Writing manifests", "models", len(found.adoptions)) as work:
+        for adoption in found.adoptions:
+            models.append(tree.place(adoption, found.about.get(adoption.model, {})))
+            work.advance()
+        tree.prove()
     changed = tuple(tree.files[path] for path in sorted(tree.files) if tree.files[path] != tree.read.get(path))
     before = {file.path: tree.read[file.path].data if file.path in tree.read else None for file in changed}
     owned = [(tree.homes[a.model], a.after) for a in found.adoptions if a.after is not None and a.model in tree.homes]
-    return Adopted(top, models, changed, before, _code_owners(world, tree.folder, owned) if split is Split.SLOT else ())
+    code_owners = _code_owners(world, tree.folder, owned) if split is Split.SLOT else ()
+    unmatched = tuple(glob for glob, _ in options.owners if not any(fnmatchcase(name, glob) for name in known))
+    return Adopted(top, tuple(models), changed, before, code_owners, unmatched)
 
 
 class _Tree:
@@ -137,7 +147,7 @@ class _Tree:
         self.read = {file.path: file for file in checkout.files}
         self.files = dict(self.read)
         self.taken = taken_by(self.files)
-        self.schema = world.source.file(None, SCHEMA) is not None
+        self.schema = schema_of(checkout.files, world.source.file(None, SCHEMA) is not None)
         self.homes = homes_of(world, checkout.files)
 
     def place(self, adoption: Adoption, about: Mapping[Version, str]) -> Imported:
@@ -167,7 +177,7 @@ class _Tree:
                 raise NotEditableError(f"{path} declares another model.", f"Declare {slot} by hand.")
             return path
 
-        return rewritten([self.files[path] for path in homes], after, self.world.parse, place)
+        return rewritten([self.files[path] for path in homes], after, self.world.parse, place, self.schema)
 
     def _take(self, files: Iterable[SourceFile]) -> None:
         for file in files:

@@ -8,6 +8,7 @@ from reconciler.core.check_record import CheckResult, Ran, Recorded, check_tag, 
 from reconciler.core.names import ModelRef, Version
 from reconciler.core.policy import LOADABLE, Check, Policy, matches
 from reconciler.core.records import Seal
+from reconciler.core.text import did_you_mean
 from reconciler.errors import Location, ReconcilerError, RegistryError
 from reconciler.gates.artifact import Artifact
 from reconciler.gates.check import CheckGate
@@ -98,7 +99,8 @@ def checks_to_run(policy: Policy, model: ModelRef, names: Iterable[str] = ()) ->
     unknown = sorted(set(asked) - checks.keys())
     if unknown:
         has = ", ".join(sorted(checks))
-        raise ReconcilerError(f"{policy.path} has no check {', '.join(unknown)} (it has: {has}).", "Name one of these.")
+        fix = did_you_mean(unknown[0], checks, "Name one of these.")
+        raise ReconcilerError(f"{policy.path} has no check {', '.join(unknown)} (it has: {has}).", fix)
     if not asked:
         fix = f"Add them under `checks` and commit, or pass `--check {LOADABLE}`."
         raise ReconcilerError(f"{policy.path} has no checks, and no gate requires one.", fix)

@@ -8,13 +8,16 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from reconciler.core.text import clean
 from reconciler.errors import ReconcilerError
 from reconciler.render.layout import WIDTH, Line, flowed
+
+if TYPE_CHECKING:
+    from reconciler.core.review import Note
 
 STYLES: dict[str, dict[str, Any]] = {
     "": {},
@@ -54,6 +57,17 @@ def say_error(message: str) -> None:
 
 def note(message: str) -> None:
     _say_after(("warn", "Note: "), message)
+
+
+def show_notes(notes: Iterable["Note"]) -> None:
+    """What a reader should know of how a plan was made, the weightiest first."""
+    from reconciler.core.review import weightiest
+
+    shown, left = weightiest(tuple(notes), lambda note: note.weight)
+    for one in shown:
+        note(one.text)
+    if left:
+        note(f"And {len(left)} more, which `reconciler plan --format json` shows.")
 
 
 def _say_after(head: tuple[str, str], message: str) -> None:

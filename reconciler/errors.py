@@ -132,6 +132,11 @@ class ReconcilerError(Exception):
         self.message = message
         self.fix = fix
 
+    def reword(self, say: Callable[[str], str]) -> None:
+        """Say what happened and what to do in other words."""
+        self.message, self.fix = say(self.message), say(self.fix)
+        self.args = (f"{self.message} {self.fix}".rstrip(),)
+
     @property
     def reason(self) -> str:
         """A word that scripts may rely on."""

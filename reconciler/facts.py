@@ -39,7 +39,7 @@ from reconciler.core.snapshot import RegistrySnapshot, VersionSnapshot
 from reconciler.core.stays import stay_in
 from reconciler.deciders import CommitRange, find_reviews
 from reconciler.errors import Failure, contained
-from reconciler.ports import Asked, Reviews, World
+from reconciler.ports import Asked, Reviews, Work, World
 from reconciler.rules import Rules
 
 
@@ -121,14 +121,13 @@ class Gathering:
         def facts(case: Case, change: CommitRange, needs: set[FactKey[Any]]) -> Facts:
             return self._facts(case, change, needs, versions, now)
 
-        return [
-            Known(
-                case,
-                facts(case, case.change, wanted[case.entrance]),
-                facts(case, case.latest, {APPROVALS, CHANGE}) if case.overrides else Facts(),
-            )
-            for case in cases
-        ]
+        known: list[Known] = []
+        with Work(self.world.tell, "Looking up facts for gates", "entrances", len(cases)) as work:
+            for case in cases:
+                latest = facts(case, case.latest, {APPROVALS, CHANGE}) if case.overrides else Facts()
+                known.append(Known(case, facts(case, case.change, wanted[case.entrance]), latest))
+                work.advance()
+        return known
 
     def _versions(self, wanted: Mapping[Entrance, set[FactKey[Any]]]) -> Mapping[Asked, VersionFacts] | str:
         asked = {

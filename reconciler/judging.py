@@ -49,6 +49,7 @@ def judge(world: World, plan: Plan, snapshot: RegistrySnapshot, desired: Desired
         return (
             *_held_back(model, snapshot, desired, rules, now),
             *_moved_by_hand(model),
+            *_unregistered(model, snapshot, desired, rules),
             *_other_files(world, model, snapshot, desired, rules),
         )
 
@@ -105,6 +106,25 @@ def _moved_by_hand(model: ModelPlan) -> Iterable[Blocker]:
                 "moved-by-hand",
                 f"v{entrance.candidate} of {model.model} was moved into {entrance.slot} by hand, but gates refuse it.",
                 "Move it back in the registry, or override these gates in the manifest and get that approved.",
+            )
+
+
+def _unregistered(
+    model: ModelPlan, snapshot: RegistrySnapshot, desired: DesiredState, rules: Rules
+) -> Iterable[Blocker]:
+    """Gates judge what is registered, and approvals count from then on: nothing is registered into a guarded slot."""
+    live, manifest = snapshot.models.get(model.model) or ModelSnapshot(model.model), desired.models.get(model.model)
+    for entrance in model.entrances:
+        if entrance.candidate in live.versions:
+            continue
+        judging = rules.judging_model(model.model, place_of(model, live, entrance), model.past)
+        if any(guards_before(one, one.policy, live, manifest, entrance.slot) for one in judging):
+            yield Blocker(
+                "not-registered-yet",
+                f"v{entrance.candidate} of {model.model} would be registered by this change, and gates guard "
+                f"{entrance.slot}: they judge only versions that are registered.",
+                "Declare it under `None`, or in a stage without gates, and apply that; then declare it here.",
+                manifest.model.at if manifest else None,
             )
 
 

@@ -1,5 +1,6 @@
 """From a plan to a receipt: the only way to write to a registry."""
 
+from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -9,7 +10,17 @@ from itertools import islice, takewhile
 from threading import Event as Flag
 from typing import TypeAlias
 
-from reconciler.core.changes import Change, Claim, CreateModel, RecordProvenance, Release, simulate
+from reconciler.core.changes import (
+    Change,
+    Claim,
+    CreateModel,
+    RecordProvenance,
+    RecordTags,
+    RegisterVersion,
+    Release,
+    is_registered,
+    simulate,
+)
 from reconciler.core.desired import DesiredState
 from reconciler.core.diff import Blocker, ModelPlan, Proposal, Reason, Why, diff
 from reconciler.core.gate import Entrance, Kind, Ruling, Verdict
@@ -20,7 +31,7 @@ from reconciler.core.past import Past
 from reconciler.core.plan import MODEL_DIGEST, Plan, PlanOptions, StalePlanError, UnsoundPlanError, digest_of, prove
 from reconciler.core.policy import RECORDS
 from reconciler.core.records import Seal
-from reconciler.core.snapshot import ModelSnapshot, Ownership, Placement, signed_bytes
+from reconciler.core.snapshot import READY, ModelSnapshot, Ownership, Placement, signed_bytes
 from reconciler.errors import (
     BlockedError,
     Failure,
@@ -574,16 +585,40 @@ class _Run:
         def make_all() -> str:
             if first is not None:
                 self.report(first)
-            for change in model.changes:
+            left = deque(model.changes)
+            while left:
+                change = left.popleft()
                 if why := self._make(change):
                     return why
                 made.append(change)
                 self.report(ChangeMade(change))
+                if isinstance(change, RegisterVersion) and left and not isinstance(left[0], RegisterVersion):
+                    rest = self._registered(model.model, tuple(left))
+                    if isinstance(rest, str):
+                        return rest
+                    left = deque(rest)
             return ""
 
         ended = contained(make_all)
         error = f"It was interrupted: {ended.why}" if isinstance(ended, Failure) else ended
         return _Tried(model, tuple(made), error, begun=True)
+
+    def _registered(self, name: ModelRef, planned: tuple[Change, ...]) -> tuple[Change, ...] | str:
+        """
+        What is left to do with a model whose versions have just been registered, by what the registry made of them; or
+        why it is not what was planned for them.
+        """
+        live: ModelSnapshot | None = None
+        for _ in self.world.registry.tries.turns(Flag().wait):
+            live = self._read([name]).get(name)
+            if live is not None and all(version.status == READY for version in live.versions.values()):
+                break
+        now = self._diff(name, live)
+        if now.blocked:
+            return _told(now)
+        if _without_records(now.changes) != _without_records(planned):
+            return "It was registered, but not under the number that was planned: plan and apply again."
+        return now.changes
 
     def _make(self, change: Change) -> str:
         """
@@ -612,7 +647,11 @@ class _Run:
 
         def shown() -> bool:
             live = self.world.registry.snapshot(Wanted({change.model: frozenset()})).models.get(change.model)
-            return live is not None if isinstance(change, CreateModel) else simulate(live, change) == live
+            if isinstance(change, CreateModel):
+                return live is not None
+            if isinstance(change, RegisterVersion):
+                return live is not None and is_registered(live, change)
+            return simulate(live, change) == live
 
         return contained(shown) is True
 
@@ -779,6 +818,11 @@ class _Run:
     def _note(self, error: RegistryError) -> None:
         if error.code == UNREACHABLE:
             self.lost = "Not begun: the registry does not answer."
+
+
+def _without_records(changes: Iterable[Change]) -> list[Change]:
+    """The calls that move or describe something: our records know of a version only once it is registered."""
+    return [change for change in changes if not isinstance(change, Claim | RecordProvenance | RecordTags)]
 
 
 def _files(model: ModelPlan, change: RecordProvenance, planned: Placement) -> str:

@@ -12,7 +12,7 @@ from reconciler.core.names import Commit
 from reconciler.core.policy import PolicySettings
 from reconciler.errors import ReconcilerError
 from reconciler.planning import standing_commit
-from reconciler.reading.policy import settings_of
+from reconciler.reading.policy import USUAL_FOLDER, settings_of
 from reconciler.trust import POLICY_PATH
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Side:
 @dataclass(frozen=True, slots=True)
 class Search:
     """
-    `source` is the repository, with the folder that is named or that we stand in. `registry` is the one that option or
+    `source` is the repository, with the folder that is named, if one is. `registry` is the one that option or
     environment name, else empty; `folder_named` says whether the folder of manifests is named. `remembered` gives the
     line that ends in a commit by what applies remember beside the lock of the registry that a side names, or None where
     it names none.
@@ -72,9 +72,7 @@ class Search:
         settings = PolicySettings() if file is None else settings_of(file)
         if self.folder_named:
             return Side(settings, self.source)
-        usual = self.source.folder / "manifests"
-        folder = usual if settings.manifests is None else PurePosixPath(settings.manifests)
-        return Side(settings, replace(self.source, folder=folder))
+        return Side(settings, replace(self.source, folder=PurePosixPath(settings.manifests or USUAL_FOLDER)))
 
     def _places(self, side: Side) -> tuple[object, ...]:
         """What a policy decides of where credentials go and manifests are: what is named elsewhere, it does not."""

@@ -6,7 +6,18 @@ from difflib import unified_diff
 from functools import partial
 
 from reconciler.core.changes import Claim, Release
-from reconciler.core.desired import DesiredState, Hold, Manifest, Revision, resolve
+from reconciler.core.desired import (
+    DesiredState,
+    Hold,
+    Manifest,
+    NoSource,
+    Origin,
+    Pin,
+    Revision,
+    Source,
+    each_pin,
+    resolve,
+)
 from reconciler.core.diff import diff, renamed
 from reconciler.core.drift import Drift, DriftStatus, ModelDrift, judge_drift, recorded_files, with_files
 from reconciler.core.evidence import Evidence, Exhibit, Missing, Pairing, VersionFacts, compare
@@ -20,7 +31,7 @@ from reconciler.core.past import Past
 from reconciler.core.plan import NO_PASTS, Plan, PlanOptions, build_plan
 from reconciler.core.policy import Policy
 from reconciler.core.review import Base, Note, PolicyNote, Review, Scope, Weight, base_of, pairings
-from reconciler.core.snapshot import Ownership, RegistrySnapshot
+from reconciler.core.snapshot import ModelSnapshot, Ownership, RegistrySnapshot
 from reconciler.core.text import did_you_mean, plain
 from reconciler.deciders import unasked
 from reconciler.errors import Failure, ManifestError, Problem, ReconcilerError, Severity, contained
@@ -68,7 +79,23 @@ def declaration_of(world: World, checkout: Checkout) -> Declaration:
     problems = tuple(sorted((*checkout.problems, *unreadable, *contradictions)))
     if any(problem.severity is Severity.ERROR for problem in problems):
         raise ManifestError(problems)
-    return Declaration(DesiredState(checkout.revision, models), problems, checkout.dirty)
+    return Declaration(_with_sources(world, DesiredState(checkout.revision, models)), problems, checkout.dirty)
+
+
+def _with_sources(world: World, desired: DesiredState) -> DesiredState:
+    """The same, with what there is to register the versions from that are named by what they are made of."""
+    origins = {pin.origin for manifest in desired.models.values() for pin in manifest.pins()} - {None}
+    if not origins:
+        return desired
+    none = NoSource("source-not-read", "This registry has no runs to register versions from.", "Name a version.")
+    found: Mapping[Origin, Source | NoSource] = {}
+    if world.runs is not None:
+        found = world.runs.sources(origin for origin in origins if origin is not None)
+
+    def sourced(pin: Pin) -> Pin:
+        return pin if pin.origin is None else replace(pin, source=found.get(pin.origin, none))
+
+    return replace(desired, models={name: each_pin(model, sourced) for name, model in desired.models.items()})
 
 
 def make_plan(world: World, desired: DesiredState, options: PlanOptions, rules: Rules = NO_RULES) -> Plan:
@@ -468,13 +495,8 @@ def judge_version(
     """
     wanted = frozenset({version} if version is not None else set[Version]())
     live = world.registry.snapshot(Wanted({model: wanted})).models.get(model)
-    if live is None or not live.versions:
-        fix = did_you_mean(model, desired.models, "Correct the name, or register one first.")
-        raise ReconcilerError(f"The registry has no versions of {model}.", fix)
-    newest = max(live.versions)
-    if version is not None and version not in live.versions:
-        raise ReconcilerError(f"{model} has no version {version}; the newest is {newest}.", "Name one that it has.")
-    chosen = newest if version is None else version
+    live = refuse_unknown(world, model, live, version)
+    chosen = max(live.versions) if version is None else version
     rules, desired = with_names(rules, desired)
     snapshot, pasts = with_past(rules, desired, RegistrySnapshot({model: live}))
     return chosen, judge_one(world, snapshot.models[model], chosen, desired, rules, pasts.get(model))
@@ -509,6 +531,20 @@ def find_overview(
     rest = world.registry.snapshot(wanted) if wanted.models else RegistrySnapshot({})
     read_at = world.clock.now()
     return overview(drift, found.desired, found.snapshot, found.pasts, read_at, rest if everything else None)
+
+
+def refuse_unknown(
+    world: World, model: ModelRef, live: ModelSnapshot | None, version: Version | None = None
+) -> ModelSnapshot:
+    """A model as the registry has it. Raises ReconcilerError where it has none, no version of it, or not this one."""
+    if live is None or not live.versions:
+        fix = did_you_mean(model, world.registry.names(), "Correct the name, or register one first.")
+        raise ReconcilerError(f"The registry has no versions of {model}.", fix)
+    if version is not None and version not in live.versions:
+        raise ReconcilerError(
+            f"{model} has no version {version}; the newest is {max(live.versions)}.", "Name one that it has."
+        )
+    return live
 
 
 def find_drift(world: World, ref: str, rules: Rules, *, files: bool = False) -> Drift:

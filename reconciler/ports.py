@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from threading import Lock as Guard
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from reconciler.core.names import Commit, ModelRef, Ours, RepositoryId, Version
@@ -13,13 +14,64 @@ if TYPE_CHECKING:
     # Not at run time: reading and checking manifests has no use for the rest of the core, and starts faster without.
     from reconciler.core.changes import Change
     from reconciler.core.check_record import Ran, Recorded
-    from reconciler.core.desired import Manifest, Revision
+    from reconciler.core.desired import Manifest, NoSource, Origin, Revision, Source
     from reconciler.core.evidence import RunSummary, VersionFacts
     from reconciler.core.gate import Approval, CheckFacts, Presence
     from reconciler.core.heads import Head
     from reconciler.core.policy import Check
     from reconciler.core.records import Seal
     from reconciler.core.snapshot import RegistrySnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Working:
+    """
+    How far some work is that may take long: what it is, how many `units` are done, and of how many, where that is
+    known. `over` says that nothing of it is under way anymore.
+    """
+
+    what: str
+    done: int = 0
+    total: int | None = None
+    units: str = ""
+    over: bool = False
+
+
+Tell: TypeAlias = Callable[[Working], None]
+"""Hears how far work is, in any thread."""
+
+
+def untold(_working: Working) -> None:
+    """To nobody."""
+
+
+class Work:
+    """Work that may take long, told of while it is entered, by however many threads at a time."""
+
+    def __init__(self, tell: Tell, what: str, units: str = "", total: int | None = None) -> None:
+        self._tell, self._now, self._inside, self._counting = tell, Working(what, 0, total, units), 0, Guard()
+
+    def __enter__(self) -> "Work":
+        self._change(0, 1)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._change(0, -1)
+
+    def advance(self, number: int = 1) -> None:
+        """So many units more are done."""
+        self._change(number, 0)
+
+    def reach(self, done: int, total: int) -> None:
+        """So many units of so many are done."""
+        self._now = replace(self._now, total=total)
+        self._change(done - self._now.done, 0)
+
+    def _change(self, done: int, inside: int) -> None:
+        with self._counting:
+            self._inside += inside
+            self._now = replace(self._now, done=self._now.done + done, over=not self._inside)
+            self._tell(self._now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +304,10 @@ class Runs(Protocol):
 
     def runs(self, run_ids: Iterable[str]) -> "Mapping[str, RunSummary]":
         """These runs by their ids, read in bulk, without those that cannot be read; nothing is raised for it."""
+        ...
+
+    def sources(self, origins: "Iterable[Origin]") -> "Mapping[Origin, Source | NoSource]":
+        """What can be registered from each of these, or why nothing can; nothing is raised for it."""
         ...
 
 
@@ -523,3 +579,4 @@ class World:
     seals: Seals | None = None
     stopwatch: Stopwatch | None = None
     runs: Runs | None = None
+    tell: Tell = untold

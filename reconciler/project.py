@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
+from shlex import quote
 from threading import Event as Flag
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol, TypedDict, Unpack
 
 from reconciler.core.limits import MARKDOWN_CHARACTERS
-from reconciler.core.text import plain
-from reconciler.errors import Problem, ReconcilerError, Validation
+from reconciler.core.text import did_you_mean, plain
+from reconciler.errors import ManifestError, Problem, ReconcilerError, Validation
 from reconciler.render.formats import Format, rendered
 from reconciler.version import __version__
 from reconciler.wiring import LockKind, Settings, SignKind
@@ -41,28 +42,29 @@ if TYPE_CHECKING:
     from reconciler.git.source import GitSource
     from reconciler.pipeline import Reviewed
     from reconciler.planning import Declaration
-    from reconciler.ports import Forge, SourceFile, World
+    from reconciler.ports import Forge, Requests, SourceFile, Tell, World
     from reconciler.proposing import Proposal as WholeProposal
     from reconciler.proposing import Setting, Step
     from reconciler.render.json import PlanDocument
     from reconciler.rules import Rules
 
 
-def validate(paths: Iterable[Path | str] = ("manifests",)) -> list[Problem]:
+def validate(paths: Iterable[Path | str] = ()) -> list[Problem]:
     """
     What is wrong with some manifests, which are files or folders of them, and with the policy of their repository,
-    sorted by place. Warnings are among them: see `Problem.severity`. Speaks to no registry, and needs no git.
+    sorted by place. Without paths, the folder that a project opened here has. Warnings are among them: see
+    `Problem.severity`. Speaks to no registry, and needs no git.
     """
     return list(validation(paths).problems)
 
 
-def validation(paths: Iterable[Path | str] = ("manifests",)) -> Validation:
+def validation(paths: Iterable[Path | str] = ()) -> Validation:
     """The same, and how many files and models were looked at."""
     from reconciler.clocks import SystemClock
-    from reconciler.validating import check_files
+    from reconciler.validating import check_files, usual_folder
     from reconciler.wiring import gate_builder
 
-    places = [Path(path) for path in paths] or [Path("manifests")]
+    places = [Path(path) for path in paths] or [usual_folder(os.environ)]
     return check_files(places, gate_builder(), SystemClock().now())
 
 
@@ -85,20 +87,24 @@ def open(  # noqa: A001  # as `tarfile.open`: it is read with the module's name 
     repository: str | None = None,
     remote: str | None = None,
     forge: str = "none",
+    progress: "Tell | None" = None,
 ) -> "Project":
     """
     The project in the git repository around `path`.
 
     `registry`: URI of the MLflow registry. Default: MLFLOW_REGISTRY_URI, MLFLOW_TRACKING_URI, or the standing policy.
-    `manifests`: folder of manifests, relative to `path`. Default: RECONCILER_MANIFESTS, the policy, or `manifests`.
+    `manifests`: folder of manifests, relative to `path`. Default: RECONCILER_MANIFESTS, the policy, or `manifests` at
+    the top of the repository.
     `repository`: name under which models are owned. Default: RECONCILER_REPOSITORY, or the remote's URL and the folder.
     `remote`: git remote that names the repository and keeps the lock. Default: RECONCILER_REMOTE, or `origin`.
     `forge`: where approvals are read: `github`, `gitlab`, or `auto` for the one whose CI job this is. `none`: only
     signed commits count.
+    `progress`: hears how far work is that may take long, as a `reconciler.ports.Working`, in any thread.
 
     Connects to nothing yet. Each call of the project reads git and the registry anew. Raises ReconcilerError if `forge`
     is `auto` and this is no CI job.
     """
+    from reconciler.ports import untold
     from reconciler.wiring import open_forge, open_world
 
     folder = manifests or os.environ.get("RECONCILER_MANIFESTS")
@@ -115,7 +121,9 @@ def open(  # noqa: A001  # as `tarfile.open`: it is read with the module's name 
         lock: LockKind, *, base: str | None = None, ref: str | None = None, policy_ref: str | None = None
     ) -> "World":
         at = replace(settings, lock=lock)
-        return open_world(at, os.environ, forge=reviews, base=base, ref=ref, policy_ref=policy_ref)
+        return open_world(
+            at, os.environ, forge=reviews, base=base, ref=ref, policy_ref=policy_ref, tell=progress or untold
+        )
 
     return Project(opener, reviews)
 
@@ -221,6 +229,11 @@ class Proposal:
         return self.whole.title
 
     @property
+    def changed(self) -> bool:
+        """Whether any file changes; if not, the manifests declare that already."""
+        return bool(self.whole.files)
+
+    @property
     def refused(self) -> tuple[str, ...]:
         """What refuses it and would not be satisfied by an approval: names of gates, and codes."""
         return self.whole.refused
@@ -235,32 +248,22 @@ class Proposal:
 
         return write_files(self.source.top, self.whole.files, self.whole.before)
 
+    def refuse_request(self) -> None:
+        """
+        Raises ReconcilerError where `open_request` would not get as far as git: the work tree or HEAD has what the
+        default branch does not have, the forge is not known, or a token is missing. Asks nobody.
+        """
+        self._request()
+
     def open_request(self, branch: str | None = None, message: str | None = None, *, author: str | None = None) -> str:
         """
         Commit it on a new branch, push that, and open a request to merge it into the default branch: its address. The
         checkout is not touched. `author` is `Name <email>`; in a CI job whoever started it, else git's own. Raises
-        ReconcilerError where the work tree or HEAD has what the default branch does not have, where git refuses, and
-        where the forge is not known or not to be reached.
+        ReconcilerError as `refuse_request` does, where git refuses, and where the forge is not to be reached.
         """
-        from reconciler.core.text import without_credentials
-        from reconciler.forges.kinds import requests_at
-        from reconciler.git.branch import author_of_job, branch_of_job, push_change
-        from reconciler.git.refs import default_branch
-        from reconciler.git.source import normal_url
+        from reconciler.git.branch import author_of_job, push_change
 
-        git, remote = self.source.git, self.source.remote
-        if remote is None:
-            raise ReconcilerError("There is no git remote to push to.", "Add one, or write the change and commit it.")
-        base, name = branch_of_job(os.environ) or default_branch(git, remote), branch or self._branch()
-        self._refuse_more(base)
-        url = git.url(remote)
-        forge = requests_at(url, normal_url(url), self.source.top, os.environ)
-        if forge is None:
-            raise ReconcilerError(
-                f"{without_credentials(url)} is at no forge that is known, so no request can be opened.",
-                "Write the change without --open-pr, commit it and push it yourself.",
-            )
-        forge.ready()
+        (forge, remote, base), name = self._request(), branch or self._branch()
         subject, _, text = (message or self.title).partition("\n")
         push_change(
             self.source.top,
@@ -280,11 +283,38 @@ class Proposal:
                 f"{error.fix} Then open the request for that branch, or delete it: git push {remote} --delete {name}",
             ) from error
 
+    def _request(self) -> "tuple[Requests, str, str]":
+        """Where the request is opened, the remote that is pushed to, and the branch that it is to be merged into."""
+        from reconciler.core.text import without_credentials
+        from reconciler.forges.kinds import requests_at
+        from reconciler.git.branch import branch_of_job
+        from reconciler.git.refs import default_branch
+        from reconciler.git.source import normal_url
+
+        git, remote = self.source.git, self.source.remote
+        if not self.changed:
+            raise ReconcilerError("The manifests declare that already: there is nothing to propose.")
+        if remote is None:
+            raise ReconcilerError("There is no git remote to push to.", "Add one, or write the change and commit it.")
+        base = branch_of_job(os.environ) or default_branch(git, remote)
+        self._refuse_more(base)
+        url = git.url(remote)
+        forge = requests_at(url, normal_url(url), self.source.top, os.environ)
+        if forge is None:
+            raise ReconcilerError(
+                f"{without_credentials(url)} is at no forge that is known, so no request can be opened.",
+                "Write the change, commit it and push it yourself.",
+            )
+        forge.ready()
+        return forge, remote, base
+
     def _refuse_more(self, base: str) -> None:
+        from reconciler.render.words import names
+
         head = self.source.head
         if self.dirty:
             raise ReconcilerError(
-                f"The work tree has changes of its own: {', '.join(self.dirty)}.", "Commit or stash them first."
+                f"The work tree has changes of its own: {names(self.dirty, 8)}.", "Commit or stash them first."
             )
         if head is None or self.source.contains_commit(head, base) is not True:
             raise ReconcilerError(
@@ -307,25 +337,25 @@ class Proposal:
 def slot_of(text: str) -> "Slot":
     """A stage, or an alias behind an `@`. Raises ReconcilerError for anything else, with the nearest stage."""
     from reconciler.core.names import Slot, Stage, alias_fault
-    from reconciler.reading.spelling import nearest
 
     if text.startswith("@") and (fault := alias_fault(text[1:])) is not None:
         raise ReconcilerError(f"`{plain(text)}` cannot be an alias: {fault}.", "Write `@` and the alias's name.")
     try:
         return Slot(text)
     except ValueError:
-        near = nearest(text, [stage.value for stage in Stage]) or f"@{plain(text)}"
+        near = did_you_mean(text, [stage.value for stage in Stage], f"Did you mean `@{plain(text)}`?")
         raise ReconcilerError(
-            f"`{plain(text)}` is neither a stage nor an alias.",
-            f"Did you mean `{near}`? Stages: {', '.join(Stage)}.",
+            f"`{plain(text)}` is neither a stage nor an alias.", f"{near} Stages: {', '.join(Stage)}."
         ) from None
 
 
-def _stage_of(text: str) -> "Stage":
+def _stage_of(text: str, model: str) -> "Stage":
     slot = slot_of(text)
     if slot.stage is None:
+        call = f"reconciler alias {quote(model)} {slot.alias}"
         raise ReconcilerError(
-            f"{slot} is an alias, and a stage was expected.", "To drop an alias, use `reconciler alias --remove`."
+            f"{slot} is an alias, and a stage was expected.",
+            f"To move the alias, use `{call} VERSION`; to remove it, `{call} --remove`.",
         )
     return slot.stage
 
@@ -349,6 +379,23 @@ class Project:
 
     opener: Opener
     forge: "Forge | None" = None
+    by_command: bool = False
+
+    @contextmanager
+    def undisturbed(self) -> Generator[None]:
+        """
+        Leaves environment and loggers as they were. Remedies name the parameters of this class in the place of options,
+        but where a command asks.
+        """
+        with _undisturbed():
+            try:
+                yield
+            except ManifestError:
+                raise
+            except ReconcilerError as error:
+                if not self.by_command:
+                    error.reword(in_python)
+                raise
 
     def plan(
         self,
@@ -375,7 +422,7 @@ class Project:
         from reconciler.planning import declare, make_review
 
         policy_ref, report = _judging_commit(policy_ref), report or unheard
-        with _undisturbed():
+        with self.undisturbed():
             world = self._open(LockKind.NONE, report, base=base, ref=ref, policy_ref=policy_ref)
             declaration = declare(world, ref)
             revision = declaration.desired.revision
@@ -446,7 +493,7 @@ class Project:
         expected = expectation(reviewed)
         if expected.options is not None and options:
             raise ReconcilerError(f"The plan has its own options: give {', '.join(options)} to `plan` instead.")
-        with _undisturbed():
+        with self.undisturbed():
             world = self._open(LockKind(lock), report, ref=ref or "HEAD", policy_ref=policy_ref)
             expected.refuse_other_place(world)
             revision = world.source.read(ref or "HEAD").revision
@@ -480,7 +527,7 @@ class Project:
         """
         from reconciler.planning import find_drift
 
-        with _undisturbed():
+        with self.undisturbed():
             world = self._open(LockKind.NONE, ref=ref)
             rules = load_rules(world, world.source.read(ref).revision, ref=ref)
             return find_drift(world, ref, rules, files=files)
@@ -520,7 +567,7 @@ class Project:
         from reconciler.planning import declare, judge_version
 
         policy_ref, wanted = _commit_named(policy_ref), None if version is None else Version(version)
-        with _undisturbed():
+        with self.undisturbed():
             world = self._open(LockKind.NONE, ref=ref, policy_ref=policy_ref)
             desired = declare(world, ref).desired
             rules = load_rules(world, desired.revision, ref=policy_ref or ref, policy_ref=policy_ref, ahead=True)
@@ -556,7 +603,7 @@ class Project:
 
         selection = adopting.Selection(tuple(models), match, everything)
         patterns = checked_owners(owners)
-        with _undisturbed():
+        with self.undisturbed():
             world = self._open(LockKind.NONE)
             checkout, declaration = adopting.read_declared(world)
             rules = load_rules(world, checkout.revision, ahead=bool(checkout.dirty))
@@ -585,16 +632,21 @@ class Project:
         """
         from reconciler.checking import check_version
         from reconciler.core.names import ModelRef, Version
+        from reconciler.planning import refuse_unknown
+        from reconciler.ports import Wanted
         from reconciler.wiring import signer_of, trusted_files
 
         policy_ref = _commit_named(policy_ref)
         signer = signer_of(SignKind(sign), signing_key, os.environ)
-        with _undisturbed():
+        with self.undisturbed():
             ref = None if base else "HEAD"
             world = self._open(LockKind.NONE, base=base, ref=ref, policy_ref=policy_ref)
             policy = _policy_of_checks(world, base=base, policy_ref=policy_ref)
             if world.benches is None:
                 raise ReconcilerError("This registry has no model files.")
+            wanted = Wanted({ModelRef(model): frozenset({Version(version)})})
+            live = world.registry.snapshot(wanted).models.get(ModelRef(model))
+            refuse_unknown(world, ModelRef(model), live, Version(version))
             with trusted_files(world, policy.commit) as tree:
                 return check_version(
                     world.benches,
@@ -635,16 +687,18 @@ class Project:
         from reconciler.core.proposal import Choice
         from reconciler.proposing import promotion
 
-        choice = Choice(
-            None if version is None else Version(version), None if source is None else slot_of(source), run_id, latest
-        )
-        leaving = None if instead is None else Version(instead)
-        return self._propose(
-            model,
-            lambda start, now: promotion(
-                start, choice, slot_of(to), now, instead=leaving, beside=beside, comment=comment
-            ),
-        )
+        with self.undisturbed():
+            choice = Choice(
+                None if version is None else Version(version),
+                None if source is None else slot_of(source),
+                run_id,
+                latest,
+            )
+            slot, leaving = slot_of(to), None if instead is None else Version(instead)
+            return self._propose(
+                model,
+                lambda start, now: promotion(start, choice, slot, now, instead=leaving, beside=beside, comment=comment),
+            )
 
     def demote(
         self,
@@ -663,8 +717,24 @@ class Project:
         from reconciler.proposing import demotion
 
         leaving = None if version is None else Version(version)
-        there, then = _stage_of(source), None if to is None else _stage_of(to)
-        return self._propose(model, lambda start, now: demotion(start, leaving, there, then, now, comment))
+        with self.undisturbed():
+            there, then = _stage_of(source, model), None if to is None else _stage_of(to, model)
+            return self._propose(model, lambda start, now: demotion(start, leaving, there, then, now, comment))
+
+    def alias(
+        self,
+        model: str,
+        alias: str,
+        version: int | None = None,
+        *,
+        source: str | None = None,
+        run_id: str | None = None,
+        latest: bool = False,
+        comment: str | None = None,
+    ) -> "Proposal":
+        """The change by which an alias names a version, which is chosen as for `promote`. Raises as that does."""
+        slot = f"@{alias.removeprefix('@')}"
+        return self.promote(model, version, to=slot, source=source, run_id=run_id, latest=latest, comment=comment)
 
     def unname(self, model: str, alias: str) -> "Proposal":
         """The change by which an alias must not exist. Raises as `promote` does."""
@@ -732,10 +802,10 @@ class Project:
         from reconciler.git.source import GitSource
         from reconciler.planning import declare, declared_in
         from reconciler.proposing import changed_files, homes_of, propose
-        from reconciler.writing.layout import home_of
+        from reconciler.writing.layout import SCHEMA, home_of, schema_of
         from reconciler.writing.manifest import rewritten
 
-        with _undisturbed():
+        with self.undisturbed():
             world = self._open(LockKind.NONE)
             if not isinstance(world.source, GitSource):
                 raise ReconcilerError("Manifests can only be changed in a git repository.")
@@ -745,6 +815,7 @@ class Project:
             pairs = steps(world, declaration, rules)
             homes, paths = homes_of(world, checkout.files), [file.path for file in checkout.files]
             files, folder = {file.path: file for file in checkout.files}, str(world.source.folder)
+            schema = schema_of(checkout.files, world.source.file(None, SCHEMA) is not None)
             changed: dict[str, SourceFile] = {}
             for _, step in pairs:
                 name = step.after.name
@@ -752,7 +823,7 @@ class Project:
                     files.values(),
                     declaration.desired.models.get(name),
                     step,
-                    lambda files, after, place: rewritten(files, after, world.parse, place),
+                    lambda files, after, place: rewritten(files, after, world.parse, place, schema),
                     lambda slot, name=name: home_of(slot, name, homes.get(name, []), paths, folder),
                 ):
                     files[file.path] = changed[file.path] = file
@@ -770,7 +841,7 @@ class Project:
         from reconciler.core.access import governed
         from reconciler.planning import declare
 
-        with _undisturbed():
+        with self.undisturbed():
             return governed(declare(self._open(LockKind.NONE), "HEAD").desired)
 
     def _open(
@@ -1028,6 +1099,40 @@ def _signer(key: "Path | str | Sign | None") -> "Generator[Sign | None]":
 
 def _unheard_check(_event: "CheckEvent") -> None:
     """A report to nobody."""
+
+
+_PARAMETERS = {
+    "from": "source",
+    "run": "run_id",
+    "instead-of": "instead",
+    "all": "everything",
+    "check": "names",
+    "no-lock": 'lock="none"',
+    "lock file": 'lock="file"',
+    "registry-uri": "registry",
+    "publish": "forge",
+    "expect-digest": "reviewed",
+    "target": "targets",
+    **{
+        name: name.replace("-", "_")
+        for name in (
+            *("adopt", "allow-empty", "allow-rewind", "base", "beside", "comment", "expect-reviewed", "files", "force"),
+            *("latest", "lock", "lock-timeout", "manifests", "match", "max-change-percent", "policy-ref", "ref"),
+            *("remote", "repository", "restore", "sign", "signing-key", "split", "to", "version", "yes"),
+        )
+    },
+}
+"""Options of commands and the parameters that are the same."""
+
+_NAMED = rf"--({'|'.join(sorted(_PARAMETERS, reverse=True))})(?![\w-])"
+_OPTION = re.compile(
+    rf"(`reconciler [^`]*`|git [a-z]+ [^.;]*)|`{_NAMED}[^`]*`|{_NAMED}(?: (?:[A-Z]{{2,}}|[0-9a-f]{{12}})\b)?"
+)
+
+
+def in_python(text: str) -> str:
+    """What is to be done, with parameters for options. What leads to a command stays as it is."""
+    return _OPTION.sub(lambda found: found[1] or f"`{_PARAMETERS[found[2] or found[3]]}`", text)
 
 
 class _Surroundings:

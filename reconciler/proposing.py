@@ -6,9 +6,10 @@ Reads everything, writes nothing.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import unified_diff
+from shlex import quote
 
 from reconciler.core.adoption import Adopt, Adoption, adopt, claimable
-from reconciler.core.desired import Declared, Manifest, Pin, hold_on
+from reconciler.core.desired import Declared, Manifest, Pin, each_pin, hold_on
 from reconciler.core.drift import ModelDrift
 from reconciler.core.evidence import RunSummary
 from reconciler.core.keeping import kept, newly_declared
@@ -84,10 +85,15 @@ def demotion(
 
 def unnaming(start: Setting, alias: AliasName) -> Step:
     """An alias that must not exist. Raises ReconcilerError where neither the manifest nor the registry knows it."""
-    if alias not in start.manifest.aliases and alias not in start.live.aliases:
-        fix = did_you_mean(alias, {*start.manifest.aliases, *start.live.aliases}, "Correct the name.")
-        raise ReconcilerError(f"{start.manifest.name} has no alias {alias}.", fix)
+    _refuse_unknown(start, alias)
     return Step(named(start.manifest, alias, None), f"Remove the alias {alias} of {start.manifest.name}")
+
+
+def _refuse_unknown(start: Setting, alias: AliasName) -> None:
+    known = {*start.manifest.aliases, *start.live.aliases}
+    if alias not in known:
+        fix = did_you_mean(alias, known, "Correct the name.")
+        raise ReconcilerError(f"{start.manifest.name} has no alias {alias}.", fix)
 
 
 def return_to(start: Setting, slot: Slot, now: str, version: Version | None = None, comment: str | None = None) -> Step:
@@ -95,6 +101,8 @@ def return_to(start: Setting, slot: Slot, now: str, version: Version | None = No
     The version that a slot was declared to hold before, or `version`, comes back. Raises ReconcilerError, with what
     became of each candidate, where there is none.
     """
+    if slot.alias is not None:
+        _refuse_unknown(start, slot.alias)
     if version is None:
         version, _ = way_back(start.past, start.manifest, start.live, slot, now)
     else:
@@ -146,15 +154,20 @@ def _refuse_emptied(start: Setting, after: Manifest, version: Version, slot: Slo
     if emptied is not None:
         raise ReconcilerError(
             f"v{version} of {after.name} is the only version declared in {emptied}, which would be empty.",
-            f"To move it all the same, use `reconciler demote --from {emptied} --to {slot}`.",
+            f"To move it all the same, use `reconciler demote {quote(after.name.name)} --from {emptied} --to {slot}`.",
         )
 
 
 def _pin(start: Setting, slot: Slot, version: Version, comment: str | None) -> Pin:
-    """A version as its manifest names versions in that slot: with its run where those are pinned to theirs."""
-    with_run = any(pin.run_id is not None for pin in pins_of(start.manifest, slot))
+    """
+    A version as its manifest names versions in that slot: with its run where those are pinned to theirs; in a slot that
+    is empty, where any is; and where the manifest pins this version elsewhere. A version keeps its tags where it goes.
+    """
+    there, pinned = pins_of(start.manifest, slot), [pin for pin in start.manifest.pins() if pin.run_id is not None]
+    with_run = any(pin in there or not there or pin.version == version for pin in pinned)
     run_id = start.live.versions[version].run_id if with_run else ""
-    return Pin(NOWHERE, version, run_id or None, comment)
+    tags = {key: value for pin in start.manifest.pins() if pin.version == version for key, value in pin.tags.items()}
+    return Pin(NOWHERE, version, run_id or None, comment, tags if slot.stage else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +177,7 @@ class Proposal:
     a plan with them. `approvals` are the gates that only ask for approvals. Nothing is written yet.
     """
 
+    models: tuple[ModelRef, ...]
     title: str
     files: tuple[SourceFile, ...]
     before: Mapping[str, bytes | None]
@@ -212,13 +226,14 @@ def setting(world: World, declaration: Declaration, name: ModelRef, rules: Rules
 
 
 def _numbered(manifest: Manifest, live: ModelSnapshot) -> Manifest:
-    """The manifest with the number of each version that it names by its run alone, where that is one version."""
+    """The manifest with the number of each version that it names by its run or origin, where that is one version."""
 
     def number(pin: Pin) -> Pin:
-        made = [v.version for v in live.versions.values() if pin.version is None and v.run_id == pin.run_id]
-        return replace(pin, version=made[0]) if len(made) == 1 else pin
+        made = sorted(v.version for v in live.versions.values() if pin.version is None and pin.means(v))
+        known = len(made) == 1 or (made and pin.origin is not None)
+        return replace(pin, version=made[0], artifact_path=None, model_id=None) if known else pin
 
-    return _with_pins(manifest, number)
+    return each_pin(manifest, number)
 
 
 def _as_written(manifest: Manifest, before: Manifest) -> Manifest:
@@ -230,13 +245,7 @@ def _as_written(manifest: Manifest, before: Manifest) -> Manifest:
         same = there is not None and (there.run_id, there.comment) == (pin.run_id, pin.comment)
         return there if there is not None and same else pin
 
-    return _with_pins(manifest, spelled)
-
-
-def _with_pins(manifest: Manifest, change: Callable[[Pin], Pin]) -> Manifest:
-    stages = {s: replace(d, value=tuple(map(change, d.value))) for s, d in manifest.stages.items()}
-    aliases = {a: replace(d, value=d.value and change(d.value)) for a, d in manifest.aliases.items()}
-    return replace(manifest, stages=stages, aliases=aliases)
+    return each_pin(manifest, spelled)
 
 
 def homes_of(world: World, files: Iterable[SourceFile]) -> dict[ModelRef, list[str]]:
@@ -267,14 +276,11 @@ def changed_files(
     place: Callable[[Slot], str],
 ) -> tuple[SourceFile, ...]:
     """
-    The files that must change for the manifests to declare what a step asks for, as they are then. Raises
-    ReconcilerError where they declare that already, and where one can only be changed by hand.
+    The files that must change for the manifests to declare what a step asks for, as they are then: none where they
+    declare that already. Raises ReconcilerError where one can only be changed by hand.
     """
     after = step.after if before is None else _as_written(step.after, before)
-    changed = rewrite(files, after, place)
-    if not changed:
-        raise ReconcilerError(f"The manifests of {step.after.name} declare that already.", "Nothing is to be changed.")
-    return changed
+    return rewrite(files, after, place)
 
 
 def propose(
@@ -297,7 +303,7 @@ def propose(
     approvals = frozenset(guard.name for guard in guards if isinstance(guard.gate, Approvals))
     kept = {file.path: before.get(file.path) for file in changed}
     title = steps[0][1].title if len(steps) == 1 else f"Keep what was changed by hand of {len(steps)} models"
-    return Proposal(title, changed, kept, review, approvals)
+    return Proposal(tuple(step.after.name for _, step in steps), title, changed, kept, review, approvals)
 
 
 @dataclass(frozen=True, slots=True)

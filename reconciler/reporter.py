@@ -1,14 +1,15 @@
-"""How an apply speaks while it runs, asks, and lets itself be interrupted."""
+"""How commands speak while they run: progress, what an apply does, asks, and how it lets itself be interrupted."""
 
 import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from difflib import unified_diff
 from threading import Event as Flag
-from threading import Lock
+from threading import Lock, Thread
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -31,6 +32,7 @@ from reconciler.events import (
     Planned,
     Receipt,
 )
+from reconciler.ports import Working
 from reconciler.render import words
 from reconciler.render.json import PlanDocument, event_documents, plan_document
 from reconciler.render.layout import Line, plain
@@ -87,14 +89,101 @@ class CheckReporter:
         console.show(check_lines(event, self._widest))
 
 
+class Progress:
+    """
+    Says on standard error how far long work is: in a terminal on one line, which is gone when the work is over; in a CI
+    job, and in a terminal that obeys nothing, on a line every `pause` seconds; elsewhere, and where it is `quiet`, not
+    at all. Nothing is said in the first `patience` seconds of a command.
+    """
+
+    def __init__(self, *, quiet: bool = False, patience: float = 2.0, pause: float = 30.0) -> None:
+        at_terminal, context = sys.stderr.isatty(), click.get_current_context(silent=True)
+        obeyed = os.environ.get("TERM") != "dumb" and not (context and context.color is False)
+        self._terminal = at_terminal and obeyed
+        self._silent = quiet or not (at_terminal or os.environ.get("CI", "") not in {"", "false"})
+        self._begun = time.monotonic()
+        self._due = self._begun + (patience if self._terminal else pause)
+        self._pause = pause
+        self._working: dict[str, Working] = {}
+        self._line: Any = None
+        self._idle = Flag()
+        self._guard = Lock()
+
+    def hear(self, working: Working) -> None:
+        """Work goes on, or is over; from whichever thread."""
+        if self._silent:
+            return
+        with self._guard:
+            idle = not self._working
+            if working.over:
+                self._working.pop(working.what, None)
+            else:
+                self._working[working.what] = working
+            if idle and self._working:
+                self._idle = Flag()
+                Thread(target=self._watch, args=(self._idle,), name="progress", daemon=True).start()
+            elif not idle and not self._working:
+                self._idle.set()
+                self._hide()
+
+    def end(self) -> None:
+        """Say nothing from here on."""
+        self._silent = True
+        with self._guard:
+            self._idle.set()
+            self._hide()
+
+    def _watch(self, idle: Flag) -> None:
+        while not idle.wait(max(self._due - time.monotonic(), 0.2)):
+            with self._guard:
+                if not idle.is_set() and time.monotonic() >= self._due:
+                    self._show(next(iter(self._working.values())))
+
+    def _show(self, working: Working) -> None:
+        message = progress_sentence(working, time.monotonic() - self._begun)
+        if not self._terminal:
+            self._due += self._pause
+            console.say(message)
+            return
+        if self._line is None:
+            from rich.console import Console
+            from rich.status import Status
+
+            self._line = Status("", console=Console(stderr=True))
+            self._line.start()
+        from rich.text import Text
+
+        self._line.update(Text(message))
+
+    def _hide(self) -> None:
+        if self._line is not None:
+            self._line.stop()
+            self._line = None
+
+
+def progress_sentence(working: Working, seconds: float) -> str:
+    """`Reading the registry: 1,200 models and versions (34 s)`; the time is that of the command."""
+    of = f" of {working.total:,}" if working.total else ""
+    amount = f": {working.done:,}{of} {working.units}" if working.done else ""
+    return f"{clean(working.what)}{amount} ({seconds:.0f} s)"
+
+
 class Reporter:
     """
     Tells what an apply does: a bar on a terminal, a line a model elsewhere, a JSON document a line on request. As a
     context manager it turns the first Ctrl-C (or SIGTERM, which CI sends) into a request to stop, once calls are made.
     """
 
-    def __init__(self, log_format: str, now: Callable[[], str], registry: str = "", workspace: str = "") -> None:
+    def __init__(
+        self,
+        log_format: str,
+        now: Callable[[], str],
+        registry: str = "",
+        workspace: str = "",
+        progress: Progress | None = None,
+    ) -> None:
         self.stop = Flag()
+        self._progress = progress
         self._as_json = log_format == "json"
         self.registry, self.workspace = registry, workspace
         self.unheard = ""
@@ -134,6 +223,8 @@ class Reporter:
         """One event, from whichever thread."""
         if isinstance(event, ModelStarted):
             self.writing = True
+            if self._progress is not None:
+                self._progress.end()
         if isinstance(event, Opened):
             self.registry, self.workspace = event.registry, event.workspace
         with self._printing, self._to_nobody_if_need_be():

@@ -1,12 +1,13 @@
 """All that is checked of manifests and policy without a registry and without git."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from reconciler.errors import Location, Problem, Validation
+from reconciler.errors import Location, ManifestError, Problem, Validation
 from reconciler.ports import SourceFile
 
 if TYPE_CHECKING:
@@ -44,6 +45,22 @@ def check_files(paths: Sequence[Path], build: "GateBuilder", now: str) -> Valida
         doubtful = (*doubts(policy), *doubts_of(models, policy), *unapprovable(policy, models.values()))
     problems = {*unreadable, *wrong, *contradictory, *over, *broken, *doubtful}
     return Validation(len(files), len(models), tuple(sorted(problems)))
+
+
+def usual_folder(environment: Mapping[str, str]) -> Path:
+    """Where the manifests are that nothing names: where the environment says, the policy, or else at the top."""
+    from reconciler.reading.files import beginning
+    from reconciler.reading.policy import USUAL_FOLDER, settings_of
+    from reconciler.reading.repository import is_plain_file, top_above
+
+    if named := environment.get("RECONCILER_MANIFESTS"):
+        return Path(named)
+    top = top_above(Path.cwd()) or Path.cwd()
+    policy = top / POLICY_NAME
+    told: str | None = None
+    with suppress(ManifestError):  # what is wrong with the policy is said when it is checked
+        told = settings_of(SourceFile(POLICY_NAME, beginning(policy))).manifests if is_plain_file(policy) else None
+    return Path(os.path.relpath(top / (told or USUAL_FOLDER)))
 
 
 def _policy_in(paths: Sequence[Path], top: Path, build: "GateBuilder") -> "tuple[Policy | None, tuple[Problem, ...]]":

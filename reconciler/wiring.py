@@ -15,7 +15,7 @@ from reconciler.clocks import SystemClock
 from reconciler.core.names import WORKSPACE, Commit, Ours, in_workspace, names_of
 from reconciler.core.text import plain
 from reconciler.errors import ManifestError, Problem, ReconcilerError, Severity
-from reconciler.ports import Clock, Forge, ManifestParser, SourceFile, World
+from reconciler.ports import Clock, Forge, ManifestParser, SourceFile, Tell, World, untold
 
 if TYPE_CHECKING:
     from reconciler.checking import Sign
@@ -61,6 +61,7 @@ def open_world(
     base: str | None = None,
     ref: str | None = None,
     policy_ref: str | None = None,
+    tell: Tell = untold,
 ) -> World:
     """
     Everything that the pipeline needs. Nothing is connected yet: a mistake in a manifest is found before seconds are
@@ -81,7 +82,7 @@ def open_world(
     source = open_source(folder, settings.repository, settings.remote)
     uri = registry_uri(settings.registry_uri, environment, policy.registry)
     tracking = environment.get("MLFLOW_TRACKING_URI") or uri
-    registry = MlflowRegistry(uri, tracking)
+    registry = MlflowRegistry(uri, tracking, tell=tell)
     clock = SystemClock()
     attempt, name = registry.tries.longest, _lock_name(registry, policy)
     ours = Ours(source.identity, policy.formerly)
@@ -90,21 +91,22 @@ def open_world(
         replace(settings, lock=LockKind.AUTO), registry, name, source, ours, clock, environment, attempt, may_lack=True
     )
     parse = manifest_parser()
-    checks = MlflowChecks(uri, tracking, environment)
+    checks, evidence = MlflowChecks(uri, tracking, environment, tell=tell), MlflowEvidence(uri, tracking, tell=tell)
     return World(
         source,
         parse,
         registry,
         clock,
         lock,
-        MlflowEvidence(uri, tracking),
+        evidence,
         GitAndForge(source, parse, forge),
         checks,
         checks,
         memory=memory,
         seals=RecordSeals(),
         stopwatch=ProcessorStopwatch(),
-        runs=MlflowEvidence(uri, tracking),
+        runs=evidence,
+        tell=tell,
     )
 
 
@@ -115,6 +117,7 @@ def _standing_settings(
     from reconciler.core.policy import PolicySettings
     from reconciler.git.source import open_source
     from reconciler.places import Search, named_registry
+    from reconciler.reading.policy import USUAL_FOLDER
 
     named = None if settings.manifests is None else settings.start / settings.manifests
     source = open_source(named or settings.start, settings.repository or "-", settings.remote)
@@ -122,7 +125,7 @@ def _standing_settings(
         for commit in (base, ref, policy_ref):
             if commit is not None:
                 source.meant(commit)
-        return PolicySettings(), named or settings.start / "manifests"
+        return PolicySettings(), named or source.top / USUAL_FOLDER
     search = Search(
         source,
         named_registry(settings.registry_uri, environment),

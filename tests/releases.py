@@ -41,7 +41,7 @@ def lean_python() -> Path:
 
 def with_python(python: Path, environment: Mapping[str, str]) -> tuple[tuple[str, ...], dict[str, str]]:
     """How our command is run by another Python: the words, and the variables."""
-    return (str(python), "-m", "reconciler"), {**environment, "PYTHONPATH": str(TOP), "PYTHONDONTWRITEBYTECODE": "1"}
+    return (str(python), "-m", "reconciler"), {**environment, "PYTHONPATH": str(TOP)}
 
 
 def _environment(name: str, wanted: Sequence[str], called: str) -> Path:
@@ -55,7 +55,8 @@ def _environment(name: str, wanted: Sequence[str], called: str) -> Path:
         uv = str(Path(sys.executable).with_name("uv"))
         for command in (
             (uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)),
-            (uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", str(python), *wanted),
+            # What is imported is compiled then; all of it would take longer than the tests.
+            (uv, "pip", "install", "--quiet", "--python", str(python), *wanted),
         ):
             made = subprocess.run(command, capture_output=True, text=True, check=False)
             if made.returncode != 0:

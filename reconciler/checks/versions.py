@@ -24,6 +24,7 @@ from reconciler.errors import ReconcilerError, RegistryError
 from reconciler.evidence import model_files
 from reconciler.evidence.artifacts import Artifacts, version_row
 from reconciler.evidence.model_files import MOST_BYTES, fetched, folder_digest
+from reconciler.ports import Tell, untold
 from reconciler.registry.mlflow import MlflowRegistry, translated
 
 LOG_FOLDER = "reconciler/checks"
@@ -41,13 +42,14 @@ class MlflowChecks:
     environment: Mapping[str, str] = field(repr=False)
     most_bytes: int = MOST_BYTES
     logs: Path | None = None
+    tell: Tell = untold
     _digests: dict[tuple[ModelRef, Version], str] = field(
         default_factory=dict[tuple[ModelRef, Version], str], init=False, repr=False
     )
 
     @cached_property
     def registry(self) -> MlflowRegistry:
-        return MlflowRegistry(self.registry_uri, self.tracking_uri)
+        return MlflowRegistry(self.registry_uri, self.tracking_uri, tell=self.tell)
 
     def facts(self, model: ModelRef, version: Version, signers: str = "") -> CheckFacts:
         row = version_row(self.registry, model, version)

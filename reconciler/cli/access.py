@@ -9,6 +9,7 @@ import click
 from reconciler import console
 from reconciler.cli.group import cli
 from reconciler.cli.options import format_option, opened, registry_options
+from reconciler.cli.types import Choice
 from reconciler.errors import ExitCode, ReconcilerError
 from reconciler.render.formats import LIST, Format, ListFormat
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 @click.option(
     "--check",
     "identity",
-    type=click.Choice(["person", "plan", "check", "apply"]),
+    type=Choice(["person", "plan", "check", "apply"]),
     is_flag=False,
     flag_value="person",
     help="Test the user in RECONCILER_ACCESS_USERNAME and RECONCILER_ACCESS_PASSWORD: a person, "

@@ -9,7 +9,8 @@ import click
 from reconciler import console
 from reconciler.cli.completion import complete_model
 from reconciler.cli.group import cli
-from reconciler.cli.options import opened, options_of, plan_options, publish_option, registry_options
+from reconciler.cli.options import opened, options_of, plan_options, progress_shown, publish_option, registry_options
+from reconciler.cli.types import Choice
 from reconciler.errors import ExitCode, ReconcilerError
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--lock",
-    type=click.Choice(["auto", "git", "file"]),
+    type=Choice(["auto", "git", "file"]),
     default="auto",
     show_default=True,
     help="Where to keep the lock: a ref on the git remote, or a local file. auto: a file for sqlite:/// only.",
@@ -73,7 +74,7 @@ if TYPE_CHECKING:
     help="How long to wait for the lock.",
 )
 @click.option("--receipt", type=click.Path(path_type=Path, dir_okay=False), help="Write a JSON receipt to this file.")
-@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--log-format", type=Choice(["text", "json"]), default="text", show_default=True)
 @publish_option
 @click.pass_context
 def apply(
@@ -114,11 +115,12 @@ def apply(
     if expect_reviewed and publish == "none":
         raise click.UsageError("--expect-reviewed requires --publish, which names the forge of the review.")
     clock = SystemClock()
-    journal, reporter = Journal(clock.now()), Reporter(log_format, clock.now)
+    progress = progress_shown()
+    journal, reporter = Journal(clock.now()), Reporter(log_format, clock.now, progress=progress)
 
     def carry_out() -> "tuple[Receipt, Publication]":
         document = None if saved is None else saved_plan(saved)
-        project = opened(settings, publish)
+        project = opened(settings, publish, progress)
         publication = Publication(project.forge, None)
         try:
             done = project.apply(

@@ -8,12 +8,13 @@ import click
 from reconciler.cli.completion import complete_model, complete_version
 from reconciler.cli.group import cli
 from reconciler.cli.options import opened, registry_options
+from reconciler.cli.types import Choice, VersionNumber
 from reconciler.errors import ExitCode
 
 
 @cli.command(short_help="Run the policy's checks on a version.")
 @click.argument("model", shell_complete=complete_model)
-@click.argument("version", shell_complete=complete_version, type=click.IntRange(1))
+@click.argument("version", shell_complete=complete_version, type=VersionNumber())
 @registry_options
 @click.option(
     "--check",
@@ -26,7 +27,7 @@ from reconciler.errors import ExitCode
 @click.option("--policy-ref", metavar="REF", help="Use the policy, and the files it names, of this commit.")
 @click.option(
     "--sign",
-    type=click.Choice(["none", "hmac", "ssh"]),
+    type=Choice(["none", "hmac", "ssh"]),
     default="none",
     show_default=True,
     help="Sign the record: with the key in RECONCILER_CHECK_HMAC_KEY, or with --signing-key.",

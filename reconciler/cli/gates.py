@@ -9,6 +9,7 @@ from reconciler import console
 from reconciler.cli.completion import complete_model, complete_version
 from reconciler.cli.group import cli
 from reconciler.cli.options import format_option, opened, publish_option, registry_options
+from reconciler.cli.types import VersionNumber
 from reconciler.errors import ExitCode
 from reconciler.render.formats import LIST, Format, ListFormat
 
@@ -18,7 +19,7 @@ from reconciler.render.formats import LIST, Format, ListFormat
 @registry_options
 @click.option(
     "--version",
-    type=click.IntRange(1),
+    type=VersionNumber(),
     metavar="N",
     shell_complete=complete_version,
     help="The version to judge. Default: the newest.",

@@ -5,13 +5,14 @@ import sys
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from io import TextIOWrapper
 from typing import Any
 
 import click
 
 from reconciler import console
+from reconciler.cli.types import Choice
+from reconciler.core.text import did_you_mean, plain
 from reconciler.errors import ExitCode, ManifestError, ReconcilerError
 from reconciler.render.problems import problem_lines
 from reconciler.version import __version__
@@ -98,9 +99,10 @@ class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        near = get_close_matches(args[0], self.commands, 1) if args[0] not in self.commands else []
-        if near:
-            raise click.UsageError(f"No such command {args[0]!r}. Did you mean {near[0]!r}?", ctx)
+        name = click.utils.make_str(args[0])
+        if name not in self.commands and not name.startswith("-"):
+            fix = did_you_mean(name, self.commands, "See `reconciler --help`.")
+            raise click.UsageError(f"There is no command `{plain(name, 80)}`. {fix}", ctx)
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -112,16 +114,19 @@ class _Commands(click.Group):
 @click.version_option(__version__, "-V", "--version", message="%(prog)s %(version)s")
 @click.option(
     "--color",
-    type=click.Choice(["auto", "always", "never"]),
+    type=Choice(["auto", "always", "never"]),
     default="auto",
     callback=_colour,
     expose_value=False,
     help="Color the output. Also respects NO_COLOR and FORCE_COLOR.",
 )
-def cli() -> None:
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress of long work.")
+@click.pass_context
+def cli(context: click.Context, quiet: bool) -> None:
     """
     GitOps for the MLflow Model Registry: stages and aliases are declared in YAML files in git, `plan` shows what a
     merge would do, `apply` does it, `git revert` undoes it.
 
     Exit codes: 0 fine, 1 error, 2 changes pending (--detailed-exitcode), 3 blocked, 4 stale, 130 interrupted.
     """
+    context.obj = quiet

@@ -8,7 +8,9 @@ import click
 from reconciler import console
 from reconciler.cli.group import cli
 from reconciler.cli.options import opened, registry_options
+from reconciler.cli.types import Choice
 from reconciler.core.text import amount, clean
+from reconciler.errors import ExitCode
 
 
 @cli.command("import", short_help="Write manifests for what the registry holds.")
@@ -17,7 +19,7 @@ from reconciler.core.text import amount, clean
 @click.option("--match", metavar="GLOB", help="Import models whose name matches, such as `risk-*`.")
 @click.option(
     "--split",
-    type=click.Choice(["model", "slot"]),
+    type=Choice(["model", "slot"]),
     default="model",
     show_default=True,
     help="Write one file for each model, or one for each stage, so that CODEOWNERS can name different people.",
@@ -44,11 +46,13 @@ def import_(
     descriptions: bool,
     dry_run: bool,
     **settings: Any,
-) -> None:
+) -> int:
     """
     Write manifests that declare models as the registry has them now. A plan with them moves nothing. What a manifest
-    declares already stays as it is; run it again to add what is new and to see what differs.
+    declares already stays as it is; run it again to add what is new and to see what differs. Exits with 1 if a MODEL,
+    or all that --match or --all mean, is left out.
     """
+    from reconciler.core.adoption import Outcome
     from reconciler.project import owner_patterns
     from reconciler.render.adoption import import_lines
     from reconciler.render.layout import diff_lines
@@ -63,10 +67,12 @@ def import_(
         descriptions=descriptions,
     )
     if dry_run:
-        console.show(diff_lines(adopted.diff()))
+        console.show(diff_lines(adopted.diff().rstrip("\n").split("\n")))
     else:
         adopted.write()
     console.show(import_lines(adopted.models, console.width()))
+    for pattern in adopted.unmatched:
+        console.note(f"`{clean(pattern)}` of the owners matches no model of the registry.")
     files = amount(len(adopted.files), "file")
     if dry_run:
         click.echo(f"Dry run: nothing was written. {files} would be.")
@@ -76,3 +82,5 @@ def import_(
         click.echo("\nAdd these lines to CODEOWNERS, below its other lines for manifests:")
         for line in adopted.code_owners:
             click.echo(clean(line))
+    left_out = [model.model in models for model in adopted.models if model.outcome is Outcome.LEFT_OUT]
+    return ExitCode.ERROR if any(left_out) or (left_out and len(left_out) == len(adopted.models)) else ExitCode.OK

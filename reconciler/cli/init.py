@@ -7,6 +7,7 @@ import click
 
 from reconciler import console
 from reconciler.cli.group import cli
+from reconciler.cli.types import Choice, VersionNumber
 from reconciler.forges.kinds import ForgeKind
 from reconciler.render.layout import diff_lines
 
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
 
 @cli.command(short_help="Set up this git repository.")
 @click.option("--model", metavar="NAME", help="Declare this registered model.")
-@click.option("--version", type=click.IntRange(1), metavar="N", help="The version that is in Production.")
+@click.option("--version", type=VersionNumber(), metavar="N", help="The version that is in Production.")
 @click.option("--owner", metavar="@TEAM", help="Who must review what enters Production.")
 @click.option(
     "--forge",
-    type=click.Choice([kind.value for kind in ForgeKind]),
+    type=Choice([kind.value for kind in ForgeKind]),
     help="The forge to write workflows for. Default: the forge of the git remote.",
 )
 @click.option("--remote", default="origin", envvar="RECONCILER_REMOTE", show_default=True, show_envvar=True)

@@ -1,18 +1,22 @@
 """Options that several commands have."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from reconciler.cli.completion import complete_model
+from reconciler.cli.types import Choice
 from reconciler.core.limits import MARKDOWN_CHARACTERS
+from reconciler.core.text import did_you_mean
 from reconciler.forges.kinds import ForgeKind
 from reconciler.render.formats import Format, notes
 
 if TYPE_CHECKING:
     from reconciler.project import Options, Project
+    from reconciler.reporter import Progress
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -24,7 +28,7 @@ def registry_options(command: F) -> F:
             type=click.Path(path_type=Path, file_okay=False),
             envvar="RECONCILER_MANIFESTS",
             show_envvar=True,
-            help="The folder of manifests. Default: the policy's, or `manifests`.",
+            help="The folder of manifests. Default: the policy's, or `manifests` at the top of the repository.",
         ),
         click.option(
             "--registry-uri",
@@ -99,7 +103,7 @@ def format_option(formats: Iterable[Format]) -> Callable[[F], F]:
     return click.option(
         "--format",
         "form",
-        type=click.Choice([form.value for form in formats]),
+        type=Choice([form.value for form in formats]),
         default=Format.TEXT.value,
         show_default=True,
         callback=_format,
@@ -119,7 +123,8 @@ def report_option(formats: Iterable[Format], what: str) -> Callable[[F], F]:
         for value in values:
             form, _, path = value.partition("=")
             if not path or form not in formats:
-                raise click.BadParameter(f"`{value}` is not FORMAT=FILE; FORMAT is one of {names}.")
+                fix = did_you_mean(form, formats, "") if path else ""
+                raise click.BadParameter(f"`{value}` is not FORMAT=FILE; FORMAT is one of {names}. {fix}".rstrip())
             found.append((Format(form), Path(path)))
         return tuple(found)
 
@@ -153,7 +158,7 @@ def limit_option(command: F) -> F:
 def publish_option(command: F) -> F:
     return click.option(
         "--publish",
-        type=click.Choice(["none", "auto", *(kind.value for kind in ForgeKind if kind.job)]),
+        type=Choice(["none", "auto", *(kind.value for kind in ForgeKind if kind.job)]),
         default="none",
         envvar="RECONCILER_PUBLISH",
         show_default=True,
@@ -162,17 +167,26 @@ def publish_option(command: F) -> F:
     )(command)
 
 
-def opened(settings: dict[str, Any], publish: str = "none") -> "Project":
-    """The project that options name."""
+def progress_shown() -> "Progress":
+    """What shows how far long work of this command is."""
+    from reconciler.reporter import Progress
+
+    return Progress(quiet=bool(click.get_current_context().obj))
+
+
+def opened(settings: dict[str, Any], publish: str = "none", progress: "Progress | None" = None) -> "Project":
+    """The project that options name. What takes long in it is seen."""
     from reconciler import project
 
-    return project.open(
+    found = project.open(
         registry=settings["registry_uri"],
         manifests=settings["manifests"],
         repository=settings["repository"],
         remote=settings["remote"],
         forge=publish,
+        progress=(progress or progress_shown()).hear,
     )
+    return replace(found, by_command=True)
 
 
 def options_of(settings: dict[str, Any]) -> "Options":

@@ -18,12 +18,12 @@ from reconciler.cli.options import (
     registry_options,
     report_option,
 )
+from reconciler.cli.types import Choice
 from reconciler.errors import ExitCode, ReconcilerError
 from reconciler.render.formats import SHOWN_PLAN, WRITTEN_PLAN, Format, ShownPlanFormat
 
 if TYPE_CHECKING:
     from reconciler.events import Event
-    from reconciler.project import Review
 
 
 @cli.command(short_help="Show what an apply would do, and the evidence for it.")
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 @plan_options
 @click.option(
     "--evidence",
-    type=click.Choice(["none", "production", "stages", "all"]),
+    type=Choice(["none", "production", "stages", "all"]),
     default="production",
     envvar="RECONCILER_EVIDENCE",
     show_default=True,
@@ -68,6 +68,7 @@ def plan(
     """Show what an apply would do, and the evidence for it. Writes nothing to the registry."""
     from reconciler.events import Declared, Opened
     from reconciler.publishing import Publication
+    from reconciler.render import words
     from reconciler.render.problems import problem_lines
     from reconciler.render.text import review_lines
 
@@ -92,7 +93,11 @@ def plan(
         if out is not None:
             console.write_file(out, review.to_json())
         publication.write_reports(review.whole)
-        _show_notes(review)
+        if review.dirty:
+            console.note(
+                f"The work tree differs from the commit: {words.names(review.dirty, 8)}. `--ref HEAD` plans the commit."
+            )
+        console.show_notes(review.notes)
     except BaseException as error:
         # Whatever ended it: an older plan must not go on standing as if it were of this commit.
         publication.no_plan(error)
@@ -108,17 +113,3 @@ def plan(
     if review.blocked:
         return ExitCode.BLOCKED
     return ExitCode.CHANGES if review.changed and detailed_exitcode else ExitCode.OK
-
-
-def _show_notes(review: "Review") -> None:
-    from reconciler.core.review import weightiest
-
-    if review.dirty:
-        console.note(
-            f"The work tree differs from the commit: {', '.join(review.dirty)}. `--ref HEAD` plans the commit."
-        )
-    shown, left = weightiest(review.notes, lambda note: note.weight)
-    for note in shown:
-        console.note(note.text)
-    if left:
-        console.note(f"And {len(left)} more, which `--format json` shows.")

@@ -9,6 +9,7 @@ from reconciler import console
 from reconciler.cli.completion import complete_alias, complete_model, complete_slot, complete_stage, complete_version
 from reconciler.cli.group import cli
 from reconciler.cli.options import opened, registry_options, with_options
+from reconciler.cli.types import VersionNumber
 from reconciler.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def choice_options(command: F) -> F:
 
 @cli.command(short_help="Propose a version for a stage or an alias.")
 @click.argument("model", shell_complete=complete_model)
-@click.argument("version", shell_complete=complete_version, type=click.IntRange(1), required=False)
+@click.argument("version", shell_complete=complete_version, type=VersionNumber(), required=False)
 @click.option(
     "--to",
     "slot",
@@ -71,7 +72,7 @@ def choice_options(command: F) -> F:
 @click.option(
     "--instead-of",
     "instead",
-    type=click.IntRange(1),
+    type=VersionNumber(),
     metavar="N",
     shell_complete=complete_version,
     help="The one that leaves, of several.",
@@ -112,7 +113,7 @@ def promote(
 
 @cli.command(short_help="Propose that a version leaves a stage.")
 @click.argument("model", shell_complete=complete_model)
-@click.argument("version", shell_complete=complete_version, type=click.IntRange(1), required=False)
+@click.argument("version", shell_complete=complete_version, type=VersionNumber(), required=False)
 @click.option(
     "--from",
     "source",
@@ -140,7 +141,7 @@ def demote(model: str, version: int | None, source: str, slot: str | None, comme
 @cli.command(short_help="Propose what an alias names.")
 @click.argument("model", shell_complete=complete_model)
 @click.argument("name", shell_complete=complete_alias)
-@click.argument("version", shell_complete=complete_version, type=click.IntRange(1), required=False)
+@click.argument("version", shell_complete=complete_version, type=VersionNumber(), required=False)
 @choice_options
 @click.option("--remove", is_flag=True, help="The alias must not exist.")
 @proposal_options
@@ -160,9 +161,7 @@ def alias(
     project = opened(settings)
     if remove:
         return carried_out(project.unname(model, name), settings)
-    proposal = project.promote(
-        model, version, to=f"@{name.removeprefix('@')}", source=source, run_id=run_id, latest=latest, comment=comment
-    )
+    proposal = project.alias(model, name, version, source=source, run_id=run_id, latest=latest, comment=comment)
     return carried_out(proposal, settings)
 
 
@@ -178,7 +177,7 @@ def alias(
     help="A stage, or `@alias`.",
 )
 @click.option(
-    "--version", type=click.IntRange(1), metavar="N", shell_complete=complete_version, help="Go back to this version."
+    "--version", type=VersionNumber(), metavar="N", shell_complete=complete_version, help="Go back to this version."
 )
 @proposal_options
 @registry_options
@@ -196,11 +195,17 @@ def carried_out(proposal: "Proposal", settings: dict[str, Any]) -> int:
     from reconciler.render.layout import diff_lines
     from reconciler.render.text import review_lines
 
+    if not proposal.changed:
+        console.note(f"The manifests of {', '.join(proposal.whole.models)} declare that already: nothing changes.")
+        return ExitCode.OK
+    if settings["open_pr"]:
+        proposal.refuse_request()
     console.show((*diff_lines(proposal.whole.diff()), ()))
     console.show(review_lines(proposal.review.whole, console.width()))
+    console.show_notes(proposal.review.notes)
     refused = proposal.refused
     if refused and settings["if_allowed"]:
-        console.note(f"Not proposed: {', '.join(refused)} refuse it, and no approval changes that.")
+        console.note(f"Not proposed: it is refused by {', '.join(refused)}, and no approval changes that.")
         return ExitCode.BLOCKED
     if refused:
         console.note(f"As things are, {', '.join(refused)} refuse it, and no approval changes that.")

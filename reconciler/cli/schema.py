@@ -6,12 +6,13 @@ import click
 
 from reconciler import console
 from reconciler.cli.group import cli
+from reconciler.cli.types import Choice
 
 
 @cli.command(short_help="Print a JSON Schema.")
 @click.argument(
     "name",
-    type=click.Choice(["manifest", "policy", "plan", "receipt", "drift", "status", "access"]),
+    type=Choice(["manifest", "policy", "plan", "receipt", "drift", "status", "access"]),
     default="manifest",
 )
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write it to this file.")

@@ -16,8 +16,8 @@ from reconciler.render.formats import VALIDATION, Format, ValidationFormat, rend
 @format_option(VALIDATION)
 def validate(paths: tuple[Path, ...], form: ValidationFormat) -> int:
     """
-    Check manifests and the policy, offline. PATHS are files or folders; default: `manifests`. Reports every problem
-    with its place.
+    Check manifests and the policy, offline. PATHS are files or folders. Default: RECONCILER_MANIFESTS, the policy's
+    folder, or `manifests` at the top of the repository. Reports every problem with its place.
     """
     from reconciler.project import validation
     from reconciler.render.problems import validation_lines

@@ -5,7 +5,15 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias, assert_never
 
 from reconciler.core.names import AliasName, ModelRef, Stage, Version
-from reconciler.core.snapshot import ModelSnapshot, OwnerRecord, Ownership, Placement, Provenance, VersionSnapshot
+from reconciler.core.snapshot import (
+    ModelSnapshot,
+    OwnerRecord,
+    Ownership,
+    Placement,
+    Provenance,
+    VersionSnapshot,
+    source_digest,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +38,21 @@ class Release:
 
     model: ModelRef
     before: Ownership
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterVersion:
+    """
+    Register a version from what a run logged. `version` is the number that it gets if none was deleted above those that
+    are there. `about` is for readers.
+    """
+
+    model: ModelRef
+    version: Version
+    uri: str
+    run_id: str
+    model_id: str = ""
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +167,7 @@ Change: TypeAlias = (
     CreateModel
     | Claim
     | Release
+    | RegisterVersion
     | DescribeModel
     | TagModel
     | DescribeVersion
@@ -173,6 +197,12 @@ def simulate(live: ModelSnapshot | None, change: Change) -> ModelSnapshot:
             return replace(live, owner=change.after)
         case Release():
             return replace(live, owner=None)
+        case RegisterVersion():
+            if change.version in live.versions:
+                raise ValueError(f"{live.name} has a version {change.version} already")
+            digest = source_digest(change.uri)
+            made = VersionSnapshot(change.version, run_id=change.run_id, source=digest, model_id=change.model_id)
+            return replace(live, versions={**live.versions, change.version: made})
         case DescribeModel():
             return replace(live, description=change.after)
         case TagModel():
@@ -189,6 +219,12 @@ def simulate(live: ModelSnapshot | None, change: Change) -> ModelSnapshot:
             return replace(live, aliases={a: v for a, v in live.aliases.items() if a != change.alias})
         case _:
             assert_never(change)
+
+
+def is_registered(live: ModelSnapshot, change: RegisterVersion) -> bool:
+    """Whether some version was made of the same files, for the same run."""
+    digest = source_digest(change.uri)
+    return any((v.source, v.run_id) == (digest, change.run_id) for v in live.versions.values())
 
 
 def simulate_all(live: ModelSnapshot | None, changes: Iterable[Change]) -> ModelSnapshot | None:

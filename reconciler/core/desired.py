@@ -1,6 +1,6 @@
 """What git declares: fragments of models, each value with the place that declares it, and what they add up to."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
@@ -20,6 +20,7 @@ from reconciler.core.names import (
     Version,
     alias_slot,
 )
+from reconciler.core.snapshot import VersionSnapshot, source_digest
 from reconciler.errors import Location, Problem, Severity
 
 if TYPE_CHECKING:
@@ -39,10 +40,46 @@ class Declared(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """What a version is made of: the model that a run logged at a path, or a logged model by its ID."""
+
+    run_id: str | None = None
+    artifact_path: str | None = None
+    model_id: str | None = None
+
+    def __str__(self) -> str:
+        return f"logged model {self.model_id}" if self.model_id else f"`{self.artifact_path}` of run {self.run_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """
+    An origin that is there: a version of it is registered with `uri`, for its run, and its source has one of the
+    `digests`, whoever registered it. `about` says when the run finished, and its main figure.
+    """
+
+    run_id: str
+    uri: str
+    digests: frozenset[str]
+    model_id: str = ""
+    about: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NoSource:
+    """Why nothing can be registered from an origin, with what is there instead."""
+
+    code: str
+    why: str
+    fix: str
+
+
+@dataclass(frozen=True, slots=True)
 class Pin:
     """
     A reference to a model version that cannot come to mean another one: its number, the run it came from, or both, in
-    which case both must hold. `tags` are those that the version is to have.
+    which case both must hold. Or what it is made of, its `origin`: then it is registered if there is none, and `source`
+    is what was found there. `tags` are those that the version is to have.
     """
 
     at: Location
@@ -50,9 +87,31 @@ class Pin:
     run_id: str | None = None
     comment: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
+    artifact_path: str | None = None
+    model_id: str | None = None
+    source: Source | NoSource | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
-        return f"v{self.version}" if self.version is not None else f"the version from run {self.run_id}"
+        if self.version is not None:
+            return f"v{self.version}"
+        return f"the version from {self.origin or f'run {self.run_id}'}"
+
+    @property
+    def origin(self) -> Origin | None:
+        """What the version is made of, where that is what names it."""
+        if self.artifact_path is None and self.model_id is None:
+            return None
+        return Origin(self.run_id, self.artifact_path, self.model_id)
+
+    def means(self, version: VersionSnapshot) -> bool:
+        """Whether it refers to that version. Where no source was looked up, a path means every version of the run."""
+        if self.version not in {None, version.version} or self.run_id not in {None, version.run_id}:
+            return False
+        if self.origin is None or (self.model_id is not None and version.model_id == self.model_id):
+            return True
+        if isinstance(self.source, Source):
+            return version.source in self.source.digests
+        return self.model_id is None or version.source == source_digest(f"models:/{self.model_id}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +188,18 @@ class Manifest:
         """Every reference to a version, in the order of the manifest."""
         yield from chain.from_iterable(declared.value for declared in self.stages.values())
         yield from (declared.value for declared in self.aliases.values() if declared.value is not None)
+
+
+def each_pin(manifest: Manifest, change: "Callable[[Pin], Pin]") -> Manifest:
+    """The manifest with each of its pins changed."""
+    return replace(
+        manifest,
+        stages={s: replace(d, value=tuple(map(change, d.value))) for s, d in manifest.stages.items()},
+        aliases={
+            alias: declared if declared.value is None else replace(declared, value=change(declared.value))
+            for alias, declared in manifest.aliases.items()
+        },
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,10 +317,10 @@ def expired(manifests: Iterable[Manifest], now: str) -> tuple[Problem, ...]:
 
 
 def _contradictions(manifest: Manifest) -> Iterable[Problem]:
-    stage_of: dict[Version | str, tuple[Stage, Pin]] = {}
+    stage_of: dict[Version | Origin | str, tuple[Stage, Pin]] = {}
     for stage, declared in manifest.stages.items():
         for pin in declared.value:
-            key = pin.version if pin.version is not None else str(pin.run_id)
+            key = pin.version if pin.version is not None else pin.origin or str(pin.run_id)
             if key in stage_of:
                 other, first = stage_of[key]
                 yield Problem(

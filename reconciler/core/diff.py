@@ -1,6 +1,6 @@
 """Manifest × snapshot → the ordered calls of one model, or the reasons why there can be none."""
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -13,6 +13,7 @@ from reconciler.core.changes import (
     DescribeVersion,
     RecordProvenance,
     RecordTags,
+    RegisterVersion,
     Release,
     SetAlias,
     TagModel,
@@ -21,7 +22,7 @@ from reconciler.core.changes import (
     UntagVersion,
     simulate_all,
 )
-from reconciler.core.desired import DesiredState, Manifest, Pin, Revision
+from reconciler.core.desired import DesiredState, Manifest, NoSource, Pin, Revision, Source
 from reconciler.core.entrances import before_move, entrances, is_another, occupants
 from reconciler.core.gate import Entrance, Verdict
 from reconciler.core.names import (
@@ -141,6 +142,7 @@ class _Bound:
         default_factory=dict[AliasName, tuple[Version | None, Location]]
     )
     comments: dict[Version, tuple[str, Location]] = field(default_factory=dict[Version, tuple[str, Location]])
+    registered: dict[Version, tuple[Source, Location]] = field(default_factory=dict[Version, tuple[Source, Location]])
     tags: dict[Version, dict[str, tuple[str, Location]]] = field(
         default_factory=dict[Version, dict[str, tuple[str, Location]]]
     )
@@ -179,10 +181,19 @@ def diff(
 
     blockers = list(_owner_blockers(manifest, live, revision, adopt=adopt))
     bound = _bind(manifest, live, blockers)
-    targets = _targets(manifest, bound, live, owned, revision)
-    if live is not None:
-        blockers.extend(_emptied_blockers(manifest, bound, live, targets, revision.live_slots))
-        blockers.extend(_identity_blockers(bound, live, past))
+    registrations = [
+        Proposal(
+            RegisterVersion(name, version, source.uri, source.run_id, source.model_id, source.about),
+            Reason(Why.DECLARED, at),
+        )
+        for version, (source, at) in sorted(bound.registered.items())
+    ]
+    # What is planned is planned for the versions that will be there.
+    there = simulate_all(live or ModelSnapshot(name), (p.change for p in registrations)) if registrations else live
+    targets = _targets(manifest, bound, there, owned, revision)
+    if there is not None:
+        blockers.extend(_emptied_blockers(manifest, bound, there, targets, revision.live_slots))
+        blockers.extend(_identity_blockers(bound, there, past))
 
     final = Ownership(
         revision.repository, governed_stages(manifest.stages), tuple(sorted(manifest.aliases)), revision.commit, name
@@ -202,7 +213,7 @@ def diff(
     if blockers:
         return ModelPlan(name, blockers=tuple(blockers))
 
-    before = live if live is not None else ModelSnapshot(name)
+    before = there if there is not None else ModelSnapshot(name)
     moves = _Moves(manifest, bound, before, targets, revision, past)
     # Records of what is there come first: a new description sets MLflow's time of the version, which tells found from
     # moved by hand.
@@ -214,7 +225,7 @@ def diff(
         and revision.ours.has_folder(owned.repository)
         and owned.governs_like(replace(final, repository=owned.repository))
     )
-    if not work and same and not behind:
+    if not registrations and not work and same and not behind:
         return ModelPlan(name)
 
     governed = Reason(Why.GOVERNED, manifest.model.at)
@@ -223,6 +234,7 @@ def diff(
         renamed = owned is not None and owned.repository != final.repository
         because = Reason(Why.RENAMED) if renamed else governed
         proposals.append(Proposal(Claim(name, before.owner, widest), because))
+    proposals.extend(registrations)
     proposals.extend(work)
     if widest != final:
         proposals.append(Proposal(Claim(name, widest, final), governed))
@@ -230,7 +242,7 @@ def diff(
     return ModelPlan(
         name,
         tuple(proposals),
-        identities=tuple(_identities(work, before)),
+        identities=tuple(one for one in _identities(work, before) if one.version not in bound.registered),
         entrances=entering,
         past=past,
         live_slots=revision.live_slots,
@@ -416,10 +428,9 @@ def _hidden_version(name: ModelRef, version: Version, at: Location) -> Blocker:
 
 def _bind(manifest: Manifest, live: ModelSnapshot | None, blockers: list[Blocker]) -> _Bound:
     bound = _Bound()
-    versions = live.versions if live else dict[Version, VersionSnapshot]()
 
     def bind(pin: Pin) -> Version | None:
-        version = _bound_version(manifest.name, pin, versions, live, blockers)
+        version = _bound_version(manifest.name, pin, live, blockers, bound.registered)
         if version is None:
             return None
         tags = bound.tags.setdefault(version, {})
@@ -479,15 +490,27 @@ def _bind(manifest: Manifest, live: ModelSnapshot | None, blockers: list[Blocker
 def _bound_version(
     name: ModelRef,
     pin: Pin,
-    versions: Mapping[Version, VersionSnapshot],
     live: ModelSnapshot | None,
     blockers: list[Blocker],
+    registered: dict[Version, tuple[Source, Location]],
 ) -> Version | None:
+    """
+    The version that a pin means. Where none is made of its origin yet, the one that is to be `registered`: with the
+    next number, once for each origin.
+    """
+
     def block(code: str, message: str, fix: str) -> None:
         blocker = Blocker(code, message, fix, pin.at)
         if blocker not in blockers:
             blockers.append(blocker)
 
+    versions = live.versions if live else dict[Version, VersionSnapshot]()
+    if pin.origin is not None:
+        made = sorted(v.version for v in versions.values() if pin.means(v))
+        if not made:
+            return _registered(pin, live, block, registered)
+        # More than one is made of the same files: the first that was registered.
+        return _if_ready(name, versions[made[0]], block)
     if live is None:
         block("unknown-model", f"The registry has no model {name}.", f"Register {pin} of {name} first.")
         return None
@@ -523,12 +546,7 @@ def _bound_version(
         )
         return None
     found_version = versions[version]
-    if found_version.status != READY:
-        block(
-            "version-not-ready",
-            f"v{version} of {name} is {found_version.status}, not {READY}.",
-            "Wait until its registration is complete, or register it again.",
-        )
+    _if_ready(name, found_version, block)
     if pin.run_id is not None and found_version.run_id != pin.run_id:
         came = f"from run {found_version.run_id}" if found_version.run_id else "from no run"
         block(
@@ -537,6 +555,36 @@ def _bound_version(
             "Correct the version or the run: what was reviewed must be what is applied.",
         )
     return version
+
+
+def _if_ready(name: ModelRef, version: VersionSnapshot, block: "Callable[[str, str, str], None]") -> Version:
+    if version.status != READY:
+        block(
+            "version-not-ready",
+            f"v{version.version} of {name} is {version.status}, not {READY}.",
+            "Wait until its registration is complete, or register it again.",
+        )
+    return version.version
+
+
+def _registered(
+    pin: Pin,
+    live: ModelSnapshot | None,
+    block: "Callable[[str, str, str], None]",
+    registered: dict[Version, tuple[Source, Location]],
+) -> Version | None:
+    """The number of the version that is to be registered from a pin's origin, if something can be."""
+    if not isinstance(pin.source, Source):
+        lacking = pin.source or NoSource("not-registered", f"No version is made of {pin.origin}.", "Apply first.")
+        block(lacking.code, lacking.why, lacking.fix)
+        return None
+    same = next((number for number, (source, _) in registered.items() if source == pin.source), None)
+    if same is not None:
+        return same
+    known = {*(live.versions if live else ()), *(live.hidden if live else ()), *registered}
+    number = Version(1 + max(known, default=0))
+    registered[number] = (pin.source, pin.at)
+    return number
 
 
 def _listed(versions: Iterable[Version], most: int = 8) -> str:

@@ -273,6 +273,9 @@ def look_alike_fault(text: str) -> str | None:
     if why := unseen_fault(text):
         return why
     if (plain_letters := plainer(text)) is not None:
+        apart = next(filter(unicodedata.combining, text), "")
+        if apart and plain_letters == unicodedata.normalize("NFC", text):
+            return f"it is `{plain_letters}` with accents as separate characters, such as {described(apart)}"
         return f"it imitates `{plain_letters}` with similar letters"
     if text.isascii():
         return None

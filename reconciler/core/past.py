@@ -192,11 +192,7 @@ def declared_versions(manifest: Manifest | None, slot: Slot, live: ModelSnapshot
     for pin in pins_of(manifest, slot):
         if pin.version is not None and pin.version not in live.versions:
             found.add(pin.version)
-        found.update(
-            number
-            for number, version in live.versions.items()
-            if pin.version in {None, number} and pin.run_id in {None, version.run_id}
-        )
+        found.update(number for number, version in live.versions.items() if pin.means(version))
     return frozenset(found)
 
 

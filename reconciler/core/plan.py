@@ -17,6 +17,7 @@ from reconciler.core.changes import (
     DescribeVersion,
     RecordProvenance,
     RecordTags,
+    RegisterVersion,
     Release,
     SetAlias,
     TagModel,
@@ -86,6 +87,7 @@ class Verb(StrEnum):
     """What a change means to the people who read it."""
 
     CREATE = "create"
+    REGISTER = "register"
     PROMOTE = "promote"
     ROLL_BACK = "roll back"
     RESTORE = "restore"
@@ -460,6 +462,8 @@ def _effects(proposal: Proposal, model: ModelPlan) -> Iterable[Effect]:
     match change:
         case CreateModel():
             yield effect(Verb.CREATE, None, None, change.model)
+        case RegisterVersion():
+            yield effect(Verb.REGISTER, change.version, None, _origin(change))
         case Release():
             yield effect(Verb.RELEASE, None, change.before.repository, None)
         case Claim():
@@ -580,8 +584,15 @@ def _counts(change: Change) -> bool:
     return True
 
 
+def _origin(change: RegisterVersion) -> str:
+    """What a version is made of, for readers: `run 8c1f0c9d (finished 2026-11-20, f1 0.91)`."""
+    of = f"run {change.run_id}" if change.run_id else f"logged model {change.model_id}"
+    return f"{of} ({change.about})" if change.about else of
+
+
 def _essence(change: Change) -> list[object]:
     facts = asdict(change)
+    facts.pop("about", None)
     for record in ("before", "after"):
         if isinstance(facts.get(record), dict):
             facts[record].pop("commit", None)

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 
 from reconciler.core.desired import Declared, Manifest, Pin, hold_on
 from reconciler.core.entrances import occupants
-from reconciler.core.names import AliasName, Commit, Slot, Stage, Version
+from reconciler.core.names import AliasName, Commit, Slot, Stage, Version, alias_slot
 from reconciler.core.past import Past, declared_versions, pins_of
 from reconciler.core.snapshot import ModelSnapshot
-from reconciler.core.text import plain
+from reconciler.core.text import did_you_mean, plain
 from reconciler.errors import Location, ReconcilerError
 
 NOWHERE = Location("")
@@ -37,14 +37,14 @@ class Choice:
         if self.version is not None:
             return _the_one([v for v in live.versions if v == self.version], f"version {self.version}", live)
         if self.slot is not None:
-            return _the_one(occupants(live, self.slot), f"version in {self.slot}", live)
+            return _the_one(occupants(live, self.slot), f"version in {self.slot}", live, self.slot)
         if self.run_id is not None:
             made = [v.version for v in live.versions.values() if v.run_id == self.run_id]
             return _the_one(made, f"version from the run {plain(self.run_id, 80)}", live)
         return max(live.versions) if live.versions else _the_one([], "version", live)
 
 
-def _the_one(found: Iterable[Version], what: str, live: ModelSnapshot) -> Version:
+def _the_one(found: Iterable[Version], what: str, live: ModelSnapshot, slot: Slot | None = None) -> Version:
     versions = sorted(found)
     if len(versions) == 1:
         return versions[0]
@@ -52,7 +52,9 @@ def _the_one(found: Iterable[Version], what: str, live: ModelSnapshot) -> Versio
         several = ", ".join(f"v{version}" for version in versions)
         raise ReconcilerError(f"{live.name} has more than one {what}: {several}.", "Name the one that you want.")
     newest = f"the newest is v{max(live.versions)}" if live.versions else "it has no versions"
-    raise ReconcilerError(f"{live.name} has no {what}; {newest}.", "Name one that it has.")
+    aliases = [alias_slot(alias) for alias in live.aliases]
+    fix = did_you_mean(slot, aliases, "Name one that it has.") if slot and slot.alias else "Name one that it has."
+    raise ReconcilerError(f"{live.name} has no {what}; {newest}.", fix)
 
 
 def way_back(
@@ -200,4 +202,4 @@ def _target(declared: Declared[Pin | None] | None) -> object:
 
 
 def _fields(pin: Pin | None) -> object:
-    return None if pin is None else (pin.version, pin.run_id, pin.comment, dict(pin.tags))
+    return None if pin is None else (pin.version, pin.run_id, pin.comment, dict(pin.tags), pin.origin)

@@ -196,6 +196,9 @@ def _pairings(model: ModelPlan, live: ModelSnapshot | None, scope: Scope) -> Ite
         return
     pairs: dict[tuple[Version, Version | None], list[Slot]] = {}
     for slot, candidate in (place for change in model.changes if (place := brought_in(change)) is not None):
+        if candidate not in live.versions:
+            # It is to be registered first.
+            continue
         in_stage = scope is Scope.STAGES and slot.stage is not None
         if slot in model.live_slots or in_stage or scope is Scope.ALL:
             pairs.setdefault((candidate, incumbent(live, slot, candidate, past=None)), []).append(slot)

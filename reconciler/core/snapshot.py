@@ -1,5 +1,6 @@
 """What the registry held at one moment, and the two records of ours that it carries."""
 
+import hashlib
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import astuple, dataclass, field
 from typing import Any, TypeAlias, cast
@@ -49,6 +50,11 @@ class UnreadableRecord:
 
 
 OwnerRecord: TypeAlias = Ownership | UnreadableRecord
+
+
+def source_digest(uri: str | None) -> str:
+    """Tells one source from another without repeating it: a path may hold what is nobody else's business."""
+    return hashlib.sha256(uri.encode("utf-8", "surrogatepass")).hexdigest()[:16] if uri else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +115,7 @@ class VersionSnapshot:
     One model version. `created_at`, in milliseconds since 1970, tells it from another one of the same number.
     `updated_at` moves with every change of the version, ours too, so it is no part of what is compared. `tags` are
     without those of MLflow and ours; `tagged` are the keys of those that manifests set: the tag `reconciler.tags`.
+    `source` is the digest of where its files are, `model_id` the logged model that it was made of, if MLflow says so.
     """
 
     version: Version
@@ -122,6 +129,7 @@ class VersionSnapshot:
     tagged: frozenset[str] = frozenset()
     updated_at: int = field(default=0, compare=False)
     source: str = field(default="", compare=False)
+    model_id: str = field(default="", compare=False)
 
     @property
     def identity(self) -> Identity:

@@ -9,10 +9,12 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import lru_cache
 
-from reconciler.core.looks import is_ignorable
+from reconciler.core.looks import described, folded, is_ignorable
 
 MOST_SHOWN = 60
 SHORTEST_SECRET = 4
+LONGEST_TYPED = 256
+"""A name longer than that was not typed: nothing that is near to it is looked for."""
 
 _ISOLATE, _END = "\u2068", "\u2069"
 _ISOLATED = re.compile(f"{_ISOLATE}([^{_ISOLATE}{_END}]*){_END}")
@@ -116,5 +118,15 @@ def without_secrets(text: str, secrets: Iterable[str]) -> str:
 
 def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
     """What to do about a name that is not among the known ones: the nearest of these, if one is near."""
-    near = get_close_matches(name, known, 1)
-    return f"Did you mean {plain(near[0])}?" if near else otherwise
+    near = nearest(name, known)
+    if near is None:
+        return otherwise
+    odd = max((c for c in near if c not in name and folded(near) == folded(name)), default="a")
+    return f"Did you mean `{plain(near)}`{'' if odd.isascii() else f', which has {described(odd)}'}?"
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that a mistyped one is near to, whatever the case of letters, if there is one."""
+    by_folded = {one.casefold(): one for one in known}
+    found = get_close_matches(name.casefold(), by_folded, 1, 0.55) if len(name) <= LONGEST_TYPED else []
+    return by_folded[found[0]] if found else None

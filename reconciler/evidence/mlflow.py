@@ -13,6 +13,7 @@ import re
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
@@ -21,12 +22,13 @@ from threading import Condition, Thread
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 from urllib.parse import quote, urlsplit
 
+from reconciler.core.desired import NoSource, Origin, Source
 from reconciler.core.evidence import Dataset, Metric, Missing, RunFacts, RunSummary, VersionFacts
 from reconciler.core.limits import VERSION_TAGS, VERSION_VALUES
 from reconciler.core.moments import moment, moment_of, rfc3339
 from reconciler.core.names import MLFLOW_TAG_PREFIX, OUR_TAG_PREFIX, ModelRef, Stage, Version
 from reconciler.core.snapshot import PROVENANCE_TAG, decode_provenance
-from reconciler.core.text import plain, without_credentials, without_logins
+from reconciler.core.text import amount, plain, without_credentials, without_logins
 from reconciler.errors import RegistryError, contained
 from reconciler.evidence.artifacts import Artifacts, output_ids
 from reconciler.evidence.mlmodel import (
@@ -38,7 +40,8 @@ from reconciler.evidence.mlmodel import (
     read_requirements,
 )
 from reconciler.evidence.model_files import read_small
-from reconciler.ports import UNREACHABLE, Asked
+from reconciler.evidence.origins import source_of
+from reconciler.ports import UNREACHABLE, Asked, Tell, Work, untold
 from reconciler.registry.mlflow import MlflowRegistry, translated
 
 DEFAULTS: Final = {
@@ -124,10 +127,11 @@ class MlflowEvidence:
     tracking_uri: str
     parallelism: int = 8
     patience: float = 20.0
+    tell: Tell = untold
 
     @cached_property
     def registry(self) -> MlflowRegistry:
-        return MlflowRegistry(self.registry_uri, self.tracking_uri)
+        return MlflowRegistry(self.registry_uri, self.tracking_uri, tell=self.tell)
 
     def gather(self, asked: Iterable[Asked]) -> Mapping[Asked, VersionFacts]:
         """Raises RegistryError where the registry tells nothing of any version."""
@@ -143,11 +147,13 @@ class MlflowEvidence:
         for one in wanted:
             known = found.setdefault((one.model, one.version), _Found(one.model, one.version, one.brief))
             known.brief = known.brief and one.brief
-        crew = _Crew(self.parallelism)
-        reading = _Reading(self, crew)
-        for version in found.values():
-            reading.begin(version)
-        crew.wait(self.patience)
+        versions = amount(len(found), "version")
+        with Work(self.tell, f"Gathering evidence of {versions}", "answers") as work:
+            crew = _Crew(self.parallelism, work.advance)
+            reading = _Reading(self, crew)
+            for version in found.values():
+                reading.begin(version)
+            crew.wait(self.patience)
         told = _Telling(self)
         facts = {key: told.contained(version) for key, version in found.items()}
         if all(_unread(version) for version in found.values()):
@@ -160,17 +166,36 @@ class MlflowEvidence:
         if not wanted:
             return found
         try:
-            tracking = Artifacts(self.registry).tracking
-            experiments = list(_experiments(tracking))
-            for begin in range(0, len(wanted), RUNS_AT_ONCE):
-                some = wanted[begin : begin + RUNS_AT_ONCE]
-                names = ", ".join(f"'{run_id}'" for run_id in some)
-                # 3: those that were deleted, too
-                for run in tracking.search_runs(experiments, f"attributes.run_id IN ({names})", 3, len(some)):
-                    found[run.info.run_id] = RunSummary(str(run.info.run_name or ""), dict(run.data.metrics))
+            with Work(self.tell, "Reading runs", "runs", len(wanted)) as work:
+                tracking = Artifacts(self.registry).tracking
+                experiments = list(_experiments(tracking))
+                for begin in range(0, len(wanted), RUNS_AT_ONCE):
+                    some = wanted[begin : begin + RUNS_AT_ONCE]
+                    names = ", ".join(f"'{run_id}'" for run_id in some)
+                    # 3: those that were deleted, too
+                    for run in tracking.search_runs(experiments, f"attributes.run_id IN ({names})", 3, len(some)):
+                        found[run.info.run_id] = RunSummary(str(run.info.run_name or ""), dict(run.data.metrics))
+                    work.advance(len(some))
         except Exception:  # noqa: BLE001  # every tracking store raises what the library under it does
             return found
         return found
+
+    def sources(self, origins: Iterable[Origin]) -> Mapping[Origin, Source | NoSource]:
+        wanted = list(dict.fromkeys(origins))
+        if not wanted:
+            return {}
+        import_module("mlflow.store.artifact.artifact_repository_registry")
+        artifacts = Artifacts(self.registry)
+
+        def look(origin: Origin) -> Source | NoSource:
+            try:
+                return source_of(artifacts, origin)
+            except Exception as error:  # noqa: BLE001  # every store raises what the library under it does
+                why = f"The {origin} is not known: {_said(error)}."
+                return NoSource("source-not-read", why, "Check the address of the tracking server and its log.")
+
+        with ThreadPoolExecutor(self.parallelism) as pool:
+            return dict(zip(wanted, pool.map(look, wanted), strict=True))
 
     def _refuse(self, found: Iterable[_Found]) -> None:
         for version in found:
@@ -199,8 +224,8 @@ class _Crew:
     They do not keep the process from ending.
     """
 
-    def __init__(self, width: int) -> None:
-        self._width = width
+    def __init__(self, width: int, advance: Callable[[], None]) -> None:
+        self._width, self._advance = width, advance
         self._changed = Condition()
         self._waiting: dict[str, deque[Callable[[], None]]] = defaultdict(deque)
         self._threads: dict[str, int] = defaultdict(int)
@@ -229,6 +254,7 @@ class _Crew:
             try:
                 work()
             finally:
+                self._advance()
                 with self._changed:
                     self._unfinished -= 1
                     self._finished += 1

@@ -10,7 +10,7 @@ import stat
 import tempfile
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -23,9 +23,11 @@ from reconciler.core.text import plain, without_credentials
 from reconciler.errors import ReconcilerError, RegistryError
 from reconciler.evidence.artifacts import Artifacts, version_row
 from reconciler.evidence.mlmodel import MAX_BYTES, TOO_LARGE, named_files
+from reconciler.ports import Work
 from reconciler.registry.mlflow import MlflowRegistry
 
 MOST_BYTES = 10 * 1024**3
+MEBIBYTE = 1024**2
 MOST_FILES = 10_000
 MOST_FOLDERS = 1000
 PATIENCE = 600.0
@@ -53,12 +55,13 @@ def fetched(
     with tempfile.TemporaryDirectory(prefix="reconciler-model-") as folder:
         target = Path(folder) / "model"
         target.mkdir()
-        with _told(registry, model, version):
+        downloading = Work(registry.tell, f"Downloading {plain(model, 80)} v{version}", "MiB")
+        with _told(registry, model, version), downloading as work:
             repository = Artifacts(registry).of_version(row)
             if isinstance(repository, _local_repository()):
                 _copy(Path(repository.artifact_dir), target, most_bytes)
             else:
-                _download(repository, target, most_bytes)
+                _download(repository, target, most_bytes, work)
         yield target
 
 
@@ -185,15 +188,20 @@ def _listing(repository: Any) -> Iterator[_Listed]:
                 yield _Listed(path, None if entry.file_size is None else int(entry.file_size))
 
 
-def _download(repository: Any, target: Path, most_bytes: int) -> None:
+def _download(repository: Any, target: Path, most_bytes: int, work: Work) -> None:
     files = list(_listing(repository))
     _refuse_other_than_a_model(file.path for file in files)
-    _refuse_size(sum(file.size or 0 for file in files), most_bytes)
+    total = sum(file.size or 0 for file in files)
+    _refuse_size(total, most_bytes)
     left = most_bytes
+
+    def reached(there: int) -> None:
+        work.reach((most_bytes - left + there) // MEBIBYTE, total // MEBIBYTE)
+
     for file in files:
         place = target / file.path
         place.parent.mkdir(parents=True, exist_ok=True)
-        _download_one(repository, file.path, place, left)
+        _download_one(repository, file.path, place, left, reached)
         size = place.lstat().st_size
         if not stat.S_ISREG(place.lstat().st_mode):
             raise _FilesError(f"{plain(file.path, 100)} is not a regular file")
@@ -201,7 +209,9 @@ def _download(repository: Any, target: Path, most_bytes: int) -> None:
         _refuse_size(most_bytes - left, most_bytes)
 
 
-def _download_one(repository: Any, path: str, place: Path, most_bytes: int) -> None:
+def _download_one(
+    repository: Any, path: str, place: Path, most_bytes: int, reached: Callable[[int], None] = lambda _: None
+) -> None:
     """
     In a thread, which is given up when the file grows beyond what was announced, or does not come: `download_artifacts`
     would have us wait for it.
@@ -220,7 +230,9 @@ def _download_one(repository: Any, path: str, place: Path, most_bytes: int) -> N
     while thread.is_alive():
         thread.join(0.05)
         if place.exists():
-            _refuse_size(place.stat().st_size, most_bytes)
+            size = place.stat().st_size
+            _refuse_size(size, most_bytes)
+            reached(size)
         if time.monotonic() > deadline:
             raise _FilesError(f"{plain(path, 100)} was not received within {PATIENCE:g} s")
     if failed:

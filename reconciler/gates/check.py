@@ -20,7 +20,7 @@ from reconciler.core.gate import (
     unknown,
 )
 from reconciler.core.policy import LOADABLE
-from reconciler.core.text import plain
+from reconciler.core.text import did_you_mean, plain
 from reconciler.errors import Fault
 from reconciler.gates.parameters import GateCode, GateKind, Key, Name, Seconds, Surroundings
 
@@ -42,7 +42,7 @@ class CheckGate:
                 GateCode.UNKNOWN_CHECK,
                 f" is `{plain(self.check, 80)}`, which is not a check of the policy; checks: "
                 f"{', '.join(sorted(checks))}.",
-                "Name one of these, or add it below `checks`.",
+                did_you_mean(self.check, checks, "Name one of these, or add it below `checks`."),
                 ("name",),
             )
 

@@ -49,8 +49,10 @@ def push_change(
                 tree.git.add("--", file.path)
             tree.git.commit("--quiet", "--message", message, *([f"--author={author}"] if author else []))
             commit = Commit(tree.git.rev_parse("HEAD"))
-            # A lease on nothing: a branch of that name that is there already is somebody's.
-            tree.git.push("--quiet", f"--force-with-lease=refs/heads/{branch}:", remote, f"HEAD:refs/heads/{branch}")
+            # A lease on nothing: a branch of that name that is there already is somebody's. From the checkout, because
+            # git reads the relative path of a remote from where it runs.
+            lease = f"--force-with-lease=refs/heads/{branch}:"
+            repo.git.push("--quiet", lease, remote, f"{commit}:refs/heads/{branch}")
         except GitCommandError as error:
             said = plain(" ".join(str(error.stderr).split()), 400)
             raise ReconcilerError(

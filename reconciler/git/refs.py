@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.core.names import Commit
-from reconciler.core.text import plain
+from reconciler.core.text import did_you_mean, plain
 from reconciler.errors import ReconcilerError
 from reconciler.git.runner import FULL_NAME, Git
 
@@ -44,18 +44,18 @@ def resolve(git: Git, text: str) -> Commit:
     parts = _EXPRESSION.fullmatch(text)
     name, steps = (parts[1], parts[2] or "") if parts else (text, "")
     if not text.isprintable():
-        raise _none(text)
+        raise _none(git, text)
     if text.startswith(":/"):
         return _verified(git, text, text)
     if not _STEPS.fullmatch(steps):
-        raise _none(text)
+        raise _none(git, text)
     if not name and (branch := _OTHER_BRANCH.match(steps)):
         return _verified(git, _full_name(git, branch[0], text) + steps[branch.end() :], text)
     if not name and not steps.startswith("@{"):
-        raise _none(text)
+        raise _none(git, text)
     meanings = _meanings(git, "HEAD" if name in {"", "@"} else name)
     if not meanings:
-        raise _none(text)
+        raise _none(git, text)
     if len({meaning.commit for meaning in meanings}) > 1:
         raise ReconcilerError(
             f"`{plain(name, 200)}` is ambiguous: it is {' and '.join(map(str, meanings))}.",
@@ -73,7 +73,7 @@ def _full_name(git: Git, expression: str, text: str) -> str:
     """Which branch `@{u}`, `main@{u}` or `@{-1}` stands for: git itself would go on by its short name."""
     answer = git.read("rev-parse", "--verify", "--quiet", "--symbolic-full-name", expression, may_fail=True)
     if answer.code != 0 or not answer.text.startswith(("refs/heads/", "refs/remotes/")):
-        raise _none(text)
+        raise _none(git, text)
     return answer.text
 
 
@@ -131,14 +131,15 @@ def _verified(git: Git, expression: str, text: str) -> Commit:
     peeled = expression if expression.startswith(":/") else f"{expression}^{{commit}}"
     answer = git.read("rev-parse", "--verify", "--quiet", peeled, may_fail=True)
     if answer.code != 0 or not FULL_NAME.fullmatch(answer.text):
-        raise _none(text)
+        raise _none(git, text)
     return Commit(answer.text)
 
 
-def _none(text: str) -> ReconcilerError:
-    return ReconcilerError(
-        f"This repository has no commit `{plain(text, 200)}`.", "Correct the name, or fetch it first."
-    )
+def _none(git: Git, text: str) -> ReconcilerError:
+    places = ("refs/heads", "refs/remotes", "refs/tags")
+    known = git.read("for-each-ref", "--format=%(refname:short)", "--count=1000", *places, may_fail=True).text.split()
+    fix = did_you_mean(text, known, "Correct the name, or fetch it first.")
+    return ReconcilerError(f"This repository has no commit `{plain(text, 200)}`.", fix)
 
 
 def default_branch(git: Git, remote: str) -> str:

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field, create_model
 from reconciler.core.approval import OWNERS
 from reconciler.core.gate import Gate, Guard, Quorum
 from reconciler.core.limits import GATES
-from reconciler.core.text import plain
+from reconciler.core.text import did_you_mean, plain
 from reconciler.errors import Fault, Problem
 from reconciler.gates.approvals import MAX_APPROVALS, quorum_faults
 from reconciler.gates.catalogue import CATALOGUE
@@ -379,7 +379,7 @@ def _of_package(uses: str, reader: Reader, build: GateBuilder) -> tuple[Gate | N
         if load is None:
             installed = ", ".join(sorted(build.plugins())) or "none"
             message = f" is `{name}`, which is not an installed gate; installed: {installed}."
-            fix = "Install the package that has it, or name one of these."
+            fix = did_you_mean(uses, build.plugins(), "Install the package that has it, or name one of these.")
             return None, [reader.problem(("uses",), GateCode.UNKNOWN_GATE, message, fix)]
         make, problems = load(), list[Problem]()
         if keys_of(make):

@@ -34,6 +34,7 @@ from reconciler.core.names import (
     model_name_fault,
     tag_key_fault,
 )
+from reconciler.core.text import nearest
 from reconciler.errors import Location, Problem
 from reconciler.reading.located import (
     Kind,
@@ -73,7 +74,6 @@ from reconciler.reading.spelling import (
     keyed,
     keys_of,
     listed,
-    nearest,
     prose,
     refuse_look_alikes,
     slot_key,
@@ -104,6 +104,7 @@ class ManifestCode(StrEnum):
     MISSING_VERSION = "missing-version"
     MUTABLE_REFERENCE = "mutable-reference"
     INVALID_RUN_ID = "invalid-run-id"
+    INVALID_ORIGIN = "invalid-origin"
     INVALID_ALIAS = "invalid-alias"
     SEVERAL_VERSIONS = "several-versions"
     INVALID_REASON = "invalid-reason"
@@ -302,6 +303,29 @@ def _run_id(value: YamlValue) -> str:
     return value.text
 
 
+ARTIFACT_PATH_PATTERN = r"^(?!.*(^|/)\.{0,2}(/|$))[^\x00-\x1f\x7f\\]{1,500}$"
+
+
+def _artifact_path(value: YamlValue) -> str:
+    if not isinstance(value, YamlScalar) or not re.fullmatch(ARTIFACT_PATH_PATTERN.strip("^$"), value.text):
+        raise fault(
+            ManifestCode.INVALID_ORIGIN,
+            f" is {described(value)}; expected where the run logged the model: a relative path.",
+            "Write what the model was logged as, such as `model`.",
+        )
+    return value.text
+
+
+def _model_id(value: YamlValue) -> str:
+    if not isinstance(value, YamlScalar) or not re.fullmatch(RUN_ID_PATTERN.strip("^$"), value.text):
+        raise fault(
+            ManifestCode.INVALID_ORIGIN,
+            f" is {described(value)}; expected the ID of a logged model, such as `m-8c1f…`.",
+            "Copy it from the page of the logged model.",
+        )
+    return value.text
+
+
 def _reason(value: YamlValue) -> str:
     written = prose(value)
     if len(written.strip()) < MIN_REASON:
@@ -405,6 +429,8 @@ _RUN_ID_JSON = {"oneOf": [{"type": "string", "pattern": RUN_ID_PATTERN}, {"type"
 _TagValue = Annotated[str, Spelled(_tag_value, _TAG_VALUE_JSON)]
 _Tags = Annotated[dict[Annotated[str, BeforeValidator(_tag_key)], _TagValue], keyed(_TAG_KEY_JSON)]
 _RunId = Annotated[str, Spelled(_run_id, _RUN_ID_JSON)]
+_ArtifactPath = Annotated[str, Spelled(_artifact_path, {"type": "string", "pattern": ARTIFACT_PATH_PATTERN})]
+_ModelId = Annotated[str, Spelled(_model_id, {"type": "string", "pattern": RUN_ID_PATTERN})]
 _VersionNumber = Annotated[Version, Spelled(_version, {"oneOf": _VERSION_JSON})]
 _Reason = Annotated[str, Spelled(_reason, {**PROSE_JSON, "minLength": MIN_REASON})]
 _Until = Annotated[str, Spelled(_until, _UNTIL_JSON)]
@@ -414,7 +440,14 @@ class PinSpec(Spec):
     """A version by its number, by the run that it came from, or by both, in which case both must hold."""
 
     model_config = ConfigDict(
-        title="Version", json_schema_extra={"anyOf": [{"required": ["version"]}, {"required": ["run_id"]}]}
+        title="Version",
+        json_schema_extra={
+            "anyOf": [{"required": ["version"]}, {"required": ["run_id"]}, {"required": ["model_id"]}],
+            "dependencies": {
+                "artifact_path": {"required": ["run_id"], "not": {"required": ["version"]}},
+                "model_id": {"not": {"anyOf": [{"required": ["version"]}, {"required": ["artifact_path"]}]}},
+            },
+        },
     )
 
     version: _VersionNumber | None = Field(None, description="The number of the version.", examples=[4])
@@ -423,6 +456,17 @@ class PinSpec(Spec):
         description="The MLflow run that the version must come from. With it, the number cannot refer to a different "
         "version after a model is deleted and registered again.",
         examples=["8c1f0c9d1f5d4f0a9f0e0b6a5f3a2b1c"],
+    )
+    artifact_path: _ArtifactPath | None = Field(
+        None,
+        description="Where the run logged the model. The version is the one made of it, and is registered if "
+        "there is none.",
+        examples=["model"],
+    )
+    model_id: _ModelId | None = Field(
+        None,
+        description="A logged model: the version is the one made of it, and is registered if there is none.",
+        examples=["m-8c1f0c9d1f5d4f0a9f0e0b6a5f3a2b1c"],
     )
     comment: Prose | None = Field(
         None,
@@ -437,12 +481,20 @@ class PinSpec(Spec):
 
     @model_validator(mode="after")
     def _names_a_version(self) -> "PinSpec":
-        if self.version is None and self.run_id is None:
+        if self.artifact_path is not None and self.run_id is None:
+            raise fault(ManifestCode.INVALID_ORIGIN, " has `artifact_path` without `run_id`.", "Add the `run_id`.")
+        if self.version is None and self.run_id is None and self.model_id is None:
             raise fault(
                 ManifestCode.MISSING_VERSION,
                 " names no version; expected `version`, `run_id` or both.",
                 "Add `version: 4`, or the `run_id`.",
             )
+        if self.artifact_path is not None and self.model_id is not None:
+            said = " has both `artifact_path` and `model_id`, which say the same thing in two ways."
+            raise fault(ManifestCode.INVALID_ORIGIN, said, "Keep one of the two.")
+        if self.version is not None and (self.artifact_path is not None or self.model_id is not None):
+            said = " has a `version` beside what it is made of, which is for versions without a number."
+            raise fault(ManifestCode.INVALID_ORIGIN, said, "Keep the `version`, or what it is made of.")
         return self
 
 
@@ -666,8 +718,16 @@ def _manifest(
         return Declared(value, reader.at(*where))
 
     def pin(spec: PinSpec, *where: int | str) -> Pin:
-        named_by = "version" if spec.version is not None else "run_id"
-        return Pin(reader.at(*where, named_by), spec.version, spec.run_id, spec.comment, dict(spec.tags or {}))
+        named_by = "version" if spec.version is not None else "run_id" if spec.run_id is not None else "model_id"
+        return Pin(
+            reader.at(*where, named_by),
+            spec.version,
+            spec.run_id,
+            spec.comment,
+            dict(spec.tags or {}),
+            spec.artifact_path,
+            spec.model_id,
+        )
 
     # Fields are in the order of the model, and people read what they declared in the order of the document.
     written = root.get("stages")

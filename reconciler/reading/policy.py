@@ -72,6 +72,8 @@ if TYPE_CHECKING:
 
 DEFAULT_BUILDER = GateBuilder()
 MAX_MODELS = 1_000_000
+USUAL_FOLDER = "manifests"
+"""The folder of manifests at the top of a repository, where nothing names one, wherever in it a command is run."""
 
 
 class PolicyCode(StrEnum):

@@ -26,6 +26,7 @@ from reconciler.core.names import (
     has_control_characters,
     look_alike_fault,
 )
+from reconciler.core.text import did_you_mean
 from reconciler.errors import Fault, Location, Problem
 from reconciler.reading.located import Kind, YamlList, YamlMap, YamlScalar, YamlValue, described, shown
 
@@ -121,7 +122,12 @@ def name(value: YamlValue) -> str:
 def refuse_look_alikes(written: str, *, of_key: bool = False) -> None:
     if why := look_alike_fault(written):
         said = f": `{shown(written)}` is not what it seems: {why}."
-        raise fault(SpellingCode.LOOK_ALIKE_LETTERS, said, "Retype it in one alphabet.", of_key=of_key)
+        raise fault(
+            SpellingCode.LOOK_ALIKE_LETTERS,
+            said,
+            "Retype it in one alphabet, each letter as one character.",
+            of_key=of_key,
+        )
 
 
 def boolean(value: YamlValue) -> bool:
@@ -197,11 +203,10 @@ def stage(value: YamlValue) -> Stage:
     written = text(value, "a stage")
     if written in set(Stage):
         return Stage(written)
-    guess = nearest(written, [one.value for one in Stage])
     raise fault(
         SpellingCode.UNKNOWN_STAGE,
         f" is {described(value)}; MLflow has the stages {', '.join(Stage)}.",
-        f"Did you mean `{guess}`?" if guess else "Write one of these.",
+        did_you_mean(written, [one.value for one in Stage], "Write one of these."),
     )
 
 
@@ -500,12 +505,11 @@ class Reader:
         key = str(where[-1])
         at, called = self.follow_to_key(where)
         known = keys_of(_spec_at(spec, where[:-1]))
-        guess = nearest(key, known)
         return Problem(
             at,
             SpellingCode.UNKNOWN_KEY,
             f"{f'`{called}`' if called else self.whole} has no key `{shown(key)}`; allowed: {', '.join(known)}.",
-            f"Did you mean `{guess}`?" if guess else "Remove it.",
+            did_you_mean(key, known, "Remove it."),
         )
 
 
@@ -535,14 +539,6 @@ def _unwrapped(kind: Any) -> Any:
 
 def keys_of(spec: type[Spec]) -> list[str]:
     return [field.alias or key for key, field in spec.model_fields.items()]
-
-
-def nearest(key: str, known: Iterable[str]) -> str | None:
-    import difflib
-
-    by_folded = {one.casefold(): one for one in known}
-    found = difflib.get_close_matches(key.casefold(), by_folded, n=1, cutoff=0.55) if len(key) <= MAX_NAME else []
-    return by_folded[found[0]] if found else None
 
 
 def distinct(problems: Iterable[Problem]) -> tuple[Problem, ...]:

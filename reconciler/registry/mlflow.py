@@ -7,7 +7,6 @@ deprecated, so it needs two requests where the store needs one. Seen in MLflow 3
 """
 
 import gc
-import hashlib
 import json
 import logging
 import os
@@ -34,12 +33,14 @@ from reconciler.core.changes import (
     DescribeVersion,
     RecordProvenance,
     RecordTags,
+    RegisterVersion,
     Release,
     SetAlias,
     TagModel,
     TagVersion,
     TransitionStage,
     UntagVersion,
+    is_registered,
 )
 from reconciler.core.names import (
     ANY_CASE,
@@ -66,10 +67,11 @@ from reconciler.core.snapshot import (
     encode_owner,
     encode_provenance,
     encode_tagged,
+    source_digest,
 )
 from reconciler.core.text import plain, without_credentials
 from reconciler.errors import RegistryError
-from reconciler.ports import UNREACHABLE, Tries, Wanted
+from reconciler.ports import UNREACHABLE, Tell, Tries, Wanted, Work, untold
 from reconciler.registry.database import (
     attempt,
     database_error,
@@ -136,6 +138,7 @@ class _Store(Protocol):
     def get_registered_model(self, name: str) -> Any: ...
     def get_model_version(self, name: str, version: str) -> Any: ...
     def create_registered_model(self, name: str) -> Any: ...
+    def create_model_version(self, name: str, source: str, **more: Any) -> Any: ...
     def update_registered_model(self, name: str, description: str) -> Any: ...
     def update_model_version(self, name: str, version: str, description: str) -> Any: ...
     def set_registered_model_tag(self, name: str, tag: Any) -> None: ...
@@ -180,11 +183,16 @@ class MlflowRegistry:
     tries: Tries = field(default_factory=lambda: _tries(os.environ))
     workspace: str = field(default_factory=lambda: workspace_of(os.environ))
     called: str = ""
+    tell: Tell = untold
 
     @property
     def uri(self) -> str:
         # A path may hold an `@`, and has no user info before it.
         return self.registry_uri if sqlite_path(self.registry_uri) else without_credentials(self.registry_uri)
+
+    @cached_property
+    def reading(self) -> Work:
+        return Work(self.tell, "Reading the registry", "models and versions")
 
     @cached_property
     def store(self) -> _Store:
@@ -278,15 +286,16 @@ class MlflowRegistry:
         return ModelRef(row.name, self.called)
 
     def _patiently(self, read: Callable[[], T]) -> T:
-        _ = self.store  # opened before threads race for it
-        tries, failed = self.tries if dialect_of(self.registry_uri) else Tries(), None
-        for _ in tries.turns(time.sleep):
-            try:
-                return read()
-            except RegistryError as error:
-                if error.code != UNREACHABLE:
-                    raise
-                failed = error
+        with self.reading:
+            _ = self.store  # opened before threads race for it
+            tries, failed = self.tries if dialect_of(self.registry_uri) else Tries(), None
+            for _ in tries.turns(time.sleep):
+                try:
+                    return read()
+                except RegistryError as error:
+                    if error.code != UNREACHABLE:
+                        raise
+                    failed = error
         raise failed or RegistryError(UNREACHABLE, f"{self.uri} was not contacted.")
 
     def _snapshot(self, wanted: Wanted) -> RegistrySnapshot:
@@ -380,10 +389,14 @@ class MlflowRegistry:
         return list(_all_pages(self._search_versions, clause))
 
     def _search_models(self, clause: str | None, token: str | None) -> Any:
-        return self.store.search_registered_models(clause, MODELS_PAGE, BY_NAME, token)
+        return self._counted(self.store.search_registered_models(clause, MODELS_PAGE, BY_NAME, token))
 
     def _search_versions(self, clause: str | None, token: str | None) -> Any:
-        return self.store.search_model_versions(clause, VERSIONS_PAGE, BY_NAME_AND_VERSION, token)
+        return self._counted(self.store.search_model_versions(clause, VERSIONS_PAGE, BY_NAME_AND_VERSION, token))
+
+    def _counted(self, page: Any) -> Any:
+        self.reading.advance(len(page))
+        return page
 
     def _assembled(self, model: Any, versions: Mapping[Version, VersionSnapshot]) -> ModelSnapshot:
         """One model, with the versions that its own entry shows in an active stage and the listing does not, if any."""
@@ -447,6 +460,8 @@ class MlflowRegistry:
                 store.set_registered_model_tag(model, RegisteredModelTag(OWNER_TAG, encode_owner(change.after)))
             case Release():
                 store.delete_registered_model_tag(model, OWNER_TAG)
+            case RegisterVersion():
+                self._register(change)
             case DescribeModel():
                 store.update_registered_model(model, change.after)
             case TagModel():
@@ -478,6 +493,15 @@ class MlflowRegistry:
             self.store.delete_model_version_tag(change.model.name, str(version), key)
         else:
             self.store.set_model_version_tag(change.model.name, str(version), ModelVersionTag(key, value))
+
+    def _register(self, change: RegisterVersion) -> None:
+        """Unless it is there: a call that is repeated, as its answer got lost, makes no second version."""
+        name = change.model.name
+        rows = (row for row in self._versions_where(_name_filter(name)) if row.name == name)
+        versions = {row.version: row for row in map(_version_snapshot, rows)}
+        if not is_registered(ModelSnapshot(change.model, versions=versions), change):
+            model_id = {"model_id": change.model_id} if change.model_id else {}
+            self.store.create_model_version(name, change.uri, run_id=change.run_id or None, **model_id)
 
     def _create(self, name: str) -> None:
         from mlflow.exceptions import MlflowException
@@ -740,13 +764,9 @@ def _version_snapshot(row: Any) -> VersionSnapshot:
         provenance={} if record is None else decode_provenance(record),
         tags={key: str(value) for key, value in row.tags.items() if not key.startswith(_OF_TOOLS)},
         tagged=frozenset() if tagged is None else decode_tagged(tagged),
-        source=_digest_of(getattr(row, "source", None)),
+        source=source_digest(getattr(row, "source", None)),
+        model_id=str(getattr(row, "model_id", None) or ""),
     )
-
-
-def _digest_of(source: str | None) -> str:
-    """Tells one source from another without repeating it: a path may hold what is nobody else's business."""
-    return hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()[:16] if source else ""
 
 
 def _or_none(get: Callable[[], T]) -> T | None:

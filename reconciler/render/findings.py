@@ -64,6 +64,7 @@ class Findings:
     packages: tuple[Row, ...]
     tags: tuple[Row, ...]
     missing: tuple[str, ...]
+    gaps: int
 
 
 NOTHING = "–"
@@ -83,6 +84,7 @@ def findings(exhibit: Exhibit, read_at: str) -> Findings:
         packages=(*_rows(comparison.flavors, "no version"), *_rows(comparison.requirements)),
         tags=_rows(comparison.tags),
         missing=tuple(_missing(exhibit)),
+        gaps=sum(len(facts.missing) for facts in (exhibit.candidate, exhibit.incumbent) if facts is not None),
     )
 
 
@@ -231,7 +233,12 @@ def _ago(seconds: float | None) -> str:
 def _missing(exhibit: Exhibit) -> Iterator[str]:
     for facts in (exhibit.candidate, exhibit.incumbent):
         if facts is not None:
-            yield from (f"{missing.what} of {_named(facts.version)}: {missing.why}" for missing in facts.missing)
+            by_why: dict[str, list[str]] = {}
+            for missing in facts.missing:
+                by_why.setdefault(missing.why, []).append(missing.what)
+            if by_why:
+                parts = (f"{', '.join(what)} ({why})" for why, what in by_why.items())
+                yield f"{_named(facts.version)}: {'; '.join(parts)}"
 
 
 def _named(version: Version) -> str:

@@ -17,6 +17,7 @@ from reconciler.core.changes import (
     DescribeVersion,
     RecordProvenance,
     RecordTags,
+    RegisterVersion,
     Release,
     SetAlias,
     TagModel,
@@ -668,6 +669,9 @@ def _call(change: Change) -> tuple[str, dict[str, Any]]:
             return "set_registered_model_tag", {"key": change.key, "value": change.after}
         case DescribeVersion():
             return "update_model_version", {"version": change.version, "description": change.after}
+        case RegisterVersion():
+            model_id = {"model_id": change.model_id} if change.model_id else {}
+            return "create_model_version", {"source": change.uri, "run_id": change.run_id, **model_id}
         case RecordTags():
             return "set_model_version_tag", {"version": change.version, "key": TAGS_TAG, "keys": list(change.after)}
         case TagVersion():
@@ -777,6 +781,7 @@ _VALUE = {
     "mlflow_registered_model_description": "description",
     "mlflow_registered_model_tag": "value",
     "mlflow_model_version_description": "description",
+    "mlflow_model_version": "origin",
     "mlflow_model_version_stage": "stage",
     "mlflow_model_version_tag": "value",
 }
@@ -788,6 +793,8 @@ def _resource(effect: Effect) -> tuple[str, str, dict[str, Any]]:
     match effect.verb, effect.subject:
         case Verb.CREATE, _:
             return "mlflow_registered_model", f"model[{model}]", {}
+        case Verb.REGISTER, version:
+            return "mlflow_model_version", f"model[{model}].version[{version}]", {"version": version}
         case Verb.CLAIM, _:
             return "mlflow_registered_model_governance", f"model[{model}].governed", {}
         case ((Verb.ADOPT | Verb.RELEASE), _):

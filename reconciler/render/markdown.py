@@ -221,6 +221,7 @@ def _policy(review: Review, room: _Room) -> Iterator[str]:
 
 SIGN = {
     Verb.CREATE: "+",
+    Verb.REGISTER: "+",
     Verb.PROMOTE: "↑",
     Verb.ROLL_BACK: "↺",
     Verb.RESTORE: "↺",
@@ -245,12 +246,12 @@ SIGN = {
 def _section(review: Review, models: tuple[ModelPlan, ...], index: int) -> _Section:
     model = models[0]
     if len(models) > 1:
-        rows = "".join(_change_row(review, effect, _several(models), together=True) for effect in effects_of(model))
+        rows = _change_rows(review, model, _several(models), together=True)
         return _Section(index, len(models), rows, "", model_weight(model))
     name = cell(model.model)
     standing = words.standing(model)
     rows = f"| {'✕' if model.blocked else '!'} | {name} | **{prose(standing)}** | | |\n" if standing else ""
-    rows += "".join(_change_row(review, effect, name, blocked=model.blocked) for effect in effects_of(model))
+    rows += _change_rows(review, model, name)
     exhibits = review.evidence.of(model.model) if review.evidence is not None else ()
     read_at = review.evidence.read_at if review.evidence is not None else ""
     shown = [_verdicts(model), *(_exhibit(model.model, of, findings(of, read_at)) for of in exhibits)]
@@ -264,6 +265,21 @@ def _several(models: Sequence[ModelPlan]) -> str:
 
 
 _HEAVY = frozenset({Verb.PROMOTE, Verb.ROLL_BACK, Verb.RESTORE, Verb.ADMIT, Verb.ADOPT, Verb.RELEASE})
+
+
+def _change_rows(review: Review, model: ModelPlan, whose: str, *, together: bool = False) -> str:
+    effects = effects_of(model)
+    _, found = words.found_together([effect for effect in effects if review.origin(effect) is not Origin.DRIFT])
+    rows = [
+        _change_row(review, effect, whose, blocked=model.blocked, together=together)
+        for effect in effects
+        if effect not in found
+    ]
+    if found:
+        why = prose(words.reason_for_all(found[0].because) if together else words.reason(found[0].because))
+        said = cell(words.what_is_found(found))
+        rows.append(f"| {SIGN[Verb.FIND]} | {whose} | {Verb.FIND} | {said}, found and not judged | {why} |\n")
+    return "".join(rows)
 
 
 def _change_row(review: Review, effect: Effect, whose: str, *, blocked: bool = False, together: bool = False) -> str:
@@ -313,7 +329,7 @@ def _verdict(found: Findings, *, beside: bool) -> str:
     told = [
         *([compared] if found.metrics else ["no metrics"]),
         f"signature {found.compatibility}" if beside else "nothing to compare with",
-        *([f"{len(found.missing)} missing"] if found.missing else []),
+        *([f"{found.gaps} missing"] if found.gaps else []),
     ]
     return f": {', '.join(told)}"
 

@@ -20,6 +20,7 @@ from reconciler.render.layout import WIDTH, Line, cells, flowed, padded, plain, 
 
 STYLE_OF: dict[Verb, str] = {
     Verb.CREATE: "add",
+    Verb.REGISTER: "add",
     Verb.PROMOTE: "add",
     Verb.ROLL_BACK: "warn",
     Verb.RESTORE: "warn",
@@ -112,7 +113,12 @@ def _model_lines(review: Review, models: tuple[ModelPlan, ...], width: int) -> I
         return words.reason_for_all(effect.because) if len(models) > 1 else words.brief_reason(effect.because, file)
 
     ours = [effect for effect in effects if review.origin(effect) is not Origin.DRIFT]
-    yield from _effect_lines([(e, why(e)) for e in ours], model, labelled, width)
+    single, found = words.found_together(ours)
+    yield from _effect_lines([(e, why(e)) for e in single], model, labelled, width)
+    if found:
+        head = (STYLE_OF[Verb.FIND], f"  {Verb.FIND.ljust(labelled)}  ")
+        said = f"{words.clean(words.what_is_found(found))}: found, not judged"
+        yield from flowed((head,), _said(said), width)
     if len(ours) < len(effects):
         yield (("warn", "  already pending without this change:"),)
     waiting = [effect for effect in effects if review.origin(effect) is Origin.DRIFT]

@@ -14,6 +14,7 @@ from reconciler.core.changes import (
     DescribeVersion,
     RecordProvenance,
     RecordTags,
+    RegisterVersion,
     Release,
     SetAlias,
     TagModel,
@@ -103,12 +104,31 @@ def subject(effect: Effect) -> str:
     return clean(value(effect.subject))
 
 
+def what_is_found(effects: Iterable[Effect]) -> str:
+    """`Staging v3, @champion v2`: what stays where it is, slot by slot."""
+    return ", ".join(
+        f"{effect.subject} {value(effect.after)}"
+        if isinstance(effect.subject, Slot)
+        else f"{value(effect.after)} {value(effect.subject)}"
+        for effect in effects
+    )
+
+
+def found_together(effects: Sequence[Effect]) -> tuple[list[Effect], list[Effect]]:
+    """What is said of a model line by line, and what is found of it and said in one, where that is more than one."""
+    found = [effect for effect in effects if effect.verb is Verb.FIND]
+    several = found if len({effect.because for effect in found}) == 1 < len(found) else []
+    return [effect for effect in effects if effect not in several], several
+
+
 def what_moves(effect: Effect) -> str:
     """The part of an effect between its subject and its reason: `Staging -> Production`."""
     before, after = value(effect.before), value(effect.after)
     match effect.verb:
         case Verb.CREATE:
             return "a registered model without versions"
+        case Verb.REGISTER:
+            return f"from {clean(after)}"
         case Verb.DESCRIBE:
             return quoted(after)
         case Verb.TAG:
@@ -155,6 +175,8 @@ def call(change: Change) -> str:
             return f"tag {clean(change.key)}"
         case DescribeVersion():
             return f"describe v{change.version}"
+        case RegisterVersion():
+            return f"register v{change.version} from run {clean(change.run_id)}"
         case RecordTags():
             return f"record the tags of v{change.version}"
         case TagVersion():

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from threading import Lock
 
-from reconciler.core.changes import Change, CreateModel, simulate
+from reconciler.core.changes import Change, CreateModel, RegisterVersion, is_registered, simulate
+from reconciler.core.desired import NoSource, Origin, Source
 from reconciler.core.evidence import Missing, RunSummary, VersionFacts
 from reconciler.core.names import ModelRef, Version
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot
@@ -45,6 +46,8 @@ class MemoryRegistry:
             live = self.models.get(change.model)
             if isinstance(change, CreateModel) and live is not None:
                 return
+            if isinstance(change, RegisterVersion) and live is not None and is_registered(live, change):
+                return
             try:
                 self.models[change.model] = simulate(live, change)
             except ValueError as error:
@@ -58,6 +61,7 @@ class MemoryEvidence:
     versions: Mapping[tuple[ModelRef, Version], VersionFacts] = field(
         default_factory=dict[tuple[ModelRef, Version], VersionFacts]
     )
+    origins: Mapping[Origin, Source | NoSource] = field(default_factory=dict[Origin, Source | NoSource])
 
     def gather(self, asked: Iterable[Asked]) -> Mapping[Asked, VersionFacts]:
         return {version: self._facts(version) for version in asked}
@@ -69,6 +73,10 @@ class MemoryEvidence:
             if facts.run is not None
         }
         return {run_id: known[run_id] for run_id in run_ids if run_id in known}
+
+    def sources(self, origins: Iterable[Origin]) -> Mapping[Origin, Source | NoSource]:
+        why = "Nothing is known of runs here."
+        return {origin: self.origins.get(origin) or NoSource("no-such-source", why, "Name one.") for origin in origins}
 
     def _facts(self, version: Asked) -> VersionFacts:
         facts = self.versions.get((version.model, version.version))

@@ -5,7 +5,7 @@ lines. It works on the places at which PyYAML read a value, and writes nothing b
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import InitVar, dataclass, field
 from itertools import islice
 from typing import TypeAlias
@@ -23,6 +23,8 @@ Value: TypeAlias = "int | str | list[Value] | dict[str, Value] | None"
 
 _STEP = 2
 _PLAIN = re.compile(r"[A-Za-z_][\w.-]*(?: [A-Za-z_][\w.-]*)*", re.ASCII)
+# The id of a run, as MLflow makes them: no reader of YAML takes one with such a letter for a number.
+_RUN_ID = re.compile(r"(?!0b)(?=[0-9a-f]*[abcdf])[0-9a-f]{32}", re.ASCII)
 _NO_TEXT = re.compile(r"(?i)true|false|yes|no|on|off|y|n|null|nan|inf")
 
 
@@ -35,10 +37,11 @@ def get(text: str, document: int, path: Path) -> bool:
     return _Document(text, document).find(path) is not None
 
 
-def put(text: str, document: int, path: Path, value: Value) -> str:
+def put(text: str, document: int, path: Path, value: Value, *, first: bool = False) -> str:
     """
     The text with a value at that path of one of its documents, counted from 0: in place of what is there, or added
-    below what there is of the path. Raises NotEditableError for what anchors, merges or tags make up.
+    below what there is of the path, as the `first` of its keys if asked. Raises NotEditableError for what anchors,
+    merges or tags make up.
     """
     edited = _Document(text, document)
     node = edited.find(path)
@@ -49,6 +52,8 @@ def put(text: str, document: int, path: Path, value: Value) -> str:
         if parent is not None:
             for key in reversed(path[length + 1 :]):
                 value = {str(key): value}
+            if first and isinstance(parent, yaml.MappingNode) and parent.value:
+                return edited.with_first(parent, f"{path[length]}: {flow(value)}")
             return edited.with_entry(path[:length], parent, path[length], value)
     raise NotEditableError(f"The text has no document {document + 1}.")
 
@@ -102,18 +107,23 @@ class _Document:
             lead = self.text[:start].rpartition("\n")[2]
             if not lead.strip() and path and isinstance(path[-1], str):
                 key = self._key(path)
-                return self.text[: key.end_mark.index] + ": " + written + self._kept(key, start) + self.text[end:]
+                return self.text[: key.end_mark.index] + ": " + written + self._kept(key, start, end) + self.text[end:]
             gap = "" if start == 0 or self.text[start - 1].isspace() or in_flow else " "
             return self.text[:start] + gap + written + self.text[end:]
         parent = self._key(path).start_mark.column if path and isinstance(path[-1], str) else node.start_mark.column
-        block = _block(value, parent + self._step())
-        return self.text[:start].rstrip(" ") + "\n" + block + self.text[end:]
+        indent, before = parent + self._step(), self.text[:start].rstrip(" ")
+        kept = "".join(f"{' ' * indent}{comment}\n" for comment in self._inside(start, end))
+        return before + ("" if before.endswith("\n") else "\n") + kept + _block(value, indent) + self.text[end:]
 
-    def _kept(self, key: yaml.Node, start: int) -> str:
-        """Comments between a key and the value that stood below it."""
-        between = self.text[key.end_mark.index : start]
-        comments = re.findall(r"#[^\n]*", between.partition(":")[2])
-        return "".join(f"  {comment}" if at == 0 else f"\n{comment}" for at, comment in enumerate(comments))
+    def _kept(self, key: yaml.Node, start: int, end: int) -> str:
+        """Comments between a key and the value that stood below it, and inside of that."""
+        between, indent = self.text[key.end_mark.index : start], " " * (key.start_mark.column + self._step())
+        comments = [*re.findall(r"#[^\n]*", between.partition(":")[2]), *self._inside(start, end)]
+        return "".join(f"  {comment}" if at == 0 else f"\n{indent}{comment}" for at, comment in enumerate(comments))
+
+    def _inside(self, start: int, end: int) -> Iterator[str]:
+        """The comments inside of a value, which is read with its indentation."""
+        return comments(self.text[self.text.rfind("\n", 0, start) + 1 : end])
 
     def with_entry(self, path: Path, parent: yaml.Node, key: str | int, value: Value) -> str:
         """A mapping with one more key, or a list with one more item."""
@@ -142,6 +152,14 @@ class _Document:
             entry = " " * column + f"{dash}{pair}{flow(value)}"
         before = self.text[:at]
         return f"{before}{'' if before.endswith(chr(10)) or not before else chr(10)}{entry}\n{self.text[at:]}"
+
+    def with_first(self, parent: yaml.MappingNode, entry: str) -> str:
+        """A mapping with one more key, before all others."""
+        if _has_properties(self.text, parent):
+            raise _by_hand(parent, "it has an anchor or a tag")
+        at = _pairs(parent)[0][0].start_mark
+        gap = ", " if parent.flow_style else "\n" + " " * at.column
+        return self.text[: at.index] + entry + gap + self.text[at.index :]
 
     def without(self, path: Path) -> str:
         node, parent = self.find(path), self.find(path[:-1])
@@ -239,7 +257,7 @@ def _scalar(value: int | str | None) -> str:
         return "null"
     if isinstance(value, int):
         return str(value)
-    plain = _PLAIN.fullmatch(value) and not _NO_TEXT.fullmatch(value)
+    plain = (_PLAIN.fullmatch(value) and not _NO_TEXT.fullmatch(value)) or _RUN_ID.fullmatch(value)
     return value if plain else json.dumps(value, ensure_ascii=False)
 
 

@@ -1,8 +1,10 @@
 """Which file a slot of a model is declared in, and the text of a file that is new."""
 
 import hashlib
+import posixpath
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
 from enum import StrEnum
@@ -11,6 +13,7 @@ from pathlib import PurePosixPath
 from reconciler.core.desired import Manifest
 from reconciler.core.names import Slot, Stage, Version
 from reconciler.core.text import plain
+from reconciler.ports import SourceFile
 from reconciler.writing.edit import flow
 
 _DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
@@ -78,11 +81,11 @@ def new_files(
     taken: Set[str],
     about: Mapping[Version, str] = {},  # read only
     *,
-    schema: bool = False,
+    schema: str | None = None,
 ) -> dict[str, str]:
     """
     The files that declare a model whole, by path. `taken` is what other models' files take up: none of it is used.
-    `about` says in a comment what a version is, and `schema` has the first line lead editors to it.
+    `about` says in a comment what a version is, and the first line leads editors to the `schema`.
     """
     stem = file_stem(manifest.name)
     for name in (stem, _told_apart(stem, manifest.name)):
@@ -91,15 +94,34 @@ def new_files(
         if stems.casefold() not in taken and not any(path.casefold() in taken for path in parts):
             break
     return {
-        path: (modeline(path) if schema else "") + _text(part, about, whole=at == 0)
+        path: modeline(path, schema) + _text(part, about, whole=at == 0)
         for at, (path, part) in enumerate(parts.items())
     }
 
 
-def modeline(path: str) -> str:
-    """The first line of a manifest, by which editors find the schema."""
-    up = "../" * (len(PurePosixPath(path).parts) - 1)
-    return f"# yaml-language-server: $schema={up}{SCHEMA}\n"
+def modeline(path: str, schema: str | None = SCHEMA) -> str:
+    """The first line of a manifest, by which editors find the schema: a URL, or a path from the top. Empty for none."""
+    if schema is None:
+        return ""
+    there = schema if "://" in schema else posixpath.relpath(schema, posixpath.dirname(path) or ".")
+    return f"# yaml-language-server: $schema={there}\n"
+
+
+_MODELINE = re.compile(r"(?m)^#[ \t]*yaml-language-server:[ \t]*\$schema=(\S+)")
+
+
+def schema_of(files: Iterable[SourceFile], usual: bool) -> str | None:
+    """
+    The schema that most of these manifests lead editors to, as a URL or as a path from the top; where none does, the
+    one that `init` writes, if that is there.
+    """
+    found: Counter[str] = Counter()
+    for file in files:
+        for named in _MODELINE.findall(file.data.decode("utf-8", "replace"))[:1]:
+            place = posixpath.normpath(posixpath.join(posixpath.dirname(file.path), named))
+            if "://" in named or not place.startswith(("../", "/")):
+                found[named if "://" in named else place] += 1
+    return max(found, key=lambda one: (found[one], one), default=SCHEMA if usual else None)
 
 
 def _parts(manifest: Manifest, folder: str) -> dict[str, Manifest]:

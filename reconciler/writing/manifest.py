@@ -5,7 +5,8 @@ that and nothing else: a file that cannot be changed safely is left to whoever k
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -17,17 +18,22 @@ from reconciler.core.proposal import difference
 from reconciler.errors import Severity
 from reconciler.ports import ManifestParser, SourceFile
 from reconciler.writing.edit import NotEditableError, Path, Value, get, put, remove
+from reconciler.writing.layout import modeline
 
 _BOM = "\ufeff"
 
 
 def rewritten(
-    files: Iterable[SourceFile], after: Manifest, parse: ManifestParser, place: Callable[[Slot], str]
+    files: Iterable[SourceFile],
+    after: Manifest,
+    parse: ManifestParser,
+    place: Callable[[Slot], str],
+    schema: str | None = None,
 ) -> tuple[SourceFile, ...]:
     """
     The files that must change for the manifests in `files` to declare `after` of its model, as they are then. `place`
-    gives the path of the file for a slot that no file declares. Raises NotEditableError where one cannot be changed by
-    a command, and where the result would declare anything else.
+    gives the path of the file for a slot that no file declares; one that is new leads editors to the `schema`. Raises
+    NotEditableError where one cannot be changed by a command, and where the result would declare anything else.
     """
     texts = {file.path: FileText(file) for file in files}
     before = _declared(texts.values(), parse)
@@ -38,8 +44,9 @@ def rewritten(
         place_of, document = _home(texts, after.name, path, place)
         text = texts.setdefault(place_of, FileText(SourceFile(place_of, b"")))
         if not text.text.strip():
-            text.text = put("model: _\n", 0, ["model"], str(after.name))
-        text.text = apply(text.text, document)
+            text.text = modeline(place_of, schema) + put("model: _\n", 0, ["model"], str(after.name))
+        with _told_of(place_of):
+            text.text = apply(text.text, document)
 
     for stage, pins in changes.stages.items():
         there = declared.stages.get(stage)
@@ -58,6 +65,15 @@ def rewritten(
     changed = tuple(text for text in texts.values() if text.bytes != text.file.data)
     _prove(before, after, _declared(texts.values(), parse), changed)
     return tuple(SourceFile(text.file.path, text.bytes) for text in changed)
+
+
+@contextmanager
+def _told_of(file: str) -> Generator[None]:
+    """What is raised names the file."""
+    try:
+        yield
+    except NotEditableError as error:
+        raise NotEditableError(f"{file}: {error.message[:1].lower()}{error.message[1:]}", error.fix) from error
 
 
 def _texts_of(manifest: Manifest) -> Mapping[tuple[str, ...], Value]:
@@ -113,8 +129,9 @@ def _home(texts: Mapping[str, FileText], model: ModelRef, path: Path, place: Cal
     """The file and the document that declare a slot, or where it is to be declared."""
     documents = [(name, at) for name, text in texts.items() for at in _documents(text.text, model)]
     for name, at in documents:
-        if get(texts[name].text, at, path):
-            return name, at
+        with _told_of(name):
+            if get(texts[name].text, at, path):
+                return name, at
     if path[0] not in {"stages", "aliases"} and documents:
         return documents[0]
     slot = Slot(f"@{path[1]}" if path[0] == "aliases" else str(path[-1]))
@@ -175,10 +192,12 @@ def _list_changed(text: str, document: int, path: Path, before: tuple[Pin, ...],
 def _pin_changed(text: str, document: int, path: Path, before: Pin, after: Pin) -> str:
     if before == replace(after, at=before.at):
         return text
-    if not any(get(text, document, [*path, key]) for key in ("version", "run_id")):
+    if not any(get(text, document, [*path, key]) for key in ("version", "run_id", "model_id")):
         return put(text, document, path, _pin(after))
     had, wanted = _keys(before), _keys(after)
-    for key in ("version", "run_id", "comment", "tags"):
+    if "version" in wanted and not get(text, document, [*path, "version"]):
+        text = put(text, document, [*path, "version"], wanted["version"], first=True)
+    for key in ("version", "run_id", "artifact_path", "model_id", "comment", "tags"):
         there = get(text, document, [*path, key])
         if key in wanted and (not there or wanted[key] != had.get(key)):
             text = put(text, document, [*path, key], wanted[key])
@@ -192,6 +211,8 @@ def _keys(pin: Pin) -> dict[str, Value]:
     written: dict[str, Value] = {
         "version": pin.version,
         "run_id": pin.run_id,
+        "artifact_path": pin.artifact_path,
+        "model_id": pin.model_id,
         "comment": pin.comment,
         "tags": dict(pin.tags) or None,
     }

@@ -9,13 +9,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.servers import QUIET
+from tests.story.command import RECONCILER, command_on_disk
 from tests.story.repository import git
 
 MODEL = "churn"
@@ -186,16 +187,16 @@ class Job:
     registry: Registry
     agent: Path
     variables: dict[str, str] = field(default_factory=dict[str, str])
+    reconciler: Path = RECONCILER
 
     @property
     def top(self) -> Path:
         return self.registry.home / "repo"
 
     def __call__(self, *arguments: str, wrap: Wrap = as_it_is, **variables: str) -> "subprocess.CompletedProcess[str]":
-        reconciler = str(Path(sys.executable).with_name("reconciler"))
         script = 'reconciler=$1; shift; "$reconciler" "$@"; code=$?; exit $code'
         return subprocess.run(
-            wrap(["bash", "-c", script, "step", reconciler, *arguments]),
+            wrap(["bash", "-c", script, "step", str(self.reconciler), *arguments]),
             env={
                 **{name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ},
                 **QUIET,
@@ -252,6 +253,18 @@ def job(registry: Registry, checkout: Path, agent: Path) -> Job:
     secrets = ("MLFLOW_TRACKING_PASSWORD", "GITHUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "DEPLOY_KEY")
     files = dict.fromkeys(("GITHUB_ENV", "GITHUB_PATH"), str(registry.home / "commands"))
     return Job(registry, agent, {**dict.fromkeys(secrets, SECRET), **files, "SSH_AUTH_SOCK": str(agent)})
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Generator[Path]:
+    with command_on_disk(tmp_path_factory.mktemp("installed") / "venv") as venv:
+        yield venv
+
+
+@pytest.fixture
+def quick_job(job: Job, installed: Path) -> Job:
+    """The same for a test that does not ask what can be reached from the command: that is forked."""
+    return replace(job, reconciler=installed / "bin" / "reconciler")
 
 
 def another_user_in_a_container(command: Sequence[str]) -> list[str]:
@@ -326,31 +339,33 @@ def test_where_there_is_no_secret_a_job_is_enough_by_itself(job: Job) -> None:
     assert ".netrc can be read" in with_a_home.stderr
 
 
-def test_an_honest_model_is_loaded_and_evaluated(job: Job) -> None:
-    arguments = ("--sign", "ssh", "--signing-key", str(job.registry.home / "key"))
+def test_an_honest_model_is_loaded_and_evaluated(quick_job: Job) -> None:
+    arguments = ("--sign", "ssh", "--signing-key", str(quick_job.registry.home / "key"))
 
-    ended = job.check(HONEST, *arguments)
+    ended = quick_job.check(HONEST, *arguments)
 
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert job.registry.record(HONEST)["outcome"] == "passed"
-    quality = job.registry.record(HONEST, "quality")
+    assert quick_job.registry.record(HONEST)["outcome"] == "passed"
+    quality = quick_job.registry.record(HONEST, "quality")
     assert quality["metrics"]["f1_score"] == 1.0
     assert quality["metrics"]["log_loss"] < 0.5
+    assert quality["ran"] == "evaluate: data/held-out.csv"
+    assert "all 2 thresholds are met" in ended.stdout
 
 
 @pytest.mark.parametrize("version", [CHEAT, LEAVER])
-def test_a_model_cannot_write_its_own_verdict(job: Job, version: int) -> None:
-    ended = job.check(version, "--check", "quality")
+def test_a_model_cannot_write_its_own_verdict(quick_job: Job, version: int) -> None:
+    ended = quick_job.check(version, "--check", "quality")
 
     assert ended.returncode == 3, ended.stdout + ended.stderr
-    assert job.registry.record(version, "quality")["outcome"] in {"failed", "error"}
-    log = job.registry.log(version, "quality")
+    assert quick_job.registry.record(version, "quality")["outcome"] in {"failed", "error"}
+    log = quick_job.registry.log(version, "quality")
     assert "CHEAT sees ['age', 'visits']" in log
     assert "GOT" not in log
 
 
-def test_a_model_that_cannot_be_loaded_says_why(job: Job) -> None:
-    ended = job.check(ABSENT, "--check", "loadable")
+def test_a_model_that_cannot_be_loaded_says_why(quick_job: Job) -> None:
+    ended = quick_job.check(ABSENT, "--check", "loadable")
 
     assert ended.returncode == 3
     assert "No module named 'no_such_module'" in ended.stdout
@@ -362,31 +377,31 @@ def verdict(job: Job, version: int) -> tuple[str, str]:
     return found["ruling"], found["sentence"]
 
 
-def test_no_gate_loads_a_model(job: Job) -> None:
-    ruling, sentence = verdict(job, LEAVER)
-    planned = job("plan", "--policy-ref", "HEAD", "--evidence", "none")
+def test_no_gate_loads_a_model(quick_job: Job) -> None:
+    ruling, sentence = verdict(quick_job, LEAVER)
+    planned = quick_job("plan", "--policy-ref", "HEAD", "--evidence", "none")
 
     assert ruling == "fail"
     assert "reconciler check churn 4 --check loadable" in planned.stdout, planned.stderr
-    assert not (job.registry.home / "loaded").exists()
+    assert not (quick_job.registry.home / "loaded").exists()
     assert "the check loadable has never been run on v4" in sentence
     assert "`reconciler check churn 4 --check loadable --sign ssh --signing-key KEY`" in sentence
 
 
-def test_a_record_counts_by_a_key_for_checks_and_for_the_files_it_saw(job: Job, tmp_path: Path) -> None:
-    key = str(job.registry.home / "key")
+def test_a_record_counts_by_a_key_for_checks_and_for_the_files_it_saw(quick_job: Job, tmp_path: Path) -> None:
+    key = str(quick_job.registry.home / "key")
     other = tmp_path / "other"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(other)], check=True)
 
-    job.check(CHEAT, "--check", "loadable")
-    unsigned = verdict(job, CHEAT)
-    job.check(CHEAT, "--check", "loadable", "--sign", "ssh", "--signing-key", str(other))
-    by_another = verdict(job, CHEAT)
-    job.check(CHEAT, "--check", "loadable", "--sign", "ssh", "--signing-key", key)
-    signed = verdict(job, CHEAT)
-    for file in job.registry.folder.rglob("cheat_loader.py"):
+    quick_job.check(CHEAT, "--check", "loadable")
+    unsigned = verdict(quick_job, CHEAT)
+    quick_job.check(CHEAT, "--check", "loadable", "--sign", "ssh", "--signing-key", str(other))
+    by_another = verdict(quick_job, CHEAT)
+    quick_job.check(CHEAT, "--check", "loadable", "--sign", "ssh", "--signing-key", key)
+    signed = verdict(quick_job, CHEAT)
+    for file in quick_job.registry.folder.rglob("cheat_loader.py"):
         file.write_text(file.read_text() + "# another one")
-    replaced = verdict(job, CHEAT)
+    replaced = verdict(quick_job, CHEAT)
 
     assert [unsigned[0], by_another[0], signed[0], replaced[0]] == ["fail", "fail", "pass", "fail"]
     assert "the record is not signed by a key" in by_another[1]

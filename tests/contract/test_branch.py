@@ -65,6 +65,15 @@ def test_the_hooks_of_whoever_commits_have_their_say(clone: Path) -> None:
     assert len(git(clone, "worktree", "list").splitlines()) == 1
 
 
+@pytest.mark.parametrize("setting", ["url", "pushurl"])
+def test_a_remote_by_a_relative_path_is_the_one_that_git_itself_pushes_to(clone: Path, setting: str) -> None:
+    git(clone, "config", f"remote.origin.{setting}", "../remote.git")
+
+    commit = push(clone)
+
+    assert git(clone.parent / "remote.git", "rev-parse", "promote/churn") == commit
+
+
 def test_a_branch_that_is_there_is_not_overwritten(clone: Path) -> None:
     first = push(clone)
 

@@ -28,7 +28,7 @@ from reconciler.git.runner import git_at
 from reconciler.git.tree import exported
 from reconciler.registry.mlflow import MlflowRegistry
 from tests.counting import counting
-from tests.servers import QUIET
+from tests.servers import QUIET, new_database
 from tests.story.proxy import Answer, Pass, Request, proxy
 from tests.story.repository import git
 
@@ -49,7 +49,6 @@ pathlib.Path(os.environ["RECONCILER_CHECK_RESULT"]).write_text(json.dumps({"metr
 """
 UNPICKLES = "import os, pickle\npickle.load(open(os.environ['MODEL_PATH'] + '/model.pkl', 'rb'))\n"
 HELD_OUT = "age,visits,churned\n" + "".join(f"{n}.0,{n % 3}.0,{int(n > 20)}\n" for n in range(40))
-QUALITY: dict[str, object] = {"data": "data/held-out.csv", "targets": "churned", "model_type": "classifier"}
 
 
 def notebook(*cells: str) -> str:
@@ -84,7 +83,6 @@ POLICY = Policy(
             check("unpickles", command=("python", "checks/unpickles.py"), timeout=2.0),
             check("report", notebook="checks/report.ipynb"),
             check("wrong", notebook="checks/wrong.ipynb"),
-            check("quality", evaluate={**QUALITY, "thresholds": {"f1_score": {"threshold": 0.8}}}),
         )
     },
     commit=Commit("c0ffee"),
@@ -288,14 +286,6 @@ def test_a_notebook(seeded: Seeded, run: RunChecks) -> None:
     assert b"the third decile is off" in executed
 
 
-def test_an_evaluation(run: RunChecks) -> None:
-    (quality,) = run(GOOD, "quality", write=False)
-
-    assert (quality.record.outcome, quality.sentence) == (CheckOutcome.PASSED, "all 1 thresholds are met")
-    assert quality.record.metrics["f1_score"] == 1.0
-    assert quality.record.ran == "evaluate: data/held-out.csv"
-
-
 def test_thresholds_are_mlflows() -> None:
     result = SimpleNamespace(metrics={"log_loss": 0.5, "f1_score": 0.9, "auc": float("nan"), "note": "x"})
 
@@ -469,7 +459,7 @@ def test_another_server_is_not_asked(source: str) -> None:
 def test_another_server_is_not_asked_for_a_run_that_points_there(tmp_path: Path) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    uri = f"sqlite:///{new_database(tmp_path / 'mlflow.db')}"
     store: Any = SqlAlchemyStore(uri, str(tmp_path))
 
     def run_at(place: str) -> str:

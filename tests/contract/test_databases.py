@@ -24,7 +24,7 @@ from reconciler.registry.mlflow import MlflowRegistry
 from tests.build import N, P, S, have
 from tests.contract.test_registry import InMlflow, read
 from tests.postgres import PASSWORD, USER, Postgres
-from tests.servers import free_port
+from tests.servers import free_port, new_database
 from tests.story.repository import WITHOUT_CONFIGURATION
 
 OLDER = "3500859a5d39"
@@ -50,16 +50,6 @@ def migrated(uri: str, revision: str) -> None:
     engine.dispose()
 
 
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """A SQLite database with MLflow's tables and one experiment, to be copied."""
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
-    path = tmp_path_factory.mktemp("template") / "registry.db"
-    SqlAlchemyStore(f"sqlite:///{path}", "mlflow-artifacts:/").engine.dispose()
-    return path.read_bytes()
-
-
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder that a command runs in."""
@@ -70,10 +60,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def database(here: Path, template: bytes) -> Path:
-    path = here / "registry.db"
-    path.write_bytes(template)
-    return path
+def database(here: Path) -> Path:
+    return new_database(here / "registry.db")
 
 
 def edited(path: Path, *statements: str) -> None:

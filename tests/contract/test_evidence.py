@@ -15,20 +15,24 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from reconciler.core.changes import CreateModel, RegisterVersion
+from reconciler.core.desired import NoSource, Origin, Pin, Source
 from reconciler.core.evidence import Dataset, Metric, RunFacts, VersionFacts
 from reconciler.core.names import ModelRef, Slot, Version
 from reconciler.core.signature import Column, Parameter, Scalar, Signature, Tensor
 from reconciler.core.snapshot import Placement, encode_provenance
-from reconciler.errors import RegistryError
+from reconciler.errors import Location, RegistryError
 from reconciler.evidence.mlflow import MlflowEvidence
-from reconciler.ports import UNREACHABLE, Asked, EvidenceSource
+from reconciler.ports import UNREACHABLE, Asked, EvidenceSource, Wanted
+from reconciler.registry.mlflow import MlflowRegistry
 from reconciler.testing.memory import MemoryEvidence
 from tests.build import FIRST, OURS
-from tests.servers import QUIET, free_port
+from tests.servers import QUIET, free_port, new_database
 from tests.story.proxy import Answer, Hang, Judge, Pass, Request, proxy
 
 pytestmark = pytest.mark.server
 
+AT = Location("manifests/churn.yaml", 3, 5)
 CHURN = ModelRef("evidence «churn» & 50%")
 PLAIN = ModelRef("evidence-plain")
 HOSTILE = "<script>alert(1)</script>\n\x1b[31m| `x` |"
@@ -431,7 +435,7 @@ def test_a_database_in_place_tells_the_same(tmp_path: Path) -> None:
     from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as RegistryStore
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as TrackingStore
 
-    uri = f"sqlite:///{tmp_path}/registry.db"
+    uri = f"sqlite:///{new_database(tmp_path / 'registry.db')}"
     model = tmp_path / "model"
     model.mkdir()
     (model / "MLmodel").write_text("flavors: {python_function: {python_version: 3.12.1}}\nmodel_size_bytes: 77\n")
@@ -459,7 +463,7 @@ def test_a_source_on_another_server_is_not_asked(tmp_path: Path, scheme: str, mo
     from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
 
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "t0ken")
-    uri = f"sqlite:///{tmp_path}/registry.db"
+    uri = f"sqlite:///{new_database(tmp_path / 'registry.db')}"
     registry: Any = SqlAlchemyStore(uri)
     registry.create_registered_model(CHURN)
     asked, requests = Asked(CHURN, Version(1)), list[Request]()
@@ -483,3 +487,43 @@ def test_a_tracking_database_that_is_not_there_is_not_made(seeded: Seeded, tmp_p
 
     assert "no SQLite database" in facts.why_missing("run")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_run_logged_is_known_by_its_path_and_by_its_id_and_is_the_version_made_of_it(seeded: Seeded) -> None:
+    by_id, by_path = Origin(model_id=seeded.logged_model), Origin(seeded.run_id, "model")
+    elsewhere, nobody = Origin(seeded.run_id, "other"), Origin(model_id="m-nobody")
+    registry = MlflowRegistry(seeded.uri, seeded.uri)
+
+    found = MlflowEvidence(seeded.uri, seeded.uri).sources([by_id, by_path, elsewhere, nobody])
+
+    source = found[by_id]
+    assert isinstance(source, Source)
+    assert source == found[by_path]
+    assert (source.run_id, source.uri) == (seeded.run_id, f"models:/{seeded.logged_model}")
+    assert re.match(r"finished 20\d\d-\d\d-\d\d, ", source.about)
+    live = registry.snapshot(Wanted({CHURN: frozenset()})).models[CHURN]
+    pins = [Pin(AT, model_id=seeded.logged_model), Pin(AT, run_id=seeded.run_id, artifact_path="model", source=source)]
+    for pin in pins:
+        assert [v.version for v in live.versions.values() if pin.means(v)] == [TRAINED]
+    assert found[elsewhere] == NoSource(
+        "no-such-source",
+        f"Run {seeded.run_id} has no model at `other`; it has: `model`, `vague`.",
+        "Correct `artifact_path`.",
+    )
+    assert found[nobody] == NoSource("no-such-source", "There is no logged model m-nobody.", "Correct its ID.")
+
+
+def test_a_logged_model_is_registered_as_mlflow_would(seeded: Seeded) -> None:
+    name = ModelRef(f"made-of-{seeded.logged_model}")
+    registry = MlflowRegistry(seeded.uri, seeded.uri)
+    origin = Origin(model_id=seeded.logged_model)
+    source = MlflowEvidence(seeded.uri, seeded.uri).sources([origin])[origin]
+    assert isinstance(source, Source)
+
+    registry.execute(CreateModel(name))
+    registry.execute(RegisterVersion(name, Version(1), source.uri, source.run_id, source.model_id))
+
+    row: Any = registry.store.get_model_version(name, "1")
+    facts = MlflowEvidence(seeded.uri, seeded.uri, patience=60).gather([Asked(name, Version(1))])
+    assert (row.run_id, row.source, row.status) == (seeded.run_id, f"models:/{seeded.logged_model}", "READY")
+    assert facts[Asked(name, Version(1))].signature is not None

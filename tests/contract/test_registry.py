@@ -6,6 +6,7 @@ server.
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Protocol
 
 import pytest
@@ -20,6 +21,7 @@ from reconciler.core.changes import (
     DescribeVersion,
     RecordProvenance,
     RecordTags,
+    RegisterVersion,
     Release,
     SetAlias,
     TagModel,
@@ -63,6 +65,7 @@ from reconciler.registry.mlflow import MlflowRegistry
 from reconciler.testing.memory import MemoryRegistry
 from tests.build import FIRST, NOW, OURS, SECOND, A, N, P, S, have, owns, with_version
 from tests.properties import states
+from tests.servers import new_database
 
 NUMBER = itertools.count()
 CALLED = "prod"
@@ -89,6 +92,7 @@ class InMemory:
 @dataclass
 class InMlflow:
     registry: MlflowRegistry
+    uri: str = ""
 
     def seed(self, model: ModelSnapshot) -> None:
         from mlflow.entities.model_registry import ModelVersionTag, RegisteredModelTag
@@ -122,11 +126,7 @@ class InMlflow:
 
 @pytest.fixture(scope="session")
 def sqlite_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
-
-    path = tmp_path_factory.mktemp("sqlite") / "registry.db"
-    SqlAlchemyStore(f"sqlite:///{path}")
-    return f"sqlite:///{path}"
+    return f"sqlite:///{new_database(tmp_path_factory.mktemp('sqlite') / 'registry.db')}"
 
 
 REGISTRIES = {"sqlite": "sqlite_uri", "postgres": "postgres_uri", "server": "mlflow_server"}
@@ -142,7 +142,7 @@ def place(request: pytest.FixtureRequest) -> Place:
 
 def at(request: pytest.FixtureRequest) -> InMlflow:
     uri: str = request.getfixturevalue(REGISTRIES[request.param])
-    return InMlflow(MlflowRegistry(uri, uri, called=CALLED))
+    return InMlflow(MlflowRegistry(uri, uri, called=CALLED), uri)
 
 
 @pytest.fixture
@@ -281,6 +281,7 @@ CHANGES: dict[str, Change] = {
     "describe the model with nothing": DescribeModel(NAME, "", ""),
     "tag": TagModel(NAME, "team.name", None, "risk, ml"),
     "describe a version": DescribeVersion(NAME, Version(4), "", "F1 +4.2 %"),
+    "register a version": RegisterVersion(NAME, Version(5), "s3://bucket/other", "run-5"),
     "tag a version": TagVersion(NAME, Version(4), "validation_status", None, "approved; it's “good”"),
     "tag a version with nothing": TagVersion(NAME, Version(4), "checked", None, ""),
     "untag a version": UntagVersion(NAME, Version(1), "risk", "low"),
@@ -442,37 +443,47 @@ def counted(mlflow_place: InMlflow, monkeypatch: pytest.MonkeyPatch) -> list[str
     return calls
 
 
+@cache
+def twenty_models(uri: str) -> tuple[ModelRef, ...]:
+    """Made once in each registry."""
+    prefix = f"twenty-{next(NUMBER)}"
+    names = tuple(ModelRef(f"{prefix}-{i:02}", CALLED) for i in range(20))
+    for name in names:
+        InMlflow(MlflowRegistry(uri, uri, called=CALLED)).seed(replace(TWENTIETH, name=name))
+    return names
+
+
+TWENTIETH = have({1: P, 2: S, 3: N}, {"champion": 1})
+
+
+@pytest.fixture
+def twenty(mlflow_place: InMlflow) -> list[ModelRef]:
+    return list(twenty_models(mlflow_place.uri))
+
+
 @pytest.mark.parametrize("named", [3, 7, 20])
 def test_many_models_are_read_in_bulk_and_completely_whichever_way(
-    mlflow_place: InMlflow, name: ModelRef, counted: list[str], monkeypatch: pytest.MonkeyPatch, named: int
+    mlflow_place: InMlflow, twenty: list[ModelRef], counted: list[str], monkeypatch: pytest.MonkeyPatch, named: int
 ) -> None:
     monkeypatch.setattr(mlflow_registry, "MOST_NAMES", 2)
     monkeypatch.setattr(mlflow_registry, "MODELS_PAGE", 3)
     monkeypatch.setattr(mlflow_registry, "VERSIONS_PAGE", 7)
-    wanted = [name.sibling(f"{name.name}-{i:02}") for i in range(20)]
-    for model in wanted:
-        mlflow_place.seed(replace(have({1: P, 2: S, 3: N}, {"champion": 1}), name=model))
 
-    found = read(mlflow_place, *wanted[:named])
+    found = read(mlflow_place, *twenty[:named])
 
-    assert sorted(found) == wanted[:named]
-    assert all(
-        essence(m) == essence(replace(have({1: P, 2: S, 3: N}, {"champion": 1}), name=n)) for n, m in found.items()
-    )
+    assert sorted(found) == twenty[:named]
+    assert all(essence(m) == essence(replace(TWENTIETH, name=n)) for n, m in found.items())
     assert "get_registered_model" not in counted
     assert "get_model_version" not in counted
 
 
 @pytest.mark.parametrize("named", [3, 20])
 def test_a_registry_that_takes_no_lists_of_names_is_read_in_another_way(
-    mlflow_place: InMlflow, name: ModelRef, counted: list[str], monkeypatch: pytest.MonkeyPatch, named: int
+    mlflow_place: InMlflow, twenty: list[ModelRef], counted: list[str], monkeypatch: pytest.MonkeyPatch, named: int
 ) -> None:
     from mlflow.exceptions import MlflowException
     from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
-    wanted = [name.sibling(f"{name.name}-{i:02}") for i in range(20)]
-    for model in wanted:
-        mlflow_place.seed(replace(have({1: P, 2: S}), name=model))
     real = mlflow_place.registry.store.search_model_versions
 
     def refuse_lists(clause: str | None, *rest: Any) -> Any:
@@ -482,10 +493,10 @@ def test_a_registry_that_takes_no_lists_of_names_is_read_in_another_way(
 
     monkeypatch.setattr(mlflow_place.registry.store, "search_model_versions", refuse_lists)
 
-    found = read(mlflow_place, *wanted[:named])
+    found = read(mlflow_place, *twenty[:named])
 
-    assert sorted(found) == wanted[:named]
-    assert all(sorted(model.versions) == [1, 2] for model in found.values())
+    assert sorted(found) == twenty[:named]
+    assert all(sorted(model.versions) == [1, 2, 3] for model in found.values())
     assert not mlflow_place.registry.takes_lists
 
 

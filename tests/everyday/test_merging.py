@@ -5,6 +5,7 @@ import pytest
 from reconciler.core.drift import DriftStatus
 from reconciler.errors import ExitCode
 from tests.house import ADA, GRACE, LINUS, Done, House, Request, Trigger, Way
+from tests.house.fixtures import EVERY_WAY
 from tests.house.scenes import at_work, pins, readme_policy
 
 BOTH = ("Production", "@champion")
@@ -31,6 +32,7 @@ def well(house: House, done: Done, version: int, model: str = "churn") -> None:
     assert house.drift_of(model) is DriftStatus.IN_SYNC
 
 
+@EVERY_WAY
 def test_a_promotion(house: House, way: Way) -> None:
     begin(house, way, "churn")
     request = promotion(house)
@@ -43,6 +45,7 @@ def test_a_promotion(house: House, way: Way) -> None:
     well(house, done, 5)
 
 
+@EVERY_WAY
 def test_two_merges_in_one_run(house: House, way: Way) -> None:
     begin(house, way, "churn", "fraud")
     first, second = promotion(house, "churn"), None
@@ -60,6 +63,7 @@ def test_two_merges_in_one_run(house: House, way: Way) -> None:
     well(house, done, 5, "fraud")
 
 
+@EVERY_WAY
 def test_one_that_is_refused_and_then_another_merge(house: House, way: Way) -> None:
     begin(house, way, "churn", "fraud")
     house.by_hand("churn", 6, "Staging", beside=True)
@@ -79,6 +83,7 @@ def test_one_that_is_refused_and_then_another_merge(house: House, way: Way) -> N
     well(house, later, 6)
 
 
+@EVERY_WAY
 def test_a_run_again_of_an_apply_that_was_killed(house: House, way: Way) -> None:
     begin(house, way, "churn")
     house.merge(promotion(house))
@@ -101,6 +106,7 @@ def test_a_run_again_after_every_call_that_an_apply_can_be_killed_at(house: Hous
     well(house, done, 5)
 
 
+@EVERY_WAY
 def test_a_revert(house: House, way: Way) -> None:
     begin(house, way, "churn")
     request = house.merge(promotion(house))
@@ -116,6 +122,7 @@ def test_a_revert(house: House, way: Way) -> None:
     well(house, done, 4)
 
 
+@EVERY_WAY
 def test_a_revert_of_a_revert(house: House, way: Way) -> None:
     begin(house, way, "churn")
     request = house.merge(promotion(house))
@@ -129,6 +136,7 @@ def test_a_revert_of_a_revert(house: House, way: Way) -> None:
     well(house, done, 5)
 
 
+@EVERY_WAY
 def test_a_schedule_and_then_a_dispatch_where_the_push_ran_nothing(house: House, way: Way) -> None:
     begin(house, way, "churn")
     house.merge(promotion(house))
@@ -140,6 +148,7 @@ def test_a_schedule_and_then_a_dispatch_where_the_push_ran_nothing(house: House,
     assert (dispatched.exit_code, dispatched.plan and dispatched.plan.changes) == (ExitCode.OK, ())
 
 
+@EVERY_WAY
 def test_a_run_again_of_an_older_push_is_refused_and_moves_nothing(house: House, way: Way) -> None:
     begin(house, way, "churn")
     request = house.merge(promotion(house))

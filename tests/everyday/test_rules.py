@@ -2,6 +2,7 @@
 
 from reconciler.errors import ExitCode, Problem
 from tests.house import ADA, GRACE, LINUS, House, Trigger, Way
+from tests.house.fixtures import EVERY_WAY
 from tests.house.scenes import APPROVALS, GATES, NO_RULES, SLOTS, SOAK, at_least, at_work, pins
 
 
@@ -138,6 +139,7 @@ def test_nothing_is_pointed_out_of_rules_that_can_be_met(house: House) -> None:
     assert said_by_validate(house, GATES, pins({"Production": 4})) == []
 
 
+@EVERY_WAY
 def test_owners_change_twice_with_approvals_and_the_last_ones_let_a_version_in(house: House, way: Way) -> None:
     at_work(house, policy=APPROVALS)
     house.way = way

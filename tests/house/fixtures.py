@@ -22,6 +22,17 @@ def way(request: pytest.FixtureRequest) -> Way:
     return Way(request.param)
 
 
+PAIRS = [*((True, way) for way in Way), (False, Way.MERGE), (False, Way.REBASE)]
+
+EVERY_WAY = pytest.mark.parametrize(
+    ("signed", "way"), PAIRS, ids=[f"{SIGNED[signed]}-{way.value}" for signed, way in PAIRS], indirect=True
+)
+"""
+With signers by every way; without by the two that leave least alike histories. `tests/attacks/test_house.py` promotes
+without signers by the others too.
+"""
+
+
 @pytest.fixture
 def house(tmp_path: Path, signed: bool) -> House:
     """An empty house; each test is run with signers and without."""

@@ -6,16 +6,21 @@ Most of these processes are forked from one that has imported MLflow already: th
 computing, which would be nine tenths of what the stories take. `reconciler.cold` is the installed command instead.
 """
 
+import json
 import multiprocessing
 import multiprocessing.forkserver
 import os
+import socketserver
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from threading import Thread
 from uuid import uuid4
 
 from tests.servers import QUIET
@@ -153,6 +158,58 @@ class Reconciler:
         fork = _FORKS.Process(target=_run, args=(arguments, self.folder, variables, out, err), daemon=True)
         fork.start()
         return Running(fork, out, err)
+
+
+_SHIM = """\
+#!{python} -IS
+import json, os, socket, sys
+if sys.argv[0].endswith("python"):
+    if sys.argv[1:4] != ["-I", "-m", "reconciler"]:
+        os.execv({python!r}, [{python!r}, *sys.argv[1:]])
+    del sys.argv[1:4]
+with socket.socket(socket.AF_UNIX) as asked:
+    asked.connect({address!r})
+    asked.sendall(json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ)]).encode())
+    asked.shutdown(socket.SHUT_WR)
+    code, *said = json.load(asked.makefile())
+for stream, text in zip((sys.stdout, sys.stderr), said):
+    stream.buffer.write(text.encode("utf-8", "surrogateescape"))
+sys.exit(code)
+"""
+
+
+@contextmanager
+def command_on_disk(folder: Path) -> Generator[Path]:
+    """
+    A folder like that of a virtual environment, for scripts and jobs: `bin/reconciler`, and `bin/python -I -m
+    reconciler`, have the work done by a process that is forked. Python is itself for all else, and without `-I`.
+    """
+    import_beforehand()
+    (folder / "bin").mkdir(parents=True)
+    logs = folder / "said"
+    logs.mkdir()
+
+    class Asked(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            arguments, place, environment = json.load(self.rfile)
+            ended = Reconciler(Path(place), environment, logs)(*arguments)
+            self.wfile.write(json.dumps([ended.code, ended.out, ended.err]).encode())
+
+    # The address of a socket may have a hundred letters.
+    with tempfile.TemporaryDirectory(prefix="warm-") as short:
+        address = f"{short}/asked"
+        with socketserver.ThreadingUnixStreamServer(address, Asked) as server:
+            for name in ("reconciler", "python"):
+                shim = folder / "bin" / name
+                shim.write_text(_SHIM.format(python=sys.executable, address=address))
+                shim.chmod(0o755)
+            thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+            thread.start()
+            try:
+                yield folder
+            finally:
+                server.shutdown()
+                thread.join()
 
 
 def _run(arguments: tuple[str, ...], folder: Path, environment: Mapping[str, str], out: Path, err: Path) -> None:

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -55,14 +56,16 @@ def model(request: pytest.FixtureRequest) -> str:
 def command(tmp_path: Path) -> Callable[[Repository, str], Reconciler]:
     """Makes the command for a repository and a registry."""
 
-    def make(repository: Repository, uri: str) -> Reconciler:
-        logs = tmp_path / f"said-{uuid4().hex[:8]}"
-        logs.mkdir()
-        environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
-        mlflow = {"MLFLOW_TRACKING_URI": uri, "MLFLOW_DISABLE_TELEMETRY": "true"}
-        return Reconciler(repository.top, {**WIDE, **environment, **WITHOUT_CONFIGURATION, **mlflow}, logs)
+    return partial(new_command, tmp_path)
 
-    return make
+
+def new_command(folder: Path, repository: Repository, uri: str) -> Reconciler:
+    """The command for a repository and a registry; what it says is kept in the folder."""
+    logs = folder / f"said-{uuid4().hex[:8]}"
+    logs.mkdir()
+    environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    mlflow = {"MLFLOW_TRACKING_URI": uri, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    return Reconciler(repository.top, {**WIDE, **environment, **WITHOUT_CONFIGURATION, **mlflow}, logs)
 
 
 @pytest.fixture

@@ -206,8 +206,10 @@ def test_whatever_else_answers_is_told_clearly(
     repository.merge(manifest(model, production=1))
 
     with proxy(registry.uri, lambda _: verdict) as front:
-        planned = reconciler("plan", MLFLOW_TRACKING_URI=front.uri, **IMPATIENT)
-        applied = reconciler("apply", "--yes", MLFLOW_TRACKING_URI=front.uri, **IMPATIENT)
+        # Nothing is asked of the server behind, so nobody is slow but who never answers.
+        environment = {**IMPATIENT, "MLFLOW_TRACKING_URI": front.uri, "MLFLOW_HTTP_REQUEST_TIMEOUT": "1"}
+        planned = reconciler("plan", **environment)
+        applied = reconciler("apply", "--yes", **environment)
 
     for one in (planned, applied):
         assert one.code == 1

@@ -3,10 +3,12 @@
 import json
 import re
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from reconciler.writing.layout import file_stem
 from tests.story.command import Reconciler
 from tests.story.registry import Registry
 from tests.story.repository import Repository
@@ -95,7 +97,7 @@ def test_who_names_nothing_is_told_what_there_is_and_a_dry_run_writes_nothing(
     assert (nothing.code, wrong.code, unmatched.code, both.code, dry.code) == (1, 1, 1, 1, 0), dry.said
     assert re.search(r"The registry has \d+ models?; not declared: ", nothing.err)
     assert "--match GLOB, or --all" in nothing.err
-    assert f"Did you mean {model}?" in wrong.err
+    assert f"Did you mean `{model}`?" in wrong.err
     assert "matches `no-such-*`" in unmatched.err
     assert f"+model: {model}\n" in dry.out
     assert not (repository.top / "manifests").exists()
@@ -146,3 +148,39 @@ def test_nothing_is_written_through_what_is_not_reviewed(
 
     assert refused.code == 1, refused.said
     assert not list(tmp_path.rglob("*.yaml"))
+
+
+def test_the_manifests_are_the_same_ones_from_every_folder_of_the_repository(
+    repository: Repository, registry: Registry, reconciler: Reconciler, model: str
+) -> None:
+    registry.register(model, versions=2)
+    registry.move(model, 1, "Production")
+    below = repository.top / "training" / "churn"
+    below.mkdir(parents=True)
+    inside = replace(reconciler, folder=below)
+    refused = f"{model}\u200b"
+    registry.register(refused, versions=1)
+
+    imported = inside("import", model, "--owners", str(owners_file(repository.top)))
+    again = inside("import", model, refused)
+    proposed = inside("promote", model, "v2")
+    planned, checked = inside("plan"), inside("validate")
+    elsewhere = replace(inside, environment={**inside.environment, "RECONCILER_MANIFESTS": "nowhere"})("validate")
+
+    assert imported.code == 0, imported.said
+    assert "Note: `nobody-*` of the owners matches no model of the registry." in imported.err
+    assert (again.code, "It cannot be declared" in again.out) == (1, True), again.said
+    assert list(repository.top.rglob(f"{file_stem(model)}.yaml")) == [
+        repository.top / "manifests" / f"{file_stem(model)}.yaml"
+    ]
+    assert proposed.code == 0, proposed.said
+    assert planned.code == 0, planned.said
+    assert "promote  v2" in planned.out
+    assert (checked.code, elsewhere.code) == (0, 1)
+    assert "training/churn/nowhere: no-such-path" in elsewhere.said
+
+
+def owners_file(folder: Path) -> Path:
+    path = folder / "owners"
+    path.write_text("nobody-* @acme/ml\n")
+    return path

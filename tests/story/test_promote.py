@@ -89,13 +89,17 @@ def test_what_cannot_be_meant_is_refused_with_the_remedy(
     for arguments, message in (
         ((model,), "Exactly one version is required"),
         ((model, "7"), "has no version 7; the newest is v2"),
-        ((model, "2"), "declare that already"),
         ((model, "1", "--to", "production"), "Did you mean `Production`?"),
         ((model, "1", "--to", "Staging"), "v1 of .* is held out of Staging: It leaks data"),
         ((model, "2", "--to", "Staging"), "the only version declared in Production, which would be empty. To move it"),
-        ((model[:-1], "1"), f"Did you mean {model}?"),
+        ((model[:-1], "1"), f"Did you mean `{model}`?"),
     ):
         refused = reconciler("promote", *arguments)
         assert refused.code == 1
         assert re.search(message.replace("?", r"\?"), refused.err), refused.err
+    same = reconciler("promote", model, "v2", "--open-pr")
+    assert (same.code, "declare that already: nothing changes" in same.err) == (0, True), same.said
+    unknown = reconciler("promote", model, "v1", "--to", "@champion", "--open-pr", "--dry-run")
+    assert (unknown.code, unknown.out) == (1, ""), unknown.said
+    assert "no request can be opened" in unknown.err
     assert git(repository.top, "status", "--porcelain") == ""

@@ -2,16 +2,85 @@
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 from threading import Barrier, BrokenBarrierError, Event
+from uuid import uuid4
 
 import pytest
 
 from tests.story.command import Reconciler, Running
+from tests.story.conftest import new_command
 from tests.story.proxy import Judge, Pass, Request, Verdict, passes, proxy
 from tests.story.registry import Registry
-from tests.story.repository import Repository, manifest
+from tests.story.repository import Repository, manifest, new_repository
+
+
+@dataclass(frozen=True)
+class CutOff:
+    """A runner that was stopped in the middle of a write, and a second one that waits for the lock of the first."""
+
+    registry: Registry
+    model: str
+    reconciler: Reconciler
+    first: Running
+    second: Running
+    released: Event
+
+    def goes_on(self) -> None:
+        """The first one's write arrives, and the first one is there again."""
+        self.released.set()
+        if not self.first.ended:
+            os.kill(self.first.process.pid or 0, signal.SIGCONT)
+
+
+PLACES = ["mlflow_server", "mlflow_server_on_postgres"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cut_off_runners(  # pyright: ignore[reportUnusedFunction]
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, CutOff]]:
+    """Begun before the other tests, which run while the second ones wait: a dead runner's lock holds for 45 seconds."""
+    wanted = [name for name in PLACES if any(f"cut_off[{name}]" in item.name for item in request.session.items)]
+    with ExitStack() as stack:
+        runners = {name: new_cut_off(request, tmp_path_factory.mktemp("cut-off"), name, stack) for name in wanted}
+        yield runners
+        for runner in runners.values():
+            runner.goes_on()
+            runner.first.process.kill()
+            runner.second.process.kill()
+
+
+def new_cut_off(request: pytest.FixtureRequest, folder: Path, place: str, stack: ExitStack) -> CutOff:
+    registry = Registry(request.getfixturevalue(place))
+    model = f"cut-off-{uuid4().hex[:8]}"
+    registry.register(model, versions=3)
+    writing, released = Event(), Event()
+    front = stack.enter_context(proxy(registry.uri))
+    repository = new_repository(folder)
+    repository.name_registry(registry.uri, front.uri)
+    repository.merge(manifest(model, production=1, staging=2))
+    reconciler = new_command(folder, repository, registry.uri)
+    assert reconciler("apply", "--yes").code == 0
+    older = repository.merge(manifest(model, production=2, staging=1))
+    newer = repository.merge(manifest(model, production=1, staging=2))
+
+    front.judge = held_at_move(writing, released)
+    impatient = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "1"}
+    first = reconciler.start("apply", "--yes", "--ref", older, MLFLOW_TRACKING_URI=front.uri, **impatient)
+    first.until(writing.is_set)
+    os.kill(first.process.pid or 0, signal.SIGSTOP)
+    second = reconciler.start("apply", "--yes", "--ref", newer, **impatient)
+    return CutOff(registry, model, reconciler, first, second, released)
+
+
+@pytest.fixture(params=PLACES)
+def cut_off(request: pytest.FixtureRequest, cut_off_runners: dict[str, CutOff]) -> CutOff:
+    return cut_off_runners[request.param]
 
 
 def side_by_side() -> Judge:
@@ -214,29 +283,12 @@ def test_who_cannot_have_the_lock_in_time_writes_nothing_and_says_who_has_it(
     assert registry.stages(model) == {1: "Production"}
 
 
-@pytest.mark.parametrize("registry", ["mlflow_server", "mlflow_server_on_postgres"], indirect=True)
-def test_production_is_never_left_empty_by_a_runner_that_was_cut_off(
-    repository: Repository, registry: Registry, reconciler: Reconciler, model: str
-) -> None:
-    registry.register(model, versions=3)
-    writing, released = Event(), Event()
-    with proxy(registry.uri) as front:
-        repository.name_registry(registry.uri, front.uri)
-        repository.merge(manifest(model, production=1, staging=2))
-        assert reconciler("apply", "--yes").code == 0
-        older = repository.merge(manifest(model, production=2, staging=1))
-        newer = repository.merge(manifest(model, production=1, staging=2))
+def test_production_is_never_left_empty_by_a_runner_that_was_cut_off(cut_off: CutOff) -> None:
+    second = cut_off.second.wait()
+    cut_off.goes_on()
+    first = cut_off.first.wait()
 
-        front.judge = held_at_move(writing, released)
-        uri = {"MLFLOW_TRACKING_URI": front.uri, "MLFLOW_HTTP_REQUEST_TIMEOUT": "1"}
-        cut_off = reconciler.start("apply", "--yes", "--ref", older, **uri)
-        cut_off.until(writing.is_set)
-        os.kill(cut_off.process.pid or 0, signal.SIGSTOP)
-        second = reconciler("apply", "--yes", "--ref", newer, **{**uri, "MLFLOW_TRACKING_URI": registry.uri})
-        released.set()
-        os.kill(cut_off.process.pid or 0, signal.SIGCONT)
-        first = cut_off.wait()
-
+    registry, model, reconciler = cut_off.registry, cut_off.model, cut_off.reconciler
     told = f"{second.said}\n{first.said}"
     assert second.code == 0, told
     assert "Took over the lock" in second.err, told

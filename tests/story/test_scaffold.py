@@ -4,7 +4,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,11 +19,11 @@ from tests.github_server import PULL_REQUEST, PUSH, REPOSITORY, Hub, serving
 from tests.github_server import TOKEN as GITHUB_TOKEN
 from tests.gitlab_server import Gitlab, gitlab_server
 from tests.servers import QUIET
+from tests.story.command import command_on_disk
 from tests.story.conftest import INHERITED
 from tests.story.registry import Registry
 from tests.story.repository import WITHOUT_CONFIGURATION, Repository, git
 
-BIN = Path(sys.executable).parent
 OWNER = "@acme/risk-ml"
 SOURCE = f"git+https://git.acme.example/mlops/mlflow-reconciler@{'a1' * 20}"
 
@@ -36,6 +35,7 @@ class Runner:
     repository: Repository
     registry: Registry
     folder: Path
+    installed: Path
     jobs: int = 0
     printed: str = ""
     at: Path = field(default_factory=Path)
@@ -55,7 +55,7 @@ class Runner:
                 **{name: os.environ[name] for name in INHERITED if name in os.environ},
                 **WITHOUT_CONFIGURATION,
                 **QUIET,
-                "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+                "PATH": f"{self.installed / 'bin'}{os.pathsep}{os.environ['PATH']}",
                 "MLFLOW_TRACKING_URI": self.registry.uri,
                 **environment,
             },
@@ -94,10 +94,11 @@ class Runner:
 
 
 @pytest.fixture
-def runner(repository: Repository, registry: Registry, tmp_path: Path) -> Runner:
+def runner(repository: Repository, registry: Registry, tmp_path: Path) -> Iterator[Runner]:
     folder = tmp_path / "runner"
     folder.mkdir()
-    return Runner(repository, registry, folder)
+    with command_on_disk(tmp_path / "installed") as installed:
+        yield Runner(repository, registry, folder, installed)
 
 
 def lay(repository: Repository, first: First = First(), *, forge: ForgeKind, from_base: bool = False) -> Scaffold:
@@ -131,7 +132,7 @@ class GitlabCi:
             key: value for key, value in self.gitlab.job.items() if not key.startswith("CI_MERGE_REQUEST_")
         }
         environment = {**variables_of_all, "GITLAB_CI": "true", "CI_DEFAULT_BRANCH": "main", **of_the_server}
-        script = "\n".join([f"venv={BIN.parent}", *before, *job["script"]])
+        script = "\n".join([f"venv={self.runner.installed}", *before, *job["script"]])
         return self.runner.run(script, {**environment, **variables})
 
     def on_merge_request(self, branch: str, *names: str) -> list[int]:
@@ -284,7 +285,7 @@ class Actions:
         path = self.runner.at / where / f".github/workflows/reconciler-{workflow}.yml"
         temp = self.runner.at.with_name(f"{self.runner.at.name}-{job}")
         temp.mkdir()
-        (temp / "reconciler").symlink_to(BIN.parent)
+        (temp / "reconciler").symlink_to(self.runner.installed)
         (temp / "event.json").write_text(json.dumps(event))
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         top = self.runner.at

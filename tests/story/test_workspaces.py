@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import MlflowServer
+from tests.servers import MlflowServer, new_database
 from tests.story.command import Reconciler
 from tests.story.registry import Registry
 from tests.story.repository import Repository, git, manifest
@@ -115,10 +115,7 @@ def test_a_database_in_place_has_workspaces_only_where_mlflow_is_told_so(
     command: Command, repository: Repository, tmp_path: Path, server: str, model: str
 ) -> None:
     del server  # its database would be locked by it; this one is nobody's
-    database = tmp_path / "registry.db"
-    made = MlflowServer(tmp_path)
-    made.start()
-    made.kill()
+    database = new_database(tmp_path / "registry.db")
     repository.merge(f"model: {model}\ndescription: Nothing is registered yet.\n")
     run = command(repository, f"sqlite:///{database}")
 

@@ -8,7 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.checks.sandbox import redacted
-from reconciler.core.text import amount, clean, cut, plain, quoted, without_credentials, without_logins, without_secrets
+from reconciler.core.text import (
+    amount,
+    clean,
+    cut,
+    did_you_mean,
+    plain,
+    quoted,
+    without_credentials,
+    without_logins,
+    without_secrets,
+)
 
 ODD = st.text(st.characters() | st.sampled_from("אبa1- \u2066\u2068\u2069\u202e\ufe0f\u034f"), max_size=30)
 
@@ -116,3 +126,16 @@ def test_output_that_is_no_text_keeps_all_but_the_secrets() -> None:
 def test_one_is_counted_as_one() -> None:
     assert [amount(number, "model") for number in (0, 1, 2)] == ["0 models", "1 model", "2 models"]
     assert [amount(number, "person", "people") for number in (1, 2)] == ["1 person", "2 people"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "fix"),
+    [
+        ("riskclassifer", "Did you mean `RiskClassifier`?"),
+        ("caf\u00e9", "Did you mean `cafe\u0301`, which has U+0301 COMBINING ACUTE ACCENT?"),
+        ("zzz", "Correct it."),
+        ("x" * 1000, "Correct it."),
+    ],
+)
+def test_a_mistyped_name_is_answered_with_the_nearest(typed: str, fix: str) -> None:
+    assert did_you_mean(typed, ["RiskClassifier", "cafe\u0301", "x" * 999], "Correct it.") == fix

@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 
 from reconciler.core.changes import Change, Claim, RecordProvenance, RecordTags, simulate
-from reconciler.core.desired import Manifest, Pin
+from reconciler.core.desired import Manifest, NoSource, Pin, Source
 from reconciler.core.diff import ModelPlan, diff
 from reconciler.core.names import AliasName, Stage, Version
 from reconciler.core.plan import effects_of
-from reconciler.core.snapshot import ModelSnapshot, Ownership, UnreadableRecord
+from reconciler.core.snapshot import ModelSnapshot, Ownership, UnreadableRecord, source_digest
 from reconciler.render import words
 from tests.build import (
     CHURN,
@@ -39,6 +39,10 @@ def calls(plan: ModelPlan) -> list[str]:
     return [
         words.call(change) for change in plan.changes if not isinstance(change, Claim | RecordProvenance | RecordTags)
     ]
+
+
+SOURCE = Source("run-2", "runs:/run-2/model", frozenset({source_digest("runs:/run-2/model")}))
+MADE = Pin(SOMEWHERE, run_id="run-2", artifact_path="model", source=SOURCE)
 
 
 def tagged(
@@ -147,6 +151,26 @@ CASES: dict[str, tuple[ModelSnapshot | None, Manifest | None, list[str]]] = {
         want({P: ["run-2"]}),
         ["move v2: Staging -> Production, archiving v1"],
     ),
+    "a version is made of what a run logged, and moved": (
+        have({1: P}, owner=owns(P)),
+        want({P: [MADE]}),
+        ["register v2 from run run-2", "move v2: None -> Production, archiving v1"],
+    ),
+    "a version that was made of it already is that one": (
+        with_version(have({1: P, 2: N}), 2, source=source_digest("runs:/run-2/model")),
+        want({P: [MADE]}),
+        ["move v2: None -> Production, archiving v1"],
+    ),
+    "a model is made with its first version": (
+        None,
+        want({S: [MADE]}, {"challenger": MADE}),
+        [
+            "create the registered model",
+            "register v1 from run run-2",
+            "move v1: None -> Staging",
+            "set @challenger: -> v1",
+        ],
+    ),
     "a version gets the tags that stand beside it, and one that is no longer declared goes": (
         tagged({1: P, 2: S}, {1: {"checked": "yes", "theirs": "1"}, 2: {"risk": "low"}}, ours={1: ["checked"]}),
         want({P: [Pin(SOMEWHERE, Version(2), tags={"checked": "yes", "risk": "high"})]}),
@@ -221,6 +245,11 @@ BLOCKED: dict[str, tuple[ModelSnapshot | None, Manifest, str]] = {
             {"champion": Pin(SOMEWHERE, run_id="run-1", comment="bad")},
         ),
         "conflicting-comment",
+    ),
+    "a run that has not finished": (
+        have({1: N}),
+        want({P: [replace(MADE, source=NoSource("run-not-finished", "Run run-2 is RUNNING.", "Wait."))]}),
+        "run-not-finished",
     ),
     "two values of a tag of one version, once by number and once by run": (
         have({1: N}),

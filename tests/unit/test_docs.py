@@ -145,7 +145,7 @@ def test_every_option_and_link_in_the_documentation_exists(page: str) -> None:
     }
 
     for option in set(re.findall(r"(?<![-|\w])--[a-z][a-z-]+", text)) - others:
-        assert option in options | {"--help", "--color"}, option
+        assert option in options | {"--help", "--color", "--quiet"}, option
     for link in re.findall(r"\]\((?!https?:)([^)#]+)", text):
         assert ((ROOT / page).parent / link).exists(), link
 

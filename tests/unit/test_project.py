@@ -12,7 +12,7 @@ from reconciler.core.plan import Limits
 from reconciler.core.policy import Policy, PolicySettings
 from reconciler.core.review import Review as WholeReview
 from reconciler.ports import World
-from reconciler.project import Options, Project, Review, expectation, plan_options
+from reconciler.project import Options, Project, Review, expectation, in_python, plan_options
 from reconciler.registry.mlflow import TIMEOUT
 from reconciler.rules import NO_RULES, Rules
 from reconciler.wiring import LockKind
@@ -123,3 +123,29 @@ def test_whatever_the_face_lists_is_there() -> None:
     assert all(getattr(reconciler, name) is not None for name in reconciler.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         reconciler.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("for_command", "for_python"),
+    [
+        ("Give one of --from SLOT, --run ID and --latest.", "Give one of `source`, `run_id` and `latest`."),
+        ("Pass `--check loadable`.", "Pass `names`."),
+        ("Pass --no-lock, or --lock file.", 'Pass `lock="none"`, or `lock="file"`.'),
+        ("Pass --allow-rewind 0123456789ab to apply it.", "Pass `allow_rewind` to apply it."),
+        ("Use `reconciler demote A --from Production`.", "Use `reconciler demote A --from Production`."),
+        ("Delete it: git push origin --delete b", "Delete it: git push origin --delete b"),
+        ("Fetch it (`git fetch --unshallow`).", "Fetch it (`git fetch --unshallow`)."),
+    ],
+)
+def test_a_remedy_names_parameters_in_the_place_of_options(for_command: str, for_python: str) -> None:
+    assert in_python(for_command) == for_python
+
+
+@pytest.mark.parametrize(
+    ("by_command", "remedy"), [(False, "one of `source`, `run_id` and `latest`"), (True, "one of --from SLOT")]
+)
+def test_who_asks_is_answered_in_own_words(by_command: bool, remedy: str) -> None:
+    project = Project(Place(), by_command=by_command)
+
+    with pytest.raises(reconciler.ReconcilerError, match=remedy):
+        project.promote("churn")

@@ -6,6 +6,8 @@ import pytest
 from click.testing import CliRunner
 
 from reconciler.cli import cli
+from reconciler.core.changes import RecordProvenance
+from reconciler.core.diff import Proposal
 from reconciler.core.gate import Entrance, Kind
 from reconciler.core.names import ModelRef, Slot, Version
 from reconciler.core.review import Review
@@ -13,6 +15,8 @@ from reconciler.render.formats import Format, rendered
 from reconciler.render.layout import plain
 from reconciler.render.text import drift_lines, review_lines
 from tests import exhibits
+from tests.build import P, have, want
+from tests.exhibits import plan_of
 from tests.golden.test_reviews import drifted
 
 
@@ -42,6 +46,35 @@ def test_what_enters_a_guarded_slot_is_never_folded(form: str) -> None:
     shown = rendered(found(exhibits.crowded(30)), Format(form), "0123456789ab", None)
 
     assert all(f"a-model-{number:03}" in shown for number in range(30))
+
+
+def adopted(count: int) -> Review:
+    """Models that are declared as the registry has them: nothing moves, and all of it is found."""
+    entered = (
+        Entrance(ModelRef("x"), Version(1), slot, kind=Kind.FOUND, moves=False) for slot in (P.slot, Slot("@champion"))
+    )
+    entrances = tuple(entered)
+    names = [ModelRef(f"model-{number:03}") for number in range(count)]
+    plan = plan_of(*((want({P: [1]}, {"champion": 1}, name=n), have({1: P}, {"champion": 1}, name=n)) for n in names))
+    models = (
+        replace(
+            model,
+            entrances=tuple(replace(entrance, model=model.model) for entrance in entrances),
+            proposals=(*model.proposals, Proposal(RecordProvenance(model.model, Version(1), {}, ()), governed)),
+        )
+        for model in plan.models
+        for governed in [model.proposals[0].because]
+    )
+    return Review(replace(plan, models=tuple(models)), "https://mlflow.acme.example")
+
+
+@pytest.mark.parametrize("form", ["text", "markdown"])
+def test_what_is_found_of_a_model_is_one_line_and_of_many_alike_too_where_there_is_no_policy(form: str) -> None:
+    many = rendered(adopted(200), Format(form), "0123456789ab", None)
+    judged = replace(adopted(200), policy=exhibits.crowded(1).policy)
+
+    assert many.count("Production v1, @champion v1") == 1
+    assert rendered(judged, Format(form), "0123456789ab", None).count("Production v1, @champion v1") == 200
 
 
 def test_two_models_alike_are_shown_one_by_one() -> None:
@@ -85,4 +118,4 @@ def test_a_restore_of_a_strange_name_can_be_pasted_into_a_shell() -> None:
 
 
 def test_a_command_that_is_misspelled_is_pointed_out() -> None:
-    assert "Did you mean 'drift'?" in CliRunner().invoke(cli, ["drfit"]).output
+    assert "Did you mean `drift`?" in CliRunner().invoke(cli, ["drfit"]).output

@@ -11,6 +11,7 @@ from reconciler.errors import ReconcilerError
 from reconciler.ports import SourceFile
 from reconciler.reading.manifest import parse
 from reconciler.writing.edit import NotEditableError
+from reconciler.writing.layout import schema_of
 from reconciler.writing.manifest import rewritten
 
 P, S, A = Stage.PRODUCTION, Stage.STAGING, Stage.ARCHIVED
@@ -148,7 +149,8 @@ def test_an_alias_that_must_not_exist_is_null() -> None:
     ],
 )
 def test_what_an_anchor_or_a_tag_makes_up_is_left_to_people(text: str, line: int) -> None:
-    with pytest.raises(NotEditableError, match=rf"Line {line} cannot be changed by a command: .* Change it by hand\."):
+    wanted = rf"m\.yaml: line {line} cannot be changed by a command: .* Change it by hand\."
+    with pytest.raises(NotEditableError, match=wanted):
         written(text, placed(manifest_of(text), pin(5), P))
 
 
@@ -197,3 +199,68 @@ def test_what_an_import_said_of_a_version_does_not_stand_beside_another_one() ->
     assert after == (
         "model: A\nstages:\n  Staging: []\n  Production: 5\naliases:\n  champion: 4    # run r-4, 2026-11-27, f1 0.84\n"
     )
+
+
+RUN, OTHER = "76a119cebfc74b669559703f03599df5", "f861351e24b34842b9d737faf4d8ccd6"
+PINNED = f"{{version: 4, run_id: {RUN}}}"
+
+
+@pytest.mark.parametrize(
+    ("text", "beside", "expected"),
+    [
+        (
+            f"model: A\nstages:\n  Production:   # live\n    version: 4\n    run_id: {RUN}\n",
+            True,
+            f"model: A\nstages:\n  Production:   # live\n    - {PINNED}\n    - {{version: 5, run_id: {OTHER}}}\n",
+        ),
+        (
+            f"model: A\nstages:\n  Production: {{run_id: {RUN}}}\n",
+            False,
+            f"model: A\nstages:\n  Production: {{version: 5, run_id: {OTHER}}}\n",
+        ),
+        (
+            f"model: A\nstages:\n  Production:\n    # live\n    run_id: {RUN}  # pinned\n",
+            False,
+            f"model: A\nstages:\n  Production:\n    # live\n    version: 5\n    run_id: {OTHER}  # pinned\n",
+        ),
+    ],
+)
+def test_a_pin_is_its_version_and_then_its_run_without_quotes(text: str, beside: bool, expected: str) -> None:
+    assert written(text, placed(manifest_of(text), pin(5, OTHER), P, beside=beside)) == expected
+
+
+def test_a_stage_that_is_emptied_keeps_the_comments_inside() -> None:
+    text = "model: A\nstages:\n  Staging:\n    version: 5  # since May\n    # under test\n    comment: x\n"
+
+    assert written(text, unplaced(manifest_of(text), Version(5), S)) == (
+        "model: A\nstages:\n  Staging: []  # since May\n    # under test\n"
+    )
+
+
+SCHEMA_LINE = "# yaml-language-server: $schema="
+
+
+@pytest.mark.parametrize(
+    ("named", "usual", "expected"),
+    [
+        ({"m/a.yaml": "../my/s.json", "m/x/b.yaml": "../../my/s.json", "m/c.yaml": "https://x/s"}, True, "my/s.json"),
+        ({"m/a.yaml": "https://acme.example/s.json"}, True, "https://acme.example/s.json"),
+        ({"m/a.yaml": "../../elsewhere.json"}, True, "schemas/manifest.schema.json"),
+        ({}, False, None),
+    ],
+)
+def test_a_new_manifest_leads_to_the_schema_that_the_others_lead_to(
+    named: dict[str, str], usual: bool, expected: str | None
+) -> None:
+    files = [SourceFile(path, f"{SCHEMA_LINE}{there}\nmodel: A\n".encode()) for path, there in named.items()]
+
+    assert schema_of(files, usual) == expected
+
+
+def test_a_file_that_a_promotion_begins_leads_editors_to_the_schema_on_its_first_line() -> None:
+    files = [SourceFile("m/a/production.yaml", b"model: A\nstages: {Production: 4}\n")]
+    after = named(manifest_of("model: A\nstages: {Production: 4}\n"), AliasName("new"), pin(4))
+
+    (new,) = rewritten(files, after, parse, lambda _: "m/a/aliases.yaml", "my/s.json")
+
+    assert new.data.decode().splitlines() == [f"{SCHEMA_LINE}../../my/s.json", "model: A", "aliases:", "  new: 4"]

@@ -1,0 +1,126 @@
+"""What a run, or a logged model, has for a version to be registered from."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from reconciler.core.desired import NoSource, Origin, Source
+from reconciler.core.moments import moment_of
+from reconciler.core.snapshot import source_digest
+from reconciler.core.text import plain
+from reconciler.evidence.artifacts import Artifacts, output_ids
+
+MLMODEL = "MLmodel"
+MOST_NAMED = 8
+
+
+class _NotThereError(Exception):
+    def __init__(self, code: str, why: str, fix: str) -> None:
+        super().__init__(why)
+        self.found = NoSource(code, why, fix)
+
+
+def source_of(artifacts: Artifacts, origin: Origin) -> Source | NoSource:
+    """
+    What can be registered from an origin, or why nothing can. Raises what MLflow and its stores raise where they do
+    not answer.
+    """
+    try:
+        return _of_logged_model(artifacts, origin) if origin.model_id else _of_run(artifacts, origin)
+    except _NotThereError as error:
+        return error.found
+
+
+def _of_logged_model(artifacts: Artifacts, origin: Origin) -> Source:
+    logged = _asked(lambda: artifacts.logged_model(str(origin.model_id)))
+    if logged is None:
+        raise _NotThereError("no-such-source", f"There is no {origin}.", "Correct its ID.")
+    if origin.run_id not in {None, logged.source_run_id}:
+        raise _NotThereError(
+            "no-such-source",
+            f"The {origin} comes from run {logged.source_run_id}, not from run {origin.run_id}.",
+            "Correct one of the two.",
+        )
+    return _logged(logged, _finished(artifacts, str(logged.source_run_id)) if logged.source_run_id else None)
+
+
+def _of_run(artifacts: Artifacts, origin: Origin) -> Source:
+    path, run = str(origin.artifact_path), _finished(artifacts, str(origin.run_id))
+    logged = [artifacts.logged_model(model_id) for model_id in output_ids(run)]
+    named = next((model for model in logged if model.name == path), None)
+    if named is not None:
+        return _logged(named, run)
+    repository = artifacts.of_run(str(origin.run_id))
+    if MLMODEL in _names(repository, path):
+        place = f"{str(run.info.artifact_uri).rstrip('/')}/{path}"
+        return Source(str(origin.run_id), place, _digests(place, f"runs:/{origin.run_id}/{path}"), about=_about(run))
+    there = [*(str(model.name) for model in logged), *_models_among(repository)]
+    listed = ", ".join(f"`{plain(name, 80)}`" for name in dict.fromkeys(there[:MOST_NAMED]))
+    raise _NotThereError(
+        "no-such-source",
+        f"Run {origin.run_id} has no model at `{plain(path, 80)}`; {f'it has: {listed}' if listed else 'it has none'}.",
+        "Correct `artifact_path`." if listed else "Log the model in the run, or name another run.",
+    )
+
+
+def _logged(logged: Any, run: Any) -> Source:
+    """A logged model, and the run that logged it, if it is known."""
+    model_id, status = str(logged.model_id), str(getattr(logged, "status", "READY")).rpartition(".")[2]
+    if status != "READY":
+        raise _NotThereError(
+            "source-not-ready",
+            f"Logged model {model_id} is {status}, not READY.",
+            "Wait until it is complete, or log it again.",
+        )
+    run_id = str(logged.source_run_id or "")
+    uris = (f"models:/{model_id}", str(logged.artifact_location), f"runs:/{run_id}/{logged.name}")
+    return Source(run_id, uris[0], _digests(*uris), model_id, "" if run is None else _about(run))
+
+
+def _finished(artifacts: Artifacts, run_id: str) -> Any:
+    run = _asked(lambda: artifacts.tracking.get_run(run_id))
+    if run is None:
+        raise _NotThereError("no-such-source", f"There is no run {run_id}.", "Correct `run_id`.")
+    if run.info.lifecycle_stage == "deleted":
+        fix = "Restore it (`mlflow runs restore`), or name another run."
+        raise _NotThereError("run-deleted", f"Run {run_id} was deleted.", fix)
+    if run.info.status != "FINISHED":
+        fix = "Wait until it has finished." if run.info.status in {"RUNNING", "SCHEDULED"} else "Name another run."
+        raise _NotThereError("run-not-finished", f"Run {run_id} is {run.info.status}, not FINISHED.", fix)
+    return run
+
+
+def _asked(read: Any) -> Any:
+    """What MLflow has by an ID, or None."""
+    try:
+        return read()
+    except Exception as error:  # every store raises what the library under it does
+        if getattr(error, "error_code", None) in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+            return None
+        raise
+
+
+def _names(repository: Any, folder: str) -> Mapping[str, bool]:
+    """What is in a folder, by name: whether it is a folder itself."""
+    listed = repository.list_artifacts(folder or None) or ()
+    return {str(entry.path).rpartition("/")[2]: bool(entry.is_dir) for entry in listed}
+
+
+def _models_among(repository: Any) -> Iterable[str]:
+    folders = sorted(name for name, is_folder in _names(repository, "").items() if is_folder)
+    return [name for name in folders[:MOST_NAMED] if MLMODEL in _names(repository, name)]
+
+
+def _digests(*uris: str) -> frozenset[str]:
+    return frozenset(source_digest(uri) for uri in uris)
+
+
+def _about(run: Any) -> str:
+    """`finished 2026-11-20, f1 0.91`."""
+    ended = moment_of(int(run.info.end_time)) if run.info.end_time else None
+    figure = min(dict(run.data.metrics).items(), default=None)
+    return ", ".join(
+        [
+            *([f"finished {ended.date().isoformat()}"] if ended else []),
+            *([f"{plain(figure[0], 40)} {figure[1]:.4g}"] if figure else []),
+        ]
+    )
