@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol, TypedDict, Unpack
 
 from reconciler.core.limits import MARKDOWN_CHARACTERS
 from reconciler.core.text import did_you_mean, plain
-from reconciler.errors import ManifestError, Problem, ReconcilerError, Validation
+from reconciler.errors import ManifestError, Problem, ReconcilerError, Severity, Validation
 from reconciler.render.formats import Format, rendered
 from reconciler.version import __version__
 from reconciler.wiring import LockKind, Settings, SignKind
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from reconciler.core.review import Note
     from reconciler.core.review import Review as WholeReview
     from reconciler.events import Receipt, Report
+    from reconciler.examining import Finding, Health
     from reconciler.formatting import Formatted
     from reconciler.git.source import GitSource
     from reconciler.pipeline import Reviewed
@@ -126,6 +127,93 @@ def open(  # noqa: A001  # as `tarfile.open`: it is read with the module's name 
         )
 
     return Project(opener, reviews)
+
+
+def examine(
+    path: Path | str = ".",
+    *,
+    registry: str | None = None,
+    manifests: Path | str | None = None,
+    repository: str | None = None,
+    remote: str | None = None,
+) -> "tuple[Finding, ...]":
+    """
+    What is wrong with the set-up of the project there, and how to mend it: of the repository, its remote, the lock, the
+    manifests, the policy, the registry, the files that `init` wrote, and the key for signed records. The arguments are
+    those of `open`. Writes nothing. Raises ReconcilerError where there is no repository.
+    """
+    from reconciler import examining
+    from reconciler.git.source import open_source
+
+    start, upstream = Path(path), remote or os.environ.get("RECONCILER_REMOTE") or "origin"
+    project = open(path, registry=registry, manifests=manifests, repository=repository, remote=remote)
+
+    def world() -> "World":
+        return project.opener(LockKind.NONE, base=None, ref=None, policy_ref=None)
+
+    with project.undisturbed():
+        source = open_source(start, "-", upstream)
+        git = source.git
+        return examining.examined(
+            {
+                "repository": lambda: examining.repository(git),
+                f"remote {upstream}": lambda: examining.remote(git, upstream),
+                "lock": lambda: examining.lock(git, upstream),
+                "manifests": lambda: examining.manifests(validation([manifests] if manifests else ())),
+                "policy": lambda: examining.policy(_policy_of_head(source)),
+                "registry": lambda: examining.registry(world().registry),
+                "files of init": lambda: _files_of_init(start, upstream),
+                "signing key": lambda: _signing_key(git.folder),
+            }
+        )
+
+
+def _policy_of_head(source: "GitSource") -> "Policy | None":
+    from reconciler.reading.policy import parse_policy
+    from reconciler.trust import POLICY_PATH
+    from reconciler.wiring import gate_builder
+
+    file = None if source.head is None else source.file("HEAD", POLICY_PATH)
+    policy, problems = (None, ()) if file is None else parse_policy(file, gate_builder())
+    if wrong := tuple(problem for problem in problems if problem.severity is Severity.ERROR):
+        raise ManifestError(wrong)
+    return policy
+
+
+def _files_of_init(start: Path, remote: str) -> "tuple[Health, str, str]":
+    """Whether the jobs and schemas are as this release writes them."""
+    from reconciler.examining import Health
+    from reconciler.scaffold import Renewal, update
+
+    files = update(start, remote=remote, write=False)
+    behind = [file.path for file in files if file.renewal is not Renewal.CURRENT]
+    if not behind:
+        return Health.FINE, f"{len(files)} files, as this release writes them.", ""
+    if len(behind) == len(files):
+        return Health.LOOK, "There are no jobs that plan and apply.", "Write them: reconciler init"
+    listed = ", ".join(behind[:4]) + (f" and {len(behind) - 4} more" if len(behind) > 4 else "")
+    return Health.LOOK, f"Not as this release writes them: {listed}.", "See the differences: reconciler init --update"
+
+
+def _signing_key(git_directory: Path) -> "tuple[Health, str, str]":
+    """Whether a private key lies about, and whether the one in the environment can sign."""
+    from reconciler.examining import Health
+    from reconciler.scaffold.keys import key_path
+    from reconciler.wiring import SIGNING_KEY, record_signer
+
+    left = key_path(git_directory)
+    with record_signer(None, os.environ) as sign:
+        if sign is not None:
+            sign(b"reconciler doctor")
+            return Health.FINE, f"The key in {SIGNING_KEY} signs.", ""
+    if left.exists():
+        sentence = f"The private key that init made is still in {left}."
+        return (
+            Health.LOOK,
+            sentence,
+            f"Store it as the secret {SIGNING_KEY} of the job that applies; then delete the file.",
+        )
+    return Health.FINE, f"None here: the job that applies has it, in {SIGNING_KEY}.", ""
 
 
 class Options(TypedDict, total=False):

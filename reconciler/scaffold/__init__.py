@@ -152,11 +152,14 @@ def scaffold(
     return Scaffold(top, kind, tuple(laid), _next_steps(kind, source), key if key.exists() else None)
 
 
-def update(start: Path, jobs: Jobs = Jobs(), remote: str = "origin", *, overwrite: bool = False) -> tuple[Renewed, ...]:
+def update(
+    start: Path, jobs: Jobs = Jobs(), remote: str = "origin", *, overwrite: bool = False, write: bool = True
+) -> tuple[Renewed, ...]:
     """
     Write anew what `scaffold` wrote, as this release writes it: jobs, what they install, and schemas. A file that is
     not as it was written is left as it is, unless `overwrite` says otherwise; one that was removed stays removed. All
-    of it is written, or nothing. Raises ReconcilerError as `scaffold` does.
+    of it is written, or nothing. Raises ReconcilerError as `scaffold` does. Without `write`, what would be done, with
+    what jobs install of reconciler itself left as it is.
     """
     repo = _repository(start)
     top = repo.top
@@ -164,7 +167,7 @@ def update(start: Path, jobs: Jobs = Jobs(), remote: str = "origin", *, overwrit
     recorded = _recorded(top)
     renewed: list[Renewed] = []
     changed: list[_File] = []
-    for file in (*_checks(), *_jobs(top, kind, default_branch(repo, remote), jobs, anew=True)):
+    for file in (*_checks(), *_jobs(top, kind, default_branch(repo, remote), jobs, anew=write)):
         if not file.ours:
             continue
         there = is_there(top, file.path)
@@ -179,7 +182,8 @@ def update(start: Path, jobs: Jobs = Jobs(), remote: str = "origin", *, overwrit
             renewal = Renewal.WRITTEN
             changed.append(file)
         renewed.append(Renewed(file.path, renewal, _diff(file.path, text, file.text) if there else ()))
-    write_files(top, _sources(*changed, *_record(top, changed)))
+    if write:
+        write_files(top, _sources(*changed, *_record(top, changed)))
     return tuple(renewed)
 
 
