@@ -48,7 +48,7 @@ def test_status_follows_a_model_from_its_apply_to_its_drift(
 
     wrong = reconciler("status", f"{model}x")
     assert wrong.code == 1
-    assert f"Did you mean {model}?" in wrong.err
+    assert f"Did you mean `{model}`?" in wrong.err
 
 
 POLICY = """
