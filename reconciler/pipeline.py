@@ -18,7 +18,6 @@ from reconciler.core.changes import (
     RecordTags,
     RegisterVersion,
     Release,
-    is_registered,
     simulate,
 )
 from reconciler.core.desired import DesiredState
@@ -647,11 +646,7 @@ class _Run:
 
         def shown() -> bool:
             live = self.world.registry.snapshot(Wanted({change.model: frozenset()})).models.get(change.model)
-            if isinstance(change, CreateModel):
-                return live is not None
-            if isinstance(change, RegisterVersion):
-                return live is not None and is_registered(live, change)
-            return simulate(live, change) == live
+            return live is not None if isinstance(change, CreateModel) else simulate(live, change) == live
 
         return contained(shown) is True
 

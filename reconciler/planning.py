@@ -84,13 +84,12 @@ def declaration_of(world: World, checkout: Checkout) -> Declaration:
 
 def _with_sources(world: World, desired: DesiredState) -> DesiredState:
     """The same, with what there is to register the versions from that are named by what they are made of."""
-    origins = {pin.origin for manifest in desired.models.values() for pin in manifest.pins()} - {None}
+    pins = (pin for manifest in desired.models.values() for pin in manifest.pins())
+    origins = {origin for pin in pins if (origin := pin.origin) is not None}
     if not origins:
         return desired
     none = NoSource("source-not-read", "This registry has no runs to register versions from.", "Name a version.")
-    found: Mapping[Origin, Source | NoSource] = {}
-    if world.runs is not None:
-        found = world.runs.sources(origin for origin in origins if origin is not None)
+    found: Mapping[Origin, Source | NoSource] = {} if world.runs is None else world.runs.sources(origins)
 
     def sourced(pin: Pin) -> Pin:
         return pin if pin.origin is None else replace(pin, source=found.get(pin.origin, none))

@@ -114,7 +114,7 @@ def open(  # noqa: A001  # as `tarfile.open`: it is read with the module's name 
         Path(folder) if folder else None,
         registry,
         repository or os.environ.get("RECONCILER_REPOSITORY") or None,
-        remote or os.environ.get("RECONCILER_REMOTE") or "origin",
+        _remote_named(remote),
     )
     reviews = open_forge(forge, os.environ)
 
@@ -145,7 +145,7 @@ def examine(
     from reconciler import examining
     from reconciler.git.source import open_source
 
-    start, upstream = Path(path), remote or os.environ.get("RECONCILER_REMOTE") or "origin"
+    start, upstream = Path(path), _remote_named(remote)
     project = open(path, registry=registry, manifests=manifests, repository=repository, remote=remote)
 
     def world() -> "World":
@@ -166,6 +166,10 @@ def examine(
                 "signing key": lambda: _signing_key(git.folder),
             }
         )
+
+
+def _remote_named(remote: str | None) -> str:
+    return remote or os.environ.get("RECONCILER_REMOTE") or "origin"
 
 
 def _policy_of_head(source: "GitSource") -> "Policy | None":

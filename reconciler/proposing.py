@@ -12,6 +12,7 @@ from reconciler.core.adoption import Adopt, Adoption, adopt, claimable
 from reconciler.core.desired import Declared, Manifest, Pin, each_pin, hold_on
 from reconciler.core.drift import ModelDrift
 from reconciler.core.evidence import RunSummary
+from reconciler.core.figures import main_figure
 from reconciler.core.keeping import kept, newly_declared
 from reconciler.core.moments import moment_of
 from reconciler.core.names import LIVE, AliasName, ModelRef, Slot, Stage, Version
@@ -347,11 +348,11 @@ def _about(
 
 
 def _described(run: RunSummary | None, created_at: int) -> str:
-    figure = min(run.metrics.items(), default=None) if run else None
+    figure = main_figure(run.metrics) if run else ""
     return ", ".join(
         [
             *([f"run {run.name}"] if run and run.name else []),
             *([at.date().isoformat()] if created_at and (at := moment_of(created_at)) else []),
-            *([f"{figure[0]} {figure[1]:.4g}"] if figure else []),
+            *([figure] if figure else []),
         ]
     )

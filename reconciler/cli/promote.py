@@ -56,10 +56,7 @@ def choice_options(command: F) -> F:
     return with_options(command, options)
 
 
-@cli.command(short_help="Propose a version for a stage or an alias.")
-@click.argument("model", shell_complete=complete_model)
-@click.argument("version", shell_complete=complete_version, type=VersionNumber(), required=False)
-@click.option(
+to_option = click.option(
     "--to",
     "slot",
     metavar="SLOT",
@@ -68,6 +65,12 @@ def choice_options(command: F) -> F:
     show_default=True,
     help="A stage, or `@alias`.",
 )
+
+
+@cli.command(short_help="Propose a version for a stage or an alias.")
+@click.argument("model", shell_complete=complete_model)
+@click.argument("version", shell_complete=complete_version, type=VersionNumber(), required=False)
+@to_option
 @choice_options
 @click.option(
     "--instead-of",
@@ -167,15 +170,7 @@ def alias(
 
 @cli.command(short_help="Propose the version that a slot held before.")
 @click.argument("model", shell_complete=complete_model)
-@click.option(
-    "--to",
-    "slot",
-    metavar="SLOT",
-    shell_complete=complete_slot,
-    default="Production",
-    show_default=True,
-    help="A stage, or `@alias`.",
-)
+@to_option
 @click.option(
     "--version", type=VersionNumber(), metavar="N", shell_complete=complete_version, help="Go back to this version."
 )

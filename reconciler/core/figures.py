@@ -1,6 +1,7 @@
 """How numbers, sizes and times are written: the same by every gate and in every rendering."""
 
 import math
+from collections.abc import Mapping
 
 from reconciler.core import moments
 
@@ -25,6 +26,12 @@ def number(value: float) -> str:
     exponent = int(f"{size:.{DIGITS - 1}e}".split("e")[1])
     text = _trimmed(f"{value:.{max(0, DIGITS - 1 - exponent)}f}")
     return f"{int(text):,}" if abs(float(text)) >= 10_000 else text
+
+
+def main_figure(metrics: Mapping[str, float]) -> str:
+    """The first of a run's metrics by name, in short: `f1 0.91`; nothing where there is none."""
+    name, value = min(metrics.items(), default=("", 0.0))
+    return f"{name} {value:.4g}" if metrics else ""
 
 
 def signed(value: float) -> str:

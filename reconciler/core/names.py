@@ -115,10 +115,6 @@ class ModelRef(str):
         ref.name, ref.registry = name, registry
         return ref
 
-    def sibling(self, name: str) -> "ModelRef":
-        """The model of that name in the same registry."""
-        return ModelRef(name, self.registry)
-
 
 class Slot(str):
     """

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from reconciler.core.desired import NoSource, Origin, Source
+from reconciler.core.figures import main_figure
 from reconciler.core.moments import moment_of
 from reconciler.core.snapshot import source_digest
 from reconciler.core.text import plain
@@ -117,10 +118,5 @@ def _digests(*uris: str) -> frozenset[str]:
 def _about(run: Any) -> str:
     """`finished 2026-11-20, f1 0.91`."""
     ended = moment_of(int(run.info.end_time)) if run.info.end_time else None
-    figure = min(dict(run.data.metrics).items(), default=None)
-    return ", ".join(
-        [
-            *([f"finished {ended.date().isoformat()}"] if ended else []),
-            *([f"{plain(figure[0], 40)} {figure[1]:.4g}"] if figure else []),
-        ]
-    )
+    said = (f"finished {ended.date().isoformat()}" if ended else "", plain(main_figure(run.data.metrics), 60))
+    return ", ".join(filter(None, said))

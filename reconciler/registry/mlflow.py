@@ -470,13 +470,13 @@ class MlflowRegistry:
                 store.update_model_version(model, str(change.version), change.after)
             case RecordTags():
                 value = encode_tagged(change.after) if change.after else None
-                self._tag_version(change, change.version, TAGS_TAG, value)
+                self._tag_version(model, change.version, TAGS_TAG, value)
             case TagVersion():
-                self._tag_version(change, change.version, change.key, change.after)
+                self._tag_version(model, change.version, change.key, change.after)
             case UntagVersion():
-                self._tag_version(change, change.version, change.key, None)
+                self._tag_version(model, change.version, change.key, None)
             case RecordProvenance():
-                self._tag_version(change, change.version, PROVENANCE_TAG, encode_provenance(change.after))
+                self._tag_version(model, change.version, PROVENANCE_TAG, encode_provenance(change.after))
             case TransitionStage():
                 self._transition(change)
             case SetAlias():
@@ -486,13 +486,13 @@ class MlflowRegistry:
             case _:
                 assert_never(change)
 
-    def _tag_version(self, change: Change, version: Version, key: str, value: str | None) -> None:
+    def _tag_version(self, model: str, version: Version, key: str, value: str | None) -> None:
         from mlflow.entities.model_registry import ModelVersionTag
 
         if value is None:
-            self.store.delete_model_version_tag(change.model.name, str(version), key)
+            self.store.delete_model_version_tag(model, str(version), key)
         else:
-            self.store.set_model_version_tag(change.model.name, str(version), ModelVersionTag(key, value))
+            self.store.set_model_version_tag(model, str(version), ModelVersionTag(key, value))
 
     def _register(self, change: RegisterVersion) -> None:
         """Unless it is there: a call that is repeated, as its answer got lost, makes no second version."""

@@ -148,7 +148,12 @@ def at(request: pytest.FixtureRequest) -> InMlflow:
 @pytest.fixture
 def name() -> ModelRef:
     """A name of its own for each test, so that all can share a registry."""
-    return ModelRef(f"model-{next(NUMBER)}-{id(object()):x}", CALLED)
+    return called(f"model-{next(NUMBER)}-{id(object()):x}")
+
+
+def called(name: str) -> ModelRef:
+    """A model of that name in the registries here."""
+    return ModelRef(name, CALLED)
 
 
 def read(place: Place, *names: ModelRef) -> dict[ModelRef, ModelSnapshot]:
@@ -187,7 +192,7 @@ def test_a_model_that_is_not_there_is_not_in_the_snapshot(place: Place, name: Mo
 
 def test_every_model_is_listed_by_its_name(place: Place, name: ModelRef) -> None:
     place.seed(have({}, name=name))
-    quoted = name.sibling(f"{name.name} Ünïcode 'quoted'")
+    quoted = called(f"{name.name} Ünïcode 'quoted'")
     place.seed(replace(have({1: P}), name=quoted))
 
     names = place.registry.names()
@@ -199,7 +204,7 @@ def test_every_model_is_listed_by_its_name(place: Place, name: ModelRef) -> None
 def test_models_that_carry_our_record_are_found_without_being_named(place: Place, name: ModelRef) -> None:
     ours = RepositoryId(f"github.com/acme/{name.name}#manifests")
     place.seed(replace(have({1: N}, owner=owns(P, by=ours)), name=name))
-    place.seed(replace(have({1: N}, owner=owns(P)), name=name.sibling(f"{name.name}-other")))
+    place.seed(replace(have({1: N}, owner=owns(P)), name=called(f"{name.name}-other")))
 
     found = place.registry.snapshot(Wanted({}, Ours(ours))).models
 
@@ -212,7 +217,7 @@ def test_records_are_found_by_former_names_and_in_whatever_case_the_forge_takes(
     commit = Commit("1" * 40)
     for number, owner in enumerate((former, other_case)):
         record = replace(owns(P, by=owner), commit=commit)
-        place.seed(replace(have({1: N}, owner=record), name=name.sibling(f"{name.name}-{number}")))
+        place.seed(replace(have({1: N}, owner=record), name=called(f"{name.name}-{number}")))
 
     ours = Ours(RepositoryId(f"github.com/acme/{name.name}#m".lower()), (RepositoryId(f"acme/{name.name}"),), {commit})
     found = place.registry.snapshot(Wanted({}, ours)).models
@@ -231,7 +236,7 @@ def test_records_are_found_whatever_the_repository_is_called(place: Place, name:
 
 def test_a_renamed_model_keeps_all_but_the_time_of_its_versions(mlflow_place: InMlflow, name: ModelRef) -> None:
     mlflow_place.seed(replace(RICH, name=name))
-    before, after = read(mlflow_place, name)[name], name.sibling(f"{name.name}-renamed")
+    before, after = read(mlflow_place, name)[name], called(f"{name.name}-renamed")
 
     store: Any = mlflow_place.registry.store
     store.rename_registered_model(name.name, after.name)
@@ -249,7 +254,7 @@ HOSTILE = [
 
 
 def test_names_are_quoted_properly(place: Place, name: ModelRef) -> None:
-    names = [name.sibling(f"{name.name}{tail}") for tail in HOSTILE]
+    names = [called(f"{name.name}{tail}") for tail in HOSTILE]
     for n in names:
         place.seed(replace(have({1: P, 2: S}, {"champion": 1}), name=n))
 
@@ -261,7 +266,7 @@ def test_names_are_quoted_properly(place: Place, name: ModelRef) -> None:
 
 
 def test_names_that_differ_by_case_only_are_two_models(place: Place, name: ModelRef) -> None:
-    place.seed(replace(have({1: P}), name=name.sibling(name.name.upper())))
+    place.seed(replace(have({1: P}), name=called(name.name.upper())))
     place.seed(replace(have({1: S}), name=name))
 
     found = read(place, name)
@@ -323,7 +328,7 @@ def test_a_call_does_what_we_say_it_does_and_repeating_it_does_no_harm(
 
 def test_what_we_accept_every_store_accepts(place: Place, name: ModelRef) -> None:
     """At their longest, in letters of four bytes where there may be such, and as long as a URL makes of them."""
-    longest = name.sibling(name.name + "\U00020000" * (MAX_MODEL_NAME - len(name.name)))
+    longest = called(name.name + "\U00020000" * (MAX_MODEL_NAME - len(name.name)))
     live = replace(have({1: P}), name=longest)
     place.seed(live)
     changes: list[Change] = [
@@ -405,7 +410,7 @@ def test_the_time_of_the_last_change_moves_with_a_stage_and_not_with_our_record(
 def test_a_plan_does_in_mlflow_what_its_simulation_says(sqlite_uri: str, case: tuple[ModelSnapshot, Manifest]) -> None:
     live, manifest = case
     place = InMlflow(MlflowRegistry(sqlite_uri, sqlite_uri, called=CALLED))
-    name = ModelRef(f"random-{next(NUMBER)}-{id(live):x}", CALLED)
+    name = called(f"random-{next(NUMBER)}-{id(live):x}")
     live = replace(live, name=name)
     plan = diff(manifest, live, NOW, name=name, adopt=True)
     place.seed(live)
