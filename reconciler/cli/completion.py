@@ -86,6 +86,6 @@ def _declared(ctx: click.Context) -> "dict[str, DeclaredModel]":
 
 
 def _meant(ctx: click.Context) -> "list[DeclaredModel]":
-    # Behind an option that waits for its value, Click has not told the arguments apart yet.
+    # While an option still waits for its value, Click has not assigned the arguments yet.
     declared, name = _declared(ctx), ctx.params.get("model") or next(iter(ctx.args), None)
     return [declared[name]] if name in declared else list(declared.values())

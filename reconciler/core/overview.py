@@ -1,4 +1,4 @@
-"""Every slot beside what is declared for it: what drift says of models, said of their slots, and not judged anew."""
+"""Every slot beside what is declared for it: the result of drift, slot by slot. Nothing is compared a second time."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
