@@ -133,6 +133,7 @@ def measure_applying(workshop: Workshop, uri: str, models: int, repeats: int) ->
         workshop.declare(range(first + models, first + 3 * models), fleet.PROMOTED)
     # What was written bare before is admitted by the apply of the next round, as it is declared by then.
     workshop.plan(uri, admitted=2 * models)
+    workshop.apply(uri, THREADS)
     sent = applied[0].found["sent"]
     writes_only = [entry for entry in sent if entry["method"] != "GET"]
     return Applying(
