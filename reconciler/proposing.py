@@ -18,7 +18,7 @@ from reconciler.core.moments import moment_of
 from reconciler.core.names import AliasName, ModelRef, Slot, Stage, Version
 from reconciler.core.past import Past, declared_versions, pins_of
 from reconciler.core.plan import PlanOptions
-from reconciler.core.proposal import NOWHERE, Choice, named, placed, proposed, unplaced, way_back
+from reconciler.core.proposal import NOWHERE, Choice, named, placed, proposed, unplaced, way_back, with_aliases
 from reconciler.core.review import Review, Scope
 from reconciler.core.slot_map import PLAIN, SlotMap
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot
@@ -123,7 +123,8 @@ def keeping(start: Setting, drift: ModelDrift, now: str) -> Step | None:
     What was changed by hand stays: the manifest declares it. None where no manifest can. Raises ReconcilerError for a
     version that is held out of where it is.
     """
-    after = kept(start.manifest, drift, start.live)
+    # An alias that stands for a stage says what that holds, and no manifest can say otherwise.
+    after = with_aliases(kept(start.manifest, drift, start.live), start.slots)
     if after == start.manifest:
         return None
     moves = newly_declared(start.manifest, after)
@@ -327,7 +328,8 @@ def survey(world: World, declaration: Declaration, rules: Rules, names: Iterable
     """These models of the registry with what must be declared of each, read in bulk."""
     snapshot = world.registry.snapshot(Wanted(dict.fromkeys(names, frozenset())))
     rules, desired = with_names(rules, declaration.desired)
-    adoptions = claimable(adopt(snapshot, desired.models, options), snapshot, desired.revision, rules.policy)
+    adoptions = adopt(snapshot, desired.models, options, world.slots)
+    adoptions = claimable(adoptions, snapshot, desired.revision, rules.policy)
     return Import(adoptions, _about(world, adoptions, snapshot))
 
 

@@ -4,15 +4,19 @@ from dataclasses import replace
 
 import pytest
 
+from reconciler.core.adoption import Adopt, Adoption, adopt, claimable
 from reconciler.core.desired import Manifest, resolve
 from reconciler.core.diff import diff
 from reconciler.core.names import AliasName, ModelRef, Slot, Stage
 from reconciler.core.plan import build_plan
-from reconciler.core.proposal import with_aliases
+from reconciler.core.policy import Policy
+from reconciler.core.proposal import difference, with_aliases
 from reconciler.core.slot_map import SlotMap, StageAlias
+from reconciler.core.snapshot import ModelSnapshot
 from reconciler.errors import Problem
 from reconciler.ports import SourceFile
 from reconciler.reading.manifest import parse
+from reconciler.writing.layout import Split, new_files
 from tests.build import CHURN, NOW, A, P, S, desired, have, owns, registry
 
 CHAMPION = AliasName("champion")
@@ -135,3 +139,42 @@ def test_what_a_proposal_says_of_a_stage_it_says_of_its_alias() -> None:
 
     assert after.aliases[CHAMPION].value == five[P].value[0]
     assert after.aliases[CHAMPION].stage == "Production"
+
+
+def adopted(live: ModelSnapshot, slots: SlotMap) -> Adoption:
+    (one,) = claimable(adopt(registry(live), {}, Adopt(), slots), registry(live), replace(NOW, slots=slots), Policy())
+    return one
+
+
+@pytest.mark.parametrize(
+    ("live", "slots", "text"),
+    [
+        (have({3: A, 4: P}, {"champion": 4}), BOTH, "stages:\n  Production: 4\n"),
+        (have({3: A, 4: P}, {"champion": 4, "previous": 3}), BOTH, "stages:\n  Production: 4\n"),
+        (have({3: A, 4: P}), BOTH, "stages:\n  Production: 4\n"),
+        (have({3: P, 4: P}, {"champion": 4}), ALONE, "stages:\n  Production: 4\n"),
+        (
+            have({3: A, 4: S}, {"canary": 4, "other": 3}),
+            BOTH,
+            "stages:\n  Canary: 4\n  Staging: 4\naliases:\n  other: 3\n",
+        ),
+    ],
+)
+def test_what_is_imported_names_stages_and_reads_the_same_again(live: ModelSnapshot, slots: SlotMap, text: str) -> None:
+    one = adopted(live, slots)
+
+    assert one.after is not None, one.remarks
+    files = new_files(one.after, "manifests", Split.MODEL, set(), schema=None)
+    assert [*files.values()] == [f"model: {CHURN}\n{text}"]
+    for split in Split:
+        texts = new_files(one.after, "manifests", split, set(), schema=None).items()
+        fragments, problems = parse([SourceFile(path, each.encode()) for path, each in texts], slots=slots)
+        assert problems == ()
+        assert not difference(resolve(fragments)[0][ModelRef(CHURN)], one.after)
+
+
+def test_a_stage_and_its_alias_that_disagree_are_not_imported() -> None:
+    one = adopted(have({3: A, 4: P}, {"champion": 3}), BOTH)
+
+    assert one.left_out
+    assert "@champion, which stands for it, names v3" in str(one.remarks[0])
