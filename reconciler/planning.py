@@ -536,9 +536,11 @@ def refuse_unknown(
     world: World, model: ModelRef, live: ModelSnapshot | None, version: Version | None = None
 ) -> ModelSnapshot:
     """A model as the registry has it. Raises ReconcilerError where it has none, no version of it, or not this one."""
-    if live is None or not live.versions:
+    if live is None:
         fix = did_you_mean(model, world.registry.names(), "Correct the name, or register one first.")
         raise ReconcilerError(f"The registry has no versions of {model}.", fix)
+    if not live.versions:
+        raise ReconcilerError(f"{model} has no versions yet.", "Register one first.")
     if version is not None and version not in live.versions:
         raise ReconcilerError(
             f"{model} has no version {version}; the newest is {max(live.versions)}.", "Name one that it has."
