@@ -19,6 +19,7 @@ from reconciler.core.changes import (
     RecordTags,
     RegisterVersion,
     Release,
+    RenameModel,
     SetAlias,
     TagModel,
     TagVersion,
@@ -87,6 +88,7 @@ class Verb(StrEnum):
     """What a change means to the people who read it."""
 
     CREATE = "create"
+    RENAME = "rename"
     REGISTER = "register"
     PROMOTE = "promote"
     ROLL_BACK = "roll back"
@@ -257,8 +259,9 @@ def build_plan(
     pasts: Mapping[ModelRef, Past] = NO_PASTS,
 ) -> Plan:
     """
-    The one plan for this desired state, this snapshot and what trusted history says of each model, proven by replay.
-    Raises BlockedError where nothing is declared but the registry holds models of ours.
+    The one plan for this desired state, this snapshot and what trusted history says of each model, proven by replay. In
+    the snapshot, what is to be renamed has its new name already. Raises BlockedError where nothing is declared but the
+    registry holds models of ours.
     """
     repository, ours = desired.revision.repository, desired.revision.ours
     # What is to be renamed in the registry is not given up.
@@ -277,7 +280,7 @@ def build_plan(
     for name in names:
         manifest, live = desired.models.get(name), snapshot.models.get(name)
         model = _proven(manifest, live, desired.revision, name, options, pasts.get(name))
-        if manifest is not None and (taken := tuple(former_name_blockers(manifest, snapshot.models))):
+        if manifest is not None and (taken := tuple(former_name_blockers(manifest, snapshot.models, desired.revision))):
             model = ModelPlan(name, blockers=(*taken, *(b for b in model.blockers if b.code != "unknown-model")))
         if name in strays:
             model = ModelPlan(name, blockers=(strays[name],))
@@ -415,7 +418,8 @@ def _moves_what_is_live(model: ModelPlan, live: ModelSnapshot | None, live_slots
     if live is None or after is None:
         return False
     crowds = [(occupants(live, slot), occupants(after, slot)) for slot in live_slots]
-    return any(there and there != then for there, then in crowds)
+    # Whoever looks a model up by the name that it had finds nothing.
+    return any(there and (there != then or live.called is not None) for there, then in crowds)
 
 
 def effects_of(model: ModelPlan) -> tuple[Effect, ...]:
@@ -462,6 +466,8 @@ def _effects(proposal: Proposal, model: ModelPlan) -> Iterable[Effect]:
     match change:
         case CreateModel():
             yield effect(Verb.CREATE, None, None, change.model)
+        case RenameModel():
+            yield effect(Verb.RENAME, None, change.before, change.model)
         case RegisterVersion():
             yield effect(Verb.REGISTER, change.version, None, _origin(change))
         case Release():
@@ -609,6 +615,7 @@ def _state(model: ModelSnapshot) -> list[object]:
     aliases = sorted(model.aliases.items())
     return [
         model.name,
+        *([model.called] if model.called is not None else []),
         model.description,
         sorted(model.tags.items()),
         aliases,

@@ -35,6 +35,7 @@ from reconciler.core.changes import (
     RecordTags,
     RegisterVersion,
     Release,
+    RenameModel,
     SetAlias,
     TagModel,
     TagVersion,
@@ -138,6 +139,7 @@ class _Store(Protocol):
     def get_registered_model(self, name: str) -> Any: ...
     def get_model_version(self, name: str, version: str) -> Any: ...
     def create_registered_model(self, name: str) -> Any: ...
+    def rename_registered_model(self, name: str, new_name: str) -> Any: ...
     def create_model_version(self, name: str, source: str, **more: Any) -> Any: ...
     def update_registered_model(self, name: str, description: str) -> Any: ...
     def update_model_version(self, name: str, version: str, description: str) -> Any: ...
@@ -456,6 +458,8 @@ class MlflowRegistry:
         match change:
             case CreateModel():
                 self._create(model)
+            case RenameModel():
+                self._rename(change.before.name, model)
             case Claim():
                 store.set_registered_model_tag(model, RegisteredModelTag(OWNER_TAG, encode_owner(change.after)))
             case Release():
@@ -511,6 +515,17 @@ class MlflowRegistry:
         except MlflowException as error:
             # A retry of a request whose answer got lost finds what the first one made.
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+
+    def _rename(self, before: str, after: str) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.store.rename_registered_model(before, after)
+        except MlflowException as error:
+            # A retry of a request whose answer got lost finds nothing left to rename.
+            gone = error.error_code == "RESOURCE_DOES_NOT_EXIST"
+            if not gone or _or_none(lambda: self.store.get_registered_model(after)) is None:
                 raise
 
     def _transition(self, change: TransitionStage) -> None:
