@@ -8,7 +8,8 @@ from reconciler.core.changes import Claim, RenameModel
 from reconciler.core.drift import DriftStatus
 from reconciler.core.names import ModelRef
 from reconciler.core.snapshot import Ownership
-from reconciler.errors import ExitCode
+from reconciler.errors import ExitCode, RegistryError
+from reconciler.ports import UNREACHABLE, Tries
 from tests.house import GRACE, House, Request
 from tests.house.scenes import APPROVALS, GATES, SLOTS, at_work, pins
 
@@ -113,6 +114,9 @@ def test_the_plan_renames_the_model_first_and_the_review_says_who_finds_nothing_
 
     assert planned.plan is not None
     assert planned.plan.changes[0] == RenameModel(ModelRef(NEW), ModelRef("churn"))
+    assert planned.review is not None
+    assert planned.review.base is not None
+    assert planned.review.base.pending == ()
     assert "rename  churn -> churn-eu; models:/churn/… finds nothing from then on" in planned.text
     assert "This renames churn -> churn-eu: whoever looks a model up by its former name" in planned.text
     assert done.exit_code == ExitCode.OK, f"{done.message}\n{done.sentences(model=NEW)}"
@@ -148,6 +152,41 @@ def test_an_apply_that_breaks_off_in_the_middle_of_a_rename_is_finished_by_the_n
     assert house.registry.names() == (NEW,)
     assert house.in_slot(NEW, slot) == (5,)
     assert house.drift_of(NEW) is DriftStatus.IN_SYNC
+
+
+def test_a_rename_whose_answer_got_lost_is_made_once(house: House) -> None:
+    at_work(house, policy=APPROVALS)
+    renamed(house, "Production", 5, by_plan=True)
+    follow, house.registry.tries = house.registry.renamed, Tries(3)
+
+    def lose(before: ModelRef, after: ModelRef) -> None:
+        house.registry.renamed = follow
+        follow(before, after)
+        raise RegistryError(UNREACHABLE, "The connection was reset.")
+
+    house.registry.renamed = lose
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.OK, f"{done.message}\n{done.sentences(model=NEW)}"
+    assert sum(isinstance(change, RenameModel) for change in house.registry.calls) == 1
+    assert (house.registry.names(), house.in_slot(NEW)) == ((NEW,), (5,))
+
+
+def test_who_moves_a_version_in_the_moment_of_the_rename_is_not_followed(house: House) -> None:
+    at_work(house, policy=APPROVALS)
+    renamed(house, "Production", 5, by_plan=True)
+    follow = house.registry.renamed
+
+    def meddle(before: ModelRef, after: ModelRef) -> None:
+        follow(before, after)
+        house.registry.move(after, 6, "Production")
+
+    house.registry.renamed = meddle
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.ERROR
+    assert "is not what was planned: plan and apply again" in done.message
+    assert house.in_slot(NEW) == (6,)
 
 
 @BOTH_WAYS
