@@ -8,6 +8,7 @@ from threading import Lock as Guard
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from reconciler.core.names import Commit, ModelRef, Ours, RepositoryId, Version
+from reconciler.core.slot_map import PLAIN, SlotMap
 from reconciler.errors import Problem
 
 if TYPE_CHECKING:
@@ -580,3 +581,4 @@ class World:
     stopwatch: Stopwatch | None = None
     runs: Runs | None = None
     tell: Tell = untold
+    slots: SlotMap = PLAIN

@@ -20,6 +20,7 @@ from reconciler.core.heads import Head
 from reconciler.core.names import Commit, ModelRef, RepositoryId, Slot, Version
 from reconciler.core.plan import Plan, effects_of
 from reconciler.core.review import Review as PlanReview
+from reconciler.core.slot_map import PLAIN, SlotMap
 from reconciler.core.snapshot import Placement, UnreadableRecord, encode_provenance
 from reconciler.errors import ExitCode, Problem, ReconcilerError
 from reconciler.events import Event, Noticed, Planned, Receipt
@@ -146,6 +147,7 @@ class House:
     signers: str = ""
     pushes: list[Push] = field(default_factory=list[Push])
     run_numbers: Iterator[int] = field(default_factory=lambda: count(1))
+    slots: SlotMap = PLAIN
 
     @classmethod
     def build(cls, folder: Path, *, signed: bool = False, way: Way = Way.MERGE, objects: str = "sha1") -> "House":
@@ -702,7 +704,7 @@ class House:
 
     def _world(self, manifests: str, lock: Lock | None = None) -> World:
         source = self._source(manifests)
-        read = manifest_parser()
+        read = manifest_parser(self.slots)
         reviewers = GitAndForge(source, read, self.forge)
         return World(
             source,
@@ -715,6 +717,7 @@ class House:
             self.files,
             memory=self.lock,
             seals=Seals(),
+            slots=self.slots,
         )
 
 
