@@ -74,7 +74,7 @@ PRINTED_BY_COMMANDS = re.compile(r"^\$ .*?(?=^\n\$|^\n━|\Z)", re.MULTILINE | r
 
 
 def what_the_demo_prints(top: Path) -> str:
-    """From a copy: it leaves its folder beside itself. The commands that it shows are forked, from beside its Python."""
+    """From a copy: it leaves its folder beside itself. The commands that it shows are forked."""
     shutil.copytree(ROOT / "examples" / "demo", top / "examples" / "demo")
     shutil.copy(ROOT / "README.md", top)
     environment = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1"}
