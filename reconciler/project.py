@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, Protocol, TypedDict, Unpack
 
 from reconciler.core.limits import MARKDOWN_CHARACTERS
 from reconciler.core.text import did_you_mean, plain
-from reconciler.errors import ManifestError, Problem, ReconcilerError, Severity, Validation
+from reconciler.errors import (
+    ManifestError,
+    NoRegistryError,
+    Problem,
+    ReconcilerError,
+    RegistryError,
+    Severity,
+    Validation,
+)
 from reconciler.render.formats import Format, rendered
 from reconciler.version import __version__
 from reconciler.wiring import LockKind, Settings, SignKind
@@ -49,6 +57,7 @@ if TYPE_CHECKING:
     from reconciler.proposing import Setting, Step
     from reconciler.render.json import PlanDocument
     from reconciler.rules import Rules
+    from reconciler.scaffold import First
 
 
 def validate(paths: Iterable[Path | str] = ()) -> list[Problem]:
@@ -705,6 +714,35 @@ class Project:
             rules = load_rules(world, checkout.revision, ahead=bool(checkout.dirty))
             options = Adopt(tags, descriptions, patterns)
             return adopting.adopt(world, top_of(world), checkout, declaration, rules, selection, options, Split(split))
+
+    def begin(self, model: str, version: int | None = None, owner: str | None = None) -> "First":
+        """
+        What `reconciler.scaffold` is to declare first: a model as the registry holds it, with a file for each stage.
+        `version` is what is in Production. Where no registry is named, or it does not answer, what was passed, and why
+        it was not compared. Raises ReconcilerError for a model or a version that is not there, one that Production does
+        not hold, and otherwise as `plan` does.
+        """
+        from reconciler import adopting
+        from reconciler.core.names import ModelRef, Version
+        from reconciler.ports import UNREACHABLE
+        from reconciler.scaffold import First, refuse_first
+        from reconciler.wiring import top_of
+
+        first, wanted = First(model, version, owner), None if version is None else Version(version)
+        refuse_first(first)
+        with self.undisturbed():
+            try:
+                world = self._open(LockKind.NONE)
+                rules = load_rules(world, world.source.read(None).revision, ahead=True)
+                owners = () if owner is None else (owner,)
+                begun = adopting.begin(world, top_of(world), rules, ModelRef(model), wanted, owners)
+            except NoRegistryError:
+                return replace(first, uncompared="no registry is named")
+            except RegistryError as error:
+                if error.code != UNREACHABLE:
+                    raise
+                return replace(first, uncompared=error.message.rstrip("."))
+        return replace(first, new=begun.new, declared=begun.declared, remarks=begun.remarks)
 
     def check(
         self,

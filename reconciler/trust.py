@@ -435,11 +435,12 @@ class Trunk:
         """
         for number, (now, then) in enumerate(pairwise(past.epochs), 1):
             if now.manifest and then.manifest and now.manifest.name != then.manifest.name:
-                governed = frozenset((*now.manifest.slots, *then.manifest.slots))
+                governed = frozenset((*now.manifest.slots, *then.manifest.slots, *_occupied(live)))
                 if any(self._gains_gates(now, then, slot, live) for slot in governed):
                     first = self.line[-1]
                     none = Epoch(self.places[first.commit], first.commit, first.time, None)
-                    return replace(past, epochs=(*past.epochs[:number], none), governed_elsewhere=governed)
+                    epochs, former = (*past.epochs[:number], none), then.manifest.name
+                    return replace(past, epochs=epochs, governed_elsewhere=governed, disowned=former)
         return past
 
     def _gains_gates(self, now: Epoch, then: Epoch, slot: Slot, live: ModelSnapshot) -> bool:
@@ -681,6 +682,12 @@ def _by_model(fragments: Iterable[Manifest] | None) -> dict[ModelRef, tuple[Mani
     return found
 
 
+def _occupied(live: ModelSnapshot) -> Iterable[Slot]:
+    """The slots in which consumers find something, whether or not anybody declared it."""
+    stages = {version.stage.slot for version in live.versions.values() if version.stage.active}
+    return (*sorted(stages), *map(alias_slot, sorted(live.aliases)))
+
+
 def _came_from_elsewhere(live: ModelSnapshot, bare: Past) -> bool:
     """Whether a record speaks of another folder of the repository."""
     records = (r for version in live.versions.values() for r in version.provenance.values())
@@ -718,7 +725,7 @@ def _is_in_place(live: ModelSnapshot, manifest: Manifest | None) -> bool:
 
 def _need(live: ModelSnapshot, manifest: Manifest | None, bare: Past) -> int | None:
     """How far back the line must be read to see whether all that is in place was put there; None: to its end."""
-    if not _is_in_place(live, manifest):
+    if live.called is not None or not _is_in_place(live, manifest):
         return None
     places = [
         bare.place_of(live.versions[number].provenance.get(slot), live.versions[number])

@@ -119,7 +119,10 @@ def judge_drift(
     if not needs_review(now) and not now.blocked and all(e.verb is Verb.CLAIM for e in effects):
         return ModelDrift(now.model, applied=owned.commit)
     epoch = past.epoch_at(applied)
-    back = diff(epoch.manifest if epoch else None, live, replace(revision, commit=owned.commit), name=now.model)
+    then = epoch.manifest if epoch else None
+    # What was applied under a former name asks for no other.
+    there = replace(live, called=None) if live is not None and (then is None or then.name != now.model) else live
+    back = diff(then, there, replace(revision, commit=owned.commit), name=now.model)
     drifted = tuple(effect for effect in effects_of(back) if effect.because.why is not Why.RENAMED)
     if not drifted and not back.blocked:
         by_hand = [e for e in now.entrances if not e.moves and e.kind is not Kind.FOUND]

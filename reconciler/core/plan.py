@@ -19,6 +19,7 @@ from reconciler.core.changes import (
     RecordTags,
     RegisterVersion,
     Release,
+    RenameModel,
     SetAlias,
     TagModel,
     TagVersion,
@@ -87,6 +88,7 @@ class Verb(StrEnum):
     """What a change means to the people who read it."""
 
     CREATE = "create"
+    RENAME = "rename"
     REGISTER = "register"
     PROMOTE = "promote"
     ROLL_BACK = "roll back"
@@ -259,8 +261,9 @@ def build_plan(
     pasts: Mapping[ModelRef, Past] = NO_PASTS,
 ) -> Plan:
     """
-    The one plan for this desired state, this snapshot and what trusted history says of each model, proven by replay.
-    Raises BlockedError where nothing is declared but the registry holds models of ours.
+    The one plan for this desired state, this snapshot and what trusted history says of each model, proven by replay. In
+    the snapshot, what is to be renamed has its new name already. Raises BlockedError where nothing is declared but the
+    registry holds models of ours.
     """
     repository, ours = desired.revision.repository, desired.revision.ours
     # What is to be renamed in the registry is not given up.
@@ -279,7 +282,7 @@ def build_plan(
     for name in names:
         manifest, live = desired.models.get(name), snapshot.models.get(name)
         model = _proven(manifest, live, desired.revision, name, options, pasts.get(name))
-        if manifest is not None and (taken := tuple(former_name_blockers(manifest, snapshot.models))):
+        if manifest is not None and (taken := tuple(former_name_blockers(manifest, snapshot.models, desired.revision))):
             model = ModelPlan(name, blockers=(*taken, *(b for b in model.blockers if b.code != "unknown-model")))
         if name in strays:
             model = ModelPlan(name, blockers=(strays[name],))
@@ -417,7 +420,8 @@ def _moves_what_is_live(model: ModelPlan, live: ModelSnapshot | None, live_slots
     if live is None or after is None:
         return False
     crowds = [(occupants(live, slot), occupants(after, slot)) for slot in live_slots]
-    return any(there and there != then for there, then in crowds)
+    # Whoever looks a model up by the name that it had finds nothing.
+    return any(there and (there != then or live.called is not None) for there, then in crowds)
 
 
 def effects_of(model: ModelPlan) -> tuple[Effect, ...]:
@@ -464,6 +468,8 @@ def _effects(proposal: Proposal, model: ModelPlan) -> Iterable[Effect]:
     match change:
         case CreateModel():
             yield effect(Verb.CREATE, None, None, change.model)
+        case RenameModel():
+            yield effect(Verb.RENAME, None, change.before, change.model)
         case RegisterVersion():
             yield effect(Verb.REGISTER, change.version, None, _origin(change))
         case Release():
@@ -485,15 +491,21 @@ def _effects(proposal: Proposal, model: ModelPlan) -> Iterable[Effect]:
         case TransitionStage():
             yield from _stage_effects(proposal, change, model)
         case SetAlias():
-            slot = alias_slot(change.alias)
-            moved = Verb.SET_ALIAS if change.before is None else Verb.MOVE_ALIAS
-            if slot in model.live_slots and model.slots.twin_of(slot) is None:
-                moved = Verb.PROMOTE
-            yield effect(_enters(model, change.after, slot) or moved, slot, change.before, change.after)
+            yield effect(_alias_verb(change, model), alias_slot(change.alias), change.before, change.after)
         case DeleteAlias():
             yield effect(Verb.DELETE_ALIAS, alias_slot(change.alias), change.before, None)
         case _:
             assert_never(change)
+
+
+def _alias_verb(change: SetAlias, model: ModelPlan) -> Verb:
+    """A live alias that moves with no stage is what consumers load from: its versions are promoted."""
+    slot = alias_slot(change.alias)
+    if (entered := _enters(model, change.after, slot)) is not None:
+        return entered
+    if slot in model.live_slots and model.slots.twin_of(slot) is None:
+        return Verb.PROMOTE
+    return Verb.SET_ALIAS if change.before is None else Verb.MOVE_ALIAS
 
 
 def _claim_effects(change: Claim, because: Reason, model: ModelPlan) -> Iterable[Effect]:
@@ -613,6 +625,7 @@ def _state(model: ModelSnapshot) -> list[object]:
     aliases = sorted(model.aliases.items())
     return [
         model.name,
+        *([model.called] if model.called is not None else []),
         model.description,
         sorted(model.tags.items()),
         aliases,

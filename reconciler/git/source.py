@@ -487,7 +487,8 @@ def _identity(git: Git, url: str, folder: PurePosixPath) -> str:
         return f"{normal_url(url)}#{folder}"
     roots = git.read("rev-list", "--max-parents=0", "HEAD", may_fail=True).text.split()
     if not roots:
-        raise ReconcilerError("This repository has no commit yet.", "Commit the manifests first.")
+        # Nothing can be applied from here, so it owns nothing under this name.
+        return f"git:{'0' * 40}#{folder}"
     return f"git:{roots[-1][:16]}#{folder}"
 
 

@@ -635,8 +635,9 @@ class ManifestSpec(Spec):
     model: _ModelName = Field(description="The name of the registered model.", examples=["RiskClassifier"])
     formerly: Annotated[tuple[_ModelName, ...], SEVERAL] | None = Field(
         None,
-        description="What the registered model was called before it was renamed in the registry: one name, or a list. "
-        "The gates of all its names apply, and its history is kept.",
+        description="What the registered model was called before it was renamed: one name, or a list. Where the "
+        "registry has it under that name still, the plan renames it. The gates of all its names apply, and its history "
+        "is kept.",
         examples=["RiskModel"],
     )
     description: Prose | None = Field(

@@ -20,6 +20,7 @@ from reconciler.render.layout import WIDTH, Line, cells, flowed, padded, plain, 
 
 STYLE_OF: dict[Verb, str] = {
     Verb.CREATE: "add",
+    Verb.RENAME: "warn",
     Verb.REGISTER: "add",
     Verb.PROMOTE: "add",
     Verb.ROLL_BACK: "warn",

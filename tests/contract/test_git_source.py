@@ -459,9 +459,13 @@ def test_a_repository_without_a_remote_is_known_by_its_first_commit(top: Path, g
     assert before.startswith("git:")
 
 
-def test_an_empty_repository_has_no_name_yet(top: Path, git: Git) -> None:
-    with pytest.raises(ReconcilerError, match="no commit yet"):
-        source(top)
+def test_an_empty_repository_can_be_planned_under_a_name_that_owns_nothing(top: Path, git: Git) -> None:
+    before = source(top).read(None).revision
+
+    commit(git, "first")
+
+    assert before.commit is None
+    assert source(top).identity != before.repository
 
 
 @pytest.mark.parametrize(

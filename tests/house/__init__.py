@@ -149,6 +149,9 @@ class House:
     run_numbers: Iterator[int] = field(default_factory=lambda: count(1))
     slots: SlotMap = PLAIN
 
+    def __post_init__(self) -> None:
+        self.registry.renamed = self._follow
+
     @classmethod
     def build(cls, folder: Path, *, signed: bool = False, way: Way = Way.MERGE, objects: str = "sha1") -> "House":
         """A house with a first commit, and nothing in its registry."""
@@ -201,8 +204,12 @@ class House:
         """Somebody renames a registered model; its versions keep their numbers, records, aliases and stages."""
         self.clock.later(minutes=1)
         self.registry.rename(model, name)
-        for key in [key for key in self.runs.facts if key[0] == model]:
-            self.runs.facts[ModelRef(name), key[1]] = replace(self.runs.facts.pop(key), model=ModelRef(name))
+
+    def _follow(self, before: ModelRef, after: ModelRef) -> None:
+        """What is known of a model's versions, and their files, are found by its name."""
+        for key in [key for key in self.runs.facts if key[0] == before]:
+            self.runs.facts[after, key[1]] = replace(self.runs.facts.pop(key), model=after)
+            self.files.digests[after, key[1]] = self.files.digests.pop((before, key[1]), f"sha256:{before}-{key[1]}")
 
     def delete_version(self, model: str, version: int) -> None:
         self.registry.delete_version(model, version)
