@@ -31,6 +31,7 @@ from reconciler.core.past import Past
 from reconciler.core.plan import NO_PASTS, Plan, PlanOptions, build_plan
 from reconciler.core.policy import Policy
 from reconciler.core.review import Base, Note, PolicyNote, Review, Scope, Weight, base_of, pairings
+from reconciler.core.slot_map import PLAIN, SlotMap
 from reconciler.core.snapshot import ModelSnapshot, Ownership, RegistrySnapshot
 from reconciler.core.text import did_you_mean, plain, some
 from reconciler.deciders import unasked
@@ -610,13 +611,19 @@ def survey_drift(world: World, ref: str, rules: Rules, *, files: bool = False) -
     compared: set[tuple[ModelRef, Version]] = set()
     strays = renamed(desired, snapshot.models, pasts)
 
+    def slots_then(name: ModelRef) -> SlotMap | None:
+        place = pasts[name].place(owned[name].commit) if name in owned and name in pasts else None
+        if rules.trunk is None or place is None or world.slots == PLAIN:
+            return None
+        return next((epoch.policy.settings.slots for epoch in rules.trunk.standing_at(place)), PLAIN)
+
     def drift_of(name: ModelRef) -> ModelDrift:
         live, past, manifest = snapshot.models.get(name), pasts.get(name, Past(ours)), desired.models.get(name)
         if name in strays:
             record = owned.get(name)
             return ModelDrift(name, DriftStatus.DRIFTED, record and record.commit, blockers=(strays[name],))
         now = diff(manifest, live, desired.revision, name=name, past=pasts.get(name))
-        drift = judge_drift(now, live, desired.revision, past, newest)
+        drift = judge_drift(now, live, desired.revision, past, newest, slots_then(name))
         if not files or live is None:
             return drift
         then = recorded_files(live, manifest, past)

@@ -183,12 +183,15 @@ def _remote_named(remote: str | None) -> str:
 
 
 def _policy_of_head(source: "GitSource") -> "Policy | None":
-    from reconciler.reading.policy import parse_policy
+    from reconciler.reading.policy import parse_policy, signers_path
     from reconciler.trust import POLICY_PATH
     from reconciler.wiring import gate_builder
 
     file = None if source.head is None else source.file("HEAD", POLICY_PATH)
-    policy, problems = (None, ()) if file is None else parse_policy(file, gate_builder())
+    named = None if file is None else signers_path(file)
+    signers = None if named is None else source.file("HEAD", named)
+    text = "" if signers is None else signers.data.decode("utf-8", "replace")
+    policy, problems = (None, ()) if file is None else parse_policy(file, gate_builder(), text)
     if wrong := tuple(problem for problem in problems if problem.severity is Severity.ERROR):
         raise ManifestError(wrong)
     return policy
@@ -823,10 +826,13 @@ class Project:
 
         number, leaving = (None if one is None else Version(one) for one in (version, instead))
 
+        with self.undisturbed():
+            choice = Choice(number, source, run_id, latest)
+
         def step(start: "Setting", now: str) -> "Step":
-            choice = Choice(number, None if source is None else slot_of(source, start.slots), run_id, latest)
+            chosen = choice if source is None else replace(choice, slot=slot_of(source, start.slots))
             slot = slot_of(to, start.slots)
-            return promotion(start, choice, slot, now, instead=leaving, beside=beside, comment=comment)
+            return promotion(start, chosen, slot, now, instead=leaving, beside=beside, comment=comment)
 
         return self._propose(model, step)
 

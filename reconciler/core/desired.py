@@ -108,13 +108,18 @@ class Pin:
         return Origin(self.run_id, self.artifact_path, self.model_id)
 
     def means(self, version: VersionSnapshot) -> bool:
-        """Whether it refers to that version. Where no source was looked up, a path means every version of the run."""
+        """
+        Whether it refers to that version. Where no source was looked up, a path means every version of the run; where
+        none was found, it means none: another model of the run is not what was declared.
+        """
         if self.version not in {None, version.version} or self.run_id not in {None, version.run_id}:
             return False
         if self.origin is None or (self.model_id is not None and version.model_id == self.model_id):
             return True
         if isinstance(self.source, Source):
             return version.source in self.source.digests
+        if isinstance(self.source, NoSource) and self.model_id is None:
+            return False
         return self.model_id is None or version.source == source_digest(f"models:/{self.model_id}")
 
 

@@ -991,10 +991,15 @@ class _Moves:
     def _keep_previous(self, alias: AliasName, before: Version | None, at: Location) -> None:
         """
         What an alias names is kept by another one before it leaves: whoever plans again after a crash in between finds
-        the same to do. Where nothing leaves, that one stays where it is, for nothing declares what it names.
+        the same to do. Where nothing leaves, that one stays where it is, for nothing declares what it names; and where
+        somebody else put there what leaves, it is not kept.
         """
         previous = self.revision.slots.previous_of(alias)
-        if previous is None or before is None or before not in self.live.versions:
+        leaving = None if before is None else self.live.versions.get(before)
+        if previous is None or before is None or leaving is None:
+            return
+        record = leaving.provenance.get(alias_slot(alias))
+        if self.past is not None and self.past.place_of(record, leaving) is None:
             return
         named = self.live.aliases.get(previous)
         if named != before:

@@ -217,11 +217,11 @@ class Plan:
 
     @property
     def summary(self) -> Summary:
-        effects = [effect for model in self.models if not model.blocked for effect in effects_of(model)]
+        seen = {model.model: effects_of(model) for model in self.models}
+        effects = [effect for model in self.models if not model.blocked for effect in seen[model.model]]
         back = [effect for effect in effects if effect.verb is Verb.ROLL_BACK]
         # An alias that is promoted stands for a stage that the registry does not have.
-        aliases = [e for e in effects if isinstance(e.change, SetAlias | DeleteAlias) and e.verb is not Verb.PROMOTE]
-        versions = [effect for effect in effects if effect not in aliases]
+        versions = [e for e in effects if not isinstance(e.change, SetAlias | DeleteAlias) or e.verb is Verb.PROMOTE]
         count = {verb: sum(effect.verb is verb for effect in versions) for verb in Verb}
         named = (Verb.PROMOTE, Verb.ARCHIVE, Verb.ROLL_BACK)
         roll_back = len({(e.model, e.after if isinstance(e.subject, Slot) else e.subject) for e in back})
@@ -231,20 +231,16 @@ class Plan:
             promote=count[Verb.PROMOTE],
             archive=count[Verb.ARCHIVE],
             roll_back=roll_back,
-            aliases=len(aliases),
+            aliases=len(effects) - len(versions),
             other=len(versions) - sum(count[verb] for verb in named),
-            unchanged=self.governed - len(self._changed_names()),
+            unchanged=self.governed - sum((m.blocked or bool(seen[m.model])) and _is_declared(m) for m in self.models),
             blocked=sum(model.blocked for model in self.models),
             kinds=tuple((verb, kinds[verb]) for verb in order if kinds[verb]),
         )
 
-    def _changed_names(self) -> set[ModelRef]:
-        """The models that a manifest declares and that a reader sees something of."""
-        return {
-            m.model
-            for m in self.models
-            if (m.blocked or effects_of(m)) and not any(isinstance(c, Release) for c in m.changes)
-        }
+
+def _is_declared(model: ModelPlan) -> bool:
+    return not any(isinstance(change, Release) for change in model.changes)
 
 
 class UnsoundPlanError(BlockedError):

@@ -22,6 +22,9 @@ def test_a_set_up_that_is_whole_and_what_is_left_to_do(
     registry.register(model, versions=1)
     repository.merge(manifest(model, production=1))
 
+    (repository.top / "reconciler.yaml").write_text("signers: signers\n")
+    (repository.top / "signers").write_text('ci namespaces="reconciler-record" ssh-ed25519 AAAA\n')
+    repository.commit("Name who signs")
     bare = reconciler("doctor")
     documented = reconciler("doctor", "--format", "json")
 
@@ -37,6 +40,7 @@ def test_a_set_up_that_is_whole_and_what_is_left_to_do(
         "signing key": "fine",
     }
     assert "No gate guards any slot." in bare.out
+    assert "names no signers" not in bare.out
     assert "Write them: reconciler init" in bare.out
     assert git(repository.top, "ls-remote", "origin", "refs/reconciler/*") == ""
 

@@ -256,6 +256,11 @@ BLOCKED: dict[str, tuple[ModelSnapshot | None, Manifest, str]] = {
         want({P: [replace(MADE, source=NoSource("run-not-finished", "Run run-2 is RUNNING.", "Wait."))]}),
         "run-not-finished",
     ),
+    "a path that the run has not, and another model of the same run is a version": (
+        have({2: N}),
+        want({P: [replace(MADE, source=NoSource("no-such-source", "Run run-2 logged no `model`.", "Correct it."))]}),
+        "no-such-source",
+    ),
     "two values of a tag of one version, once by number and once by run": (
         have({1: N}),
         want(
