@@ -28,7 +28,16 @@ from reconciler.core.heads import Head
 from reconciler.core.heads import signed_bytes as head_bytes
 from reconciler.core.names import Commit, ModelRef, Ours, Slot, Version
 from reconciler.core.past import Past
-from reconciler.core.plan import MODEL_DIGEST, Plan, PlanOptions, StalePlanError, UnsoundPlanError, digest_of, prove
+from reconciler.core.plan import (
+    MODEL_DIGEST,
+    Plan,
+    PlanOptions,
+    StalePlanError,
+    UnsoundPlanError,
+    digest_of,
+    effects_of,
+    prove,
+)
 from reconciler.core.policy import RECORDS
 from reconciler.core.records import Seal
 from reconciler.core.snapshot import READY, ModelSnapshot, Ownership, Placement, signed_bytes
@@ -173,7 +182,7 @@ def apply(world: World, request: ApplyRequest, report: Report) -> Receipt:
         plan = _without_unseen(plan, unreviewed, request)
         if request.sign is None and _must_sign(request.rules):
             report(Noticed(_UNSIGNED))
-            plan = _without_new(plan)
+            plan = _without_unsigned_again(_without_new(plan))
         _refuse_unsafe(plan)
         _refuse_all_rewound(world, commit, plan, request)
         if lease is not None:
@@ -295,6 +304,16 @@ def _without_new(plan: Plan) -> Plan:
             "Pass --signing-key, or set RECONCILER_SIGNING_KEY.",
         ),
     )
+
+
+def _without_unsigned_again(plan: Plan) -> Plan:
+    """Without models of which only our records would be written: unsigned, they would be what they are already."""
+    kept = (m for m in plan.models if m.blocked or effects_of(m) or not _only_records(m.changes))
+    return replace(plan, models=tuple(kept))
+
+
+def _only_records(changes: Iterable[Change]) -> bool:
+    return all(isinstance(change, RecordProvenance) for change in changes)
 
 
 def _without_unseen(plan: Plan, unreviewed: frozenset[str], request: ApplyRequest) -> Plan:

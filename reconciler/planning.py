@@ -32,7 +32,7 @@ from reconciler.core.plan import NO_PASTS, Plan, PlanOptions, build_plan
 from reconciler.core.policy import Policy
 from reconciler.core.review import Base, Note, PolicyNote, Review, Scope, Weight, base_of, pairings
 from reconciler.core.snapshot import ModelSnapshot, Ownership, RegistrySnapshot
-from reconciler.core.text import did_you_mean, plain
+from reconciler.core.text import did_you_mean, plain, some
 from reconciler.deciders import unasked
 from reconciler.errors import Failure, ManifestError, Problem, ReconcilerError, Severity, contained
 from reconciler.gates.authority import check_paths
@@ -281,12 +281,8 @@ def _unproven(plan: Plan) -> tuple[Note, ...]:
     return (Note(text, Weight.DOUBT),) if doubtful else ()
 
 
-MOST_NAMED = 5
-
-
 def _names(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return f"{', '.join(names[:MOST_NAMED])}{more}" or "nobody"
+    return some(names) or "nobody"
 
 
 def _policy_note(
@@ -330,7 +326,8 @@ def _before(world: World, base: str, ref: str | None, rules: Rules, notes: list[
         )
         notes.append(Note(text, Weight.DOUBT))
     try:
-        return with_names(rules, declaration_of(world, world.source.read(fork.commit)).desired)[1]
+        then = replace(world, parse=world.parse_past or world.parse)
+        return with_names(rules, declaration_of(then, world.source.read(fork.commit)).desired)[1]
     except ManifestError as error:
         text = (
             f"The manifests of {short(fork.commit)} on {base} cannot be read, so drift is not separated "

@@ -582,3 +582,4 @@ class World:
     runs: Runs | None = None
     tell: Tell = untold
     slots: SlotMap = PLAIN
+    parse_past: ManifestParser | None = None

@@ -38,7 +38,7 @@ from reconciler.core.snapshot import (
     signed_bytes,
 )
 from reconciler.errors import LockError, ManifestError, ReconcilerError, Severity
-from reconciler.ports import LineCommit, Relation, SourceFile, Step, World
+from reconciler.ports import LineCommit, ManifestParser, Relation, SourceFile, Step, World
 
 POLICY_PATH = "reconciler.yaml"
 
@@ -357,7 +357,7 @@ class Trunk:
     def _fragments(self, commit: Commit) -> tuple[Manifest, ...] | None:
         """What the files of a commit declare; None where some cannot be read."""
         if commit not in self._read:
-            fragments, problems = self.world.parse(self.world.source.read(commit).files)
+            fragments, problems = self._parse(self.world.source.read(commit).files)
             broken = any(problem.severity is Severity.ERROR for problem in problems)
             self._read[commit] = None if broken else fragments
         return self._read[commit]
@@ -448,7 +448,8 @@ class Trunk:
 
         def guards(policy: Policy, manifest: Manifest, formerly: Iterable[ModelRef]) -> tuple[Guard, ...]:
             declared = {**live.tags, **manifest.tag_values}
-            return policy.guards(manifest.name, slot, live.tags, declared, formerly=formerly)
+            slots = self.world.slots
+            return policy.guards(manifest.name, slot, live.tags, declared, formerly=formerly, slots=slots)
 
         return any(
             guard not in guards(standing.policy, then.manifest, then.manifest.former_names)
@@ -467,7 +468,7 @@ class Trunk:
             slot: [
                 min(e.since, self._seen(e.start))
                 for e in self.policies
-                if e.policy.guards(live.name, slot, *tags, formerly=former)
+                if e.policy.guards(live.name, slot, *tags, formerly=former, slots=self.world.slots)
             ]
             for slot in slots
         }
@@ -597,9 +598,14 @@ class Trunk:
                 found[path] = _by_model(read)
         return found
 
+    @property
+    def _parse(self) -> ManifestParser:
+        """Reads what was declared before."""
+        return self.world.parse_past or self.world.parse
+
     def _parsed(self, path: str, data: bytes) -> tuple[Manifest, ...] | None:
         """What a file declared; None where it could not be read. Then it was never applied."""
-        fragments, problems = self.world.parse([SourceFile(path, data)])
+        fragments, problems = self._parse([SourceFile(path, data)])
         return None if any(problem.severity is Severity.ERROR for problem in problems) else fragments
 
     def _verified(

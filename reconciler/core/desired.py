@@ -211,7 +211,7 @@ class Revision:
     """
     Where manifests were read: which repository and folder (together the owner's identity), which commit, and who wrote
     it. `commit` is None for a work tree with changes that no commit holds.
-    `known_as` are its names, and `slots` what stages are in the registry, by the policy that stands.
+    `known_as` are its names, and `slots` what stages are in the registry.
     """
 
     repository: RepositoryId

@@ -204,7 +204,7 @@ def diff(
     targets = _targets(manifest, bound, there, owned, revision)
     if there is not None:
         blockers.extend(_emptied_blockers(manifest, bound, there, targets, revision.live_slots))
-        blockers.extend(_unnamed_blockers(manifest, there, owned, revision.slots))
+        blockers.extend(_unnamed_blockers(manifest, there, owned, revision.slots, past))
         blockers.extend(_identity_blockers(bound, there, past))
 
     final = Ownership(
@@ -725,12 +725,13 @@ def _emptied_blockers(
 
 
 def _unnamed_blockers(
-    manifest: Manifest, live: ModelSnapshot, owned: Ownership | None, slots: SlotMap
+    manifest: Manifest, live: ModelSnapshot, owned: Ownership | None, slots: SlotMap, past: Past | None
 ) -> Iterator[Blocker]:
     """A live alias is removed only by a manifest that says so: `champion: null`, or `[]` for the stage that it is."""
     for alias in owned.aliases if owned else ():
         slot = alias_slot(alias)
-        if slot in slots.live_slots and alias in live.aliases and alias not in manifest.aliases:
+        gone = alias in live.aliases and alias not in manifest.aliases and _was_governed(past, slot)
+        if gone and slot in slots.live_slots:
             stage = slots.stage_of(slot)
             empty = f"aliases: {{{alias}: null}}" if stage is None else f"stages: {{{stage}: []}}"
             yield Blocker(
@@ -1006,15 +1007,16 @@ class _Moves:
                 version, at = self.bound.aliases[alias]
                 because = Reason(Why.DECLARED, at) if version is None else None
             else:
-                was_ours = owned is not None and alias in owned.aliases and self._was_governed(alias_slot(alias))
+                was_ours = owned is not None and alias in owned.aliases and _was_governed(self.past, alias_slot(alias))
                 because = Reason(Why.UNDECLARED) if was_ours else None
             if because is not None:
                 self._record(before)
                 self.out.append(Proposal(DeleteAlias(self.live.name, alias, before), because))
 
-    def _was_governed(self, slot: Slot) -> bool:
-        """Whether git declared the slot once, as far as it is known: our own record is anybody's to write."""
-        return self.past is None or not self.past.whole or self.past.first_governed(slot) is not None
+
+def _was_governed(past: Past | None, slot: Slot) -> bool:
+    """Whether git declared the slot once, as far as it is known: our own record is anybody's to write."""
+    return past is None or not past.whole or past.first_governed(slot) is not None
 
 
 def _next(version: VersionSnapshot) -> int:

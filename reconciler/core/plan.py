@@ -57,7 +57,7 @@ from reconciler.core.names import (
 )
 from reconciler.core.past import Past, pins_of
 from reconciler.core.snapshot import ModelSnapshot, Ownership, RegistrySnapshot, UnreadableRecord
-from reconciler.core.text import did_you_mean
+from reconciler.core.text import did_you_mean, some
 from reconciler.errors import BlockedError, Failure, ReconcilerError, StaleError, contained
 
 
@@ -233,13 +233,18 @@ class Plan:
             roll_back=roll_back,
             aliases=len(aliases),
             other=len(versions) - sum(count[verb] for verb in named),
-            unchanged=self.governed - len(self._governed_names()),
+            unchanged=self.governed - len(self._changed_names()),
             blocked=sum(model.blocked for model in self.models),
             kinds=tuple((verb, kinds[verb]) for verb in order if kinds[verb]),
         )
 
-    def _governed_names(self) -> set[ModelRef]:
-        return {m.model for m in self.models if not any(isinstance(c, Release) for c in m.changes)}
+    def _changed_names(self) -> set[ModelRef]:
+        """The models that a manifest declares and that a reader sees something of."""
+        return {
+            m.model
+            for m in self.models
+            if (m.blocked or effects_of(m)) and not any(isinstance(c, Release) for c in m.changes)
+        }
 
 
 class UnsoundPlanError(BlockedError):
@@ -273,7 +278,7 @@ def build_plan(
     if not desired.models and orphans and not options.allow_empty:
         raise BlockedError(
             f"No manifest declares anything, but the registry holds {len(orphans)} models that `{repository}` governs: "
-            f"{_some(orphans)}.",
+            f"{some(sorted(orphans))}.",
             "Check that this is the right manifest folder. To release all of them, pass --allow-empty.",
         )
     _refuse_unknown_targets(options.targets, desired.models.keys() | orphans)
@@ -637,9 +642,3 @@ def _state(model: ModelSnapshot) -> list[object]:
 def _sha256(value: object) -> str:
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _some(names: Iterable[ModelRef], most: int = 5) -> str:
-    listed = sorted(names)
-    more = f" and {len(listed) - most} more" if len(listed) > most else ""
-    return ", ".join(listed[:most]) + more

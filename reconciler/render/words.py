@@ -38,6 +38,9 @@ from reconciler.core.text import amount, clean, quoted
 from reconciler.events import OutcomeStatus, Receipt
 from reconciler.ports import Holder
 
+ONLY_RECORDS = "only our own records of it are written"
+"""What is said of a model of which nothing else is different afterwards."""
+
 
 def reason(because: Reason) -> str:
     """What asks for a change: `declared in manifests/x.yaml:9`, `displaced by v4`, `no longer declared`."""
