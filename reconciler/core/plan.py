@@ -220,8 +220,7 @@ class Plan:
         effects = [effect for model in self.models if not model.blocked for effect in effects_of(model)]
         back = [effect for effect in effects if effect.verb is Verb.ROLL_BACK]
         # An alias that is promoted stands for a stage that the registry does not have.
-        aliases = [e for e in effects if isinstance(e.change, SetAlias | DeleteAlias) and e.verb is not Verb.PROMOTE]
-        versions = [effect for effect in effects if effect not in aliases]
+        versions = [e for e in effects if not isinstance(e.change, SetAlias | DeleteAlias) or e.verb is Verb.PROMOTE]
         count = {verb: sum(effect.verb is verb for effect in versions) for verb in Verb}
         named = (Verb.PROMOTE, Verb.ARCHIVE, Verb.ROLL_BACK)
         roll_back = len({(e.model, e.after if isinstance(e.subject, Slot) else e.subject) for e in back})
@@ -231,7 +230,7 @@ class Plan:
             promote=count[Verb.PROMOTE],
             archive=count[Verb.ARCHIVE],
             roll_back=roll_back,
-            aliases=len(aliases),
+            aliases=len(effects) - len(versions),
             other=len(versions) - sum(count[verb] for verb in named),
             unchanged=self.governed - len(self._changed_names()),
             blocked=sum(model.blocked for model in self.models),
