@@ -171,7 +171,8 @@ def begin(
     adopted = adopt(world, top, checkout, declaration, rules, selection, options, Split.SLOT, schema=SCHEMA)
     if version is not None:
         live = world.registry.snapshot(Wanted({model: frozenset({version})})).models.get(model)
-        _refuse_elsewhere(refuse_unknown(world, model, live, version), version)
+        production = world.slots.declared(world.slots.place(Stage.PRODUCTION))
+        _refuse_elsewhere(refuse_unknown(world, model, live, version), version, production)
     one = next(iter(adopted.models), None)
     declared = tuple(homes_of(world, checkout.files).get(model, ()))
     remarks = [str(remark) for remark in one.remarks] if one else [f"{plain(model)} is a prompt."]
@@ -185,8 +186,7 @@ def begin(
     return Begun(new, declared, tuple(remarks))
 
 
-def _refuse_elsewhere(live: ModelSnapshot, version: Version) -> None:
-    production = Stage.PRODUCTION.slot
+def _refuse_elsewhere(live: ModelSnapshot, version: Version, production: Slot) -> None:
     there = occupants(live, production)
     if version in there:
         return

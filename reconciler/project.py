@@ -821,9 +821,11 @@ class Project:
         a person can change safely.
         """
         from reconciler.core.names import Version
-        from reconciler.core.proposal import Choice
+        from reconciler.core.proposal import Choice, refuse_unless_one
         from reconciler.proposing import promotion
 
+        with self.undisturbed():
+            refuse_unless_one(version, source, run_id, latest=latest)
         number, leaving = (None if one is None else Version(one) for one in (version, instead))
 
         with self.undisturbed():

@@ -368,7 +368,8 @@ def _is_ours(live: ModelSnapshot, manifest: Manifest, ours: Ours) -> bool:
 
 def as_renamed(models: Mapping[ModelRef, ModelSnapshot], renames: Mapping[ModelRef, ModelRef]) -> RegistrySnapshot:
     """These models under the names that they are to have."""
-    kept = {name: live for name, live in models.items() if name not in renames.values()}
+    left = frozenset(renames.values())
+    kept = {name: live for name, live in models.items() if name not in left}
     moved = {name: replace(models[former], name=name, called=former) for name, former in renames.items()}
     return RegistrySnapshot(dict(sorted({**kept, **moved}.items())))
 

@@ -26,12 +26,7 @@ class Choice:
     latest: bool = False
 
     def __post_init__(self) -> None:
-        given = [self.version is not None, self.slot is not None, self.run_id is not None, self.latest]
-        if sum(given) != 1:
-            raise ReconcilerError(
-                "Exactly one version is required: none was named, or more than one.",
-                "Give a version number, or one of --from SLOT, --run ID and --latest.",
-            )
+        refuse_unless_one(self.version, self.slot, self.run_id, latest=self.latest)
 
     def among(self, live: ModelSnapshot) -> Version:
         """The version that is meant, as the registry has it now. Raises ReconcilerError for none, and for several."""
@@ -44,6 +39,15 @@ class Choice:
             made = [v.version for v in live.versions.values() if v.run_id == self.run_id]
             return _the_one(made, f"version from the run {plain(self.run_id, 80)}", live)
         return max(live.versions) if live.versions else _the_one([], "version", live)
+
+
+def refuse_unless_one(*given: object, latest: bool) -> None:
+    """Raises ReconcilerError where a version is named in no way, or in several."""
+    if sum(one is not None for one in given) + latest != 1:
+        raise ReconcilerError(
+            "Exactly one version is required: none was named, or more than one.",
+            "Give a version number, or one of --from SLOT, --run ID and --latest.",
+        )
 
 
 def _the_one(found: Iterable[Version], what: str, live: ModelSnapshot, slot: Slot | None = None) -> Version:
