@@ -99,7 +99,9 @@ def policy(standing: Policy | None) -> tuple[Health, str, str]:
     if standing is None or not standing.rules:
         return Health.LOOK, "No gate guards any slot.", "Add rules to reconciler.yaml: docs/policy.md has them."
     if not standing.names_signers:
-        sentence = "The policy names no signers of records: those in the registry prove nothing to whoever may write there."
+        sentence = (
+            "The policy names no signers of records: those in the registry prove nothing to whoever may write there."
+        )
         return Health.LOOK, sentence, "Create a key and list it: reconciler init"
     return Health.FINE, f"{amount(len(standing.rules), 'rule')}; records are signed.", ""
 

@@ -828,13 +828,10 @@ class Project:
             refuse_unless_one(version, source, run_id, latest=latest)
         number, leaving = (None if one is None else Version(one) for one in (version, instead))
 
-        with self.undisturbed():
-            choice = Choice(number, source, run_id, latest)
-
         def step(start: "Setting", now: str) -> "Step":
-            chosen = choice if source is None else replace(choice, slot=slot_of(source, start.slots))
+            choice = Choice(number, None if source is None else slot_of(source, start.slots), run_id, latest)
             slot = slot_of(to, start.slots)
-            return promotion(start, chosen, slot, now, instead=leaving, beside=beside, comment=comment)
+            return promotion(start, choice, slot, now, instead=leaving, beside=beside, comment=comment)
 
         return self._propose(model, step)
 

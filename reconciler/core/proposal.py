@@ -21,7 +21,7 @@ class Choice:
     """Which version is meant: exactly one of these is given."""
 
     version: Version | None = None
-    slot: str | None = None
+    slot: Slot | None = None
     run_id: str | None = None
     latest: bool = False
 
@@ -33,8 +33,7 @@ class Choice:
         if self.version is not None:
             return _the_one([v for v in live.versions if v == self.version], f"version {self.version}", live)
         if self.slot is not None:
-            slot = Slot(self.slot)
-            return _the_one(occupants(live, slot), f"version in {slot}", live, slot)
+            return _the_one(occupants(live, self.slot), f"version in {self.slot}", live, self.slot)
         if self.run_id is not None:
             made = [v.version for v in live.versions.values() if v.run_id == self.run_id]
             return _the_one(made, f"version from the run {plain(self.run_id, 80)}", live)
