@@ -1,7 +1,8 @@
 """
 Registries as people have them: the shapes of two public repositories, one with a store of files and one with a database
-of an older release. Names, numbers, times and oddities are as there; runs and places are made up. What is brought into
-a database of today by MLflow's own tools is imported, and the plan right after it claims models and moves nothing.
+of an older release. Names, numbers and times of the first are as there; stages, aliases and what is odd were added, and
+runs and places made up. What is brought into a database of today by MLflow's own tools is imported, and the plan right
+after it claims models and moves nothing.
 """
 
 from collections.abc import Mapping
