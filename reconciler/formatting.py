@@ -62,7 +62,8 @@ def format_files(paths: Iterable[Path], build: GateBuilder) -> Formatted:
     if any(path.name == POLICY_NAME for path in paths):
         raise ReconcilerError(f"{POLICY_NAME} is the policy, not a manifest.", "Name manifests, or their folder.")
     found, unreadable = files_below(paths, top)
-    _, wrong = parse(found, build)
+    # What its stages are in the registry makes no difference to how a file is laid out.
+    _, wrong = parse(found, build, past=True)
     problems = tuple(sorted(p for p in {*unreadable, *wrong} if p.severity is Severity.ERROR))
     if problems:
         raise ManifestError(problems)

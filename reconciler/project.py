@@ -1028,6 +1028,7 @@ def declared_models(manifests: Path | None = None) -> dict[str, DeclaredModel]:
     What is wrong with them is left out. Speaks to no registry, and needs no git.
     """
     from reconciler.core.desired import resolve
+    from reconciler.core.policy import PolicySettings
     from reconciler.ports import SourceFile
     from reconciler.reading.files import beginning, files_below
     from reconciler.reading.manifest import parse
@@ -1038,11 +1039,11 @@ def declared_models(manifests: Path | None = None) -> dict[str, DeclaredModel]:
     top = top_above(Path()) or Path.cwd()
     named = manifests or os.environ.get("RECONCILER_MANIFESTS")
     policy = top / POLICY_NAME
-    if named is None and policy.is_file():
-        named = settings_of(SourceFile(POLICY_NAME, beginning(policy))).manifests
-        named = named and top / named
+    settings = settings_of(SourceFile(POLICY_NAME, beginning(policy))) if policy.is_file() else PolicySettings()
+    if named is None and settings.manifests:
+        named = top / settings.manifests
     files, _ = files_below([Path(named or top / "manifests")], top)
-    models, _ = resolve(parse(files)[0])
+    models, _ = resolve(parse(files, slots=settings.slots, past=True)[0])
     return {
         str(name): DeclaredModel(
             frozenset(pin.version for pin in manifest.pins() if pin.version is not None), frozenset(manifest.aliases)
