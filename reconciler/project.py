@@ -571,9 +571,10 @@ class Project:
         ManifestError, BlockedError, StaleError, LockError. An interruption is raised as KeyboardInterrupt; pass the
         `passing_on` of a `reconciler.events.Journal` as `report` to get the receipt of what was done until then.
         """
-        from reconciler.events import Declared, unheard
+        from reconciler.events import Declared, Journal, Opened, unheard
         from reconciler.pipeline import ApplyRequest
         from reconciler.pipeline import apply as apply_commit
+        from reconciler.wiring import actor_of, new_receipt_id
 
         policy_ref, models, report = _judging_commit(policy_ref), frozenset(restore), report or unheard
         if not (yes or expect_reviewed or confirm is not None or reviewed is not None):
@@ -586,7 +587,12 @@ class Project:
         if expected.options is not None and options:
             raise ReconcilerError(f"The plan has its own options: give {', '.join(options)} to `plan` instead.")
         with self.undisturbed():
-            world = self._open(LockKind(lock), report, ref=ref or "HEAD", policy_ref=policy_ref)
+            world = self._open(LockKind(lock), ref=ref or "HEAD", policy_ref=policy_ref)
+            now = world.clock.now()
+            journal = Journal(now, now=world.clock.now)
+            report, receipt = journal.passing_on(report), new_receipt_id(now)
+            at = (world.registry.uri, world.registry.workspace, _key(world))
+            report(Opened(*at, receipt, actor_of(os.environ, now)))
             expected.refuse_other_place(world)
             revision = world.source.read(ref or "HEAD").revision
             report(Declared(revision))
@@ -604,11 +610,18 @@ class Project:
                     restore=models,
                     rewind_to=None if allow_rewind is None else world.source.read(allow_rewind).revision.commit,
                     sign=sign,
+                    receipt=receipt,
                     parallelism=parallelism,
                     lock_timeout=lock_timeout,
                     stop=stop or Flag(),
                 )
-                return apply_commit(world, request, report)
+                try:
+                    done = journal.completed(apply_commit(world, request, report))
+                except BaseException as error:
+                    if journal.begun:
+                        _keep(world, journal.broken_off(error, world.clock.now()), sign, report)
+                    raise
+                return replace(done, unkept=_keep(world, done, sign, report)) if journal.begun else done
 
     def drift(self, ref: str = "HEAD", *, files: bool = False) -> "Drift":
         """
@@ -1187,6 +1200,31 @@ def _signer(key: "Path | str | Sign | None") -> "Generator[Sign | None]":
         return
     with record_signer(None if key is None else Path(key), os.environ) as sign:
         yield sign
+
+
+def _keep(world: "World", receipt: "Receipt", sign: "Sign | None", report: "Report") -> str:
+    """Keep a receipt where receipts stay; why it could not be, and empty where it is."""
+    from reconciler.core.chain import Link
+    from reconciler.errors import Failure, contained
+    from reconciler.events import Noticed
+    from reconciler.render.json import receipt_document
+
+    receipts = world.receipts
+    if receipts is None:
+        return ""
+    link = Link(receipt.id, world.clock.now(), receipt_document(receipt))
+    kept = contained(lambda: receipts.append(link, sign))
+    if isinstance(kept, Failure):
+        why = f"The receipt {receipt.id} could not be kept: {kept.why}"
+    elif kept:
+        why = (
+            f"The receipt {receipt.id} was not pushed: {kept} It is in this clone alone: run `reconciler audit --push` "
+            "there before it is removed."
+        )
+    else:
+        return ""
+    report(Noticed(why))
+    return "" if receipts.local and not isinstance(kept, Failure) else why
 
 
 def _unheard_check(_event: "CheckEvent") -> None:

@@ -1,6 +1,8 @@
 """Settings → World: construction, and no rule. The only place that knows the edges by name."""
 
 import hashlib
+import re
+import secrets
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
@@ -15,7 +17,7 @@ from reconciler.clocks import SystemClock
 from reconciler.core.names import WORKSPACE, Commit, Ours, in_workspace, names_of
 from reconciler.core.text import plain
 from reconciler.errors import ManifestError, Problem, ReconcilerError, Severity
-from reconciler.ports import Clock, Forge, ManifestParser, SourceFile, Tell, World, untold
+from reconciler.ports import Actor, Clock, Forge, ManifestParser, SourceFile, Tell, World, untold
 
 if TYPE_CHECKING:
     from reconciler.checking import Sign
@@ -74,9 +76,10 @@ def open_world(
     from reconciler.clocks import ProcessorStopwatch
     from reconciler.evidence.mlflow import MlflowEvidence
     from reconciler.forges.reviewers import GitAndForge
+    from reconciler.git.receipts import GitReceipts
     from reconciler.git.source import open_source
     from reconciler.places import registry_uri
-    from reconciler.registry.mlflow import MlflowRegistry
+    from reconciler.registry.mlflow import MlflowRegistry, sqlite_path
 
     policy, folder = _standing_settings(settings, environment, base, ref, policy_ref)
     source = open_source(folder, settings.repository, settings.remote)
@@ -106,8 +109,23 @@ def open_world(
         seals=RecordSeals(),
         stopwatch=ProcessorStopwatch(),
         runs=evidence,
+        receipts=GitReceipts(source.git, source.remote, settings.lock is LockKind.FILE or sqlite_path(uri) is not None),
         tell=tell,
     )
+
+
+def actor_of(environment: Mapping[str, str], now: str) -> Actor:
+    """Who this process is, and who started the CI job that it is in."""
+    from reconciler.git.branch import author_of_job
+    from reconciler.holders import this_process
+
+    holder = this_process(environment, now)
+    return Actor(holder.who, holder.run, plain(author_of_job(environment) or ""))
+
+
+def new_receipt_id(now: str) -> str:
+    """A name that no other receipt has, and that sorts by time: `20260501T100000Z-1f3a9c0b2d`."""
+    return f"{re.sub('[^0-9TZ]', '', now)}-{secrets.token_hex(5)}"
 
 
 def _standing_settings(
