@@ -76,10 +76,11 @@ def open_world(
     from reconciler.clocks import ProcessorStopwatch
     from reconciler.evidence.mlflow import MlflowEvidence
     from reconciler.forges.reviewers import GitAndForge
+    from reconciler.git.lock import GitLock
     from reconciler.git.receipts import GitReceipts
     from reconciler.git.source import open_source
     from reconciler.places import registry_uri
-    from reconciler.registry.mlflow import MlflowRegistry, sqlite_path
+    from reconciler.registry.mlflow import MlflowRegistry
 
     policy, folder = _standing_settings(settings, environment, base, ref, policy_ref)
     source = open_source(folder, settings.repository, settings.remote)
@@ -109,7 +110,7 @@ def open_world(
         seals=RecordSeals(),
         stopwatch=ProcessorStopwatch(),
         runs=evidence,
-        receipts=GitReceipts(source.git, source.remote, settings.lock is LockKind.FILE or sqlite_path(uri) is not None),
+        receipts=GitReceipts(source.git, source.remote, local=not isinstance(lock, GitLock)),
         tell=tell,
     )
 
