@@ -137,6 +137,19 @@ class Step:
     after: Mapping[str, bytes | None]
 
 
+@dataclass(frozen=True, slots=True)
+class CommitNote:
+    """
+    What a commit says of itself: who wrote the change (of a merge: what it brings in), who committed or merged it, when
+    (seconds since 1970, by the committer's clock), and its message.
+    """
+
+    author: str
+    committer: str
+    time: int
+    message: str
+
+
 class ManifestSource(Protocol):
     """A git repository."""
 
@@ -199,6 +212,10 @@ class ManifestSource(Protocol):
         Those commits of a line that change something below `path` (None: the folder of manifests; empty: anything), the
         newest first, with the YAML files, or the one file, that they change.
         """
+        ...
+
+    def described(self, commits: Iterable[Commit]) -> Mapping[Commit, CommitNote]:
+        """What these commits say of themselves; those that this clone lacks are left out."""
         ...
 
     def relation(self, commit: Commit, other: Commit) -> Relation:
