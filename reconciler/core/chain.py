@@ -150,6 +150,11 @@ class Finding:
     sequence: int
     sentence: str
 
+    @property
+    def grave(self) -> bool:
+        """Whether something is not as it was written."""
+        return self.flaw in GRAVE
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -179,7 +184,7 @@ class Audit:
     @property
     def grave(self) -> bool:
         """Whether something is not as it was written."""
-        return any(finding.flaw in GRAVE for finding in self.findings)
+        return any(finding.grave for finding in self.findings)
 
 
 def structure(chain: Chain) -> tuple[Finding, ...]:
