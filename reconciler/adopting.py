@@ -4,7 +4,7 @@ adopts the registry should look at.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
@@ -101,7 +101,9 @@ def read_declared(world: World) -> tuple[Checkout, Declaration]:
     """The manifests of the work tree; none where there never was a folder of them."""
     checkout = world.source.read(None)
     declaration = (
-        Declaration(DesiredState(checkout.revision, {})) if checkout.absent else declaration_of(world, checkout)
+        Declaration(DesiredState(replace(checkout.revision, slots=world.slots), {}))
+        if checkout.absent
+        else declaration_of(world, checkout)
     )
     return checkout, declaration
 

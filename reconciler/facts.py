@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from reconciler.budget import Share
@@ -20,6 +21,7 @@ from reconciler.core.gate import (
     NOW,
     PINNED,
     PRESENT,
+    SLOTS,
     STAGE,
     ChangeFacts,
     Entrance,
@@ -32,10 +34,11 @@ from reconciler.core.gate import (
     Verdict,
     judge_guard,
 )
-from reconciler.core.names import OUR_TAG_PREFIX, ModelRef, Slot, Version
+from reconciler.core.names import OUR_TAG_PREFIX, ModelRef, Version, alias_slot
 from reconciler.core.past import Past
 from reconciler.core.plan import Plan
-from reconciler.core.snapshot import RegistrySnapshot, VersionSnapshot
+from reconciler.core.slot_map import SlotMap
+from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot, VersionSnapshot
 from reconciler.core.stays import stay_in
 from reconciler.deciders import CommitRange, find_reviews
 from reconciler.errors import Failure, contained
@@ -201,9 +204,11 @@ class Gathering:
             return _Unknown(f"the registry does not show v{entrance.candidate}")
         if key == STAGE:
             return candidate.stage.value
+        if key == SLOTS:
+            return _slots_of(live, candidate, self.world.slots)
         if key.name == "stay":
             past = self.pasts.get(live.name)
-            stay = stay_in(Slot(key.argument), candidate.version, live, past)
+            stay = stay_in(self.world.slots.place(key.argument), candidate.version, live, past)
             return _Unknown(stay) if isinstance(stay, str) else stay
         if key.name == "contained":
             return self._contained(key.argument, _facts_of(versions, entrance.model, entrance.candidate))
@@ -266,6 +271,16 @@ class Gathering:
             return _Unknown(why, gone=gap is not None and gap.gone)
         found = self.world.source.contains_commit(commit, branch)
         return _Unknown(f"git cannot determine whether {commit[:12]} is in {branch}") if found is None else found
+
+
+def _slots_of(live: ModelSnapshot, candidate: VersionSnapshot, slots: SlotMap) -> tuple[str, ...]:
+    """
+    What a version is in, by all names that a policy may use. An alias beside a stage of the registry is no such stage:
+    the version itself says which it is in.
+    """
+    named = sorted(alias_slot(alias) for alias, version in live.aliases.items() if version == candidate.version)
+    called = (slots.names(slot) if slots.twin_of(slot) is None else (slot,) for slot in named)
+    return (candidate.stage.value, *chain.from_iterable(called))
 
 
 @dataclass(frozen=True, slots=True)

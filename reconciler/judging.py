@@ -14,6 +14,7 @@ from reconciler.core.drift import FilesThen, Replaced, files_then
 from reconciler.core.entrances import entrance_of
 from reconciler.core.gate import (
     PINNED,
+    Entrance,
     Guard,
     Kind,
     Override,
@@ -22,9 +23,10 @@ from reconciler.core.gate import (
 )
 from reconciler.core.likeness import refuse_look_alikes
 from reconciler.core.names import ACTIVE_STAGES, ModelRef, Slot, Stage, Version, alias_slot
-from reconciler.core.past import Past
+from reconciler.core.past import Past, declared_versions
 from reconciler.core.plan import Plan, PlanOptions
 from reconciler.core.policy import Policy
+from reconciler.core.slot_map import SlotMap
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot
 from reconciler.core.text import plain
 from reconciler.deciders import Deciders, change_at, not_judged, refuse_unapproved
@@ -325,11 +327,21 @@ def _cases(
                 if policy is None
                 else proposed_guards(judging, policy, live, manifest, entrance.slot)
             )
+            if (twin := _judged_as(entrance, plan.revision.slots, live, manifest)) is not None:
+                # What guards the stage is asked before the stage.
+                asked = guards_before(judging, policy or judging.policy, live, manifest, twin)
+                found = tuple(guard for guard in found if guard not in asked)
             guards = tuple(g for g in found if not any(is_same_gate(g, other) and people == by for other, by in seen))
             seen.extend((guard, people) for guard in guards)
             if guards:
                 change, last = (change_at(judging, plan, at) for at in (place, latest))
                 yield Case(entrance, guards, _overrides(manifest, entrance.slot), judging, change, last)
+
+
+def _judged_as(entrance: Entrance, slots: SlotMap, live: ModelSnapshot, manifest: Manifest | None) -> Slot | None:
+    """The stage that an alias stands for, if it is to hold the same version: it is there, or enters and is judged."""
+    twin = slots.twin_of(entrance.slot)
+    return twin if twin and entrance.candidate in declared_versions(manifest, twin, live) else None
 
 
 def _judging(rules: Rules, model: ModelPlan, place: int, deciders: Deciders) -> Iterable[Rules]:

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice, takewhile
+from itertools import islice, takewhile, zip_longest
 from threading import Event as Flag
 from typing import TypeAlias
 
@@ -416,8 +416,9 @@ class _Tried:
 @dataclass(slots=True)
 class _Run:
     """
-    Carries out one plan, some models at a time: read them again, write each in its own thread, read them back. Reading
-    by the wave costs two requests a wave, where a read of each model would cost more than its writes.
+    Carries out one plan, some models at a time: read them again, write each in its own thread, read them back, and with
+    them the ones that come next. Reading by the wave costs two requests a wave, where a read of each model would cost
+    more than its writes.
     """
 
     world: World
@@ -431,6 +432,8 @@ class _Run:
     lost: str = ""
     """Why no further model is begun: the registry is gone, or the lock was."""
     pasts: dict[ModelRef, Past] = field(default_factory=dict[ModelRef, Past])
+    ahead: Mapping[ModelRef, ModelSnapshot] | None = None
+    """The models of the next wave, if they were read with those of the last one."""
     planned: Mapping[ModelRef, ModelPlan] = field(init=False)
     digest: str = field(init=False)
 
@@ -444,9 +447,10 @@ class _Run:
                 yield self._finished(Outcome(model.model, OutcomeStatus.BLOCKED, message=_told(model)))
         pending = [model for model in self.plan.models if model.changes and not model.blocked]
         size = max(1, self.request.parallelism)
+        waves = [pending[start : start + size] for start in range(0, len(pending), size)]
         with ThreadPoolExecutor(size) as pool:
-            for start in range(0, len(pending), size):
-                for outcome in self._wave(pool, pending[start : start + size]):
+            for wave, following in zip_longest(waves, waves[1:], fillvalue=list[ModelPlan]()):
+                for outcome in self._wave(pool, wave, following):
                     yield self._finished(outcome)
 
     def look_again(self, outcomes: tuple[Outcome, ...]) -> tuple[Outcome, ...]:
@@ -483,12 +487,14 @@ class _Run:
         self.report(ModelFinished(outcome))
         return outcome
 
-    def _wave(self, pool: ThreadPoolExecutor, planned: list[ModelPlan]) -> Iterator[Outcome]:
+    def _wave(
+        self, pool: ThreadPoolExecutor, planned: list[ModelPlan], following: list[ModelPlan]
+    ) -> Iterator[Outcome]:
         if why := self._halted():
             yield from (Outcome(model.model, OutcomeStatus.SKIPPED, message=why) for model in planned)
             return
         try:
-            fresh = self._read(model.model for model in planned)
+            fresh = self._read(model.model for model in planned) if self.ahead is None else self.ahead
         except RegistryError as error:
             self._note(error)
             yield from (Outcome(m.model, OutcomeStatus.FAILED, message=f"Not begun: {error}") for m in planned)
@@ -504,7 +510,8 @@ class _Run:
                 ready.append(decided)
         tried = list(pool.map(self._make_calls, ready))
         known = {name: _commits_in(live, self.desired.revision.ours) for name, live in fresh.items()}
-        yield from self._settle_all([replace(t, known=known.get(t.plan.model, frozenset())) for t in tried])
+        tried = [replace(t, known=known.get(t.plan.model, frozenset())) for t in tried]
+        yield from self._settle_all(tried, [model.model for model in following])
 
     def _read(self, names: Iterable[ModelRef]) -> Mapping[ModelRef, ModelSnapshot]:
         names = list(names)
@@ -516,6 +523,21 @@ class _Run:
         self.pasts.update(pasts)
         self.report(ModelsRead(tuple(names), snapshot.models))
         return snapshot.models
+
+    def _read_back(self, names: list[ModelRef], following: list[ModelRef]) -> Mapping[ModelRef, ModelSnapshot]:
+        """The models that were written and, in the same requests, those that come next."""
+        self.ahead = None
+        if not following:
+            return self._read(names)
+        try:
+            read = self._read([*names, *following])
+        except RegistryError as error:
+            if error.code == UNREACHABLE:
+                raise
+            # What is wrong with the next ones is for their own wave to say.
+            return self._read(names)
+        self.ahead = {name: read[name] for name in following if name in read}
+        return read
 
     def _diff(self, name: ModelRef, live: ModelSnapshot | None) -> ModelPlan:
         return diff(
@@ -672,12 +694,12 @@ class _Run:
             placements.append(stamped)
         return replace(change, placements=tuple(placements))
 
-    def _settle_all(self, tried: list[_Tried]) -> Iterator[Outcome]:
+    def _settle_all(self, tried: list[_Tried], following: list[ModelRef] | None = None) -> Iterator[Outcome]:
         if any(t.begun for t in tried) and self._lease_lost():
             tried = self._regain(tried)
         whole = [t for t in tried if not t.error]
         try:
-            live = self._read(t.plan.model for t in whole)
+            live = self._read_back([t.plan.model for t in whole], following or [])
         except RegistryError as error:
             self._note(error)
             yield from (Outcome(t.plan.model, OutcomeStatus.FAILED, t.made, f"Not read back: {error}") for t in whole)

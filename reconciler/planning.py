@@ -79,7 +79,8 @@ def declaration_of(world: World, checkout: Checkout) -> Declaration:
     problems = tuple(sorted((*checkout.problems, *unreadable, *contradictions)))
     if any(problem.severity is Severity.ERROR for problem in problems):
         raise ManifestError(problems)
-    return Declaration(_with_sources(world, DesiredState(checkout.revision, models)), problems, checkout.dirty)
+    desired = DesiredState(replace(checkout.revision, slots=world.slots), models)
+    return Declaration(_with_sources(world, desired), problems, checkout.dirty)
 
 
 def _with_sources(world: World, desired: DesiredState) -> DesiredState:

@@ -8,6 +8,7 @@ from threading import Lock as Guard
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from reconciler.core.names import Commit, ModelRef, Ours, RepositoryId, Version
+from reconciler.core.slot_map import PLAIN, SlotMap
 from reconciler.errors import Problem
 
 if TYPE_CHECKING:
@@ -643,3 +644,4 @@ class World:
     runs: Runs | None = None
     receipts: Receipts | None = None
     tell: Tell = untold
+    slots: SlotMap = PLAIN

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from reconciler.core.policy import Policy
     from reconciler.core.review import Note
     from reconciler.core.review import Review as WholeReview
+    from reconciler.core.slot_map import SlotMap
     from reconciler.events import Receipt, Report
     from reconciler.examining import Finding, Health
     from reconciler.formatting import Formatted
@@ -428,23 +429,26 @@ class Proposal:
         return f"{refused}```diff\n{self.diff()}```\n"
 
 
-def slot_of(text: str) -> "Slot":
-    """A stage, or an alias behind an `@`. Raises ReconcilerError for anything else, with the nearest stage."""
-    from reconciler.core.names import Slot, Stage, alias_fault
+def slot_of(text: str, slots: "SlotMap") -> "Slot":
+    """
+    What a stage, MLflow's or one of the policy's own, or an alias behind an `@` is in the registry. Raises
+    ReconcilerError for anything else, with the nearest stage.
+    """
+    from reconciler.core.names import Stage, alias_fault
 
     if text.startswith("@") and (fault := alias_fault(text[1:])) is not None:
         raise ReconcilerError(f"`{plain(text)}` cannot be an alias: {fault}.", "Write `@` and the alias's name.")
-    try:
-        return Slot(text)
-    except ValueError:
-        near = did_you_mean(text, [stage.value for stage in Stage], f"Did you mean `@{plain(text)}`?")
+    stages = list(dict.fromkeys([*(stage.value for stage in Stage), *(one.stage for one in slots.stages)]))
+    if text not in stages and not (text.startswith("@") and text != "@"):
+        near = did_you_mean(text, stages, f"Did you mean `@{plain(text)}`?")
         raise ReconcilerError(
-            f"`{plain(text)}` is neither a stage nor an alias.", f"{near} Stages: {', '.join(Stage)}."
-        ) from None
+            f"`{plain(text)}` is neither a stage nor an alias.", f"{near} Stages: {', '.join(stages)}."
+        )
+    return slots.declared(slots.place(text))
 
 
-def _stage_of(text: str, model: str) -> "Stage":
-    slot = slot_of(text)
+def _stage_of(text: str, model: str, slots: "SlotMap") -> "Stage":
+    slot = slot_of(text, slots)
     if slot.stage is None:
         call = f"reconciler alias {quote(model)} {slot.alias}"
         raise ReconcilerError(
@@ -672,9 +676,9 @@ class Project:
         """
         from reconciler.core.history import History, turns, within
 
-        wanted = None if slot is None else slot_of(slot)
         with self.undisturbed():
             recalled, world = self._recalled(models, ref)
+            wanted = None if slot is None else slot_of(slot, world.slots)
             first, last = (_moment(text, world.clock.now()) if text else "" for text in (since, until))
             found = (turn for past in recalled.models for turn in turns(past, wanted))
             return History(recalled, within(found, first, last), first, last)
@@ -874,18 +878,14 @@ class Project:
         from reconciler.core.proposal import Choice
         from reconciler.proposing import promotion
 
-        with self.undisturbed():
-            choice = Choice(
-                None if version is None else Version(version),
-                None if source is None else slot_of(source),
-                run_id,
-                latest,
-            )
-            slot, leaving = slot_of(to), None if instead is None else Version(instead)
-            return self._propose(
-                model,
-                lambda start, now: promotion(start, choice, slot, now, instead=leaving, beside=beside, comment=comment),
-            )
+        number, leaving = (None if one is None else Version(one) for one in (version, instead))
+
+        def step(start: "Setting", now: str) -> "Step":
+            choice = Choice(number, None if source is None else slot_of(source, start.slots), run_id, latest)
+            slot = slot_of(to, start.slots)
+            return promotion(start, choice, slot, now, instead=leaving, beside=beside, comment=comment)
+
+        return self._propose(model, step)
 
     def demote(
         self,
@@ -904,9 +904,13 @@ class Project:
         from reconciler.proposing import demotion
 
         leaving = None if version is None else Version(version)
-        with self.undisturbed():
-            there, then = _stage_of(source, model), None if to is None else _stage_of(to, model)
-            return self._propose(model, lambda start, now: demotion(start, leaving, there, then, now, comment))
+
+        def step(start: "Setting", now: str) -> "Step":
+            there = _stage_of(source, model, start.slots)
+            then = None if to is None else _stage_of(to, model, start.slots)
+            return demotion(start, leaving, there, then, now, comment)
+
+        return self._propose(model, step)
 
     def alias(
         self,
@@ -941,7 +945,7 @@ class Project:
         from reconciler.proposing import return_to
 
         wanted = None if version is None else Version(version)
-        return self._propose(model, lambda start, now: return_to(start, slot_of(to), now, wanted, comment))
+        return self._propose(model, lambda start, now: return_to(start, slot_of(to, start.slots), now, wanted, comment))
 
     def keep(self, models: Iterable[str] = ()) -> "Proposal | None":
         """
@@ -986,6 +990,7 @@ class Project:
         return self._proposed(steps)
 
     def _proposed(self, steps: "Callable[[World, Declaration, Rules], list[tuple[Setting, Step]]]") -> "Proposal":
+        from reconciler.core.proposal import with_aliases
         from reconciler.git.source import GitSource
         from reconciler.planning import declare, declared_in
         from reconciler.proposing import changed_files, homes_of, propose
@@ -1006,6 +1011,7 @@ class Project:
             changed: dict[str, SourceFile] = {}
             for _, step in pairs:
                 name = step.after.name
+                step = replace(step, after=with_aliases(step.after, world.slots))  # noqa: PLW2901  # the same, whole
                 for file in changed_files(
                     files.values(),
                     declaration.desired.models.get(name),

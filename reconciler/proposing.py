@@ -15,11 +15,12 @@ from reconciler.core.evidence import RunSummary
 from reconciler.core.figures import main_figure
 from reconciler.core.keeping import kept, newly_declared
 from reconciler.core.moments import moment_of
-from reconciler.core.names import LIVE, AliasName, ModelRef, Slot, Stage, Version
+from reconciler.core.names import AliasName, ModelRef, Slot, Stage, Version
 from reconciler.core.past import Past, declared_versions, pins_of
 from reconciler.core.plan import PlanOptions
-from reconciler.core.proposal import NOWHERE, Choice, named, placed, proposed, unplaced, way_back
+from reconciler.core.proposal import NOWHERE, Choice, named, placed, proposed, unplaced, way_back, with_aliases
 from reconciler.core.review import Review, Scope
+from reconciler.core.slot_map import PLAIN, SlotMap
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot
 from reconciler.core.text import did_you_mean
 from reconciler.errors import ReconcilerError
@@ -34,11 +35,15 @@ Rewrite = Callable[[Iterable[SourceFile], Manifest, Callable[[Slot], str]], tupl
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a proposal starts from: a model as it is declared, as it is in the registry, and its past."""
+    """
+    What a proposal starts from: a model as it is declared, as it is in the registry, and its past. `slots` says what
+    stages are in the registry.
+    """
 
     manifest: Manifest
     live: ModelSnapshot
     past: Past
+    slots: SlotMap = PLAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +123,8 @@ def keeping(start: Setting, drift: ModelDrift, now: str) -> Step | None:
     What was changed by hand stays: the manifest declares it. None where no manifest can. Raises ReconcilerError for a
     version that is held out of where it is.
     """
-    after = kept(start.manifest, drift, start.live)
+    # An alias that stands for a stage says what that holds, and no manifest can say otherwise.
+    after = with_aliases(kept(start.manifest, drift, start.live), start.slots)
     if after == start.manifest:
         return None
     moves = newly_declared(start.manifest, after)
@@ -151,7 +157,10 @@ def _entering(
 
 def _refuse_emptied(start: Setting, after: Manifest, version: Version, slot: Slot) -> None:
     """Raises ReconcilerError where a version that enters a slot would leave a live one empty: that is a demotion."""
-    emptied = next((live for live in sorted(LIVE) if pins_of(start.manifest, live) and not pins_of(after, live)), None)
+    live_slots = start.slots.live_slots
+    emptied = next(
+        (live for live in sorted(live_slots) if pins_of(start.manifest, live) and not pins_of(after, live)), None
+    )
     if emptied is not None:
         raise ReconcilerError(
             f"v{version} of {after.name} is the only version declared in {emptied}, which would be empty.",
@@ -223,7 +232,7 @@ def setting(world: World, declaration: Declaration, name: ModelRef, rules: Rules
     rules, desired = with_names(rules, declaration.desired)
     snapshot, pasts = with_past(rules, desired, RegistrySnapshot({name: live}))
     manifest = _numbered(desired.models.get(name) or Manifest(Declared(name, NOWHERE)), snapshot.models[name])
-    return Setting(manifest, snapshot.models[name], pasts.get(name, Past(desired.revision.ours)))
+    return Setting(manifest, snapshot.models[name], pasts.get(name, Past(desired.revision.ours)), world.slots)
 
 
 def _numbered(manifest: Manifest, live: ModelSnapshot) -> Manifest:
@@ -319,7 +328,8 @@ def survey(world: World, declaration: Declaration, rules: Rules, names: Iterable
     """These models of the registry with what must be declared of each, read in bulk."""
     snapshot = world.registry.snapshot(Wanted(dict.fromkeys(names, frozenset())))
     rules, desired = with_names(rules, declaration.desired)
-    adoptions = claimable(adopt(snapshot, desired.models, options), snapshot, desired.revision, rules.policy)
+    adoptions = adopt(snapshot, desired.models, options, world.slots)
+    adoptions = claimable(adoptions, snapshot, desired.revision, rules.policy)
     return Import(adoptions, _about(world, adoptions, snapshot))
 
 

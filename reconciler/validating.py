@@ -23,6 +23,7 @@ def check_files(paths: Sequence[Path], build: "GateBuilder", now: str) -> Valida
     `now` is RFC 3339 in UTC: what has expired by then is a problem.
     """
     from reconciler.core.desired import expired, resolve
+    from reconciler.core.slot_map import PLAIN
     from reconciler.gates.authority import unapprovable
     from reconciler.reading.files import files_below
     from reconciler.reading.manifest import parse
@@ -35,7 +36,7 @@ def check_files(paths: Sequence[Path], build: "GateBuilder", now: str) -> Valida
     policy, broken = _policy_in(policies, top, build)
     if policy is not None:
         build = replace(build, groups=policy.groups, checks=frozenset(policy.checks))
-    fragments, wrong = parse(files, build)
+    fragments, wrong = parse(files, build, slots=PLAIN if policy is None else policy.settings.slots)
     models, contradictory = resolve(fragments)
     over = expired(models.values(), now)
     doubtful: tuple[Problem, ...] = ()

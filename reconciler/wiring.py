@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.clocks import SystemClock
 from reconciler.core.names import WORKSPACE, Commit, Ours, in_workspace, names_of
+from reconciler.core.slot_map import PLAIN, SlotMap
 from reconciler.core.text import plain
 from reconciler.errors import ManifestError, Problem, ReconcilerError, Severity
 from reconciler.ports import Actor, Clock, Forge, ManifestParser, SourceFile, Tell, World, untold
@@ -94,7 +95,7 @@ def open_world(
     memory = lock or _lock(
         replace(settings, lock=LockKind.AUTO), registry, name, source, ours, clock, environment, attempt, may_lack=True
     )
-    parse = manifest_parser()
+    parse = manifest_parser(policy.slots)
     checks, evidence = MlflowChecks(uri, tracking, environment, tell=tell), MlflowEvidence(uri, tracking, tell=tell)
     return World(
         source,
@@ -112,6 +113,7 @@ def open_world(
         runs=evidence,
         receipts=GitReceipts(source.git, source.remote, local=not isinstance(lock, GitLock)),
         tell=tell,
+        slots=policy.slots,
     )
 
 
@@ -175,7 +177,7 @@ def _remembered(settings: Settings, environment: Mapping[str, str], side: "Side"
     beside = replace(settings, lock=LockKind.AUTO)
     ours = Ours(source.identity, side.settings.formerly)
     memory = _lock(beside, registry, name, source, ours, clock, environment, 0.0, may_lack=True)
-    world = World(source, manifest_parser(), registry, clock, memory=memory, seals=RecordSeals())
+    world = World(source, manifest_parser(side.settings.slots), registry, clock, memory=memory, seals=RecordSeals())
     return Trunk(world, policy_reader(world), Revision(source.identity, tip), tip, ahead=False)
 
 
@@ -205,8 +207,8 @@ def _compile_fault(condition: str) -> str | None:
     return cel.compile_fault(condition)
 
 
-def manifest_parser() -> ManifestParser:
-    """Reads manifests, each file once for the run of a command."""
+def manifest_parser(slots: SlotMap = PLAIN) -> ManifestParser:
+    """Reads manifests, each file once for the run of a command. `slots` says what their stages are in the registry."""
     from reconciler.reading.manifest import parse
 
     build = gate_builder()
@@ -217,7 +219,7 @@ def manifest_parser() -> ManifestParser:
         read: list[tuple[tuple[Manifest, ...], tuple[Problem, ...]]] = []
         for file in files:
             if file not in known:
-                known[file] = parse([file], build)
+                known[file] = parse([file], build, slots=slots)
             read.append(known[file])
         return tuple(chain.from_iterable(f for f, _ in read)), tuple(chain.from_iterable(p for _, p in read))
 

@@ -8,14 +8,13 @@ from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
 from fnmatch import fnmatchcase
 
-from reconciler.core.changes import Claim
+from reconciler.core.changes import Change, Claim, RecordProvenance, SetAlias
 from reconciler.core.desired import Declared, DesiredState, Manifest, Pin, Revision
 from reconciler.core.diff import ModelPlan
 from reconciler.core.entrances import occupants
 from reconciler.core.likeness import refuse_look_alikes, standing_names
 from reconciler.core.names import (
     ACTIVE_STAGES,
-    LIVE,
     MLFLOW_TAG_PREFIX,
     OUR_TAG_PREFIX,
     AliasName,
@@ -30,7 +29,8 @@ from reconciler.core.names import (
 from reconciler.core.past import declared_versions
 from reconciler.core.plan import PlanOptions, build_plan
 from reconciler.core.policy import Policy
-from reconciler.core.proposal import NOWHERE
+from reconciler.core.proposal import NOWHERE, with_aliases
+from reconciler.core.slot_map import PLAIN, SlotMap
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot
 
 
@@ -122,15 +122,19 @@ class Imported:
 
 
 def adopt(
-    snapshot: RegistrySnapshot, declared: Mapping[ModelRef, Manifest], options: Adopt = Adopt()
+    snapshot: RegistrySnapshot,
+    declared: Mapping[ModelRef, Manifest],
+    options: Adopt = Adopt(),
+    slots: SlotMap = PLAIN,
 ) -> tuple[Adoption, ...]:
     """
     Every model of a snapshot with what must be declared of it. What a manifest declares is kept, also where the
-    registry holds something else: that is said. Prompts are no models and are left out.
+    registry holds something else: that is said. Prompts are no models and are left out. `slots` says what stages are in
+    the registry.
     """
     renamed = {former: name for name, manifest in declared.items() for former in manifest.former_names}
     return tuple(
-        _adopted(live, declared.get(name), options)
+        _adopted(live, declared.get(name), options, slots)
         if name in declared or name not in renamed
         else Adoption(name, None, None).refused(f"It is declared already, as a former name of {renamed[name]}.")
         for name, live in sorted(snapshot.models.items())
@@ -155,37 +159,65 @@ def _refused(adoption: Adoption, plan: ModelPlan | None) -> Adoption:
     if plan is None or adoption.after == adoption.before:
         return adoption
     reasons = [blocker.message for blocker in plan.blockers]
-    if not reasons and adoption.new and not all(isinstance(change, Claim) for change in plan.changes):
+    if not reasons and adoption.new and not all(_moves_nothing(change, adoption.after) for change in plan.changes):
         reasons = ["A plan would move something."]
     if not reasons:
         return adoption
     return adoption.refused(f"It cannot be declared as it is: {' '.join(reasons)}")
 
 
-def _adopted(live: ModelSnapshot, before: Manifest | None, options: Adopt) -> Adoption:
+def _moves_nothing(change: Change, after: Manifest | None) -> bool:
+    """Whether a call takes nothing from anybody: our records, and an alias that now stands for what is in its stage."""
+    if isinstance(change, SetAlias) and change.before is None and after is not None:
+        return bool(after.aliases[change.alias].stage)
+    return isinstance(change, Claim | RecordProvenance)
+
+
+def _adopted(live: ModelSnapshot, before: Manifest | None, options: Adopt, slots: SlotMap) -> Adoption:
     fault = model_name_fault(live.name) or look_alike_fault(live.name)
     if fault is not None:
         return Adoption(live.name, before, before).refused(f"It cannot be declared: {fault}.")
     manifest = before or Manifest(Declared(live.name, NOWHERE))
     placed = {version for stage in manifest.stages for version in declared_versions(manifest, stage.slot, live)}
     stages = {
-        s: d for s in ACTIVE_STAGES if s not in manifest.stages and (d := _occupants(live, s, placed)) is not None
+        s: d
+        for s in ACTIVE_STAGES
+        if s not in manifest.stages and slots.is_stage(s) and (d := _occupants(live, s, placed)) is not None
     }
+    kept = {one.previous for one in slots.stages}
     aliases = {
         alias: Declared(Pin(NOWHERE, version), NOWHERE)
         for alias, version in sorted(live.aliases.items())
-        if alias not in manifest.aliases and _declarable(live, alias, version)
+        if alias not in manifest.aliases and alias not in kept and _declarable(live, alias, version)
     }
+    whole = with_aliases(
+        replace(manifest, stages={**manifest.stages, **stages}, aliases={**manifest.aliases, **aliases}), slots
+    )
+    if (why := _at_odds(live, whole)) is not None:
+        return Adoption(live.name, before, before).refused(why)
     owners = options.owners_of(live.name)
     after = replace(
         manifest,
-        stages={**manifest.stages, **stages},
-        aliases={**manifest.aliases, **aliases},
+        stages=whole.stages,
+        aliases=whole.aliases,
         owners=manifest.owners or (Declared(owners, NOWHERE) if owners else None),
         description=manifest.description or _description(live, options),
         tags={**_tags(live, options), **manifest.tags},
     )
-    return Adoption(live.name, before, after, tuple(sorted(_remarks(live, before, after), key=lambda r: r.concern)))
+    remarks = sorted(_remarks(live, before, after, slots), key=lambda remark: remark.concern)
+    return Adoption(live.name, before, after, tuple(remarks))
+
+
+def _at_odds(live: ModelSnapshot, manifest: Manifest) -> str | None:
+    """Why a stage and the alias that stands for it cannot be declared as they are: they say different things."""
+    for stage, declared in manifest.stages.items():
+        alias = next((alias for alias, one in manifest.aliases.items() if one.stage == stage), None)
+        numbers = [pin.version for pin in declared.value]
+        if alias is not None and (len(numbers) > 1 or live.aliases.get(alias, *numbers) not in numbers):
+            names = f"v{live.aliases[alias]}" if alias in live.aliases else "nothing"
+            there = _versions(number for number in numbers if number is not None)
+            return f"{stage} holds {there}, but @{alias}, which stands for it, names {names}: make them agree first."
+    return None
 
 
 def _occupants(live: ModelSnapshot, stage: Stage, placed: Set[Version]) -> Declared[tuple[Pin, ...]] | None:
@@ -213,9 +245,9 @@ def _tags(live: ModelSnapshot, options: Adopt) -> dict[str, Declared[str]]:
     }
 
 
-def _remarks(live: ModelSnapshot, before: Manifest | None, after: Manifest) -> Iterator[Remark]:
+def _remarks(live: ModelSnapshot, before: Manifest | None, after: Manifest, slots: SlotMap) -> Iterator[Remark]:
     """What somebody who adopts a model should look at, the most important first."""
-    for slot in sorted(LIVE):
+    for slot in sorted(slots.live_slots):
         there = occupants(live, slot)
         if len(there) > 1:
             yield Remark(Concern.SEVERAL, f"{len(there)} versions are in {slot}: {_versions(there)}.")

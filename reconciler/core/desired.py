@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from reconciler.core.looks import looks, telling_apart
 from reconciler.core.names import (
     ACTIVE_STAGES,
-    LIVE,
     AliasName,
     Commit,
     LiveSlots,
@@ -20,6 +19,7 @@ from reconciler.core.names import (
     Version,
     alias_slot,
 )
+from reconciler.core.slot_map import PLAIN, SlotMap
 from reconciler.core.snapshot import VersionSnapshot, source_digest
 from reconciler.errors import Location, Problem, Severity
 
@@ -33,10 +33,14 @@ K = TypeVar("K")
 
 @dataclass(frozen=True, slots=True)
 class Declared(Generic[T]):
-    """A value and the place in a manifest that declares it."""
+    """
+    A value and the place in a manifest that declares it. `stage` is the one under which an alias is declared that
+    stands for it, by its name in manifests.
+    """
 
     value: T
     at: Location
+    stage: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +211,7 @@ class Revision:
     """
     Where manifests were read: which repository and folder (together the owner's identity), which commit, and who wrote
     it. `commit` is None for a work tree with changes that no commit holds.
-    `known_as` are its names, and `live_slots` what consumers depend on, by the policy that stands.
+    `known_as` are its names, and `slots` what stages are in the registry, by the policy that stands.
     """
 
     repository: RepositoryId
@@ -215,7 +219,12 @@ class Revision:
     author: str = ""
     subject: str = ""
     known_as: Ours | None = field(default=None, compare=False, repr=False)
-    live_slots: LiveSlots = field(default=LIVE, compare=False, repr=False)
+    slots: SlotMap = field(default=PLAIN, compare=False, repr=False)
+
+    @property
+    def live_slots(self) -> LiveSlots:
+        """The slots that consumers depend on."""
+        return self.slots.live_slots
 
     @property
     def ours(self) -> Ours:
@@ -268,8 +277,13 @@ def _claimed(models: Mapping[ModelRef, Manifest]) -> Iterable[Problem]:
 def _merge(first: Manifest, second: Manifest, problems: list[Problem]) -> Manifest:
     def union(key: str, a: Mapping[K, Declared[T]], b: Mapping[K, Declared[T]]) -> dict[K, Declared[T]]:
         for name in sorted(a.keys() & b.keys(), key=str):
-            problems.append(_declared_twice(first.name, f"{key}.{name}", a[name].at, b[name].at))
-        return {**b, **a}
+            stage = a[name].stage or b[name].stage
+            if not stage:
+                problems.append(_declared_twice(first.name, f"{key}.{name}", a[name].at, b[name].at))
+            elif not _same_alias(a[name], b[name]):
+                problems.append(_stands_for(first.name, f"{key}.{name}", stage, a[name], b[name]))
+        # What a stage says of its alias, whatever stands beside it.
+        return {**b, **a, **{name: one for name, one in b.items() if one.stage}}
 
     def either(key: str, a: Declared[T] | None, b: Declared[T] | None) -> Declared[T] | None:
         if a is not None and b is not None:
@@ -288,6 +302,23 @@ def _merge(first: Manifest, second: Manifest, problems: list[Problem]) -> Manife
                 return either(key, a, b)
 
     return replace(first, **{part.name: both(part.name) for part in fields(first) if part.name != "model"})
+
+
+def _same_alias(first: Declared[Any], second: Declared[Any]) -> bool:
+    """Whether an alias is declared beside its stage, and alike."""
+    one, other = first.value, second.value
+    same = one is other or (one is not None and other is not None and replace(one, at=other.at) == other)
+    return same and (not first.stage or not second.stage)
+
+
+def _stands_for(model: ModelRef, key: str, stage: str, first: Declared[Any], second: Declared[Any]) -> Problem:
+    beside, own = (first, second) if second.stage else (second, first)
+    return Problem(
+        beside.at,
+        "alias-of-a-stage",
+        f"`{key}` of {model} says otherwise than {stage} at {own.at}, for which this alias stands.",
+        "Remove it: the alias moves with the stage.",
+    )
 
 
 def _declared_twice(model: ModelRef, key: str, first: Location, second: Location) -> Problem:

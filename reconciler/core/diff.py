@@ -27,7 +27,6 @@ from reconciler.core.entrances import before_move, entrances, is_another, occupa
 from reconciler.core.gate import Entrance, Verdict
 from reconciler.core.names import (
     ACTIVE_STAGES,
-    LIVE,
     MAX_TAG_VALUE,
     AliasName,
     LiveSlots,
@@ -38,6 +37,7 @@ from reconciler.core.names import (
     alias_slot,
 )
 from reconciler.core.past import Past
+from reconciler.core.slot_map import PLAIN, SlotMap
 from reconciler.core.snapshot import (
     READY,
     Identity,
@@ -61,6 +61,7 @@ class Why(StrEnum):
     GOVERNED = "governed"
     RELEASED = "released"
     RENAMED = "renamed"
+    LEFT = "what left"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +102,8 @@ class ModelPlan:
     The ordered calls for one model; where it cannot be brought to what is declared, there are none. `identities` are
     those of the versions they touch, and `entrances` what they bring into slots, or what is newly declared there.
     `verdicts` are what the gates said; one that blocks keeps the model as it is. `guarded` are those slots that have
-    gates, and `files` the digests of what enters, where a gate asked for them. `live_slots` are those that consumers
-    depend on.
+    gates, and `files` the digests of what enters, where a gate asked for them. `slots` says what stages are in the
+    registry.
     """
 
     model: ModelRef
@@ -114,7 +115,12 @@ class ModelPlan:
     guarded: frozenset[Slot] = field(default=frozenset(), compare=False)
     files: Mapping[tuple[Version, Slot], str] = field(default_factory=dict[tuple[Version, Slot], str], compare=False)
     past: Past | None = field(default=None, compare=False, repr=False)
-    live_slots: LiveSlots = field(default=LIVE, compare=False, repr=False)
+    slots: SlotMap = field(default=PLAIN, compare=False, repr=False)
+
+    @property
+    def live_slots(self) -> LiveSlots:
+        """The slots that consumers depend on."""
+        return self.slots.live_slots
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -193,6 +199,7 @@ def diff(
     targets = _targets(manifest, bound, there, owned, revision)
     if there is not None:
         blockers.extend(_emptied_blockers(manifest, bound, there, targets, revision.live_slots))
+        blockers.extend(_unnamed_blockers(manifest, there, owned, revision.slots))
         blockers.extend(_identity_blockers(bound, there, past))
 
     final = Ownership(
@@ -245,7 +252,7 @@ def diff(
         identities=tuple(one for one in _identities(work, before) if one.version not in bound.registered),
         entrances=entering,
         past=past,
-        live_slots=revision.live_slots,
+        slots=revision.slots,
     )
 
 
@@ -604,7 +611,9 @@ def _targets(
     }
     if live is None:
         return targets
-    undeclared = set(owned.stages if owned else ()) - manifest.stages.keys()
+    # Stages that the policy has given up for aliases are let go of as they are.
+    governed = () if revision.slots.aliases_only or owned is None else owned.stages
+    undeclared = set(governed) - manifest.stages.keys()
     for version, snapshot in sorted(live.versions.items()):
         stage = snapshot.stage
         if version in targets or not stage.active:
@@ -645,6 +654,24 @@ def _emptied_blockers(
             f"Write `{stage}: []` if it should be empty, or name the version that belongs there.",
             moved.at or manifest.model.at,
         )
+
+
+def _unnamed_blockers(
+    manifest: Manifest, live: ModelSnapshot, owned: Ownership | None, slots: SlotMap
+) -> Iterator[Blocker]:
+    """A live alias is removed only by a manifest that says so: `champion: null`, or `[]` for the stage that it is."""
+    for alias in owned.aliases if owned else ():
+        slot = alias_slot(alias)
+        if slot in slots.live_slots and alias in live.aliases and alias not in manifest.aliases:
+            stage = slots.stage_of(slot)
+            empty = f"aliases: {{{alias}: null}}" if stage is None else f"stages: {{{stage}: []}}"
+            yield Blocker(
+                "production-would-be-empty",
+                f"No manifest declares {slot} of {live.name} anymore, which consumers depend on; it names "
+                f"v{live.aliases[alias]} because one did.",
+                f"Write `{empty}` if it should be empty, or name the version that belongs there.",
+                manifest.model.at,
+            )
 
 
 def _broke_off(bound: _Bound, live: ModelSnapshot, owned: Ownership, past: Past) -> bool:
@@ -889,7 +916,21 @@ class _Moves:
                 if before is not None:
                     self._record(before)
                 self._record(version)
+                self._keep_previous(alias, before, at)
                 self.out.append(Proposal(SetAlias(self.live.name, alias, before, version), Reason(Why.DECLARED, at)))
+
+    def _keep_previous(self, alias: AliasName, before: Version | None, at: Location) -> None:
+        """
+        What an alias names is kept by another one before it leaves: whoever plans again after a crash in between finds
+        the same to do. Where nothing leaves, that one stays where it is, for nothing declares what it names.
+        """
+        previous = self.revision.slots.previous_of(alias)
+        if previous is None or before is None or before not in self.live.versions:
+            return
+        named = self.live.aliases.get(previous)
+        if named != before:
+            because = Reason(Why.LEFT, at, (before,))
+            self.out.append(Proposal(SetAlias(self.live.name, previous, named, before), because))
 
     def _delete_aliases(self, owned: Ownership | None) -> None:
         for alias, before in sorted(self.live.aliases.items()):

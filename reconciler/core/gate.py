@@ -114,7 +114,7 @@ class Approval:
 
 @dataclass(frozen=True, slots=True)
 class Stay:
-    """How long a version has been in a stage without a break: since when (RFC 3339 in UTC). None: it is not there."""
+    """How long a version has been in a slot without a break: since when (RFC 3339 in UTC). None: it is not there."""
 
     since: str | None
 
@@ -172,6 +172,11 @@ INCUMBENT: FactKey[VersionFacts | Nobody] = FactKey("incumbent")
 MODEL: FactKey[ModelFacts] = FactKey("model")
 STAGE: FactKey[str] = FactKey("stage")
 """The stage that the candidate is in now."""
+SLOTS: FactKey[tuple[str, ...]] = FactKey("slots")
+"""
+The slots that the candidate is in now, by all names that a policy may call them: `Staging`, `@challenger`, and `Canary`
+where an alias stands for it.
+"""
 NOW: FactKey[str] = FactKey("now")
 CHANGE: FactKey[ChangeFacts] = FactKey("change")
 APPROVALS: FactKey[tuple[Approval, ...]] = FactKey("approvals")
@@ -181,7 +186,7 @@ PINNED: FactKey[Pinned] = FactKey("artifact", "pinned")
 
 
 def stay(stage: str) -> FactKey[Stay]:
-    """How long the candidate has been in that stage."""
+    """How long the candidate has been in that slot."""
     return FactKey("stay", stage)
 
 

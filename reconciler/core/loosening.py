@@ -1,7 +1,7 @@
 """What a change of the policy would let in: the gates before each slot are compared, and not only what they say."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from reconciler.core.gate import Entrance, Guard, Verdict
@@ -118,7 +118,8 @@ def changed_parts(standing: Policy, proposed: Policy) -> tuple[str, ...]:
         ("groups", standing.groups != proposed.groups),
         ("signers", standing.signers != proposed.signers),
         ("checks", _checks(standing) != _checks(proposed)),
-        ("settings", standing.settings != proposed.settings),
+        ("what stages and live slots are", standing.settings.slots != proposed.settings.slots),
+        ("settings", replace(standing.settings, slots=proposed.settings.slots) != proposed.settings),
     )
     return tuple(name for name, differs in parts if differs)
 

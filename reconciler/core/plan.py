@@ -217,7 +217,9 @@ class Plan:
     def summary(self) -> Summary:
         effects = [effect for model in self.models if not model.blocked for effect in effects_of(model)]
         back = [effect for effect in effects if effect.verb is Verb.ROLL_BACK]
-        versions = [effect for effect in effects if not isinstance(effect.change, SetAlias | DeleteAlias)]
+        # An alias that is promoted stands for a stage that the registry does not have.
+        aliases = [e for e in effects if isinstance(e.change, SetAlias | DeleteAlias) and e.verb is not Verb.PROMOTE]
+        versions = [effect for effect in effects if effect not in aliases]
         count = {verb: sum(effect.verb is verb for effect in versions) for verb in Verb}
         named = (Verb.PROMOTE, Verb.ARCHIVE, Verb.ROLL_BACK)
         roll_back = len({(e.model, e.after if isinstance(e.subject, Slot) else e.subject) for e in back})
@@ -227,7 +229,7 @@ class Plan:
             promote=count[Verb.PROMOTE],
             archive=count[Verb.ARCHIVE],
             roll_back=roll_back,
-            aliases=len(effects) - len(versions),
+            aliases=len(aliases),
             other=len(versions) - sum(count[verb] for verb in named),
             unchanged=self.governed - len(self._governed_names()),
             blocked=sum(model.blocked for model in self.models),
@@ -485,6 +487,8 @@ def _effects(proposal: Proposal, model: ModelPlan) -> Iterable[Effect]:
         case SetAlias():
             slot = alias_slot(change.alias)
             moved = Verb.SET_ALIAS if change.before is None else Verb.MOVE_ALIAS
+            if slot in model.live_slots and model.slots.twin_of(slot) is None:
+                moved = Verb.PROMOTE
             yield effect(_enters(model, change.after, slot) or moved, slot, change.before, change.after)
         case DeleteAlias():
             yield effect(Verb.DELETE_ALIAS, alias_slot(change.alias), change.before, None)

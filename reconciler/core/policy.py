@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from reconciler.core.gate import Guard
 from reconciler.core.looks import drawn, folded, skeleton
 from reconciler.core.names import Commit, ModelRef, RepositoryId, Slot
+from reconciler.core.slot_map import PLAIN, SlotMap
 from reconciler.errors import Location
 
 LOADABLE = "loadable"
@@ -27,7 +28,7 @@ class Rule:
     models: tuple[str, ...] = ("*",)
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
 
-    def guards_slot(self, slot: Slot) -> bool:
+    def guards_slot(self, slot: str) -> bool:
         return any(matches(pattern, slot) for pattern in self.slots)
 
     def applies_to(self, model: ModelRef, tags: Mapping[str, str]) -> bool:
@@ -64,7 +65,7 @@ class Check:
 class PolicySettings:
     """
     Defaults for options of the same meaning; None leaves the command's own. `registry_names` are addresses of one
-    registry, and `formerly` the names that the repository had.
+    registry, and `formerly` the names that the repository had; `slots` says what stages are in the registry.
     """
 
     registry: str | None = None
@@ -73,6 +74,7 @@ class PolicySettings:
     max_change_models: int | None = None
     registry_names: tuple[str, ...] = ()
     formerly: tuple[RepositoryId, ...] = ()
+    slots: SlotMap = PLAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +105,13 @@ class Policy:
         """
         Every gate before that slot for a model, in the order of the file. Of several names, its own and former ones,
         and several sets of tags, those that the registry shows and those that are declared, it is enough for a rule to
-        be about one.
+        be about one. What guards a stage guards the alias that stands for it.
         """
-        names = (model, *formerly)
+        names, called = (model, *formerly), self.settings.slots.names(slot)
         return tuple(
             guard
             for rule in self.rules
-            if rule.guards_slot(slot) and rule.is_about(names, tags)
+            if any(map(rule.guards_slot, called)) and rule.is_about(names, tags)
             for guard in rule.guards
         )
 

@@ -7,6 +7,7 @@ from reconciler.core.desired import Declared, Manifest, Pin, hold_on
 from reconciler.core.entrances import occupants
 from reconciler.core.names import AliasName, Commit, Slot, Stage, Version, alias_slot
 from reconciler.core.past import Past, declared_versions, pins_of
+from reconciler.core.slot_map import SlotMap
 from reconciler.core.snapshot import ModelSnapshot
 from reconciler.core.text import did_you_mean, plain
 from reconciler.errors import Location, ReconcilerError
@@ -161,6 +162,25 @@ def named(manifest: Manifest, alias: AliasName, pin: Pin | None) -> Manifest:
     same = declared.value is not None and pin is not None and declared.value.version == pin.version
     after = declared if same and pin is not None and pin.comment is None else replace(declared, value=pin)
     return replace(manifest, aliases={**manifest.aliases, alias: after})
+
+
+def with_aliases(manifest: Manifest, slots: SlotMap) -> Manifest:
+    """The manifest with the aliases that stand for its stages on the versions that these hold."""
+    aliases = {
+        alias: replace(declared, stage=_own_stage(alias, slots)) if declared.at == NOWHERE else declared
+        for alias, declared in manifest.aliases.items()
+        if not declared.stage or not slots.is_stage(declared.stage)
+    }
+    for stage, declared in manifest.stages.items():
+        if (alias := slots.alias_of(stage)) is not None:
+            aliases[alias] = Declared(next(iter(declared.value), None), declared.at, stage)
+    return replace(manifest, aliases=aliases)
+
+
+def _own_stage(alias: AliasName, slots: SlotMap) -> str:
+    """The stage under which an alias is declared anew that stands for one which the registry does not have."""
+    stage = slots.stage_of(alias_slot(alias))
+    return "" if stage is None or slots.is_stage(stage) else stage
 
 
 def _without(declared: Declared[tuple[Pin, ...]], version: Version | None) -> Declared[tuple[Pin, ...]]:

@@ -15,11 +15,13 @@ default it may be left out; `null` is never accepted. A gate that has more to as
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 from typing import Annotated, Any, Final, Protocol, TypeAlias, get_args, get_origin
 
+from reconciler.core.names import Stage
+from reconciler.core.text import did_you_mean, plain
 from reconciler.errors import Fault
 
 GateFactory: TypeAlias = Callable[..., Any]
@@ -42,6 +44,7 @@ class GateCode(StrEnum):
     UNKNOWN_CHECK = "unknown-check"
     UNKNOWN_GATE = "unknown-gate"
     UNKNOWN_GROUP = "unknown-group"
+    UNKNOWN_STAGE = "unknown-stage"
     REFUSED_GATE = "refused-gate"
     TOO_MANY_GATES = "too-many-gates"
     TOO_MANY_WINDOWS = "too-many-windows"
@@ -52,7 +55,7 @@ class Spelling(Enum):
 
     NAME = auto()
     PROSE = auto()
-    STAGE = auto()
+    SLOT = auto()
     DURATION = auto()
 
 
@@ -74,7 +77,7 @@ class Words:
 Name = Annotated[str, Spelling.NAME]
 """A text that people tell things apart by: one line, in which no letter passes for another."""
 Prose = Annotated[str, Spelling.PROSE]
-StageName = Annotated[str, Spelling.STAGE]
+SlotName = Annotated[str, Spelling.SLOT]
 Seconds = Annotated[float, Spelling.DURATION]
 """Written with its unit: `90s`, `3d`."""
 NotNegative = Annotated[float, Between(0)]
@@ -110,13 +113,27 @@ class Surroundings:
     """
     What gates are made with that nobody writes. `compile_fault` says why a condition is none. `groups` and the names of
     `checks` are the policy's; None where no policy is at hand: then it is not asked whether it has the ones that are
-    named.
+    named. `stages` are those of the policy's own.
     """
 
     evaluate: Callable[[str, Mapping[str, object]], bool | str] = nobody_evaluates
     compile_fault: Callable[[str], str | None] = _no_fault
     groups: Mapping[str, tuple[str, ...]] | None = None
     checks: frozenset[str] | None = None
+    stages: frozenset[str] = frozenset()
+
+
+def stage_faults(slots: Iterable[str], around: Surroundings, where: str) -> Iterator[Fault]:
+    """What is wrong with slots that gates name: a word that is no stage here."""
+    for slot in slots:
+        known = {*(stage.value for stage in Stage), *around.stages}
+        if not slot.startswith("@") and slot not in known:
+            yield Fault(
+                GateCode.UNKNOWN_STAGE,
+                f" is `{plain(slot, 80)}`, which is no stage here; stages: {', '.join(sorted(known))}.",
+                did_you_mean(slot, known, f"Write `@{plain(slot, 80)}` for an alias, or one of these."),
+                (where,),
+            )
 
 
 class FindsFaults(Protocol):

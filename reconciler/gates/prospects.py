@@ -30,7 +30,7 @@ def doubts(policy: Policy) -> tuple[Problem, ...]:
     for rule in policy.rules:
         for slot in _slots(rule):
             guards = _before(policy, rule, slot)
-            found.extend(_impossible(guards, slot))
+            found.extend(_impossible(guards, slot, policy))
             if slot not in _NOT_LIVE and not any(map(_is_witness, guards)):
                 message = f"What guards {plain(slot, 80)} here checks only what authors state about their own version."
                 fix = "Add `approvals`, a `soak`, or a `check` with `signed: true`."
@@ -46,7 +46,7 @@ def doubts_of(models: Mapping[ModelRef, Manifest], policy: Policy) -> tuple[Prob
         for slot in _declared_slots(manifest):
             own = manifest.gates.get(slot)
             guards = policy.guards(name, slot, tags, formerly=manifest.former_names) + (own.value if own else ())
-            found.extend(_impossible(guards, slot) if own else ())
+            found.extend(_impossible(guards, slot, policy) if own else ())
     return _distinct(found)
 
 
@@ -75,7 +75,11 @@ def _declared_slots(manifest: Manifest) -> Iterator[Slot]:
     yield from (alias_slot(alias) for alias, declared in manifest.aliases.items() if declared.value is not None)
 
 
-def _impossible(guards: tuple[Guard, ...], slot: str) -> Iterator[Problem]:
+def _impossible(guards: tuple[Guard, ...], slot: str, policy: Policy) -> Iterator[Problem]:
+    yield from _too_old(guards, slot)
+    if policy.settings.slots.aliases_only:
+        # A version can be named by any number of aliases.
+        return
     if found := _excluded([(guard, guard.gate) for guard in guards], frozenset(Stage) - {slot}):
         guard, stages = found
         excluded = "it would be there already" if slot in stages else "other gates before it exclude that"
@@ -84,7 +88,6 @@ def _impossible(guards: tuple[Guard, ...], slot: str) -> Iterator[Problem]:
             f"{_listed(stages)}, and {excluded}."
         )
         yield _warning(guard.at, "never-passes", message, "Name the stage that versions come from.")
-    yield from _too_old(guards, slot)
     if slot not in {stage.value for stage in Stage if stage.active}:
         return
     rest = [(guard, gate) for guard in guards if (gate := _on_rollback(guard)) is not None]
@@ -117,13 +120,15 @@ def _excluded(gates: Iterable[tuple[Guard, Gate]], stages: frozenset[str]) -> tu
 
 
 def _stages(gate: Gate) -> frozenset[str] | None:
+    """The stages that a version must be in one of; None where an alias will do, which may name any version."""
     match gate:
         case Path():
-            return frozenset(gate.stages)
+            slots = frozenset(gate.slots)
         case Soak():
-            return frozenset({gate.stage})
+            slots = frozenset({gate.stage})
         case _:
             return None
+    return slots if slots <= frozenset(Stage) else None
 
 
 def _too_old(guards: tuple[Guard, ...], slot: str) -> Iterator[Problem]:

@@ -1,21 +1,25 @@
 """How long a version must have been tried."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from reconciler.core.figures import between, duration, later, moment
 from reconciler.core.gate import NOW, Entrance, FactKey, Facts, Gate, Judgement, failed, passed, stay, unknown
 from reconciler.core.text import plain
-from reconciler.gates.parameters import GateKind, Key, Seconds, StageName
+from reconciler.errors import Fault
+from reconciler.gates.parameters import GateKind, Key, Seconds, SlotName, Surroundings, stage_faults
 
 
 @dataclass(frozen=True, slots=True)
 class Soak:
-    """The candidate is in a stage now, and has been for so many seconds without a break."""
+    """The candidate is in a slot now, and has been for so many seconds without a break."""
 
-    stage: Annotated[StageName, Key("The stage.", examples=("Staging",))]
+    stage: Annotated[SlotName, Key("The stage, or an alias.", examples=("Staging", "@challenger"))]
     seconds: Annotated[Seconds, Key("How long, at least.", examples=("3d", "12h"), name="for")]
+
+    def faults(self, around: Surroundings) -> Iterator[Fault]:
+        return stage_faults((self.stage,), around, "stage")
 
     def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
         return (stay(self.stage), NOW)
@@ -49,6 +53,6 @@ class Soak:
 SOAK = GateKind(
     "soak",
     Soak,
-    asks="have been in this stage for at least this long, without a break",
+    asks="have been in this slot for at least this long, without a break",
     example={"stage": "Staging", "for": "3d"},
 )

@@ -4,8 +4,8 @@ JSON Schema is made from them too; what they accept becomes core types at once.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields, replace
 from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar, cast
@@ -34,6 +34,7 @@ from reconciler.core.names import (
     model_name_fault,
     tag_key_fault,
 )
+from reconciler.core.slot_map import PLAIN, SlotMap
 from reconciler.core.text import nearest
 from reconciler.errors import Location, Problem
 from reconciler.reading.located import (
@@ -107,6 +108,7 @@ class ManifestCode(StrEnum):
     INVALID_ORIGIN = "invalid-origin"
     INVALID_ALIAS = "invalid-alias"
     SEVERAL_VERSIONS = "several-versions"
+    ALIAS_OF_A_STAGE = "alias-of-a-stage"
     INVALID_REASON = "invalid-reason"
     INVALID_UNTIL = "invalid-until"
     TOO_MANY_FILES = "too-many-files"
@@ -129,12 +131,15 @@ UNTIL_PATTERN = (
 
 
 def parse(
-    files: "Iterable[SourceFile]", build: "GateBuilder | None" = None, spec: "type[ManifestSpec] | None" = None
+    files: "Iterable[SourceFile]",
+    build: "GateBuilder | None" = None,
+    spec: "type[ManifestSpec] | None" = None,
+    slots: SlotMap = PLAIN,
 ) -> tuple[tuple[Manifest, ...], tuple[Problem, ...]]:
     """
     The manifests in the order of the files, and everything wrong with the rest, in the order of places. A document with
     a problem gives no manifest. `build` is what gates are made with, where a manifest has some; `spec` is how it is
-    spelled.
+    spelled; and `slots` what its stages are in the registry.
     """
     manifests: list[Manifest] = []
     problems: list[Problem] = []
@@ -146,7 +151,7 @@ def parse(
             found.extend(document.problems)
             if document.root is None:
                 continue
-            manifest, faults = _judge(document.root, build, spec or ManifestSpec)
+            manifest, faults = _judge(document.root, build, spec or ManifestSpec, slots)
             found.extend(faults)
             if manifest is not None and not document.problems:
                 manifests.append(manifest)
@@ -425,6 +430,20 @@ def _json_of_alias(long: dict[str, Any]) -> dict[str, Any]:
     return {"oneOf": [*_VERSION_JSON, long, {"type": "null"}]}
 
 
+# What is nearly one of MLflow's stages, but for capitals, is none of the policy's own.
+_STAGE_NAME_JSON: Json = {
+    "anyOf": [
+        {"enum": [stage.value for stage in Stage]},
+        {
+            "pattern": ALIAS_PATTERN,
+            "not": {
+                "pattern": "^("
+                + "|".join("".join(f"[{c.upper()}{c.lower()}]" for c in stage.value) for stage in Stage)
+                + ")$"
+            },
+        },
+    ]
+}
 _RUN_ID_JSON = {"oneOf": [{"type": "string", "pattern": RUN_ID_PATTERN}, {"type": "number", "minimum": 0}]}
 _TagValue = Annotated[str, Spelled(_tag_value, _TAG_VALUE_JSON)]
 _Tags = Annotated[dict[Annotated[str, BeforeValidator(_tag_key)], _TagValue], keyed(_TAG_KEY_JSON)]
@@ -509,7 +528,8 @@ class StagesSpec(Spec):
     the whole truth: any other version moves to Archived.
     """
 
-    model_config = ConfigDict(title="Stages")
+    model_config = ConfigDict(title="Stages", extra="allow", json_schema_extra={"propertyNames": _STAGE_NAME_JSON})
+    __pydantic_extra__: dict[str, _Active] = Field(init=False)  # pyright: ignore[reportIncompatibleVariableOverride]  # as pydantic's documentation has it
 
     none: _Inactive | None = Field(None, alias="None", description="Versions that are in no stage.", examples=[6])
     staging: _Active | None = Field(
@@ -525,9 +545,9 @@ class StagesSpec(Spec):
         None, alias="Archived", description="Versions that are out of use.", examples=[[2, 3]]
     )
 
-    def of(self, stage: Stage) -> tuple[PinSpec, ...] | None:
-        """The versions declared for a stage, if it is declared."""
-        match stage:
+    def of(self, name: str) -> tuple[PinSpec, ...] | None:
+        """The versions declared for a stage, MLflow's or one of the policy's own, if it is declared."""
+        match name:
             case Stage.NONE:
                 return self.none
             case Stage.STAGING:
@@ -536,6 +556,12 @@ class StagesSpec(Spec):
                 return self.production
             case Stage.ARCHIVED:
                 return self.archived
+            case _:
+                return self.__pydantic_extra__.get(name)
+
+    def named(self) -> tuple[str, ...]:
+        """The stages that are declared."""
+        return tuple(name for name in (*Stage, *self.__pydantic_extra__) if self.of(name) is not None)
 
 
 _ModelName = Annotated[ModelRef, Spelled(_model_name, _MODEL_NAME_JSON)]
@@ -671,7 +697,7 @@ KEY_ORDER: Mapping[tuple[str, ...], Sequence[str]] = {
 
 
 def _judge(
-    root: YamlValue, build: "GateBuilder | None", spelling: type[ManifestSpec]
+    root: YamlValue, build: "GateBuilder | None", spelling: type[ManifestSpec], slots: SlotMap
 ) -> tuple[Manifest | None, list[Problem]]:
     if not isinstance(root, YamlMap):
         problem = Problem(
@@ -683,13 +709,16 @@ def _judge(
         return None, [problem]
     reader = Reader(root, "A manifest", root.at)
     spec, errors = reader.judge(spelling)
-    gates, problems = _judge_gates(reader, root.get("gates"), build)
+    gates, problems = _judge_gates(reader, root.get("gates"), build, slots)
     problems.extend(_problem(reader, spelling, error) for error in errors)
-    return (None if spec is None or problems else _manifest(reader, root, spec, gates)), problems
+    problems.extend(_unknown_stages(reader, root.get("stages"), slots))
+    if spec is not None:
+        problems.extend(_wrong_stages(reader, spec, slots))
+    return (None if spec is None or problems else _manifest(reader, root, spec, gates, slots)), problems
 
 
 def _judge_gates(
-    reader: Reader, written: YamlValue | None, build: "GateBuilder | None"
+    reader: Reader, written: YamlValue | None, build: "GateBuilder | None", slots: SlotMap
 ) -> "tuple[dict[Slot, Declared[tuple[Guard, ...]]], list[Problem]]":
     """The gates by slot. What is wrong with the mapping, its keys or the lists themselves is for the model to say."""
     found: dict[Slot, Declared[tuple[Guard, ...]]] = {}
@@ -698,10 +727,11 @@ def _judge_gates(
         from reconciler.reading.gates import GateBuilder, parse_gates
 
         below = reader.below("gates", key)
-        guards, wrong = parse_gates(below, build or GateBuilder()) if isinstance(entries, YamlList) else ((), ())
+        around = replace(build or GateBuilder(), stages=frozenset(one.stage for one in slots.stages))
+        guards, wrong = parse_gates(below, around) if isinstance(entries, YamlList) else ((), ())
         problems.extend(wrong)
         try:
-            slot = slot_key(key)
+            slot = slots.place(slot_key(key))
         except ValueError:
             continue
         if slot in found:
@@ -712,7 +742,11 @@ def _judge_gates(
 
 
 def _manifest(
-    reader: Reader, root: YamlMap, spec: ManifestSpec, gates: "dict[Slot, Declared[tuple[Guard, ...]]]"
+    reader: Reader,
+    root: YamlMap,
+    spec: ManifestSpec,
+    gates: "dict[Slot, Declared[tuple[Guard, ...]]]",
+    slots: SlotMap,
 ) -> Manifest:
     def declared(value: T, *where: int | str) -> Declared[T]:
         return Declared(value, reader.at(*where))
@@ -731,18 +765,25 @@ def _manifest(
 
     # Fields are in the order of the model, and people read what they declared in the order of the document.
     written = root.get("stages")
-    stages = {
-        stage: declared(tuple(pin(one, "stages", stage, i) for i, one in enumerate(pins)), "stages", stage)
-        for stage in (Stage(key) for key in (written if isinstance(written, YamlMap) else ()))
-        if spec.stages is not None and (pins := spec.stages.of(stage)) is not None
+    placed = {
+        name: declared(tuple(pin(one, "stages", name, i) for i, one in enumerate(pins)), "stages", name)
+        for name in (written if isinstance(written, YamlMap) else ())
+        if spec.stages is not None and (pins := spec.stages.of(name)) is not None
     }
+    stages = {Stage(name): pins for name, pins in placed.items() if slots.is_stage(name)}
     aliases = {
         alias: declared(None if one is None else pin(one, "aliases", alias), "aliases", alias)
         for alias, one in (spec.aliases or {}).items()
     }
-    overrides = _overrides(reader, spec)
+    aliases |= {
+        alias: Declared(next(iter(pins.value), None), pins.at, name)
+        for name, pins in placed.items()
+        if (alias := slots.alias_of(name)) is not None
+    }
+    overrides = _overrides(reader, spec, slots)
     holds = tuple(
-        Hold(one.version, one.reason, reader.at("hold"), one.slot, one.until or "") for one in spec.hold or ()
+        Hold(one.version, one.reason, reader.at("hold"), one.slot and slots.place(one.slot), one.until or "")
+        for one in spec.hold or ()
     )
     built: dict[str, Any] = {
         "stages": stages,
@@ -761,13 +802,40 @@ def _manifest(
     return spec.declares(**built)
 
 
-def _overrides(reader: Reader, spec: ManifestSpec) -> "tuple[Override, ...]":
+def _unknown_stages(reader: Reader, written: YamlValue | None, slots: SlotMap) -> Iterator[Problem]:
+    """Stages that are nothing in the registry."""
+    for name in written if isinstance(written, YamlMap) else ():
+        if slots.alias_of(name) is None and not slots.is_stage(name):
+            yield _unknown_stage(reader.follow_to_key(("stages", name))[0], name, slots)
+
+
+def _wrong_stages(reader: Reader, spec: ManifestSpec, slots: SlotMap) -> Iterator[Problem]:
+    """What an alias that stands for a stage cannot say, or says otherwise."""
+    for name in spec.stages.named() if spec.stages is not None else ():
+        alias, pins = slots.alias_of(name), (spec.stages.of(name) if spec.stages else None) or ()
+        if alias is not None and len(pins) > 1:
+            said = f" has {len(pins)} versions, but the alias `{alias}` stands for {name}, and names one."
+            yield reader.problem(("stages", name), ManifestCode.SEVERAL_VERSIONS, said, "Keep one of them.")
+        elif alias is not None and alias in (spec.aliases or {}):
+            beside = (spec.aliases or {})[alias]
+            if (None if beside is None else (beside,)) != (pins or None):
+                said = f" says otherwise than `stages.{name}`, for which this alias stands."
+                fix = "Remove it: the alias moves with the stage."
+                yield reader.problem(("aliases", alias), ManifestCode.ALIAS_OF_A_STAGE, said, fix)
+    for one in slots.stages:
+        if one.previous is not None and one.previous in (spec.aliases or {}):
+            said = f" is kept on the version that left {one.stage} last, as the policy says."
+            fix = "Remove it, or `previous` from the policy."
+            yield reader.problem(("aliases", one.previous), ManifestCode.ALIAS_OF_A_STAGE, said, fix)
+
+
+def _overrides(reader: Reader, spec: ManifestSpec, slots: SlotMap) -> "tuple[Override, ...]":
     if spec.overrides is None:
         return ()
     from reconciler.core.gate import Override
 
     return tuple(
-        Override(one.gate, one.reason, one.until, reader.at("overrides", i), one.slot)
+        Override(one.gate, one.reason, one.until, reader.at("overrides", i), one.slot and slots.place(one.slot))
         for i, one in enumerate(spec.overrides)
     )
 
@@ -781,17 +849,20 @@ def _problem(reader: Reader, spelling: type[ManifestSpec], error: ErrorDetails) 
             "The document names no model: the key `model` is missing.",
             "Add `model: <name>`.",
         )
-    if error["type"] == "extra_forbidden" and where[:-1] == ("stages",):
-        return _unknown_stage(reader.follow_to_key(where)[0], str(where[-1]))
     return reader.explain(spelling, error)
 
 
-def _unknown_stage(at: Location, key: str) -> Problem:
-    guess = nearest(key, [stage.value for stage in Stage])
-    fix = "For a stage of your own, use an alias: `aliases: {name: 4}`."
-    return Problem(
-        at,
-        SpellingCode.UNKNOWN_STAGE,
-        f"`stages`: MLflow has no stage `{shown(key)}`; it has: {', '.join(Stage)}.",
-        f"Write `{guess}`. {fix}" if guess else fix,
-    )
+def _unknown_stage(at: Location, key: str, slots: SlotMap) -> Problem:
+    own = [one.stage for one in slots.stages if one.stage not in set(Stage)]
+    if key in set(Stage):
+        known = [one.stage for one in slots.stages]
+        message = f"`stages`: the policy has no alias for {key}, and moves aliases alone; it has one for: "
+        fix = f"Name an alias for {key} under `stages` of the policy."
+    else:
+        known = [*(stage.value for stage in Stage), *own]
+        has = "MLflow and the policy have" if own else "MLflow has"
+        message = f"`stages`: {has} no stage `{shown(key)}`; {'they have' if own else 'it has'}: "
+        fix = "For a stage of your own, use an alias: `aliases: {name: 4}`, or name one under `stages` of the policy."
+    guess = nearest(key, known)
+    said = f"{message}{', '.join(known)}."
+    return Problem(at, SpellingCode.UNKNOWN_STAGE, said, f"Write `{guess}`. {fix}" if guess else fix)

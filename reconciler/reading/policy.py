@@ -1,6 +1,7 @@
 """YAML text → Policy: the file `reconciler.yaml` at the top of a repository."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from enum import StrEnum
 from functools import cache, partial
@@ -15,8 +16,17 @@ from reconciler.core.check_record import CHECK_NAME_PATTERN
 from reconciler.core.desired import Declared
 from reconciler.core.gate import Guard
 from reconciler.core.looks import folded, skeleton
-from reconciler.core.names import RepositoryId, has_control_characters
+from reconciler.core.names import (
+    ALIAS_PATTERN,
+    AliasName,
+    RepositoryId,
+    Stage,
+    alias_fault,
+    alias_slot,
+    has_control_characters,
+)
 from reconciler.core.policy import LOADABLE, Check, Policy, PolicySettings, Rule
+from reconciler.core.slot_map import SlotMap, StageAlias
 from reconciler.errors import Location, ManifestError, Problem
 from reconciler.gates.parameters import GateCode
 from reconciler.reading.gates import GateBuilder, policy_gate_spec, read_gates, with_names
@@ -39,8 +49,10 @@ from reconciler.reading.spelling import (
     MAPPING,
     MAX_NAME,
     SEVERAL,
+    SLOT_JSON,
     Boolean,
     Duration,
+    Json,
     JudgedLater,
     Line,
     NotNegative,
@@ -57,13 +69,16 @@ from reconciler.reading.spelling import (
     is_null,
     json_of_list,
     keyed,
+    keys_of,
     line,
     listed,
     name,
     number,
     refuse_look_alikes,
+    slot,
     text,
     whole,
+    word,
     wrong_type,
 )
 
@@ -91,6 +106,8 @@ class PolicyCode(StrEnum):
     SHELL_COMMAND = "shell-command"
     MISSING_RUNNER = "missing-runner"
     SEVERAL_RUNNERS = "several-runners"
+    INVALID_STAGE_ALIAS = "invalid-stage-alias"
+    INVALID_LIVE_SLOT = "invalid-live-slot"
 
 
 CODES = frozenset[str]({*YamlCode, *SpellingCode, *GateCode, *PolicyCode})
@@ -145,26 +162,61 @@ def settings_of(file: "SourceFile") -> PolicySettings:
     where that cannot be read.
     """
     problems: list[Problem] = []
-    found: dict[str, str] = {}
-    formerly: tuple[RepositoryId, ...] = ()
-    names: tuple[str, ...] = ()
+    found = PolicySettings()
     for document in read_documents(file.path, file.data):
         problems.extend(document.problems)
-        if document.root is None:
-            continue
-        reader = Reader(document.root, "The policy", document.root.at)
-        spec, errors = reader.judge(PlacesSpec)
-        formerly = formerly if spec is None else spec.formerly
-        problems.extend(reader.explain(PlacesSpec, error) for error in errors if error["loc"][:1] in _PLACES)
-        if isinstance(document.root, YamlMap) and not problems:
-            for key, read in (("registry", _registry), ("manifests", _path)):
-                if key in document.root and not is_null(document.root[key]):
-                    found[key] = read(document.root[key])
-            if NAMES in document.root:
-                names = tuple(map(line, listed(document.root[NAMES])))
+        if isinstance(document.root, YamlMap):
+            reader = Reader(_places(document.root), "The policy", document.root.at)
+            spec, wrong = reader.read(PlacesSpec)
+            problems.extend(wrong)
+            if spec is not None:
+                found, wrong = _settings(reader, spec)
+                problems.extend(wrong)
     if problems:
         raise ManifestError(distinct(problems))
-    return PolicySettings(found.get("registry"), found.get("manifests"), registry_names=names, formerly=formerly)
+    return found
+
+
+def _places(root: YamlMap) -> YamlMap:
+    """What a policy says of places, without the rest, which may be wrong."""
+    places = YamlMap(root.at)
+    for key in keys_of(PlacesSpec):
+        if key in root and not is_null(root[key]):
+            places[key], places.key_places[key] = root[key], root.key_places[key]
+    return places
+
+
+def _settings(reader: Reader, spec: "PlacesSpec") -> tuple[PolicySettings, list[Problem]]:
+    """Without limits, which say nothing of places."""
+    aliases = [StageAlias(stage, one.alias, one.previous) for stage, one in spec.stages.items()]
+    slots = SlotMap(tuple(aliases), spec.mode is SlotMode.ALIAS, SlotMap().live if spec.live is None else spec.live)
+    settings = PolicySettings(
+        spec.registry, spec.manifests, registry_names=spec.registry_names, formerly=spec.formerly, slots=slots
+    )
+    return settings, list(_wrong_slots(reader, slots, spec))
+
+
+def _wrong_slots(reader: Reader, slots: SlotMap, spec: "PlacesSpec") -> Iterator[Problem]:
+    """Aliases that would stand for two things, and live slots that nothing is in."""
+    taken: dict[AliasName, str] = {}
+    for one in slots.stages:
+        for key, alias in (("alias", one.alias), ("previous", one.previous)):
+            if alias is not None and alias in taken:
+                said = f" is `{alias}`, which stands for {taken[alias]} already."
+                where = ("stages", one.stage, key)
+                yield reader.problem(where, PolicyCode.INVALID_STAGE_ALIAS, said, "Give each its own alias.")
+            elif alias is not None:
+                taken[alias] = one.stage if key == "alias" else f"what left {one.stage}"
+    if slots.aliases_only and not slots.stages:
+        said = " is `alias`, but no alias stands for any stage."
+        yield reader.problem(("mode",), PolicyCode.INVALID_STAGE_ALIAS, said, "Name them under `stages`.")
+    for at, live in enumerate(slots.live):
+        if live.startswith("@") or slots.is_stage(live) or slots.alias_of(live) is not None:
+            continue
+        said = f"{' is' if spec.live else ': the live slot is'} `{shown(live)}`, which is no slot here."
+        fix = "Name an alias for it under `stages`, or name the slots that consumers load from under `live`."
+        where = ("live", at) if spec.live else ("mode",)
+        yield reader.problem(where, PolicyCode.INVALID_LIVE_SLOT, said, fix)
 
 
 def _registry(value: YamlValue) -> str:
@@ -211,6 +263,43 @@ def _repository(value: YamlValue) -> RepositoryId:
             "Write `github.com/acme/models`, with `#folder` after it if the manifests were in a different folder.",
         )
     return RepositoryId(written)
+
+
+def _alias(value: YamlValue) -> AliasName:
+    written = text(value, "an alias").removeprefix("@")
+    if why := alias_fault(written):
+        said = f" is {described(value)}, which cannot be an alias: {why}."
+        raise fault(PolicyCode.INVALID_STAGE_ALIAS, said, "Write an alias, such as `champion`.")
+    refuse_look_alikes(written)
+    return AliasName(written)
+
+
+def _stage_alias(value: YamlValue) -> YamlMap:
+    """An alias alone is short for a mapping with nothing but `alias`."""
+    if isinstance(value, YamlScalar):
+        whole = YamlMap(value.at)
+        whole["alias"] = value
+        return whole
+    if isinstance(value, YamlList):
+        raise wrong_type(value, "an alias", "Write one alias, or `{alias: champion, previous: champion-previous}`.")
+    return value
+
+
+def _declared_stage(key: str) -> str:
+    """A stage that manifests may declare: Staging, Production, or a word of the policy's own."""
+    written = slot(key, of_key=True)
+    if key.startswith("@") or written in {Stage.NONE, Stage.ARCHIVED}:
+        said = f": `{shown(key)}` is not a stage that an alias can stand for."
+        raise fault(
+            PolicyCode.INVALID_STAGE_ALIAS, said, "Write Staging, Production or a word such as `Canary`.", of_key=True
+        )
+    return key
+
+
+def _live_slot(value: YamlValue) -> str:
+    written = line(value)
+    slot(written)
+    return written
 
 
 def _percent(value: YamlValue) -> float:
@@ -301,7 +390,6 @@ _REGISTRY = re.compile(
     r"|http://(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\]))(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~%/-]*)?"
 )
 NAMES = "registry-names"
-_PLACES = {("registry",), (NAMES,), ("manifests",), ("formerly",)}
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 
 _PATH_JSON = {
@@ -312,12 +400,14 @@ _PATH_JSON = {
     "not": {"pattern": r"(^|/)\.\.(/|$)"},
 }
 _REPOSITORY_JSON = {**LINE_JSON, "not": {"pattern": r"\s|://|\.git$|^git@|#.*#|^#|#$"}}
+_ALIAS_JSON = {"type": "string", "pattern": rf"^@?{ALIAS_PATTERN.strip('^$')}$"}
 _MEMBER_JSON = {**LINE_JSON, "allOf": [{"pattern": "@"}]}
 _CHECK_JSON = {"pattern": r"^[^\s\x00-,/:-@\[-^`{-\x9f]{1,100}$"}
 _ARGUMENT_JSON = {"type": "string", "pattern": r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$"}
 
 _Registry = Annotated[str, Spelled(_registry, {"type": "string", "pattern": f"^{_REGISTRY.pattern}$"})]
 _Path = Annotated[str, Spelled(_path, _PATH_JSON)]
+_Alias = Annotated[AliasName, Spelled(_alias, _ALIAS_JSON)]
 _Percent = Annotated[float, Spelled(_percent, {"type": "number", "minimum": 0, "maximum": 100})]
 _Models = Annotated[
     int,
@@ -332,6 +422,22 @@ _Groups = Annotated[
     dict[Annotated[str, BeforeValidator(_group_name)], Annotated[tuple[_Member, ...], LISTED]],
     keyed({"minLength": 1, "maxLength": MAX_NAME, "not": {"const": OWNERS}}),
 ]
+
+
+class SlotMode(StrEnum):
+    """What is moved for a stage that an alias stands for."""
+
+    BOTH = "both"
+    ALIAS = "alias"
+
+
+def _mode(value: YamlValue) -> SlotMode:
+    written: SlotMode = word(value, {one.value: one for one in SlotMode})
+    return written
+
+
+def _json_of_stage_alias(long: Json) -> Json:
+    return {"anyOf": [_ALIAS_JSON, long]}
 
 
 class LimitsSpec(Spec):
@@ -448,8 +554,21 @@ def _rule_list() -> Any:
     return Annotated[tuple[RuleSpec, ...], LISTED]
 
 
+class StageAliasSpec(Spec):
+    """The alias that stands for a stage."""
+
+    model_config = ConfigDict(title="Alias of a stage")
+
+    alias: _Alias = Field(description="The alias that stands for the stage.", examples=["champion"])
+    previous: _Alias | None = Field(
+        None,
+        description="An alias that is kept on the version that left the stage last.",
+        examples=["champion-previous"],
+    )
+
+
 class PlacesSpec(Spec):
-    """Where the registry and the manifests are, and what the repository was called."""
+    """Where the registry and the manifests are, what stages are there, and what the repository was called."""
 
     registry: _Registry | None = Field(
         None,
@@ -469,6 +588,29 @@ class PlacesSpec(Spec):
         description="Former names of the repository: it governs what they govern. They take effect with the change "
         "after the one that adds them.",
         examples=["github.com/acme/old-models"],
+    )
+    stages: Annotated[
+        dict[
+            Annotated[str, BeforeValidator(_declared_stage)],
+            Annotated[StageAliasSpec, Written(_stage_alias, _json_of_stage_alias)],
+        ],
+        keyed({"pattern": ALIAS_PATTERN}, filled_in=True),
+    ] = Field(
+        {},
+        description="The alias that stands for a stage. A name that is none of MLflow's stages lives as its alias "
+        "alone. Takes effect with the change after the one that edits it.",
+        examples=[{"Production": {"alias": "champion"}, "Canary": "canary"}],
+    )
+    mode: Annotated[SlotMode, Spelled(_mode, {"type": "string", "enum": [one.value for one in SlotMode]})] = Field(
+        SlotMode.BOTH,
+        description="Whether MLflow's stages are moved with the aliases that stand for them, or the aliases alone.",
+        examples=["alias"],
+    )
+    live: Annotated[tuple[Annotated[str, Spelled(_live_slot, SLOT_JSON)], ...], SEVERAL] | None = Field(
+        None,
+        description="The slots that consumers depend on: stages, with the aliases that stand for them, and aliases. "
+        "Default: Production.",
+        examples=[["Production", "Canary"]],
     )
 
 
@@ -506,7 +648,7 @@ class PolicySpec(PlacesSpec):
 def _judge(reader: Reader, build: GateBuilder) -> tuple[Policy | None, list[Problem]]:
     spec, problems = reader.read(PolicySpec)
     if spec is not None:
-        build = replace(build, groups=spec.groups, checks=frozenset(spec.checks))
+        build = replace(build, groups=spec.groups, checks=frozenset(spec.checks), stages=frozenset(spec.stages))
     if (over := _too_many_gates(reader)) is not None:
         return None, [*problems, over]
     slots = reader.below("slots") if isinstance(reader.root, YamlMap) and "slots" in reader.root else None
@@ -516,21 +658,25 @@ def _judge(reader: Reader, build: GateBuilder) -> tuple[Policy | None, list[Prob
         problems.extend(wrong)
         if rule is not None:
             rules.append(rule)
-    guards, repeated = with_names([rule.guards for rule in rules], lambda i, j: _may_meet(rules[i], rules[j]))
+    settings, wrong = (PolicySettings(), []) if spec is None else _settings(reader, spec)
+    problems.extend(wrong)
+    slots_of = [(*rule.slots, *_aliases_guarded(rule, settings.slots)) for rule in rules]
+
+    def meet(i: int, j: int) -> bool:
+        return _may_meet(replace(rules[i], slots=slots_of[i]), replace(rules[j], slots=slots_of[j]))
+
+    guards, repeated = with_names([rule.guards for rule in rules], meet)
     problems.extend(repeated)
     if spec is None or problems:
         return None, problems
-    limits = spec.limits
+    if spec.limits is not None:
+        most = spec.limits
+        settings = replace(
+            settings, max_change_percent=most.max_change_percent, max_change_models=most.max_change_models
+        )
     return Policy(
         tuple(replace(rule, guards=named) for rule, named in zip(rules, guards, strict=True)),
-        PolicySettings(
-            spec.registry,
-            spec.manifests,
-            None if limits is None else limits.max_change_percent,
-            None if limits is None else limits.max_change_models,
-            spec.registry_names,
-            spec.formerly,
-        ),
+        settings,
         spec.groups,
         {key: _check(reader, key, one) for key, one in spec.checks.items()},
     ), []
@@ -585,6 +731,14 @@ def _evaluation(spec: EvaluateSpec) -> dict[str, object]:
         told["model_type"] = spec.model_type
     told["thresholds"] = {key: one.model_dump(exclude_none=True) for key, one in spec.thresholds.items()}
     return told
+
+
+def _aliases_guarded(rule: Rule, slots: SlotMap) -> Iterator[str]:
+    """The aliases that a rule guards as they stand for a stage."""
+    for one in slots.stages:
+        alias = alias_slot(one.alias)
+        if any(map(rule.guards_slot, slots.names(alias))):
+            yield alias
 
 
 def _may_meet(one: Rule, other: Rule) -> bool:

@@ -199,17 +199,6 @@ def filled(value: YamlValue) -> YamlMap:
     return read
 
 
-def stage(value: YamlValue) -> Stage:
-    written = text(value, "a stage")
-    if written in set(Stage):
-        return Stage(written)
-    raise fault(
-        SpellingCode.UNKNOWN_STAGE,
-        f" is {described(value)}; MLflow has the stages {', '.join(Stage)}.",
-        did_you_mean(written, [one.value for one in Stage], "Write one of these."),
-    )
-
-
 _WILD = re.compile(r"[*?\[]")
 # What an alias can be made of, and what a pattern of aliases can.
 _ALIAS_PATTERN = re.compile(r"(?:[\w\-*?]|\[!?[\w-]+\])+")
@@ -262,6 +251,13 @@ def slot_pattern(value: YamlValue) -> str:
 
 def one_slot(value: YamlValue) -> Slot:
     return Slot(slot(line(value)))
+
+
+def slot_word(value: YamlValue) -> str:
+    """A slot as it is written: a bare word that is no stage of MLflow's may be one of the policy's own."""
+    written = line(value)
+    slot(written)
+    return written
 
 
 def slot_key(key: str) -> Slot:
@@ -394,7 +390,6 @@ LINE_JSON = {
     "maxLength": MAX_NAME,
     "pattern": r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
 }
-STAGE_JSON = {"type": "string", "enum": [one.value for one in Stage]}
 DURATION_JSON = {"type": "string", "pattern": r"^[1-9][0-9]{0,5}[smhdw]$"}
 SLOT_JSON = {"type": "string", "pattern": rf"^@?{ALIAS_PATTERN.strip('^$')}$"}
 TAG_KEY_JSON = {"pattern": r"^[^\x00-\x1f\x7f-\x9f]{1,250}$"}
@@ -414,7 +409,7 @@ Boolean = Annotated[bool, Spelled(boolean, {"type": "boolean"})]
 Number = Annotated[float, Spelled(number, {"type": "number"})]
 NotNegative = Annotated[float, Spelled(at_least_zero, {"type": "number", "minimum": 0})]
 Duration = Annotated[float, Spelled(duration, DURATION_JSON)]
-StageName = Annotated[Stage, Spelled(stage, STAGE_JSON)]
+SlotWord = Annotated[str, Spelled(slot_word, SLOT_JSON)]
 SlotName = Annotated[Slot, Spelled(one_slot, SLOT_JSON)]
 SlotPattern = Annotated[str, Spelled(slot_pattern, SLOT_PATTERN_JSON)]
 SlotPatterns = Annotated[tuple[SlotPattern, ...], SEVERAL]
@@ -525,7 +520,8 @@ def _spec_at(spec: type[Spec], where: Where) -> type[Spec]:
             kind = get_args(kind)[1]
         elif isinstance(kind, type) and issubclass(kind, Spec):
             fields = {one.alias or key: one.annotation for key, one in kind.model_fields.items()}
-            kind = fields[str(step)]
+            # A key that is of no field's name is one of several that have one type.
+            kind = fields.get(str(step)) or get_args(kind.__annotations__["__pydantic_extra__"])[1]
     return cast("type[Spec]", _unwrapped(kind))
 
 

@@ -51,6 +51,8 @@ def reason(because: Reason) -> str:
             return "no longer declared"
         case Why.GOVERNED:
             return f"governed by {clean(_line(because))}"
+        case Why.LEFT:
+            return f"keeps {versions(because.by)}, which leaves, as the policy says"
         case Why.RENAMED:
             return "the repository was renamed"
         case Why.RELEASED:
@@ -66,7 +68,7 @@ def brief_reason(because: Reason, file: str) -> str:
 
 def reason_for_all(because: Reason) -> str:
     """The same for several models at once, which are declared in different places."""
-    return "" if because.why in {Why.DECLARED, Why.GOVERNED, Why.DISPLACED} else reason(because)
+    return "" if because.why in {Why.DECLARED, Why.GOVERNED, Why.DISPLACED, Why.LEFT} else reason(because)
 
 
 def _line(because: Reason) -> str:

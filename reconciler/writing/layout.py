@@ -129,7 +129,9 @@ def _parts(manifest: Manifest, folder: str) -> dict[str, Manifest]:
         f"{folder}/{slot_file(stage.slot)}": replace(manifest, stages={stage: declared}, aliases={})
         for stage, declared in sorted(manifest.stages.items(), key=lambda entry: -list(Stage).index(entry[0]))
     }
-    aliases = {f"{folder}/{_ALIASES}": replace(manifest, stages={})} if manifest.aliases else {}
+    # What moves with a stage is written with it.
+    named = {alias: declared for alias, declared in manifest.aliases.items() if declared.stage not in manifest.stages}
+    aliases = {f"{folder}/{_ALIASES}": replace(manifest, stages={}, aliases=named)} if named else {}
     return {**stages, **aliases} or {f"{folder}/{slot_file(Stage.PRODUCTION.slot)}": manifest}
 
 
@@ -142,18 +144,19 @@ def _text(manifest: Manifest, about: Mapping[Version, str], *, whole: bool) -> s
     if whole and manifest.tags:
         lines += ["tags:", *(f"  {flow(key)}: {flow(tag.value)}" for key, tag in manifest.tags.items())]
     rows: list[tuple[str, Version | None]] = []
-    for stage, declared in manifest.stages.items():
+    staged = {d.stage: tuple(filter(None, [d.value])) for d in manifest.aliases.values() if d.stage}
+    for stage, pins in {**staged, **{str(stage): d.value for stage, d in manifest.stages.items()}}.items():
         if not rows:
             rows.append(("stages:", None))
-        pins = declared.value
         if len(pins) == 1:
             rows.append((f"  {stage}: {pins[0].version}", pins[0].version))
         else:
             rows.append((f"  {stage}:" if pins else f"  {stage}: []", None))
             rows += [(f"    - {pin.version}", pin.version) for pin in pins]
-    if manifest.aliases:
+    aliases = {alias: declared for alias, declared in manifest.aliases.items() if not declared.stage}
+    if aliases:
         rows.append(("aliases:", None))
-    for alias, declared in manifest.aliases.items():
+    for alias, declared in aliases.items():
         target = declared.value
         rows.append((f"  {flow(str(alias))}: {flow(target and target.version)}", target and target.version))
     wide = max((len(row) for row, version in rows if version in about), default=0)

@@ -13,7 +13,7 @@ from functools import partial
 import yaml
 
 from reconciler.core.desired import Manifest, Pin, resolve
-from reconciler.core.names import ModelRef, Slot
+from reconciler.core.names import ModelRef, Slot, Stage
 from reconciler.core.proposal import difference
 from reconciler.errors import Severity
 from reconciler.ports import ManifestParser, SourceFile
@@ -53,7 +53,12 @@ def rewritten(
         edit(["stages", stage], partial(_stage_changed, ["stages", stage], there and there.value, pins))
     for alias, target in changes.aliases.items():
         named = declared.aliases.get(alias)
-        edit(["aliases", alias], partial(_alias_changed, ["aliases", alias], named and named.value, target))
+        stage = next((one.stage for one in (after.aliases.get(alias), named) if one is not None and one.stage), "")
+        if not stage:
+            edit(["aliases", alias], partial(_alias_changed, ["aliases", alias], named and named.value, target))
+        elif stage not in {*declared.stages, *after.stages}:
+            was, now = (None if pin is None else _in_stage(pin) for pin in (named and (named.value,), target))
+            edit(["stages", stage], partial(_stage_changed, ["stages", stage], was, now))
     written, wanted = _texts_of(declared), _texts_of(after)
     for key in sorted(written.keys() - wanted.keys()):
         edit(key, partial(remove, path=key))
@@ -134,7 +139,8 @@ def _home(texts: Mapping[str, FileText], model: ModelRef, path: Path, place: Cal
                 return name, at
     if path[0] not in {"stages", "aliases"} and documents:
         return documents[0]
-    slot = Slot(f"@{path[1]}" if path[0] == "aliases" else str(path[-1]))
+    # A stage of the policy's own lives as an alias, and where aliases do.
+    slot = Slot(str(path[1]) if path[0] == "stages" and path[1] in set(Stage) else f"@{path[1]}")
     wanted = place(slot)
     inside = [home for home in documents if home[0] == wanted]
     if inside or wanted not in texts:
@@ -148,6 +154,11 @@ def _documents(text: str, model: ModelRef) -> Iterable[int]:
             values = {key.value: value.value for key, value in root.value if isinstance(key, yaml.ScalarNode)}
             if values.get("model") == model:
                 yield at
+
+
+def _in_stage(target: "tuple[Pin | None]") -> tuple[Pin, ...]:
+    """What an alias names, as the stage says it that it stands for: nothing is an empty list."""
+    return tuple(pin for pin in target if pin is not None)
 
 
 def _stage_changed(

@@ -32,6 +32,8 @@ class Placed:
 
 
 PROMOTED = Placed(production=5, champion=5)
+REPLACED = Placed(production=2, champion=2)
+"""Something else than what was declared of any model before."""
 
 
 def model_name(number: int) -> str:

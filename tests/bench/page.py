@@ -24,6 +24,8 @@ def page(results: Results) -> str:
         *_memory(results),
         "## Writing: `apply`",
         *_applying(results.applying),
+        "## Growth",
+        *_growth(results),
         "## Without a registry",
         *_offline(results.offline),
         "## Seconds",
@@ -61,8 +63,11 @@ def _head(results: Results) -> str:
 def _aims(results: Results) -> Iterator[Sequence[object]]:
     ways = ((NEAR, 5), (FAR, 20))
     for way, _ in ways:
-        ratios = [(f"{r.versions:,} versions", r.plan / r.bare) for r in results.along(way)]
-        yield _aim(f"`plan` takes at most 1.2 times the bare requests, {way}", ratios, lambda ratio: ratio <= 1.2)
+        large = [(f"{r.versions:,} versions", r.plan / r.bare) for r in results.along(way) if r.versions >= 2_000]
+        small = [(f"{r.versions:,} versions", r.plan - r.bare) for r in results.along(way) if r.versions < 2_000]
+        if large:
+            yield _aim(f"`plan` takes at most 1.1 times the bare requests, {way}", large, lambda ratio: ratio <= 1.1)
+        yield _aim(f"`plan` takes at most 0.3 s more than the bare requests, {way}", small, lambda s: s <= 0.3, " s")
     for way, least in ways:
         aim = f"`plan` is at least {least} times as fast as the script, {way}"
         whole = [(f"{r.versions:,} versions", r.script_whole / r.plan_whole) for r in results.along(way)]
@@ -71,11 +76,18 @@ def _aims(results: Results) -> Iterator[Sequence[object]]:
         yield _aim(f"{aim}, without the imports", work, lambda ratio, least=least: ratio >= least)
 
     offline = results.offline
-    told = ("`--help`", f"`validate`, {offline.few} manifests", f"{offline.many} manifests")
-    seconds = list(zip(told, (offline.help, offline.validate_few, offline.validate_many), strict=True))
-    imported = "" if offline.without_mlflow else " (**which is imported**)"
-    aim = f"`--help` and `validate` take less than 0.3 s, without MLflow{imported}"
-    yield _aim(aim, seconds, lambda s: offline.without_mlflow and s < 0.3, " s")
+    ratios = [
+        ("`--help`", offline.help / offline.help_imports),
+        (f"`validate`, {offline.few} manifests", offline.validate_few / offline.validate_imports),
+    ]
+    imported = "" if offline.without_mlflow else " (**and MLflow is imported**)"
+    aim = f"`--help` and `validate` take at most 1.5 times the import of the libraries that they need{imported}"
+    yield _aim(aim, ratios, lambda ratio: offline.without_mlflow and ratio <= 1.5)
+
+    for growth in results.growth:
+        grown = [(f"{a:,} → {b:,} models", exponent) for a, b, exponent in growth.exponents()]
+        if grown:
+            yield _aim(f"{growth.command} grows no faster than the models: exponent", grown, lambda e: e <= 1.1)
 
     if growth := results.growth_kib():
         grown = [(f"{a:,} → {b:,} versions", kib) for a, b, kib in growth]
@@ -214,14 +226,38 @@ def _applying(applying: Applying) -> Iterator[str]:
     )
 
 
+def _growth(results: Results) -> Iterator[str]:
+    yield _prose(
+        """
+        The work of commands that read every model, on loopback, and of a plan in which the Production and the alias of
+        every model change. An exponent of 1 is as fast as the models grow.
+        """
+    )
+    sizes = list(results.growth[0].seconds)
+    yield _table(
+        ("Command", *(f"{size:,} models, seconds" for size in sizes), "exponents"),
+        (
+            (
+                growth.command,
+                *_told(*growth.seconds.values()),
+                ", ".join(f"{exponent:.2f}" for _, _, exponent in growth.exponents()) or "–",
+            )
+            for growth in results.growth
+        ),
+    )
+
+
 def _offline(offline: Offline) -> Iterator[str]:
     imported = "is not imported" if offline.without_mlflow else "**is imported**"
     yield _prose(
         f"""
-        Whole processes, the best of {offline.repeats}; `python -c pass` took {offline.python:.3f} s. MLflow {imported}.
+        Whole processes, the best of {offline.repeats}; `python -c pass` took {offline.python:.3f} s. `--help` needs
+        click, and `validate` pydantic and PyYAML too. MLflow {imported}.
         """
     )
     commands = (
+        ("`import click`", offline.help_imports),
+        ("`import click, yaml; from pydantic import BaseModel`", offline.validate_imports),
         ("`reconciler --help`", offline.help),
         (f"`reconciler validate`, {offline.few} manifests", offline.validate_few),
         (f"`reconciler validate`, {offline.many} manifests", offline.validate_many),

@@ -1,5 +1,7 @@
 """What was measured. Seconds are those of the fastest of several runs, taken in turns."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -62,11 +64,27 @@ class Offline:
     repeats: int
     python: float
     help: float
+    help_imports: float
+    validate_imports: float
     validate_few: float
     few: int
     validate_many: float
     many: int
     without_mlflow: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """The work of a command by how many models there are, all imported."""
+
+    command: str
+    seconds: Mapping[int, float]
+
+    def exponents(self) -> tuple[tuple[int, int, float], ...]:
+        """From one size to the next: 1 is as fast as the models, 2 is their square."""
+        return tuple(
+            (a, b, math.log(self.seconds[b] / self.seconds[a]) / math.log(b / a)) for a, b in pairwise(self.seconds)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +106,7 @@ class Results:
     offline: Offline
     readings: tuple[Reading, ...]
     applying: Applying
+    growth: tuple[Growth, ...]
 
     def along(self, way: str) -> tuple[Reading, ...]:
         return tuple(reading for reading in self.readings if reading.way == way)

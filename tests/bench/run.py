@@ -20,7 +20,7 @@ from typing import Any
 
 from tests.bench import fleet, page
 from tests.bench.measure import ROOT, Ran, fastest, fastest_whole, interleaved, probe, run
-from tests.bench.results import FAR, NEAR, Applying, Machine, Offline, Reading, Results
+from tests.bench.results import FAR, NEAR, Applying, Growth, Machine, Offline, Reading, Results
 from tests.bench.server import mlflow_server, slow_link
 from tests.bench.workshop import Sent, Workshop
 
@@ -51,6 +51,7 @@ def measure(scale: Scale, folder: Path) -> Results:
     readings: list[Reading] = []
     applying: Applying | None = None
     offline: Offline | None = None
+    growth: dict[str, dict[int, float]] = {}
     with (
         mlflow_server(workshop.database, folder, scale.workers) as near,
         slow_link(near, ROUND_TRIP, folder) as far,
@@ -60,6 +61,9 @@ def measure(scale: Scale, folder: Path) -> Results:
             for way, uri in {NEAR: near, FAR: far}.items():
                 say(f"plan: {versions} versions, {way}")
                 readings.append(measure_reading(workshop, way, uri, repeats, scale.script_models))
+            say(f"all of {workshop.models} models")
+            for command, seconds in measure_all(workshop, near).items():
+                growth.setdefault(command, {})[workshop.models] = seconds
             if versions == scale.apply_at:
                 say(f"apply: {scale.apply_models} models")
                 applying = measure_applying(workshop, near, scale.apply_models, scale.apply_repeats)
@@ -67,7 +71,8 @@ def measure(scale: Scale, folder: Path) -> Results:
                 offline = measure_offline(workshop, scale.offline_repeats)
     assert applying is not None
     assert offline is not None
-    return Results(machine(scale, before), offline, tuple(readings), applying)
+    grown = tuple(Growth(command, seconds) for command, seconds in growth.items())
+    return Results(machine(scale, before), offline, tuple(readings), applying, grown)
 
 
 def measure_reading(workshop: Workshop, way: str, uri: str, repeats: int, script_models: int) -> Reading:
@@ -111,6 +116,15 @@ def measure_reading(workshop: Workshop, way: str, uri: str, repeats: int, script
     )
 
 
+def measure_all(workshop: Workshop, uri: str) -> dict[str, float]:
+    """The work of commands that look at every model, or change every one."""
+    found = {"`validate`": fastest([workshop.validate()]), "`drift`": fastest([workshop.drift(uri)])}
+    workshop.declare(range(workshop.models), fleet.REPLACED)
+    changed = workshop.plan(uri, promoted=workshop.models, force=True)
+    workshop.forget_last_commit()
+    return {**found, "`plan`, every model changes": fastest([changed])}
+
+
 def measure_applying(workshop: Workshop, uri: str, models: int, repeats: int) -> Applying:
     """
     Each time three blocks of models of one kind are promoted: one by apply, and the others by the same calls, made
@@ -133,6 +147,7 @@ def measure_applying(workshop: Workshop, uri: str, models: int, repeats: int) ->
         workshop.declare(range(first + models, first + 3 * models), fleet.PROMOTED)
     # What was written bare before is admitted by the apply of the next round, as it is declared by then.
     workshop.plan(uri, admitted=2 * models)
+    workshop.apply(uri, THREADS)
     sent = applied[0].found["sent"]
     writes_only = [entry for entry in sent if entry["method"] != "GET"]
     return Applying(
@@ -175,6 +190,8 @@ def measure_offline(workshop: Workshop, repeats: int) -> Offline:
     commands = {
         "python": [sys.executable, "-c", "pass"],
         "help": [reconciler, "--help"],
+        "help_imports": [sys.executable, "-c", "import click"],
+        "validate_imports": [sys.executable, "-c", "import click, yaml; from pydantic import BaseModel"],
         "few": [reconciler, "validate", str(examples)],
         "many": [reconciler, "validate", str(workshop.manifests)],
     }
@@ -190,6 +207,8 @@ def measure_offline(workshop: Workshop, repeats: int) -> Offline:
         repeats=repeats,
         python=fastest_of["python"],
         help=fastest_of["help"],
+        help_imports=fastest_of["help_imports"],
+        validate_imports=fastest_of["validate_imports"],
         validate_few=fastest_of["few"],
         few=len(list(examples.rglob("*.yaml"))),
         validate_many=fastest_of["many"],

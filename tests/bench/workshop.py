@@ -51,14 +51,15 @@ class Workshop:
         run([sys.executable, str(ROOT / "tests/bench/populate.py"), self.database, str(rows)], self.folder)
         self.models = models
 
-    def plan(self, uri: str, *, promoted: int = 0, admitted: int = 0) -> Ran:
+    def plan(self, uri: str, *, promoted: int = 0, admitted: int = 0, force: bool = False) -> Ran:
         """
         One `reconciler plan`, which must find just what this registry was made for: models to promote, and models that
         are as they should be in two slots, but not by an apply.
         """
         saved = self.folder / "plan.json"
         # What a plan costs by itself: evidence is asked for version by version, for those alone that move.
-        ran = self._reconciler("plan", uri, "--evidence", "none", "--out", str(saved))
+        options = ("--force",) if force else ()
+        ran = self._reconciler("plan", uri, "--evidence", "none", "--out", str(saved), *options)
         summary: dict[str, int] = json.loads(saved.read_text(encoding="utf-8"))["summary"]
         expected = {
             "promote": promoted,
@@ -74,10 +75,13 @@ class Workshop:
         return ran
 
     def apply(self, uri: str, threads: int) -> Ran:
-        ran = self._reconciler("apply", uri, "--yes", "--lock", "file", "--parallelism", str(threads))
-        if ran.found["code"] != 0:
-            raise SystemExit(f"apply: exit code {ran.found['code']}")
-        return ran
+        return _passed(self._reconciler("apply", uri, "--yes", "--lock", "file", "--parallelism", str(threads)))
+
+    def drift(self, uri: str) -> Ran:
+        return _passed(self._reconciler("drift", uri))
+
+    def validate(self) -> Ran:
+        return _passed(probe(self.repository, "reconciler", "validate", str(self.manifests)))
 
     def _reconciler(self, command: str, uri: str, *options: str) -> Ran:
         named = ("--registry-uri", uri, "--repository", fleet.REPOSITORY)
@@ -94,3 +98,9 @@ class Workshop:
         file = self.folder / "requests.json"
         file.write_text(json.dumps(groups), encoding="utf-8")
         return probe(self.folder, "replay", str(file), str(threads))
+
+
+def _passed(ran: Ran) -> Ran:
+    if ran.found["code"] != 0:
+        raise SystemExit(f"exit code {ran.found['code']}")
+    return ran

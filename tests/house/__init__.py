@@ -20,6 +20,7 @@ from reconciler.core.heads import Head
 from reconciler.core.names import Commit, ModelRef, RepositoryId, Slot, Version
 from reconciler.core.plan import Plan, effects_of
 from reconciler.core.review import Review as PlanReview
+from reconciler.core.slot_map import PLAIN, SlotMap
 from reconciler.core.snapshot import Placement, UnreadableRecord, encode_provenance
 from reconciler.errors import ExitCode, Problem, ReconcilerError
 from reconciler.events import Event, Noticed, Planned, Receipt
@@ -151,6 +152,7 @@ class House:
     receipts: bool = False
     pushes: list[Push] = field(default_factory=list[Push])
     run_numbers: Iterator[int] = field(default_factory=lambda: count(1))
+    slots: SlotMap = PLAIN
 
     @classmethod
     def build(cls, folder: Path, *, signed: bool = False, way: Way = Way.MERGE, objects: str = "sha1") -> "House":
@@ -690,7 +692,7 @@ class House:
 
     def _world(self, manifests: str, lock: Lock | None = None) -> World:
         source = self._source(manifests)
-        read = manifest_parser()
+        read = manifest_parser(self.slots)
         reviewers = GitAndForge(source, read, self.forge)
         return World(
             source,
@@ -704,6 +706,7 @@ class House:
             memory=self.lock,
             seals=Seals(),
             receipts=GitReceipts(source.git, "origin") if self.receipts else None,
+            slots=self.slots,
         )
 
 

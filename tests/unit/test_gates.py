@@ -20,6 +20,7 @@ from reconciler.core.gate import (
     NOW,
     PINNED,
     PRESENT,
+    SLOTS,
     STAGE,
     Approval,
     ChangeFacts,
@@ -114,7 +115,7 @@ class TestPath:
             pytest.param(
                 (),
                 "Staging",
-                (FAIL, "v5 is in stage Staging; it must come from nowhere: the policy lists no stage"),
+                (FAIL, "v5 is in stage Staging; it must come from nowhere: the policy lists no slot"),
                 id="no stage at all",
             ),
         ],
@@ -122,7 +123,35 @@ class TestPath:
     def test_a_version_comes_from_a_listed_stage(
         self, stages: tuple[str, ...], stage: str, expected: tuple[Ruling, str]
     ) -> None:
-        assert says(Path(stages), {STAGE: stage}) == expected
+        assert says(Path(stages), {STAGE: stage, SLOTS: (stage,)}) == expected
+
+    @pytest.mark.parametrize(
+        ("wanted", "named", "expected"),
+        [
+            pytest.param(
+                ("@challenger",),
+                ("@challenger",),
+                (PASS, "v5 is in stage None and named by @challenger"),
+                id="an alias that names it",
+            ),
+            pytest.param(
+                ("Canary",),
+                ("@canary", "Canary"),
+                (PASS, "v5 is in stage None and named by Canary"),
+                id="a stage that an alias stands for",
+            ),
+            pytest.param(
+                ("@challenger",),
+                ("@champion",),
+                (FAIL, "v5 is in stage None; it must come from @challenger"),
+                id="another alias",
+            ),
+        ],
+    )
+    def test_a_version_comes_from_a_listed_alias(
+        self, wanted: tuple[str, ...], named: tuple[str, ...], expected: tuple[Ruling, str]
+    ) -> None:
+        assert says(Path(wanted), {STAGE: "None", SLOTS: ("None", *named)}) == expected
 
 
 class TestSoak:

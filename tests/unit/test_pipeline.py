@@ -10,7 +10,7 @@ from reconciler.core.changes import Change, Claim, RecordProvenance, TransitionS
 from reconciler.core.desired import Manifest
 from reconciler.core.names import Commit, Version
 from reconciler.core.plan import Plan, PlanOptions, StalePlanError
-from reconciler.errors import BlockedError, ExitCode, ReconcilerError, StaleError
+from reconciler.errors import BlockedError, ExitCode, ReconcilerError, RegistryError, StaleError
 from reconciler.events import (
     ChangeMade,
     Event,
@@ -108,7 +108,21 @@ def test_models_that_are_read_are_read_by_the_wave_not_one_by_one() -> None:
 
     applied(place, ApplyRequest(parallelism=5))
 
-    assert place.registry.reads == 1 + 2 * 2
+    assert place.registry.reads == 1 + 2 + 1
+
+
+def test_what_was_written_is_read_back_where_what_comes_next_cannot_be_read() -> None:
+    place = promotion(9)
+
+    def before_read(number: int) -> None:
+        if number == 3:
+            raise RegistryError("BAD_ANSWER", "An odd answer.")
+
+    place.registry.before_read = before_read
+    receipt = applied(place, ApplyRequest(parallelism=5))
+
+    assert set(statuses(receipt).values()) == {OutcomeStatus.APPLIED}
+    assert place.registry.reads == 1 + 4 + 1
 
 
 def test_one_models_failure_leaves_the_others_going() -> None:

@@ -9,6 +9,7 @@ from reconciler.core.desired import Manifest
 from reconciler.core.names import Slot
 from reconciler.core.plan import Limits, Plan, PlanOptions, Verb, broken_promise, build_plan, effects_of
 from reconciler.core.review import Review, Scope, pairings
+from reconciler.core.slot_map import SlotMap
 from reconciler.core.snapshot import ModelSnapshot
 from reconciler.render.annotations import plan_annotations
 from tests.build import NOW, A, N, P, S, desired, have, owns, registry, want
@@ -65,7 +66,7 @@ def test_a_run_that_keeps_them_is_not(manifest: Manifest, states: list[ModelSnap
 
 def in_staging(*versions: int) -> Plan:
     """A plan for another version in Staging, where that is what consumers depend on."""
-    revision = replace(NOW, live_slots=frozenset({S.slot}))
+    revision = replace(NOW, slots=SlotMap(live=(S.value,)))
     limits = PlanOptions(limits=Limits(share=0.0, models=1))
     return build_plan(desired(want({S: versions}), revision=revision), LIVE_STAGING, limits)
 
@@ -89,7 +90,7 @@ def test_verbs_evidence_and_annotations_ask_which_slot_is_live() -> None:
 
 
 def test_whatever_slot_is_live_is_not_emptied_by_what_is_no_longer_declared() -> None:
-    revision = replace(NOW, live_slots=frozenset({S.slot}))
+    revision = replace(NOW, slots=SlotMap(live=(S.value,)))
 
     plan = build_plan(desired(want({}), revision=revision), LIVE_STAGING)
 

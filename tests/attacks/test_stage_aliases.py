@@ -1,0 +1,103 @@
+"""An alias that stands for a stage is no way past the gates of that stage, nor a stage past those of its alias."""
+
+import pytest
+
+from reconciler.core.names import AliasName, ModelRef
+from reconciler.core.slot_map import SlotMap, StageAlias
+from reconciler.errors import ExitCode
+from tests.house import GRACE, House
+from tests.house.scenes import at_work, pins
+
+BOTH = SlotMap((StageAlias("Production", AliasName("champion")), StageAlias("Canary", AliasName("canary"))))
+ALONE = SlotMap(BOTH.stages, aliases_only=True)
+STAGES = "stages: {Production: champion, Canary: canary}\n"
+GATES = """\
+slots:
+- slot: [Production, Canary]
+  gates:
+  - path: {from: Staging}
+  - metric: {name: f1, min-absolute-change: 0.01}
+  - approvals: {count: 1, of: owners}
+"""
+
+
+def aliases(house: House) -> dict[str, int]:
+    return {str(alias): int(named) for alias, named in house.registry.models[ModelRef("churn")].aliases.items()}
+
+
+def working(house: House, slots: SlotMap, gates: str = GATES) -> None:
+    """v4 is in Production and @champion, v5 in Staging, and v6 was never anywhere."""
+    at_work(house, ("Production", "@champion"), f"{'mode: alias' if slots is ALONE else 'mode: both'}\n{STAGES}{gates}")
+    house.slots = slots
+    # What named them apart so far is one declaration now.
+    house.merge(pins({"Production": 4}), approved_by=[GRACE])
+    assert house.apply().exit_code == ExitCode.OK
+
+
+@pytest.mark.parametrize("slots", [BOTH, ALONE], ids=["both", "aliases alone"])
+def test_a_version_that_the_gates_of_a_stage_refuse_enters_neither_it_nor_its_alias(
+    house: House, slots: SlotMap
+) -> None:
+    working(house, slots)
+
+    house.merge(pins({"Production": 6}), approved_by=[GRACE])
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.BLOCKED
+    assert {"path"} <= (done.noes("Production") if slots is BOTH else done.noes("@champion"))
+    assert aliases(house) == {"champion": 4}
+
+
+@pytest.mark.parametrize("slots", [BOTH, ALONE], ids=["both", "aliases alone"])
+def test_an_alias_that_was_moved_by_hand_passes_no_gate_of_its_stage(house: House, slots: SlotMap) -> None:
+    working(house, slots)
+
+    house.by_hand("churn", 6, "@champion")
+    house.merge(pins({"Production": 6}), approved_by=[GRACE])
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.BLOCKED
+    assert "path" in {*done.noes("Production"), *done.noes("@champion")}
+
+
+def test_an_alias_that_is_declared_without_its_stage_is_judged_by_the_gates_of_that_stage(house: House) -> None:
+    working(house, BOTH)
+
+    house.by_hand("churn", 6, "Production")
+    house.merge(pins({"@champion": 6}), approved_by=[GRACE])
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.BLOCKED
+
+
+@pytest.mark.parametrize("called", ["Canary", "@canary", "@Canary", "@can*"])
+def test_a_stage_of_ones_own_is_guarded_however_the_rule_names_it(house: House, called: str) -> None:
+    working(house, BOTH, GATES.replace("Canary]", f'"{called}"]'))
+
+    house.merge(pins({"Production": 4, "Canary": 6}))
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.BLOCKED
+    assert {"path", "approvals"} <= done.noes("@canary")
+
+
+def test_what_guards_the_alias_alone_is_asked_besides_what_guards_the_stage(house: House) -> None:
+    working(house, BOTH, GATES + '- slot: "@champion"\n  gates:\n  - metric: {name: f1, threshold: 0.99}\n')
+
+    house.merge(pins({"Production": 5}), approved_by=[GRACE])
+    done = house.apply()
+
+    assert done.noes("Production") == set()
+    assert done.noes("@champion") == {"metric#2"}
+    assert aliases(house) == {"champion": 4}
+
+
+def test_what_passes_the_gates_of_a_stage_enters_its_alias_without_being_asked_twice(house: House) -> None:
+    working(house, BOTH)
+
+    house.merge(pins({"Production": 5}), approved_by=[GRACE])
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.OK, done.sentences()
+    assert done.verdicts("@champion") == []
+    assert aliases(house) == {"champion": 5}
