@@ -16,7 +16,6 @@ from reconciler.core.chain import (
     Flaw,
     Link,
     against_records,
-    readable,
     signed_bytes,
     structure,
 )
@@ -125,7 +124,7 @@ def _about(world: World, chain: Chain, rules: Rules, names: Iterable[str] | None
     for one in chain.stored:
         # To look for a name costs less than to read the whole.
         if marks is None or any(mark in one.text for mark in marks):
-            link = readable(one.text)
+            link = one.link
             if link is not None and _is_here(link, here):
                 links.append(link)
     return _Kept(chain, tuple(links), _signed(world, rules, links))

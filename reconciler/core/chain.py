@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from reconciler.core.names import Commit
@@ -85,13 +86,21 @@ def read_link(text: str) -> Link:
     return link
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Stored:
-    """A commit of the chain as git has it: the text of its message, and how many parents it names."""
+    """A commit of the chain as git has it: the text of its message, and the parents that it names."""
 
     commit: Commit
     text: str
     parents: tuple[Commit, ...] = ()
+
+    @cached_property
+    def link(self) -> Link | None:
+        """What the text stands for, if that is a link of ours."""
+        try:
+            return read_link(self.text)
+        except (KeyError, TypeError, ValueError):
+            return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,15 +120,7 @@ class Chain:
 
     def links(self) -> tuple[Link, ...]:
         """Those that can be read, oldest first."""
-        return tuple(link for one in self.stored if (link := readable(one.text)) is not None)
-
-
-def readable(text: str) -> Link | None:
-    """The link that a text stands for, or None."""
-    try:
-        return read_link(text)
-    except (KeyError, TypeError, ValueError):
-        return None
+        return tuple(one.link for one in self.stored if one.link is not None)
 
 
 class Flaw(StrEnum):
@@ -196,8 +197,9 @@ def structure(chain: Chain) -> tuple[Finding, ...]:
         sentence = f"This clone has seen receipts there that are gone, up to commit {end[:12]}: the ref was reset."
         found.append(Finding(Flaw.REWRITTEN, 0, f"{sentence} To see them: `git log {end[:12]}`."))
     before: tuple[int, str] | None = None
+    ids: dict[str, int] = {}
     for place, one in enumerate(chain.stored, 1):
-        link = readable(one.text)
+        link = one.link
         where = f"commit {one.commit[:12]}"
         if link is None:
             found.append(
@@ -216,7 +218,8 @@ def structure(chain: Chain) -> tuple[Finding, ...]:
             found.append(Finding(Flaw.BROKEN, place, f"No. {place} ({where}) joins two chains."))
         # What was damaged still has a digest, and the next one names that of the text it was.
         before = (link.sequence if link else (before or (0, ""))[0] + 1, digest_of(one.text))
-    found.extend(_twice(chain))
+        if link is not None and ids.setdefault(link.id, place) != place:
+            found.append(Finding(Flaw.FORGED, place, f"No. {place} has the id of no. {ids[link.id]}, {link.id}."))
     if chain.unpushed:
         count = f"{chain.unpushed} receipt is" if chain.unpushed == 1 else f"{chain.unpushed} receipts are"
         found.append(Finding(Flaw.UNPUSHED, 0, f"{count} in this clone alone. To push: `reconciler audit --push`."))
@@ -233,17 +236,6 @@ def _of_first(link: Link, where: str, chain: Chain) -> Iterable[Finding]:
     elif (link.sequence, link.previous) != (1, ""):
         sentence = f"The chain begins with no. {link.sequence} ({where}): those before it were cut off."
         yield Finding(Flaw.BROKEN, 1, sentence)
-
-
-def _twice(chain: Chain) -> Iterable[Finding]:
-    seen: dict[str, int] = {}
-    for place, one in enumerate(chain.stored, 1):
-        link = readable(one.text)
-        if link is None:
-            continue
-        if link.id in seen:
-            yield Finding(Flaw.FORGED, place, f"No. {place} has the id of no. {seen[link.id]}, {link.id}.")
-        seen.setdefault(link.id, place)
 
 
 def _short(digest: str) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from secrets import SystemRandom
 
-from reconciler.core.chain import Chain, Link, Stored, digest_of, readable, signed_bytes
+from reconciler.core.chain import Chain, Link, Stored, digest_of, signed_bytes
 from reconciler.core.limits import RECEIPT_BYTES
 from reconciler.core.names import Commit
 from reconciler.core.text import amount
@@ -186,8 +186,8 @@ class GitReceipts:
         while tip:
             (stored,) = self._stored([tip])
             digest = digest or digest_of(stored.text)
-            if (link := readable(stored.text)) is not None:
-                return link.sequence + further, digest
+            if stored.link is not None:
+                return stored.link.sequence + further, digest
             further += 1
             tip = stored.parents[0] if stored.parents and self.git.about(stored.parents[0]) else ""
         return further, digest
@@ -197,8 +197,8 @@ class GitReceipts:
         here = self._stored(self._between(seen, local))
         if not here:
             return []
-        known = {link.id for one in self._stored(self._between(seen, there)) if (link := readable(one.text))}
-        links = [link for one in here if (link := readable(one.text)) is not None]
+        known = {one.link.id for one in self._stored(self._between(seen, there)) if one.link}
+        links = [one.link for one in here if one.link is not None]
         return [link for link in links if link.id not in known]
 
     def _lost(self, seen: str, there: str) -> tuple[Commit, ...]:
@@ -256,15 +256,36 @@ class GitReceipts:
         return tuple(self._read(commits)) if commits else ()
 
     def _read(self, commits: Sequence[str]) -> Iterator[Stored]:
+        """Of thousands, with two calls of git in all."""
+        asked = "".join(f"{name}\n" for name in commits).encode()
+        lines = self.git.read("cat-file", "--batch-check", stdin=asked).out.decode().splitlines()
+        whole = {name for line in lines if (name := _readable_commit(line))}
+        wanted = "".join(f"{name}\n" for name in commits if name in whole).encode()
+        texts = _objects(self.git.read("cat-file", "--batch", stdin=wanted).out) if wanted else {}
         for name in commits:
-            about = self.git.about(name)
-            if about is None or about[1] != "commit" or about[2] > RECEIPT_BYTES + 4096:
-                yield Stored(Commit(name), "")
-                continue
-            head, _, message = self.git.contents(name).partition(b"\n\n")
+            head, _, message = texts.get(name, b"").partition(b"\n\n")
             lines = head.decode("utf-8", "replace").split("\n")
             parents = tuple(Commit(line[7:]) for line in lines if line.startswith("parent "))
             yield Stored(Commit(name), message.decode("utf-8", "surrogateescape").removesuffix("\n"), parents)
+
+
+def _readable_commit(line: str) -> str:
+    """The name in git's line about an object, if that is a commit that is no longer than a receipt may be."""
+    words = line.split(" ")
+    fits = len(words) == 3 and words[1] == "commit" and int(words[2]) <= RECEIPT_BYTES + 4096
+    return words[0] if fits else ""
+
+
+def _objects(data: bytes) -> dict[str, bytes]:
+    """The objects in what `git cat-file --batch` says, by their names."""
+    found: dict[str, bytes] = {}
+    at = 0
+    while at < len(data):
+        end = data.index(b"\n", at)
+        name, _, size = data[at:end].decode().split(" ")
+        found[name] = data[end + 1 : end + 1 + int(size)]
+        at = end + int(size) + 2
+    return found
 
 
 def _sealed(link: Link, sign: SignRecord) -> Link:
