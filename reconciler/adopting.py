@@ -7,15 +7,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
+from shlex import quote
 
 from reconciler.core.adoption import Adopt, Adoption, Imported, Outcome
 from reconciler.core.desired import DesiredState, Manifest, resolve
+from reconciler.core.entrances import occupants
 from reconciler.core.limits import FOLDER_BYTES, FOLDER_FILES
-from reconciler.core.names import ModelRef, Slot, Version
+from reconciler.core.names import ModelRef, Slot, Stage, Version
+from reconciler.core.snapshot import ModelSnapshot
 from reconciler.core.text import amount, did_you_mean, plain
 from reconciler.errors import ReconcilerError, Severity
-from reconciler.planning import Declaration, declaration_of
-from reconciler.ports import Checkout, SourceFile, Work, World
+from reconciler.planning import Declaration, declaration_of, refuse_unknown
+from reconciler.ports import Checkout, SourceFile, Wanted, Work, World
 from reconciler.proposing import diff_of, homes_of, survey
 from reconciler.rules import Rules
 from reconciler.writing.codeowners import PLACES, owner_lines
@@ -117,15 +120,17 @@ def adopt(
     selection: Selection,
     options: Adopt,
     split: Split,
+    schema: str | None = None,
 ) -> Adopted:
     """
-    The files that declare the selected models as the registry has them. What is declared stays as it is. Raises
-    ReconcilerError where the folder would hold more than is read.
+    The files that declare the selected models as the registry has them. What is declared stays as it is. `schema` is
+    what new ones lead editors to where no manifest does so yet. Raises ReconcilerError where the folder would hold more
+    than is read.
     """
     known = world.registry.names()
     names = selection.among(known, declaration.desired.models)
     found = survey(world, declaration, rules, names, options)
-    tree = _Tree(world, checkout, split)
+    tree = _Tree(world, checkout, split, schema)
     models: list[Imported] = []
     with Work(world.tell, "Writing manifests", "models", len(found.adoptions)) as work:
         for adoption in found.adoptions:
@@ -140,16 +145,73 @@ def adopt(
     return Adopted(top, tuple(models), changed, before, code_owners, unmatched)
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """
+    One model as its registry holds it: the files that declare it so and are new, the paths of those that declare it
+    already, and what whoever begins should look at.
+    """
+
+    new: tuple[SourceFile, ...]
+    declared: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+
+def begin(
+    world: World, top: Path, rules: Rules, model: ModelRef, version: Version | None, owners: tuple[str, ...]
+) -> Begun:
+    """
+    The manifests that declare one model as the registry holds it, a file for each stage. `version` is what Production
+    is said to hold. Raises ReconcilerError for a model or a version that is not there, one that Production does not
+    hold, and what cannot be declared.
+    """
+    checkout, declaration = read_declared(world)
+    options, selection = Adopt(owners=[("*", owners)] if owners else []), Selection((model,))
+    # The schema that the first line of a manifest names is written with it.
+    adopted = adopt(world, top, checkout, declaration, rules, selection, options, Split.SLOT, schema=SCHEMA)
+    if version is not None:
+        live = world.registry.snapshot(Wanted({model: frozenset({version})})).models.get(model)
+        production = world.slots.declared(world.slots.place(Stage.PRODUCTION))
+        _refuse_elsewhere(refuse_unknown(world, model, live, version), version, production)
+    one = next(iter(adopted.models), None)
+    declared = tuple(homes_of(world, checkout.files).get(model, ()))
+    remarks = [str(remark) for remark in one.remarks] if one else [f"{plain(model)} is a prompt."]
+    if not declared and (one is None or one.outcome is Outcome.LEFT_OUT):
+        raise ReconcilerError(remarks[0], "Nothing was written.")
+    if declared and (lacking := [o for o in owners if o not in declaration.desired.models[model].owner_names]):
+        remarks.append(f"Add to its owners: {', '.join(lacking)}")
+    new = tuple(file for file in adopted.files if adopted.before[file.path] is None)
+    if len(new) < len(adopted.files):
+        remarks.append(f"The registry holds more than is declared. Add it: reconciler import {quote(model)}")
+    return Begun(new, declared, tuple(remarks))
+
+
+def _refuse_elsewhere(live: ModelSnapshot, version: Version, production: Slot) -> None:
+    there = occupants(live, production)
+    if version in there:
+        return
+    promotion = f"reconciler promote {quote(live.name)} {version}"
+    if not there:
+        raise ReconcilerError(
+            f"{production} of {plain(live.name)} is empty: v{version} is not in it.",
+            f"First declare what is there, without --version; then promote it in a change of its own: {promotion}",
+        )
+    raise ReconcilerError(
+        f"{production} of {plain(live.name)} holds {', '.join(f'v{one}' for one in there)}, not v{version}.",
+        f"First declare what is there: --version {there[-1]}; then promote it in a change of its own: {promotion}",
+    )
+
+
 class _Tree:
     """The files of manifests as they are to be."""
 
-    def __init__(self, world: World, checkout: Checkout, split: Split) -> None:
+    def __init__(self, world: World, checkout: Checkout, split: Split, schema: str | None) -> None:
         self.world, self.split = world, split
         self.folder = str(world.source.folder)
         self.read = {file.path: file for file in checkout.files}
         self.files = dict(self.read)
         self.taken = taken_by(self.files)
-        self.schema = schema_of(checkout.files, world.source.file(None, SCHEMA) is not None)
+        self.schema = schema_of(checkout.files, world.source.file(None, SCHEMA) is not None) or schema
         self.homes = homes_of(world, checkout.files)
 
     def place(self, adoption: Adoption, about: Mapping[Version, str]) -> Imported:

@@ -161,6 +161,10 @@ class RegistryError(ReconcilerError):
         self.code = code
 
 
+class NoRegistryError(ReconcilerError):
+    """No registry is named anywhere."""
+
+
 class BlockedError(ReconcilerError):
     """A safety refused; nothing was written."""
 

@@ -98,8 +98,10 @@ def policy(standing: Policy | None) -> tuple[Health, str, str]:
     """Whether anything is guarded, and records are signed, by the policy of HEAD."""
     if standing is None or not standing.rules:
         return Health.LOOK, "No gate guards any slot.", "Add rules to reconciler.yaml: docs/policy.md has them."
-    if not standing.signers:
-        sentence = "The policy names no signers: records in the registry prove nothing to whoever may write there."
+    if not standing.names_signers:
+        sentence = (
+            "The policy names no signers of records: those in the registry prove nothing to whoever may write there."
+        )
         return Health.LOOK, sentence, "Create a key and list it: reconciler init"
     return Health.FINE, f"{amount(len(standing.rules), 'rule')}; records are signed.", ""
 

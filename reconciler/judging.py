@@ -28,7 +28,7 @@ from reconciler.core.plan import Plan, PlanOptions
 from reconciler.core.policy import Policy
 from reconciler.core.slot_map import SlotMap
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot
-from reconciler.core.text import plain
+from reconciler.core.text import plain, some
 from reconciler.deciders import Deciders, change_at, not_judged, refuse_unapproved
 from reconciler.errors import Failure, ReconcilerError, contained
 from reconciler.facts import Case, Gathering, Known
@@ -279,20 +279,22 @@ def left_behind(plan: Plan, snapshot: RegistrySnapshot) -> tuple[str, ...]:
 
 def unguarded(plan: Plan, snapshot: RegistrySnapshot, desired: DesiredState, rules: Rules) -> tuple[str, ...]:
     """Aliases that move to other versions, of models with gates before a live slot, and no gate before the alias."""
-    sentences: list[str] = []
+    found: dict[tuple[Slot, Slot], list[str]] = defaultdict(list)
+    kept = {alias_slot(one.previous) for one in desired.revision.slots.stages if one.previous is not None}
     for model in plan.models:
         live, manifest = snapshot.models.get(model.model), desired.models.get(model.model)
         if live is None:
             continue
         guards = partial(rules.guards, rules.policy, live, manifest=manifest)
         guarded = next((slot for slot in sorted(model.live_slots) if guards(slot)), None)
-        slots = [alias_slot(change.alias) for change in model.changes if isinstance(change, SetAlias)]
-        sentences.extend(
-            f"{slot} of {model.model} is moved; no gate guards it, while gates guard its {guarded}."
-            for slot in slots
-            if guarded is not None and not guards(slot)
-        )
-    return tuple(sentences)
+        slots = {alias_slot(change.alias) for change in model.changes if isinstance(change, SetAlias)} - kept
+        for slot in sorted(slots):
+            if guarded is not None and not guards(slot):
+                found[slot, guarded].append(str(model.model))
+    return tuple(
+        f"{slot} of {some(names)} is moved; no gate guards it, while gates guard {guarded}."
+        for (slot, guarded), names in found.items()
+    )
 
 
 def _guarded_slots(policy: Policy, live: ModelSnapshot, manifest: Manifest | None) -> list[Slot]:

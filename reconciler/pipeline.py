@@ -18,6 +18,7 @@ from reconciler.core.changes import (
     RecordTags,
     RegisterVersion,
     Release,
+    RenameModel,
     simulate,
 )
 from reconciler.core.desired import DesiredState
@@ -27,7 +28,16 @@ from reconciler.core.heads import Head
 from reconciler.core.heads import signed_bytes as head_bytes
 from reconciler.core.names import Commit, ModelRef, Ours, Slot, Version
 from reconciler.core.past import Past
-from reconciler.core.plan import MODEL_DIGEST, Plan, PlanOptions, StalePlanError, UnsoundPlanError, digest_of, prove
+from reconciler.core.plan import (
+    MODEL_DIGEST,
+    Plan,
+    PlanOptions,
+    StalePlanError,
+    UnsoundPlanError,
+    digest_of,
+    effects_of,
+    prove,
+)
 from reconciler.core.policy import RECORDS
 from reconciler.core.records import Seal
 from reconciler.core.snapshot import READY, ModelSnapshot, Ownership, Placement, signed_bytes
@@ -58,10 +68,10 @@ from reconciler.planning import (
     applied_before,
     declare,
     make_plan,
+    read_again,
     rewind_fault,
     rewinds,
     short,
-    versions_named,
     with_names,
     with_past,
 )
@@ -174,7 +184,7 @@ def apply(world: World, request: ApplyRequest, report: Report) -> Receipt:
         plan = _without_unseen(plan, unreviewed, request)
         if request.sign is None and _must_sign(request.rules):
             report(Noticed(_UNSIGNED))
-            plan = _without_new(plan)
+            plan = _without_unsigned_again(_without_new(plan))
         _refuse_unsafe(plan)
         _refuse_all_rewound(world, commit, plan, request)
         if lease is not None:
@@ -298,6 +308,16 @@ def _without_new(plan: Plan) -> Plan:
     )
 
 
+def _without_unsigned_again(plan: Plan) -> Plan:
+    """Without models of which only our records would be written: unsigned, they would be what they are already."""
+    kept = (m for m in plan.models if m.blocked or effects_of(m) or not _only_records(m.changes))
+    return replace(plan, models=tuple(kept))
+
+
+def _only_records(changes: Iterable[Change]) -> bool:
+    return all(isinstance(change, RecordProvenance) for change in changes)
+
+
 def _without_unseen(plan: Plan, unreviewed: frozenset[str], request: ApplyRequest) -> Plan:
     """Without what would be put back unseen: a repair of drift never rides along with another change."""
     return _blocked(
@@ -364,7 +384,8 @@ def _merged_since(world: World, applied: Collection[Commit], commit: Commit, req
 
 
 def _only_puts_back(model: ModelPlan) -> bool:
-    return bool(model.entrances) and all(entrance.puts_back for entrance in model.entrances)
+    renames = any(isinstance(change, RenameModel) for change in model.changes)
+    return bool(model.entrances) and not renames and all(entrance.puts_back for entrance in model.entrances)
 
 
 @contextmanager
@@ -517,8 +538,7 @@ class _Run:
         names = list(names)
         if not names:
             return {}
-        declared = versions_named(self.desired.models[name] for name in names if name in self.desired.models)
-        read = self.world.registry.snapshot(Wanted({name: declared.get(name, frozenset()) for name in names}))
+        read = read_again(self.world, self.desired, names)
         snapshot, pasts = with_past(self.request.rules, self.desired, read)
         self.pasts.update(pasts)
         self.report(ModelsRead(tuple(names), snapshot.models))
@@ -616,11 +636,14 @@ class _Run:
                     return why
                 made.append(change)
                 self.report(ChangeMade(change))
+                rest: tuple[Change, ...] | str = tuple(left)
                 if isinstance(change, RegisterVersion) and left and not isinstance(left[0], RegisterVersion):
                     rest = self._registered(model.model, tuple(left))
-                    if isinstance(rest, str):
-                        return rest
-                    left = deque(rest)
+                elif isinstance(change, RenameModel) and (why := self._renamed(change, model)):
+                    return why
+                if isinstance(rest, str):
+                    return rest
+                left = deque(rest)
             return ""
 
         ended = contained(make_all)
@@ -643,6 +666,19 @@ class _Run:
         if _without_records(now.changes) != _without_records(planned):
             return "It was registered, but not under the number that was planned: plan and apply again."
         return now.changes
+
+    def _renamed(self, change: RenameModel, planned: ModelPlan) -> str:
+        """
+        Why a model that has just been renamed is not the one that was planned for, or nothing: whoever renamed another
+        one, or moved something, in the same moment, is not followed.
+        """
+        live = self._read([change.model]).get(change.model)
+        now, record = self._diff(change.model, live), live.owned_by(self.desired.revision.ours) if live else None
+        before = next((claim.before for claim in planned.changes if isinstance(claim, Claim)), record)
+        rest = _without_records(planned.changes[1:])
+        if record == before and now.identities == planned.identities and _without_records(now.changes) == rest:
+            return "" if not now.blocked else _told(now)
+        return f"{change.before} was renamed, but what is there now is not what was planned: plan and apply again."
 
     def _make(self, change: Change) -> str:
         """
@@ -670,6 +706,9 @@ class _Run:
         """Whether the registry shows what a call would make of it; a call that cannot be read about did not."""
 
         def shown() -> bool:
+            if isinstance(change, RenameModel):
+                there = self.world.registry.snapshot(Wanted(dict.fromkeys((change.model, change.before), frozenset())))
+                return change.model in there.models and change.before not in there.models
             live = self.world.registry.snapshot(Wanted({change.model: frozenset()})).models.get(change.model)
             return live is not None if isinstance(change, CreateModel) else simulate(live, change) == live
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.names import Commit
 from reconciler.core.policy import PolicySettings
-from reconciler.errors import ReconcilerError
+from reconciler.errors import NoRegistryError, ReconcilerError
 from reconciler.planning import standing_commit
 from reconciler.reading.policy import USUAL_FOLDER, settings_of
 from reconciler.trust import POLICY_PATH
@@ -113,7 +113,7 @@ def registry_uri(option: str | None, environment: Mapping[str, str], policy: str
     """
     uri = named_registry(option, environment) or (policy or "").strip()
     if not uri:
-        raise ReconcilerError(
+        raise NoRegistryError(
             "No registry is configured.",
             "Set MLFLOW_TRACKING_URI or MLFLOW_REGISTRY_URI, pass --registry-uri, or name it in reconciler.yaml, where "
             "it takes effect with the next change.",

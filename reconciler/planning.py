@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from difflib import unified_diff
 from functools import partial
 
-from reconciler.core.changes import Claim, Release
+from reconciler.core.changes import Claim, Release, RenameModel
 from reconciler.core.desired import (
     DesiredState,
     Hold,
@@ -18,10 +18,10 @@ from reconciler.core.desired import (
     each_pin,
     resolve,
 )
-from reconciler.core.diff import diff, renamed
+from reconciler.core.diff import as_renamed, diff, renamed, to_rename
 from reconciler.core.drift import Drift, DriftStatus, ModelDrift, judge_drift, recorded_files, with_files
 from reconciler.core.evidence import Evidence, Exhibit, Missing, Pairing, VersionFacts, compare
-from reconciler.core.gate import Verdict
+from reconciler.core.gate import CheckFacts, Presence, Verdict
 from reconciler.core.likeness import look_alike_notes
 from reconciler.core.limits import COMPARED_LINES
 from reconciler.core.loosening import changed_parts, consequences, exposures
@@ -31,14 +31,25 @@ from reconciler.core.past import Past
 from reconciler.core.plan import NO_PASTS, Plan, PlanOptions, build_plan
 from reconciler.core.policy import Policy
 from reconciler.core.review import Base, Note, PolicyNote, Review, Scope, Weight, base_of, pairings
+from reconciler.core.slot_map import PLAIN, SlotMap
 from reconciler.core.snapshot import ModelSnapshot, Ownership, RegistrySnapshot
-from reconciler.core.text import did_you_mean, plain
+from reconciler.core.text import did_you_mean, plain, some
 from reconciler.deciders import unasked
 from reconciler.errors import Failure, ManifestError, Problem, ReconcilerError, Severity, contained
 from reconciler.gates.authority import check_paths
 from reconciler.gates.prospects import doubts
 from reconciler.judging import compared_files, judge, judge_one, judge_proposed, left_behind, unguarded
-from reconciler.ports import Asked, Checkout, LineCommit, ManifestSource, Relation, Wanted, World
+from reconciler.ports import (
+    Asked,
+    Checkout,
+    Checks,
+    EvidenceSource,
+    LineCommit,
+    ManifestSource,
+    Relation,
+    Wanted,
+    World,
+)
 from reconciler.rules import NO_RULES, Rules, rules_of
 from reconciler.trust import POLICY_PATH, PolicyAt, Trunk
 
@@ -102,6 +113,7 @@ def make_plan(world: World, desired: DesiredState, options: PlanOptions, rules: 
     """What it would take to bring the registry to the desired state, and what the rules say. Writes nothing."""
     rules, desired = with_names(rules, desired)
     snapshot, pasts = with_past(rules, desired, _snapshot(world, options, desired))
+    world = under_former_names(world, snapshot)
     return judge(world, build_plan(desired, snapshot, options, pasts), snapshot, desired, rules)
 
 
@@ -141,6 +153,7 @@ def make_review(
     before = None if base is None else _before(world, base, ref, rules, notes)
     states = [desired] if before is None else [desired, before]
     snapshot, pasts = with_past(rules, desired, _snapshot(world, options, *states))
+    world = under_former_names(world, snapshot)
     bare = build_plan(desired, snapshot, options, pasts)
     plan = judge(world, bare, snapshot, desired, rules)
     if fault := rewind_fault(world, plan.revision.commit, applied_before(plan)):
@@ -148,7 +161,7 @@ def make_review(
     pending = (
         None
         if base is None or before is None
-        else _pending(base, before, snapshot, options, _pasts_of(before, rules, pasts))
+        else _pending(base, before, _as_before(snapshot, before), options, _pasts_of(before, rules, pasts, snapshot))
     )
     return Review(
         plan=plan,
@@ -167,6 +180,7 @@ def make_review(
             *([] if before is None else _gates_dropped(before, desired)),
             *(Note(text, Weight.UNGUARDED) for text in unguarded(plan, snapshot, desired, rules)),
             *(Note(text, Weight.DOUBT) for text in left_behind(plan, snapshot)),
+            *_renamed(plan),
             *_unproven(plan),
             *(Note(text) for text in look_alike_notes(snapshot, desired, rules.names, rules.policy)),
         ),
@@ -245,6 +259,17 @@ def _gates_dropped(before: DesiredState, desired: DesiredState) -> tuple[Note, .
     return (Note(text, Weight.POLICY),) if dropped else ()
 
 
+def _renamed(plan: Plan) -> tuple[Note, ...]:
+    """One note for the models that get another name."""
+    changes = (change for model in plan.models for change in model.changes)
+    renames = [f"{change.before} -> {change.model}" for change in changes if isinstance(change, RenameModel)]
+    text = (
+        f"This renames {_names(renames)}: whoever looks a model up by its former name (`models:/NAME/…`) finds "
+        "nothing from then on. MLflow takes every version for moved at that time, so a soak begins anew."
+    )
+    return (Note(text, Weight.UNGUARDED),) if renames else ()
+
+
 def _unproven(plan: Plan) -> tuple[Note, ...]:
     """One note for what counts as a way back by evidence that anybody who writes to the registry could have forged."""
     doubtful = [
@@ -257,12 +282,8 @@ def _unproven(plan: Plan) -> tuple[Note, ...]:
     return (Note(text, Weight.DOUBT),) if doubtful else ()
 
 
-MOST_NAMED = 5
-
-
 def _names(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return f"{', '.join(names[:MOST_NAMED])}{more}" or "nobody"
+    return some(names) or "nobody"
 
 
 def _policy_note(
@@ -306,7 +327,8 @@ def _before(world: World, base: str, ref: str | None, rules: Rules, notes: list[
         )
         notes.append(Note(text, Weight.DOUBT))
     try:
-        return with_names(rules, declaration_of(world, world.source.read(fork.commit)).desired)[1]
+        then = replace(world, parse=world.parse_past or world.parse)
+        return with_names(rules, declaration_of(then, world.source.read(fork.commit)).desired)[1]
     except ManifestError as error:
         text = (
             f"The manifests of {short(fork.commit)} on {base} cannot be read, so drift is not separated "
@@ -332,11 +354,30 @@ def _pending(
     return base_of(base, replace(plan, models=kept))
 
 
-def _pasts_of(before: DesiredState, rules: Rules, pasts: Mapping[ModelRef, Past]) -> Mapping[ModelRef, Past]:
+def _pasts_of(
+    before: DesiredState, rules: Rules, pasts: Mapping[ModelRef, Past], snapshot: RegistrySnapshot
+) -> Mapping[ModelRef, Past]:
     """What history says as of the commit before a change."""
     ahead = rules.trunk is not None and rules.trunk.ahead
     commit = before.revision.commit
-    return {n: replace(p, epochs=p.epochs[1:], revision=commit) if ahead else p for n, p in pasts.items()}
+    then = {n: replace(p, epochs=p.epochs[1:], revision=commit) if ahead else p for n, p in pasts.items()}
+    return {_name_in(before, snapshot.models[name]): past for name, past in then.items()}
+
+
+def _name_in(before: DesiredState, live: ModelSnapshot) -> ModelRef:
+    """The name that a model has for a declaration: one that it is to get by a later one is not known yet."""
+    return live.name if live.called is None or live.name in before.models else live.called
+
+
+def _as_before(snapshot: RegistrySnapshot, before: DesiredState) -> RegistrySnapshot:
+    """The models, without the new names that only a later declaration gives them."""
+
+    def unnamed(live: ModelSnapshot) -> ModelSnapshot:
+        name = _name_in(before, live)
+        return live if name == live.name else replace(live, name=name, called=None)
+
+    models = (unnamed(live) for live in snapshot.models.values())
+    return RegistrySnapshot(dict(sorted((live.name, live) for live in models)))
 
 
 LAST_VERSIONS = 8
@@ -537,9 +578,11 @@ def refuse_unknown(
     world: World, model: ModelRef, live: ModelSnapshot | None, version: Version | None = None
 ) -> ModelSnapshot:
     """A model as the registry has it. Raises ReconcilerError where it has none, no version of it, or not this one."""
-    if live is None or not live.versions:
+    if live is None:
         fix = did_you_mean(model, world.registry.names(), "Correct the name, or register one first.")
         raise ReconcilerError(f"The registry has no versions of {model}.", fix)
+    if not live.versions:
+        raise ReconcilerError(f"{model} has no versions yet.", "Register one first.")
     if version is not None and version not in live.versions:
         raise ReconcilerError(
             f"{model} has no version {version}; the newest is {max(live.versions)}.", "Name one that it has."
@@ -568,13 +611,19 @@ def survey_drift(world: World, ref: str, rules: Rules, *, files: bool = False) -
     compared: set[tuple[ModelRef, Version]] = set()
     strays = renamed(desired, snapshot.models, pasts)
 
+    def slots_then(name: ModelRef) -> SlotMap | None:
+        place = pasts[name].place(owned[name].commit) if name in owned and name in pasts else None
+        if rules.trunk is None or place is None or world.slots == PLAIN:
+            return None
+        return next((epoch.policy.settings.slots for epoch in rules.trunk.standing_at(place)), PLAIN)
+
     def drift_of(name: ModelRef) -> ModelDrift:
         live, past, manifest = snapshot.models.get(name), pasts.get(name, Past(ours)), desired.models.get(name)
         if name in strays:
             record = owned.get(name)
             return ModelDrift(name, DriftStatus.DRIFTED, record and record.commit, blockers=(strays[name],))
         now = diff(manifest, live, desired.revision, name=name, past=pasts.get(name))
-        drift = judge_drift(now, live, desired.revision, past, newest)
+        drift = judge_drift(now, live, desired.revision, past, newest, slots_then(name))
         if not files or live is None:
             return drift
         then = recorded_files(live, manifest, past)
@@ -592,7 +641,7 @@ def survey_drift(world: World, ref: str, rules: Rules, *, files: bool = False) -
 
 
 def _snapshot(world: World, options: PlanOptions, *states: DesiredState) -> RegistrySnapshot:
-    """All that plans for these desired states need to see."""
+    """All that plans for these desired states need to see; what is to be renamed for the first, under its new name."""
     versions: dict[ModelRef, frozenset[Version]] = {}
     for state in states:
         chosen = (m for name, m in state.models.items() if not options.targets or name in options.targets)
@@ -600,7 +649,57 @@ def _snapshot(world: World, options: PlanOptions, *states: DesiredState) -> Regi
             versions[name] = versions.get(name, frozenset()) | wanted
         for former in (n for manifest in state.models.values() for n in manifest.former_names):
             versions.setdefault(former, frozenset())
-    return world.registry.snapshot(Wanted(versions, states[0].revision.ours))
+    first = states[0]
+    read = world.registry.snapshot(Wanted(versions, first.revision.ours))
+    return as_renamed(read.models, to_rename(first.models, read.models, first.revision.ours))
+
+
+def read_again(world: World, desired: DesiredState, names: Iterable[ModelRef]) -> RegistrySnapshot:
+    """Some models anew; what is to be renamed, under its new name."""
+    wanted = dict.fromkeys(names, frozenset[Version]())
+    chosen = {name: desired.models[name] for name in wanted if name in desired.models}
+    wanted |= versions_named(chosen.values())
+    read = world.registry.snapshot(Wanted(wanted))
+    return as_renamed(read.models, to_rename(chosen, read.models, desired.revision.ours))
+
+
+def under_former_names(world: World, snapshot: RegistrySnapshot) -> World:
+    """The world, in which what is known of models that are to be renamed is looked up by the names that they have."""
+    called = {name: live.called for name, live in snapshot.models.items() if live.called is not None}
+    if not called:
+        return world
+    evidence, checks = world.evidence, world.checks
+    return replace(
+        world,
+        evidence=evidence and _EvidenceByFormerNames(evidence, called),
+        checks=checks and _ChecksByFormerNames(checks, called),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _EvidenceByFormerNames:
+    source: EvidenceSource
+    called: Mapping[ModelRef, ModelRef]
+
+    def gather(self, asked: Iterable[Asked]) -> Mapping[Asked, VersionFacts]:
+        asked_as = {one: replace(one, model=self.called.get(one.model, one.model)) for one in asked}
+        found = self.source.gather(asked_as.values())
+        return {one: replace(found[other], model=one.model) for one, other in asked_as.items() if other in found}
+
+
+@dataclass(frozen=True, slots=True)
+class _ChecksByFormerNames:
+    source: Checks
+    called: Mapping[ModelRef, ModelRef]
+
+    def facts(self, model: ModelRef, version: Version, signers: str) -> CheckFacts:
+        return self.source.facts(self.called.get(model, model), version, signers)
+
+    def present(self, model: ModelRef, version: Version) -> Presence:
+        return self.source.present(self.called.get(model, model), version)
+
+    def digest(self, model: ModelRef, version: Version) -> str:
+        return self.source.digest(self.called.get(model, model), version)
 
 
 def applied_before(plan: Plan) -> dict[Commit | None, str]:
@@ -626,7 +725,12 @@ def rewind_fault(world: World, commit: Commit | None, applied: Mapping[Commit | 
 
 
 def versions_named(manifests: Iterable[Manifest]) -> dict[ModelRef, frozenset[Version]]:
-    return {m.name: frozenset(pin.version for pin in m.pins() if pin.version is not None) for m in manifests}
+    """The numbers that manifests name of each model, by every name that it has or had."""
+    return {
+        name: frozenset(pin.version for pin in m.pins() if pin.version is not None)
+        for m in manifests
+        for name in (*m.former_names, m.name)
+    }
 
 
 def rewinds(world: World, commit: Commit, applied: Commit) -> str | None:

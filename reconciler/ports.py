@@ -645,3 +645,4 @@ class World:
     receipts: Receipts | None = None
     tell: Tell = untold
     slots: SlotMap = PLAIN
+    parse_past: ManifestParser | None = None

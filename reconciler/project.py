@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, Protocol, TypedDict, Unpack
 
 from reconciler.core.limits import MARKDOWN_CHARACTERS
 from reconciler.core.text import did_you_mean, plain
-from reconciler.errors import ManifestError, Problem, ReconcilerError, Severity, Validation
+from reconciler.errors import (
+    ManifestError,
+    NoRegistryError,
+    Problem,
+    ReconcilerError,
+    RegistryError,
+    Severity,
+    Validation,
+)
 from reconciler.render.formats import Format, rendered
 from reconciler.version import __version__
 from reconciler.wiring import LockKind, Settings, SignKind
@@ -51,6 +59,7 @@ if TYPE_CHECKING:
     from reconciler.proposing import Setting, Step
     from reconciler.render.json import PlanDocument
     from reconciler.rules import Rules
+    from reconciler.scaffold import First
 
 
 def validate(paths: Iterable[Path | str] = ()) -> list[Problem]:
@@ -176,12 +185,15 @@ def _remote_named(remote: str | None) -> str:
 
 
 def _policy_of_head(source: "GitSource") -> "Policy | None":
-    from reconciler.reading.policy import parse_policy
+    from reconciler.reading.policy import parse_policy, signers_path
     from reconciler.trust import POLICY_PATH
     from reconciler.wiring import gate_builder
 
     file = None if source.head is None else source.file("HEAD", POLICY_PATH)
-    policy, problems = (None, ()) if file is None else parse_policy(file, gate_builder())
+    named = None if file is None else signers_path(file)
+    signers = None if named is None else source.file("HEAD", named)
+    text = "" if signers is None else signers.data.decode("utf-8", "replace")
+    policy, problems = (None, ()) if file is None else parse_policy(file, gate_builder(), text)
     if wrong := tuple(problem for problem in problems if problem.severity is Severity.ERROR):
         raise ManifestError(wrong)
     return policy
@@ -801,6 +813,35 @@ class Project:
             options = Adopt(tags, descriptions, patterns)
             return adopting.adopt(world, top_of(world), checkout, declaration, rules, selection, options, Split(split))
 
+    def begin(self, model: str, version: int | None = None, owner: str | None = None) -> "First":
+        """
+        What `reconciler.scaffold` is to declare first: a model as the registry holds it, with a file for each stage.
+        `version` is what is in Production. Where no registry is named, or it does not answer, what was passed, and why
+        it was not compared. Raises ReconcilerError for a model or a version that is not there, one that Production does
+        not hold, and otherwise as `plan` does.
+        """
+        from reconciler import adopting
+        from reconciler.core.names import ModelRef, Version
+        from reconciler.ports import UNREACHABLE
+        from reconciler.scaffold import First, refuse_first
+        from reconciler.wiring import top_of
+
+        first, wanted = First(model, version, owner), None if version is None else Version(version)
+        refuse_first(first)
+        with self.undisturbed():
+            try:
+                world = self._open(LockKind.NONE)
+                rules = load_rules(world, world.source.read(None).revision, ahead=True)
+                owners = () if owner is None else (owner,)
+                begun = adopting.begin(world, top_of(world), rules, ModelRef(model), wanted, owners)
+            except NoRegistryError:
+                return replace(first, uncompared="no registry is named")
+            except RegistryError as error:
+                if error.code != UNREACHABLE:
+                    raise
+                return replace(first, uncompared=error.message.rstrip("."))
+        return replace(first, new=begun.new, declared=begun.declared, remarks=begun.remarks)
+
     def check(
         self,
         model: str,
@@ -875,15 +916,20 @@ class Project:
         a person can change safely.
         """
         from reconciler.core.names import Version
-        from reconciler.core.proposal import Choice
+        from reconciler.core.proposal import Choice, refuse_unless_one
         from reconciler.proposing import promotion
 
+        with self.undisturbed():
+            refuse_unless_one(version, source, run_id, latest=latest)
         number, leaving = (None if one is None else Version(one) for one in (version, instead))
 
+        with self.undisturbed():
+            choice = Choice(number, source, run_id, latest)
+
         def step(start: "Setting", now: str) -> "Step":
-            choice = Choice(number, None if source is None else slot_of(source, start.slots), run_id, latest)
+            chosen = choice if source is None else replace(choice, slot=slot_of(source, start.slots))
             slot = slot_of(to, start.slots)
-            return promotion(start, choice, slot, now, instead=leaving, beside=beside, comment=comment)
+            return promotion(start, chosen, slot, now, instead=leaving, beside=beside, comment=comment)
 
         return self._propose(model, step)
 

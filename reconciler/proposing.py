@@ -15,7 +15,7 @@ from reconciler.core.evidence import RunSummary
 from reconciler.core.figures import main_figure
 from reconciler.core.keeping import kept, newly_declared
 from reconciler.core.moments import moment_of
-from reconciler.core.names import AliasName, ModelRef, Slot, Stage, Version
+from reconciler.core.names import AliasName, ModelRef, Slot, Stage, Version, alias_slot
 from reconciler.core.past import Past, declared_versions, pins_of
 from reconciler.core.plan import PlanOptions
 from reconciler.core.proposal import NOWHERE, Choice, named, placed, proposed, unplaced, way_back, with_aliases
@@ -90,8 +90,15 @@ def demotion(
 
 
 def unnaming(start: Setting, alias: AliasName) -> Step:
-    """An alias that must not exist. Raises ReconcilerError where neither the manifest nor the registry knows it."""
+    """
+    An alias that must not exist. Raises ReconcilerError where neither the manifest nor the registry knows it, and where
+    it moves with a stage.
+    """
     _refuse_unknown(start, alias)
+    if (stage := start.slots.twin_of(alias_slot(alias))) is not None:
+        raise ReconcilerError(
+            f"{alias} stands for {stage}, and moves with it.", f"Empty {stage}, or change `stages` of the policy first."
+        )
     return Step(named(start.manifest, alias, None), f"Remove the alias {alias} of {start.manifest.name}")
 
 

@@ -14,6 +14,7 @@ from reconciler.core.likeness import StandingNames, standing_names
 from reconciler.core.names import Commit, ModelRef, Slot
 from reconciler.core.past import Past
 from reconciler.core.policy import Policy
+from reconciler.core.slot_map import PLAIN
 from reconciler.core.snapshot import ModelSnapshot
 from reconciler.gates.approvals import Approvals
 from reconciler.gates.authority import Side
@@ -82,7 +83,8 @@ class Rules:
         proposed = manifest.tag_values if manifest else {}
         standing = self.tags.get(live.name, {})
         tags = (live.tags, {**live.tags, **standing}, {**live.tags, **proposed})
-        return policy.guards(live.name, slot, *tags, formerly=self.former_names(live.name, manifest))
+        slots = PLAIN if self.trunk is None else self.trunk.world.slots
+        return policy.guards(live.name, slot, *tags, formerly=self.former_names(live.name, manifest), slots=slots)
 
     def former_names(self, name: ModelRef, manifest: Manifest | None) -> tuple[ModelRef, ...]:
         """What a model was called, by the trusted manifests or by those of the change."""

@@ -38,7 +38,7 @@ from reconciler.core.snapshot import (
     signed_bytes,
 )
 from reconciler.errors import LockError, ManifestError, ReconcilerError, Severity
-from reconciler.ports import LineCommit, Relation, SourceFile, Step, World
+from reconciler.ports import LineCommit, ManifestParser, Relation, SourceFile, Step, World
 
 POLICY_PATH = "reconciler.yaml"
 
@@ -357,7 +357,7 @@ class Trunk:
     def _fragments(self, commit: Commit) -> tuple[Manifest, ...] | None:
         """What the files of a commit declare; None where some cannot be read."""
         if commit not in self._read:
-            fragments, problems = self.world.parse(self.world.source.read(commit).files)
+            fragments, problems = self._parse(self.world.source.read(commit).files)
             broken = any(problem.severity is Severity.ERROR for problem in problems)
             self._read[commit] = None if broken else fragments
         return self._read[commit]
@@ -435,11 +435,12 @@ class Trunk:
         """
         for number, (now, then) in enumerate(pairwise(past.epochs), 1):
             if now.manifest and then.manifest and now.manifest.name != then.manifest.name:
-                governed = frozenset((*now.manifest.slots, *then.manifest.slots))
+                governed = frozenset((*now.manifest.slots, *then.manifest.slots, *_occupied(live)))
                 if any(self._gains_gates(now, then, slot, live) for slot in governed):
                     first = self.line[-1]
                     none = Epoch(self.places[first.commit], first.commit, first.time, None)
-                    return replace(past, epochs=(*past.epochs[:number], none), governed_elsewhere=governed)
+                    epochs, former = (*past.epochs[:number], none), then.manifest.name
+                    return replace(past, epochs=epochs, governed_elsewhere=governed, disowned=former)
         return past
 
     def _gains_gates(self, now: Epoch, then: Epoch, slot: Slot, live: ModelSnapshot) -> bool:
@@ -447,7 +448,8 @@ class Trunk:
 
         def guards(policy: Policy, manifest: Manifest, formerly: Iterable[ModelRef]) -> tuple[Guard, ...]:
             declared = {**live.tags, **manifest.tag_values}
-            return policy.guards(manifest.name, slot, live.tags, declared, formerly=formerly)
+            slots = self.world.slots
+            return policy.guards(manifest.name, slot, live.tags, declared, formerly=formerly, slots=slots)
 
         return any(
             guard not in guards(standing.policy, then.manifest, then.manifest.former_names)
@@ -466,7 +468,7 @@ class Trunk:
             slot: [
                 min(e.since, self._seen(e.start))
                 for e in self.policies
-                if e.policy.guards(live.name, slot, *tags, formerly=former)
+                if e.policy.guards(live.name, slot, *tags, formerly=former, slots=self.world.slots)
             ]
             for slot in slots
         }
@@ -602,9 +604,14 @@ class Trunk:
                 found[path] = _by_model(read)
         return found
 
+    @property
+    def _parse(self) -> ManifestParser:
+        """Reads what was declared before."""
+        return self.world.parse_past or self.world.parse
+
     def _parsed(self, path: str, data: bytes) -> tuple[Manifest, ...] | None:
         """What a file declared; None where it could not be read. Then it was never applied."""
-        fragments, problems = self.world.parse([SourceFile(path, data)])
+        fragments, problems = self._parse([SourceFile(path, data)])
         return None if any(problem.severity is Severity.ERROR for problem in problems) else fragments
 
     def _verified(
@@ -687,6 +694,12 @@ def _by_model(fragments: Iterable[Manifest] | None) -> dict[ModelRef, tuple[Mani
     return found
 
 
+def _occupied(live: ModelSnapshot) -> Iterable[Slot]:
+    """The slots in which consumers find something, whether or not anybody declared it."""
+    stages = {version.stage.slot for version in live.versions.values() if version.stage.active}
+    return (*sorted(stages), *map(alias_slot, sorted(live.aliases)))
+
+
 def _came_from_elsewhere(live: ModelSnapshot, bare: Past) -> bool:
     """Whether a record speaks of another folder of the repository."""
     records = (r for version in live.versions.values() for r in version.provenance.values())
@@ -724,7 +737,7 @@ def _is_in_place(live: ModelSnapshot, manifest: Manifest | None) -> bool:
 
 def _need(live: ModelSnapshot, manifest: Manifest | None, bare: Past) -> int | None:
     """How far back the line must be read to see whether all that is in place was put there; None: to its end."""
-    if not _is_in_place(live, manifest):
+    if live.called is not None or not _is_in_place(live, manifest):
         return None
     places = [
         bare.place_of(live.versions[number].provenance.get(slot), live.versions[number])

@@ -95,7 +95,8 @@ def open_world(
     memory = lock or _lock(
         replace(settings, lock=LockKind.AUTO), registry, name, source, ours, clock, environment, attempt, may_lack=True
     )
-    parse = manifest_parser(policy.slots)
+    slots = _slots(source, ref, policy.slots)
+    parse, parse_past = manifest_parser(slots), manifest_parser(slots, past=True)
     checks, evidence = MlflowChecks(uri, tracking, environment, tell=tell), MlflowEvidence(uri, tracking, tell=tell)
     return World(
         source,
@@ -104,7 +105,7 @@ def open_world(
         clock,
         lock,
         evidence,
-        GitAndForge(source, parse, forge),
+        GitAndForge(source, parse_past, forge),
         checks,
         checks,
         memory=memory,
@@ -113,7 +114,8 @@ def open_world(
         runs=evidence,
         receipts=GitReceipts(source.git, source.remote, local=not isinstance(lock, GitLock)),
         tell=tell,
-        slots=policy.slots,
+        slots=slots,
+        parse_past=parse_past,
     )
 
 
@@ -129,6 +131,20 @@ def actor_of(environment: Mapping[str, str], now: str) -> Actor:
 def new_receipt_id(now: str) -> str:
     """A name that no other receipt has, and that sorts by time: `20260501T100000Z-1f3a9c0b2d`."""
     return f"{re.sub('[^0-9TZ]', '', now)}-{secrets.token_hex(5)}"
+
+
+def _slots(source: "GitSource", ref: str | None, standing: SlotMap) -> SlotMap:
+    """What stages are in the registry, by the policy of what is read, and beside it by the one that stands."""
+    from reconciler.core.policy import PolicySettings
+    from reconciler.reading.policy import settings_of
+    from reconciler.trust import POLICY_PATH
+
+    file = None if ref is not None and source.head is None else source.file(ref, POLICY_PATH)
+    try:
+        own = (PolicySettings() if file is None else settings_of(file)).slots
+    except ManifestError:
+        return standing  # what is wrong with it is said where its rules are read
+    return own if own == standing else replace(own, standing=standing)
 
 
 def _standing_settings(
@@ -177,7 +193,8 @@ def _remembered(settings: Settings, environment: Mapping[str, str], side: "Side"
     beside = replace(settings, lock=LockKind.AUTO)
     ours = Ours(source.identity, side.settings.formerly)
     memory = _lock(beside, registry, name, source, ours, clock, environment, 0.0, may_lack=True)
-    world = World(source, manifest_parser(side.settings.slots), registry, clock, memory=memory, seals=RecordSeals())
+    parse = manifest_parser(side.settings.slots, past=True)
+    world = World(source, parse, registry, clock, memory=memory, seals=RecordSeals())
     return Trunk(world, policy_reader(world), Revision(source.identity, tip), tip, ahead=False)
 
 
@@ -207,8 +224,11 @@ def _compile_fault(condition: str) -> str | None:
     return cel.compile_fault(condition)
 
 
-def manifest_parser(slots: SlotMap = PLAIN) -> ManifestParser:
-    """Reads manifests, each file once for the run of a command. `slots` says what their stages are in the registry."""
+def manifest_parser(slots: SlotMap = PLAIN, *, past: bool = False) -> ManifestParser:
+    """
+    Reads manifests, each file once for the run of a command. `slots` says what their stages are in the registry: some
+    that were declared in the `past` may be nothing there now.
+    """
     from reconciler.reading.manifest import parse
 
     build = gate_builder()
@@ -219,7 +239,7 @@ def manifest_parser(slots: SlotMap = PLAIN) -> ManifestParser:
         read: list[tuple[tuple[Manifest, ...], tuple[Problem, ...]]] = []
         for file in files:
             if file not in known:
-                known[file] = parse([file], build, slots=slots)
+                known[file] = parse([file], build, slots=slots, past=past)
             read.append(known[file])
         return tuple(chain.from_iterable(f for f, _ in read)), tuple(chain.from_iterable(p for _, p in read))
 

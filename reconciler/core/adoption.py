@@ -276,12 +276,14 @@ def _differences(live: ModelSnapshot, before: Manifest) -> Iterator[str]:
             continue
         numbers = sorted(number for pin in declared.value if (number := pin.version) is not None)
         if len(numbers) == len(declared.value) and numbers != list(live.occupants(stage)):
-            yield f"{stage} is declared to hold {_versions(numbers)}, but holds {_versions(live.occupants(stage))}."
+            holds = _versions(live.occupants(stage))
+            yield f"{stage} is declared to hold {_versions(numbers)}, but holds {holds} ({declared.at})."
     for alias, declared in before.aliases.items():
         target, there = declared.value, live.aliases.get(alias)
         if (target is None and there is not None) or (target and target.version and target.version != there):
             names = f"{target}" if target else "nothing"
-            yield f"@{alias} is declared to name {names}, but names {f'v{there}' if there else 'nothing'}."
+            named = f"v{there}" if there else "nothing"
+            yield f"@{alias} is declared to name {names}, but names {named} ({declared.at})."
 
 
 def _versions(versions: Iterable[Version]) -> str:

@@ -24,6 +24,14 @@ class CreateModel:
 
 
 @dataclass(frozen=True, slots=True)
+class RenameModel:
+    """Give a registered model, which was called `before`, the name `model`. All that is in it goes along."""
+
+    model: ModelRef
+    before: ModelRef
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """Write our ownership record. `before` is what the record said, if there was one."""
 
@@ -165,6 +173,7 @@ class DeleteAlias:
 
 Change: TypeAlias = (
     CreateModel
+    | RenameModel
     | Claim
     | Release
     | RegisterVersion
@@ -193,6 +202,10 @@ def simulate(live: ModelSnapshot | None, change: Change) -> ModelSnapshot:
     if live is None:
         raise ValueError(f"{change.model} does not exist")
     match change:
+        case RenameModel():
+            if live.called != change.before:
+                raise ValueError(f"{live.name} is not called {change.before}")
+            return replace(live, called=None)
         case Claim():
             return replace(live, owner=change.after)
         case Release():

@@ -108,13 +108,18 @@ class Pin:
         return Origin(self.run_id, self.artifact_path, self.model_id)
 
     def means(self, version: VersionSnapshot) -> bool:
-        """Whether it refers to that version. Where no source was looked up, a path means every version of the run."""
+        """
+        Whether it refers to that version. Where no source was looked up, a path means every version of the run; where
+        none was found, it means none: another model of the run is not what was declared.
+        """
         if self.version not in {None, version.version} or self.run_id not in {None, version.run_id}:
             return False
         if self.origin is None or (self.model_id is not None and version.model_id == self.model_id):
             return True
         if isinstance(self.source, Source):
             return version.source in self.source.digests
+        if isinstance(self.source, NoSource) and self.model_id is None:
+            return False
         return self.model_id is None or version.source == source_digest(f"models:/{self.model_id}")
 
 
@@ -211,7 +216,7 @@ class Revision:
     """
     Where manifests were read: which repository and folder (together the owner's identity), which commit, and who wrote
     it. `commit` is None for a work tree with changes that no commit holds.
-    `known_as` are its names, and `slots` what stages are in the registry, by the policy that stands.
+    `known_as` are its names, and `slots` what stages are in the registry.
     """
 
     repository: RepositoryId

@@ -1,6 +1,6 @@
 """Manifest × snapshot → the ordered calls of one model, or the reasons why there can be none."""
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -15,6 +15,7 @@ from reconciler.core.changes import (
     RecordTags,
     RegisterVersion,
     Release,
+    RenameModel,
     SetAlias,
     TagModel,
     TagVersion,
@@ -31,6 +32,7 @@ from reconciler.core.names import (
     AliasName,
     LiveSlots,
     ModelRef,
+    Ours,
     Slot,
     Stage,
     Version,
@@ -44,6 +46,7 @@ from reconciler.core.snapshot import (
     ModelSnapshot,
     Ownership,
     Placement,
+    RegistrySnapshot,
     UnreadableRecord,
     VersionSnapshot,
     encode_owner,
@@ -186,6 +189,8 @@ def diff(
         return ModelPlan(name, (Proposal(Release(name, owned), Reason(Why.RELEASED)),))
 
     blockers = list(_owner_blockers(manifest, live, revision, adopt=adopt))
+    if live is not None and live.called is not None and past is not None and not past.was_called(live.called):
+        blockers.append(_never_called(manifest, live.called))
     bound = _bind(manifest, live, blockers)
     registrations = [
         Proposal(
@@ -199,7 +204,7 @@ def diff(
     targets = _targets(manifest, bound, there, owned, revision)
     if there is not None:
         blockers.extend(_emptied_blockers(manifest, bound, there, targets, revision.live_slots))
-        blockers.extend(_unnamed_blockers(manifest, there, owned, revision.slots))
+        blockers.extend(_unnamed_blockers(manifest, there, owned, revision.slots, past))
         blockers.extend(_identity_blockers(bound, there, past))
 
     final = Ownership(
@@ -232,11 +237,14 @@ def diff(
         and revision.ours.has_folder(owned.repository)
         and owned.governs_like(replace(final, repository=owned.repository))
     )
-    if not registrations and not work and same and not behind:
+    if not registrations and not work and same and not behind and before.called is None:
         return ModelPlan(name)
 
     governed = Reason(Why.GOVERNED, manifest.model.at)
     proposals = [] if live is not None else [Proposal(CreateModel(name), Reason(Why.DECLARED, manifest.model.at))]
+    if before.called is not None:
+        at = manifest.formerly.at if manifest.formerly else manifest.model.at
+        proposals.append(Proposal(RenameModel(name, before.called), Reason(Why.DECLARED, at)))
     if before.owner != widest:
         renamed = owned is not None and owned.repository != final.repository
         because = Reason(Why.RENAMED) if renamed else governed
@@ -336,17 +344,78 @@ def _owner_blockers(
             pass
 
 
-def former_name_blockers(manifest: Manifest, models: Container[ModelRef]) -> Iterator[Blocker]:
-    """A name that a model had is gone when the registered model was renamed. Where it is not, that is another model."""
-    for name in manifest.former_names:
-        if name in models and manifest.formerly is not None:
+def to_rename(
+    desired: Mapping[ModelRef, Manifest], models: Mapping[ModelRef, ModelSnapshot], ours: Ours
+) -> dict[ModelRef, ModelRef]:
+    """
+    The models that a plan renames, with what they are called still: the registry has no model of the present name and
+    one of a former name, which carries our own record of itself.
+    """
+    found: dict[ModelRef, ModelRef] = {}
+    for name, manifest in desired.items():
+        there = [former for former in manifest.former_names if former in models]
+        if name not in models and len(there) == 1 and _is_ours(models[there[0]], manifest, ours):
+            found[name] = there[0]
+    return found
+
+
+def _is_ours(live: ModelSnapshot, manifest: Manifest, ours: Ours) -> bool:
+    """Whether a model carries our own record, by a name that it had, and not a copy of another model's."""
+    record = live.owned_by(ours)
+    names = {None, *manifest.former_names}
+    return record is not None and ours.has_folder(record.repository) and record.model in names
+
+
+def as_renamed(models: Mapping[ModelRef, ModelSnapshot], renames: Mapping[ModelRef, ModelRef]) -> RegistrySnapshot:
+    """These models under the names that they are to have."""
+    left = frozenset(renames.values())
+    kept = {name: live for name, live in models.items() if name not in left}
+    moved = {name: replace(models[former], name=name, called=former) for name, former in renames.items()}
+    return RegistrySnapshot(dict(sorted({**kept, **moved}.items())))
+
+
+def former_name_blockers(
+    manifest: Manifest, models: Mapping[ModelRef, ModelSnapshot], revision: Revision
+) -> Iterator[Blocker]:
+    """Why a model is not renamed by a plan that the registry still has by a former name."""
+    there = [name for name in manifest.former_names if name in models]
+    for name in there:
+        at = manifest.formerly.at if manifest.formerly else manifest.model.at
+        message = f"{manifest.name} lists {name} as a former name, but the registry has a model {name}"
+        if manifest.name in models:
             yield Blocker(
                 "former-name-in-use",
-                f"{manifest.name} lists {name} as a former name, but the registry has a model {name}.",
-                "Rename that model in the registry (`MlflowClient().rename_registered_model`), or remove "
-                f"`{name}` from `formerly` if it is another model.",
-                manifest.formerly.at,
+                f"{message} beside {manifest.name}.",
+                f"Remove `{name}` from `formerly` if it is another model; else decide which of the two to keep.",
+                at,
             )
+        elif len(there) > 1:
+            yield Blocker(
+                "former-name-in-use",
+                f"{message}, and more that it lists.",
+                "Leave only one of them in `formerly`.",
+                at,
+            )
+        else:
+            yield Blocker(
+                "former-name-in-use",
+                f"{message} that {revision.repository} does not govern.",
+                f"To have it renamed, first declare it as {name} and apply that; or rename it in the registry "
+                f"(`MlflowClient().rename_registered_model`). Remove `{name}` from `formerly` if it is another model.",
+                at,
+            )
+
+
+def _never_called(manifest: Manifest, former: ModelRef) -> Blocker:
+    """Anybody can write our record on any model: only trusted history says that it is ours to rename."""
+    return Blocker(
+        "former-name-in-use",
+        f"{manifest.name} lists {former} as a former name, but no commit of this branch declared {former} and gave it "
+        f"up for {manifest.name}.",
+        f"First declare it as {former} and apply that; then rename it in its manifest, by one commit. Or rename it in "
+        "the registry (`MlflowClient().rename_registered_model`).",
+        manifest.formerly.at if manifest.formerly else manifest.model.at,
+    )
 
 
 def renamed(
@@ -657,12 +726,13 @@ def _emptied_blockers(
 
 
 def _unnamed_blockers(
-    manifest: Manifest, live: ModelSnapshot, owned: Ownership | None, slots: SlotMap
+    manifest: Manifest, live: ModelSnapshot, owned: Ownership | None, slots: SlotMap, past: Past | None
 ) -> Iterator[Blocker]:
     """A live alias is removed only by a manifest that says so: `champion: null`, or `[]` for the stage that it is."""
     for alias in owned.aliases if owned else ():
         slot = alias_slot(alias)
-        if slot in slots.live_slots and alias in live.aliases and alias not in manifest.aliases:
+        gone = alias in live.aliases and alias not in manifest.aliases and _was_governed(past, slot)
+        if gone and slot in slots.live_slots:
             stage = slots.stage_of(slot)
             empty = f"aliases: {{{alias}: null}}" if stage is None else f"stages: {{{stage}: []}}"
             yield Blocker(
@@ -922,10 +992,15 @@ class _Moves:
     def _keep_previous(self, alias: AliasName, before: Version | None, at: Location) -> None:
         """
         What an alias names is kept by another one before it leaves: whoever plans again after a crash in between finds
-        the same to do. Where nothing leaves, that one stays where it is, for nothing declares what it names.
+        the same to do. Where nothing leaves, that one stays where it is, for nothing declares what it names; and where
+        somebody else put there what leaves, it is not kept.
         """
         previous = self.revision.slots.previous_of(alias)
-        if previous is None or before is None or before not in self.live.versions:
+        leaving = None if before is None else self.live.versions.get(before)
+        if previous is None or before is None or leaving is None:
+            return
+        record = leaving.provenance.get(alias_slot(alias))
+        if self.past is not None and self.past.place_of(record, leaving) is None:
             return
         named = self.live.aliases.get(previous)
         if named != before:
@@ -938,15 +1013,16 @@ class _Moves:
                 version, at = self.bound.aliases[alias]
                 because = Reason(Why.DECLARED, at) if version is None else None
             else:
-                was_ours = owned is not None and alias in owned.aliases and self._was_governed(alias_slot(alias))
+                was_ours = owned is not None and alias in owned.aliases and _was_governed(self.past, alias_slot(alias))
                 because = Reason(Why.UNDECLARED) if was_ours else None
             if because is not None:
                 self._record(before)
                 self.out.append(Proposal(DeleteAlias(self.live.name, alias, before), because))
 
-    def _was_governed(self, slot: Slot) -> bool:
-        """Whether git declared the slot once, as far as it is known: our own record is anybody's to write."""
-        return self.past is None or not self.past.whole or self.past.first_governed(slot) is not None
+
+def _was_governed(past: Past | None, slot: Slot) -> bool:
+    """Whether git declared the slot once, as far as it is known: our own record is anybody's to write."""
+    return past is None or not past.whole or past.first_governed(slot) is not None
 
 
 def _next(version: VersionSnapshot) -> int:

@@ -11,6 +11,8 @@ from reconciler.core.gate import Entrance, Kind
 from reconciler.core.names import Commit, ModelRef, Slot, Stage, Version
 from reconciler.core.past import Past, declared_versions
 from reconciler.core.plan import Effect, Subject, Value, Verb, effects_of, needs_review
+from reconciler.core.proposal import as_read_with
+from reconciler.core.slot_map import SlotMap
 from reconciler.core.snapshot import ModelSnapshot, VersionSnapshot
 from reconciler.core.text import plain
 
@@ -92,12 +94,18 @@ class Drift:
 
 
 def judge_drift(
-    now: ModelPlan, live: ModelSnapshot | None, revision: Revision, past: Past, newest_applied: int | None
+    now: ModelPlan,
+    live: ModelSnapshot | None,
+    revision: Revision,
+    past: Past,
+    newest_applied: int | None,
+    slots_then: SlotMap | None = None,
 ) -> ModelDrift:
     """
     A model beside what was applied to it last, as far as trusted history bears our record of that out. A record that is
     missing, damaged, foreign or older than what it should speak of leaves it unknown, unless the declaration is younger
-    than every commit that was applied: `newest_applied` is the place of the newest of these.
+    than every commit that was applied: `newest_applied` is the place of the newest of these. `slots_then` says what
+    stages were in the registry by the commit that was applied to it last.
     """
     effects = effects_of(now)
     owned = live.owned_by(revision.ours) if live else None
@@ -119,7 +127,12 @@ def judge_drift(
     if not needs_review(now) and not now.blocked and all(e.verb is Verb.CLAIM for e in effects):
         return ModelDrift(now.model, applied=owned.commit)
     epoch = past.epoch_at(applied)
-    back = diff(epoch.manifest if epoch else None, live, replace(revision, commit=owned.commit), name=now.model)
+    then = epoch.manifest if epoch else None
+    if then is not None and slots_then is not None:
+        then, revision = as_read_with(then, slots_then), replace(revision, slots=slots_then)
+    # What was applied under a former name asks for no other.
+    there = replace(live, called=None) if live is not None and (then is None or then.name != now.model) else live
+    back = diff(then, there, replace(revision, commit=owned.commit), name=now.model)
     drifted = tuple(effect for effect in effects_of(back) if effect.because.why is not Why.RENAMED)
     if not drifted and not back.blocked:
         by_hand = [e for e in now.entrances if not e.moves and e.kind is not Kind.FOUND]

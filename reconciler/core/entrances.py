@@ -21,8 +21,9 @@ def entrances(
 ) -> tuple[Entrance, ...]:
     """
     Every version that becomes what consumers find in a slot: by a call, in the order of the calls; because another one
-    leaves; and, without any call, because it is newly declared where somebody put it by hand. What this declaration
-    has already put there is none. Without a `past` nothing is known but our records.
+    leaves; without any call, because it is newly declared where somebody put it by hand; and because its model gets
+    another name, under which it has no past. What this declaration has already put there is none. Without a `past`
+    nothing is known but our records.
     """
     if live is None:
         return ()
@@ -31,6 +32,10 @@ def entrances(
     stay = [(slot, version) for slot, version in _unmoved(manifest, live, changes) if (slot, version) not in moved]
     entering = [_entrance(live, slot, version, past, moves=True) for slot, version in moved]
     entering += [_entrance(live, slot, version, past, moves=False) for slot, version in stay]
+    seen = {*moved, *stay}
+    entering += [
+        Entrance(live.name, version, slot) for slot, version in _carried(live, past) if (slot, version) not in seen
+    ]
     return tuple(entrance for entrance in entering if entrance is not None)
 
 
@@ -106,6 +111,17 @@ def _moved(live: ModelSnapshot, changes: tuple[Change, ...]) -> Iterator[tuple[S
         before, now = live.occupants(stage), after.occupants(stage) if after else ()
         if now and now[-1] in before and now[-1] != before[-1]:
             yield stage.slot, now[-1]
+
+
+def _carried(live: ModelSnapshot, past: Past | None) -> Iterator[tuple[Slot, Version]]:
+    """
+    What a call that renames the model brings into the slots of its new name. Where it goes on from its former name, as
+    trusted history says, it was in these slots by the same rules already.
+    """
+    if live.called is None or past is None or past.has_former_name(live.name):
+        return
+    for slot in (*(stage.slot for stage in ACTIVE_STAGES), *map(alias_slot, sorted(live.aliases))):
+        yield from ((slot, version) for version in occupants(live, slot) if version in live.versions)
 
 
 def _unmoved(

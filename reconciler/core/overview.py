@@ -184,7 +184,9 @@ def _occupant(live: ModelSnapshot, slot: Slot, version: Version, past: Past | No
     if known is None:
         return Occupant(version)
     record = known.provenance.get(slot)
-    if past is not None and record is not None and not record.left and past.place_of(record, known) is not None:
+    counts = past is not None and record is not None and past.place_of(record, known) is not None
+    # What was found there was put there by somebody else.
+    if record is not None and counts and not record.left and not record.found:
         return Occupant(version, record.applied_at, record.commit, record.author)
     touched = moment_of(known.updated_at) if slot.stage is not None and known.updated_at else None
     return Occupant(version, rfc3339(touched) if touched else "")

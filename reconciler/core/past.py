@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from reconciler.core.desired import Manifest, Pin
 from reconciler.core.moments import moment, moment_of
-from reconciler.core.names import Commit, Ours, Slot, Version, registry_name, workspace_name
+from reconciler.core.names import Commit, ModelRef, Ours, Slot, Version, registry_name, workspace_name
 from reconciler.core.snapshot import ModelSnapshot, Ownership, Placement, VersionSnapshot
 
 CLOCKS_DIFFER_BY_LESS_THAN = timedelta(minutes=5)
@@ -60,6 +60,7 @@ class Past:
     guarded_since: Mapping[Slot, int] = field(default_factory=dict[Slot, int])
     governed_elsewhere: frozenset[Slot] = frozenset()
     whole: bool = True
+    disowned: ModelRef | None = None
 
     def place(self, commit: Commit | None) -> int | None:
         """Where on the trusted line a commit is, or None."""
@@ -107,6 +108,14 @@ class Past:
     def is_ours(self, record: Placement) -> bool:
         """Whether it is a record of our repository, whatever the folder."""
         return self.ours.is_repository(record.repository)
+
+    def was_called(self, name: ModelRef) -> bool:
+        """Whether trusted history declared the model under that name, and gave it up for the next one."""
+        return name == self.disowned or any(e.manifest is not None and e.manifest.name == name for e in self.epochs)
+
+    def has_former_name(self, name: ModelRef) -> bool:
+        """Whether the model was declared under another name before, and goes on from there."""
+        return any(epoch.manifest is not None and epoch.manifest.name != name for epoch in self.epochs)
 
     def epoch_at(self, place: int) -> Epoch | None:
         return next((epoch for epoch in self.epochs if place <= epoch.start), None)

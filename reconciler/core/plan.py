@@ -19,6 +19,7 @@ from reconciler.core.changes import (
     RecordTags,
     RegisterVersion,
     Release,
+    RenameModel,
     SetAlias,
     TagModel,
     TagVersion,
@@ -56,7 +57,7 @@ from reconciler.core.names import (
 )
 from reconciler.core.past import Past, pins_of
 from reconciler.core.snapshot import ModelSnapshot, Ownership, RegistrySnapshot, UnreadableRecord
-from reconciler.core.text import did_you_mean
+from reconciler.core.text import did_you_mean, some
 from reconciler.errors import BlockedError, Failure, ReconcilerError, StaleError, contained
 
 
@@ -87,6 +88,7 @@ class Verb(StrEnum):
     """What a change means to the people who read it."""
 
     CREATE = "create"
+    RENAME = "rename"
     REGISTER = "register"
     PROMOTE = "promote"
     ROLL_BACK = "roll back"
@@ -215,11 +217,11 @@ class Plan:
 
     @property
     def summary(self) -> Summary:
-        effects = [effect for model in self.models if not model.blocked for effect in effects_of(model)]
+        seen = {model.model: effects_of(model) for model in self.models}
+        effects = [effect for model in self.models if not model.blocked for effect in seen[model.model]]
         back = [effect for effect in effects if effect.verb is Verb.ROLL_BACK]
         # An alias that is promoted stands for a stage that the registry does not have.
-        aliases = [e for e in effects if isinstance(e.change, SetAlias | DeleteAlias) and e.verb is not Verb.PROMOTE]
-        versions = [effect for effect in effects if effect not in aliases]
+        versions = [e for e in effects if not isinstance(e.change, SetAlias | DeleteAlias) or e.verb is Verb.PROMOTE]
         count = {verb: sum(effect.verb is verb for effect in versions) for verb in Verb}
         named = (Verb.PROMOTE, Verb.ARCHIVE, Verb.ROLL_BACK)
         roll_back = len({(e.model, e.after if isinstance(e.subject, Slot) else e.subject) for e in back})
@@ -229,15 +231,16 @@ class Plan:
             promote=count[Verb.PROMOTE],
             archive=count[Verb.ARCHIVE],
             roll_back=roll_back,
-            aliases=len(aliases),
+            aliases=len(effects) - len(versions),
             other=len(versions) - sum(count[verb] for verb in named),
-            unchanged=self.governed - len(self._governed_names()),
+            unchanged=self.governed - sum((m.blocked or bool(seen[m.model])) and _is_declared(m) for m in self.models),
             blocked=sum(model.blocked for model in self.models),
             kinds=tuple((verb, kinds[verb]) for verb in order if kinds[verb]),
         )
 
-    def _governed_names(self) -> set[ModelRef]:
-        return {m.model for m in self.models if not any(isinstance(c, Release) for c in m.changes)}
+
+def _is_declared(model: ModelPlan) -> bool:
+    return not any(isinstance(change, Release) for change in model.changes)
 
 
 class UnsoundPlanError(BlockedError):
@@ -259,8 +262,9 @@ def build_plan(
     pasts: Mapping[ModelRef, Past] = NO_PASTS,
 ) -> Plan:
     """
-    The one plan for this desired state, this snapshot and what trusted history says of each model, proven by replay.
-    Raises BlockedError where nothing is declared but the registry holds models of ours.
+    The one plan for this desired state, this snapshot and what trusted history says of each model, proven by replay. In
+    the snapshot, what is to be renamed has its new name already. Raises BlockedError where nothing is declared but the
+    registry holds models of ours.
     """
     repository, ours = desired.revision.repository, desired.revision.ours
     # What is to be renamed in the registry is not given up.
@@ -270,7 +274,7 @@ def build_plan(
     if not desired.models and orphans and not options.allow_empty:
         raise BlockedError(
             f"No manifest declares anything, but the registry holds {len(orphans)} models that `{repository}` governs: "
-            f"{_some(orphans)}.",
+            f"{some(sorted(orphans))}.",
             "Check that this is the right manifest folder. To release all of them, pass --allow-empty.",
         )
     _refuse_unknown_targets(options.targets, desired.models.keys() | orphans)
@@ -279,7 +283,7 @@ def build_plan(
     for name in names:
         manifest, live = desired.models.get(name), snapshot.models.get(name)
         model = _proven(manifest, live, desired.revision, name, options, pasts.get(name))
-        if manifest is not None and (taken := tuple(former_name_blockers(manifest, snapshot.models))):
+        if manifest is not None and (taken := tuple(former_name_blockers(manifest, snapshot.models, desired.revision))):
             model = ModelPlan(name, blockers=(*taken, *(b for b in model.blockers if b.code != "unknown-model")))
         if name in strays:
             model = ModelPlan(name, blockers=(strays[name],))
@@ -417,7 +421,8 @@ def _moves_what_is_live(model: ModelPlan, live: ModelSnapshot | None, live_slots
     if live is None or after is None:
         return False
     crowds = [(occupants(live, slot), occupants(after, slot)) for slot in live_slots]
-    return any(there and there != then for there, then in crowds)
+    # Whoever looks a model up by the name that it had finds nothing.
+    return any(there and (there != then or live.called is not None) for there, then in crowds)
 
 
 def effects_of(model: ModelPlan) -> tuple[Effect, ...]:
@@ -464,6 +469,8 @@ def _effects(proposal: Proposal, model: ModelPlan) -> Iterable[Effect]:
     match change:
         case CreateModel():
             yield effect(Verb.CREATE, None, None, change.model)
+        case RenameModel():
+            yield effect(Verb.RENAME, None, change.before, change.model)
         case RegisterVersion():
             yield effect(Verb.REGISTER, change.version, None, _origin(change))
         case Release():
@@ -485,15 +492,21 @@ def _effects(proposal: Proposal, model: ModelPlan) -> Iterable[Effect]:
         case TransitionStage():
             yield from _stage_effects(proposal, change, model)
         case SetAlias():
-            slot = alias_slot(change.alias)
-            moved = Verb.SET_ALIAS if change.before is None else Verb.MOVE_ALIAS
-            if slot in model.live_slots and model.slots.twin_of(slot) is None:
-                moved = Verb.PROMOTE
-            yield effect(_enters(model, change.after, slot) or moved, slot, change.before, change.after)
+            yield effect(_alias_verb(change, model), alias_slot(change.alias), change.before, change.after)
         case DeleteAlias():
             yield effect(Verb.DELETE_ALIAS, alias_slot(change.alias), change.before, None)
         case _:
             assert_never(change)
+
+
+def _alias_verb(change: SetAlias, model: ModelPlan) -> Verb:
+    """A live alias that moves with no stage is what consumers load from: its versions are promoted."""
+    slot = alias_slot(change.alias)
+    if (entered := _enters(model, change.after, slot)) is not None:
+        return entered
+    if slot in model.live_slots and model.slots.twin_of(slot) is None:
+        return Verb.PROMOTE
+    return Verb.SET_ALIAS if change.before is None else Verb.MOVE_ALIAS
 
 
 def _claim_effects(change: Claim, because: Reason, model: ModelPlan) -> Iterable[Effect]:
@@ -613,6 +626,7 @@ def _state(model: ModelSnapshot) -> list[object]:
     aliases = sorted(model.aliases.items())
     return [
         model.name,
+        *([model.called] if model.called is not None else []),
         model.description,
         sorted(model.tags.items()),
         aliases,
@@ -624,9 +638,3 @@ def _state(model: ModelSnapshot) -> list[object]:
 def _sha256(value: object) -> str:
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _some(names: Iterable[ModelRef], most: int = 5) -> str:
-    listed = sorted(names)
-    more = f" and {len(listed) - most} more" if len(listed) > most else ""
-    return ", ".join(listed[:most]) + more

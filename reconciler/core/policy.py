@@ -100,14 +100,19 @@ class Policy:
         return bool(listed_for(RECORDS, self.signers))
 
     def guards(
-        self, model: ModelRef, slot: Slot, *tags: Mapping[str, str], formerly: Iterable[ModelRef] = ()
+        self,
+        model: ModelRef,
+        slot: Slot,
+        *tags: Mapping[str, str],
+        formerly: Iterable[ModelRef] = (),
+        slots: SlotMap = PLAIN,
     ) -> tuple[Guard, ...]:
         """
         Every gate before that slot for a model, in the order of the file. Of several names, its own and former ones,
         and several sets of tags, those that the registry shows and those that are declared, it is enough for a rule to
-        be about one. What guards a stage guards the alias that stands for it.
+        be about one. What guards a stage guards the alias that stands for it, by this policy or by `slots`.
         """
-        names, called = (model, *formerly), self.settings.slots.names(slot)
+        names, called = (model, *formerly), {*self.settings.slots.names(slot), *slots.names(slot)}
         return tuple(
             guard
             for rule in self.rules

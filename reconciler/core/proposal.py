@@ -21,28 +21,33 @@ class Choice:
     """Which version is meant: exactly one of these is given."""
 
     version: Version | None = None
-    slot: Slot | None = None
+    slot: str | None = None
     run_id: str | None = None
     latest: bool = False
 
     def __post_init__(self) -> None:
-        given = [self.version is not None, self.slot is not None, self.run_id is not None, self.latest]
-        if sum(given) != 1:
-            raise ReconcilerError(
-                "Exactly one version is required: none was named, or more than one.",
-                "Give a version number, or one of --from SLOT, --run ID and --latest.",
-            )
+        refuse_unless_one(self.version, self.slot, self.run_id, latest=self.latest)
 
     def among(self, live: ModelSnapshot) -> Version:
         """The version that is meant, as the registry has it now. Raises ReconcilerError for none, and for several."""
         if self.version is not None:
             return _the_one([v for v in live.versions if v == self.version], f"version {self.version}", live)
         if self.slot is not None:
-            return _the_one(occupants(live, self.slot), f"version in {self.slot}", live, self.slot)
+            slot = Slot(self.slot)
+            return _the_one(occupants(live, slot), f"version in {slot}", live, slot)
         if self.run_id is not None:
             made = [v.version for v in live.versions.values() if v.run_id == self.run_id]
             return _the_one(made, f"version from the run {plain(self.run_id, 80)}", live)
         return max(live.versions) if live.versions else _the_one([], "version", live)
+
+
+def refuse_unless_one(*given: object, latest: bool) -> None:
+    """Raises ReconcilerError where a version is named in no way, or in several."""
+    if sum(one is not None for one in given) + latest != 1:
+        raise ReconcilerError(
+            "Exactly one version is required: none was named, or more than one.",
+            "Give a version number, or one of --from SLOT, --run ID and --latest.",
+        )
 
 
 def _the_one(found: Iterable[Version], what: str, live: ModelSnapshot, slot: Slot | None = None) -> Version:
@@ -175,6 +180,18 @@ def with_aliases(manifest: Manifest, slots: SlotMap) -> Manifest:
         if (alias := slots.alias_of(stage)) is not None:
             aliases[alias] = Declared(next(iter(declared.value), None), declared.at, stage)
     return replace(manifest, aliases=aliases)
+
+
+def as_read_with(manifest: Manifest, slots: SlotMap) -> Manifest:
+    """What a manifest declares where its stages are something else in the registry."""
+    named = {d.stage: d for d in manifest.aliases.values() if d.stage}
+    stages = {
+        stage: manifest.stages.get(stage) or Declared(tuple(filter(None, [named[stage].value])), named[stage].at)
+        for stage in Stage
+        if slots.is_stage(stage) and (stage in manifest.stages or stage in named)
+    }
+    aliases = {a: d for a, d in manifest.aliases.items() if not d.stage or slots.alias_of(d.stage) == a}
+    return with_aliases(replace(manifest, stages=stages, aliases=aliases), slots)
 
 
 def _own_stage(alias: AliasName, slots: SlotMap) -> str:

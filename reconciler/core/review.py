@@ -69,6 +69,7 @@ def model_weight(model: ModelPlan) -> Weight:
 
 _ENTERING = frozenset(
     {
+        Verb.RENAME,
         Verb.PROMOTE,
         Verb.ROLL_BACK,
         Verb.RESTORE,

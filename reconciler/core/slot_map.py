@@ -5,6 +5,7 @@ deprecates stages, and some registries have none.
 
 from dataclasses import dataclass
 
+from reconciler.core.looks import folded, skeleton
 from reconciler.core.names import AliasName, LiveSlots, Slot, Stage, alias_slot
 
 
@@ -25,11 +26,15 @@ class SlotMap:
     """
     The aliases that stand for stages. Without `aliases_only` MLflow's own stages are moved, too. `live` are the names
     of the slots that consumers depend on: stages by theirs, aliases behind an `@`.
+
+    A commit is read by its own policy. What the one before it says of live slots, and of what a rule is about, holds
+    beside that: `standing`.
     """
 
     stages: tuple[StageAlias, ...] = ()
     aliases_only: bool = False
     live: tuple[str, ...] = (Stage.PRODUCTION.value,)
+    standing: "SlotMap | None" = None
 
     def is_stage(self, name: str) -> bool:
         """Whether what manifests declare under that name is a stage in the registry."""
@@ -61,9 +66,14 @@ class SlotMap:
         return Slot(name if name in set(Stage) else f"@{word}")
 
     def names(self, slot: Slot) -> tuple[str, ...]:
-        """What rules may call a slot: itself, and the stage that it stands for."""
-        stage = self.stage_of(slot)
-        return (slot,) if stage is None else (slot, stage, f"@{stage}")
+        """
+        What rules may call a slot: itself, and the stage that it stands for. An alias that only looks like one that
+        stands for a stage is called so, too: a rule that is evaded by a letter guards nothing.
+        """
+        alias = slot.alias
+        stages = [] if alias is None else [one.stage for one in self.stages if _alike(one.alias, alias)]
+        before = () if self.standing is None else self.standing.names(slot)
+        return tuple(dict.fromkeys((slot, *(name for stage in stages for name in (stage, f"@{stage}")), *before)))
 
     def declared(self, slot: Slot) -> Slot:
         """The slot under which manifests declare what an alias names: the stage of the registry that it moves with."""
@@ -74,7 +84,13 @@ class SlotMap:
         """The slots of the registry that consumers depend on: stages, and the aliases that stand for them."""
         stages = {Stage(name).slot for name in self.live if self.is_stage(name)}
         aliases = {alias_slot(alias) for name in self.live if (alias := self.alias_of(name)) is not None}
-        return frozenset({*stages, *aliases, *(Slot(name) for name in self.live if name.startswith("@"))})
+        before = frozenset[Slot]() if self.standing is None else self.standing.live_slots
+        return frozenset({*stages, *aliases, *(Slot(name) for name in self.live if name.startswith("@")), *before})
+
+
+def _alike(one: str, other: str) -> bool:
+    a, b = folded(one), folded(other)
+    return a == b or (not (a + b).isascii() and skeleton(a) == skeleton(b))
 
 
 PLAIN = SlotMap()

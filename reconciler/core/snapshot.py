@@ -151,7 +151,8 @@ class VersionSnapshot:
 class ModelSnapshot:
     """
     One registered model. `hidden` has the stages of versions that the registry has but does not list: MLflow leaves
-    whatever is tagged as a prompt out of its searches, and what cannot be seen cannot be reconciled.
+    whatever is tagged as a prompt out of its searches, and what cannot be seen cannot be reconciled. `called` is what
+    the registry calls it still, where it is to be renamed.
     """
 
     name: ModelRef
@@ -162,6 +163,7 @@ class ModelSnapshot:
     owner: OwnerRecord | None = None
     hidden: Mapping[Version, Stage] = field(default_factory=dict[Version, Stage])
     hidden_model: bool = False
+    called: ModelRef | None = None
 
     def occupants(self, stage: Stage) -> tuple[Version, ...]:
         """The versions that are in the stage now, lowest first."""

@@ -5,7 +5,7 @@ is secret. `plain` is for what becomes part of a sentence of ours, `clean` for s
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from functools import lru_cache
 
@@ -88,6 +88,12 @@ def plain(text: str, limit: int = 300) -> str:
     """The text on one line and not too long, with spaces for what a terminal would obey or a reader would not see."""
     text = " ".join("".join(c if c.isprintable() and not is_ignorable(c) else " " for c in text).split())
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def some(names: Sequence[str], most: int = 5) -> str:
+    """The first of some names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"
 
 
 def amount(number: int, noun: str, several: str = "") -> str:

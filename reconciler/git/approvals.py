@@ -88,14 +88,14 @@ def read_change(
     with _store(top, head, signers) as store:
         people: set[str] = {" ".join(sorted(names)) for names in store.keys.values() if len(names) > 1}
         # A forge that moves the branch forward to the tip brings what comes after `head` along with it.
-        line = store.line(base, tip if tip is not None and store.contains(head, tip) else head)
+        known = () if base is None else (base,)
+        line = store.line(base, tip if tip is not None and store.contains(head, tip, known) else head)
         approvals: list[Approval] = []
         for commit, at, named in store.claims(line):
             who = store.signer(commit, named, people) if named else None
             if who is not None:
                 approvals.append(Approval(who, f"signed commit {commit[:8]}", at, commit))
-        hands, idle, signed = store.makers(base, head, tip, merged_as)
-        known = () if base is None else (base,)
+        hands, idle, signed = store.makers(known, head, tip, merged_as)
         reviewed = line if tip is None else store.first_parents(tip, known)
         given = {*earlier, *(approval.commit for approval in approvals if approval.commit), *reviewed[:1]}
         valid = store.unchanged_since(given.intersection(reviewed), known, idle, reviewed)
@@ -103,6 +103,8 @@ def read_change(
 
 
 STORE = "store.git"
+_SHA1 = "[core]\n\trepositoryformatversion = 0\n\tbare = true\n"
+_SHA256 = "[core]\n\trepositoryformatversion = 1\n\tbare = true\n[extensions]\n\tobjectformat = sha256\n"
 
 
 @contextmanager
@@ -110,22 +112,17 @@ def _store(top: Path, head: Commit, signers: str = "") -> "Generator[_Store]":
     """A repository of our own with the objects of the one at `top`, for as long as it is needed."""
     with TemporaryDirectory(prefix="reconciler-") as folder:
         place = Path(folder)
-        there = git_at(top)
-        objects, shallow = _located(there, "objects"), _located(there, "shallow")
+        shared = Path(git_at(top).read("rev-parse", "--path-format=absolute", "--git-common-dir").text)
         (place / "signers").write_text(signers if signers.endswith("\n") else f"{signers}\n", encoding="utf-8")
         store = _Store(place, Git(place / STORE, place, isolated=True))
-        kind = "sha256" if len(head) == 64 else "sha1"
-        store.folder.mkdir()
-        store.git("init", "--quiet", "--template=", f"--object-format={kind}")
-        (store.folder / "objects/info").mkdir(exist_ok=True)
-        (store.folder / "objects/info/alternates").write_text(f"{objects}\n", encoding="utf-8")
-        if shallow.is_file():
-            shutil.copyfile(shallow, store.folder / "shallow")
+        (store.folder / "objects/info").mkdir(parents=True)
+        (store.folder / "refs").mkdir()
+        (store.folder / "HEAD").write_text("ref: refs/heads/none\n", encoding="utf-8")
+        (store.folder / "config").write_text(_SHA256 if len(head) == 64 else _SHA1, encoding="utf-8")
+        (store.folder / "objects/info/alternates").write_text(f"{shared / 'objects'}\n", encoding="utf-8")
+        if (shared / "shallow").is_file():
+            shutil.copyfile(shared / "shallow", store.folder / "shallow")
         yield store
-
-
-def _located(git: Git, part: str) -> Path:
-    return Path(git.read("rev-parse", "--path-format=absolute", "--git-path", part).text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +130,9 @@ class _Store:
     place: Path
     reader: Git
     """Answers for all objects that are looked at."""
+    _walks: dict[tuple[Commit, tuple[Commit, ...]], Mapping[Commit, "_Made"]] = field(
+        default_factory=dict[tuple[Commit, tuple[Commit, ...]], Mapping[Commit, "_Made"]]
+    )
 
     @property
     def folder(self) -> Path:
@@ -173,23 +173,32 @@ class _Store:
             raise _cannot_look(f"there is no commit {commit[:12]}")
         return about[0]
 
-    def walk(self, head: Commit, without: Iterable[Commit], form: str, *options: str) -> list[list[str]]:
-        """The commits in `head` and in none of the others, newest first, each as the lines of a format."""
-        without = tuple(without)
-        for commit in (head, *without):
+    def since(self, head: Commit, known: tuple[Commit, ...]) -> Mapping[Commit, "_Made"]:
+        """The commits in `head` and in none of the known ones. What one walk came by is not walked again."""
+        if (head, known) in self._walks:
+            return self._walks[head, known]
+        walked = (found for (_, same), found in self._walks.items() if same == known and head in found)
+        around = next(walked, None)
+        if around is None:
+            return self._walks.setdefault((head, known), self._walk(head, known))
+        inside = _with_ancestors(head, {commit: one.parents for commit, one in around.items()})
+        return {commit: one for commit, one in around.items() if commit in inside}
+
+    def _walk(self, head: Commit, known: tuple[Commit, ...]) -> Mapping[Commit, "_Made"]:
+        for commit in (head, *known):
             if not FULL_NAME.fullmatch(commit):
                 raise ReconcilerError(f"`{plain(commit, 80)}` is not a full commit ID.")
         most = f"--max-count={MOST_COMMITS + 1}"
-        excluded = [f"^{commit}" for commit in without]
-        said = self.git("log", "-z", most, f"--format={form}", "--no-patch", *options, head, *excluded, "--").out
-        commits = [commit for commit in said.decode(errors="replace").split("\0") if commit]
+        excluded = [f"^{commit}" for commit in known]
+        said = self.git("log", "-z", most, f"--format={_MADE}", "--no-patch", head, *excluded, "--").out
+        commits = [commit.split("\n") for commit in said.decode(errors="replace").split("\0") if commit]
         if len(commits) > MOST_COMMITS:
-            since = f" since {without[0][:12]}" if without else ""
+            since = f" since {known[0][:12]}" if known else ""
             raise ReconcilerError(
                 f"{head[:12]} has more than {MOST_COMMITS} commits{since}: too many to check.",
                 "Apply in smaller steps, or compare with a newer base.",
             )
-        return [commit.split("\n") for commit in commits]
+        return {Commit(lines[0]): _made(lines) for lines in commits}
 
     def line(self, base: Commit | None, head: Commit) -> tuple[Commit, ...]:
         """
@@ -199,18 +208,29 @@ class _Store:
         yet, with merges of the base or without, or one that was moved forward, rebased, squashed or pushed.
         """
         known = () if base is None else (base,)
-        ((_, *parents),) = (one[0].split() for one in self.walk(head, (), "%H %P", "--no-walk"))
-        if base is not None and len(parents) > 1 and self.contains(Commit(parents[0]), base):
-            if len(parents) > 2:
-                return ()
-            head, known = Commit(parents[1]), (base, Commit(parents[0]))
+        made = self.since(head, known).get(head)
+        if made is not None and base is not None and len(made.parents) > 1:
+            first, second, *more = made.parents
+            if self.contains(first, base, known):
+                if more:
+                    return ()
+                head = second
         return self.first_parents(head, known)
 
     def first_parents(self, head: Commit, known: tuple[Commit, ...]) -> tuple[Commit, ...]:
-        return tuple(Commit(one[0]) for one in self.walk(head, known, "%H", "--first-parent"))
+        made, line = self.since(head, known), list[Commit]()
+        following = (head,)
+        while following and following[0] in made:
+            line.append(following[0])
+            following = made[following[0]].parents
+        return tuple(line)
 
-    def contains(self, commit: Commit, other: Commit) -> bool:
-        """Whether `other` contains the commit."""
+    def contains(self, commit: Commit, other: Commit, known: tuple[Commit, ...]) -> bool:
+        """Whether `other` contains the commit. Whoever asks walks back from both to the known ones anyway."""
+        if commit == other:
+            return True
+        if commit not in known and other not in known and commit in self.since(commit, known):
+            return commit in self.since(other, known)
         return self.git("merge-base", "--is-ancestor", commit, other, may_fail=True).code == 0
 
     def claims(self, line: tuple[Commit, ...]) -> Iterator[tuple[Commit, str, frozenset[str]]]:
@@ -294,18 +314,17 @@ class _Store:
         return addresses
 
     def makers(
-        self, base: Commit | None, head: Commit, tip: Commit | None, merged_as: Commit | None
+        self, known: tuple[Commit, ...], head: Commit, tip: Commit | None, merged_as: Commit | None
     ) -> tuple[dict[Commit, frozenset[str]], frozenset[Commit], bool]:
         """Who made each commit that changes something, which change nothing, and whether a known key signed any."""
-        known = () if base is None else (base,)
-        made = {Commit(one[0]): _made(one) for one in self.walk(head, known, _MADE)}
-        if tip is not None and not self.contains(tip, head):
-            reviewed = {Commit(one[0]): _made(one) for one in self.walk(tip, known, _MADE)}
+        made = self.since(head, known)
+        if tip is not None and not self.contains(tip, head, known):
+            reviewed = self.since(tip, known)
             # What the forge makes anew, it gives to the same authors with the same words; if it squashes, it is the one
             # commit at the end. Whoever had it do so is the committer.
             same = {one.words for one in reviewed.values()}
             kept = {name: one for name, one in made.items() if name != merged_as and one.words not in same}
-            made = {**kept, **reviewed}
+            made = kept | dict(reviewed)
         hands: dict[Commit, frozenset[str]] = {}
         idle = {commit for commit, one in made.items() if self._is_nothing(one.tree, one.parents)}
         keys, signed = self.keys, False
@@ -337,8 +356,8 @@ class _Store:
     ) -> frozenset[Commit]:
         """Those of some commits of a line after which no commit changes anything."""
         given = set(given)
-        listed = [one[0].split() for one in self.walk(line[0], known, "%H %P")] if given else []
-        parents = {Commit(commit): tuple(map(Commit, before)) for commit, *before in listed}
+        walked = self.since(line[0], known) if given else dict[Commit, _Made]()
+        parents = {commit: one.parents for commit, one in walked.items()}
         busy = parents.keys() - idle
         return frozenset(commit for commit in given if busy <= _with_ancestors(commit, parents))
 
@@ -382,7 +401,7 @@ class _Made:
     """One commit: its tree, its parents, the people who are named in it, and what stays where a forge makes it anew."""
 
     tree: str
-    parents: tuple[str, ...]
+    parents: tuple[Commit, ...]
     people: frozenset[str]
     words: tuple[str, str]
 
@@ -391,7 +410,7 @@ def _made(lines: list[str]) -> _Made:
     _, tree, parents, author, committer, *message = lines
     # GitHub is the committer of whatever is made in the browser.
     people = {author, *([] if _BY_GITHUB.search(committer) else [committer])}
-    return _Made(tree, tuple(parents.split()), frozenset(people), (author, "\n".join(message).strip()))
+    return _Made(tree, tuple(map(Commit, parents.split())), frozenset(people), (author, "\n".join(message).strip()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,7 @@ def _with_parents(git: Git, step: Step) -> Step:
     """With the parents that the commit itself names: `%P` is empty where a shallow clone ends."""
     if step.parents:
         return step
-    header = git.read("cat-file", "commit", step.commit).out.partition(b"\n\n")[0].split(b"\n")
+    header = git.contents(step.commit).partition(b"\n\n")[0].split(b"\n")
     parents = (line.removeprefix(b"parent ").decode() for line in header if line.startswith(b"parent "))
     return replace(step, parents=tuple(Commit(parent) for parent in parents))
 

@@ -233,6 +233,9 @@ class GitSource:
         if self.head is None:
             return
         without = [f"^{one}" for one in known if self._has(one)]
+        if most == 1 and not without:
+            yield self._named(commit)
+            return
         count = f"--max-count={most}"
         listing = self.git.read("rev-list", "--first-parent", count, self._named(commit), *without).text
         listed = [Commit(line) for line in listing.split()]
@@ -270,9 +273,12 @@ class GitSource:
         if commit is None:
             return Revision(self.identity)
         if commit not in self._revisions:
-            form = "--format=%an <%ae>%x00%s"
-            said = self.git.read("log", "-1", "--no-patch", form, commit, "--").out.decode("utf-8", "replace")
-            author, _, subject = said.removesuffix("\n").partition("\0")
+            stored = self.git.contents(commit)
+            author, subject = author_and_subject(stored)
+            if b"\nencoding " in stored:
+                form = "--format=%an <%ae>%x00%s"
+                said = self.git.read("log", "-1", "--no-patch", form, commit, "--").out.decode("utf-8", "replace")
+                author, _, subject = said.removesuffix("\n").partition("\0")
             self._revisions[commit] = Revision(self.identity, commit, author, subject)
         return self._revisions[commit]
 
@@ -467,6 +473,17 @@ class _TreeReader:
         return None
 
 
+def author_and_subject(stored: bytes) -> tuple[str, str]:
+    """What git says of a commit in UTF-8 as `%an <%ae>` and `%s`, from how it is stored: without a process for each."""
+    header, _, message = stored.partition(b"\0")[0].partition(b"\n\n")
+    author = re.search(rb"(?m)^author ([^<\n]*)<([^>\n]*)>", header)
+    named = b"%b <%b>" % (author[1].rstrip(), author[2]) if author else b" <>"
+    lines = [line.rstrip() for line in message.split(b"\n")]
+    begin = next((number for number, line in enumerate(lines) if line), len(lines))
+    end = next((number for number, line in enumerate(lines) if number > begin and not line), len(lines))
+    return named.decode("utf-8", "replace"), b" ".join(lines[begin:end]).decode("utf-8", "replace")
+
+
 def open_source(folder: Path, identity: str | None = None, remote: str = "origin") -> GitSource:
     """
     The git repository around a folder of manifests, which need not exist yet. `identity` replaces the name that is made
@@ -498,7 +515,8 @@ def _identity(git: Git, url: str, folder: PurePosixPath) -> str:
         return f"{normal_url(url)}#{folder}"
     roots = git.read("rev-list", "--max-parents=0", "HEAD", may_fail=True).text.split()
     if not roots:
-        raise ReconcilerError("This repository has no commit yet.", "Commit the manifests first.")
+        # Nothing can be applied from here, so it owns nothing under this name.
+        return f"git:{'0' * 40}#{folder}"
     return f"git:{roots[-1][:16]}#{folder}"
 
 

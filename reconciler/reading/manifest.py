@@ -135,11 +135,13 @@ def parse(
     build: "GateBuilder | None" = None,
     spec: "type[ManifestSpec] | None" = None,
     slots: SlotMap = PLAIN,
+    *,
+    past: bool = False,
 ) -> tuple[tuple[Manifest, ...], tuple[Problem, ...]]:
     """
     The manifests in the order of the files, and everything wrong with the rest, in the order of places. A document with
     a problem gives no manifest. `build` is what gates are made with, where a manifest has some; `spec` is how it is
-    spelled; and `slots` what its stages are in the registry.
+    spelled; and `slots` what its stages are in the registry. What was declared in the `past` may be nothing there now.
     """
     manifests: list[Manifest] = []
     problems: list[Problem] = []
@@ -151,7 +153,7 @@ def parse(
             found.extend(document.problems)
             if document.root is None:
                 continue
-            manifest, faults = _judge(document.root, build, spec or ManifestSpec, slots)
+            manifest, faults = _judge(document.root, build, spec or ManifestSpec, slots, past=past)
             found.extend(faults)
             if manifest is not None and not document.problems:
                 manifests.append(manifest)
@@ -635,8 +637,9 @@ class ManifestSpec(Spec):
     model: _ModelName = Field(description="The name of the registered model.", examples=["RiskClassifier"])
     formerly: Annotated[tuple[_ModelName, ...], SEVERAL] | None = Field(
         None,
-        description="What the registered model was called before it was renamed in the registry: one name, or a list. "
-        "The gates of all its names apply, and its history is kept.",
+        description="What the registered model was called before it was renamed: one name, or a list. Where the "
+        "registry has it under that name still, the plan renames it. The gates of all its names apply, and its history "
+        "is kept.",
         examples=["RiskModel"],
     )
     description: Prose | None = Field(
@@ -697,7 +700,7 @@ KEY_ORDER: Mapping[tuple[str, ...], Sequence[str]] = {
 
 
 def _judge(
-    root: YamlValue, build: "GateBuilder | None", spelling: type[ManifestSpec], slots: SlotMap
+    root: YamlValue, build: "GateBuilder | None", spelling: type[ManifestSpec], slots: SlotMap, *, past: bool
 ) -> tuple[Manifest | None, list[Problem]]:
     if not isinstance(root, YamlMap):
         problem = Problem(
@@ -711,9 +714,9 @@ def _judge(
     spec, errors = reader.judge(spelling)
     gates, problems = _judge_gates(reader, root.get("gates"), build, slots)
     problems.extend(_problem(reader, spelling, error) for error in errors)
-    problems.extend(_unknown_stages(reader, root.get("stages"), slots))
-    if spec is not None:
-        problems.extend(_wrong_stages(reader, spec, slots))
+    if not past:
+        problems.extend(_unknown_stages(reader, root.get("stages"), slots))
+        problems.extend(() if spec is None else _wrong_stages(reader, spec, slots))
     return (None if spec is None or problems else _manifest(reader, root, spec, gates, slots)), problems
 
 

@@ -598,7 +598,7 @@ class PlacesSpec(Spec):
     ] = Field(
         {},
         description="The alias that stands for a stage. A name that is none of MLflow's stages lives as its alias "
-        "alone. Takes effect with the change after the one that edits it.",
+        "alone.",
         examples=[{"Production": {"alias": "champion"}, "Canary": "canary"}],
     )
     mode: Annotated[SlotMode, Spelled(_mode, {"type": "string", "enum": [one.value for one in SlotMode]})] = Field(

@@ -35,6 +35,7 @@ from reconciler.core.changes import (
     RecordTags,
     RegisterVersion,
     Release,
+    RenameModel,
     SetAlias,
     TagModel,
     TagVersion,
@@ -138,6 +139,7 @@ class _Store(Protocol):
     def get_registered_model(self, name: str) -> Any: ...
     def get_model_version(self, name: str, version: str) -> Any: ...
     def create_registered_model(self, name: str) -> Any: ...
+    def rename_registered_model(self, name: str, new_name: str) -> Any: ...
     def create_model_version(self, name: str, source: str, **more: Any) -> Any: ...
     def update_registered_model(self, name: str, description: str) -> Any: ...
     def update_model_version(self, name: str, version: str, description: str) -> Any: ...
@@ -402,9 +404,9 @@ class MlflowRegistry:
         """One model, with the versions that its own entry shows in an active stage and the listing does not, if any."""
         snapshot = _model_snapshot(self._ref(model), model, versions)
         unlisted = {
-            Version(int(v.version)): Stage(v.current_stage)
+            Version(int(v.version)): _stage(v.current_stage)
             for v in model.latest_versions
-            if Stage(v.current_stage).active and int(v.version) not in versions
+            if _stage(v.current_stage).active and int(v.version) not in versions
         }
         return replace(snapshot, hidden=unlisted) if unlisted else snapshot
 
@@ -441,7 +443,7 @@ class MlflowRegistry:
             return None
         if row.name != ref.name:
             _unexpected_answer(f"version {number} of {ref.name}", self.uri)
-        return Stage(row.current_stage)
+        return _stage(row.current_stage)
 
     def execute(self, change: Change) -> None:
         """One request. Repeating it does no harm: each sets something to what it may be already."""
@@ -456,6 +458,8 @@ class MlflowRegistry:
         match change:
             case CreateModel():
                 self._create(model)
+            case RenameModel():
+                self._rename(change.before.name, model)
             case Claim():
                 store.set_registered_model_tag(model, RegisteredModelTag(OWNER_TAG, encode_owner(change.after)))
             case Release():
@@ -511,6 +515,17 @@ class MlflowRegistry:
         except MlflowException as error:
             # A retry of a request whose answer got lost finds what the first one made.
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+
+    def _rename(self, before: str, after: str) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.store.rename_registered_model(before, after)
+        except MlflowException as error:
+            # A retry of a request whose answer got lost finds nothing left to rename.
+            gone = error.error_code == "RESOURCE_DOES_NOT_EXIST"
+            if not gone or _or_none(lambda: self.store.get_registered_model(after)) is None:
                 raise
 
     def _transition(self, change: TransitionStage) -> None:
@@ -751,11 +766,22 @@ def _model_snapshot(ref: ModelRef, model: Any, versions: Mapping[Version, Versio
 _OF_TOOLS = (OUR_TAG_PREFIX, MLFLOW_TAG_PREFIX)
 
 
+_SPELLED_ALIKE: Final = {stage.casefold() for stage in Stage}
+
+
+def _stage(text: str) -> Stage:
+    """
+    The stage that a version is found in. One that a hand or an old tool wrote in other letters, `production`, is none:
+    MLflow takes it over into a database and then compares it to the letter (seen in 3.17).
+    """
+    return Stage(text) if text in set(Stage) or text.casefold() not in _SPELLED_ALIKE else Stage.NONE
+
+
 def _version_snapshot(row: Any) -> VersionSnapshot:
     record, tagged = row.tags.get(PROVENANCE_TAG), row.tags.get(TAGS_TAG)
     return VersionSnapshot(
         version=Version(int(row.version)),
-        stage=Stage(row.current_stage),
+        stage=_stage(row.current_stage),
         status=row.status,
         run_id=row.run_id or "",
         description=row.description or "",

@@ -20,6 +20,7 @@ from reconciler.core.changes import (
     RecordTags,
     RegisterVersion,
     Release,
+    RenameModel,
     SetAlias,
     TagModel,
     TagVersion,
@@ -760,6 +761,8 @@ def _call(change: Change) -> tuple[str, dict[str, Any]]:
     match change:
         case CreateModel():
             return "create_registered_model", {}
+        case RenameModel():
+            return "rename_registered_model", {"name": change.before, "new_name": change.model}
         case Claim():
             return "set_registered_model_tag", {"key": OWNER_TAG}
         case Release():
@@ -892,7 +895,7 @@ def _resource(effect: Effect) -> tuple[str, str, dict[str, Any]]:
     """The type, the address, and what identifies the thing inside its model."""
     model = effect.model
     match effect.verb, effect.subject:
-        case Verb.CREATE, _:
+        case ((Verb.CREATE | Verb.RENAME), _):
             return "mlflow_registered_model", f"model[{model}]", {}
         case Verb.REGISTER, version:
             return "mlflow_model_version", f"model[{model}].version[{version}]", {"version": version}

@@ -221,6 +221,7 @@ def _policy(review: Review, room: _Room) -> Iterator[str]:
 
 SIGN = {
     Verb.CREATE: "+",
+    Verb.RENAME: "!",
     Verb.REGISTER: "+",
     Verb.PROMOTE: "↑",
     Verb.ROLL_BACK: "↺",
@@ -264,7 +265,7 @@ def _several(models: Sequence[ModelPlan]) -> str:
     return f"**{len(models)} models:** {', '.join(cell(model.model) for model in models[:NAMED])}{more}"
 
 
-_HEAVY = frozenset({Verb.PROMOTE, Verb.ROLL_BACK, Verb.RESTORE, Verb.ADMIT, Verb.ADOPT, Verb.RELEASE})
+_HEAVY = frozenset({Verb.RENAME, Verb.PROMOTE, Verb.ROLL_BACK, Verb.RESTORE, Verb.ADMIT, Verb.ADOPT, Verb.RELEASE})
 
 
 def _change_rows(review: Review, model: ModelPlan, whose: str, *, together: bool = False) -> str:

@@ -20,6 +20,7 @@ from reconciler.render.layout import WIDTH, Line, cells, flowed, padded, plain, 
 
 STYLE_OF: dict[Verb, str] = {
     Verb.CREATE: "add",
+    Verb.RENAME: "warn",
     Verb.REGISTER: "add",
     Verb.PROMOTE: "add",
     Verb.ROLL_BACK: "warn",
@@ -106,6 +107,8 @@ def _model_lines(review: Review, models: tuple[ModelPlan, ...], width: int) -> I
         standing = [("error" if model.blocked else "warn", said), ("", "  ")] if said else []
         place = [("faint", words.clean(file))] if file else []
         yield from flowed((("name", words.clean(model.model)), ("", "  ")), (*standing, *place), width)
+    if not effects and not model.blocked:
+        yield from flowed((("faint", "  record  "),), _said(words.ONLY_RECORDS), width)
     labels = [*(e.verb for e in effects), *(v.ruling for v in model.verdicts), *(["blocked"] if model.blockers else [])]
     labelled = max(map(len, labels), default=0)
 

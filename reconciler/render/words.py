@@ -16,6 +16,7 @@ from reconciler.core.changes import (
     RecordTags,
     RegisterVersion,
     Release,
+    RenameModel,
     SetAlias,
     TagModel,
     TagVersion,
@@ -36,6 +37,9 @@ from reconciler.core.snapshot import UnreadableRecord
 from reconciler.core.text import amount, clean, quoted
 from reconciler.events import OutcomeStatus, Receipt
 from reconciler.ports import Holder
+
+ONLY_RECORDS = "only our own records of it are written"
+"""What is said of a model of which nothing else is different afterwards."""
 
 
 def reason(because: Reason) -> str:
@@ -129,6 +133,8 @@ def what_moves(effect: Effect) -> str:
     match effect.verb:
         case Verb.CREATE:
             return "a registered model without versions"
+        case Verb.RENAME:
+            return f"{clean(before)} -> {clean(after)}; models:/{clean(before)}/… finds nothing from then on"
         case Verb.REGISTER:
             return f"from {clean(after)}"
         case Verb.DESCRIBE:
@@ -167,6 +173,8 @@ def call(change: Change) -> str:
     match change:
         case CreateModel():
             return "create the registered model"
+        case RenameModel():
+            return f"rename the registered model {clean(change.before)} to {clean(change.model)}"
         case Claim():
             return "write the ownership record"
         case Release():
@@ -338,7 +346,7 @@ def _to_do(verb: Verb, number: int) -> str:
             return f"{texts} to write"
         case Verb.TAG:
             return f"{tags} to set"
-        case Verb.CREATE | Verb.CLAIM | Verb.ADOPT | Verb.RELEASE:
+        case Verb.CREATE | Verb.RENAME | Verb.CLAIM | Verb.ADOPT | Verb.RELEASE:
             return f"{models} to {verb}"
         case Verb.FIND:
             return "found and not judged"

@@ -34,11 +34,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class First:
-    """What the first manifests declare. Without a model they are an example that declares nothing."""
+    """
+    What the first manifests declare. Without a model they are an example that declares nothing. Where its registry was
+    asked, `new` are the files that declare what it holds, `declared` are those that declare the model already, and
+    `remarks` are what to look at; else `uncompared` is why it was not.
+    """
 
     model: str | None = None
     version: int | None = None
     owner: str | None = None
+    new: tuple[SourceFile, ...] = ()
+    declared: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    uncompared: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +130,7 @@ def scaffold(
     a name that cannot be, where nobody knows what the jobs are to install, and where a file can not be written or would
     be written through a link.
     """
-    _refuse(first)
+    refuse_first(first)
     repo = _repository(start)
     top = repo.top
     kind = jobs.forge or kind_of_repository(host_of(repo.url(remote)), top)
@@ -221,7 +229,8 @@ def _record(top: Path, written: Iterable[_File]) -> Iterator[_File]:
         yield _File(RECORD, json.dumps({"about": about, "files": after}, indent=2, sort_keys=True) + "\n", "")
 
 
-def _refuse(first: First) -> None:
+def refuse_first(first: First) -> None:
+    """Raises ReconcilerError for a name, a version or an owner that cannot be."""
     if first.model is not None:
         fault = model_name_fault(first.model)
         if not fault and any(unicodedata.category(c) in {"Cs", "Cn"} for c in first.model):
@@ -249,6 +258,11 @@ def _repository(start: Path) -> "Git":
 
 
 def _manifests(top: Path, first: First) -> Iterator[_File]:
+    if first.new or first.declared:
+        files = ((path, _text(top / path)) for path in first.declared)
+        for path, text in (*files, *((file.path, file.data.decode()) for file in first.new)):
+            yield _File(path, text, "")
+        return
     if first.model is None and any((top / "manifests").rglob("*.y*ml")):
         return  # An example is of no use to somebody who has manifests.
     folder = "example" if first.model is None else file_stem(first.model)
@@ -484,7 +498,10 @@ def _text(path: Path) -> str:
 
 
 def _next_steps(kind: ForgeKind, source: str) -> tuple[str, ...]:
-    begin = "Declare your models in manifests/, and see what that would do: reconciler plan"
+    begin = (
+        "Declare your models in manifests/, or with `reconciler import` what the registry holds; see what that would "
+        "do: reconciler plan"
+    )
     local = is_local(source.partition("\n")[2])
     install = ("The jobs cannot install from a folder of this machine: reconciler init --update --install-from …",)
     site = _SITES.get(kind)

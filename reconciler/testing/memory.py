@@ -4,10 +4,10 @@ without a server.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 
-from reconciler.core.changes import Change, CreateModel, RegisterVersion, is_registered, simulate
+from reconciler.core.changes import Change, CreateModel, RegisterVersion, RenameModel, is_registered, simulate
 from reconciler.core.desired import NoSource, Origin, Source
 from reconciler.core.evidence import Missing, RunSummary, VersionFacts
 from reconciler.core.names import ModelRef, Version
@@ -44,6 +44,9 @@ class MemoryRegistry:
     def execute(self, change: Change) -> None:
         with self.lock:
             live = self.models.get(change.model)
+            if isinstance(change, RenameModel):
+                self._rename(change, live)
+                return
             if isinstance(change, CreateModel) and live is not None:
                 return
             if isinstance(change, RegisterVersion) and live is not None and is_registered(live, change):
@@ -52,6 +55,16 @@ class MemoryRegistry:
                 self.models[change.model] = simulate(live, change)
             except ValueError as error:
                 raise RegistryError("RESOURCE_DOES_NOT_EXIST", f"{error}.") from error
+
+    def _rename(self, change: RenameModel, there: ModelSnapshot | None) -> None:
+        before = self.models.get(change.before)
+        if before is None and there is None:
+            raise RegistryError("RESOURCE_DOES_NOT_EXIST", f"{change.before} does not exist.")
+        if before is not None and there is not None:
+            raise RegistryError("RESOURCE_ALREADY_EXISTS", f"{change.model} exists already.")
+        if before is not None:
+            del self.models[change.before]
+            self.models[change.model] = replace(before, name=change.model)
 
 
 @dataclass(frozen=True, slots=True)

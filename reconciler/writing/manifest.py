@@ -56,7 +56,15 @@ def rewritten(
         stage = next((one.stage for one in (after.aliases.get(alias), named) if one is not None and one.stage), "")
         if not stage:
             edit(["aliases", alias], partial(_alias_changed, ["aliases", alias], named and named.value, target))
-        elif stage not in {*declared.stages, *after.stages}:
+            continue
+        if any(
+            get(text.text, at, ["aliases", alias])
+            for text in texts.values()
+            for at in _documents(text.text, after.name)
+        ):
+            # It stands beside its stage, and would say otherwise now.
+            edit(["aliases", alias], partial(remove, path=["aliases", alias]))
+        if stage not in {*declared.stages, *after.stages}:
             was, now = (None if pin is None else _in_stage(pin) for pin in (named and (named.value,), target))
             edit(["stages", stage], partial(_stage_changed, ["stages", stage], was, now))
     written, wanted = _texts_of(declared), _texts_of(after)

@@ -336,20 +336,20 @@ def test_no_settings_of_the_change_are_read(job: Job) -> None:
     assert not (job.folder / "ran").exists()
 
 
-SHIM = f"""#!/bin/sh
+SHIM = """#!/bin/sh
 at=$PWD
 while [ "$at" != / ]; do
   if [ -f "$at/.python-version" ]; then echo "the change says which Python" >&2; exit 70; fi
   at=$(dirname "$at")
 done
-exec {shlex.quote(sys.executable)} "$@"
+exec {python} "$@"
 """
 
 
 def test_the_change_does_not_say_which_python_runs(job: Job) -> None:
     """As a version manager's `python` does it: by a file in the current folder or above."""
     (job.folder / "shims").mkdir()
-    (job.folder / "shims/python").write_text(SHIM)
+    (job.folder / "shims/python").write_text(SHIM.format(python=shlex.quote(str(job.python))))
     (job.folder / "shims/python").chmod(0o755)
     (job.checkout / ".python-version").write_text("theirs\n")
     job.environment["PATH"] = f"{job.folder / 'shims'}{os.pathsep}{os.environ['PATH']}"

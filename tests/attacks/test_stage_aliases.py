@@ -70,6 +70,30 @@ def test_an_alias_that_is_declared_without_its_stage_is_judged_by_the_gates_of_t
     assert done.exit_code == ExitCode.BLOCKED
 
 
+@pytest.mark.parametrize("alias", ["Champion", "CHAMPION"])
+def test_an_alias_that_looks_like_that_of_a_stage_is_guarded_as_that_stage(house: House, alias: str) -> None:
+    working(house, BOTH)
+
+    house.merge(pins({"Production": 4, f"@{alias}": 6}), approved_by=[GRACE])
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.BLOCKED
+    assert "path" in done.noes(f"@{alias}")
+
+
+def test_what_a_change_makes_of_stages_takes_nothing_out_of_the_rules_before_it(house: House) -> None:
+    """The change says that Production is another alias: what the old one is guarded by, and that it is live, holds."""
+    working(house, ALONE)
+
+    house.slots = SlotMap((StageAlias("Production", AliasName("prod")),), aliases_only=True, standing=ALONE)
+    text = f"mode: alias\nstages: {{Production: prod}}\n{GATES}"
+    house.merge(pins({"Production": 4, "@champion": 6}), policy=text, approved_by=[GRACE])
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.BLOCKED
+    assert "path" in done.noes("@champion")
+
+
 @pytest.mark.parametrize("called", ["Canary", "@canary", "@Canary", "@can*"])
 def test_a_stage_of_ones_own_is_guarded_however_the_rule_names_it(house: House, called: str) -> None:
     working(house, BOTH, GATES.replace("Canary]", f'"{called}"]'))

@@ -1,6 +1,7 @@
 """What is read from a real git repository: commits, the work tree, links, names, and how commits are related."""
 
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
@@ -53,6 +54,46 @@ def source(top: Path, folder: str = "manifests") -> GitSource:
 
 def paths(checkout: Checkout) -> list[str]:
     return [file.path for file in checkout.files]
+
+
+MESSAGES = (
+    b"Promote churn\n",
+    b"Promote",
+    b"",
+    b"\n \n\t\nPromote\n\nBecause.\n",
+    b"Promote  \nchurn\r\n\nBecause.\n",
+    b"Promote\n  churn\n \nBecause.\n",
+    b"Bef\xf6rdern \x1b[31m\n",
+    b"Promote\0churn\n",
+)
+AUTHORS = (
+    b"author Ada Lovelace <ada@example.org> 1767225600 +0000",
+    b"author <ada@example.org> 1767225600 +0000",
+    b"author   Ada   <ada@example.org> 1767225600 +0000",
+    b"author J\xfcrgen <j\xfcrgen@example.org> 1767225600 +0000",
+    b"author Ada <ada@example.org> <b@example.org> 1767225600 +0000",
+    b"author Ada <> 1767225600 +0000",
+    b"author Ada < a@b.org > 1767225600 +0000",
+)
+
+
+def test_a_commit_is_by_whom_and_about_what_git_says(top: Path, git: Git) -> None:
+    commit(git)
+    tree, encodings = git("mktree").encode(), (b"", b"\nencoding ISO-8859-1", b"\nencoding none")
+    pairs = [*((author, b"Promote\n") for author in AUTHORS), *((AUTHORS[0], message) for message in MESSAGES)]
+    odd, opened = top.parent / "commit", source(top)
+    for author, message in pairs:
+        for encoding in encodings:
+            by = b"tree %b\n%b\ncommitter Ada <ada@example.org> 1767225600 +0000" % (tree, author)
+            odd.write_bytes(by + encoding + b"\n\n" + message)
+            made = git("hash-object", "-t", "commit", "-w", "--literally", str(odd))
+
+            revision = opened.read(made).revision
+
+            form = ("log", "-1", "--encoding=UTF-8", "--format=%an <%ae>%x00%s", made)
+            said = subprocess.run(["git", *form], cwd=top, capture_output=True, check=True).stdout
+            author_and_subject = said.decode("utf-8", "replace").removesuffix("\n").split("\0")
+            assert [revision.author, revision.subject] == author_and_subject, odd.read_bytes()
 
 
 def test_a_commit_and_a_clean_work_tree_hold_the_same_files(top: Path, git: Git) -> None:
@@ -418,9 +459,13 @@ def test_a_repository_without_a_remote_is_known_by_its_first_commit(top: Path, g
     assert before.startswith("git:")
 
 
-def test_an_empty_repository_has_no_name_yet(top: Path, git: Git) -> None:
-    with pytest.raises(ReconcilerError, match="no commit yet"):
-        source(top)
+def test_an_empty_repository_can_be_planned_under_a_name_that_owns_nothing(top: Path, git: Git) -> None:
+    before = source(top).read(None).revision
+
+    commit(git, "first")
+
+    assert before.commit is None
+    assert source(top).identity != before.repository
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from reconciler.core.changes import (
     RecordTags,
     RegisterVersion,
     Release,
+    RenameModel,
     SetAlias,
     TagModel,
     TagVersion,
@@ -405,15 +406,67 @@ def test_the_time_of_the_last_change_moves_with_a_stage_and_not_with_our_record(
     assert back > entered > 0
 
 
+def test_a_renamed_model_keeps_all_that_is_in_it_and_is_renamed_once(place: Place, name: ModelRef) -> None:
+    before, after = called(f"{name.name}-before"), name
+    place.seed(replace(RICH, name=before))
+    there = read(place, before)[before]
+
+    for _ in range(2):
+        place.registry.execute(RenameModel(after, before))
+
+    assert read(place, before, after) == {after: replace(there, name=after)}
+
+
+def test_a_rename_that_cannot_be_is_refused_and_nothing_changes(place: Place, name: ModelRef) -> None:
+    other, gone = called(f"{name.name}-other"), called(f"{name.name}-gone")
+    place.seed(replace(have({1: P}), name=name))
+    place.seed(replace(have({1: S}), name=other))
+    there = read(place, name, other)
+
+    refusals: list[str] = []
+    for change in (RenameModel(other, name), RenameModel(gone, called(f"{name.name}-never"))):
+        with pytest.raises(RegistryError) as refused:
+            place.registry.execute(change)
+        refusals.append(refused.value.code)
+
+    assert refusals == ["RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST"]
+    assert read(place, name, other, gone) == there
+
+
+def test_a_name_may_change_its_letters_case_alone(place: Place, name: ModelRef) -> None:
+    upper = called(name.name.upper())
+    place.seed(replace(have({1: P}, {"champion": 1}), name=name))
+
+    place.registry.execute(RenameModel(upper, name))
+
+    found = read(place, name, upper)
+    assert list(found) == [upper]
+    assert (found[upper].occupants(P), dict(found[upper].aliases)) == ((1,), {"champion": 1})
+
+
+@pytest.mark.parametrize("place", OF_MLFLOW, indirect=True)
+def test_a_rename_moves_the_time_of_every_version(place: Place, name: ModelRef) -> None:
+    before = called(f"{name.name}-before")
+    place.seed(replace(have({1: P, 2: N}), name=before))
+    then = read(place, before)[before].versions
+
+    place.registry.execute(RenameModel(name, before))
+
+    now = read(place, name)[name].versions
+    assert all(now[number].updated_at > then[number].updated_at for number in then)
+    assert all(now[number].created_at == then[number].created_at for number in then)
+
+
 @given(states.CHANGES)
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_plan_does_in_mlflow_what_its_simulation_says(sqlite_uri: str, case: tuple[ModelSnapshot, Manifest]) -> None:
     live, manifest = case
     place = InMlflow(MlflowRegistry(sqlite_uri, sqlite_uri, called=CALLED))
     name = called(f"random-{next(NUMBER)}-{id(live):x}")
-    live = replace(live, name=name)
+    before = name if live.called is None else called(f"{name.name}-before")
+    live = replace(live, name=name, called=live.called and before)
     plan = diff(manifest, live, NOW, name=name, adopt=True)
-    place.seed(live)
+    place.seed(replace(live, name=before, called=None))
 
     for change in plan.changes:
         place.registry.execute(change)

@@ -127,3 +127,11 @@ def test_no_function_is_called_more_often_than_grows_with_the_models(promotion: 
     ]
     growth = {name: (twenty[name] - ten[name], thirty[name] - twenty[name]) for name in ours}
     assert {name: steps for name, steps in growth.items() if steps[1] > 1.1 * steps[0] + 5} == {}
+
+
+MOST_PROCESSES = {"plan": 21, "apply": 17, "drift": 14}
+
+
+@pytest.mark.parametrize("command", MOST_PROCESSES)
+def test_a_command_in_a_small_repository_starts_few_processes(promotion: Promotion, command: str) -> None:
+    assert promotion(1)[command][PROCESSES] <= MOST_PROCESSES[command]

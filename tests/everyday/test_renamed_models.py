@@ -4,28 +4,36 @@ from dataclasses import replace
 
 import pytest
 
+from reconciler.core.changes import Claim, RenameModel
 from reconciler.core.drift import DriftStatus
 from reconciler.core.names import ModelRef
 from reconciler.core.snapshot import Ownership
-from reconciler.errors import ExitCode
+from reconciler.errors import ExitCode, RegistryError
+from reconciler.ports import UNREACHABLE, Tries
 from tests.house import GRACE, House, Request
 from tests.house.scenes import APPROVALS, GATES, SLOTS, at_work, pins
 
 NEW = "churn-eu"
 
 
-def renamed(house: House, slot: str, version: int, policy: str | None = None) -> Request:
-    """The model is renamed in the registry, and the manifests say so."""
-    house.rename_model("churn", NEW)
+BOTH_WAYS = pytest.mark.parametrize("by_plan", [False, True], ids=["by hand", "by a plan"])
+"""Somebody renames the model in the registry, or leaves it to the plan."""
+
+
+def renamed(house: House, slot: str, version: int, policy: str | None = None, *, by_plan: bool = False) -> Request:
+    """The model is renamed in the registry, or is to be, and the manifests say so."""
+    if not by_plan:
+        house.rename_model("churn", NEW)
     manifest = pins({slot: version}, model=NEW, also="formerly: churn\n")
     return house.merge(manifest, files={"manifests/churn.yaml": None}, policy=policy, approved_by=[GRACE])
 
 
+@BOTH_WAYS
 @SLOTS
-def test_a_renamed_model_goes_on_and_every_way_of_it_works(house: House, slot: str) -> None:
+def test_a_renamed_model_goes_on_and_every_way_of_it_works(house: House, slot: str, *, by_plan: bool) -> None:
     at_work(house, slot)
 
-    renamed(house, slot, 4)
+    renamed(house, slot, 4, by_plan=by_plan)
     done = house.apply()
     drift = house.drift_of(NEW)
     house.clock.later(days=4)
@@ -43,13 +51,14 @@ def test_a_renamed_model_goes_on_and_every_way_of_it_works(house: House, slot: s
     assert house.drift_of(NEW) is DriftStatus.IN_SYNC
 
 
+@BOTH_WAYS
 @SLOTS
-def test_what_a_model_held_under_its_former_name_is_a_rollback(house: House, slot: str) -> None:
+def test_what_a_model_held_under_its_former_name_is_a_rollback(house: House, slot: str, *, by_plan: bool) -> None:
     at_work(house, slot)
     house.merge(pins({slot: 5}), approved_by=[GRACE])
     assert house.apply().exit_code == ExitCode.OK
 
-    renamed(house, slot, 5)
+    renamed(house, slot, 5, by_plan=by_plan)
     first = house.apply()
     house.merge(pins({slot: 4}, model=NEW, also="formerly: churn\n"))
     done = house.apply()
@@ -59,13 +68,14 @@ def test_what_a_model_held_under_its_former_name_is_a_rollback(house: House, slo
     assert done.kinds(NEW) == {slot: "rollback"}
 
 
-def test_a_rule_that_names_the_model_can_follow_its_name(house: House) -> None:
+@BOTH_WAYS
+def test_a_rule_that_names_the_model_can_follow_its_name(house: House, *, by_plan: bool) -> None:
     old, new = (GATES.replace("- slot", f"- models: {name}\n  slot") for name in ("churn", NEW))
     at_work(house, policy=old)
     house.merge(pins({"Production": 5}), approved_by=[GRACE])
     assert house.apply().exit_code == ExitCode.OK
 
-    renamed(house, "Production", 5)
+    renamed(house, "Production", 5, by_plan=by_plan)
     first = house.apply()
     house.merge(policy=new)
     second = house.apply()
@@ -77,9 +87,10 @@ def test_a_rule_that_names_the_model_can_follow_its_name(house: House) -> None:
     assert house.in_slot(NEW) == (4,)
 
 
-def test_a_renamed_model_that_somebody_moved_is_put_back(house: House) -> None:
+@BOTH_WAYS
+def test_a_renamed_model_that_somebody_moved_is_put_back(house: House, *, by_plan: bool) -> None:
     at_work(house)
-    renamed(house, "Production", 4)
+    renamed(house, "Production", 4, by_plan=by_plan)
     assert house.apply().exit_code == ExitCode.OK
 
     house.by_hand(NEW, 6, "Production")
@@ -91,31 +102,103 @@ def test_a_renamed_model_that_somebody_moved_is_put_back(house: House) -> None:
     assert house.in_slot(NEW) == (4,)
 
 
-def test_manifests_that_are_merged_before_the_registry_is_renamed_wait_and_release_nothing(house: House) -> None:
-    at_work(house)
-    owner = house.owner_record("churn")
-    manifest = pins({"Production": 4}, model=NEW, also="formerly: churn\n")
-    house.merge(manifest, files={"manifests/churn.yaml": None}, approved_by=[GRACE])
+def test_the_plan_renames_the_model_first_and_the_review_says_who_finds_nothing_then(house: House) -> None:
+    at_work(house, ("Production", "@champion"))
+    manifest = pins({"Production": 4, "@champion": 4}, model=NEW, also="formerly: churn\n")
 
-    early = house.apply()
-    kept = house.owner_record("churn")
-    house.rename_model("churn", NEW)
+    request = house.request(manifest, files={"manifests/churn.yaml": None})
+    planned = house.plan(request)
+    house.merge(request, approved_by=[GRACE])
+    house.registry.calls.clear()
     done = house.apply()
 
-    assert early.exit_code == ExitCode.BLOCKED
-    assert "rename_registered_model" in early.message
-    assert kept == owner
+    assert planned.plan is not None
+    assert planned.plan.changes[0] == RenameModel(ModelRef(NEW), ModelRef("churn"))
+    assert planned.review is not None
+    assert planned.review.base is not None
+    assert planned.review.base.pending == ()
+    assert "rename  churn -> churn-eu; models:/churn/… finds nothing from then on" in planned.text
+    assert "This renames churn -> churn-eu: whoever looks a model up by its former name" in planned.text
     assert done.exit_code == ExitCode.OK, f"{done.message}\n{done.sentences(model=NEW)}"
+    assert [type(change) for change in house.registry.calls] == [RenameModel, Claim]
+    assert house.registry.names() == (NEW,)
+    assert (house.in_slot(NEW), house.in_slot(NEW, "@champion")) == ((4,), (4,))
+    assert house.owner_record(NEW).model == NEW
+    assert house.apply().exit_code == ExitCode.OK
+    assert house.registry.calls[2:] == []
 
 
-def test_a_model_that_is_renamed_twice_is_still_itself(house: House) -> None:
+def test_a_rename_that_waits_is_pending_and_no_drift(house: House) -> None:
+    at_work(house)
+
+    renamed(house, "Production", 5, by_plan=True)
+
+    assert house.drift_of(NEW) is DriftStatus.PENDING
+
+
+@SLOTS
+@pytest.mark.parametrize("calls", range(4))
+def test_an_apply_that_breaks_off_in_the_middle_of_a_rename_is_finished_by_the_next(
+    house: House, slot: str, calls: int
+) -> None:
+    at_work(house, slot, APPROVALS)
+    renamed(house, slot, 5, by_plan=True)
+
+    house.apply(killed_after=calls)
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.OK, f"{done.message}\n{done.sentences(slot, NEW)}"
+    assert sum(isinstance(change, RenameModel) for change in house.registry.calls) == 1
+    assert house.registry.names() == (NEW,)
+    assert house.in_slot(NEW, slot) == (5,)
+    assert house.drift_of(NEW) is DriftStatus.IN_SYNC
+
+
+def test_a_rename_whose_answer_got_lost_is_made_once(house: House) -> None:
+    at_work(house, policy=APPROVALS)
+    renamed(house, "Production", 5, by_plan=True)
+    follow, house.registry.tries = house.registry.renamed, Tries(3)
+
+    def lose(before: ModelRef, after: ModelRef) -> None:
+        house.registry.renamed = follow
+        follow(before, after)
+        raise RegistryError(UNREACHABLE, "The connection was reset.")
+
+    house.registry.renamed = lose
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.OK, f"{done.message}\n{done.sentences(model=NEW)}"
+    assert sum(isinstance(change, RenameModel) for change in house.registry.calls) == 1
+    assert (house.registry.names(), house.in_slot(NEW)) == ((NEW,), (5,))
+
+
+def test_who_moves_a_version_in_the_moment_of_the_rename_is_not_followed(house: House) -> None:
+    at_work(house, policy=APPROVALS)
+    renamed(house, "Production", 5, by_plan=True)
+    follow = house.registry.renamed
+
+    def meddle(before: ModelRef, after: ModelRef) -> None:
+        follow(before, after)
+        house.registry.move(after, 6, "Production")
+
+    house.registry.renamed = meddle
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.ERROR
+    assert "is not what was planned: plan and apply again" in done.message
+    assert house.in_slot(NEW) == (6,)
+
+
+@BOTH_WAYS
+def test_a_model_that_is_renamed_twice_is_still_itself(house: House, *, by_plan: bool) -> None:
     at_work(house)
     house.merge(pins({"Production": 5}), approved_by=[GRACE])
     assert house.apply().exit_code == ExitCode.OK
-    renamed(house, "Production", 5)
+    renamed(house, "Production", 5, by_plan=by_plan)
     assert house.apply().exit_code == ExitCode.OK
 
-    house.rename_model(NEW, "churn-us")
+    if not by_plan:
+        house.rename_model(NEW, "churn-us")
     manifest = pins({"Production": 4}, model="churn-us", also=f"formerly: [{NEW}, churn]\n")
     house.merge(manifest, files={f"manifests/{NEW}.yaml": None}, approved_by=[GRACE])
     done = house.apply()
@@ -124,11 +207,14 @@ def test_a_model_that_is_renamed_twice_is_still_itself(house: House) -> None:
     assert done.kinds("churn-us") == {"Production": "rollback"}
 
 
+@BOTH_WAYS
 @SLOTS
-def test_a_model_may_be_renamed_and_promoted_by_one_change_that_its_owners_approved(house: House, slot: str) -> None:
+def test_a_model_may_be_renamed_and_promoted_by_one_change_that_its_owners_approved(
+    house: House, slot: str, *, by_plan: bool
+) -> None:
     at_work(house, slot, APPROVALS)
 
-    renamed(house, slot, 5)
+    renamed(house, slot, 5, by_plan=by_plan)
     done = house.apply()
 
     assert done.exit_code == ExitCode.OK, f"{done.message}\n{done.sentences(slot, NEW)}"

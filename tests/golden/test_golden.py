@@ -70,6 +70,10 @@ SCENES: dict[str, Plan] = {
         (want({}, name="created", description="New.\nTwo lines.", tags={"domain": "credit"}), None),
         (None, have({1: P}, owner=owns(P), name="released")),
         (
+            replace(want({P: [1]}, name="renamed"), formerly=Declared((ModelRef("was"),), SOMEWHERE)),
+            replace(have({1: P}, owner=owns(P), name="renamed"), called=ModelRef("was")),
+        ),
+        (
             want({}, {"gone": None}, name="narrowed"),
             have({1: N}, {"gone": 1, "old": 1}, owner=owns("old"), name="narrowed"),
         ),

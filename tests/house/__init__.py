@@ -154,6 +154,9 @@ class House:
     run_numbers: Iterator[int] = field(default_factory=lambda: count(1))
     slots: SlotMap = PLAIN
 
+    def __post_init__(self) -> None:
+        self.registry.renamed = self._follow
+
     @classmethod
     def build(cls, folder: Path, *, signed: bool = False, way: Way = Way.MERGE, objects: str = "sha1") -> "House":
         """A house with a first commit, and nothing in its registry."""
@@ -206,8 +209,12 @@ class House:
         """Somebody renames a registered model; its versions keep their numbers, records, aliases and stages."""
         self.clock.later(minutes=1)
         self.registry.rename(model, name)
-        for key in [key for key in self.runs.facts if key[0] == model]:
-            self.runs.facts[ModelRef(name), key[1]] = replace(self.runs.facts.pop(key), model=ModelRef(name))
+
+    def _follow(self, before: ModelRef, after: ModelRef) -> None:
+        """What is known of a model's versions, and their files, are found by its name."""
+        for key in [key for key in self.runs.facts if key[0] == before]:
+            self.runs.facts[after, key[1]] = replace(self.runs.facts.pop(key), model=after)
+            self.files.digests[after, key[1]] = self.files.digests.pop((before, key[1]), f"sha256:{before}-{key[1]}")
 
     def delete_version(self, model: str, version: int) -> None:
         self.registry.delete_version(model, version)
@@ -302,7 +309,7 @@ class House:
         """A request with one commit: manifests, each in a file of its own; a policy; files, None to delete one."""
         number = len(self.forge.requests) + 1
         branch, main = f"change-{number}", self.main
-        self._git("checkout", "--quiet", "-b", branch, off)
+        self._branch_off(branch, off)
         request = Request(number, by, branch, main, main)
         self.forge.requests.append(request)
         self._write(request, texts, policy, files, into, title, author or by, trailer, sealed_by)
@@ -351,7 +358,7 @@ class House:
         kept = ("--strategy-option=ours",) if ours else ()
         self._git("merge", "--quiet", "--no-ff", "--no-commit", *kept, "main")
         self._put(texts, policy, None, "manifests")
-        self._git("commit", "--quiet", "--no-edit", by=by, committer=by if texts or policy else FORGE)
+        self._git("commit", "--quiet", "--all", "--no-edit", by=by, committer=by if texts or policy else FORGE)
         self._pushed(request, by)
 
     def forge_is_down(self) -> None:
@@ -395,7 +402,7 @@ class House:
         """One commit on main that somebody pushes there, past every review."""
         before = self.main
         self._put(texts, policy, files, "manifests")
-        self._git("commit", "--quiet", "--message", "Say what is wanted", by=by)
+        self._git("commit", "--quiet", "--all", "--message", "Say what is wanted", by=by)
         self._send(self.main, "refs/heads/main")
         self.pushes.append(Push(before, self.main))
         return self.main
@@ -426,7 +433,7 @@ class House:
     def request_revert(self, request: Request, *, by: Person = ADA) -> Request:
         number, main = len(self.forge.requests) + 1, self.main
         undo = Request(number, by, f"change-{number}", main, main)
-        self._git("checkout", "--quiet", "-b", undo.branch, "main")
+        self._branch_off(undo.branch)
         for commit in reversed(request.landed):
             parents = self._parents(commit)
             if len(set(self._git("rev-parse", f"{commit}^{{tree}}", f"{parents[0]}^{{tree}}").split())) == 1:
@@ -443,8 +450,8 @@ class House:
         """A branch off main that nobody reviews."""
         self._git("checkout", "--quiet", "-B", name, "main")
         self._put(texts, None, files, "manifests")
-        self._git("commit", "--quiet", "--allow-empty", "--message", "Mine", by=by)
-        head = Commit(self._git("rev-parse", "HEAD"))
+        self._git("commit", "--quiet", "--all", "--allow-empty", "--message", "Mine", by=by)
+        head = self._tip(name)
         self._send(head, f"refs/heads/{name}")
         self._git("checkout", "--quiet", "main")
         return head
@@ -453,7 +460,7 @@ class House:
         """A request whose branch takes in another one's commits, and nothing of what they change."""
         number, main = len(self.forge.requests) + 1, self.main
         made = Request(number, by, f"change-{number}", main, main)
-        self._git("checkout", "--quiet", "-b", made.branch, "main")
+        self._branch_off(made.branch)
         self._git("merge", "--quiet", "--no-ff", "--no-edit", "--strategy=ours", request.head, by=by)
         self.forge.requests.append(made)
         self._pushed(made, by)
@@ -502,8 +509,16 @@ class House:
         message = ("--message", title, *(("--message", trailer) if trailer else ()))
         sealed = ("--gpg-sign",) if sealed_by else ()
         settings = _with_key(sealed_by)
-        self._git(*settings, "commit", "--quiet", "--allow-empty", *sealed, *message, by=author)
+        self._git(*settings, "commit", "--quiet", "--all", "--allow-empty", *sealed, *message, by=author)
         self._pushed(request, author)
+
+    def _branch_off(self, branch: str, off: str = "main") -> None:
+        """Start a branch and stand on it. Off main, on which we always stand, the files are there already."""
+        if off != "main":
+            self._git("checkout", "--quiet", "-b", branch, off)
+            return
+        (self._git_dir / "refs" / "heads" / branch).write_text(f"{self.main}\n")
+        (self._git_dir / "HEAD").write_text(f"ref: refs/heads/{branch}\n")
 
     def _put(self, texts: Iterable[str], policy: str | None, files: Mapping[str, str | None] | None, into: str) -> None:
         written = dict(files or {})
@@ -513,14 +528,17 @@ class House:
         if policy is not None:
             written["reconciler.yaml"] = f"signers: keys/allowed_signers\n{policy}"
             written["keys/allowed_signers"] = self.signers
+        new = False
         for name, text in written.items():
             path = self.repository.top / name
             if text is None:
                 path.unlink()
                 continue
+            new = new or not path.exists()
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-        self._git("add", "--all")
+        if new:
+            self._git("add", "--all")
 
     def _pushed(self, request: Request, hand: Person) -> None:
         request.head = self._tip(request.branch)
@@ -549,12 +567,18 @@ class House:
         for request in requests:
             stood = self.main
             self._land(request, way, merger)
-            listed = self._git("rev-list", "--reverse", "--first-parent", f"{stood}..main").split()
-            request.landed = tuple(map(Commit, listed))
+            request.landed = self._landed(stood, way)
             request.merged_at = self.clock.stamp
             request.at_the_forge = way is not Way.PUSH
         self._send(self.main, "refs/heads/main")
         self.pushes.append(Push(before, self.main))
+
+    def _landed(self, stood: Commit, way: Way) -> tuple[Commit, ...]:
+        """What came to main since it stood there."""
+        if way in {Way.MERGE, Way.QUEUE, Way.SQUASH}:
+            return (self.main,) if self.main != stood else ()
+        listed = self._git("rev-list", "--reverse", "--first-parent", f"{stood}..main").split()
+        return tuple(map(Commit, listed))
 
     def _land(self, request: Request, way: Way, merger: Person) -> None:
         title = f"Merge request #{request.number} from {request.branch}"

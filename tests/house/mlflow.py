@@ -1,11 +1,11 @@
 """MLflow in memory as MLflow behaves: its times, its records as text, its deletions; and what it knows of versions."""
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from reconciler.core.changes import Change, RecordProvenance, SetAlias, TransitionStage
+from reconciler.core.changes import Change, RecordProvenance, RenameModel, SetAlias, TransitionStage
 from reconciler.core.evidence import Dataset, Metric, Missing, RunFacts, VersionFacts
 from reconciler.core.gate import CheckFacts, Presence
 from reconciler.core.names import AliasName, ModelRef, Stage, Version, alias_slot
@@ -60,6 +60,7 @@ class Mlflow(MemoryRegistry):
     clock: Clock = field(default_factory=Clock)
     calls_left: int | None = None
     calls: list[Change] = field(default_factory=list[Change])
+    renamed: Callable[[ModelRef, ModelRef], None] = lambda before, after: None
 
     def execute(self, change: Change) -> None:
         if self.calls_left is not None:
@@ -72,6 +73,8 @@ class Mlflow(MemoryRegistry):
         self.calls.append(change)
         touched = {change.version} if isinstance(change, TransitionStage) else set[Version]()
         self._stamp(before, self.models[change.model], touched)
+        if isinstance(change, RenameModel):
+            self.renamed(change.before, change.model)
         if isinstance(change, RecordProvenance):
             kept = encode_provenance(self.models[change.model].versions[change.version].provenance)
             self.record(change.model, change.version, kept)
@@ -129,6 +132,7 @@ class Mlflow(MemoryRegistry):
         moment = self.clock.milliseconds
         versions = {number: replace(version, updated_at=moment) for number, version in live.versions.items()}
         self.models[ModelRef(name)] = replace(live, name=ModelRef(name), versions=versions)
+        self.renamed(live.name, ModelRef(name))
 
     def delete_version(self, model: str, number: int) -> None:
         live = self.models[ModelRef(model)]

@@ -1,11 +1,12 @@
 """What the properties draw: models and declarations that most often do something, and odd ones that rarely can."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import hypothesis.strategies as st
 
 from reconciler.core.desired import Manifest, Pin
-from reconciler.core.names import ACTIVE_STAGES, Stage
+from reconciler.core.names import ACTIVE_STAGES, ModelRef, Stage
 from reconciler.core.snapshot import ModelSnapshot
 from tests.build import NOW, SOMEWHERE, THEIRS, A, N, P, S, have, owns, want, with_version
 
@@ -26,7 +27,7 @@ FEW = st.sampled_from([1, 1, 1, 1, 0, 2])
 
 @st.composite
 def models(draw: st.DrawFn) -> ModelSnapshot:
-    """A model of several versions, whoever brought them where they are."""
+    """A model of several versions, whoever brought them where they are; some are to be renamed."""
     numbers = range(1, draw(st.integers(2, 6)) + 1)
     order = draw(st.permutations(numbers))
     crowd = draw(FEW)
@@ -36,6 +37,7 @@ def models(draw: st.DrawFn) -> ModelSnapshot:
     placed = draw(st.dictionaries(named, st.lists(STAGES.map(str), unique=True, max_size=3)))
     live = have(stages, draw(st.dictionaries(ALIASES, named)), owner=draw(OWNERS), placed=placed)
     number = draw(named)
+    live = replace(live, called=draw(st.sampled_from([None, None, None, ModelRef("attrition")])))
     return with_version(live, number, tags=draw(TAGS), tagged=frozenset(draw(TAGGED)))
 
 

@@ -31,29 +31,12 @@ PATIENCE = 150.0
 """Seconds after which a command is taken to hang."""
 
 _FORKS = multiprocessing.get_context("forkserver")
-_IMPORTED_BEFOREHAND = [
-    "mlflow.tracking._model_registry.client",
-    "sqlalchemy",
-    "git",
-    "rich.progress",
-    "IPython",
-    "reconciler.cli",
-    "reconciler.wiring",
-    "reconciler.planning",
-    "reconciler.pipeline",
-    "reconciler.publishing",
-    "reconciler.reporter",
-    "reconciler.console",
-    "reconciler.reading.manifest",
-    "reconciler.registry.mlflow",
-    "tests.story.frozen",
-]
 
 
 def import_beforehand() -> None:
     """Start the process that the others are forked from."""
     os.environ.update(QUIET)  # read by MLflow while it is imported
-    _FORKS.set_forkserver_preload(_IMPORTED_BEFOREHAND)
+    _FORKS.set_forkserver_preload(["tests.story.frozen"])
     multiprocessing.forkserver.ensure_running()
 
 

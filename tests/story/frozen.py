@@ -1,6 +1,33 @@
-"""Imported last by the process that commands are forked from: what it holds is shared, not copied by each."""
+"""
+Imported by the process that commands are forked from: all that they import, each in its own process otherwise. What it
+holds in the end is shared, not copied by each.
+"""
 
 import gc
+from importlib import import_module
+from pkgutil import walk_packages
 
+import reconciler
+
+OF_LIBRARIES = (
+    "mlflow.tracking._model_registry.client",
+    "mlflow.tracking.request_header.registry",
+    "mlflow.store.model_registry.sqlalchemy_store",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "sqlalchemy.dialects.sqlite.pysqlite",
+    "git",
+    "rich.progress",
+    "IPython",
+    "netrc",
+    "click._textwrap",
+    # What is run is asked for by its name here.
+    "tests.story.command",
+)
+
+for module in OF_LIBRARIES:
+    import_module(module)
+for found in walk_packages(reconciler.__path__, "reconciler."):
+    if not found.name.endswith(".__main__"):
+        import_module(found.name)
 gc.collect()
 gc.freeze()

@@ -11,6 +11,9 @@ from pathlib import Path
 
 WITHOUT_CONFIGURATION = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0"}
 
+QUICKLY = ("-c", "maintenance.auto=false", "-c", "core.fsync=none")
+"""After each commit git asks, in two more processes, whether the repository is to be tidied up."""
+
 AUTHOR = "Ada Lovelace"
 EMAIL = "ada@example.org"
 
@@ -21,7 +24,7 @@ def git(where: Path, *arguments: str, **environment: str) -> str:
     names = {f"GIT_{role}_NAME": AUTHOR for role in ("AUTHOR", "COMMITTER")}
     emails = {f"GIT_{role}_EMAIL": EMAIL for role in ("AUTHOR", "COMMITTER")}
     done = subprocess.run(
-        ["git", *arguments],
+        ["git", *QUICKLY, *arguments],
         cwd=where,
         env={**inherited, **WITHOUT_CONFIGURATION, **names, **emails, **environment},
         capture_output=True,

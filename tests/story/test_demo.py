@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.story.command import command_on_disk
+
 pytestmark = pytest.mark.timeout(1000)
 
 ROOT = Path(__file__).parents[2]
@@ -59,16 +61,27 @@ def test_the_demo_tells_its_story_to_the_end_at_80_columns_and_the_readme_shows_
     assert not [line for line in shown if comparable(line) not in printed]
 
 
+AS_INSTALLED = """
+import os, runpy, sys
+_, sys.executable, demo = sys.argv
+sys.argv = [demo]
+sys.path[0] = os.path.dirname(demo)
+runpy.run_path(demo, run_name="__main__")
+"""
+"""Another Python's environment for a script; it looks for commands beside its Python."""
+
 PRINTED_BY_COMMANDS = re.compile(r"^\$ .*?(?=^\n\$|^\n━|\Z)", re.MULTILINE | re.DOTALL)
 
 
 def what_the_demo_prints(top: Path) -> str:
-    """From a copy: it leaves its folder beside itself."""
+    """From a copy: it leaves its folder beside itself. The commands that it shows are forked."""
     shutil.copytree(ROOT / "examples" / "demo", top / "examples" / "demo")
     shutil.copy(ROOT / "README.md", top)
     environment = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1"}
-    command = [sys.executable, str(top / "examples" / "demo" / "demo.py")]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    demo = top / "examples" / "demo" / "demo.py"
+    with command_on_disk(top / "installed") as installed:
+        command = [sys.executable, "-c", AS_INSTALLED, str(installed / "bin" / "python"), str(demo)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
 

@@ -41,6 +41,21 @@ def test_a_set_up_that_is_whole_and_what_is_left_to_do(
     assert git(repository.top, "ls-remote", "origin", "refs/reconciler/*") == ""
 
 
+def test_a_policy_that_names_who_signs_is_said_to(repository: Repository, reconciler: Reconciler, model: str) -> None:
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
+    (repository.top / "signers").write_text(f"ada@example.org {key}\n")
+    (repository.top / "reconciler.yaml").write_text(f"signers: signers\n{GUARDED}")
+    repository.merge(manifest(model, production=1))
+
+    people_alone = reconciler("doctor")
+    (repository.top / "signers").write_text(f'ci namespaces="reconciler-record" {key}\n')
+    repository.commit("Name who signs records")
+    named = reconciler("doctor")
+
+    assert "The policy names no signers of records" in people_alone.out
+    assert "1 rule; records are signed." in named.out
+
+
 def test_each_part_that_is_broken_is_named_and_keeps_no_other_from_being_looked_at(
     repository: Repository, registry: Registry, reconciler: Reconciler, model: str, tmp_path: Path
 ) -> None:

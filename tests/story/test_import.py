@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.writing.layout import file_stem
-from tests.story.command import Reconciler
+from tests.story.command import Ended, Reconciler
 from tests.story.registry import Registry
 from tests.story.repository import Repository
 
@@ -77,8 +77,8 @@ def test_a_registry_is_imported_whole_and_the_plan_claims_and_moves_nothing(
     registry.set_alias(model, "old", 3)
     differing = reconciler("import", "--all")
 
-    assert f"{model}  Production is declared to hold v2, v3, but holds v3." in differing.out
-    assert f"{model}  @old is declared to name v1, but names v3." in differing.out
+    assert f"{model}  Production is declared to hold v2, v3, but holds v3 (" in differing.out
+    assert f"{model}  @old is declared to name v1, but names v3 (" in differing.out
     assert contents(repository.top / "manifests") == second
 
 
@@ -184,3 +184,68 @@ def owners_file(folder: Path) -> Path:
     path = folder / "owners"
     path.write_text("nobody-* @acme/ml\n")
     return path
+
+
+SOURCE = f"git+https://git.acme.example/mlops/mlflow-reconciler@{'a1' * 20}"
+
+
+def test_a_first_model_is_declared_as_the_registry_holds_it(
+    repository: Repository, registry: Registry, reconciler: Reconciler, model: str
+) -> None:
+    registry.register(model, versions=3)
+    registry.move(model, 2, "Production")
+    registry.move(model, 3, "Staging")
+    registry.set_alias(model, "champion", 2)
+    registry.register(f"{model}-new", versions=0)
+
+    def init(*arguments: str, **environment: str) -> Ended:
+        at = replace(reconciler, environment={**reconciler.environment, **environment})
+        return at("init", "--install-from", SOURCE, "--no-signing-key", *arguments)
+
+    refusals = {
+        "Did you mean": init("--model", model[:-1]),
+        f"{model} has no version 9; the newest is 3": init("--model", model, "--version", "9"),
+        "holds v2, not v3. First declare what is there: --version 2;": init("--model", model, "--version", "3"),
+        f"{model}-new has no versions yet": init("--model", f"{model}-new", "--version", "1"),
+        f"reconciler import {model} other": init("--model", model, "--model", "other"),
+    }
+    written = (repository.top / "manifests").exists()
+    begun = init("--model", model, "--version", "2", "--owner", "@acme/ml")
+    planned = reconciler("plan")
+
+    for words, refused in refusals.items():
+        assert (refused.code, words in refused.err) == (1, True), refused.said
+    assert not written
+    assert begun.code == 0, begun.said
+    (folder,) = (repository.top / "manifests").iterdir()
+    lines = {path.name: path.read_text().splitlines() for path in folder.iterdir()}
+    assert lines["production.yaml"][1:4] == [f"model: {model}", 'owners: ["@acme/ml"]', "stages:"]
+    assert re.fullmatch(r"  Production: 2  # \d{4}-\d\d-\d\d", lines["production.yaml"][4])
+    assert "../../schemas/manifest.schema.json" in lines["production.yaml"][0]
+    assert re.match(r"  Staging: 3\b", lines["staging.yaml"][-1])
+    assert re.match(r"  champion: 2\b", lines["aliases.yaml"][-1])
+    assert CLAIMS.fullmatch(last_line(planned.out)), planned.said
+
+    registry.move(model, 3, "Production", archive=True)
+    before = contents(repository.top / "manifests")
+    again = init("--model", model, "--owner", "@acme/ml")
+
+    assert "Production is declared to hold v2, but holds v3 (manifests/" in again.out, again.said
+    assert "Staging is declared to hold v3, but holds nothing (manifests/" in again.out
+    assert contents(repository.top / "manifests") == before
+
+
+@pytest.mark.parametrize(
+    ("uri", "why"), [("", "no registry is named"), ("http://127.0.0.1:9", "nothing listens at that port")]
+)
+def test_a_first_model_without_a_registry_is_not_compared_and_that_is_said(
+    repository: Repository, reconciler: Reconciler, uri: str, why: str
+) -> None:
+    at = replace(reconciler, environment={**reconciler.environment, "MLFLOW_TRACKING_URI": uri})
+
+    begun = at("init", "--install-from", SOURCE, "--no-signing-key", "--model", "churn", "--version", "4")
+
+    assert begun.code == 0, begun.said
+    assert "The manifest was not compared with a registry" in begun.err
+    assert why in begun.err
+    assert "  Production: 4\n" in (repository.top / "manifests" / "churn" / "production.yaml").read_text()

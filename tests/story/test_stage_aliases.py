@@ -30,8 +30,8 @@ def test_a_team_leaves_stages_for_aliases(
 
     (repository.top / "reconciler.yaml").write_text(BOTH)
     repository.commit("An alias stands for Production, and another one is Canary")
-    applied()
-    assert registry.aliases(model) == {}, "it takes effect with the next change"
+    assert reconciler("drift").code == 0, "it is pending, and nobody moved anything"
+    assert re.search("set alias +@champion +-> v1", applied())
     path.write_text(path.read_text().replace("Production: 1", "Production: 1\n  Canary: 2"))
     repository.commit("v2 is the canary")
     assert re.search("promote +@canary +-> v2", applied())
@@ -47,6 +47,7 @@ def test_a_team_leaves_stages_for_aliases(
 
     (repository.top / "reconciler.yaml").write_text(ALONE)
     repository.commit("Nobody loads by stage anymore")
+    assert reconciler("drift").code == 0
     applied()
     promoted = reconciler("promote", model, "3", "--to", "Canary")
     assert promoted.code == 0, promoted.said
@@ -66,5 +67,8 @@ def test_a_team_leaves_stages_for_aliases(
     repository.commit("Roll it back")
     applied()
     assert registry.aliases(model) == {"champion": 2, "canary": 3, "champion-previous": 3}
+    registry.set_alias(model, "champion", 4)
+    assert reconciler("apply", "--yes", "--restore", model).code == 0
+    assert registry.aliases(model)["champion-previous"] == 3, "what nobody declared is not kept"
     assert reconciler("plan", "--detailed-exitcode").code == 0
     assert reconciler("drift").code == 0

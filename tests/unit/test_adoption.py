@@ -88,8 +88,8 @@ def test_what_a_manifest_declares_is_kept_and_a_difference_is_said() -> None:
     assert [pin.version for pin in adoption.after.stages[P].value] == [1]
     assert S not in adoption.after.stages  # v1 is declared elsewhere
     assert said(adoption) == [
-        "Production is declared to hold v1, but holds v2.",
-        "@champion is declared to name v1, but names v2.",
+        "Production is declared to hold v1, but holds v2 (manifests/churn.yaml:5:3).",
+        "@champion is declared to name v1, but names v2 (manifests/churn.yaml:10:3).",
     ]
 
 

@@ -8,7 +8,7 @@ import pytest
 from reconciler.core.changes import Change, Claim, RecordProvenance, RecordTags, simulate
 from reconciler.core.desired import Manifest, NoSource, Pin, Source
 from reconciler.core.diff import ModelPlan, diff
-from reconciler.core.names import AliasName, Stage, Version
+from reconciler.core.names import AliasName, ModelRef, Stage, Version
 from reconciler.core.plan import effects_of
 from reconciler.core.snapshot import ModelSnapshot, Ownership, UnreadableRecord, source_digest
 from reconciler.render import words
@@ -60,6 +60,11 @@ CASES: dict[str, tuple[ModelSnapshot | None, Manifest | None, list[str]]] = {
         have({1: P}, owner=owns(P)),
         want({P: [1]}),
         [],
+    ),
+    "renamed first": (
+        replace(have({1: P, 2: S}, owner=owns(P)), called=ModelRef("attrition")),
+        want({P: [2]}),
+        ["rename the registered model attrition to churn", "move v2: Staging -> Production, archiving v1"],
     ),
     "promote the first": (
         have({1: N}),
@@ -250,6 +255,11 @@ BLOCKED: dict[str, tuple[ModelSnapshot | None, Manifest, str]] = {
         have({1: N}),
         want({P: [replace(MADE, source=NoSource("run-not-finished", "Run run-2 is RUNNING.", "Wait."))]}),
         "run-not-finished",
+    ),
+    "a path that the run has not, and another model of the same run is a version": (
+        have({2: N}),
+        want({P: [replace(MADE, source=NoSource("no-such-source", "Run run-2 logged no `model`.", "Correct it."))]}),
+        "no-such-source",
     ),
     "two values of a tag of one version, once by number and once by run": (
         have({1: N}),

@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.core.changes import Change, Claim, Release
+from reconciler.core.changes import Change, Claim, Release, RenameModel
 from reconciler.core.desired import Declared, Manifest
-from reconciler.core.diff import ModelPlan
-from reconciler.core.names import ModelRef
-from reconciler.core.plan import Plan, PlanOptions, build_plan
+from reconciler.core.diff import ModelPlan, as_renamed, to_rename
+from reconciler.core.names import ModelRef, Ours, RepositoryId
+from reconciler.core.plan import Limits, Plan, PlanOptions, Verb, build_plan, effects_of
 from reconciler.core.snapshot import ModelSnapshot, Ownership, decode_owner, encode_owner
+from reconciler.render import words
+from reconciler.render.json import call_document
 from tests.build import OURS, SOMEWHERE, THEIRS, N, P, S, desired, have, owns, registry, want
 
 A, B = ModelRef("a"), ModelRef("b")
@@ -150,3 +152,67 @@ def test_an_older_record_is_not_written_anew_for_the_name_alone() -> None:
     found: tuple[Change, ...] = plan([want({P: [2]}, name=A)], [carrying(A, record_of(None))]).changes
 
     assert found == ()
+
+
+def formerly(name: str, *former: str) -> Manifest:
+    return replace(want({P: [2]}, name=name), formerly=Declared(tuple(map(ModelRef, former)), SOMEWHERE))
+
+
+def renaming(wanted: list[Manifest], there: list[ModelSnapshot], options: PlanOptions = PlanOptions()) -> Plan:
+    """The plan, as it is made from what a registry holds."""
+    state, held = desired(*wanted), registry(*there)
+    return build_plan(state, as_renamed(held.models, to_rename(state.models, held.models, OURS_ALONE)), options)
+
+
+OURS_ALONE = Ours(OURS)
+
+
+def test_a_plan_renames_what_it_governs_and_the_record_follows_last() -> None:
+    found = renaming([formerly("b", "a")], [carrying(A, record_of(A))])
+
+    first, *_, last = found.changes
+    assert first == RenameModel(B, A)
+    assert isinstance(last, Claim)
+    assert last.after.model == B
+    (effect,) = (effect for effect in effects_of(of(found, B)) if effect.verb is Verb.RENAME)
+    assert words.sentence(effect) == "b: rename: a -> b; models:/a/… finds nothing from then on"
+    assert call_document(first)["arguments"] == {"name": "a", "new_name": "b"}
+    assert found.summary.kinds == ((Verb.RENAME, 1),)
+
+
+@pytest.mark.parametrize(
+    ("there", "why"),
+    [
+        ([carrying(A, record_of(A)), carrying(B, None)], "a beside b"),
+        ([carrying(A, record_of(A)), carrying("c", record_of("c"))], "and more that it lists"),
+        ([carrying(A, None)], "does not govern"),
+        ([carrying(A, owns(P, by=THEIRS))], "does not govern"),
+        ([carrying(A, replace(owns(P), repository=RepositoryId(f"{OURS}-elsewhere")))], "does not govern"),
+        ([carrying(A, record_of("d"))], "does not govern"),
+    ],
+    ids=["both are there", "two former ones", "nobody's", "theirs", "another folder's", "a copy of a record"],
+)
+def test_what_is_not_known_to_be_the_same_model_is_not_renamed(there: list[ModelSnapshot], why: str) -> None:
+    found = renaming([formerly("b", "a", "c")], there)
+
+    blockers = of(found, B).blockers
+    assert {blocker.code for blocker in blockers} == {"former-name-in-use"}
+    assert all(why in blocker.message for blocker in blockers)
+    assert not any(isinstance(change, RenameModel) for change in found.changes)
+
+
+def test_a_live_slot_that_loses_its_name_counts_for_the_safeties() -> None:
+    limits = PlanOptions(limits=Limits(share=0.0, models=1))
+
+    found = renaming([formerly("b", "a")], [carrying(A, record_of(A))], limits)
+
+    assert [safety.code for safety in found.safeties] == ["mass-change"]
+
+
+def test_a_rename_is_another_plan_than_none() -> None:
+    before = renaming([formerly("b", "a")], [carrying(A, record_of(A))])
+    after = renaming([formerly("b", "a")], [carrying(B, record_of(A))])
+
+    assert before.digest != after.digest
+    assert before.fingerprint != after.fingerprint
+    assert len(before.model_digests) == 1

@@ -1,5 +1,6 @@
 """What manifests say where aliases stand for stages, and what a plan makes of it."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -17,6 +18,7 @@ from reconciler.errors import Problem
 from reconciler.ports import SourceFile
 from reconciler.reading.manifest import parse
 from reconciler.writing.layout import Split, new_files
+from reconciler.writing.manifest import rewritten
 from tests.build import CHURN, NOW, A, P, S, desired, have, owns, registry
 
 CHAMPION = AliasName("champion")
@@ -178,3 +180,24 @@ def test_a_stage_and_its_alias_that_disagree_are_not_imported() -> None:
 
     assert one.left_out
     assert "@champion, which stands for it, names v3" in str(one.remarks[0])
+
+
+def test_a_proposal_takes_away_what_stands_beside_its_stage_and_would_say_otherwise() -> None:
+    file = SourceFile("m.yaml", f"model: {CHURN}\nstages:\n  Production: 4\naliases:\n  champion: 4\n".encode())
+
+    def again(files: Iterable[SourceFile]) -> tuple[tuple[Manifest, ...], tuple[Problem, ...]]:
+        return parse(files, slots=BOTH)
+
+    before = only("stages: {Production: 4}\naliases: {champion: 4}")
+    after = with_aliases(replace(before, stages=only("stages: {Production: 5}").stages), BOTH)
+    (changed,) = rewritten([file], after, again, lambda _slot: "m.yaml")
+
+    assert changed.data.decode() == f"model: {CHURN}\nstages:\n  Production: 5\naliases: {{}}\n"
+
+
+def test_what_was_declared_before_is_read_though_it_is_nothing_now() -> None:
+    text = f"model: {CHURN}\nowners: [ada]\nstages: {{Staging: [4, 5], QA: 3, Production: 2}}\n"
+    (manifest,), problems = parse([SourceFile("m.yaml", text.encode())], slots=ALONE, past=True)
+
+    assert problems == ()
+    assert (manifest.owner_names, manifest.slots) == (("ada",), ("@champion",))
