@@ -1,17 +1,19 @@
 """What is told of a plan or an apply while it runs, and the receipt of what an apply did."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from threading import Lock
 from typing import TypeAlias
 
-from reconciler.core.changes import Change
+from reconciler.core.changes import Change, Claim, simulate_all
 from reconciler.core.desired import Revision
-from reconciler.core.names import ModelRef, RepositoryId
+from reconciler.core.entrances import occupants
+from reconciler.core.names import ModelRef, RepositoryId, Slot, Version, alias_slot
 from reconciler.core.plan import Plan, PlanOptions
-from reconciler.errors import Ending, ExitCode, Problem, ending_of
-from reconciler.ports import Holder
+from reconciler.core.snapshot import Identity, ModelSnapshot, Ownership
+from reconciler.errors import Ending, ExitCode, Failure, Problem, contained, ending_of
+from reconciler.ports import Actor, Holder
 
 
 class OutcomeStatus(StrEnum):
@@ -36,11 +38,31 @@ class Outcome:
     repaired: bool = False
 
 
+Held: TypeAlias = Mapping[Slot, tuple[Version, ...]]
+"""What governed slots hold, lowest version first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """
+    What an apply saw of one model: its governed slots before its first call and after its last one. `read_back` is
+    False where it was not read again, and `after` is what the calls that were made come to. `times` are those of the
+    calls in `Outcome.made`, RFC 3339 in UTC; `identities` say which versions the numbers in the slots stand for.
+    """
+
+    before: Held = field(default_factory=dict[Slot, tuple[Version, ...]])
+    after: Held = field(default_factory=dict[Slot, tuple[Version, ...]])
+    read_back: bool = True
+    times: tuple[str, ...] = ()
+    identities: tuple[Identity, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """
     What one apply did. Times are RFC 3339 in UTC. `ending` says why it ended before it was done, if it did; what is not
-    in `outcomes` was not begun then.
+    in `outcomes` was not begun then. `id` is the name by which records in the registry call it, `witnessed` what was
+    seen of the models that were written to, and `unkept` why it could not be kept where receipts stay, if it could not.
     """
 
     plan: Plan
@@ -52,6 +74,10 @@ class Receipt:
     locked: bool = True
     workspace: str = ""
     ending: Ending | None = None
+    id: str = ""
+    actor: Actor | None = None
+    witnessed: Mapping[ModelRef, Witness] = field(default_factory=dict[ModelRef, Witness])
+    unkept: str = ""
 
     @property
     def exit_code(self) -> ExitCode:
@@ -61,7 +87,7 @@ class Receipt:
             return self.ending.exit_code
         if self.interrupted:
             return ExitCode.INTERRUPTED
-        if statuses & {OutcomeStatus.FAILED, OutcomeStatus.SKIPPED}:
+        if self.unkept or statuses & {OutcomeStatus.FAILED, OutcomeStatus.SKIPPED}:
             return ExitCode.ERROR
         if OutcomeStatus.STALE in statuses:
             return ExitCode.STALE
@@ -70,11 +96,16 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """Which registry is spoken to, before anything is read; `key` tells our comments about it from others of ours."""
+    """
+    Which registry is spoken to, before anything is read; `key` tells our comments about it from others of ours. An
+    apply says what its receipt is called, and who runs it.
+    """
 
     registry: str
     workspace: str
     key: str
+    receipt: str = ""
+    actor: Actor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +125,14 @@ class LockWaiting:
 @dataclass(frozen=True, slots=True)
 class Planned:
     plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class ModelsRead:
+    """What an apply read of some models: before it writes to them, and again after that. Others are not there."""
+
+    asked: tuple[ModelRef, ...]
+    models: Mapping[ModelRef, ModelSnapshot]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +158,9 @@ class Noticed:
     message: str
 
 
-Event: TypeAlias = Opened | Declared | LockWaiting | Planned | ModelStarted | ChangeMade | ModelFinished | Noticed
+Event: TypeAlias = (
+    Opened | Declared | LockWaiting | Planned | ModelsRead | ModelStarted | ChangeMade | ModelFinished | Noticed
+)
 Report: TypeAlias = Callable[[Event], None]
 
 
@@ -128,10 +169,23 @@ def unheard(_event: Event) -> None:
 
 
 @dataclass(slots=True)
+class _Seen:
+    """
+    One model as it was read before its first call and last, how many calls had been made by then, and when each was.
+    """
+
+    first: ModelSnapshot | None = None
+    last: ModelSnapshot | None = None
+    calls_by_last: int = 0
+    times: list[str] = field(default_factory=list[str])
+
+
+@dataclass(slots=True)
 class Journal:
     """
     Hears what is told of an apply, from whichever thread, and passes it on. From that it makes the receipt of one that
-    ended before it could give its own. What it is about is filled in as it comes to be known.
+    ended before it could give its own, and completes the other. What it is about is filled in as it comes to be known;
+    `now` is asked for the times of calls.
     """
 
     started_at: str
@@ -141,6 +195,10 @@ class Journal:
     made: dict[ModelRef, list[Change]] = field(default_factory=dict[ModelRef, list[Change]])
     finished: dict[ModelRef, Outcome] = field(default_factory=dict[ModelRef, Outcome])
     hearing: Lock = field(default_factory=Lock)
+    now: Callable[[], str] = lambda: ""
+    receipt: str = ""
+    actor: Actor | None = None
+    seen: dict[ModelRef, _Seen] = field(default_factory=dict[ModelRef, _Seen])
 
     @property
     def begun(self) -> bool:
@@ -161,38 +219,80 @@ class Journal:
         match event:
             case Opened(registry, workspace):
                 self.registry, self.workspace = registry, workspace
+                self.receipt, self.actor = event.receipt, event.actor
             case Declared(revision):
                 self.plan = replace(self.plan, revision=revision)
             case Planned(plan):
                 self.plan = plan
+            case ModelsRead(asked, models):
+                for name in asked:
+                    self._read(name, models.get(name))
             case ModelStarted(model):
                 self.made.setdefault(model, [])
             case ChangeMade(change):
                 self.made.setdefault(change.model, []).append(change)
+                self.seen.setdefault(change.model, _Seen()).times.append(self.now())
             case ModelFinished(outcome):
                 self.finished[outcome.model] = outcome
             case _:
                 pass
+
+    def _read(self, name: ModelRef, live: ModelSnapshot | None) -> None:
+        calls = len(self.made.get(name, ()))
+        seen = self.seen.setdefault(name, _Seen(live))
+        if not calls:
+            seen.first = live
+        seen.last, seen.calls_by_last = live, calls
 
     def broken_off(self, error: BaseException, finished_at: str) -> Receipt:
         """The receipt of an apply that this ended."""
         ending = ending_of(error)
         with self.hearing:
             outcomes = {**self.finished, **{m: self._half_done(m, made) for m, made in self.made.items()}}
-        return Receipt(
-            plan=self.plan,
-            registry=self.registry,
-            workspace=self.workspace,
-            started_at=self.started_at,
-            finished_at=finished_at,
-            outcomes=tuple(outcome for _, outcome in sorted(outcomes.items())),
-            interrupted=ending.exit_code is ExitCode.INTERRUPTED,
-            locked=self.begun,
-            ending=ending,
+        return self.completed(
+            Receipt(
+                plan=self.plan,
+                registry=self.registry,
+                workspace=self.workspace,
+                started_at=self.started_at,
+                finished_at=finished_at,
+                outcomes=tuple(outcome for _, outcome in sorted(outcomes.items())),
+                interrupted=ending.exit_code is ExitCode.INTERRUPTED,
+                locked=self.begun,
+                ending=ending,
+            )
         )
+
+    def completed(self, receipt: Receipt) -> Receipt:
+        """A receipt with its id, who ran the apply, and what was seen of the models that were written to."""
+        with self.hearing:
+            witnessed = {model: self._witness(model, made) for model, made in sorted(self.made.items())}
+        return replace(receipt, id=self.receipt, actor=self.actor, witnessed=witnessed)
+
+    def _witness(self, model: ModelRef, made: list[Change]) -> Witness:
+        seen = self.seen.get(model, _Seen())
+        since = made[seen.calls_by_last :]
+        after = contained(lambda: simulate_all(seen.last, since)) if since else seen.last
+        last = seen.last if isinstance(after, Failure) else after
+        owners = [live.owner for live in (seen.first, last) if live] + [c.after for c in made if isinstance(c, Claim)]
+        slots = _governed(owner for owner in owners if isinstance(owner, Ownership))
+        before, held = _held(seen.first, slots), _held(last, slots)
+        numbers = {number for there in (before, held) for versions in there.values() for number in versions}
+        known = {v: one for live in (seen.first, last) if live for v, one in live.versions.items()}
+        identities = tuple(known[number].identity for number in sorted(numbers & known.keys()))
+        return Witness(before, held, not since, tuple(seen.times), identities)
 
     def _half_done(self, model: ModelRef, made: list[Change]) -> Outcome:
         known = self.finished.get(model)
         if known is not None and len(known.made) >= len(made):
             return known
         return Outcome(model, OutcomeStatus.FAILED, tuple(made), "Stopped: it may be half done.")
+
+
+def _governed(owners: Iterable[Ownership]) -> tuple[Slot, ...]:
+    found = [(*(stage.slot for stage in owner.stages), *map(alias_slot, owner.aliases)) for owner in owners]
+    return tuple(sorted({slot for slots in found for slot in slots}))
+
+
+def _held(live: ModelSnapshot | None, slots: Iterable[Slot]) -> Held:
+    return {slot: tuple(sorted(occupants(live, slot))) if live else () for slot in slots}

@@ -54,6 +54,7 @@ from reconciler.events import (
     ChangeMade,
     LockWaiting,
     ModelFinished,
+    ModelsRead,
     ModelStarted,
     Noticed,
     Outcome,
@@ -115,8 +116,8 @@ class ApplyRequest:
     then what is applied, or nothing. `look_up` finds what was reviewed for a commit, if anything was: then nothing is
     applied that was not. `rules` are judged anew, by what is known now. `restore` names the models that are put back
     where somebody moved them by hand, whether or not a review showed it. `rewind_to` is the one commit that may be
-    applied although it does not contain the one applied last. `sign` signs our records. `stop` is set to finish the
-    models in hand and skip the rest.
+    applied although it does not contain the one applied last. `sign` signs our records; `receipt` is what they call
+    the receipt of this apply. `stop` is set to finish the models in hand and skip the rest.
     """
 
     ref: str | None = None
@@ -128,6 +129,7 @@ class ApplyRequest:
     restore: frozenset[str] = frozenset()
     rewind_to: Commit | None = None
     sign: Sign | None = None
+    receipt: str = ""
     parallelism: int = 8
     lock_timeout: float = 60.0
     stop: Flag = field(default_factory=Flag)
@@ -539,6 +541,7 @@ class _Run:
         read = read_again(self.world, self.desired, names)
         snapshot, pasts = with_past(self.request.rules, self.desired, read)
         self.pasts.update(pasts)
+        self.report(ModelsRead(tuple(names), snapshot.models))
         return snapshot.models
 
     def _read_back(self, names: list[ModelRef], following: list[ModelRef]) -> Mapping[ModelRef, ModelSnapshot]:
@@ -724,7 +727,7 @@ class _Run:
                 kinds = frozenset(e.kind for e in model.entrances if (e.candidate, e.slot) == entering)
                 passed = _passed(verdicts, change.before.get(planned.slot), kinds)
                 stamped = replace(planned, applied_at=now, plan=digest, override=_overridden(verdicts), passed=passed)
-                stamped = replace(stamped, files=_files(model, change, planned))
+                stamped = replace(stamped, files=_files(model, change, planned), receipt=self.request.receipt)
             if self.request.sign is not None and stamped.identity is not None:
                 stamped = replace(stamped, seal=self.request.sign(signed_bytes(change.model, stamped)))
             placements.append(stamped)

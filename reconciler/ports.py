@@ -13,6 +13,7 @@ from reconciler.errors import Problem
 
 if TYPE_CHECKING:
     # Not at run time: reading and checking manifests has no use for the rest of the core, and starts faster without.
+    from reconciler.core.chain import Chain, Link
     from reconciler.core.changes import Change
     from reconciler.core.check_record import Ran, Recorded
     from reconciler.core.desired import Manifest, NoSource, Origin, Revision, Source
@@ -137,6 +138,19 @@ class Step:
     after: Mapping[str, bytes | None]
 
 
+@dataclass(frozen=True, slots=True)
+class CommitNote:
+    """
+    What a commit says of itself: who wrote the change (of a merge: what it brings in), who committed or merged it, when
+    (seconds since 1970, by the committer's clock), and its message.
+    """
+
+    author: str
+    committer: str
+    time: int
+    message: str
+
+
 class ManifestSource(Protocol):
     """A git repository."""
 
@@ -199,6 +213,10 @@ class ManifestSource(Protocol):
         Those commits of a line that change something below `path` (None: the folder of manifests; empty: anything), the
         newest first, with the YAML files, or the one file, that they change.
         """
+        ...
+
+    def described(self, commits: Iterable[Commit]) -> Mapping[Commit, CommitNote]:
+        """What these commits say of themselves; those that this clone lacks are left out."""
         ...
 
     def relation(self, commit: Commit, other: Commit) -> Relation:
@@ -421,6 +439,50 @@ class Holder:
     run: str = ""
 
 
+class SignRecord(Protocol):
+    """Signs a record of ours. Raises ReconcilerError where it cannot."""
+
+    def __call__(self, data: bytes, /) -> "Seal": ...
+
+
+class Receipts(Protocol):
+    """Where the receipts of applies stay, as a chain. All calls raise ReconcilerError."""
+
+    @property
+    def place(self) -> str:
+        """Where that is, fit to be shown."""
+        ...
+
+    @property
+    def local(self) -> bool:
+        """Whether what is on this machine alone counts as kept: nobody applies to the registry from elsewhere."""
+        ...
+
+    def append(self, link: "Link", sign: SignRecord | None) -> str:
+        """
+        Keep a receipt at the end of the chain, wherever it was before. Returns why it is on this machine alone for now,
+        empty where it is where it belongs; raises where it is nowhere.
+        """
+        ...
+
+    def push(self, sign: SignRecord | None) -> int:
+        """Bring what is on this machine alone to where it belongs, and say how many receipts that were."""
+        ...
+
+    def read(self) -> "Chain":
+        """All that is kept."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who runs an apply: user, host and process, the page of the CI job, and who started that by the forge's word."""
+
+    who: str
+    run: str = ""
+    person: str = ""
+
+
 class Memory(Protocol):
     """What the applies of a repository remember of each other, beside their lock. Raises LockError."""
 
@@ -580,6 +642,7 @@ class World:
     seals: Seals | None = None
     stopwatch: Stopwatch | None = None
     runs: Runs | None = None
+    receipts: Receipts | None = None
     tell: Tell = untold
     slots: SlotMap = PLAIN
     parse_past: ManifestParser | None = None

@@ -35,10 +35,12 @@ if TYPE_CHECKING:
     from reconciler.adopting import Adopted
     from reconciler.checking import CheckEvent, CheckReport, Sign
     from reconciler.core.access import Access, Governed
+    from reconciler.core.chain import Audit
     from reconciler.core.check_record import CheckResult
     from reconciler.core.desired import Revision
     from reconciler.core.drift import Drift
     from reconciler.core.gate import Verdict
+    from reconciler.core.history import AsOf, Between, History, Recalled
     from reconciler.core.names import Commit, Slot, Stage, Version
     from reconciler.core.overview import Overview
     from reconciler.core.plan import Plan, PlanOptions
@@ -587,9 +589,10 @@ class Project:
         ManifestError, BlockedError, StaleError, LockError. An interruption is raised as KeyboardInterrupt; pass the
         `passing_on` of a `reconciler.events.Journal` as `report` to get the receipt of what was done until then.
         """
-        from reconciler.events import Declared, unheard
+        from reconciler.events import Declared, Journal, Opened, unheard
         from reconciler.pipeline import ApplyRequest
         from reconciler.pipeline import apply as apply_commit
+        from reconciler.wiring import actor_of, new_receipt_id
 
         policy_ref, models, report = _judging_commit(policy_ref), frozenset(restore), report or unheard
         if not (yes or expect_reviewed or confirm is not None or reviewed is not None):
@@ -602,7 +605,12 @@ class Project:
         if expected.options is not None and options:
             raise ReconcilerError(f"The plan has its own options: give {', '.join(options)} to `plan` instead.")
         with self.undisturbed():
-            world = self._open(LockKind(lock), report, ref=ref or "HEAD", policy_ref=policy_ref)
+            world = self._open(LockKind(lock), ref=ref or "HEAD", policy_ref=policy_ref)
+            now = world.clock.now()
+            journal = Journal(now, now=world.clock.now)
+            report, receipt = journal.passing_on(report), new_receipt_id(now)
+            at = (world.registry.uri, world.registry.workspace, _key(world))
+            report(Opened(*at, receipt, actor_of(os.environ, now)))
             expected.refuse_other_place(world)
             revision = world.source.read(ref or "HEAD").revision
             report(Declared(revision))
@@ -620,11 +628,18 @@ class Project:
                     restore=models,
                     rewind_to=None if allow_rewind is None else world.source.read(allow_rewind).revision.commit,
                     sign=sign,
+                    receipt=receipt,
                     parallelism=parallelism,
                     lock_timeout=lock_timeout,
                     stop=stop or Flag(),
                 )
-                return apply_commit(world, request, report)
+                try:
+                    done = journal.completed(apply_commit(world, request, report))
+                except BaseException as error:
+                    if journal.begun:
+                        _keep(world, journal.broken_off(error, world.clock.now()), sign, report)
+                    raise
+                return replace(done, unkept=_keep(world, done, sign, report)) if journal.begun else done
 
     def drift(self, ref: str = "HEAD", *, files: bool = False) -> "Drift":
         """
@@ -654,6 +669,86 @@ class Project:
             world = self._open(LockKind.NONE, ref=ref)
             rules = load_rules(world, world.source.read(ref).revision, ref=ref)
             return find_overview(world, ref, rules, models, everything=everything)
+
+    def history(
+        self,
+        models: Iterable[str] = (),
+        *,
+        slot: str | None = None,
+        since: str = "",
+        until: str = "",
+        ref: str = "HEAD",
+    ) -> "History":
+        """
+        Every change of occupant of the slots of these models, or of all: from what to what, when, by which commit and
+        apply, and what gates said; from receipts, git and the registry together. Writes nothing to the registry.
+
+        `slot`: of this one only. `since`, `until`: times as RFC 3339, a date (in UTC), or `3 days ago`. Raises
+        ReconcilerError for a model of which nothing is known and for what is no time, and otherwise as `plan` does.
+        """
+        from reconciler.core.history import History, turns, within
+
+        with self.undisturbed():
+            recalled, world = self._recalled(models, ref)
+            wanted = None if slot is None else slot_of(slot, world.slots)
+            first, last = (_moment(text, world.clock.now()) if text else "" for text in (since, until))
+            found = (turn for past in recalled.models for turn in turns(past, wanted))
+            return History(recalled, within(found, first, last), first, last)
+
+    def as_of(self, when: str, models: Iterable[str] = (), *, ref: str = "HEAD") -> "AsOf":
+        """
+        What each slot of these models, or of all, held at a moment, on whose word, and what other sources say. `when`:
+        RFC 3339, a date (its first moment, in UTC), or `3 days ago`. Raises as `history` does.
+        """
+        from reconciler.core.history import AsOf, as_of
+        from reconciler.render.words import held
+
+        with self.undisturbed():
+            recalled, world = self._recalled(models, ref)
+            at = _moment(when, world.clock.now())
+            return AsOf(recalled, at, tuple(then for past in recalled.models for then in as_of(past, at, held)))
+
+    def changed(self, before: str, after: str = "now", models: Iterable[str] = (), *, ref: str = "HEAD") -> "Between":
+        """
+        Which slots held something else at one moment than at another. Each is a time as for `as_of`, or a commit, whose
+        own time is meant. Raises as `history` does.
+        """
+        from reconciler.core.history import Between, changed
+        from reconciler.render.words import held
+
+        with self.undisturbed():
+            recalled, world = self._recalled(models, ref)
+            one, two = (_moment_or_commit(text, world) for text in (before, after))
+            pairs = tuple(pair for past in recalled.models for pair in changed(past, one, two, held))
+            return Between(recalled, one, two, pairs)
+
+    def audit(self, *, ref: str = "HEAD") -> "Audit":
+        """
+        Whether the kept receipts are as they were written, and are all that records in the registry name. Writes
+        nothing. Raises ReconcilerError if there is no repository, registry or commit.
+        """
+        from reconciler.recalling import audit
+
+        with self.undisturbed():
+            world = self._open(LockKind.NONE, ref=ref)
+            rules = load_rules(world, world.source.read(ref).revision, ref=ref)
+            return audit(world, ref, rules)
+
+    def push_receipts(self, *, signing_key: "Path | str | Sign | None" = None) -> int:
+        """
+        Push the receipts that are in this clone alone, and say how many that were. `signing_key` as for `apply`. Raises
+        ReconcilerError where they cannot be pushed.
+        """
+        with self.undisturbed(), _signer(signing_key) as sign:
+            receipts = self._open(LockKind.NONE).receipts
+            return 0 if receipts is None else receipts.push(sign)
+
+    def _recalled(self, models: Iterable[str], ref: str) -> "tuple[Recalled, World]":
+        from reconciler.recalling import recall
+
+        world = self._open(LockKind.NONE, ref=ref)
+        rules = load_rules(world, world.source.read(ref).revision, ref=ref)
+        return recall(world, ref, rules, models), world
 
     def gates(
         self, model: str, version: int | None = None, *, ref: str = "HEAD", policy_ref: str | None = None
@@ -1237,6 +1332,59 @@ def _signer(key: "Path | str | Sign | None") -> "Generator[Sign | None]":
         return
     with record_signer(None if key is None else Path(key), os.environ) as sign:
         yield sign
+
+
+def _keep(world: "World", receipt: "Receipt", sign: "Sign | None", report: "Report") -> str:
+    """Keep a receipt where receipts stay; why it could not be, and empty where it is."""
+    from reconciler.core.chain import Link
+    from reconciler.errors import Failure, contained
+    from reconciler.events import Noticed
+    from reconciler.render.json import receipt_document
+
+    receipts = world.receipts
+    if receipts is None:
+        return ""
+    link = Link(receipt.id, world.clock.now(), receipt_document(receipt))
+    kept = contained(lambda: receipts.append(link, sign))
+    if isinstance(kept, Failure):
+        why = f"The receipt {receipt.id} could not be kept: {kept.why}"
+    elif kept:
+        why = (
+            f"The receipt {receipt.id} was not pushed: {kept} It is in this clone alone: run `reconciler audit --push` "
+            "there before it is removed."
+        )
+    else:
+        return ""
+    report(Noticed(why))
+    return "" if receipts.local and not isinstance(kept, Failure) else why
+
+
+def _moment(text: str, now: str) -> str:
+    """The moment that somebody names, as RFC 3339 in UTC. Raises ReconcilerError where that is none, or to come."""
+    from reconciler.core.moments import moment, moment_meant, rfc3339
+
+    named, today = moment_meant(text, now), moment(now)
+    if named is None:
+        raise ReconcilerError(
+            f"`{plain(text, 80)}` is no time.",
+            "Write `2026-03-03T10:00:00Z` or `2026-03-03T10:00+01:00`, a date (in UTC), `yesterday`, or `3 days ago`.",
+        )
+    if today is not None and named > today:
+        raise ReconcilerError(f"`{plain(text, 80)}` is to come: it is {now} now.", "Name a time that is over.")
+    return rfc3339(named)
+
+
+def _moment_or_commit(text: str, world: "World") -> str:
+    """The same, or the time of the commit that is named."""
+    from reconciler.core.moments import moment_meant, moment_of, rfc3339
+
+    now = world.clock.now()
+    if moment_meant(text, now) is not None:
+        return _moment(text, now)
+    commit = world.source.read(text).revision.commit
+    note = None if commit is None else world.source.described([commit]).get(commit)
+    when = None if note is None else moment_of(note.time * 1000)
+    return _moment(text, now) if when is None else rfc3339(when)
 
 
 def _unheard_check(_event: "CheckEvent") -> None:

@@ -25,6 +25,7 @@ from reconciler.events import (
     Event,
     LockWaiting,
     ModelFinished,
+    ModelsRead,
     ModelStarted,
     Noticed,
     Opened,
@@ -237,7 +238,7 @@ class Reporter:
 
     def _tell(self, event: Event) -> None:
         match event:
-            case Opened() | Declared():
+            case Opened() | Declared() | ModelsRead():
                 pass
             case Planned(plan):
                 console.show(plan_lines(plan, self.registry, self.workspace, console.width()))

@@ -509,7 +509,13 @@ class Trunk:
 
     def history(self, name: ModelRef, desired: Mapping[ModelRef, Manifest]) -> tuple[Epoch, ...]:
         """All that the line ever declared of a model, the newest first."""
-        return self._epochs({name: None}, desired)[name]
+        return self.histories((name,), desired)[name]
+
+    def histories(
+        self, names: Iterable[ModelRef], desired: Mapping[ModelRef, Manifest]
+    ) -> Mapping[ModelRef, tuple[Epoch, ...]]:
+        """The same of several, by one walk."""
+        return self._epochs(dict.fromkeys(names), desired)
 
     def _epochs(
         self,

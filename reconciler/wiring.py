@@ -1,6 +1,8 @@
 """Settings → World: construction, and no rule. The only place that knows the edges by name."""
 
 import hashlib
+import re
+import secrets
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
@@ -16,7 +18,7 @@ from reconciler.core.names import WORKSPACE, Commit, Ours, in_workspace, names_o
 from reconciler.core.slot_map import PLAIN, SlotMap
 from reconciler.core.text import plain
 from reconciler.errors import ManifestError, Problem, ReconcilerError, Severity
-from reconciler.ports import Clock, Forge, ManifestParser, SourceFile, Tell, World, untold
+from reconciler.ports import Actor, Clock, Forge, ManifestParser, SourceFile, Tell, World, untold
 
 if TYPE_CHECKING:
     from reconciler.checking import Sign
@@ -75,6 +77,8 @@ def open_world(
     from reconciler.clocks import ProcessorStopwatch
     from reconciler.evidence.mlflow import MlflowEvidence
     from reconciler.forges.reviewers import GitAndForge
+    from reconciler.git.lock import GitLock
+    from reconciler.git.receipts import GitReceipts
     from reconciler.git.source import open_source
     from reconciler.places import registry_uri
     from reconciler.registry.mlflow import MlflowRegistry
@@ -108,10 +112,25 @@ def open_world(
         seals=RecordSeals(),
         stopwatch=ProcessorStopwatch(),
         runs=evidence,
+        receipts=GitReceipts(source.git, source.remote, local=not isinstance(lock, GitLock)),
         tell=tell,
         slots=slots,
         parse_past=parse_past,
     )
+
+
+def actor_of(environment: Mapping[str, str], now: str) -> Actor:
+    """Who this process is, and who started the CI job that it is in."""
+    from reconciler.git.branch import author_of_job
+    from reconciler.holders import this_process
+
+    holder = this_process(environment, now)
+    return Actor(holder.who, holder.run, plain(author_of_job(environment) or ""))
+
+
+def new_receipt_id(now: str) -> str:
+    """A name that no other receipt has, and that sorts by time: `20260501T100000Z-1f3a9c0b2d`."""
+    return f"{re.sub('[^0-9TZ]', '', now)}-{secrets.token_hex(5)}"
 
 
 def _slots(source: "GitSource", ref: str | None, standing: SlotMap) -> SlotMap:

@@ -14,6 +14,7 @@ from reconciler.holders import with_heads
 from reconciler.ports import (
     UNREACHABLE,
     Checkout,
+    CommitNote,
     Fork,
     Holder,
     LineCommit,
@@ -81,6 +82,11 @@ class History:
             older = {} if before is None else {before: b""}
             newer = {} if before is None else {before: None}
             yield Step(commit, {commit: None, **older}, {commit: b"", **newer})
+
+    def described(self, commits: Iterable[Commit]) -> dict[Commit, CommitNote]:
+        line = list(self.commits)
+        ada = "Ada <ada@acme.example>"
+        return {commit: CommitNote(ada, ada, line.index(commit), "Promote") for commit in commits if commit in line}
 
     def relation(self, commit: Commit, other: Commit) -> Relation:
         if commit in self.strangers:

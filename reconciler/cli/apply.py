@@ -1,5 +1,6 @@
 """`reconciler apply`."""
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,6 +104,7 @@ def apply(
     from reconciler.events import Journal
     from reconciler.project import saved_plan
     from reconciler.publishing import Publication, keep_receipt
+    from reconciler.render.json import receipt_document
     from reconciler.reporter import Reporter, show_difference
 
     console.refuse_unwritable(receipt)
@@ -116,7 +118,7 @@ def apply(
         raise click.UsageError("--expect-reviewed requires --publish, which names the forge of the review.")
     clock = SystemClock()
     progress = progress_shown()
-    journal, reporter = Journal(clock.now()), Reporter(log_format, clock.now, progress=progress)
+    journal, reporter = Journal(clock.now(), now=clock.now), Reporter(log_format, clock.now, progress=progress)
 
     def carry_out() -> "tuple[Receipt, Publication]":
         document = None if saved is None else saved_plan(saved)
@@ -159,6 +161,9 @@ def apply(
         console.say("Stopped: models in progress may be half done. Run it again: what is done stays done.")
         return ExitCode.INTERRUPTED
     kept = receipt is None or keep_receipt(done, receipt)
+    if done.unkept and (receipt is None or not kept):
+        console.say_error("The receipt was not kept. This is it:")
+        console.say(json.dumps(receipt_document(done)))
     reporter.finish(done)
     publication.receipt(done)
     if reporter.unheard:

@@ -12,12 +12,14 @@ from reconciler.cli.types import Choice
 @cli.command(short_help="Print a JSON Schema.")
 @click.argument(
     "name",
-    type=Choice(["manifest", "policy", "plan", "receipt", "drift", "status", "access"]),
+    type=Choice(
+        ["manifest", "policy", "plan", "receipt", "drift", "status", "access", "history", "as-of", "diff", "audit"]
+    ),
     default="manifest",
 )
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write it to this file.")
 def schema(name: str, output: Path | None) -> None:
-    """Print the JSON Schema (draft-07) of manifests, the policy, plans, receipts, drift, status, or access."""
+    """Print the JSON Schema (draft-07) of manifests, the policy, or what a command prints as JSON."""
     from reconciler import project
 
     text = project.schema(name)

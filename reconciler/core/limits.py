@@ -32,6 +32,7 @@ CHECK_RECORDS: Final = 100
 
 LOCK_BYTES: Final = 256 * 1024
 LOCK_SECONDS: Final = 3600.0
+RECEIPT_BYTES: Final = 64 * 1024 * 1024
 HEADS: Final = 100
 
 NOTES: Final = 20
@@ -79,6 +80,7 @@ TABLE: Final = (
     Limit("check records of a version", f"{CHECK_RECORDS}", _UNKNOWN),
     Limit("the record of a lock", f"{LOCK_BYTES // 1024} KiB", "not a valid record: nothing is applied"),
     Limit("time to wait for a lock whose holder has died", f"{LOCK_SECONDS / 3600:g} h", "counted as the limit"),
+    Limit("a kept receipt", f"{RECEIPT_BYTES // 1024**2} MiB", "not kept; read as damaged"),
     Limit("commits that a lock remembers per repository", f"{HEADS}", "the oldest are forgotten"),
     Limit("notes above a review", f"the {NOTES} most important", "counted"),
     Limit("lines of a policy diff in a comment", f"{DIFF_LINES}", "counted"),

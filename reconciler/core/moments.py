@@ -1,5 +1,6 @@
 """Moments as text: RFC 3339. What leaves open in which time zone it is, names no moment."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 
@@ -37,3 +38,27 @@ def after(text: str, seconds: float) -> str:
 def to_the_minute(when: datetime) -> str:
     """A moment as people read it, to the minute: `2026-05-01 10:00 UTC`."""
     return f"{when.astimezone(UTC).replace(tzinfo=None).isoformat(' ', 'minutes')} UTC"
+
+
+_DATE = re.compile(r"(\d{4}-\d{2}-\d{2})(Z|[+-]\d{2}:\d{2})?", re.ASCII)
+_AGO = re.compile(r"(\d{1,6}) ?(s|sec|second|m|min|minute|h|hour|d|day|w|week)s?(?: ago)?", re.ASCII | re.IGNORECASE)
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def moment_meant(text: str, now: str) -> datetime | None:
+    """
+    The moment that somebody names at another one: RFC 3339; a date, whose first moment in UTC, or in the zone behind
+    it, is meant; `now`, `yesterday` (24 hours ago), or `3 days ago`. None for anything else, and for a time that leaves
+    open in which zone it is.
+    """
+    text = text.strip()
+    if found := _DATE.fullmatch(text):
+        return moment(f"{found[1]}T00:00:00{found[2] or 'Z'}")
+    if text.lower() in {"now", "today", "yesterday"}:
+        named = moment(now)
+        if named is None or text.lower() == "now":
+            return named
+        return moment(f"{named.date()}T00:00:00Z") if text.lower() == "today" else named - timedelta(days=1)
+    if found := _AGO.fullmatch(text):
+        return moment(after(now, -int(found[1]) * _UNITS[found[2][0].lower()]))
+    return moment(text)

@@ -49,9 +49,11 @@ def compact(value: object) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
-def read_record(text: str, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None) -> dict[str, Any]:
+def read_record(
+    text: str, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None, most: int = RECORD_CHARACTERS
+) -> dict[str, Any]:
     """The object in a record's text. Raises ValueError or TypeError; whoever writes tags chose the text."""
-    if len(text) > RECORD_CHARACTERS:
+    if len(text) > most:
         raise ValueError("too long for one of our records")
     try:
         return as_object(json.loads(text, object_pairs_hook=pairs))

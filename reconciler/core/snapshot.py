@@ -80,8 +80,8 @@ class Placement:
 
     `identity` and `registry` say of which version in which registry this is: a record that was copied to another one
     proves nothing there. `sequence` counts the placements of a version. `left` is written when an alias comes to name
-    another version. `proven` is set by whoever verified `seal`, and `retired` where its key was listed once and is not
-    anymore.
+    another version. `receipt` names the receipt of the apply; empty in records of older releases. `proven` is set by
+    whoever verified `seal`, and `retired` where its key was listed once and is not anymore.
     """
 
     slot: Slot
@@ -100,6 +100,7 @@ class Placement:
     registry: str = ""
     workspace: str = ""
     sequence: int = 0
+    receipt: str = ""
     seal: Seal | None = None
     proven: bool = field(default=False, compare=False)
     retired: bool = field(default=False, compare=False)
@@ -263,6 +264,7 @@ def _fields(p: Placement) -> dict[str, object]:
         **({"left": True} if p.left else {}),
         **({"files": p.files} if p.files else {}),
         **({"workspace": p.workspace} if p.workspace else {}),
+        **({"receipt": p.receipt} if p.receipt else {}),
         "registry": p.registry,
         "sequence": p.sequence,
         "version": None if identity is None else [*astuple(identity)],
@@ -302,6 +304,7 @@ def _placement(slot: Slot, p: Mapping[str, Any]) -> Placement:
         registry=as_text(p.get("registry", "")),
         workspace=as_text(p.get("workspace", "")),
         sequence=int(p.get("sequence", 0)),
+        receipt=as_text(p.get("receipt", "")),
         seal=read_seal(p.get("signature")),
     )
 

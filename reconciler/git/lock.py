@@ -24,8 +24,9 @@ from reconciler.core.limits import LOCK_BYTES, LOCK_SECONDS
 from reconciler.core.moments import after
 from reconciler.core.names import Commit, Ours, registry_name
 from reconciler.core.text import plain, without_credentials
-from reconciler.errors import LockError, ReconcilerError
-from reconciler.git.runner import Answer, Git, GitTimeoutError
+from reconciler.errors import LockError
+from reconciler.git.remote_ref import RemoteRef
+from reconciler.git.runner import Git
 from reconciler.holders import UNKNOWN, Heads, Patience, heads_document, heads_in, kept_for, named, with_heads
 from reconciler.ports import Clock, Holder, Lease, WaitReport
 
@@ -393,39 +394,8 @@ class _Sight:
 
 
 @dataclass(frozen=True, slots=True)
-class _Remote:
-    """
-    The lock's ref on the remote, through git's own commands. `value` is the commit that the ref points to, empty where
-    there is no such ref. `url` is where everything is read from and pushed to, once `found`.
-    """
-
-    git: Git
-    name: str
-    ref: str
-    timeout: float
-    url: str = ""
-
-    @property
-    def place(self) -> str:
-        return f"{self.ref} on {plain(without_credentials(self.name))}"
-
-    def found(self) -> "_Remote":
-        """
-        With the URL that the remote pushes to. Reading from the same place matters where manifests come from a mirror
-        of it; and a URL has none of the configuration of a remote that makes git write refs of its own here.
-        """
-        answer = self._git("remote", "get-url", "--push", "--", self.name)
-        if answer.code == 2:  # there is no remote of that name: it is a URL or a path
-            return replace(self, url=self.name)
-        return replace(self, url=self._said(answer, "remote").decode().strip())
-
-    def value(self) -> str:
-        answer = self._said(self._git("ls-remote", "--", self.url, self.ref), "ls-remote")
-        for line in answer.decode(errors="replace").splitlines():
-            value, _, ref = line.partition("\t")
-            if ref == self.ref:  # the pattern also finds refs that merely end in it
-                return value
-        return ""
+class _Remote(RemoteRef):
+    """The lock's ref on the remote."""
 
     def read(self) -> tuple[str, _Record | None]:
         """The value of the ref and the record behind it. Raises LockError where what is there is not ours."""
@@ -435,99 +405,30 @@ class _Remote:
                 return "", None
             kind, content = self._object(value)
             if not kind:
-                self._fetch()
+                self.fetch()
                 kind, content = self._object(value)
             if kind:
                 record = _parsed(content.partition("\n\n")[2]) if kind == "commit" else None
                 if record is None:
                     raise self._foreign()
                 return value, record
-        raise self._error(f"{self.ref} could not be read: what it points to is not there to be fetched.")
+        raise self.fault(f"{self.ref} could not be read: what it points to is not there to be fetched.")
 
     def write(self, record: _Record) -> str:
         """Make the commit of a record, here and not yet there."""
-        tree = self._said(self._git("mktree"), "mktree").decode().strip()
-        message = record.message().encode("ascii")
-        answer = self._git("commit-tree", "--no-gpg-sign", "-F", "-", tree, stdin=message)
-        return self._said(answer, "commit-tree").decode().strip()
-
-    def swap(self, expected: str, value: str) -> str:
-        """
-        Let the ref point to `value` if it still points to `expected`, and say where it points now. Not what git says
-        about a push that failed decides, for it may have arrived, and the reasons have no codes: the ref decides.
-        """
-        answer = self._git(
-            "push",
-            "--porcelain",
-            "--no-verify",
-            "--no-signed",
-            "--no-follow-tags",
-            "--recurse-submodules=no",
-            f"--force-with-lease={self.ref}:{expected}",
-            "--",
-            self.url,
-            f"{value}:{self.ref}",
-        )
-        if answer.code == 0:
-            return value
-        try:
-            found = self.value()
-        except _GitError:
-            found = expected
-        if found != expected:
-            return found
-        refused = any(line.startswith(b"!\t") for line in answer.out.splitlines())
-        raise self._error(f"git push to {self._shown()} failed: {answer.fault}", refused=refused)
-
-    def _fetch(self) -> None:
-        # Not by the object's name, which not every server allows. Not with --depth, which makes the user's clone
-        # shallow (git 2.39), and needlessly: the commit has no parents.
-        # See contract/test_git_lock.py::test_the_clone_of_the_user_is_left_as_it_was.
-        answer = self._git(
-            "fetch",
-            "--quiet",
-            "--no-tags",
-            "--no-write-fetch-head",
-            "--refmap=",
-            "--no-prune",
-            "--no-recurse-submodules",
-            "--no-auto-maintenance",
-            "--no-write-commit-graph",
-            "--",
-            self.url,
-            self.ref,
-        )
-        if answer.code != 0 and self.value():  # a ref that is gone by now is no failure
-            self._said(answer, "fetch")
+        return self.commit(record.message().encode("ascii"))
 
     def _object(self, value: str) -> tuple[str, str]:
         """The kind and the content of an object, or nothing if it is not here. Raises LockError for too long a one."""
-        about = self._said(self._git("cat-file", "--batch-check", stdin=f"{value}\n".encode()), "cat-file").split()
+        about = self.said(self.run("cat-file", "--batch-check", stdin=f"{value}\n".encode()), "cat-file").split()
         if about[-1:] != [b"missing"] and int(about[-1]) > LOCK_BYTES:
             raise self._foreign()
-        answer = self._said(self._git("cat-file", "--batch", stdin=f"{value}\n".encode()), "cat-file")
+        answer = self.said(self.run("cat-file", "--batch", stdin=f"{value}\n".encode()), "cat-file")
         head, _, content = answer.partition(b"\n")
         words = head.decode(errors="replace").split()
         return ("", "") if words[-1:] == ["missing"] else (words[1], content.decode(errors="replace"))
 
-    def _said(self, answer: Answer, verb: str) -> bytes:
-        if answer.code != 0:
-            raise self._error(f"git {verb} with {self._shown()} failed: {answer.fault}")
-        return answer.out
-
-    def _git(self, *arguments: str, stdin: bytes = b"") -> Answer:
-        try:
-            return self.git.reach(*arguments, stdin=stdin, timeout=self.timeout)
-        except GitTimeoutError:
-            message = f"git {arguments[0]} with {self._shown()} did not finish within {self.timeout:.0f} s."
-            raise self._error(message) from None
-        except ReconcilerError as error:
-            raise self._error(error.message) from error
-
-    def _shown(self) -> str:
-        return plain(without_credentials(self.name))
-
-    def _error(self, message: str, *, refused: bool = False) -> _GitError:
+    def fault(self, message: str, *, refused: bool = False) -> _GitError:
         fix = (
             "The lock needs a remote that can be reached and that this job may push to (on GitHub: `permissions: "
             "contents: write`, and no rule that guards refs/reconciler/). Mend that; or pass `--lock file` if every "
@@ -536,7 +437,7 @@ class _Remote:
         return _RefusedError(message, fix) if refused else _GitError(message, fix)
 
     def _foreign(self) -> LockError:
-        remote = self._shown()
+        remote = self.shown
         return LockError(
             f"{self.ref} on {remote} is not a lock record that this version can read, so it was left alone.",
             "Update reconciler if a newer version wrote it. Otherwise somebody else who can push did: look at it (`git "

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -11,12 +11,13 @@ from urllib.parse import unquote, urlsplit
 
 from reconciler.core.desired import Revision
 from reconciler.core.names import Commit, RepositoryId, folded_repository
+from reconciler.core.text import plain
 from reconciler.errors import ManifestError, Problem, ReconcilerError
 from reconciler.git.line import FileChange, changes_along, first_parents, trunk
 from reconciler.git.objects import Entry, Trees, blobs, odd_name
 from reconciler.git.refs import branch_tip, resolve
 from reconciler.git.runner import FULL_NAME, Git, GitTimeoutError, open_git
-from reconciler.ports import Checkout, Fork, LineCommit, Relation, SourceFile, Step
+from reconciler.ports import Checkout, CommitNote, Fork, LineCommit, Relation, SourceFile, Step
 from reconciler.reading.files import (
     DEEPEST,
     SUFFIXES,
@@ -123,6 +124,28 @@ class GitSource:
             and named.name.endswith(SUFFIXES)
             and not any(part.startswith(".") for part in named.relative_to(top).parts)
         )
+
+    def described(self, commits: Iterable[Commit]) -> Mapping[Commit, CommitNote]:
+        found: dict[Commit, CommitNote] = {}
+        for commit in sorted(set(commits)):
+            if (header := self._header(commit)) is None:
+                continue
+            people, parents, message = header
+            brought = self._header(parents[1]) if len(parents) > 1 else None
+            author = (brought[0] if brought else people).get("author", "")
+            committer = people.get("author" if brought else "committer", "")
+            time = re.search(r" (\d+) [+-]\d{4}$", people.get("committer", ""))
+            found[commit] = CommitNote(_person(author), _person(committer), int(time[1]) if time else 0, message)
+        return found
+
+    def _header(self, commit: Commit) -> tuple[dict[str, str], list[Commit], str] | None:
+        """The people, the parents and the message of a commit as git has it."""
+        if not self._has(commit):
+            return None
+        head, _, message = self.git.contents(commit).decode("utf-8", "replace").partition("\n\n")
+        fields = [line.partition(" ") for line in head.split("\n")]
+        people = {key: value for key, _, value in fields if key in {"author", "committer"}}
+        return people, [Commit(value) for key, _, value in fields if key == "parent"], message
 
     def read(self, ref: str | None) -> Checkout:
         return self._commit(ref) if ref is not None else self._work_tree()
@@ -312,6 +335,11 @@ class GitSource:
             for path in sorted(kept.keys() | on_disk.keys())
             if path not in kept or path not in on_disk or _blob_name(on_disk[path], kept[path].id) != kept[path].id
         )
+
+
+def _person(line: str) -> str:
+    """`Ada <ada@acme.example>`, without the time behind it."""
+    return plain(line.rpartition(">")[0] + ">") if ">" in line else plain(line)
 
 
 def _blob_name(data: bytes, like: str) -> str:

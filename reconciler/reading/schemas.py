@@ -16,6 +16,7 @@ from reconciler.reading.manifest import ManifestSpec
 from reconciler.reading.policy import PolicySpec
 from reconciler.reading.spelling import Spec
 from reconciler.render.access import AccessDocument
+from reconciler.render.history_json import AsOfDocument, AuditDocument, BetweenDocument, HistoryDocument
 from reconciler.render.json import DriftDocument, PlanDocument, ReceiptDocument, StatusDocument
 
 DRAFT_7 = "http://json-schema.org/draft-07/schema#"
@@ -79,13 +80,31 @@ def access_schema() -> dict[str, Any]:
     return _document_schema(AccessDocument)
 
 
+def history_schema() -> dict[str, Any]:
+    """What `history --format json` prints. Minor releases add keys, so others than these are let through."""
+    return _document_schema(HistoryDocument)
+
+
+def as_of_schema() -> dict[str, Any]:
+    """What `as-of --format json` prints. Minor releases add keys, so others than these are let through."""
+    return _document_schema(AsOfDocument)
+
+
+def diff_schema() -> dict[str, Any]:
+    """What `diff --format json` prints. Minor releases add keys, so others than these are let through."""
+    return _document_schema(BetweenDocument)
+
+
+def audit_schema() -> dict[str, Any]:
+    """What `audit --format json` prints. Minor releases add keys, so others than these are let through."""
+    return _document_schema(AuditDocument)
+
+
 def _spec_schema(spec: type[Spec]) -> dict[str, Any]:
     return _as_draft_7(spec.model_json_schema(ref_template="#/definitions/{model}", schema_generator=_Generator))
 
 
-def _document_schema(
-    document: type[PlanDocument | ReceiptDocument | DriftDocument | StatusDocument | AccessDocument],
-) -> dict[str, Any]:
+def _document_schema(document: type[object]) -> dict[str, Any]:
     adapter: TypeAdapter[Any] = TypeAdapter(document)
     return _as_draft_7(adapter.json_schema(ref_template="#/definitions/{model}", schema_generator=_Untitled))
 
@@ -103,6 +122,10 @@ SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "drift": drift_schema,
     "status": status_schema,
     "access": access_schema,
+    "history": history_schema,
+    "as-of": as_of_schema,
+    "diff": diff_schema,
+    "audit": audit_schema,
 }
 
 

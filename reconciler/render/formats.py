@@ -12,7 +12,9 @@ from reconciler.core.limits import MARKDOWN_CHARACTERS
 from reconciler.errors import ReconcilerError
 
 if TYPE_CHECKING:
+    from reconciler.core.chain import Audit
     from reconciler.core.drift import Drift
+    from reconciler.core.history import AsOf, Between, History
     from reconciler.core.overview import Overview
     from reconciler.core.review import Review
     from reconciler.errors import Validation
@@ -28,6 +30,7 @@ class Format(StrEnum):
     JSON = "json", ""
     MARKDOWN = "markdown", ""
     HTML = "html", "is a page of its own"
+    CSV = "csv", "is for a spreadsheet"
     GITHUB = "github", "annotates the lines of a pull request"
     GITLAB_TERRAFORM = "gitlab-terraform", "is GitLab's widget of changes"
     CODE_QUALITY = "code-quality", "is GitLab's report"
@@ -48,14 +51,16 @@ ValidationFormat: TypeAlias = Literal[Format.TEXT, Format.JSON, Format.GITHUB, F
 ShownPlanFormat: TypeAlias = Literal[Format.TEXT, Format.JSON, Format.MARKDOWN, Format.HTML]
 """What a plan is shown in; it is written to files in more."""
 StatusFormat: TypeAlias = Literal[Format.TEXT, Format.JSON, Format.MARKDOWN, Format.HTML, Format.PROMETHEUS]
+HistoryFormat: TypeAlias = Literal[Format.TEXT, Format.JSON, Format.HTML, Format.CSV]
 DriftFormat: TypeAlias = Literal[Format.TEXT, Format.JSON, Format.MARKDOWN]
 ListFormat: TypeAlias = Literal[Format.TEXT, Format.JSON]
 """What all other results are shown in."""
 
 VALIDATION: Final[tuple[ValidationFormat, ...]] = get_args(ValidationFormat)
 SHOWN_PLAN: Final[tuple[ShownPlanFormat, ...]] = get_args(ShownPlanFormat)
-WRITTEN_PLAN: Final[tuple[Format, ...]] = tuple(form for form in Format if form is not Format.PROMETHEUS)
+WRITTEN_PLAN: Final[tuple[Format, ...]] = tuple(form for form in Format if form not in {Format.PROMETHEUS, Format.CSV})
 STATUS: Final[tuple[StatusFormat, ...]] = get_args(StatusFormat)
+HISTORY: Final[tuple[HistoryFormat, ...]] = get_args(HistoryFormat)
 DRIFT: Final[tuple[DriftFormat, ...]] = get_args(DriftFormat)
 LIST: Final[tuple[ListFormat, ...]] = get_args(ListFormat)
 
@@ -133,6 +138,8 @@ def rendered(review: "Review", form: Format, key: str, limit: int | None = MARKD
             return sarif(review)
         case Format.PROMETHEUS:
             raise ReconcilerError(f"A plan cannot be written as {form}.", "Use `status` for the state of every slot.")
+        case Format.CSV:
+            raise ReconcilerError(f"A plan cannot be written as {form}.", "Use `history` for every change of a slot.")
         case _:
             assert_never(form)
 
@@ -182,6 +189,62 @@ def rendered_status(overview: "Overview", form: StatusFormat, limit: int | None 
             return prometheus(overview)
         case _:
             assert_never(form)
+
+
+def rendered_history(history: "History", form: HistoryFormat) -> str:
+    """Every change of occupant."""
+    match form:
+        case Format.TEXT:
+            from reconciler.render.history import history_lines
+
+            return _unstyled(history_lines(history))
+        case Format.JSON:
+            from reconciler.render.history_json import history_document
+
+            return _indented(history_document(history))
+        case Format.HTML:
+            from reconciler.render.html import history_page
+
+            return history_page(history)
+        case Format.CSV:
+            from reconciler.render.history import history_csv
+
+            return history_csv(history)
+        case _:
+            assert_never(form)
+
+
+def rendered_as_of(as_of: "AsOf", form: ListFormat) -> str:
+    """What each slot held at a moment."""
+    if form is Format.JSON:
+        from reconciler.render.history_json import as_of_document
+
+        return _indented(as_of_document(as_of))
+    from reconciler.render.history import as_of_lines
+
+    return _unstyled(as_of_lines(as_of))
+
+
+def rendered_between(between: "Between", form: ListFormat) -> str:
+    """What changed between two moments."""
+    if form is Format.JSON:
+        from reconciler.render.history_json import between_document
+
+        return _indented(between_document(between))
+    from reconciler.render.history import between_lines
+
+    return _unstyled(between_lines(between))
+
+
+def rendered_audit(audit: "Audit", form: ListFormat) -> str:
+    """Whether receipts are as they were written."""
+    if form is Format.JSON:
+        from reconciler.render.history_json import audit_document
+
+        return _indented(audit_document(audit))
+    from reconciler.render.history import audit_lines
+
+    return _unstyled(audit_lines(audit))
 
 
 def _indented(document: object, *, ensure_ascii: bool = False) -> str:

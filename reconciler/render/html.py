@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import groupby
 from typing import cast
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
@@ -18,6 +19,7 @@ from reconciler.core.diff import Blocker, ModelPlan
 from reconciler.core.drift import DriftStatus
 from reconciler.core.evidence import Comparison, Dataset, Exhibit, MetricDelta, Trend, VersionFacts, compare
 from reconciler.core.gate import Ruling, Verdict
+from reconciler.core.history import Held, History, Turn, Turning
 from reconciler.core.names import ModelRef
 from reconciler.core.overview import Overview, SlotState
 from reconciler.core.plan import Effect, Plan, Status, Verb, effects_of
@@ -27,6 +29,7 @@ from reconciler.core.text import amount, clean
 from reconciler.render import charts, words
 from reconciler.render.findings import Findings, findings, verdict
 from reconciler.render.folds import folded
+from reconciler.render.history import TONE, moved, notes, told, when
 from reconciler.render.overview import REMARK, STYLE, sorted_by_weight
 from reconciler.render.text import STYLE_OF
 from reconciler.version import __version__
@@ -183,6 +186,124 @@ def overview_page(overview: Overview) -> str:
         models=sorted_by_weight(overview.models),
         version=__version__,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of a lane: what the slot held, and for how large a part of the whole time."""
+
+    label: str
+    share: int
+    tone: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """A slot over time."""
+
+    slot: str
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A turn as the page has it."""
+
+    when: str
+    slot: str
+    moved: str
+    turning: str
+    tone: str
+    badge: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Biography:
+    """A model over time: a lane a slot, and its turns, newest first."""
+
+    name: str
+    lanes: tuple[Lane, ...]
+    start: str
+    end: str
+    turns: tuple[Told, ...]
+
+
+def history_page(history: History) -> str:
+    """The page of every change of occupant, model by model."""
+    of = history.of
+    counts = Counter(turn.turning for turn in history.turns)
+    models = [_biography(list(found), history) for _, found in groupby(history.turns, key=lambda turn: turn.model)]
+    bounds = [
+        *([f"since {figures.moment(history.since)}"] if history.since else []),
+        *([f"until {figures.moment(history.until)}"] if history.until else []),
+    ]
+    names = f" of {models[0].name}" if len(models) == 1 else ""
+    return _template("history.html.jinja").render(
+        of=of,
+        title=f"History{names}{f' {chr(32).join(bounds)}' if bounds else ''}",
+        sentence=f"As seen from {words.revision(of.revision)}.",
+        tiles=[Said(turning, str(counts[turning]), TONE[turning]) for turning in Turning if counts[turning]],
+        notes=tuple(notes(of)),
+        grave=any(finding.grave for finding in of.findings),
+        models=models,
+        version=__version__,
+    )
+
+
+def _biography(turns: list[Turn], history: History) -> Biography:
+    times = sorted(time for turn in turns for time in (turn.earliest, turn.latest) if time)
+    start, end = history.since or (times[0] if times else history.of.read_at), history.until or history.of.read_at
+    lanes = tuple(
+        Lane(slot, tuple(_spans([turn for turn in turns if turn.slot == slot], start, end)))
+        for slot in sorted({turn.slot for turn in turns})
+    )
+    told_of = tuple(
+        Told(
+            when(turn),
+            turn.slot,
+            moved(turn).replace("->", "→"),
+            turn.turning,
+            "pending" if turn.turning is Turning.PENDING else TONE[turn.turning],
+            _TONE.get(TONE[turn.turning], TONE[turn.turning]),
+            tuple(told(turn)),
+        )
+        for turn in reversed(turns)
+    )
+    return Biography(turns[0].model, lanes, start, end, told_of)
+
+
+def _spans(turns: list[Turn], start: str, end: str) -> Iterable[Span]:
+    """
+    What a slot held from one moment to another. Where it is not known when it turned, both are named; what was there
+    before the first turn is known of the moment before it alone.
+    """
+    happened = [turn for turn in turns if turn.turning is not Turning.PENDING]
+    if not happened:
+        return
+    whole = max(figures.between(start, end) or 0.0, 1.0)
+
+    def span(label: str, tone: str, since: str, until: str) -> Iterable[Span]:
+        share = round(1000 * max(figures.between(since, until) or 0.0, 0.0) / whole)
+        if share:
+            title = f"{label or 'not known'}: {figures.moment(since)} to {figures.moment(until)}"
+            yield Span(label if share >= 40 else "", share, f"{tone}{'' if share >= 40 else ' tight'}", title)
+
+    def of(held: Held | None) -> tuple[str, str]:
+        if not held:
+            return "" if held is None else words.held(held), "none"
+        return words.held(held), "odd" if max(held) % 2 else ""
+
+    at = start
+    held: Held | None = None
+    for turn in happened:
+        latest = min(max(turn.latest or turn.earliest, at), end)
+        earliest = min(max(turn.earliest or latest, at), latest)
+        yield from span(*of(held), at, earliest)
+        yield from span(f"{of(held)[0] or 'not known'} or {of(turn.after)[0]}", "hand", earliest, latest)
+        at, held = latest, turn.after
+    yield from span(*of(held), at, end)
 
 
 def _standing(overview: Overview) -> Said:

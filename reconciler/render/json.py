@@ -3,6 +3,7 @@ Plans, receipts and events as documents for programs: Terraform's shapes where t
 `input.resource_changes[_].change.actions` work. A new field is a new minor `format_version`; a changed one a new major.
 """
 
+from itertools import zip_longest
 from typing import Any, Literal, NotRequired, assert_never
 
 # On Python 3.11 pydantic, which reads these documents back, cannot look into those of `typing`.
@@ -26,9 +27,9 @@ from reconciler.core.changes import (
     TransitionStage,
     UntagVersion,
 )
-from reconciler.core.diff import Blocker
+from reconciler.core.diff import Blocker, ModelPlan
 from reconciler.core.drift import Drift, DriftStatus
-from reconciler.core.gate import Verdict
+from reconciler.core.gate import Entrance, Verdict
 from reconciler.core.names import ModelRef, Slot, VersionTag
 from reconciler.core.overview import Overview, SlotState
 from reconciler.core.plan import Effect, Plan, Value, Verb, effects_of
@@ -41,12 +42,15 @@ from reconciler.events import (
     Event,
     LockWaiting,
     ModelFinished,
+    ModelsRead,
     ModelStarted,
     Noticed,
     Opened,
+    Outcome,
     OutcomeStatus,
     Planned,
     Receipt,
+    Witness,
 )
 from reconciler.render import words
 from reconciler.render.evidence_json import EvidenceDocument, evidence_document
@@ -231,14 +235,63 @@ class PlanDocument(TypedDict):
     policy: NotRequired[PolicyDocument | None]
 
 
+class MadeCall(Call):
+    """A call that was made: when (RFC 3339, UTC), and what was there before and is after it, if that is one value."""
+
+    at: NotRequired[str]
+    before: NotRequired[str | int | None]
+    after: NotRequired[str | int | None]
+
+
+class HeldDocument(TypedDict):
+    """What a governed slot held before the first call and after the last one."""
+
+    slot: str
+    before: list[int]
+    after: list[int]
+
+
+class IdentityDocument(TypedDict):
+    """Which version a number stood for: its run, its creation time in milliseconds, and a digest of its source."""
+
+    version: int
+    run_id: str
+    created_at: int
+    source: str
+
+
+class EntranceDocument(TypedDict):
+    """A version that came into a slot, and how. `files` is the digest of its files, where a gate asked for it."""
+
+    version: int
+    slot: str
+    kind: Literal["new", "rollback", "restoration", "resumed", "found"]
+    files: NotRequired[str]
+
+
 class OutcomeDocument(TypedDict):
-    """How one model fared, and the calls that were made."""
+    """
+    How one model fared, and the calls that were made. `slots`, of models that were written to, are as read from the
+    registry; where `read_back` is false, `after` is what the calls come to.
+    """
 
     model: str
     status: Literal["applied", "unchanged", "blocked", "stale", "failed", "skipped"]
     message: str
     repaired: bool
-    calls: list[Call]
+    calls: list[MadeCall]
+    slots: NotRequired[list[HeldDocument]]
+    read_back: NotRequired[bool]
+    versions: NotRequired[list[IdentityDocument]]
+    entrances: NotRequired[list[EntranceDocument]]
+
+
+class ActorDocument(TypedDict):
+    """Who ran an apply: user, host and process, the page of the CI job, and who started that by the forge's word."""
+
+    who: str
+    run: str
+    person: str
 
 
 class EndingDocument(TypedDict):
@@ -251,7 +304,8 @@ class EndingDocument(TypedDict):
 class ReceiptDocument(TypedDict):
     """
     What one apply did. Times are RFC 3339 in UTC. `ending` is null where it came to its end; where it did not,
-    `plan_digest` is empty if there was no plan yet, and models that are not listed were not begun.
+    `plan_digest` is empty if there was no plan yet, and models that are not listed were not begun. Provenance in the
+    registry names the receipt by its `id`.
     """
 
     format_version: str
@@ -266,6 +320,8 @@ class ReceiptDocument(TypedDict):
     models: list[OutcomeDocument]
     verdicts: NotRequired[list[VerdictDocument]]
     ending: NotRequired[EndingDocument | None]
+    id: NotRequired[str]
+    actor: NotRequired[ActorDocument | None]
 
 
 EventDocument = TypedDict(
@@ -576,10 +632,13 @@ def status_document(overview: Overview) -> StatusDocument:
 
 def receipt_document(receipt: Receipt) -> ReceiptDocument:
     """The receipt as a document: what `apply --receipt` writes."""
-    ending = receipt.ending
+    ending, actor = receipt.ending, receipt.actor
+    planned = {model.model: model for model in receipt.plan.models}
     return {
         "format_version": FORMAT_VERSION,
         "tool": TOOL,
+        "id": receipt.id,
+        "actor": None if actor is None else {"who": actor.who, "run": actor.run, "person": actor.person},
         "computed_from": _computed_from(receipt.plan, receipt.registry, receipt.workspace),
         "plan_digest": receipt.plan.digest if receipt.plan.fingerprint or ending is None else "",
         "started_at": receipt.started_at,
@@ -589,17 +648,59 @@ def receipt_document(receipt: Receipt) -> ReceiptDocument:
         "locked": receipt.locked,
         "ending": None if ending is None else {"reason": ending.reason, "message": ending.message},
         "models": [
-            {
-                "model": outcome.model,
-                "status": outcome.status.value,
-                "message": outcome.message,
-                "repaired": outcome.repaired,
-                "calls": [call_document(change) for change in outcome.made],
-            }
+            _outcome(outcome, receipt.witnessed.get(outcome.model), planned.get(outcome.model))
             for outcome in receipt.outcomes
         ],
         "verdicts": [verdict_document(verdict) for model in receipt.plan.models for verdict in model.verdicts],
     }
+
+
+def _outcome(outcome: Outcome, witness: Witness | None, planned: ModelPlan | None) -> OutcomeDocument:
+    times = witness.times if witness else ()
+    document: OutcomeDocument = {
+        "model": outcome.model,
+        "status": outcome.status.value,
+        "message": outcome.message,
+        "repaired": outcome.repaired,
+        "calls": [_made(change, at) for change, at in zip_longest(outcome.made, times[: len(outcome.made)])],
+    }
+    if witness is None:
+        return document
+    document["slots"] = [
+        {"slot": slot, "before": list(held), "after": list(witness.after.get(slot, ()))}
+        for slot, held in witness.before.items()
+    ]
+    document["read_back"] = witness.read_back
+    document["versions"] = [
+        {"version": one.version, "run_id": one.run_id, "created_at": one.created_at, "source": one.source}
+        for one in witness.identities
+    ]
+    document["entrances"] = [_entrance(entrance, planned) for entrance in planned.entrances] if planned else []
+    return document
+
+
+def _entrance(entrance: Entrance, planned: ModelPlan) -> EntranceDocument:
+    document: EntranceDocument = {
+        "version": entrance.candidate,
+        "slot": entrance.slot,
+        "kind": entrance.kind.value,
+    }
+    files = planned.files.get((entrance.candidate, entrance.slot))
+    return {**document, "files": files} if files else document
+
+
+def _made(change: Change, at: str | None) -> MadeCall:
+    call: MadeCall = {**call_document(change)}
+    if at:
+        call["at"] = at
+    match change:
+        case SetAlias() | TransitionStage() | DescribeModel() | DescribeVersion() | TagModel() | TagVersion():
+            call["before"], call["after"] = change.before, change.after
+        case DeleteAlias() | UntagVersion():
+            call["before"], call["after"] = change.before, None
+        case _:
+            pass
+    return call
 
 
 def event_documents(event: Event, now: str) -> list[EventDocument]:
@@ -609,7 +710,7 @@ def event_documents(event: Event, now: str) -> list[EventDocument]:
         return {"@level": level, "@message": message, "@timestamp": now, "type": kind}
 
     match event:
-        case Opened() | Declared():
+        case Opened() | Declared() | ModelsRead():
             return []
         case LockWaiting(holder, seconds):
             told = line("lock_waiting", f"Waiting {seconds:.0f} s for the lock, held by {words.holder(holder)}.")

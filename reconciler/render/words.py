@@ -445,14 +445,15 @@ def drift_line(drift: Drift) -> str:
 
 def slot_says(slot: SlotOverview) -> str:
     """What is in a slot, and what should be where that differs: `v6; declared: v5`."""
-    held = _held(tuple(occupant.version for occupant in slot.actual))
+    there = held(tuple(occupant.version for occupant in slot.actual))
     if slot.declared is None:
-        return held if slot.state is SlotState.UNGOVERNED else f"{held}; no longer declared"
+        return there if slot.state is SlotState.UNGOVERNED else f"{there}; no longer declared"
     same = slot.declared == tuple(occupant.version for occupant in slot.actual)
-    return held if same else f"{held}; declared: {_held(slot.declared)}"
+    return there if same else f"{there}; declared: {held(slot.declared)}"
 
 
-def _held(numbers: Sequence[Version]) -> str:
+def held(numbers: Sequence[Version]) -> str:
+    """What a slot holds: `v4`, `v4 and v5`, `empty`."""
     return versions(numbers) if numbers else "empty"
 
 

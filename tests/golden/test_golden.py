@@ -10,9 +10,9 @@ from typing import Any, cast
 import pytest
 
 from reconciler.core.desired import Declared, Manifest, Pin
-from reconciler.core.names import ModelRef, RepositoryId, Version
+from reconciler.core.names import ModelRef, RepositoryId, Slot, Version
 from reconciler.core.plan import Limits, Plan, PlanOptions, build_plan
-from reconciler.core.snapshot import ModelSnapshot
+from reconciler.core.snapshot import Identity, ModelSnapshot
 from reconciler.errors import Location
 from reconciler.events import (
     ChangeMade,
@@ -24,8 +24,9 @@ from reconciler.events import (
     OutcomeStatus,
     Planned,
     Receipt,
+    Witness,
 )
-from reconciler.ports import Holder
+from reconciler.ports import Actor, Holder
 from reconciler.render.json import event_documents, plan_document, receipt_document
 from reconciler.render.layout import plain
 from reconciler.render.text import outcome_lines, plan_lines, receipt_lines
@@ -105,7 +106,23 @@ OUTCOMES = (
     Outcome(ModelRef("skipped"), OutcomeStatus.SKIPPED, message="Not begun: interrupted."),
     Outcome(ModelRef(NASTY), OutcomeStatus.BLOCKED, message=NASTY),
 )
-RECEIPT = Receipt(SCENES["a promotion"], URI, "2026-05-01T10:00:00Z", "2026-05-01T10:00:07Z", OUTCOMES)
+RECEIPT = Receipt(
+    SCENES["a promotion"],
+    URI,
+    "2026-05-01T10:00:00Z",
+    "2026-05-01T10:00:07Z",
+    OUTCOMES,
+    id="20260501T100000Z-1f3a9c0b2d",
+    actor=Actor("ci@runner pid 7", "https://ci.acme.example/1", "Ada <ada@acme.example>"),
+    witnessed={
+        ModelRef("churn"): Witness(
+            {Slot("Production"): (Version(4),)},
+            {Slot("Production"): (Version(5),)},
+            times=("2026-05-01T10:00:02Z", "2026-05-01T10:00:03Z"),
+            identities=(Identity(Version(5), "8c1f0c9d", 1777629600000, "0123456789abcdef"),),
+        )
+    },
+)
 
 
 def check(name: str, text: str, update: bool) -> None:

@@ -25,6 +25,7 @@ from reconciler.core.snapshot import Placement, UnreadableRecord, encode_provena
 from reconciler.errors import ExitCode, Problem, ReconcilerError
 from reconciler.events import Event, Noticed, Planned, Receipt
 from reconciler.forges.reviewers import GitAndForge
+from reconciler.git.receipts import GitReceipts
 from reconciler.git.source import open_source
 from reconciler.ports import Lock, World
 from reconciler.project import Project, validate
@@ -131,7 +132,10 @@ def readme_policy() -> str:
 
 @dataclass
 class House:
-    """Made by `build`. `signed`: the policy names a key that signs records, and the apply's job has it."""
+    """
+    Made by `build`. `signed`: the policy names a key that signs records, and the apply's job has it. `receipts`: they
+    are kept on the remote.
+    """
 
     repository: Repository
     clock: Clock
@@ -145,6 +149,7 @@ class House:
     address: str = "acme.example/models"
     key: str = "job"
     signers: str = ""
+    receipts: bool = False
     pushes: list[Push] = field(default_factory=list[Push])
     run_numbers: Iterator[int] = field(default_factory=lambda: count(1))
     slots: SlotMap = PLAIN
@@ -724,6 +729,7 @@ class House:
             self.files,
             memory=self.lock,
             seals=Seals(),
+            receipts=GitReceipts(source.git, "origin") if self.receipts else None,
             slots=self.slots,
         )
 

@@ -128,6 +128,7 @@ def test_every_option_and_link_in_the_documentation_exists(page: str) -> None:
         "--allow-empty",
         "--gpg-sign",
         "--no-edit",
+        "--stdin",
         "--unified",
     }
     others = {

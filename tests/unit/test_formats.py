@@ -9,7 +9,7 @@ import pytest
 from reconciler.cli import cli
 from reconciler.errors import Location, Problem, ReconcilerError, Validation
 from reconciler.render import formats
-from reconciler.render.formats import DRIFT, STATUS, VALIDATION, WRITTEN_PLAN, Format, ValidationFormat
+from reconciler.render.formats import DRIFT, HISTORY, STATUS, VALIDATION, WRITTEN_PLAN, Format, ValidationFormat
 from tests import exhibits
 
 MEMBER = '    SARIF = "sarif", ""\n'
@@ -29,7 +29,7 @@ from reconciler.render.formats import Format, rendered
 
 for command in ("plan", "validate", "drift"):
     run([command, "--help"])
-print(rendered(None, Format.CSV, ""))
+print(rendered(None, Format.TSV, ""))
 """
 
 
@@ -43,37 +43,40 @@ def grown(*edits: tuple[str, str]) -> "subprocess.CompletedProcess[str]":
 
 
 def test_a_new_format_is_a_member_an_alias_and_an_arm() -> None:
-    member = (MEMBER, f'{MEMBER}    CSV = "csv", "is for a spreadsheet"\n')
-    alias = (SHOWN, f"{SHOWN[:-1]}, Format.CSV]")
-    arm = (ARM, f'        case Format.CSV:\n            return "model,version"\n{ARM}')
+    member = (MEMBER, f'{MEMBER}    TSV = "tsv", "is for a spreadsheet"\n')
+    alias = (SHOWN, f"{SHOWN[:-1]}, Format.TSV]")
+    arm = (ARM, f'        case Format.TSV:\n            return "model,version"\n{ARM}')
 
     done = grown(member, alias, arm)
 
     plan, validate, drift = done.stdout.split("Usage: ")[1:]
-    assert "[text|json|markdown|html|csv]" in plan
-    assert "`csv` is for a spreadsheet" in " ".join(plan.split())
-    assert "csv" not in validate
+    assert "[text|json|markdown|html|tsv]" in plan
+    assert "`tsv` is for a spreadsheet" in " ".join(plan.split())
+    assert "tsv" not in validate
     assert drift.endswith("\nmodel,version\n")
     assert done.stderr == ""
 
 
 def test_a_format_without_an_arm_is_refused_and_not_shown_as_text() -> None:
-    done = grown((MEMBER, f'{MEMBER}    CSV = "csv", ""\n'))
+    done = grown((MEMBER, f'{MEMBER}    TSV = "tsv", ""\n'))
 
     assert "AssertionError: Expected code to be unreachable" in done.stderr
 
 
-@pytest.mark.parametrize(("command", "offered"), [("validate", VALIDATION), ("drift", DRIFT), ("status", STATUS)])
+@pytest.mark.parametrize(
+    ("command", "offered"), [("validate", VALIDATION), ("drift", DRIFT), ("status", STATUS), ("history", HISTORY)]
+)
 def test_options_offer_what_the_table_says(command: str, offered: tuple[Format, ...]) -> None:
     (option,) = [parameter for parameter in cli.commands[command].params if parameter.name == "form"]
 
     assert list(getattr(option.type, "choices", ())) == [form.value for form in offered]
 
 
-def test_a_plan_is_written_in_every_format_but_the_one_of_slots() -> None:
-    assert {*Format} - {*WRITTEN_PLAN} == {Format.PROMETHEUS}
-    with pytest.raises(ReconcilerError, match="Use `status`"):
-        formats.rendered(exhibits.in_sync(), Format.PROMETHEUS, "")
+@pytest.mark.parametrize(("form", "instead"), [(Format.PROMETHEUS, "status"), (Format.CSV, "history")])
+def test_a_plan_is_written_in_every_format_but_those_of_slots(form: Format, instead: str) -> None:
+    assert {*Format} - {*WRITTEN_PLAN} == {Format.PROMETHEUS, Format.CSV}
+    with pytest.raises(ReconcilerError, match=f"Use `{instead}`"):
+        formats.rendered(exhibits.in_sync(), form, "")
 
 
 @pytest.mark.parametrize("form", VALIDATION)

@@ -1,0 +1,628 @@
+"""
+What was in each slot when, and why: from receipts, what git declared, and the registry as it is now. Entries in, turns
+out. Receipts are in the order of their chain, whatever the clocks of those who wrote them said; git's history is in the
+order of the trusted line.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from itertools import accumulate, pairwise
+from typing import TypeAlias
+
+from reconciler.core.chain import Finding
+from reconciler.core.desired import Revision
+from reconciler.core.moments import moment
+from reconciler.core.names import Commit, ModelRef, Slot, Version
+
+Held: TypeAlias = tuple[Version, ...]
+"""What a slot holds, lowest version first."""
+
+
+class Word(StrEnum):
+    """Whose word something is, the surest first."""
+
+    SIGNED = "signed receipt"
+    RECEIPT = "receipt"
+    RECORD = "record in the registry"
+    GIT = "git"
+    MLFLOW = "MLflow's times"
+
+
+class Turning(StrEnum):
+    """How a slot came to hold something else, or to be governed."""
+
+    PROMOTE = "promote"
+    ROLL_BACK = "roll back"
+    RESTORE = "restore"
+    VACATE = "vacate"
+    FIND = "find"
+    BY_HAND = "moved by hand"
+    DECLARE = "declare"
+    PENDING = "pending"
+
+
+@dataclass(frozen=True, slots=True)
+class Declaring:
+    """
+    The commit that declared something: its committer's time (RFC 3339, UTC), the author of the change, who committed or
+    merged it, the subject, and the request by the number that the subject names.
+    """
+
+    commit: Commit
+    at: str = ""
+    author: str = ""
+    merged_by: str = ""
+    subject: str = ""
+    request: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What a gate said of a version that entered."""
+
+    gate: str
+    ruling: str
+    sentence: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Applying:
+    """The apply that did something: its receipt and the number of that in the chain, the commit, and who ran it."""
+
+    receipt: str
+    sequence: int = 0
+    commit: Commit | None = None
+    who: str = ""
+    person: str = ""
+    run: str = ""
+    signed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """
+    A stretch of the trusted line over which a model was declared alike: the place of its oldest commit, that commit,
+    and what was declared for each slot, with the comments. A place is a distance from the newest commit, which has 0.
+    """
+
+    start: int
+    declaring: Declaring
+    held: Mapping[Slot, Held] = field(default_factory=dict[Slot, Held])
+    comments: Mapping[Slot, str] = field(default_factory=dict[Slot, str])
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """
+    What one receipt says of a model: what its slots held before the apply and after it, when the last call about each
+    slot was made, how versions came in, and what gates said. `place` is that of the commit, None for one that is not on
+    the trusted line. `sure` says whether the model was read back.
+    """
+
+    applying: Applying
+    started_at: str
+    finished_at: str
+    before: Mapping[Slot, Held]
+    after: Mapping[Slot, Held]
+    place: int | None = None
+    moved_at: Mapping[Slot, str] = field(default_factory=dict[Slot, str])
+    kinds: Mapping[tuple[Version, Slot], str] = field(default_factory=dict[tuple[Version, Slot], str])
+    opinions: Mapping[tuple[Version, Slot], tuple[Opinion, ...]] = field(
+        default_factory=dict[tuple[Version, Slot], tuple[Opinion, ...]]
+    )
+    sure: bool = True
+
+    @property
+    def word(self) -> Word:
+        return Word.SIGNED if self.applying.signed else Word.RECEIPT
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What a record in the registry that counts says of a version in a slot: when, and by which commit, it came in."""
+
+    at: str
+    commit: Commit | None = None
+    receipt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """
+    The registry as it is: what the slots of a model hold, when MLflow last saw each version in a stage move or be
+    edited, when each was registered, the records that count, and the place of the commit that was applied last.
+    """
+
+    read_at: str
+    held: Mapping[Slot, Held] = field(default_factory=dict[Slot, Held])
+    touched: Mapping[Version, str] = field(default_factory=dict[Version, str])
+    created: Mapping[Version, str] = field(default_factory=dict[Version, str])
+    placed: Mapping[tuple[Version, Slot], Placed] = field(default_factory=dict[tuple[Version, Slot], Placed])
+    applied: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """
+    A slot came to hold something else, or was found to hold something: `before` is None where that is not known. It was
+    between `earliest` and `latest` (RFC 3339, UTC), which are the same where the moment is known; empty: not known.
+    PENDING is what is declared and not there yet.
+    """
+
+    model: ModelRef
+    slot: Slot
+    before: Held | None
+    after: Held
+    turning: Turning
+    word: Word
+    earliest: str = ""
+    latest: str = ""
+    declaring: Declaring | None = None
+    applying: Applying | None = None
+    comment: str = ""
+    opinions: tuple[Opinion, ...] = ()
+    note: str = ""
+
+    @property
+    def exact(self) -> bool:
+        """Whether the moment is known."""
+        return bool(self.earliest) and self.earliest == self.latest
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """All that is known of one model. `stretches` are newest first, `sightings` in the order of the chain."""
+
+    model: ModelRef
+    stretches: tuple[Stretch, ...] = ()
+    sightings: tuple[Sighting, ...] = ()
+    present: Present | None = None
+    whole: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Possible:
+    """What a slot may have held at a moment, on whose word, and by which turn it came there, if that is known."""
+
+    held: Held
+    word: Word
+    turn: Turn | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Then:
+    """
+    What a slot held at a moment: one possibility where that is known, several where it is not certain, none where
+    nothing is known. `differences` say what other sources have to say, `why` is what is not known and why.
+    """
+
+    model: ModelRef
+    slot: Slot
+    possible: tuple[Possible, ...] = ()
+    differences: tuple[str, ...] = ()
+    why: str = ""
+
+    @property
+    def certain(self) -> bool:
+        return len({possible.held for possible in self.possible}) == 1
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """
+    What is known of some models, sorted by name, when it was read (RFC 3339, UTC), and where. `receipts` is how many
+    are kept; `untold` says why the registry was not read, if it was not; `findings` are what is wrong with the
+    receipts.
+    """
+
+    revision: Revision
+    registry: str
+    workspace: str
+    read_at: str
+    models: tuple[Past, ...]
+    receipts: int = 0
+    untold: str = ""
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Every change of occupant that may have been between two moments, model by model, oldest first."""
+
+    of: Recalled
+    turns: tuple[Turn, ...]
+    since: str = ""
+    until: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AsOf:
+    """What each slot held at a moment (RFC 3339, UTC)."""
+
+    of: Recalled
+    when: str
+    slots: tuple[Then, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """The slots that held something else at one moment than at another, or of which that is not certain."""
+
+    of: Recalled
+    before: str
+    after: str
+    slots: tuple[tuple[Then, Then], ...]
+
+
+def turns(past: Past, only: Slot | None = None) -> tuple[Turn, ...]:
+    """Every change of occupant of a model's slots, oldest first; of one slot, in the order in which they came about."""
+    found = [turn for slot in slots_of(past) if only in {None, slot} for turn in turns_of(past, slot)]
+    return tuple(sorted(found, key=_when))
+
+
+def _when(turn: Turn) -> tuple[bool, str]:
+    return turn.turning is Turning.PENDING, turn.earliest or turn.latest
+
+
+def slots_of(past: Past) -> tuple[Slot, ...]:
+    """The slots that were governed at any time."""
+    declared = (slot for stretch in past.stretches for slot in stretch.held)
+    seen = (slot for sighting in past.sightings for slot in (*sighting.before, *sighting.after))
+    return tuple(sorted({*declared, *seen}))
+
+
+def turns_of(past: Past, slot: Slot) -> tuple[Turn, ...]:
+    """The same of one slot, in the order in which they came about."""
+    seen = [s for s in past.sightings if slot in s.before or slot in s.after]
+    found = [*_declared_before(past, slot, seen[0] if seen else None)]
+    state = found[-1].after if found else None
+    former: Sighting | None = None
+    for sighting in seen:
+        there, then = sighting.before.get(slot, ()), sighting.after.get(slot, ())
+        if state is not None and there != state:
+            found.append(_by_hand(past, slot, state, there, former, sighting, found))
+        if (turn := _turn_of(past, slot, sighting, there, then, found)) is not None:
+            found.append(turn)
+        state, former = then, sighting
+    found.extend(_since(past, slot, state, former, found))
+    return tuple(found)
+
+
+def _declared_before(past: Past, slot: Slot, first: Sighting | None) -> Iterator[Turn]:
+    """What git declared before the first receipt; whether and when that was applied, only the registry may tell."""
+    state: Held | None = None
+    earlier = set[Held]()
+    applied = past.stretches
+    if first is not None:
+        # What a commit off the line declared has no place: then all that git says was before it, by its own times.
+        applied = tuple(
+            s
+            for s in past.stretches
+            if (
+                s.start > _start_of(past, first.place) if first.place is not None else s.declaring.at < first.started_at
+            )
+        )
+    elif past.present is not None and past.present.applied is not None:
+        place = past.present.applied
+        applied = tuple(s for s in past.stretches if s.start >= _start_of(past, place))
+    for stretch in reversed(applied):
+        held = stretch.held.get(slot)
+        if held is None or held == state:
+            continue
+        record = _record_of(past, slot, held, stretch) if first is None else None
+        turning = Turning.ROLL_BACK if held in earlier else Turning.DECLARE if held else Turning.VACATE
+        at = stretch.declaring.at
+        yield Turn(
+            past.model,
+            slot,
+            state,
+            held,
+            turning,
+            Word.GIT if record is None else Word.RECORD,
+            at if record is None else record.at,
+            "" if record is None else record.at,
+            stretch.declaring,
+            None if record is None else Applying(record.receipt, commit=record.commit),
+            stretch.comments.get(slot, ""),
+        )
+        earlier.add(held)
+        state = held
+
+
+def _start_of(past: Past, place: int) -> int:
+    """The start of the stretch that a place is in."""
+    return next((stretch.start for stretch in past.stretches if place <= stretch.start), place)
+
+
+def _record_of(past: Past, slot: Slot, held: Held, stretch: Stretch) -> Placed | None:
+    """What a record says of when the version that consumers get came into a slot, if it came there by that stretch."""
+    if past.present is None or not held:
+        return None
+    placed = past.present.placed.get((held[-1], slot))
+    newest = next((s for s in past.stretches if s.held.get(slot) == held), None)
+    return placed if placed is not None and newest is not None and newest.start == stretch.start else None
+
+
+def _turn_of(past: Past, slot: Slot, sighting: Sighting, there: Held, then: Held, found: Sequence[Turn]) -> Turn | None:
+    at = sighting.moved_at.get(slot) or sighting.finished_at
+    entered = [version for version in then if version not in there]
+    kinds = {sighting.kinds.get((version, slot), "") for version in entered or then}
+    if there == then:
+        if "found" not in kinds:
+            return None
+        turning, at = Turning.FIND, sighting.started_at
+    elif not entered:
+        turning = Turning.VACATE
+    elif "rollback" in kinds:
+        turning = Turning.ROLL_BACK
+    elif "restoration" in kinds:
+        turning = Turning.RESTORE
+    elif kinds == {""} and any(turn.before == then or turn.after == then for turn in found[:-1]):
+        turning = Turning.ROLL_BACK
+    else:
+        turning = Turning.PROMOTE
+    declaring, comment = _declaring(past, slot, sighting.place)
+    opinions = tuple(said for version in then for said in sighting.opinions.get((version, slot), ()))
+    note = "" if sighting.sure else "The registry was not read after the last call."
+    return Turn(
+        past.model,
+        slot,
+        there,
+        then,
+        turning,
+        sighting.word,
+        at,
+        at,
+        declaring,
+        sighting.applying,
+        comment,
+        opinions,
+        note,
+    )
+
+
+def _declaring(past: Past, slot: Slot, place: int | None) -> tuple[Declaring | None, str]:
+    """The commit that first declared what is declared for a slot at a place, in its unbroken run, and the comment."""
+    if place is None:
+        return None, ""
+    older = [stretch for stretch in past.stretches if place <= stretch.start]
+    if not older:
+        return None, ""
+    held = older[0].held.get(slot)
+    run = older[0]
+    for stretch in older:
+        if stretch.held.get(slot) != held:
+            break
+        run = stretch
+    return run.declaring, older[0].comments.get(slot, "")
+
+
+def _by_hand(
+    past: Past,
+    slot: Slot,
+    state: Held,
+    there: Held,
+    former: Sighting | None,
+    seen: Sighting,
+    found: Sequence[Turn],
+) -> Turn:
+    """What an apply found otherwise than the one before it, or git, had left it."""
+    earliest = former.finished_at if former else (found[-1].earliest if found else "")
+    if former is None:
+        note = "Seen by the first apply that left a receipt: somebody moved it, or the declaration was never applied."
+    else:
+        note = f"Seen by the apply of receipt {seen.applying.receipt}."
+    return Turn(past.model, slot, state, there, Turning.BY_HAND, seen.word, earliest, seen.started_at, note=note)
+
+
+def _since(past: Past, slot: Slot, state: Held | None, last: Sighting | None, found: Sequence[Turn]) -> Iterator[Turn]:
+    """What happened since the last receipt, by the registry as it is, and what is declared and not there yet."""
+    present = past.present
+    declared = past.stretches[0].held.get(slot) if past.stretches else None
+    if present is None:
+        return
+    there = present.held.get(slot, ())
+    if state is None and there and declared is not None:
+        touched = present.touched.get(there[-1], "") if slot.stage is not None else ""
+        yield Turn(
+            past.model,
+            slot,
+            None,
+            there,
+            Turning.FIND,
+            Word.MLFLOW,
+            "",
+            touched,
+            note="No apply and no commit says more.",
+        )
+    elif state is not None and there != state and (declared is not None or not past.stretches):
+        yield _moved_since(past, present, slot, state, there, last, found)
+    if declared is not None and declared != there:
+        stretch = _declaring(past, slot, 0)
+        yield Turn(
+            past.model,
+            slot,
+            there,
+            declared,
+            Turning.PENDING,
+            Word.GIT,
+            stretch[0].at if stretch[0] else "",
+            "",
+            stretch[0],
+            comment=stretch[1],
+            note="Declared, and not there.",
+        )
+
+
+def _moved_since(
+    past: Past,
+    present: Present,
+    slot: Slot,
+    state: Held,
+    there: Held,
+    last: Sighting | None,
+    found: Sequence[Turn],
+) -> Turn:
+    earliest = last.finished_at if last else (found[-1].earliest if found else "")
+    placed = present.placed.get((there[-1], slot)) if there else None
+    if placed is not None and _later(placed.at, earliest):
+        note = "No receipt is kept of it: the record on the version says so."
+        applying = Applying(placed.receipt, commit=placed.commit)
+        known = placed.at
+        return Turn(
+            past.model, slot, state, there, Turning.PROMOTE, Word.RECORD, known, known, applying=applying, note=note
+        )
+    # A version in a stage has not moved since MLflow last saw it change; one that left may have gone before.
+    touched = present.touched.get(there[-1], "") if there and slot.stage is not None else ""
+    latest = touched if touched and _later(touched, earliest) else present.read_at
+    note = "Seen in the registry as it is now."
+    return Turn(past.model, slot, state, there, Turning.BY_HAND, Word.MLFLOW, earliest, latest, note=note)
+
+
+def _later(text: str, other: str) -> bool:
+    """Whether a moment is after another one; a text that is none is before every other."""
+    one, two = moment(text), moment(other)
+    return one is not None and (two is None or one > two)
+
+
+def within(found: Iterable[Turn], since: str = "", until: str = "") -> tuple[Turn, ...]:
+    """The turns that may have been between two moments; each may be empty. What is pending is of now."""
+
+    def may_be(turn: Turn) -> bool:
+        if turn.turning is Turning.PENDING:
+            return not until
+        latest, earliest = turn.latest or turn.earliest, turn.earliest or turn.latest
+        return not (since and _later(since, latest)) and not (until and _later(earliest, until))
+
+    return tuple(turn for turn in found if may_be(turn))
+
+
+def as_of(past: Past, when: str, say: Callable[[Held], str]) -> tuple[Then, ...]:
+    """What each slot of a model that was ever governed held at a moment. `say` writes down what a slot holds."""
+    return tuple(_slot_as_of(past, slot, when, say) for slot in slots_of(past))
+
+
+def _slot_as_of(past: Past, slot: Slot, when: str, say: Callable[[Held], str]) -> Then:
+    found = [turn for turn in turns_of(past, slot) if turn.turning is not Turning.PENDING]
+    possible = _possible(found, when)
+    by_mlflow = _by_mlflow(past, slot, when)
+    why = ""
+    if not possible:
+        possible = () if by_mlflow is None else (Possible(by_mlflow, Word.MLFLOW),)
+        reached = past.whole or not past.stretches
+        why = (
+            "Nothing is kept of that time." if reached else "This clone does not reach back that far: fetch all of it."
+        )
+        why = why if by_mlflow is None else ""
+    elif len({one.held for one in possible}) > 1:
+        why = _why_several(possible)
+    return Then(past.model, slot, possible, tuple(_differences(past, slot, when, possible, by_mlflow, say)), why)
+
+
+def _possible(found: Sequence[Turn], when: str) -> tuple[Possible, ...]:
+    """
+    What may have been the state at a moment, by turns whose order is certain and whose times are not: clocks differ,
+    and of moves by hand only the bounds are known.
+    """
+    if not found:
+        return ()
+    at = _seconds(when)
+    lows = [_seconds(turn.earliest or turn.latest) for turn in found]
+    highs = [_seconds(turn.latest or turn.earliest) for turn in found]
+    # No turn is before one that it comes after in the order, or after one that it comes before.
+    first = list(accumulate(reversed(lows), min))[::-1]
+    last = list(accumulate(highs, max))
+    states: list[Possible] = []
+    # What was there before the first turn is known of the moment before it alone.
+    if first[0] <= at < last[0] and (before := found[0].before) is not None:
+        states.append(Possible(before, found[0].word))
+    for number, turn in enumerate(found):
+        ended = last[number + 1] if number + 1 < len(found) else _FOREVER
+        if first[number] <= at < ended:
+            states.append(Possible(turn.after, turn.word, turn))
+    return tuple(_once(states))
+
+
+def _once(states: Iterable[Possible]) -> Iterator[Possible]:
+    seen: dict[Held, Possible] = {}
+    for state in states:
+        seen[state.held] = state if state.turn is not None or state.held not in seen else seen[state.held]
+    yield from seen.values()
+
+
+_FOREVER = 1 << 62
+
+
+def _seconds(text: str) -> float:
+    when = moment(text)
+    return 0.0 if when is None else when.timestamp()
+
+
+def _why_several(possible: Sequence[Possible]) -> str:
+    turned = [one.turn for one in possible if one.turn is not None]
+    if any(turn.turning is Turning.BY_HAND for turn in turned):
+        return "Somebody moved it by hand, and nobody knows at which moment."
+    if any(not one < two for one, two in pairwise(turn.earliest for turn in turned)):
+        return "The clocks of two applies differ: by their times, each was after the other."
+    return "It was being applied at that moment."
+
+
+def _by_mlflow(past: Past, slot: Slot, when: str) -> Held | None:
+    """
+    What MLflow's times show of a moment: a version that is in a stage now, and has not been touched since, was there.
+    Several: of some of them only. There is no such time for aliases.
+    """
+    present = past.present
+    if present is None or slot.stage is None:
+        return None
+    there = present.held.get(slot, ())
+    if not there or not all(v in present.touched and not _later(present.touched[v], when) for v in there):
+        return None
+    return there
+
+
+def _differences(
+    past: Past, slot: Slot, when: str, possible: Sequence[Possible], by_mlflow: Held | None, say: Callable[[Held], str]
+) -> Iterator[str]:
+    holding = {one.held for one in possible}
+    declared = next((s for s in past.stretches if not _later(s.declaring.at, when)), None)
+    held = declared.held.get(slot) if declared else None
+    by_git = all(one.word is Word.GIT for one in possible)
+    if declared is not None and held is not None and holding and held not in holding:
+        yield f"git declared {say(held)} (commit {declared.declaring.commit[:12]})"
+    elif holding and held is None and past.stretches and not by_git and past.whole:
+        yield "git did not declare the slot"
+    if by_mlflow is not None and holding and by_mlflow not in holding:
+        yield f"by MLflow's times, {say(by_mlflow)} was there and has not moved since"
+    present = past.present
+    for version in sorted({version for held in holding for version in held}):
+        created = present.created.get(version, "") if present else ""
+        if created and _later(created, when):
+            yield f"MLflow says that {say((version,))} was registered later, at {created}"
+
+
+def changed(past: Past, before: str, after: str, say: Callable[[Held], str]) -> tuple[tuple[Then, Then], ...]:
+    """The slots of a model that held something else at a moment than at another, or of which that is not certain."""
+    pairs = zip(as_of(past, before, say), as_of(past, after, say), strict=True)
+    return tuple(
+        (one, two)
+        for one, two in pairs
+        if not (one.certain and two.certain and {p.held for p in one.possible} == {p.held for p in two.possible})
+        and (one.possible or two.possible)
+    )
+
+
+def with_slots(past: Past, wanted: Iterable[Slot]) -> Past:
+    """What is known of some slots alone."""
+    chosen = set(wanted)
+
+    def of(held: Mapping[Slot, Held]) -> dict[Slot, Held]:
+        return {slot: versions for slot, versions in held.items() if slot in chosen}
+
+    return replace(
+        past,
+        stretches=tuple(replace(s, held=of(s.held)) for s in past.stretches),
+        sightings=tuple(replace(s, before=of(s.before), after=of(s.after)) for s in past.sightings),
+    )

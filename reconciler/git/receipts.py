@@ -1,0 +1,292 @@
+"""
+The receipts of applies, on the git remote or, where there is none, in the repository itself.
+
+`refs/reconciler/receipts` points to a chain of commits without files; the message of each is a receipt. On the remote
+it only ever moves forward: a push succeeds only if the ref still has the value that we saw, and whoever is overtaken
+puts their receipt behind the newer one and tries again. In the clone, the same ref is what the remote is known to have,
+and behind that what could not be pushed yet; `SEEN` is where the first part ends.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from secrets import SystemRandom
+
+from reconciler.core.chain import Chain, Link, Stored, digest_of, signed_bytes
+from reconciler.core.limits import RECEIPT_BYTES
+from reconciler.core.names import Commit
+from reconciler.core.text import amount
+from reconciler.errors import Failure, ReconcilerError, contained
+from reconciler.git.remote_ref import RemoteRef
+from reconciler.git.runner import FULL_NAME, Git
+from reconciler.ports import SignRecord
+
+RECEIPTS = "refs/reconciler/receipts"
+SEEN = "refs/reconciler/receipts-seen"
+LOST = "refs/reconciler/receipts-lost"
+
+_TRIES = 60
+_REFUSALS = 4
+_CHANGES = 5
+
+
+class _PushError(ReconcilerError):
+    """What the remote has could not be read or changed."""
+
+
+class _RefusedError(_PushError):
+    """The remote was reached, and refused a change that nobody else was faster with."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Remote(RemoteRef):
+    def fault(self, message: str, *, refused: bool = False) -> ReconcilerError:
+        fix = (
+            "Receipts need a remote that can be reached and that this job may push to (on GitHub: `permissions: "
+            "contents: write`, and no rule that guards refs/reconciler/)."
+        )
+        return _RefusedError(message, fix) if refused else _PushError(message, fix)
+
+
+@dataclass(frozen=True, slots=True)
+class GitReceipts:
+    """
+    The chain of a repository: on `remote`, a name or URL as `git` knows it; in the repository where it is None.
+    `local`: nobody applies to the registry from elsewhere, so that a receipt in this clone alone is kept, too.
+    """
+
+    git: Git
+    remote: str | None
+    local: bool = False
+    timeout: float = 30.0
+    sleep: Callable[[float], None] = time.sleep
+    _chance: SystemRandom = field(default_factory=SystemRandom, repr=False, compare=False)
+
+    @property
+    def place(self) -> str:
+        return f"{RECEIPTS} of {self.git.top}" if self.remote is None else self._ref().place
+
+    def append(self, link: Link, sign: SignRecord | None) -> str:
+        """
+        Keep a receipt at the end of the chain. Returns why it is in this clone alone, empty where it is not; raises
+        ReconcilerError where it is nowhere.
+        """
+        if len(link.text) > RECEIPT_BYTES:
+            raise ReconcilerError(f"The receipt has more than {RECEIPT_BYTES // 1024**2} MiB.")
+        # First here: whatever ends the push, it is on disk.
+        kept = contained(lambda: self._keep_here(link, sign))
+        if self.remote is None and isinstance(kept, Failure):
+            raise ReconcilerError(kept.why)
+        if self.remote is None:
+            return ""
+        try:
+            self._pushed((link,) if isinstance(kept, Failure) else (), sign)
+        except ReconcilerError as error:
+            if isinstance(kept, Failure):
+                raise ReconcilerError(f"{kept.why} {error.message}", error.fix) from error
+            return str(error)
+        return ""
+
+    def push(self, sign: SignRecord | None) -> int:
+        """Push what is in this clone alone, and say how many receipts that were. Raises ReconcilerError."""
+        if self.remote is None:
+            return 0
+        return self._pushed((), sign)
+
+    def read(self) -> Chain:
+        """All that is kept, with what is in this clone alone at its end."""
+        if self.remote is None:
+            return self._chain(self._value(RECEIPTS), ())
+        seen, local = self._value(SEEN), self._value(RECEIPTS)
+        try:
+            remote = self._ref().found()
+            there = self._fetched(remote)
+        except ReconcilerError as error:
+            return self._chain(local, (), untold=str(error), unpushed=len(self._between(seen, local)))
+        waiting = self._waiting(seen, local, there)
+        lost = self._lost(seen, there)
+        if not waiting and there:
+            # As a fetch does; a clone that cannot be written to is read all the same.
+            self._remember(lost, local, seen, there)
+        return self._chain(there, waiting, lost=lost)
+
+    def _ref(self) -> _Remote:
+        return _Remote(self.git, self.remote or "", RECEIPTS, self.timeout)
+
+    def _fetched(self, remote: _Remote) -> str:
+        """Where the chain on the remote ends, with all of it in the clone; empty where there is none."""
+        for _ in range(_CHANGES):
+            value = remote.value()
+            if not value or self.git.about(value) is not None:
+                return value
+            remote.fetch()
+            if self.git.about(value) is not None:
+                return value
+        raise remote.fault(f"{RECEIPTS} could not be read: what it points to is not there to be fetched.")
+
+    def _pushed(self, more: Sequence[Link], sign: SignRecord | None) -> int:
+        """Push what waits here, and some more behind it; how many that were."""
+        remote = self._ref().found()
+        refusals = 0
+        for number in range(_TRIES):
+            if number:
+                self.sleep(self._chance.uniform(0.02, min(0.1 * number, 1.0)))
+            there = self._fetched(remote)
+            seen, local = self._value(SEEN), self._value(RECEIPTS)
+            links = [*self._waiting(seen, local, there), *more]
+            lost = self._lost(seen, there)
+            if not links:
+                if there and not self._remember(lost, local, seen, there):
+                    continue
+                return 0
+            if sign is None and there != seen and any(link.seal for link in links):
+                raise ReconcilerError(
+                    f"{amount(len(links), 'receipt')} in this clone must be signed anew: others were pushed before.",
+                    "Pass --signing-key, or set RECONCILER_SIGNING_KEY.",
+                )
+            value = self._committed(there, links, sign)
+            try:
+                found = remote.swap(there, value)
+            except _RefusedError:
+                refusals += 1
+                if refusals == _REFUSALS:
+                    raise
+                continue
+            if found == value:
+                # Where somebody else in this clone was faster, what they added waits for the next push.
+                self._remember(lost, local, seen, value)
+                return len(links)
+        raise remote.fault(f"{RECEIPTS} was changed by others each of {_TRIES} times that we tried to push to it.")
+
+    def _keep_here(self, link: Link, sign: SignRecord | None) -> None:
+        for _ in range(_TRIES):
+            local = self._value(RECEIPTS)
+            value = self._committed(local, (link,), sign)
+            if self._set({RECEIPTS: (local, value)}):
+                return
+            self.sleep(self._chance.uniform(0.01, 0.1))
+        raise ReconcilerError(f"{RECEIPTS} of {self.git.top} could not be changed.", "Is the repository read-only?")
+
+    def _committed(self, tip: str, links: Iterable[Link], sign: SignRecord | None) -> str:
+        """The end of a chain with these behind it: commits that no ref leads to yet."""
+        ref = self._ref()
+        number, digest = self._end(tip)
+        for link in links:
+            placed = link.behind(number, digest)
+            if sign is not None:
+                placed = _sealed(placed, sign)
+            tip = ref.commit(placed.text.encode("ascii"), [tip] if tip else [])
+            number, digest = placed.sequence, digest_of(placed.text)
+        return tip
+
+    def _end(self, tip: str) -> tuple[int, str]:
+        """The number and the digest of the last link; what is damaged counts as one."""
+        further = 0
+        digest = ""
+        while tip:
+            (stored,) = self._stored([tip])
+            digest = digest or digest_of(stored.text)
+            if stored.link is not None:
+                return stored.link.sequence + further, digest
+            further += 1
+            tip = stored.parents[0] if stored.parents and self.git.about(stored.parents[0]) else ""
+        return further, digest
+
+    def _waiting(self, seen: str, local: str, there: str) -> list[Link]:
+        """What is in this clone alone, oldest first."""
+        here = self._stored(self._between(seen, local))
+        if not here:
+            return []
+        known = {one.link.id for one in self._stored(self._between(seen, there)) if one.link}
+        links = [one.link for one in here if one.link is not None]
+        return [link for link in links if link.id not in known]
+
+    def _lost(self, seen: str, there: str) -> tuple[Commit, ...]:
+        """The ends of chains that were seen on the remote and that are no part of what is there now."""
+        earlier = self.git.read("for-each-ref", "--format=%(objectname)", LOST).text.split()
+        return tuple(
+            Commit(value)
+            for value in [*(value for value in earlier if value != seen), *([seen] if seen else [])]
+            if not there or self.git.read("merge-base", "--is-ancestor", value, there, may_fail=True).code != 0
+        )
+
+    def _remember(self, lost: Sequence[Commit], local: str, seen: str, value: str) -> bool:
+        """That the remote has this, and that nothing waits; False where the clone is not as we saw it."""
+        changes = {RECEIPTS: (local, value), SEEN: (seen, value)}
+        changes |= {f"{LOST}/{seen[:12]}": ("", seen) for end in lost if end == seen}
+        changes = {ref: (before, after) for ref, (before, after) in changes.items() if before != after}
+        return not changes or self._set(changes)
+
+    def _set(self, changes: dict[str, tuple[str, str]]) -> bool:
+        """Change refs of the clone, all or none, each only if it is as we saw it."""
+        lines = [
+            f"update {ref} {after} {before or '0' * len(after)}\n" if after else f"delete {ref} {before}\n"
+            for ref, (before, after) in changes.items()
+        ]
+        return self.git.read("update-ref", "--stdin", stdin="".join(lines).encode(), may_fail=True).code == 0
+
+    def _value(self, ref: str) -> str:
+        answer = self.git.read("show-ref", "--verify", "--hash", "--", ref, may_fail=True)
+        return answer.text if answer.code == 0 and FULL_NAME.fullmatch(answer.text) else ""
+
+    def _between(self, seen: str, tip: str) -> list[str]:
+        """The commits up to a tip that are not up to another one, oldest first."""
+        if not tip or seen == tip:
+            return []
+        without = [f"^{seen}"] if seen else []
+        listed = self.git.read("rev-list", "--first-parent", "--reverse", tip, *without, "--", may_fail=True)
+        return listed.text.split() if listed.code == 0 else []
+
+    def _chain(
+        self, tip: str, waiting: Sequence[Link], *, lost: Sequence[Commit] = (), untold: str = "", unpushed: int = 0
+    ) -> Chain:
+        stored = self._stored(self._between("", tip))
+        first = stored[0].parents if stored else ()
+        number, digest = self._end(tip)
+        behind: list[Stored] = []
+        for link in waiting:
+            placed = link.behind(number, digest)
+            number, digest = placed.sequence, digest_of(placed.text)
+            behind.append(Stored(Commit(""), placed.text, ()))
+        kept = (*stored, *behind)
+        return Chain(self.place, kept, bool(first), unpushed or len(behind), tuple(lost), untold)
+
+    def _stored(self, commits: Sequence[str]) -> tuple[Stored, ...]:
+        """The commits as git has them, with the parents that they name themselves, whatever the clone lacks."""
+        return tuple(self._read(commits)) if commits else ()
+
+    def _read(self, commits: Sequence[str]) -> Iterator[Stored]:
+        """Of thousands, with two calls of git in all."""
+        asked = "".join(f"{name}\n" for name in commits).encode()
+        lines = self.git.read("cat-file", "--batch-check", stdin=asked).out.decode().splitlines()
+        whole = {name for line in lines if (name := _readable_commit(line))}
+        wanted = "".join(f"{name}\n" for name in commits if name in whole).encode()
+        texts = _objects(self.git.read("cat-file", "--batch", stdin=wanted).out) if wanted else {}
+        for name in commits:
+            head, _, message = texts.get(name, b"").partition(b"\n\n")
+            lines = head.decode("utf-8", "replace").split("\n")
+            parents = tuple(Commit(line[7:]) for line in lines if line.startswith("parent "))
+            yield Stored(Commit(name), message.decode("utf-8", "surrogateescape").removesuffix("\n"), parents)
+
+
+def _readable_commit(line: str) -> str:
+    """The name in git's line about an object, if that is a commit that is no longer than a receipt may be."""
+    words = line.split(" ")
+    fits = len(words) == 3 and words[1] == "commit" and int(words[2]) <= RECEIPT_BYTES + 4096
+    return words[0] if fits else ""
+
+
+def _objects(data: bytes) -> dict[str, bytes]:
+    """The objects in what `git cat-file --batch` says, by their names."""
+    found: dict[str, bytes] = {}
+    at = 0
+    while at < len(data):
+        end = data.index(b"\n", at)
+        name, _, size = data[at:end].decode().split(" ")
+        found[name] = data[end + 1 : end + 1 + int(size)]
+        at = end + int(size) + 2
+    return found
+
+
+def _sealed(link: Link, sign: SignRecord) -> Link:
+    return link if link.seal is not None else replace(link, seal=sign(signed_bytes(link)))

@@ -1,0 +1,390 @@
+"""
+What is known of the past: receipts, what git declared, and the registry as it is now, brought together model by model;
+and whether the receipts are as they were written. Reads everything, writes nothing.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from reconciler.core.chain import (
+    Audit,
+    Chain,
+    Claim,
+    Finding,
+    Flaw,
+    Link,
+    against_records,
+    signed_bytes,
+    structure,
+)
+from reconciler.core.desired import DesiredState
+from reconciler.core.entrances import occupants
+from reconciler.core.history import (
+    Applying,
+    Declaring,
+    Held,
+    Opinion,
+    Past,
+    Placed,
+    Present,
+    Recalled,
+    Sighting,
+    Stretch,
+)
+from reconciler.core.moments import moment_of, rfc3339
+from reconciler.core.names import Commit, ModelRef, Slot, Version, names_of, registry_name, workspace_name
+from reconciler.core.past import Epoch, declared_versions, pins_of
+from reconciler.core.past import Past as Trusted
+from reconciler.core.records import canonical
+from reconciler.core.snapshot import ModelSnapshot, Ownership, RegistrySnapshot
+from reconciler.core.text import amount, did_you_mean, plain
+from reconciler.errors import Failure, ReconcilerError, contained
+from reconciler.planning import declare, versions_named, with_names, with_past
+from reconciler.ports import CommitNote, Wanted, World
+from reconciler.rules import Rules
+
+# How forges name the request in the message of a merge or a squash: GitHub, GitLab, Bitbucket.
+_REQUEST = (
+    re.compile(r"\AMerge pull request (#\d+)"),
+    re.compile(r"(?m)^See merge request \S*?(!\d+)$"),
+    re.compile(r"\AMerged in .*\(pull request (#\d+)\)"),
+    re.compile(r"\A[^\n]*\((#\d+)\)$", re.MULTILINE),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """The links about the registry in hand."""
+
+    chain: Chain
+    links: tuple[Link, ...] = ()
+    signed: frozenset[str] = field(default_factory=frozenset[str])
+
+
+def recall(world: World, ref: str, rules: Rules, names: Iterable[str] = ()) -> Recalled:
+    """
+    What is known of these models, or of all that are governed or have receipts. Raises ReconcilerError for a model of
+    which nothing is known.
+    """
+    rules, desired = with_names(rules, declare(world, ref).desired)
+    chosen = {ModelRef(name) for name in names}
+    chain = Chain("") if world.receipts is None else world.receipts.read()
+    untold = ""
+    models = chosen or set(desired.models)
+    snapshot = contained(lambda: _snapshot(world, models, desired, everything=not chosen))
+    if isinstance(snapshot, Failure):
+        untold, snapshot = snapshot.why, RegistrySnapshot()
+    models |= set() if chosen else snapshot.models.keys()
+    epochs = rules.trunk.histories(models, desired.models) if rules.trunk else dict[ModelRef, tuple[Epoch, ...]]()
+    called = {*models, *(e.manifest.name for some in epochs.values() for e in some if e.manifest)}
+    kept = _about(world, chain, rules, called if chosen else None)
+    if not chosen:
+        more = {ModelRef(name) for link in kept.links for name in _models_of(link)} - called
+        models |= more
+        epochs = {**epochs, **(rules.trunk.histories(more, desired.models) if rules.trunk and more else {})}
+    verified, trusted = with_past(rules, desired, snapshot)
+    read_at = world.clock.now()
+    notes = world.source.described(e.commit for some in epochs.values() for e in some if e.commit is not None)
+    found = tuple(
+        _past(name, epochs.get(name, ()), kept, verified.models.get(name), trusted.get(name), notes, rules, read_at)
+        for name in sorted(models)
+    )
+    if untold:
+        found = tuple(_without_present(past) for past in found)
+    for past in found if chosen else ():
+        if not past.sightings and not any(s.held for s in past.stretches):
+            known = {*desired.models, *(ModelRef(name) for link in kept.links for name in _models_of(link))}
+            fix = did_you_mean(past.model, known, "Correct the name. Only models that manifests declared have a past.")
+            raise ReconcilerError(f"Nothing is known of a model {plain(past.model)}.", fix)
+    return Recalled(
+        desired.revision,
+        world.registry.uri,
+        world.registry.workspace,
+        read_at,
+        tuple(past for past in found if past.sightings or any(s.held for s in past.stretches)),
+        len(chain.stored),
+        untold,
+        tuple(finding for finding in structure(chain) if finding.flaw is not Flaw.SHALLOW or not finding.sequence),
+    )
+
+
+def _snapshot(world: World, models: Iterable[ModelRef], desired: DesiredState, *, everything: bool) -> RegistrySnapshot:
+    versions = versions_named(manifest for name, manifest in desired.models.items() if name in set(models))
+    wanted = {name: versions.get(name, frozenset[Version]()) for name in models}
+    return world.registry.snapshot(Wanted(wanted, desired.revision.ours if everything else None))
+
+
+def _about(world: World, chain: Chain, rules: Rules, names: Iterable[str] | None) -> _Kept:
+    """The receipts about the registry in hand and these models, and which are signed by a key that counts."""
+    marks = None if names is None else [canonical(str(name)).decode("ascii") for name in names]
+    here = (names_of(world.registry.uri, rules.policy.settings.registry_names), world.registry.workspace)
+    links: list[Link] = []
+    for one in chain.stored:
+        # To look for a name costs less than to read the whole.
+        if marks is None or any(mark in one.text for mark in marks):
+            link = one.link
+            if link is not None and _is_here(link, here):
+                links.append(link)
+    return _Kept(chain, tuple(links), _signed(world, rules, links))
+
+
+def _is_here(link: Link, here: tuple[tuple[str, ...], str]) -> bool:
+    computed = _get(link.receipt, "computed_from")
+    name, workspace = _get(computed, "registry"), _get(computed, "workspace") or ""
+    return registry_name(str(name)) in here[0] and workspace_name(str(workspace)) == workspace_name(here[1])
+
+
+def _signed(world: World, rules: Rules, links: Iterable[Link]) -> frozenset[str]:
+    """The ids of the links that are signed by a key that the standing policy lists."""
+    signers = rules.policy.signers
+    sealed = [(link, link.seal) for link in links if link.seal is not None]
+    if world.seals is None or not rules.policy.names_signers or not sealed:
+        return frozenset()
+    proofs = world.seals.verified(((signed_bytes(link), seal, link.at) for link, seal in sealed), signers)
+    return frozenset(link.id for (link, _), proven in zip(sealed, proofs, strict=True) if proven)
+
+
+def _models_of(link: Link) -> frozenset[str]:
+    names = (_get(model, "model") for model in _list(_get(link.receipt, "models")) if _list(_get(model, "slots")))
+    return frozenset(name for name in names if isinstance(name, str))
+
+
+def _past(
+    name: ModelRef,
+    epochs: tuple[Epoch, ...],
+    kept: _Kept,
+    live: ModelSnapshot | None,
+    trusted: Trusted | None,
+    notes: Mapping[Commit, CommitNote],
+    rules: Rules,
+    read_at: str,
+) -> Past:
+    there = live or ModelSnapshot(name)
+    places: Mapping[Commit, int] = rules.trunk.places if rules.trunk else {}
+    sightings: list[Sighting] = []
+    for link in kept.links:
+        place = _place_of(link, places)
+        if (seen := _sighting(link, _name_at(epochs, place, name), place, link.id in kept.signed)) is not None:
+            sightings.append(seen)
+    whole = trusted.whole if trusted else not (rules.trunk and rules.trunk.line[-1].cut)
+    stretches = tuple(_stretch(epoch, there, notes) for epoch in epochs if epoch.commit is not None)
+    return Past(name, stretches, tuple(sightings), _present(there, trusted, places, read_at), whole)
+
+
+def _without_present(past: Past) -> Past:
+    return Past(past.model, past.stretches, past.sightings, None, past.whole)
+
+
+def _name_at(epochs: Iterable[Epoch], place: int | None, name: ModelRef) -> str:
+    """What a model was called at a place."""
+    if place is None:
+        return name
+    epoch = next((one for one in epochs if place <= one.start), None)
+    return name if epoch is None or epoch.manifest is None else epoch.manifest.name
+
+
+def _place_of(link: Link, places: Mapping[Commit, int]) -> int | None:
+    commit = _get(_get(link.receipt, "computed_from"), "commit")
+    return places.get(Commit(commit)) if isinstance(commit, str) else None
+
+
+def _stretch(epoch: Epoch, live: ModelSnapshot, notes: Mapping[Commit, CommitNote]) -> Stretch:
+    manifest = epoch.manifest
+    slots = tuple(manifest.slots) if manifest else ()
+    comments = {slot: next((pin.comment for pin in pins_of(manifest, slot) if pin.comment), "") for slot in slots}
+    return Stretch(
+        epoch.start,
+        _declaring(epoch, notes),
+        {slot: tuple(sorted(declared_versions(manifest, slot, live))) for slot in slots},
+        {slot: comment for slot, comment in comments.items() if comment},
+    )
+
+
+def _declaring(epoch: Epoch, notes: Mapping[Commit, CommitNote]) -> Declaring:
+    commit = epoch.commit or Commit("")
+    note = notes.get(commit)
+    when = moment_of(epoch.since * 1000)
+    at = rfc3339(when) if when else ""
+    if note is None:
+        return Declaring(commit, at)
+    request = next((found[1] for pattern in _REQUEST if (found := pattern.search(note.message))), "")
+    subject, _, body = note.message.partition("\n")
+    if subject.startswith(("Merge pull request ", "Merged in ")) and body.strip():
+        subject = body.strip().partition("\n")[0]
+    merged_by = note.committer if note.committer != note.author else ""
+    return Declaring(commit, at, note.author, merged_by, plain(subject, 200), request)
+
+
+def _present(live: ModelSnapshot, trusted: Trusted | None, places: Mapping[Commit, int], read_at: str) -> Present:
+    slots = {slot for version in live.versions.values() for slot in version.provenance}
+    slots |= {version.stage.slot for version in live.versions.values()} | {Slot(f"@{alias}") for alias in live.aliases}
+    placed = {
+        (number, slot): Placed(record.applied_at, record.commit, record.receipt)
+        for number, version in live.versions.items()
+        for slot, record in version.provenance.items()
+        if not record.found
+        and not record.left
+        and trusted is not None
+        and trusted.place_of(record, version) is not None
+    }
+    applied = places.get(live.owner.commit) if isinstance(live.owner, Ownership) and live.owner.commit else None
+    return Present(
+        read_at,
+        {slot: tuple(sorted(occupants(live, slot))) for slot in slots},
+        {number: _stamp(version.updated_at) for number, version in live.versions.items() if version.updated_at},
+        {number: _stamp(version.created_at) for number, version in live.versions.items() if version.created_at},
+        placed,
+        applied,
+    )
+
+
+def _stamp(milliseconds: int) -> str:
+    when = moment_of(milliseconds)
+    return rfc3339(when) if when else ""
+
+
+def _sighting(link: Link, name: str, place: int | None, signed: bool) -> Sighting | None:
+    """What a receipt says of a model; None where it says nothing of its slots."""
+    receipt = link.receipt
+    model = next((one for one in _list(_get(receipt, "models")) if _get(one, "model") == name), None)
+    slots = [(slot, one) for one in _list(_get(model, "slots")) if (slot := _slot(_get(one, "slot"))) is not None]
+    if not slots:
+        return None
+    actor, commit = _get(receipt, "actor"), _get(_get(receipt, "computed_from"), "commit")
+    applying = Applying(
+        link.id,
+        link.sequence,
+        Commit(commit) if isinstance(commit, str) else None,
+        _text(_get(actor, "who")),
+        _text(_get(actor, "person")),
+        _text(_get(actor, "run")),
+        signed,
+    )
+    return Sighting(
+        applying,
+        _text(_get(receipt, "started_at")),
+        _text(_get(receipt, "finished_at")),
+        {slot: _held(_get(one, "before")) for slot, one in slots},
+        {slot: _held(_get(one, "after")) for slot, one in slots},
+        place,
+        _moved_at(_list(_get(model, "calls"))),
+        {
+            (Version(number), slot): _text(_get(one, "kind"))
+            for one in _list(_get(model, "entrances"))
+            if (slot := _slot(_get(one, "slot"))) is not None and isinstance(number := _get(one, "version"), int)
+        },
+        _opinions(receipt, name),
+        _get(model, "read_back") is not False,
+    )
+
+
+def _moved_at(calls: Iterable[object]) -> dict[Slot, str]:
+    """When the last call about each slot was made."""
+    found: dict[Slot, str] = {}
+    for call in calls:
+        arguments, at = _get(call, "arguments"), _text(_get(call, "at"))
+        alias = _get(arguments, "alias")
+        names = [f"@{alias}"] if isinstance(alias, str) else []
+        if _get(call, "method") == "transition_model_version_stage":
+            names = [_text(_get(call, "before")), _text(_get(call, "after"))]
+        for slot in map(_slot, names):
+            if slot is not None and at:
+                found[slot] = at
+    return found
+
+
+def _opinions(receipt: Mapping[str, Any], name: str) -> dict[tuple[Version, Slot], tuple[Opinion, ...]]:
+    found: dict[tuple[Version, Slot], list[Opinion]] = {}
+    for one in _list(_get(receipt, "verdicts")):
+        slot, number = _slot(_get(one, "slot")), _get(one, "version")
+        if _get(one, "model") == name and slot is not None and isinstance(number, int):
+            said = (_text(_get(one, key)) for key in ("gate", "ruling", "sentence", "note"))
+            found.setdefault((Version(number), slot), []).append(Opinion(*said))
+    return {key: tuple(some) for key, some in found.items()}
+
+
+def _slot(value: object) -> Slot | None:
+    try:
+        return Slot(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def _held(value: object) -> Held:
+    return tuple(sorted(Version(number) for number in _list(value) if isinstance(number, int)))
+
+
+def _text(value: object) -> str:
+    return plain(value) if isinstance(value, str) else ""
+
+
+def _get(value: object, key: str) -> object:
+    return value.get(key) if isinstance(value, Mapping) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]  # JSON
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []  # pyright: ignore[reportUnknownVariableType]  # JSON
+
+
+def audit(world: World, ref: str, rules: Rules) -> Audit:
+    """Whether the receipts are as they were written, and are all that records in the registry name."""
+    chain = Chain("nowhere") if world.receipts is None else world.receipts.read()
+    links = chain.links()
+    findings = list(structure(chain))
+    signed = _signed(world, rules, links)
+    findings.extend(_signatures(rules, chain, signed))
+    claims = contained(lambda: _claims(world, ref, rules))
+    if isinstance(claims, Failure):
+        sentence = f"The registry was not read, so records were not compared: {claims.why}"
+        findings.append(Finding(Flaw.UNKNOWN, 0, sentence))
+    else:
+        findings.extend(against_records(chain, claims))
+    return Audit(
+        chain.place,
+        len(chain.stored),
+        len(signed),
+        links[0].at if links else "",
+        links[-1].at if links else "",
+        None if isinstance(claims, Failure) else len(claims),
+        tuple(sorted(findings, key=lambda finding: (list(Flaw).index(finding.flaw), finding.sequence))),
+    )
+
+
+def _signatures(rules: Rules, chain: Chain, signed: frozenset[str]) -> Iterable[Finding]:
+    """Signatures that are none, and receipts without one since a signed one is there."""
+    links = chain.links()
+    if not rules.policy.names_signers:
+        if any(link.seal for link in links):
+            yield Finding(Flaw.UNSIGNED, 0, "The policy names nobody who signs records, so no signature counts.")
+        return
+    first = next((link.sequence for link in links if link.id in signed), None)
+    bare = [link for link in links if link.seal is None]
+    for link in links:
+        if link.seal is not None and link.id not in signed:
+            by = plain(link.seal.key, 80)
+            sentence = (
+                f"No. {link.sequence} ({link.id}) has a signature by {by} that is not valid, or not of a listed key."
+            )
+            yield Finding(Flaw.FORGED, link.sequence, sentence)
+    later = [link for link in bare if first is not None and link.sequence > first]
+    for link in later:
+        sentence = f"No. {link.sequence} ({link.id}) is not signed, and one before it is: anyone who can push wrote it."
+        yield Finding(Flaw.UNSIGNED, link.sequence, sentence)
+    if len(bare) > len(later):
+        yield Finding(Flaw.UNSIGNED, 0, f"{amount(len(bare) - len(later), 'receipt')} of before are not signed.")
+
+
+def _claims(world: World, ref: str, rules: Rules) -> tuple[Claim, ...]:
+    """The records of governed models that name a receipt."""
+    _, desired = with_names(rules, declare(world, ref).desired)
+    ours = desired.revision.ours
+    snapshot = _snapshot(world, desired.models, desired, everything=True)
+    return tuple(
+        Claim(record.receipt, name, slot, number)
+        for name, live in sorted(snapshot.models.items())
+        for number, version in sorted(live.versions.items())
+        for slot, record in sorted(version.provenance.items())
+        if record.receipt and ours.is_repository(record.repository) and record.identity in {None, version.identity}
+    )

@@ -1,0 +1,328 @@
+"""What was in each slot when, and the audit of receipts, as documents for programs."""
+
+from typing import Literal
+
+# On Python 3.11 pydantic, which makes the schemas, cannot look into those of `typing`.
+from typing_extensions import TypedDict
+
+from reconciler.core.chain import Audit, Finding
+from reconciler.core.history import (
+    Applying,
+    AsOf,
+    Between,
+    Declaring,
+    History,
+    Possible,
+    Recalled,
+    Then,
+    Turn,
+)
+from reconciler.render.json import FORMAT_VERSION, TOOL, Tool
+
+WordOf = Literal["signed receipt", "receipt", "record in the registry", "git", "MLflow's times"]
+
+
+class FindingDocument(TypedDict):
+    """What is wrong with the receipts: where in the chain (0: of the whole), and a sentence."""
+
+    flaw: Literal[
+        "lost",
+        "rewritten",
+        "damaged",
+        "broken",
+        "forged",
+        "missing",
+        "contradicted",
+        "shallow",
+        "unsigned",
+        "unpushed",
+        "unknown",
+    ]
+    grave: bool
+    sequence: int
+    sentence: str
+
+
+class SourcesDocument(TypedDict):
+    """
+    What was read, and when. `registry_not_read` says why the registry was not, and is empty where it was; `receipts` is
+    how many are kept.
+    """
+
+    repository: str
+    commit: str | None
+    registry: str
+    workspace: str
+    read_at: str
+    receipts: int
+    registry_not_read: str
+    findings: list[FindingDocument]
+
+
+class DeclaringDocument(TypedDict):
+    """The commit that declared something. `at` is its committer's time; `request` the one that its message names."""
+
+    commit: str
+    at: str
+    author: str
+    merged_by: str
+    subject: str
+    request: str
+
+
+class ApplyingDocument(TypedDict):
+    """The apply that did something: its receipt, the number of that in the chain, the commit, and who ran it."""
+
+    receipt: str
+    sequence: int
+    commit: str | None
+    who: str
+    person: str
+    run: str
+    signed: bool
+
+
+class OpinionDocument(TypedDict):
+    """What a gate said of a version that entered."""
+
+    gate: str
+    ruling: str
+    sentence: str
+    note: str
+
+
+class TurnDocument(TypedDict):
+    """
+    A slot came to hold something else: `before` is null where that is not known. It was between `earliest` and `latest`
+    (RFC 3339, UTC), which are the same where the moment is known, and empty where nothing is. `word` is whose word it
+    is. `pending` is what is declared and not there yet.
+    """
+
+    model: str
+    slot: str
+    turning: Literal["promote", "roll back", "restore", "vacate", "find", "moved by hand", "declare", "pending"]
+    before: list[int] | None
+    after: list[int]
+    earliest: str
+    latest: str
+    word: WordOf
+    declaring: DeclaringDocument | None
+    applying: ApplyingDocument | None
+    comment: str
+    verdicts: list[OpinionDocument]
+    note: str
+
+
+class HistoryDocument(TypedDict):
+    """Every change of occupant, model by model, oldest first; `since` and `until` are empty where there is no bound."""
+
+    format_version: str
+    tool: Tool
+    sources: SourcesDocument
+    since: str
+    until: str
+    turns: list[TurnDocument]
+
+
+class PossibleDocument(TypedDict):
+    """What a slot may have held, on whose word, and the turn by which it came there."""
+
+    versions: list[int]
+    word: WordOf
+    turn: TurnDocument | None
+
+
+class ThenDocument(TypedDict):
+    """
+    What a slot held at a moment: one of `possible` if `certain`; several where that is not known, none where nothing
+    is. `why` says why not; `differences` are what other sources say.
+    """
+
+    model: str
+    slot: str
+    certain: bool
+    possible: list[PossibleDocument]
+    differences: list[str]
+    why: str
+
+
+class AsOfDocument(TypedDict):
+    """What each slot held at a moment (RFC 3339, UTC)."""
+
+    format_version: str
+    tool: Tool
+    sources: SourcesDocument
+    when: str
+    slots: list[ThenDocument]
+
+
+class ChangedDocument(TypedDict):
+    """A slot that held something else at one moment than at another, or of which that is not certain."""
+
+    before: ThenDocument
+    after: ThenDocument
+
+
+class BetweenDocument(TypedDict):
+    """What changed between two moments (RFC 3339, UTC)."""
+
+    format_version: str
+    tool: Tool
+    sources: SourcesDocument
+    before: str
+    after: str
+    slots: list[ChangedDocument]
+
+
+class AuditDocument(TypedDict):
+    """
+    Whether receipts are as they were written: how many, of these how many signed by a key that counts, the times of the
+    first and the last, how many records in the registry name one (null: it was not read), and what is wrong.
+    """
+
+    format_version: str
+    tool: Tool
+    place: str
+    receipts: int
+    signed: int
+    first: str
+    last: str
+    records: int | None
+    grave: bool
+    findings: list[FindingDocument]
+
+
+def history_document(history: History) -> HistoryDocument:
+    """What `history --format json` prints."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "tool": TOOL,
+        "sources": _sources(history.of),
+        "since": history.since,
+        "until": history.until,
+        "turns": [_turn(turn) for turn in history.turns],
+    }
+
+
+def as_of_document(as_of: AsOf) -> AsOfDocument:
+    """What `as-of --format json` prints."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "tool": TOOL,
+        "sources": _sources(as_of.of),
+        "when": as_of.when,
+        "slots": [_then(then) for then in as_of.slots],
+    }
+
+
+def between_document(between: Between) -> BetweenDocument:
+    """What `diff --format json` prints."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "tool": TOOL,
+        "sources": _sources(between.of),
+        "before": between.before,
+        "after": between.after,
+        "slots": [{"before": _then(before), "after": _then(after)} for before, after in between.slots],
+    }
+
+
+def audit_document(audit: Audit) -> AuditDocument:
+    """What `audit --format json` prints."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "tool": TOOL,
+        "place": audit.place,
+        "receipts": audit.receipts,
+        "signed": audit.signed,
+        "first": audit.first,
+        "last": audit.last,
+        "records": audit.records,
+        "grave": audit.grave,
+        "findings": [_finding(finding) for finding in audit.findings],
+    }
+
+
+def _sources(recalled: Recalled) -> SourcesDocument:
+    return {
+        "repository": recalled.revision.repository,
+        "commit": recalled.revision.commit,
+        "registry": recalled.registry,
+        "workspace": recalled.workspace,
+        "read_at": recalled.read_at,
+        "receipts": recalled.receipts,
+        "registry_not_read": recalled.untold,
+        "findings": [_finding(finding) for finding in recalled.findings],
+    }
+
+
+def _finding(finding: Finding) -> FindingDocument:
+    return {
+        "flaw": finding.flaw.value,
+        "grave": finding.grave,
+        "sequence": finding.sequence,
+        "sentence": finding.sentence,
+    }
+
+
+def _turn(turn: Turn) -> TurnDocument:
+    return {
+        "model": turn.model,
+        "slot": turn.slot,
+        "turning": turn.turning.value,
+        "before": None if turn.before is None else list(turn.before),
+        "after": list(turn.after),
+        "earliest": turn.earliest,
+        "latest": turn.latest,
+        "word": turn.word.value,
+        "declaring": None if turn.declaring is None else _declaring(turn.declaring),
+        "applying": None if turn.applying is None else _applying(turn.applying),
+        "comment": turn.comment,
+        "verdicts": [
+            {"gate": said.gate, "ruling": said.ruling, "sentence": said.sentence, "note": said.note}
+            for said in turn.opinions
+        ],
+        "note": turn.note,
+    }
+
+
+def _declaring(declaring: Declaring) -> DeclaringDocument:
+    return {
+        "commit": declaring.commit,
+        "at": declaring.at,
+        "author": declaring.author,
+        "merged_by": declaring.merged_by,
+        "subject": declaring.subject,
+        "request": declaring.request,
+    }
+
+
+def _applying(applying: Applying) -> ApplyingDocument:
+    return {
+        "receipt": applying.receipt,
+        "sequence": applying.sequence,
+        "commit": applying.commit,
+        "who": applying.who,
+        "person": applying.person,
+        "run": applying.run,
+        "signed": applying.signed,
+    }
+
+
+def _then(then: Then) -> ThenDocument:
+    return {
+        "model": then.model,
+        "slot": then.slot,
+        "certain": then.certain,
+        "possible": [_possible(one) for one in then.possible],
+        "differences": list(then.differences),
+        "why": then.why,
+    }
+
+
+def _possible(possible: Possible) -> PossibleDocument:
+    return {
+        "versions": list(possible.held),
+        "word": possible.word.value,
+        "turn": None if possible.turn is None else _turn(possible.turn),
+    }

@@ -1,0 +1,194 @@
+"""Receipts that somebody changed, cut off, forged or lost: an audit says which, and nothing takes them for true."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from reconciler.core.chain import Flaw, Link, digest_of, read_link
+from reconciler.core.history import Word
+from reconciler.core.names import Slot
+from reconciler.core.snapshot import RegistrySnapshot, encode_provenance
+from reconciler.errors import RegistryError
+from reconciler.git.receipts import RECEIPTS
+from reconciler.ports import Wanted
+from reconciler.project import Project
+from tests.house import House
+from tests.house.mlflow import Mlflow
+from tests.house.scenes import NO_RULES, pins
+from tests.story.repository import git
+
+pytestmark = pytest.mark.house
+
+
+@pytest.fixture
+def house(house: House) -> House:
+    """Three receipts are kept: churn's Production held v1, v2, v3."""
+    house.receipts = True
+    house.register("churn", 4)
+    house.push(policy=NO_RULES)
+    for version in (1, 2, 3):
+        house.push(pins({"Production": version}))
+        assert house.apply().exit_code == 0
+        house.clock.later(hours=1)
+    # What this clone has seen of the ref is forgotten: as in a job, which has a new clone each time.
+    forget(house)
+    return house
+
+
+def forget(house: House) -> None:
+    for ref in git(house.repository.top, "for-each-ref", "--format=%(refname)", "refs/reconciler").split():
+        git(house.repository.top, "update-ref", "-d", ref)
+
+
+def project(house: House) -> Project:
+    return house._project("manifests")  # pyright: ignore[reportPrivateUsage]
+
+
+def flaws(house: House) -> dict[Flaw, str]:
+    found = project(house).audit()
+    assert found.grave == any(finding.grave for finding in found.findings)
+    return {finding.flaw: finding.sentence for finding in found.findings}
+
+
+def texts(house: House) -> list[str]:
+    bodies = git(house.repository.remote, "log", "--reverse", "-z", "--format=%B", RECEIPTS)
+    return [text.strip() for text in bodies.split("\0") if text.strip()]
+
+
+def put(house: House, *chain: str) -> None:
+    """Somebody who can push refs puts another chain there."""
+    top, tip = house.repository.top, ""
+    for text in chain:
+        tree = git(top, "hash-object", "-t", "tree", "-w", "/dev/null")
+        (top / ".git" / "text").write_text(text)
+        parents = ("-p", tip) if tip else ()
+        tip = git(top, "commit-tree", *parents, "-F", str(top / ".git" / "text"), tree)
+    git(top, "push", "--quiet", "--force", "origin", f"{tip}:{RECEIPTS}" if tip else f":{RECEIPTS}")
+
+
+def test_what_nobody_touched_is_fine(house: House) -> None:
+    found = project(house).audit()
+
+    assert (found.findings, found.receipts, found.records) == ((), 3, 5)
+    assert found.signed == (3 if house.signed else 0)
+
+
+def test_a_receipt_that_was_changed_is_seen(house: House) -> None:
+    first, second, third = texts(house)
+    put(house, first, second.replace('"after":[2]', '"after":[4]'), third)
+
+    found = flaws(house)
+
+    assert "No. 3 " in found[Flaw.BROKEN]
+    assert (Flaw.FORGED in found) == house.signed
+
+
+def test_a_chain_that_was_changed_and_chained_anew_is_seen_by_its_signatures(signing_house: House) -> None:
+    house = signing_house
+    house.receipts = True
+    house.register("churn", 3)
+    house.push(policy=NO_RULES)
+    for version in (1, 2):
+        house.push(pins({"Production": version}))
+        house.apply()
+    forget(house)
+    first, second = (read_link(text) for text in texts(house))
+    changed = json.loads(json.dumps(dict(first.receipt)).replace('"after": [1]', '"after": [3]'))
+    forged = Link(first.id, first.at, changed, seal=first.seal)
+    put(house, forged.text, second.behind(1, digest_of(forged.text)).text)
+
+    found = flaws(house)
+
+    assert set(found) == {Flaw.FORGED, Flaw.UNSIGNED}
+    assert {turn.word for turn in project(house).history().turns} == {Word.RECEIPT}
+
+
+@pytest.mark.parametrize("left", [0, 1, 2])
+def test_an_end_that_was_cut_off_is_seen_by_the_records_in_the_registry(house: House, left: int) -> None:
+    put(house, *texts(house)[:left])
+
+    found = flaws(house)
+
+    assert set(found) == {Flaw.MISSING if left else Flaw.LOST}
+
+
+def test_a_ref_that_was_made_anew_is_seen(house: House) -> None:
+    put(house)
+    house.push(pins({"Production": 4}))
+    house.apply()
+    forget(house)
+
+    assert set(flaws(house)) == {Flaw.MISSING}
+
+
+def test_a_beginning_that_was_cut_off_is_seen(house: House) -> None:
+    put(house, *texts(house)[1:])
+
+    found = flaws(house)
+
+    assert "begins with no. 2" in found[Flaw.BROKEN]
+
+
+DAMAGES: dict[str, Callable[[str], str]] = {
+    "cut": lambda text: text[:-1],
+    "longer": lambda text: f"{text} ",
+    "empty": lambda text: "{}",
+    "deep": lambda text: "[" * 100_000,
+    "another format": lambda text: text.replace('"format":1', '"format":2'),
+    "no number": lambda text: text.replace('"sequence":2', '"sequence":true'),
+}
+
+
+@pytest.mark.parametrize("change", DAMAGES.values(), ids=DAMAGES)
+def test_what_is_no_receipt_of_ours_is_seen_and_costs_itself_only(house: House, change: Callable[[str], str]) -> None:
+    first, second, third = texts(house)
+    put(house, first, change(second), third)
+
+    assert Flaw.DAMAGED in flaws(house) or Flaw.BROKEN in flaws(house)
+    assert [turn.after for turn in project(house).history().turns][-1] == (3,)
+
+
+def test_a_receipt_that_somebody_appends_proves_nothing(house: House) -> None:
+    last = read_link(texts(house)[-1])
+    said = json.loads(json.dumps(dict(last.receipt)).replace('"after": [3]', '"after": [4]'))
+    forged = Link("20260303T000000Z-0000000000", "2026-03-03T00:00:00Z", said).behind(3, digest_of(last.text))
+    put(house, *texts(house), forged.text)
+
+    found = flaws(house)
+
+    assert (Flaw.UNSIGNED in found) == house.signed
+    assert project(house).history().turns[-1].word is not Word.SIGNED
+
+
+def test_a_record_that_names_a_receipt_of_another_apply_is_seen(house: House) -> None:
+    record = house.registry.provenance("churn", 4)
+    first = read_link(texts(house)[0]).id
+    placed = house.registry.provenance("churn", 3)[Slot("Production")]
+
+    house.put_record(
+        "churn",
+        4,
+        encode_provenance({**record, placed.slot: replace(placed, receipt=first, identity=None)}),
+    )
+
+    assert set(flaws(house)) == {Flaw.CONTRADICTED}
+
+
+class Silent(Mlflow):
+    """A registry that does not answer."""
+
+    def snapshot(self, wanted: Wanted) -> RegistrySnapshot:
+        raise RegistryError("unreachable", "http://mlflow does not answer.", "Check the address.")
+
+
+def test_a_registry_that_cannot_be_read_is_said_and_the_chain_is_verified_all_the_same(house: House) -> None:
+    house.registry = Silent(uri=house.registry.uri, clock=house.clock)
+
+    found = project(house).audit()
+    told = project(house).as_of("now")
+
+    assert (found.records, [finding.flaw for finding in found.findings]) == (None, [Flaw.UNKNOWN])
+    assert "does not answer" in told.of.untold
+    assert [one.held for one in told.slots[0].possible] == [(3,)]

@@ -1,0 +1,273 @@
+"""What was in Production when, and on whose word: by receipts, git and the registry together."""
+
+from collections.abc import Iterable
+
+import pytest
+
+from reconciler.core.history import AsOf, History, Word
+from reconciler.core.moments import after
+from reconciler.errors import ReconcilerError
+from reconciler.project import Project
+from tests.house import ADA, GRACE, House
+from tests.house.scenes import APPROVALS, NO_RULES, pins
+
+pytestmark = pytest.mark.house
+
+
+@pytest.fixture
+def house(house: House) -> House:
+    house.receipts = True
+    house.register("churn", 4)
+    house.push(policy=NO_RULES)
+    return house
+
+
+def project(house: House) -> Project:
+    return house._project("manifests")  # pyright: ignore[reportPrivateUsage]
+
+
+def history(house: House, *models: str, **more: str) -> History:
+    return project(house).history(models, **more)
+
+
+def lines(found: History) -> list[tuple[str, str, str]]:
+    """The slot, from what to what, and how, of each turn."""
+
+    def said(held: Iterable[int] | None) -> str:
+        return "?" if held is None else "+".join(map(str, held)) or "-"
+
+    return [(turn.slot, f"{said(turn.before)}>{said(turn.after)}", turn.turning.value) for turn in found.turns]
+
+
+def held(found: AsOf, slot: str = "Production") -> list[tuple[int, ...]]:
+    (then,) = (one for one in found.slots if one.slot == slot)
+    return sorted(one.held for one in then.possible)
+
+
+def promote(house: House, version: int, also: str = "") -> None:
+    house.push(pins({"Production": version}, also=also))
+    house.clock.later(hours=1)
+    assert house.apply().exit_code == 0
+    house.clock.later(hours=5)
+
+
+def test_every_change_of_occupant_is_told_with_who_declared_and_who_applied_it(house: House) -> None:
+    promote(house, 1)
+    promote(house, 2)
+    promote(house, 1)
+
+    found = history(house, "churn")
+
+    assert lines(found) == [
+        ("Production", "->1", "promote"),
+        ("Production", "1>2", "promote"),
+        ("Production", "2>1", "roll back"),
+    ]
+    commits = [push.after for push in house.pushes[-3:]]
+    assert [turn.declaring and turn.declaring.commit for turn in found.turns] == commits
+    assert [turn.declaring and turn.declaring.author for turn in found.turns] == [str(GRACE)] * 3
+    assert {turn.word for turn in found.turns} == {Word.SIGNED if house.signed else Word.RECEIPT}
+    assert [turn.applying and turn.applying.commit for turn in found.turns] == commits
+    assert all(turn.exact for turn in found.turns)
+
+
+def test_a_move_by_hand_that_an_apply_took_back_is_told_with_its_bounds(house: House) -> None:
+    promote(house, 1)
+    house.by_hand("churn", 2, "Production")
+    moved = house.clock.stamp
+    house.clock.later(hours=1)
+    house.apply(restore=["churn"])
+
+    found = history(house)
+
+    assert lines(found) == [
+        ("Production", "->1", "promote"),
+        ("Production", "1>2", "moved by hand"),
+        ("Production", "2>1", "restore"),
+    ]
+    by_hand = found.turns[1]
+    assert by_hand.earliest < moved < by_hand.latest
+    assert (by_hand.declaring, by_hand.applying) == (None, None)
+
+
+def test_a_move_by_hand_that_nobody_took_back_is_told_with_the_time_of_mlflow(house: House) -> None:
+    promote(house, 1)
+    house.by_hand("churn", 2, "Production")
+    moved = house.clock.stamp
+    house.clock.later(hours=1)
+
+    found = history(house)
+
+    assert lines(found)[1:] == [("Production", "1>2", "moved by hand"), ("Production", "2>1", "pending")]
+    assert (found.turns[1].latest, found.turns[1].word) == (moved, Word.MLFLOW)
+
+
+def test_what_is_declared_and_not_applied_yet_is_pending(house: House) -> None:
+    promote(house, 1)
+    house.push(pins({"Production": 2}))
+
+    found = history(house)
+
+    assert lines(found) == [("Production", "->1", "promote"), ("Production", "1>2", "pending")]
+    assert found.turns[1].declaring is not None
+    assert found.turns[1].declaring.commit == house.main
+
+
+def test_without_receipts_git_tells_what_was_declared_and_records_when_the_last_of_it_came_in(house: House) -> None:
+    house.receipts = False
+    for version in (1, 2, 3):
+        promote(house, version)
+
+    found = history(house)
+
+    assert lines(found) == [
+        ("Production", "?>1", "declare"),
+        ("Production", "1>2", "declare"),
+        ("Production", "2>3", "declare"),
+    ]
+    # Of signed records, those are verified that are of what is in place.
+    assert [turn.word for turn in found.turns] == [Word.GIT if house.signed else Word.RECORD] * 2 + [Word.RECORD]
+
+
+def test_receipts_go_on_where_git_alone_told_before(house: House) -> None:
+    house.receipts = False
+    promote(house, 1)
+    promote(house, 2)
+    house.receipts = True
+    promote(house, 3)
+
+    found = history(house)
+
+    assert lines(found) == [
+        ("Production", "?>1", "declare"),
+        ("Production", "1>2", "declare"),
+        ("Production", "2>3", "promote"),
+    ]
+
+
+def test_what_was_found_at_adoption_is_told_as_found(house: House) -> None:
+    house.by_hand("churn", 3, "Production")
+    promote(house, 3)
+
+    assert lines(history(house)) == [("Production", "3>3", "find")]
+
+
+def test_a_renamed_model_keeps_its_history(house: House) -> None:
+    promote(house, 1)
+    house.rename_model("churn", "attrition")
+    house.push(
+        pins({"Production": 2}, model="attrition", also="formerly: [churn]\n"), files={"manifests/churn.yaml": None}
+    )
+    house.apply()
+
+    found = history(house, "attrition")
+
+    assert lines(found) == [("Production", "->1", "promote"), ("Production", "1>2", "promote")], found.turns
+
+
+def test_turns_of_one_slot_between_two_moments(house: House) -> None:
+    house.push(pins({"Production": 1, "@champion": 1}))
+    house.apply()
+    between = house.clock.stamp
+    house.clock.later(hours=2)
+    house.push(pins({"Production": 2, "@champion": 2}))
+    house.apply()
+
+    assert lines(history(house, "churn", slot="@champion", since=between)) == [("@champion", "1>2", "promote")]
+    assert lines(history(house, "churn", slot="@champion", until="1 hour ago")) == [("@champion", "->1", "promote")]
+
+
+def test_approvals_and_comments_are_told(house: House) -> None:
+    promote(house, 1)
+    house.push(policy=APPROVALS)
+    request = house.request(pins({"Production": "{version: 2, comment: Better}"}), title="Promote v2")
+    house.approve(GRACE, request)
+    house.merge(request)
+    house.apply()
+
+    turn = history(house).turns[-1]
+
+    assert turn.comment == "Better"
+    assert [(said.gate, said.ruling) for said in turn.opinions] == [("approvals", "pass")]
+    assert "approved by @grace" in turn.opinions[0].sentence
+    assert turn.declaring is not None
+    assert turn.declaring.author == str(ADA)
+
+
+@pytest.mark.parametrize("hours", [0, 1, 3, 6, 9])
+def test_as_of_tells_what_was_there(house: House, hours: int) -> None:
+    promote(house, 1)
+    promote(house, 2)
+    applied = history(house).turns[1].earliest
+
+    before = project(house).as_of(after(applied, -1 - hours * 600))
+    later = project(house).as_of(after(applied, hours * 600))
+
+    assert (held(before), held(later)) == ([(1,)], [(2,)])
+
+
+def test_as_of_says_where_git_and_the_receipt_differ(house: House) -> None:
+    promote(house, 1)
+    house.push(pins({"Production": 2}))
+    house.clock.later(minutes=30)
+    between = house.clock.stamp
+    house.clock.later(minutes=30)
+    house.apply()
+
+    found = project(house).as_of(between)
+
+    assert held(found) == [(1,)]
+    assert found.slots[0].differences == (f"git declared v2 (commit {house.main[:12]})",)
+
+
+def test_as_of_says_plainly_what_it_cannot_know(house: House) -> None:
+    early = house.clock.stamp
+    house.clock.later(days=1)
+    promote(house, 1)
+    house.by_hand("churn", 2, "Production")
+    house.clock.later(hours=1)
+    house.apply(restore=["churn"])
+    by_hand = history(house).turns[1]
+
+    before = project(house).as_of(early)
+    unclear = project(house).as_of(after(by_hand.earliest, 60))
+
+    assert (before.slots[0].possible, before.slots[0].why) == ((), "Nothing is kept of that time.")
+    assert held(unclear) == [(1,), (2,)]
+    assert "by hand" in unclear.slots[0].why
+
+
+def test_what_changed_between_two_moments_and_commits(house: House) -> None:
+    promote(house, 1)
+    start = house.main
+    promote(house, 2)
+    promote(house, 3)
+
+    found = project(house).changed(after(house.clock.stamp, -3600 * 11.5))
+    none = project(house).changed("1 minute ago")
+
+    assert [(one.possible[0].held, two.possible[0].held) for one, two in found.slots] == [((1,), (3,))]
+    assert none.slots == ()
+    assert project(house).changed(start).before <= found.before
+
+
+@pytest.mark.parametrize("text", ["soon", "2026-03-03T10:00", "2026-13-01", "", "3 fortnights ago"])
+def test_what_is_no_time_is_refused(house: House, text: str) -> None:
+    promote(house, 1)
+
+    with pytest.raises(ReconcilerError, match="is no time"):
+        project(house).as_of(text)
+
+
+def test_a_moment_to_come_is_refused(house: House) -> None:
+    promote(house, 1)
+
+    with pytest.raises(ReconcilerError, match="is to come"):
+        project(house).as_of("2100-01-01")
+
+
+def test_nothing_is_known_of_a_model_that_nobody_ever_declared(house: House) -> None:
+    promote(house, 1)
+
+    with pytest.raises(ReconcilerError, match=r"Nothing is known of a model chum\. Did you mean `churn`"):
+        history(house, "chum")

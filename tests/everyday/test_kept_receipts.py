@@ -1,0 +1,121 @@
+"""Every apply that changed something leaves a receipt on the remote, which the registry names, however it ends."""
+
+from typing import Any
+
+import pytest
+
+from reconciler.core.chain import Chain, structure
+from reconciler.core.names import Slot
+from reconciler.git.receipts import GitReceipts
+from tests.house import House
+from tests.house.people import key_of, public_half
+from tests.house.scenes import NO_RULES, pins
+
+pytestmark = pytest.mark.house
+
+
+@pytest.fixture
+def house(house: House) -> House:
+    """v1 and v2 of two models are registered; receipts are kept."""
+    house.receipts = True
+    for model in ("churn", "fraud"):
+        house.register(model, 2)
+    house.push(policy=NO_RULES)
+    return house
+
+
+def chain_of(house: House) -> Chain:
+    return GitReceipts(house._source().git, "origin").read()  # pyright: ignore[reportPrivateUsage]
+
+
+def receipts(house: House) -> list[dict[str, Any]]:
+    return [dict(link.receipt) for link in chain_of(house).links()]
+
+
+def of_model(receipt: dict[str, Any], model: str = "churn") -> dict[str, Any]:
+    (found,) = (one for one in receipt["models"] if one["model"] == model)
+    return found
+
+
+def test_each_apply_that_changes_something_leaves_a_receipt_that_the_registry_names(house: House) -> None:
+    house.push(pins({"Production": 1, "@champion": 1}))
+    house.apply()
+    house.apply()
+    house.push(pins({"Production": 2, "@champion": 2}))
+    house.apply()
+
+    first, second = receipts(house)
+    assert [first["computed_from"]["commit"], second["computed_from"]["commit"]] == [
+        push.after for push in house.pushes[-2:]
+    ]
+    assert of_model(second)["slots"] == [
+        {"slot": "@champion", "before": [1], "after": [2]},
+        {"slot": "Production", "before": [1], "after": [2]},
+    ]
+    moved = [call for call in of_model(second)["calls"] if call["method"] == "transition_model_version_stage"]
+    assert [(call["before"], call["after"]) for call in moved] == [("None", "Production")]
+    assert second["started_at"] < moved[0]["at"] < second["finished_at"]
+    assert house.registry.provenance("churn", 2)[Slot("Production")].receipt == second["id"]
+    assert house.registry.provenance("churn", 1)[Slot("Production")].receipt == first["id"]
+    assert structure(chain_of(house)) == ()
+
+
+def test_receipts_are_signed_with_the_key_that_signs_records(house: House) -> None:
+    house.push(pins({"Production": 1}))
+    house.apply()
+
+    (link,) = chain_of(house).links()
+
+    assert (link.seal is not None) == house.signed
+    assert public_half(key_of(house.key)) not in link.text
+
+
+def test_what_moved_by_hand_before_is_in_the_next_receipt(house: House) -> None:
+    house.push(pins({"Production": 1}))
+    house.apply()
+    house.by_hand("churn", 2, "Production")
+    house.apply(restore=["churn"])
+
+    _, second = receipts(house)
+
+    assert of_model(second)["slots"] == [{"slot": "Production", "before": [2], "after": [1]}]
+    assert [(e["version"], e["kind"]) for e in of_model(second)["entrances"]] == [(1, "restoration")]
+
+
+@pytest.mark.parametrize("calls", range(1, 6))
+def test_an_apply_that_dies_of_an_unknown_exception_leaves_one(house: House, calls: int) -> None:
+    house.push(pins({"Production": 1}), pins({"Production": 1}, model="fraud"))
+
+    done = house.apply(killed_after=calls)
+
+    (receipt,) = receipts(house)
+    made = [call for model in receipt["models"] for call in model["calls"]]
+    assert done.message == "killed"
+    assert (receipt["exit_code"], receipt["ending"]["reason"]) == (1, "error")
+    assert len(made) == calls
+    there = house.in_slot("churn")
+    assert of_model(receipt)["slots"] == [{"slot": "Production", "before": [], "after": list(there)}]
+
+
+def test_one_that_changed_nothing_leaves_none(house: House) -> None:
+    house.push(pins({"Production": 7}))
+
+    assert house.apply().exit_code == 3
+    assert receipts(house) == []
+
+
+def test_a_receipt_that_cannot_be_pushed_is_said_and_goes_with_the_next_one(house: House) -> None:
+    house.push(pins({"Production": 1}))
+    house.repository.remote.rename(house.repository.remote.with_name("away"))
+    alone = house.apply()
+    house.repository.remote.with_name("away").rename(house.repository.remote)
+    house.push(pins({"Production": 2}))
+    done = house.apply()
+
+    assert alone.receipt is not None
+    assert (alone.exit_code, alone.receipt.unkept) == (1, alone.message.splitlines()[-1])
+    assert f"The receipt {alone.receipt.id} was not pushed: git " in alone.message
+    assert "reconciler audit --push" in alone.message
+    assert done.exit_code == 0
+    assert [receipt["id"] for receipt in receipts(house)] == [alone.receipt.id, done.receipt and done.receipt.id]
+    assert structure(chain_of(house)) == ()

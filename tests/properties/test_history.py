@@ -1,0 +1,215 @@
+"""Histories of commits, applies and moves by hand, beside a replay that knows it all: what is told is never wrong."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reconciler.core.history import (
+    Applying,
+    Declaring,
+    Held,
+    Past,
+    Possible,
+    Present,
+    Sighting,
+    Stretch,
+    Turning,
+    as_of,
+    turns_of,
+    within,
+)
+from reconciler.core.moments import after, moment_meant, rfc3339
+from reconciler.core.names import Commit, ModelRef, Slot, Version
+from reconciler.render.words import held as said
+
+SLOT = Slot("Production")
+START = "2026-03-28T22:00:00Z"
+
+
+def at(minute: float) -> str:
+    return after(START, minute * 60)
+
+
+@dataclass
+class Story:
+    """What really happened in one slot, minute by minute, and what is kept of it."""
+
+    declared: list[tuple[int, Held]] = field(default_factory=lambda: [(0, (Version(1),))])
+    states: list[tuple[int, Held]] = field(default_factory=lambda: [(0, ())])
+    sightings: list[Sighting] = field(default_factory=list[Sighting])
+    applied: list[int] = field(default_factory=list[int])
+    """The minutes of the applies that left a receipt, by the true clock."""
+    handled: bool = False
+    hands: int = 0
+    now: int = 0
+
+    @property
+    def state(self) -> Held:
+        return self.states[-1][1]
+
+    def truth(self, minute: float) -> Held:
+        return next(state for since, state in reversed(self.states) if since <= minute)
+
+    def commit(self, held: Held) -> None:
+        self.declared.append((self.now, held))
+
+    def hand(self, held: Held) -> None:
+        if not self.handled and held != self.state:
+            self.states.append((self.now, held))
+            self.handled, self.hands = True, self.hands + 1
+
+    def apply(self, behind: int, skew: int) -> None:
+        """Of the newest commit but so many, by a clock that is wrong by so much."""
+        number = max(len(self.declared) - 1 - behind, max((s.place or 0 for s in self.sightings), default=0))
+        held = self.declared[number][1]
+        if held == self.state:
+            return
+        self.sightings.append(
+            Sighting(
+                Applying(f"r{len(self.sightings)}", len(self.sightings) + 1, Commit(str(number))),
+                at(self.now + skew),
+                at(self.now + skew),
+                {SLOT: self.state},
+                {SLOT: held},
+                number,
+                {SLOT: at(self.now + skew)},
+            )
+        )
+        self.states.append((self.now, held))
+        self.applied.append(self.now)
+        self.handled = False
+
+    def past(self) -> Past:
+        newest = len(self.declared) - 1
+        stretches = [
+            Stretch(newest - number, Declaring(Commit(str(number)), at(minute)), {SLOT: held})
+            for number, (minute, held) in enumerate(self.declared)
+        ]
+        from dataclasses import replace
+
+        seen = tuple(replace(s, place=newest - (s.place or 0)) for s in self.sightings)
+        return Past(ModelRef("churn"), tuple(reversed(stretches)), seen, Present(at(self.now), {SLOT: self.state}))
+
+
+HELD = st.lists(st.integers(1, 3).map(Version), max_size=2, unique=True).map(lambda held: tuple(sorted(held)))
+COMMIT = st.tuples(st.just("commit"), HELD)
+HAND = st.tuples(st.just("hand"), HELD)
+APPLY = st.tuples(st.just("apply"), st.integers(0, 2))
+
+
+@st.composite
+def stories(draw: st.DrawFn, *, hands: bool = True, skew: int = 0) -> Story:
+    story = Story()
+    happening = [COMMIT, APPLY, APPLY, *([HAND] if hands else [])]
+    for what, value in draw(st.lists(st.one_of(happening), min_size=1, max_size=14)):
+        story.now += draw(st.integers(1, 90))
+        match what, value:
+            case "apply", int(behind):
+                story.apply(behind, draw(st.integers(-skew, skew)))
+            case "commit", tuple(held):
+                story.commit(held)
+            case _, tuple(held):
+                story.hand(held)
+            case _:
+                pass
+    story.now += 30
+    return story
+
+
+def possible(story: Story, minute: float) -> tuple[Possible, ...]:
+    (then,) = as_of(story.past(), at(minute), said)
+    return then.possible
+
+
+def moments(story: Story) -> list[float]:
+    """Between all that happened, from the first receipt on."""
+    ends = [since for since, _ in story.states[1:]] + [story.now]
+    return [m for since in ends for m in (since - 0.5, since + 0.5) if story.applied[0] < m < story.now]
+
+
+@given(stories())
+@settings(max_examples=400, deadline=None)
+def test_what_was_there_is_always_among_what_is_told(story: Story) -> None:
+    for minute in moments(story) if story.applied else ():
+        assert story.truth(minute) in {one.held for one in possible(story, minute)}
+
+
+@given(stories(hands=False))
+@settings(max_examples=300, deadline=None)
+def test_where_nobody_moves_anything_by_hand_it_is_certain(story: Story) -> None:
+    for minute in moments(story) if story.applied else ():
+        assert [one.held for one in possible(story, minute)] == [story.truth(minute)]
+
+
+@given(stories(hands=False, skew=60))
+@settings(max_examples=300, deadline=None)
+def test_clocks_that_differ_by_an_hour_move_what_is_told_by_no_more_than_that(story: Story) -> None:
+    for minute in moments(story) if story.applied else ():
+        near = {one.held for d in range(-60, 61) for one in possible(story, minute + d)}
+        assert story.truth(minute) in near
+
+
+@given(stories())
+@settings(max_examples=300, deadline=None)
+def test_the_turns_are_what_a_replay_of_the_whole_story_sees(story: Story) -> None:
+    found = [turn for turn in turns_of(story.past(), SLOT) if turn.turning is not Turning.PENDING]
+    if not story.applied:
+        return
+    first = story.sightings[0].applying
+    start = next(n for n, turn in enumerate(found) if turn.applying == first)
+    replayed = [state for since, state in story.states if since >= story.applied[0]]
+
+    assert [turn.after for turn in found[start:]] == replayed
+    assert sum(turn.turning is Turning.BY_HAND for turn in found[start:]) <= story.hands
+    for turn in found[start:]:
+        if turn.applying is not None:
+            number = int(turn.applying.commit or "0")
+            while number and story.declared[number - 1][1] == turn.after:
+                number -= 1
+            assert turn.declaring is not None
+            assert turn.declaring.commit == str(number)
+
+
+@given(stories(), st.integers(0, 600), st.integers(0, 600))
+@settings(max_examples=200, deadline=None)
+def test_what_is_left_out_by_a_span_of_time_was_not_in_it(story: Story, one: int, two: int) -> None:
+    since, until = at(min(one, two)), at(max(one, two))
+    found = turns_of(story.past(), SLOT)
+    kept = within(found, since, until)
+
+    for turn in found:
+        if turn not in kept and turn.turning is not Turning.PENDING:
+            assert (turn.latest or turn.earliest) < since or (turn.earliest or turn.latest) > until
+
+
+def test_the_stories_are_of_every_kind() -> None:
+    seen = Counter[str]()
+
+    @given(stories())
+    @settings(max_examples=300, deadline=None, database=None, derandomize=True)
+    def count(story: Story) -> None:
+        seen["receipts"] += len(story.applied) > 2
+        seen["hands"] += story.hands > 0 and bool(story.applied)
+        seen["uncertain"] += any(len(possible(story, m)) > 1 for m in (moments(story) if story.applied else ()))
+        seen.update(turn.turning.value for turn in turns_of(story.past(), SLOT))
+
+    count()
+
+    assert min(seen[kind] for kind in ("receipts", "hands", "uncertain", "promote", "roll back", "vacate")) > 10, seen
+
+
+@given(st.integers(0, 2_000_000_000), st.sampled_from(["Z", "+01:00", "-05:30", "+14:00"]))
+def test_a_moment_is_the_same_in_every_zone(seconds: int, zone: str) -> None:
+    from datetime import UTC, datetime, timedelta, timezone
+
+    sign = -1 if zone.startswith("-") else 1
+    offset = timedelta() if zone == "Z" else sign * timedelta(hours=int(zone[1:3]), minutes=int(zone[4:]))
+    when = datetime.fromtimestamp(seconds, UTC)
+    text = when.astimezone(timezone(offset)).replace(tzinfo=None).isoformat() + zone
+
+    assert moment_meant(text, START) == when
+    named = moment_meant(f"{when.date()}{zone}", START)
+    assert named is not None
+    assert rfc3339(named) == rfc3339(datetime(when.year, when.month, when.day, tzinfo=UTC) - offset)
