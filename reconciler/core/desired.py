@@ -71,11 +71,15 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class NoSource:
-    """Why nothing can be registered from an origin, with what is there instead."""
+    """
+    Why nothing can be registered from an origin, with what is there instead. A version that was made of it before has
+    a source with one of the `digests`.
+    """
 
     code: str
     why: str
     fix: str
+    digests: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,17 +113,15 @@ class Pin:
 
     def means(self, version: VersionSnapshot) -> bool:
         """
-        Whether it refers to that version. Where no source was looked up, a path means every version of the run; where
-        none was found, it means none: another model of the run is not what was declared.
+        Whether it refers to that version. Where no source was looked up, a path means every version of the run; else
+        another model of the run is not what was declared, also where nothing can be registered anymore.
         """
         if self.version not in {None, version.version} or self.run_id not in {None, version.run_id}:
             return False
         if self.origin is None or (self.model_id is not None and version.model_id == self.model_id):
             return True
-        if isinstance(self.source, Source):
+        if isinstance(self.source, Source) or (self.source is not None and self.model_id is None):
             return version.source in self.source.digests
-        if isinstance(self.source, NoSource) and self.model_id is None:
-            return False
         return self.model_id is None or version.source == source_digest(f"models:/{self.model_id}")
 
 

@@ -1,6 +1,7 @@
 """What a run, or a logged model, has for a version to be registered from."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from reconciler.core.desired import NoSource, Origin, Source
@@ -28,7 +29,20 @@ def source_of(artifacts: Artifacts, origin: Origin) -> Source | NoSource:
     try:
         return _of_logged_model(artifacts, origin) if origin.model_id else _of_run(artifacts, origin)
     except _NotThereError as error:
-        return error.found
+        return error.found if origin.model_id else replace(error.found, digests=_made_before(artifacts, origin))
+
+
+def _made_before(artifacts: Artifacts, origin: Origin) -> frozenset[str]:
+    """What the source of a version is that was registered from a run: MLflow tells it of a deleted one, too."""
+    path, run = str(origin.artifact_path), _asked(lambda: artifacts.tracking.get_run(str(origin.run_id)))
+    if run is None:
+        return frozenset()
+    logged = [_asked(lambda: artifacts.logged_model(model_id)) for model_id in output_ids(run)]  # noqa: B023  # asked at once
+    uris = [f"{str(run.info.artifact_uri).rstrip('/')}/{path}", f"runs:/{origin.run_id}/{path}"]
+    for model in logged:
+        if model is not None and model.name == path:
+            uris += [f"models:/{model.model_id}", str(model.artifact_location)]
+    return _digests(*uris)
 
 
 def _of_logged_model(artifacts: Artifacts, origin: Origin) -> Source:

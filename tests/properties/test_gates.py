@@ -22,6 +22,7 @@ from reconciler.core.gate import (
     NOW,
     PINNED,
     PRESENT,
+    SLOTS,
     STAGE,
     Approval,
     ChangeFacts,
@@ -162,6 +163,7 @@ FACTS: Mapping[FactKey[Any], st.SearchStrategy[object]] = {
     INCUMBENT: st.one_of(st.just(NOBODY), versions(4)),
     MODEL: st.builds(ModelFacts, st.just(CHURN), TEXTS, TAGS, st.lists(PEOPLE, max_size=2).map(tuple)),
     STAGE: st.one_of(STAGES, TEXTS),
+    SLOTS: st.lists(st.one_of(STAGES, TEXTS), max_size=3).map(tuple),
     NOW: st.one_of(st.just(AT), TIMES),
     CHANGE: st.builds(
         ChangeFacts,
@@ -241,7 +243,7 @@ ENTRANCES = st.builds(
     Entrance,
     st.just(CHURN),
     st.just(Version(5)),
-    st.sampled_from(["Production", "@champion"]),
+    st.sampled_from([Slot("Production"), Slot("@champion")]),
     st.sampled_from([None, Version(4)]),
     st.booleans(),
 )
