@@ -79,7 +79,7 @@ class NoSource:
     code: str
     why: str
     fix: str
-    digests: frozenset[str] = frozenset()
+    digests: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -510,6 +510,8 @@ def test_what_a_run_logged_is_known_by_its_path_and_by_its_id_and_is_the_version
         f"Run {seeded.run_id} has no model at `other`; it has: `model`, `vague`.",
         "Correct `artifact_path`.",
     )
+    mistyped = Pin(AT, run_id=seeded.run_id, artifact_path="other", source=found[elsewhere])
+    assert not any(map(mistyped.means, live.versions.values())), "another model of the run is not what was declared"
     assert found[nobody] == NoSource("no-such-source", "There is no logged model m-nobody.", "Correct its ID.")
 
 
