@@ -56,6 +56,7 @@ def measure(scale: Scale, folder: Path) -> Results:
         mlflow_server(workshop.database, folder, scale.workers) as near,
         slow_link(near, ROUND_TRIP, folder) as far,
     ):
+        workshop.name_registry(near, far)
         for versions, repeats in scale.sizes.items():
             workshop.grow(versions // fleet.VERSIONS)
             for way, uri in {NEAR: near, FAR: far}.items():

@@ -40,6 +40,13 @@ class Workshop:
         self.git("commit", "--quiet", "--message", "Place models")
         return Commit(self.git("rev-parse", "HEAD"))
 
+    def name_registry(self, *uris: str) -> None:
+        """Commit a policy by which these addresses lead to one registry: a record by one counts by another then."""
+        lines = ["registry-names:", *(f"  - {uri}" for uri in uris)]
+        (self.repository / "reconciler.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        self.git("add", "reconciler.yaml")
+        self.git("commit", "--quiet", "--message", "Name the registry")
+
     def forget_last_commit(self) -> None:
         self.git("reset", "--quiet", "--hard", "HEAD~1")
 
