@@ -1047,14 +1047,16 @@ class Project:
             checkout = world.source.read(None)
             declaration = declared_in(world, checkout)
             rules = load_rules(world, declaration.desired.revision, ahead=bool(declaration.dirty))
-            pairs = steps(world, declaration, rules)
+            pairs = [
+                (start, replace(step, after=with_aliases(step.after, world.slots)))
+                for start, step in steps(world, declaration, rules)
+            ]
             homes, paths = homes_of(world, checkout.files), [file.path for file in checkout.files]
             files, folder = {file.path: file for file in checkout.files}, str(world.source.folder)
             schema = schema_of(checkout.files, world.source.file(None, SCHEMA) is not None)
             changed: dict[str, SourceFile] = {}
             for _, step in pairs:
                 name = step.after.name
-                step = replace(step, after=with_aliases(step.after, world.slots))  # noqa: PLW2901  # the same, whole
                 for file in changed_files(
                     files.values(),
                     declaration.desired.models.get(name),

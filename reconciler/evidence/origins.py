@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
+from itertools import chain
 from typing import Any
 
 from reconciler.core.desired import NoSource, Origin, Source
@@ -37,12 +39,9 @@ def _made_before(artifacts: Artifacts, origin: Origin) -> frozenset[str]:
     path, run = str(origin.artifact_path), _asked(lambda: artifacts.tracking.get_run(str(origin.run_id)))
     if run is None:
         return frozenset()
-    logged = [_asked(lambda: artifacts.logged_model(model_id)) for model_id in output_ids(run)]  # noqa: B023  # asked at once
-    uris = [f"{str(run.info.artifact_uri).rstrip('/')}/{path}", f"runs:/{origin.run_id}/{path}"]
-    for model in logged:
-        if model is not None and model.name == path:
-            uris += [f"models:/{model.model_id}", str(model.artifact_location)]
-    return _digests(*uris)
+    logged = (_asked(partial(artifacts.logged_model, model_id)) for model_id in output_ids(run))
+    named = (_uris(model) for model in logged if model is not None and model.name == path)
+    return _digests(_place(run, path), f"runs:/{origin.run_id}/{path}", *chain.from_iterable(named))
 
 
 def _of_logged_model(artifacts: Artifacts, origin: Origin) -> Source:
@@ -66,7 +65,7 @@ def _of_run(artifacts: Artifacts, origin: Origin) -> Source:
         return _logged(named, run)
     repository = artifacts.of_run(str(origin.run_id))
     if MLMODEL in _names(repository, path):
-        place = f"{str(run.info.artifact_uri).rstrip('/')}/{path}"
+        place = _place(run, path)
         return Source(str(origin.run_id), place, _digests(place, f"runs:/{origin.run_id}/{path}"), about=_about(run))
     there = [*(str(model.name) for model in logged), *_models_among(repository)]
     listed = ", ".join(f"`{plain(name, 80)}`" for name in dict.fromkeys(there[:MOST_NAMED]))
@@ -87,7 +86,7 @@ def _logged(logged: Any, run: Any) -> Source:
             "Wait until it is complete, or log it again.",
         )
     run_id = str(logged.source_run_id or "")
-    uris = (f"models:/{model_id}", str(logged.artifact_location), f"runs:/{run_id}/{logged.name}")
+    uris = _uris(logged)
     return Source(run_id, uris[0], _digests(*uris), model_id, "" if run is None else _about(run))
 
 
@@ -123,6 +122,17 @@ def _names(repository: Any, folder: str) -> Mapping[str, bool]:
 def _models_among(repository: Any) -> Iterable[str]:
     folders = sorted(name for name, is_folder in _names(repository, "").items() if is_folder)
     return [name for name in folders[:MOST_NAMED] if MLMODEL in _names(repository, name)]
+
+
+def _place(run: Any, path: str) -> str:
+    """Where the files are that a run logged at a path."""
+    return f"{str(run.info.artifact_uri).rstrip('/')}/{path}"
+
+
+def _uris(logged: Any) -> tuple[str, ...]:
+    """All that the source of a version can be that was registered from a logged model; the first is what we write."""
+    uris = (f"models:/{logged.model_id}", str(logged.artifact_location))
+    return (*uris, f"runs:/{logged.source_run_id or ''}/{logged.name}")
 
 
 def _digests(*uris: str) -> frozenset[str]:
