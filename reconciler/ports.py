@@ -13,7 +13,7 @@ from reconciler.errors import Problem
 
 if TYPE_CHECKING:
     # Not at run time: reading and checking manifests has no use for the rest of the core, and starts faster without.
-    from reconciler.core.chain import Chain, Link
+    from reconciler.core.chain import Chain, Link, Pruning
     from reconciler.core.changes import Change
     from reconciler.core.check_record import Ran, Recorded
     from reconciler.core.desired import Manifest, NoSource, Origin, Revision, Source
@@ -469,8 +469,18 @@ class Receipts(Protocol):
         """Bring what is on this machine alone to where it belongs, and say how many receipts that were."""
         ...
 
-    def read(self) -> "Chain":
-        """All that is kept."""
+    def read(self, counts: "Callable[[Pruning], bool]" = ...) -> "Chain":
+        """
+        All that is kept. `counts` says whether what stands in the place of pruned receipts is signed; that of one that
+        is not has no say in what was lost.
+        """
+        ...
+
+    def prune(self, pruning: "Pruning", sign: SignRecord | None) -> int:
+        """
+        Put this in the place of the receipts that it names, and say how many are kept behind it; none that is added
+        meanwhile is lost.
+        """
         ...
 
 

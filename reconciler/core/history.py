@@ -10,7 +10,7 @@ from enum import StrEnum
 from itertools import accumulate, pairwise
 from typing import TypeAlias
 
-from reconciler.core.chain import Finding
+from reconciler.core.chain import Finding, Pruning
 from reconciler.core.desired import Revision
 from reconciler.core.moments import moment
 from reconciler.core.names import Commit, ModelRef, Slot, Version
@@ -173,13 +173,17 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """All that is known of one model. `stretches` are newest first, `sightings` in the order of the chain."""
+    """
+    All that is known of one model. `stretches` are newest first, `sightings` in the order of the chain; `pruned` is
+    when the last receipt was kept that is no longer there (RFC 3339, UTC), empty where none was pruned.
+    """
 
     model: ModelRef
     stretches: tuple[Stretch, ...] = ()
     sightings: tuple[Sighting, ...] = ()
     present: Present | None = None
     whole: bool = True
+    pruned: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +218,7 @@ class Recalled:
     """
     What is known of some models, sorted by name, when it was read (RFC 3339, UTC), and where. `receipts` is how many
     are kept; `untold` says why the registry was not read, if it was not; `findings` are what is wrong with the
-    receipts.
+    receipts, and `pruned` stands in the place of those that were pruned.
     """
 
     revision: Revision
@@ -225,6 +229,7 @@ class Recalled:
     receipts: int = 0
     untold: str = ""
     findings: tuple[Finding, ...] = ()
+    pruned: Pruning | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -411,7 +416,8 @@ def _by_hand(
     """What an apply found otherwise than the one before it, or git, had left it."""
     earliest = former.finished_at if former else (found[-1].earliest if found else "")
     if former is None:
-        note = "Seen by the first apply that left a receipt: somebody moved it, or the declaration was never applied."
+        note = "Seen by the first apply of which a receipt is kept"
+        note += ": somebody moved it, or the declaration was never applied." if not past.pruned else ", after others."
     else:
         note = f"Seen by the apply of receipt {seen.applying.receipt}."
     return Turn(past.model, slot, state, there, Turning.BY_HAND, seen.word, earliest, seen.started_at, note=note)
@@ -511,14 +517,18 @@ def _slot_as_of(past: Past, slot: Slot, when: str, say: Callable[[Held], str]) -
     why = ""
     if not possible:
         possible = () if by_mlflow is None else (Possible(by_mlflow, Word.MLFLOW),)
-        reached = past.whole or not past.stretches
-        why = (
-            "Nothing is kept of that time." if reached else "This clone does not reach back that far: fetch all of it."
-        )
-        why = why if by_mlflow is None else ""
+        why = "" if by_mlflow is not None else _why_nothing(past, when)
     elif len({one.held for one in possible}) > 1:
         why = _why_several(possible)
     return Then(past.model, slot, possible, tuple(_differences(past, slot, when, possible, by_mlflow, say)), why)
+
+
+def _why_nothing(past: Past, when: str) -> str:
+    if not past.whole and past.stretches:
+        return "This clone does not reach back that far: fetch all of it."
+    if past.pruned and not _later(when, past.pruned):
+        return "The receipts of that time were pruned: if they were exported, pass `--receipts FOLDER`."
+    return "Nothing is kept of that time."
 
 
 def _possible(found: Sequence[Turn], when: str) -> tuple[Possible, ...]:
