@@ -13,7 +13,7 @@ from reconciler.errors import Problem
 
 if TYPE_CHECKING:
     # Not at run time: reading and checking manifests has no use for the rest of the core, and starts faster without.
-    from reconciler.core.chain import Chain, Link, Pruning
+    from reconciler.core.chain import Chain, Link, Pruning, Stored
     from reconciler.core.changes import Change
     from reconciler.core.check_record import Ran, Recorded
     from reconciler.core.desired import Manifest, NoSource, Origin, Revision, Source
@@ -445,6 +445,17 @@ class SignRecord(Protocol):
     def __call__(self, data: bytes, /) -> "Seal": ...
 
 
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """
+    A receipt was kept: why it is on this machine alone for now, empty where it is where it belongs; and what it was put
+    behind, None where it is the first.
+    """
+
+    alone: str = ""
+    behind: "Stored | None" = None
+
+
 class Receipts(Protocol):
     """Where the receipts of applies stay, as a chain. All calls raise ReconcilerError."""
 
@@ -458,11 +469,8 @@ class Receipts(Protocol):
         """Whether what is on this machine alone counts as kept: nobody applies to the registry from elsewhere."""
         ...
 
-    def append(self, link: "Link", sign: SignRecord | None) -> str:
-        """
-        Keep a receipt at the end of the chain, wherever it was before. Returns why it is on this machine alone for now,
-        empty where it is where it belongs; raises where it is nowhere.
-        """
+    def append(self, link: "Link", sign: SignRecord | None) -> Appended:
+        """Keep a receipt at the end of the chain, wherever it was before. Raises where it is nowhere."""
         ...
 
     def push(self, sign: SignRecord | None) -> int:

@@ -639,9 +639,9 @@ class Project:
                     done = journal.completed(apply_commit(world, request, report))
                 except BaseException as error:
                     if journal.begun:
-                        _keep(world, journal.broken_off(error, world.clock.now()), sign, report)
+                        _keep(world, journal.broken_off(error, world.clock.now()), sign, report, rules)
                     raise
-                return replace(done, unkept=_keep(world, done, sign, report)) if journal.begun else done
+                return replace(done, unkept=_keep(world, done, sign, report, rules)) if journal.begun else done
 
     def drift(self, ref: str = "HEAD", *, files: bool = False) -> "Drift":
         """
@@ -1423,10 +1423,11 @@ def _signer(key: "Path | str | Sign | None") -> "Generator[Sign | None]":
         yield sign
 
 
-def _keep(world: "World", receipt: "Receipt", sign: "Sign | None", report: "Report") -> str:
+def _keep(world: "World", receipt: "Receipt", sign: "Sign | None", report: "Report", rules: "Rules") -> str:
     """Keep a receipt where receipts stay; why it could not be, and empty where it is."""
     from reconciler.core.chain import Link
     from reconciler.events import Noticed
+    from reconciler.recalling import doubtful
     from reconciler.render.json import receipt_document
 
     receipts = world.receipts
@@ -1436,15 +1437,19 @@ def _keep(world: "World", receipt: "Receipt", sign: "Sign | None", report: "Repo
     kept = contained(lambda: receipts.append(link, sign))
     if isinstance(kept, Failure):
         why = f"The receipt {receipt.id} could not be kept: {kept.why}"
-    elif kept:
-        why = (
-            f"The receipt {receipt.id} was not pushed: {kept} It is in this clone alone: run `reconciler audit --push` "
-            "there before it is removed."
-        )
-    else:
+        report(Noticed(why))
+        return why
+    doubt = contained(lambda: doubtful(world, rules, kept.behind))
+    if doubt:
+        report(Noticed(doubt.why if isinstance(doubt, Failure) else doubt))
+    if not kept.alone:
         return ""
+    why = (
+        f"The receipt {receipt.id} was not pushed: {kept.alone} It is in this clone alone: run `reconciler audit "
+        "--push` there before it is removed."
+    )
     report(Noticed(why))
-    return "" if receipts.local and not isinstance(kept, Failure) else why
+    return "" if receipts.local else why
 
 
 def _moment(text: str, now: str) -> str:

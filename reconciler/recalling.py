@@ -16,6 +16,7 @@ from reconciler.core.chain import (
     Flaw,
     Link,
     Pruning,
+    Stored,
     against_records,
     cut_off,
     pruning_of,
@@ -399,6 +400,29 @@ def _gravest_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda finding: (list(Flaw).index(finding.flaw), finding.sequence)))
 
 
+def doubtful(world: World, rules: Rules, last: Stored | None) -> str:
+    """
+    What is wrong with the receipt that the newest one was put behind, by itself; empty where nothing is. Those before
+    are `audit`'s to verify.
+    """
+    if last is None:
+        return ""
+    signers, link, pruning = rules.policy.signers, last.link, last.pruning
+    if pruning is not None:
+        good = _counts(world.seals, signers, pruning)
+    elif link is not None:
+        good = not listed_for(RECORDS, signers) or bool(_signed(world.seals, signers, [link]))
+    else:
+        return (
+            f"What the receipts end with before this one ({last.where}) is no receipt as reconciler writes it. {_LOOK}"
+        )
+    about = f"The receipt before this one ({link.id})" if link else "The beginning of the receipts"
+    return "" if good else f"{about} has no signature by a listed key: anyone who can push may have written it. {_LOOK}"
+
+
+_LOOK = "Run `reconciler audit`."
+
+
 def what_to_prune(world: World, rules: Rules, before: str, sign: SignRecord | None) -> tuple[Chain, Pruning | None]:
     """
     The chain, and what is to stand in the place of its receipts of before a moment (RFC 3339), signed; None where there
@@ -465,7 +489,7 @@ def _claims(world: World, ref: str, rules: Rules) -> tuple[Claim, ...]:
     ours = desired.revision.ours
     snapshot = _snapshot(world, desired.models, desired, everything=True)
     return tuple(
-        Claim(record.receipt, name, slot, number)
+        Claim(record.receipt, name, slot, number, record.applied_at, record.commit)
         for name, live in sorted(snapshot.models.items())
         for number, version in sorted(live.versions.items())
         for slot, record in sorted(version.provenance.items())

@@ -246,12 +246,17 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A record in the registry that names a receipt: it says how this version of a model came into that slot."""
+    """
+    A record in the registry that names a receipt: it says how this version of a model came into that slot, when and by
+    which commit.
+    """
 
     receipt: str
     model: str
     slot: str
     version: int
+    at: str = ""
+    commit: Commit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -411,6 +416,7 @@ def against_records(chain: Chain, claims: Iterable[Claim], pruned: Pruning | Non
             continue
         link = links.get(claim.receipt)
         about = f"v{claim.version} of {claim.model} in {claim.slot}"
+        about += f" (by commit {claim.commit[:12]}, {claim.at})" if claim.commit else ""
         if link is None and not chain.stored and chain.pruned is None:
             sentence = f"There are no receipts at {chain.place}, and the record of {about} names {claim.receipt}."
             found.setdefault((Flaw.LOST, ""), Finding(Flaw.LOST, 0, sentence))

@@ -24,7 +24,7 @@ from reconciler.core.text import amount
 from reconciler.errors import Failure, ReconcilerError, contained
 from reconciler.git.remote_ref import RemoteRef
 from reconciler.git.runner import FULL_NAME, Git
-from reconciler.ports import SignRecord
+from reconciler.ports import Appended, SignRecord
 
 RECEIPTS = "refs/reconciler/receipts"
 SEEN = "refs/reconciler/receipts-seen"
@@ -72,32 +72,35 @@ class GitReceipts:
     def place(self) -> str:
         return f"{RECEIPTS} of {self.git.top}" if self.remote is None else self._ref().place
 
-    def append(self, link: Link, sign: SignRecord | None) -> str:
+    def append(self, link: Link, sign: SignRecord | None) -> Appended:
         """
-        Keep a receipt at the end of the chain. Returns why it is in this clone alone, empty where it is not; raises
-        ReconcilerError where it is nowhere.
+        Keep a receipt at the end of the chain. Raises ReconcilerError where it is nowhere. What it is put behind is not
+        verified: whoever calls this can tell best what is worth a warning.
         """
         if len(link.text) > RECEIPT_BYTES:
             raise ReconcilerError(f"The receipt has more than {RECEIPT_BYTES // 1024**2} MiB.")
         # First here: whatever ends the push, it is on disk.
         kept = contained(lambda: self._keep_here(link, sign))
-        if self.remote is None and isinstance(kept, Failure):
-            raise ReconcilerError(kept.why)
         if self.remote is None:
-            return ""
+            if isinstance(kept, Failure):
+                raise ReconcilerError(kept.why)
+            return Appended(behind=self._one(kept))
         try:
-            self._pushed((link,) if isinstance(kept, Failure) else (), sign)
+            _, there = self._pushed((link,) if isinstance(kept, Failure) else (), sign)
         except ReconcilerError as error:
             if isinstance(kept, Failure):
                 raise ReconcilerError(f"{kept.why} {error.message}", error.fix) from error
-            return str(error)
-        return ""
+            return Appended(str(error), self._one(kept))
+        return Appended(behind=self._one(there))
+
+    def _one(self, commit: str) -> Stored | None:
+        return self._stored([commit])[0] if commit else None
 
     def push(self, sign: SignRecord | None) -> int:
         """Push what is in this clone alone, and say how many receipts that were. Raises ReconcilerError."""
         if self.remote is None:
             return 0
-        return self._pushed((), sign)
+        return self._pushed((), sign)[0]
 
     def prune(self, pruning: Pruning, sign: SignRecord | None) -> int:
         """
@@ -169,8 +172,8 @@ class GitReceipts:
                 return value
         raise remote.fault(f"{RECEIPTS} could not be read: what it points to is not there to be fetched.")
 
-    def _pushed(self, more: Sequence[Link], sign: SignRecord | None) -> int:
-        """Push what waits here, and some more behind it; how many that were."""
+    def _pushed(self, more: Sequence[Link], sign: SignRecord | None) -> tuple[int, str]:
+        """Push what waits here, and some more behind it; how many that were, and behind which commit they are."""
         remote = self._ref().found()
         refusals = 0
         for number in range(_TRIES):
@@ -183,7 +186,7 @@ class GitReceipts:
             if not links:
                 if there and not self._remember(lost, local, seen, there):
                     continue
-                return 0
+                return 0, there
             if sign is None and there != seen and any(link.seal for link in links):
                 raise ReconcilerError(
                     f"{amount(len(links), 'receipt')} in this clone must be signed anew: others were pushed before.",
@@ -200,15 +203,16 @@ class GitReceipts:
             if found == value:
                 # Where somebody else in this clone was faster, what they added waits for the next push.
                 self._remember(lost, local, seen, value)
-                return len(links)
+                return len(links), there
         raise remote.fault(f"{RECEIPTS} was changed by others each of {_TRIES} times that we tried to push to it.")
 
-    def _keep_here(self, link: Link, sign: SignRecord | None) -> None:
+    def _keep_here(self, link: Link, sign: SignRecord | None) -> str:
+        """Keep it in this clone, and say behind which commit."""
         for _ in range(_TRIES):
             local = self._value(RECEIPTS)
             value = self._committed(local, (link,), sign)
             if self._set({RECEIPTS: (local, value)}):
-                return
+                return local
             self.sleep(self._chance.uniform(0.01, 0.1))
         raise ReconcilerError(f"{RECEIPTS} of {self.git.top} could not be changed.", "Is the repository read-only?")
 

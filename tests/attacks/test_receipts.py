@@ -308,3 +308,26 @@ def test_nothing_is_pruned_over_an_export_that_somebody_changed(old_house: House
     assert Flaw.BROKEN in {
         f.flaw for f in audit_files(tmp_path / "kept", signers=tmp_path / "kept/allowed_signers").findings
     }
+
+
+def test_an_apply_says_when_what_it_puts_its_receipt_behind_is_none_that_counts(house: House) -> None:
+    last = read_link(texts(house)[-1])
+    forged = Link("20260503T000000Z-0000000000", last.at, last.receipt).behind(3, digest_of(last.text))
+    fine = promoted(house, 4)
+    put(house, *texts(house)[:3], forged.text)
+    unsigned = promoted(house, 1)
+    put(house, *texts(house), "{}")
+    none = promoted(house, 2)
+
+    assert "reconciler audit" not in fine
+    assert ("has no signature by a listed key" in unsigned) == house.signed
+    assert "is no receipt as reconciler writes it" in none
+    # All the same, what was done is kept.
+    assert len(texts(house)) == 7
+
+
+def promoted(house: House, version: int) -> str:
+    house.push(pins({"Production": version}))
+    done = house.apply()
+    assert done.exit_code == 0
+    return done.message

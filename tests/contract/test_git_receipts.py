@@ -79,7 +79,10 @@ def bring_back(remote: Path) -> None:
 def test_receipts_of_several_clones_are_one_chain(cloned: Callable[[str], Path]) -> None:
     one, other = receipts_of(cloned("one")), receipts_of(cloned("other"))
 
-    assert [one.append(link("a"), signed), other.append(link("b"), signed), one.append(link("c"), None)] == ["", "", ""]
+    done = [one.append(link("a"), signed), other.append(link("b"), signed), one.append(link("c"), None)]
+
+    assert [kept.alone for kept in done] == ["", "", ""]
+    assert [kept.behind and kept.behind.link and kept.behind.link.id for kept in done] == [None, "a", "b"]
 
     assert ids(other.read()) == ["a", "b", "c"]
     assert [one.sequence for one in other.read().links()] == [1, 2, 3]
@@ -90,7 +93,7 @@ def test_ten_that_push_at_once_lose_none(cloned: Callable[[str], Path], remote: 
     clones = [receipts_of(cloned(f"clone-{number}")) for number in range(10)]
 
     def push_two(number: int) -> list[str]:
-        return [clones[number].append(link(f"{number}-{i}"), signed) for i in range(2)]
+        return [clones[number].append(link(f"{number}-{i}"), signed).alone for i in range(2)]
 
     with ThreadPoolExecutor(10) as pool:
         told = list(pool.map(push_two, range(10)))
@@ -106,7 +109,7 @@ def test_several_in_one_clone_lose_none(cloned: Callable[[str], Path]) -> None:
     clone = cloned("one")
 
     def push(number: int) -> str:
-        return receipts_of(clone).append(link(str(number)), None)
+        return receipts_of(clone).append(link(str(number)), None).alone
 
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(push, range(8))) == [""] * 8
@@ -119,7 +122,7 @@ def test_a_ref_without_a_remote_is_kept_in_the_repository_and_pushed_once_there_
 ) -> None:
     clone = cloned("one")
 
-    assert [receipts_of(clone, None).append(link(name), signed) for name in "ab"] == ["", ""]
+    assert [receipts_of(clone, None).append(link(name), signed).alone for name in "ab"] == ["", ""]
     assert (ids(receipts_of(clone, None).read()), structure(receipts_of(clone, None).read())) == (["a", "b"], ())
     assert flaws(receipts_of(clone).read()) == {Flaw.UNPUSHED}
     receipts_of(clone).append(link("c"), signed)
@@ -134,7 +137,7 @@ def test_what_cannot_be_pushed_is_kept_and_pushed_later_behind_what_came_before(
     receipts_of(clone).append(link("a"), signed)
     break_off(remote)
 
-    why = receipts_of(clone).append(link("b"), signed)
+    why = receipts_of(clone).append(link("b"), signed).alone
     alone = receipts_of(clone).read()
     bring_back(remote)
     receipts_of(other).append(link("c"), signed)
@@ -175,7 +178,7 @@ def test_a_remote_that_refuses_is_no_loss(cloned: Callable[[str], Path], remote:
     path.chmod(0o755)
     clone = cloned("one")
 
-    why = receipts_of(clone).append(link("a"), None)
+    why = receipts_of(clone).append(link("a"), None).alone
 
     assert "refused" in why or "declined" in why, why
     assert ids(receipts_of(clone).read()) == ["a"]
@@ -245,7 +248,7 @@ def test_what_is_no_receipt_does_not_stop_the_next_one(cloned: Callable[[str], P
     junk = git(remote, "commit-tree", "-p", RECEIPTS, "-m", "{}", tree)
     git(remote, "update-ref", RECEIPTS, junk)
 
-    assert receipts_of(clone).append(link("b"), None) == ""
+    assert receipts_of(clone).append(link("b"), None).alone == ""
 
     chain = receipts_of(clone).read()
     assert ids(chain) == ["a", "b"]
@@ -314,7 +317,7 @@ def test_none_that_is_pushed_meanwhile_is_lost(cloned: Callable[[str], Path], re
         pushers = [receipts_of(cloned(f"pusher-{n}")) for n in range(5)]
         done = [pool.submit(pusher.append, link(f"{n}"), signed) for n, pusher in enumerate(pushers)]
         pool.submit(pruner.prune, begin, signed).result()
-        assert [one.result() for one in done] == [""] * 5
+        assert [one.result().alone for one in done] == [""] * 5
 
     chain = receipts_of(cloned("reader")).read(counts)
     assert sorted(ids(chain)) == ["0", "1", "2", "3", "4", "c"]
