@@ -13,9 +13,9 @@ from reconciler.core.names import Commit, ModelRef
 from reconciler.core.past import Epoch
 from reconciler.core.slot_map import PLAIN
 from reconciler.ports import Checkout, LineCommit, SourceFile, Step, World
-from reconciler.wiring import manifest_parser
 from reconciler.testing.memory import MemoryRegistry
 from reconciler.trust import Trunk
+from reconciler.wiring import manifest_parser
 from tests.build import OURS
 
 PARSE = manifest_parser(PLAIN, past=True)
@@ -69,9 +69,7 @@ DOCUMENT = st.builds(
     st.integers(1, 3),
     st.lists(st.sampled_from(NAMES), max_size=1),
 )
-FILE = st.one_of(
-    st.none(), st.lists(DOCUMENT, min_size=1, max_size=2).map(lambda some: "---\n".join(some).encode())
-)
+FILE = st.one_of(st.none(), st.lists(DOCUMENT, min_size=1, max_size=2).map(lambda some: "---\n".join(some).encode()))
 EDITS = st.lists(st.tuples(st.sampled_from(PATHS), FILE), min_size=1, max_size=2)
 
 
