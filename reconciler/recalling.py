@@ -118,7 +118,7 @@ def recall(world: World, ref: str, rules: Rules, names: Iterable[str] = (), expo
         len(chain.stored),
         untold,
         (
-            *(finding for finding in structure(chain) if finding.flaw is not Flaw.SHALLOW or not finding.sequence),
+            *(f for f in structure(chain, briefly=True) if f.flaw is not Flaw.SHALLOW or not f.sequence),
             *([cut_off(chain.pruned)] if chain.pruned and not pruned else []),
         ),
         pruned,

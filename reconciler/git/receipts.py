@@ -298,7 +298,7 @@ class GitReceipts:
         stored = self._stored(self._between("", tip))
         first = stored[0].parents if stored else ()
         pruned = stored[0].pruning if stored else None
-        number, digest = self._end(tip)
+        number, digest = self._end(tip) if waiting else (0, "")
         more: list[Stored] = []
         for link in waiting:
             placed = link.behind(number, digest)
