@@ -37,6 +37,7 @@ from reconciler.core.history import (
     Recalled,
     Sighting,
     Stretch,
+    in_order,
 )
 from reconciler.core.moments import moment_of, rfc3339
 from reconciler.core.names import Commit, ModelRef, Slot, Version, names_of, registry_name, workspace_name
@@ -203,7 +204,7 @@ def _past(
             sightings.append(seen)
     whole = trusted.whole if trusted else not (rules.trunk and rules.trunk.line[-1].cut)
     stretches = tuple(_stretch(epoch, there, notes) for epoch in epochs if epoch.commit is not None)
-    return Past(name, stretches, tuple(sightings), _present(there, trusted, places, read_at), whole)
+    return Past(name, stretches, in_order(sightings), _present(there, trusted, places, read_at), whole)
 
 
 def _name_at(epochs: Iterable[Epoch], place: int | None, name: ModelRef) -> str:

@@ -189,8 +189,8 @@ class Stored:
     @cached_property
     def place(self) -> Place | None:
         """
-        Where this is in the chain, if it can be a link of ours: by its two ends alone, since to read the receipt in between
-        takes ten times as long.
+        Where this is in the chain, if it can be a link of ours: by its two ends alone, since to read what is between
+        them takes ten times as long.
         """
         head = _BEGINNING.match(self.text)
         end = _ENDING.fullmatch(self.text, self.text.rfind(_SEQUENCE)) if head else None

@@ -1,7 +1,7 @@
 """
 What was in each slot when, and why: from receipts, what git declared, and the registry as it is now. Entries in, turns
 out. Receipts are in the order of their chain, whatever the clocks of those who wrote them said; git's history is in the
-order of the trusted line.
+order of the trusted line. Only one that was kept late is put where its times and what it saw agree that it belongs.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -271,6 +271,34 @@ def _when(turn: Turn) -> tuple[bool, str]:
     return turn.turning is Turning.PENDING, turn.earliest or turn.latest
 
 
+def in_order(sightings: Sequence[Sighting]) -> tuple[Sighting, ...]:
+    """
+    Sightings, in the order of the chain, in that of the applies: a receipt that could not be pushed comes behind later
+    ones. Clocks alone may be wrong. So one is put before those that by their times came later, unless what they saw fits
+    as it is, or fits better: unless fewer slots changed between one apply and the next.
+    """
+    found: list[Sighting] = []
+    for number, one in enumerate(sightings):
+        at = len(found)
+        while at and found[at - 1].started_at > one.finished_at:
+            at -= 1
+        following = sightings[number + 1] if number + 1 < len(sightings) else None
+        if at < len(found):
+            earlier, last = found[at - 1] if at else None, found[-1]
+            stays = _changed(last, one) + _changed(one, following) + _changed(earlier, found[at])
+            moved = _changed(earlier, one) + _changed(one, found[at]) + _changed(last, following)
+            at = at if moved <= stays and stays else len(found)
+        found.insert(at, one)
+    return tuple(found)
+
+
+def _changed(one: Sighting | None, following: Sighting | None) -> int:
+    """How many slots held something else when an apply began than when another one had ended."""
+    if one is None or following is None:
+        return 0
+    return sum(following.before.get(slot, held) != held for slot, held in one.after.items())
+
+
 def slots_of(past: Past) -> tuple[Slot, ...]:
     """The slots that were governed at any time."""
     declared = (slot for stretch in past.stretches for slot in stretch.held)
@@ -512,7 +540,7 @@ def as_of(past: Past, when: str, say: Callable[[Held], str]) -> tuple[Then, ...]
 
 def _slot_as_of(past: Past, slot: Slot, when: str, say: Callable[[Held], str]) -> Then:
     found = [turn for turn in turns_of(past, slot) if turn.turning is not Turning.PENDING]
-    possible = _possible(found, when)
+    possible = _possible(found, when) or _sighted(past, slot, when)
     by_mlflow = _by_mlflow(past, slot, when)
     why = ""
     if not possible:
@@ -553,6 +581,12 @@ def _possible(found: Sequence[Turn], when: str) -> tuple[Possible, ...]:
         if first[number] <= at < ended:
             states.append(Possible(turn.after, turn.word, turn))
     return tuple(_once(states))
+
+
+def _sighted(past: Past, slot: Slot, when: str) -> tuple[Possible, ...]:
+    """What an apply left in a slot that nothing is known to have changed by that moment."""
+    seen = [s for s in past.sightings if slot in s.after and not _later(s.finished_at, when)]
+    return (Possible(seen[-1].after[slot], seen[-1].word),) if seen else ()
 
 
 def _once(states: Iterable[Possible]) -> Iterator[Possible]:
