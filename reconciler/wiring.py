@@ -78,10 +78,12 @@ def open_world(
     from reconciler.evidence.mlflow import MlflowEvidence
     from reconciler.forges.reviewers import GitAndForge
     from reconciler.git.lock import GitLock
+    from reconciler.git.notebook import GitNotebook, notebook_ref
     from reconciler.git.receipts import GitReceipts
     from reconciler.git.source import open_source
     from reconciler.places import registry_uri
     from reconciler.registry.mlflow import MlflowRegistry
+    from reconciler.registry.noted import NotedRegistry
 
     policy, folder, like = _standing_settings(settings, environment, base, ref, policy_ref)
     source = open_source(folder, settings.repository, settings.remote, like=like)
@@ -99,10 +101,13 @@ def open_world(
     known: _Known = {}
     parse, parse_past = (manifest_parser(slots, past=past, known=known) for past in (False, True))
     checks, evidence = MlflowChecks(uri, tracking, environment, tell=tell), MlflowEvidence(uri, tracking, tell=tell)
+    beside = None
+    if not registry.capabilities.records:
+        beside = NotedRegistry(registry, GitNotebook(source.git, source.remote, notebook_ref(name)))
     return World(
         source,
         parse,
-        registry,
+        beside or registry,
         clock,
         lock,
         evidence,
