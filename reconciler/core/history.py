@@ -273,9 +273,9 @@ def _when(turn: Turn) -> tuple[bool, str]:
 
 def in_order(sightings: Sequence[Sighting]) -> tuple[Sighting, ...]:
     """
-    Sightings, in the order of the chain, in that of the applies: a receipt that could not be pushed comes behind later
-    ones. Clocks alone may be wrong. So one is put before those that by their times came later, unless what they saw fits
-    as it is, or fits better: unless fewer slots changed between one apply and the next.
+    Sightings, given in the order of the chain, in that of the applies: a receipt that could not be pushed comes behind
+    later ones. Clocks alone may be wrong. So one is put before those that by their times came later unless what they
+    saw fits as it is, or fits better: unless fewer slots changed between one apply and the next.
     """
     found: list[Sighting] = []
     for number, one in enumerate(sightings):
