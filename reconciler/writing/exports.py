@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from reconciler.core.chain import Chain, Pruning, Stored, digest_of
@@ -30,10 +31,18 @@ class Exported:
 
     def write(self, chain: Chain, signers: str) -> int:
         """
-        Add what is not there yet, and say how many receipts that were: each file whole, the oldest first. Raises
-        ReconcilerError where the folder has another receipt by that number, and where it cannot be written.
+        Add what is not there yet, and say how many receipts that were: each file whole, the oldest first. What is in
+        this clone alone has no place in the chain yet, and waits. Raises ReconcilerError where not all of the chain
+        could be read, where the folder has another receipt by that number, and where it cannot be written.
         """
-        wanted = {_name(number, one): one.text.encode("utf-8", "surrogateescape") for number, one in chain.numbered}
+        if chain.untold or chain.cut:
+            why = chain.untold or "this clone is too shallow."
+            raise ReconcilerError(
+                f"Not all receipts at {chain.place} could be read: {why}",
+                "Nothing was written. Fetch the whole repository (`git fetch --unshallow`), or look at the remote.",
+            )
+        placed = islice(chain.numbered, len(chain.stored) - chain.unpushed)
+        wanted = {_name(number, one): one.text.encode("utf-8", "surrogateescape") for number, one in placed}
         if chain.pruned is not None:
             wanted[_pruned_name(chain.pruned)] = chain.pruned.text.encode("ascii")
         try:

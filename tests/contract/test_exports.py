@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -175,3 +176,16 @@ def test_a_folder_without_receipts_is_none(folder: Path, there: bool) -> None:
 
     with pytest.raises(ReconcilerError, match=r"has no receipts|could not be read: No such file"):
         Exported(folder).read()
+
+
+def test_what_was_not_pushed_yet_waits_for_its_place(folder: Path) -> None:
+    assert Exported(folder).write(replace(FIVE, unpushed=2), "") == 3
+    assert Exported(folder).write(FIVE, "") == 2
+
+
+@pytest.mark.parametrize("part", [replace(FIVE, cut=True), replace(FIVE, untold="It does not answer.")])
+def test_a_part_of_the_receipts_is_not_taken_for_all(folder: Path, part: Chain) -> None:
+    with pytest.raises(ReconcilerError, match="Not all receipts at refs on origin could be read"):
+        Exported(folder).write(part, "")
+
+    assert not folder.exists()
