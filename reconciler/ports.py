@@ -13,7 +13,7 @@ from reconciler.errors import Problem
 
 if TYPE_CHECKING:
     # Not at run time: reading and checking manifests has no use for the rest of the core, and starts faster without.
-    from reconciler.core.chain import Chain, Link
+    from reconciler.core.chain import Chain, Link, Pruning, Stored
     from reconciler.core.changes import Change
     from reconciler.core.check_record import Ran, Recorded
     from reconciler.core.desired import Manifest, NoSource, Origin, Revision, Source
@@ -485,6 +485,17 @@ class SignRecord(Protocol):
     def __call__(self, data: bytes, /) -> "Seal": ...
 
 
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """
+    A receipt was kept: why it is on this machine alone for now, empty where it is where it belongs; and what it was put
+    behind, None where it is the first.
+    """
+
+    alone: str = ""
+    behind: "Stored | None" = None
+
+
 class Receipts(Protocol):
     """Where the receipts of applies stay, as a chain. All calls raise ReconcilerError."""
 
@@ -498,19 +509,26 @@ class Receipts(Protocol):
         """Whether what is on this machine alone counts as kept: nobody applies to the registry from elsewhere."""
         ...
 
-    def append(self, link: "Link", sign: SignRecord | None) -> str:
-        """
-        Keep a receipt at the end of the chain, wherever it was before. Returns why it is on this machine alone for now,
-        empty where it is where it belongs; raises where it is nowhere.
-        """
+    def append(self, link: "Link", sign: SignRecord | None) -> Appended:
+        """Keep a receipt at the end of the chain, wherever it was before. Raises where it is nowhere."""
         ...
 
     def push(self, sign: SignRecord | None) -> int:
         """Bring what is on this machine alone to where it belongs, and say how many receipts that were."""
         ...
 
-    def read(self) -> "Chain":
-        """All that is kept."""
+    def read(self, counts: "Callable[[Pruning], bool]" = ...) -> "Chain":
+        """
+        All that is kept. `counts` says whether what stands in the place of pruned receipts is signed; that of one that
+        is not has no say in what was lost.
+        """
+        ...
+
+    def prune(self, pruning: "Pruning", sign: SignRecord | None) -> int:
+        """
+        Put this in the place of the receipts that it names, and say how many are kept behind it; none that is added
+        meanwhile is lost.
+        """
         ...
 
 

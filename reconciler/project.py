@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Protocol, TypedDict, Unpack
 from reconciler.core.limits import MARKDOWN_CHARACTERS
 from reconciler.core.text import did_you_mean, plain
 from reconciler.errors import (
+    Failure,
     ManifestError,
     NoRegistryError,
     Problem,
@@ -26,6 +27,7 @@ from reconciler.errors import (
     RegistryError,
     Severity,
     Validation,
+    contained,
 )
 from reconciler.render.formats import Format, rendered
 from reconciler.version import __version__
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from reconciler.adopting import Adopted
     from reconciler.checking import CheckEvent, CheckReport, Sign
     from reconciler.core.access import Access, Governed
-    from reconciler.core.chain import Audit
+    from reconciler.core.chain import Audit, Pruning
     from reconciler.core.check_record import CheckResult
     from reconciler.core.desired import Revision
     from reconciler.core.drift import Drift
@@ -637,9 +639,9 @@ class Project:
                     done = journal.completed(apply_commit(world, request, report))
                 except BaseException as error:
                     if journal.begun:
-                        _keep(world, journal.broken_off(error, world.clock.now()), sign, report)
+                        _keep(world, journal.broken_off(error, world.clock.now()), sign, report, rules)
                     raise
-                return replace(done, unkept=_keep(world, done, sign, report)) if journal.begun else done
+                return replace(done, unkept=_keep(world, done, sign, report, rules)) if journal.begun else done
 
     def drift(self, ref: str = "HEAD", *, files: bool = False) -> "Drift":
         """
@@ -678,46 +680,58 @@ class Project:
         since: str = "",
         until: str = "",
         ref: str = "HEAD",
+        receipts: Path | str | None = None,
     ) -> "History":
         """
         Every change of occupant of the slots of these models, or of all: from what to what, when, by which commit and
         apply, and what gates said; from receipts, git and the registry together. Writes nothing to the registry.
 
-        `slot`: of this one only. `since`, `until`: times as RFC 3339, a date (in UTC), or `3 days ago`. Raises
-        ReconcilerError for a model of which nothing is known and for what is no time, and otherwise as `plan` does.
+        `slot`: of this one only. `since`, `until`: times as RFC 3339, a date (in UTC), or `3 days ago`. `receipts`: the
+        folder that pruned ones were exported to. Raises ReconcilerError for a model of which nothing is known, for what
+        is no time and for a folder without what was pruned, and otherwise as `plan` does.
         """
         from reconciler.core.history import History, turns, within
 
         with self.undisturbed():
-            recalled, world = self._recalled(models, ref)
+            recalled, world = self._recalled(models, ref, receipts)
             wanted = None if slot is None else slot_of(slot, world.slots)
             first, last = (_moment(text, world.clock.now()) if text else "" for text in (since, until))
             found = (turn for past in recalled.models for turn in turns(past, wanted))
             return History(recalled, within(found, first, last), first, last)
 
-    def as_of(self, when: str, models: Iterable[str] = (), *, ref: str = "HEAD") -> "AsOf":
+    def as_of(
+        self, when: str, models: Iterable[str] = (), *, ref: str = "HEAD", receipts: Path | str | None = None
+    ) -> "AsOf":
         """
         What each slot of these models, or of all, held at a moment, on whose word, and what other sources say. `when`:
-        RFC 3339, a date (its first moment, in UTC), or `3 days ago`. Raises as `history` does.
+        RFC 3339, a date (its first moment, in UTC), or `3 days ago`. `receipts`, and what is raised: as for `history`.
         """
         from reconciler.core.history import AsOf, as_of
         from reconciler.render.words import held
 
         with self.undisturbed():
-            recalled, world = self._recalled(models, ref)
+            recalled, world = self._recalled(models, ref, receipts)
             at = _moment(when, world.clock.now())
             return AsOf(recalled, at, tuple(then for past in recalled.models for then in as_of(past, at, held)))
 
-    def changed(self, before: str, after: str = "now", models: Iterable[str] = (), *, ref: str = "HEAD") -> "Between":
+    def changed(
+        self,
+        before: str,
+        after: str = "now",
+        models: Iterable[str] = (),
+        *,
+        ref: str = "HEAD",
+        receipts: Path | str | None = None,
+    ) -> "Between":
         """
         Which slots held something else at one moment than at another. Each is a time as for `as_of`, or a commit, whose
-        own time is meant. Raises as `history` does.
+        own time is meant. `receipts`, and what is raised: as for `history`.
         """
         from reconciler.core.history import Between, changed
         from reconciler.render.words import held
 
         with self.undisturbed():
-            recalled, world = self._recalled(models, ref)
+            recalled, world = self._recalled(models, ref, receipts)
             one, two = (_moment_or_commit(text, world) for text in (before, after))
             pairs = tuple(pair for past in recalled.models for pair in changed(past, one, two, held))
             return Between(recalled, one, two, pairs)
@@ -743,12 +757,52 @@ class Project:
             receipts = self._open(LockKind.NONE).receipts
             return 0 if receipts is None else receipts.push(sign)
 
-    def _recalled(self, models: Iterable[str], ref: str) -> "tuple[Recalled, World]":
-        from reconciler.recalling import recall
+    def export_receipts(
+        self,
+        folder: Path | str,
+        *,
+        prune_before: str = "",
+        signing_key: "Path | str | Sign | None" = None,
+        ref: str = "HEAD",
+    ) -> "Exporting":
+        """
+        Write each receipt that is not there yet to a file in a folder, with the keys that `ref`'s standing policy
+        lists, for `audit_files`.
 
+        `prune_before`: then take those out of the chain that were kept before this moment, written as for `as_of`; a
+        beginning that is signed with `signing_key`, as for `apply`, stands in their place. Raises ReconcilerError where
+        that is no time, where the folder has other receipts or cannot be written, and where pruning would hide that
+        something is not as it was written.
+        """
+        from reconciler.core.chain import with_exported
+        from reconciler.recalling import kept_chain, what_to_prune
+        from reconciler.writing.exports import Exported
+
+        exported = Exported(Path(folder))
+        with self.undisturbed(), _signer(signing_key) as sign:
+            world = self._open(LockKind.NONE, ref=ref)
+            rules = load_rules(world, world.source.read(ref).revision, ref=ref)
+            if not prune_before:
+                chain = kept_chain(world, rules)
+                return Exporting(exported.write(chain, rules.policy.signers), len(chain.stored))
+            chain, pruning = what_to_prune(world, rules, _moment(prune_before, world.clock.now()), sign)
+            new = exported.write(chain, rules.policy.signers)
+            if pruning is None or world.receipts is None:
+                return Exporting(new, len(chain.stored))
+            # Not what was to be written, but what is there to be read, is what may be pruned.
+            with_exported(replace(chain, stored=(), pruned=pruning), exported.read())
+            kept = world.receipts.prune(pruning, sign)
+            exported.write(replace(chain, stored=(), pruned=pruning), rules.policy.signers)
+            return Exporting(new, kept, pruning)
+
+    def _recalled(self, models: Iterable[str], ref: str, receipts: Path | str | None) -> "tuple[Recalled, World]":
+        from reconciler.recalling import recall
+        from reconciler.writing.exports import Exported
+
+        exported = None if receipts is None else Exported(Path(receipts)).read()
         world = self._open(LockKind.NONE, ref=ref)
         rules = load_rules(world, world.source.read(ref).revision, ref=ref)
-        return recall(world, ref, rules, models), world
+        return recall(world, ref, rules, models, exported), world
 
     def gates(
         self, model: str, version: int | None = None, *, ref: str = "HEAD", policy_ref: str | None = None
@@ -1112,6 +1166,15 @@ class Project:
 
 
 @dataclass(frozen=True, slots=True)
+class Exporting:
+    """How many receipts were written to files, how many the chain has then, and what was pruned of it, if anything."""
+
+    exported: int
+    kept: int
+    pruned: "Pruning | None" = None
+
+
+@dataclass(frozen=True, slots=True)
 class DeclaredModel:
     """What manifests name of a model: the numbers of versions, and aliases, each once."""
 
@@ -1178,6 +1241,30 @@ def access(
         if identity is not None:
             proof = asked.prove(server, Identity(identity), checked_user(os.environ), ending)
     return Access(server, None, proof)
+
+
+def audit_files(folder: Path | str, *, signers: Path | str | None = None) -> "Audit":
+    """
+    Whether the receipts in a folder, which `Project.export_receipts` wrote, are as they were written. `signers`: the
+    file of keys whose signatures count. Default: the one that the policy at HEAD of the repository here names. Needs
+    no registry. Raises ReconcilerError where there are no receipts.
+    """
+    from reconciler.checks.signing import RecordSeals
+    from reconciler.git.source import open_source
+    from reconciler.recalling import audit_chain
+    from reconciler.writing.exports import Exported
+
+    chain = Exported(Path(folder)).read()
+    if signers is not None:
+        try:
+            text = Path(signers).read_text("utf-8", "replace")
+        except OSError as error:
+            raise ReconcilerError(f"{signers} could not be read: {error.strerror or error}.") from error
+    else:
+        source = contained(lambda: open_source(Path(), "-", _remote_named(None)))
+        policy = None if isinstance(source, Failure) else _policy_of_head(source)
+        text = "" if policy is None else policy.signers
+    return audit_chain(chain, RecordSeals(), text)
 
 
 def saved_plan(path: Path) -> "PlanDocument":
@@ -1336,11 +1423,11 @@ def _signer(key: "Path | str | Sign | None") -> "Generator[Sign | None]":
         yield sign
 
 
-def _keep(world: "World", receipt: "Receipt", sign: "Sign | None", report: "Report") -> str:
+def _keep(world: "World", receipt: "Receipt", sign: "Sign | None", report: "Report", rules: "Rules") -> str:
     """Keep a receipt where receipts stay; why it could not be, and empty where it is."""
     from reconciler.core.chain import Link
-    from reconciler.errors import Failure, contained
     from reconciler.events import Noticed
+    from reconciler.recalling import doubtful
     from reconciler.render.json import receipt_document
 
     receipts = world.receipts
@@ -1350,15 +1437,19 @@ def _keep(world: "World", receipt: "Receipt", sign: "Sign | None", report: "Repo
     kept = contained(lambda: receipts.append(link, sign))
     if isinstance(kept, Failure):
         why = f"The receipt {receipt.id} could not be kept: {kept.why}"
-    elif kept:
-        why = (
-            f"The receipt {receipt.id} was not pushed: {kept} It is in this clone alone: run `reconciler audit --push` "
-            "there before it is removed."
-        )
-    else:
+        report(Noticed(why))
+        return why
+    doubt = contained(lambda: doubtful(world, rules, kept.behind))
+    if doubt:
+        report(Noticed(doubt.why if isinstance(doubt, Failure) else doubt))
+    if not kept.alone:
         return ""
+    why = (
+        f"The receipt {receipt.id} was not pushed: {kept.alone} It is in this clone alone: run `reconciler audit "
+        "--push` there before it is removed."
+    )
     report(Noticed(why))
-    return "" if receipts.local and not isinstance(kept, Failure) else why
+    return "" if receipts.local else why
 
 
 def _moment(text: str, now: str) -> str:

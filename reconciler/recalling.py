@@ -5,7 +5,7 @@ and whether the receipts are as they were written. Reads everything, writes noth
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reconciler.core.chain import (
@@ -15,9 +15,14 @@ from reconciler.core.chain import (
     Finding,
     Flaw,
     Link,
+    Pruning,
+    Stored,
     against_records,
+    cut_off,
+    pruning_of,
     signed_bytes,
     structure,
+    with_exported,
 )
 from reconciler.core.desired import DesiredState
 from reconciler.core.entrances import occupants
@@ -32,17 +37,19 @@ from reconciler.core.history import (
     Recalled,
     Sighting,
     Stretch,
+    in_order,
 )
 from reconciler.core.moments import moment_of, rfc3339
 from reconciler.core.names import Commit, ModelRef, Slot, Version, names_of, registry_name, workspace_name
 from reconciler.core.past import Epoch, declared_versions, pins_of
 from reconciler.core.past import Past as Trusted
+from reconciler.core.policy import RECORDS, listed_for
 from reconciler.core.records import canonical
 from reconciler.core.snapshot import ModelSnapshot, Ownership, RegistrySnapshot
 from reconciler.core.text import amount, did_you_mean, plain
 from reconciler.errors import Failure, ReconcilerError, contained
 from reconciler.planning import declare, versions_named, with_names, with_past
-from reconciler.ports import CommitNote, Wanted, World
+from reconciler.ports import CommitNote, Seals, SignRecord, Wanted, World
 from reconciler.rules import Rules
 
 # How forges name the request in the message of a merge or a squash: GitHub, GitLab, Bitbucket.
@@ -63,14 +70,17 @@ class _Kept:
     signed: frozenset[str] = field(default_factory=frozenset[str])
 
 
-def recall(world: World, ref: str, rules: Rules, names: Iterable[str] = ()) -> Recalled:
+def recall(world: World, ref: str, rules: Rules, names: Iterable[str] = (), exported: Chain | None = None) -> Recalled:
     """
-    What is known of these models, or of all that are governed or have receipts. Raises ReconcilerError for a model of
-    which nothing is known.
+    What is known of these models, or of all that are governed or have receipts; also by what was pruned of these and
+    exported. Raises ReconcilerError for a model of which nothing is known, and for an export without what was
+    pruned.
     """
     rules, desired = with_names(rules, declare(world, ref).desired)
     chosen = {ModelRef(name) for name in names}
-    chain = Chain("") if world.receipts is None else world.receipts.read()
+    chain = kept_chain(world, rules)
+    chain = chain if exported is None else with_exported(chain, exported)
+    pruned = _counted(world, rules, chain)
     untold = ""
     models = chosen or set(desired.models)
     snapshot = contained(lambda: _snapshot(world, models, desired, everything=not chosen))
@@ -91,8 +101,10 @@ def recall(world: World, ref: str, rules: Rules, names: Iterable[str] = ()) -> R
         _past(name, epochs.get(name, ()), kept, verified.models.get(name), trusted.get(name), notes, rules, read_at)
         for name in sorted(models)
     )
-    if untold:
-        found = tuple(_without_present(past) for past in found)
+    found = tuple(
+        replace(past, present=None if untold else past.present, pruned=chain.pruned.until if chain.pruned else "")
+        for past in found
+    )
     for past in found if chosen else ():
         if not past.sightings and not any(s.held for s in past.stretches):
             known = {*desired.models, *(ModelRef(name) for link in kept.links for name in _models_of(link))}
@@ -106,8 +118,31 @@ def recall(world: World, ref: str, rules: Rules, names: Iterable[str] = ()) -> R
         tuple(past for past in found if past.sightings or any(s.held for s in past.stretches)),
         len(chain.stored),
         untold,
-        tuple(finding for finding in structure(chain) if finding.flaw is not Flaw.SHALLOW or not finding.sequence),
+        (
+            *(f for f in structure(chain, briefly=True) if f.flaw is not Flaw.SHALLOW or not f.sequence),
+            *([cut_off(chain.pruned)] if chain.pruned and not pruned else []),
+        ),
+        pruned,
     )
+
+
+def kept_chain(world: World, rules: Rules) -> Chain:
+    """The receipts that are kept."""
+    if world.receipts is None:
+        return Chain("nowhere")
+    return world.receipts.read(lambda pruning: _counts(world.seals, rules.policy.signers, pruning))
+
+
+def _counted(world: World, rules: Rules, chain: Chain) -> Pruning | None:
+    """What stands in the place of receipts that were pruned, if a key that the standing policy lists signed it."""
+    pruned = chain.pruned
+    return pruned if pruned is not None and _counts(world.seals, rules.policy.signers, pruned) else None
+
+
+def _counts(seals: Seals | None, signers: str, pruning: Pruning) -> bool:
+    if seals is None or pruning.seal is None or not listed_for(RECORDS, signers):
+        return False
+    return all(seals.verified([(pruning.signed_bytes, pruning.seal, pruning.at)], signers))
 
 
 def _snapshot(world: World, models: Iterable[ModelRef], desired: DesiredState, *, everything: bool) -> RegistrySnapshot:
@@ -127,7 +162,7 @@ def _about(world: World, chain: Chain, rules: Rules, names: Iterable[str] | None
             link = one.link
             if link is not None and _is_here(link, here):
                 links.append(link)
-    return _Kept(chain, tuple(links), _signed(world, rules, links))
+    return _Kept(chain, tuple(links), _signed(world.seals, rules.policy.signers, links))
 
 
 def _is_here(link: Link, here: tuple[tuple[str, ...], str]) -> bool:
@@ -136,13 +171,12 @@ def _is_here(link: Link, here: tuple[tuple[str, ...], str]) -> bool:
     return registry_name(str(name)) in here[0] and workspace_name(str(workspace)) == workspace_name(here[1])
 
 
-def _signed(world: World, rules: Rules, links: Iterable[Link]) -> frozenset[str]:
-    """The ids of the links that are signed by a key that the standing policy lists."""
-    signers = rules.policy.signers
+def _signed(seals: Seals | None, signers: str, links: Iterable[Link]) -> frozenset[str]:
+    """The ids of the links that are signed by a key that is listed for records."""
     sealed = [(link, link.seal) for link in links if link.seal is not None]
-    if world.seals is None or not rules.policy.names_signers or not sealed:
+    if seals is None or not listed_for(RECORDS, signers) or not sealed:
         return frozenset()
-    proofs = world.seals.verified(((signed_bytes(link), seal, link.at) for link, seal in sealed), signers)
+    proofs = seals.verified(((signed_bytes(link), seal, link.at) for link, seal in sealed), signers)
     return frozenset(link.id for (link, _), proven in zip(sealed, proofs, strict=True) if proven)
 
 
@@ -170,11 +204,7 @@ def _past(
             sightings.append(seen)
     whole = trusted.whole if trusted else not (rules.trunk and rules.trunk.line[-1].cut)
     stretches = tuple(_stretch(epoch, there, notes) for epoch in epochs if epoch.commit is not None)
-    return Past(name, stretches, tuple(sightings), _present(there, trusted, places, read_at), whole)
-
-
-def _without_present(past: Past) -> Past:
-    return Past(past.model, past.stretches, past.sightings, None, past.whole)
+    return Past(name, stretches, in_order(sightings), _present(there, trusted, places, read_at), whole)
 
 
 def _name_at(epochs: Iterable[Epoch], place: int | None, name: ModelRef) -> str:
@@ -330,36 +360,114 @@ def _list(value: object) -> list[Any]:
 
 def audit(world: World, ref: str, rules: Rules) -> Audit:
     """Whether the receipts are as they were written, and are all that records in the registry name."""
-    chain = Chain("nowhere") if world.receipts is None else world.receipts.read()
-    links = chain.links()
-    findings = list(structure(chain))
-    signed = _signed(world, rules, links)
-    findings.extend(_signatures(rules, chain, signed))
+    chain = kept_chain(world, rules)
+    verified = audit_chain(chain, world.seals, rules.policy.signers)
     claims = contained(lambda: _claims(world, ref, rules))
     if isinstance(claims, Failure):
         sentence = f"The registry was not read, so records were not compared: {claims.why}"
-        findings.append(Finding(Flaw.UNKNOWN, 0, sentence))
+        more: tuple[Finding, ...] = (Finding(Flaw.UNKNOWN, 0, sentence),)
     else:
-        findings.extend(against_records(chain, claims))
+        more = against_records(chain, claims, verified.pruned)
+    return replace(
+        verified,
+        records=None if isinstance(claims, Failure) else len(claims),
+        findings=_gravest_first((*verified.findings, *more)),
+    )
+
+
+def audit_chain(chain: Chain, seals: Seals | None, signers: str) -> Audit:
+    """Whether some receipts are as they were written, by themselves and by the keys that are listed for records."""
+    links = chain.links()
+    signed = _signed(seals, signers, links)
+    pruned = chain.pruned if chain.pruned and _counts(seals, signers, chain.pruned) else None
     return Audit(
         chain.place,
         len(chain.stored),
         len(signed),
         links[0].at if links else "",
         links[-1].at if links else "",
-        None if isinstance(claims, Failure) else len(claims),
-        tuple(sorted(findings, key=lambda finding: (list(Flaw).index(finding.flaw), finding.sequence))),
+        findings=_gravest_first(
+            (
+                *structure(chain),
+                *([cut_off(chain.pruned)] if chain.pruned and not pruned else []),
+                *_signatures(signers, chain, signed, after_signed=pruned is not None),
+            )
+        ),
+        pruned=pruned,
     )
 
 
-def _signatures(rules: Rules, chain: Chain, signed: frozenset[str]) -> Iterable[Finding]:
-    """Signatures that are none, and receipts without one since a signed one is there."""
+def _gravest_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    return tuple(sorted(findings, key=lambda finding: (list(Flaw).index(finding.flaw), finding.sequence)))
+
+
+def doubtful(world: World, rules: Rules, last: Stored | None) -> str:
+    """
+    What is wrong with the receipt that the newest one was put behind, by itself; empty where nothing is. Those before
+    are `audit`'s to verify.
+    """
+    if last is None:
+        return ""
+    signers, link, pruning = rules.policy.signers, last.link, last.pruning
+    if pruning is not None:
+        good = _counts(world.seals, signers, pruning)
+    elif link is not None:
+        good = not listed_for(RECORDS, signers) or bool(_signed(world.seals, signers, [link]))
+    else:
+        return (
+            f"What the receipts end with before this one ({last.where}) is no receipt as reconciler writes it. {_LOOK}"
+        )
+    about = f"The receipt before this one ({link.id})" if link else "The beginning of the receipts"
+    return "" if good else f"{about} has no signature by a listed key: anyone who can push may have written it. {_LOOK}"
+
+
+_LOOK = "Run `reconciler audit`."
+
+
+def what_to_prune(world: World, rules: Rules, before: str, sign: SignRecord | None) -> tuple[Chain, Pruning | None]:
+    """
+    The chain, and what is to stand in the place of its receipts of before a moment (RFC 3339), signed; None where there
+    are none. Raises ReconcilerError where pruning would hide something, or nobody could tell it from a forgery.
+    """
+    chain, signers = kept_chain(world, rules), rules.policy.signers
+    if not listed_for(RECORDS, signers) or sign is None:
+        raise ReconcilerError(
+            "Only what is signed can tell pruned receipts from lost ones, and "
+            + ("no key was given." if listed_for(RECORDS, signers) else "the policy names nobody who signs records."),
+            "Pass --signing-key, or set RECONCILER_SIGNING_KEY; `signers` of the policy lists its public half.",
+        )
+    found = audit_chain(chain, world.seals, signers).findings
+    pruning = pruning_of(chain, before, world.clock.now())
+    count = pruning.count if pruning else 0
+    # One that is not signed would be vouched for from now on.
+    hidden = [f for f in found if f.grave or f.flaw in _OPEN or (f.flaw is Flaw.UNSIGNED and 0 < f.sequence <= count)]
+    if hidden:
+        raise ReconcilerError(
+            f"Pruning would hide this: {hidden[0].sentence}", "Nothing was pruned. See `reconciler audit`."
+        )
+    if pruning is None:
+        return chain, None
+    signed = replace(pruning, seal=sign(pruning.signed_bytes))
+    if not _counts(world.seals, signers, signed):
+        raise ReconcilerError(
+            "The key is none that the standing policy lists for records, so nobody would believe that it pruned.",
+            "Nothing was pruned. Use the key of the job that applies.",
+        )
+    return chain, signed
+
+
+_OPEN = frozenset({Flaw.SHALLOW, Flaw.UNPUSHED, Flaw.UNKNOWN})
+"""With these, it is not known what is pruned, or not all is where it belongs."""
+
+
+def _signatures(signers: str, chain: Chain, signed: frozenset[str], *, after_signed: bool) -> Iterable[Finding]:
+    """Signatures that are none, and receipts without one since a signed one, or a signed pruning, is there."""
     links = chain.links()
-    if not rules.policy.names_signers:
+    if not listed_for(RECORDS, signers):
         if any(link.seal for link in links):
-            yield Finding(Flaw.UNSIGNED, 0, "The policy names nobody who signs records, so no signature counts.")
+            yield Finding(Flaw.UNSIGNED, 0, "Nobody is listed who signs records, so no signature counts.")
         return
-    first = next((link.sequence for link in links if link.id in signed), None)
+    first = 0 if after_signed else next((link.sequence for link in links if link.id in signed), None)
     bare = [link for link in links if link.seal is None]
     for link in links:
         if link.seal is not None and link.id not in signed:
@@ -382,7 +490,7 @@ def _claims(world: World, ref: str, rules: Rules) -> tuple[Claim, ...]:
     ours = desired.revision.ours
     snapshot = _snapshot(world, desired.models, desired, everything=True)
     return tuple(
-        Claim(record.receipt, name, slot, number)
+        Claim(record.receipt, name, slot, number, record.applied_at, record.commit)
         for name, live in sorted(snapshot.models.items())
         for number, version in sorted(live.versions.items())
         for slot, record in sorted(version.provenance.items())

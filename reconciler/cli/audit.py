@@ -14,6 +14,7 @@ from reconciler.render.formats import LIST, Format, ListFormat, rendered_audit
 
 
 @cli.command(short_help="Verify the receipts of applies.")
+@click.argument("what", metavar="[FOLDER]", type=click.Path(path_type=Path, exists=True), required=False)
 @registry_options
 @click.option(
     "--ref", metavar="REF", default="HEAD", show_default=True, help="The commit whose standing policy names signers."
@@ -24,21 +25,45 @@ from reconciler.render.formats import LIST, Format, ListFormat, rendered_audit
     type=click.Path(path_type=Path, dir_okay=False),
     help="--push with the SSH key that signs our records. Default: RECONCILER_SIGNING_KEY, its text or its path.",
 )
+@click.option(
+    "--signers",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="For FOLDER: the allowed-signers file whose keys count. Default: the one of the policy at HEAD here.",
+)
 @format_option(LIST)
-def audit(ref: str, push: bool, signing_key: Path | None, form: ListFormat, **settings: Any) -> int:
+def audit(
+    what: Path | None,
+    ref: str,
+    push: bool,
+    signing_key: Path | None,
+    signers: Path | None,
+    form: ListFormat,
+    **settings: Any,
+) -> int:
     """
     Verify that the kept receipts are as they were written: the chain, the signatures, and that it has every receipt
     that records in the registry name. Exits with 3 if something was changed, cut off, lost or forged, and with 2 if not
     everything can be proven: a clone that is too shallow, receipts that are not signed or not pushed.
+
+    With FOLDER, verify receipts that `reconciler receipts` exported there, by the chain and the signatures alone.
     """
     from reconciler.render.history import audit_lines
 
     if signing_key is not None and not push:
         raise click.UsageError("--signing-key needs --push.")
-    project = opened(settings)
-    if push:
-        console.say(f"Pushed: {amount(project.push_receipts(signing_key=signing_key), 'receipt')}.")
-    found = project.audit(ref=ref)
+    if what is None and signers is not None:
+        raise click.UsageError("--signers needs FOLDER: the receipts on the remote are verified by the policy's.")
+    if what is not None and push:
+        raise click.UsageError("--push is about the receipts of this clone, and FOLDER about others.")
+    if what is not None:
+        from reconciler.project import audit_files
+
+        found = audit_files(what, signers=signers)
+    else:
+        project = opened(settings)
+        if push:
+            console.say(f"Pushed: {amount(project.push_receipts(signing_key=signing_key), 'receipt')}.")
+        found = project.audit(ref=ref)
     if form is Format.TEXT:
         console.show(audit_lines(found, console.width()))
     else:

@@ -25,6 +25,12 @@ _MODELS = click.argument("models", metavar="[MODEL]...", nargs=-1, shell_complet
 _REF = click.option(
     "--ref", metavar="REF", default="HEAD", show_default=True, help="The commit whose history tells what was declared."
 )
+_RECEIPTS = click.option(
+    "--receipts",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Also read receipts that were pruned and that `reconciler receipts FOLDER` exported.",
+)
 
 
 @cli.command(short_help="Show every change of a slot: from, to, when, by whom.")
@@ -34,6 +40,7 @@ _REF = click.option(
 @click.option("--until", metavar="WHEN", help="Only what may have been earlier.")
 @registry_options
 @_REF
+@_RECEIPTS
 @format_option(HISTORY)
 @report_option(HISTORY, "history")
 def history(
@@ -42,6 +49,7 @@ def history(
     since: str | None,
     until: str | None,
     ref: str,
+    receipts: Path | None,
     form: HistoryFormat,
     reports: tuple[tuple[HistoryFormat, Path], ...],
     **settings: Any,
@@ -55,7 +63,9 @@ def history(
 
     for _, path in reports:
         console.refuse_unwritable(path)
-    found = opened(settings).history(models, slot=slot, since=since or "", until=until or "", ref=ref)
+    found = opened(settings).history(
+        models, slot=slot, since=since or "", until=until or "", ref=ref, receipts=receipts
+    )
     if form is Format.TEXT:
         console.show(history_lines(found, console.width()))
     else:
@@ -70,15 +80,18 @@ def history(
 @_MODELS
 @registry_options
 @_REF
+@_RECEIPTS
 @format_option(LIST)
-def as_of(when: str, models: tuple[str, ...], ref: str, form: ListFormat, **settings: Any) -> int:
+def as_of(
+    when: str, models: tuple[str, ...], ref: str, receipts: Path | None, form: ListFormat, **settings: Any
+) -> int:
     """
     Show what each slot of MODEL, or of all models, held at a moment, on whose word, and where sources differ. WHEN is
     `2026-03-03T10:00:00Z`, another time with its zone, a date (its first moment, in UTC), or `3 days ago`.
     """
     from reconciler.render.history import as_of_lines
 
-    found = opened(settings).as_of(when, models, ref=ref)
+    found = opened(settings).as_of(when, models, ref=ref, receipts=receipts)
     if form is Format.TEXT:
         console.show(as_of_lines(found, console.width()))
     else:
@@ -99,15 +112,24 @@ def as_of(when: str, models: tuple[str, ...], ref: str, form: ListFormat, **sett
 )
 @registry_options
 @_REF
+@_RECEIPTS
 @format_option(LIST)
-def diff(before: str, after: str, models: tuple[str, ...], ref: str, form: ListFormat, **settings: Any) -> int:
+def diff(
+    before: str,
+    after: str,
+    models: tuple[str, ...],
+    ref: str,
+    receipts: Path | None,
+    form: ListFormat,
+    **settings: Any,
+) -> int:
     """
     Show which slots hold something else than at an earlier moment, or held at another one. WHEN is as for `as-of`, or a
     commit, whose own time is meant. Exits with 2 if anything changed.
     """
     from reconciler.render.history import between_lines
 
-    found = opened(settings).changed(before, after, models, ref=ref)
+    found = opened(settings).changed(before, after, models, ref=ref, receipts=receipts)
     if form is Format.TEXT:
         console.show(between_lines(found, console.width()))
     else:

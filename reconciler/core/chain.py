@@ -1,17 +1,22 @@
 """
 Receipts as a chain: each names the digest of the one before, so that none can be changed, taken out or added in between
-unseen. What a chain cannot show by itself, that its end was cut off, is seen where records name receipts it lacks.
+unseen. What a chain cannot show by itself, that its end was cut off, is seen where records name receipts it lacks. Old
+ones can be pruned: a signed beginning then stands in their place, and the others stay as they are, byte for byte.
 """
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
+from reconciler.core.moments import moment
 from reconciler.core.names import Commit
 from reconciler.core.records import Seal, as_object, as_text, canonical, read_record, read_seal, seal_document
+from reconciler.core.text import plain
+from reconciler.errors import ReconcilerError
 
 FORMAT = 1
 
@@ -35,6 +40,10 @@ class Link:
     def text(self) -> str:
         """The only text that stands for this link."""
         return canonical({**_fields(self), "signature": seal_document(self.seal)}).decode("ascii")
+
+    @property
+    def place(self) -> "Place":
+        return Place(self.id, self.sequence, self.previous)
 
     def behind(self, sequence: int, digest: str) -> "Link":
         """The same receipt behind the link with that number; what was signed in another place is not signed in this."""
@@ -86,13 +95,88 @@ def read_link(text: str) -> Link:
     return link
 
 
+@dataclass(frozen=True, slots=True)
+class Pruning:
+    """
+    What stands in the place of the first receipts of a chain, which were exported and taken out: their ids, the oldest,
+    which has the number 1, first; the digest of the last of them and when it was kept; and `at` when they were taken
+    out (RFC 3339, UTC). It has the signature of a key that signs records, or proves nothing.
+    """
+
+    at: str
+    ids: tuple[str, ...]
+    digest: str
+    until: str
+    seal: Seal | None = None
+
+    @property
+    def count(self) -> int:
+        """How many were pruned, which is the number of the last of them."""
+        return len(self.ids)
+
+    @property
+    def text(self) -> str:
+        """The only text that stands for this."""
+        return canonical({**self._fields(), "signature": seal_document(self.seal)}).decode("ascii")
+
+    @property
+    def signed_bytes(self) -> bytes:
+        """What the signature is made of."""
+        return canonical({**self._fields(), "purpose": "reconciler-pruning"})
+
+    def _fields(self) -> dict[str, object]:
+        pruned = {"count": self.count, "digest": self.digest, "ids": list(self.ids), "until": self.until}
+        return {"format": FORMAT, "at": self.at, "pruned": pruned}
+
+
+def read_pruning(text: str) -> Pruning:
+    """The pruning that a text stands for. Raises KeyError, TypeError or ValueError for one that is none of ours."""
+    record = read_record(text, most=len(text))
+    pruned = as_object(record["pruned"])
+    ids = pruned["ids"]
+    if not isinstance(ids, list) or not ids:
+        raise TypeError("not a list of receipts")
+    found = Pruning(
+        as_text(record["at"]),
+        tuple(map(as_text, ids)),  # pyright: ignore[reportUnknownArgumentType]  # JSON
+        as_text(pruned["digest"]),
+        as_text(pruned["until"]),
+        read_seal(record["signature"]),
+    )
+    if found.text != text:
+        raise ValueError("not as we write it")
+    return found
+
+
+_SEQUENCE = ',"sequence":'
+_SIGNATURE = r'\{"key":"[^"\\]*","kind":"[a-z]+","value":"(?:[^"\\]|\\n)*"\}'
+_BEGINNING = re.compile(r'\{"at":"[0-9TZ:-]*","format":1,"id":"([^"\\]*)","previous":"([0-9a-f]*)","receipt":\{')
+_ENDING = re.compile(rf'{_SEQUENCE}([1-9][0-9]{{0,17}}),"signature":(?:null|{_SIGNATURE})\}}')
+
+
+class Place(NamedTuple):
+    """The id of a link, its number, and the digest of the one before."""
+
+    id: str
+    sequence: int
+    previous: str
+
+
 @dataclass(frozen=True)
 class Stored:
-    """A commit of the chain as git has it: the text of its message, and the parents that it names."""
+    """
+    A receipt as it is kept: its text, and the commit whose message that is, with the parents that it names, or the name
+    of the file that it is in.
+    """
 
     commit: Commit
     text: str
     parents: tuple[Commit, ...] = ()
+    file: str = ""
+
+    @property
+    def where(self) -> str:
+        return f"file {plain(self.file, 120)}" if self.file else f"commit {self.commit[:12]}"
 
     @cached_property
     def link(self) -> Link | None:
@@ -102,13 +186,36 @@ class Stored:
         except (KeyError, TypeError, ValueError):
             return None
 
+    @cached_property
+    def place(self) -> Place | None:
+        """
+        Where this is in the chain, if it can be a link of ours: by its two ends alone, since to read what is between
+        them takes ten times as long.
+        """
+        head = _BEGINNING.match(self.text)
+        end = _ENDING.fullmatch(self.text, self.text.rfind(_SEQUENCE)) if head else None
+        if head and end:
+            return Place(head[1], int(end[1]), head[2])
+        return self.link.place if self.link else None
+
+    @cached_property
+    def pruning(self) -> Pruning | None:
+        """What the text stands for, if that is the beginning of a chain that was pruned."""
+        if self.parents:
+            return None
+        try:
+            return read_pruning(self.text)
+        except (KeyError, TypeError, ValueError):
+            return None
+
 
 @dataclass(frozen=True, slots=True)
 class Chain:
     """
-    What is kept, oldest first, and where. `cut`: the clone does not go back to the first link. `unpushed` is how many
-    of the last are in this clone alone. `lost` are ends of chains that this clone has seen there, and that are no part
-    of this one. `untold` says why it is not known what the remote has, if it is not: this is what it had before.
+    What is kept, oldest first, and where, behind what was pruned. `cut`: the clone does not go back to the first link.
+    `unpushed` is how many of the last are in this clone alone. `lost` are ends of chains that this clone has seen
+    there, and that are no part of this one. `untold` says why it is not known what the remote has, if it is not: this
+    is what it had before.
     """
 
     place: str
@@ -117,6 +224,17 @@ class Chain:
     unpushed: int = 0
     lost: tuple[Commit, ...] = ()
     untold: str = ""
+    pruned: Pruning | None = None
+
+    @property
+    def numbered(self) -> "Iterable[tuple[int, Stored]]":
+        """What is kept, each with its number: that of the one before and 1."""
+        return enumerate(self.stored, 1 + (self.pruned.count if self.pruned else 0))
+
+    @property
+    def end(self) -> str:
+        """The digest of the last receipt, or of the last that was pruned; empty where there never was one."""
+        return digest_of(self.stored[-1].text) if self.stored else self.pruned.digest if self.pruned else ""
 
     def links(self) -> tuple[Link, ...]:
         """Those that can be read, oldest first."""
@@ -159,19 +277,25 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A record in the registry that names a receipt: it says how this version of a model came into that slot."""
+    """
+    A record in the registry that names a receipt: it says how this version of a model came into that slot, when and by
+    which commit.
+    """
 
     receipt: str
     model: str
     slot: str
     version: int
+    at: str = ""
+    commit: Commit | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Audit:
     """
     What was verified: how many receipts, of these how many signed by a key that counts, the times of the first and the
-    last, how many records of the registry name one (None: it was not read), and what is wrong, gravest first.
+    last, how many records of the registry name one (None: it was not read), and what is wrong, gravest first. `pruned`
+    is what stands in the place of those before, if a key that counts signed it.
     """
 
     place: str
@@ -181,6 +305,7 @@ class Audit:
     last: str = ""
     records: int | None = None
     findings: tuple[Finding, ...] = ()
+    pruned: Pruning | None = None
 
     @property
     def grave(self) -> bool:
@@ -188,19 +313,23 @@ class Audit:
         return any(finding.grave for finding in self.findings)
 
 
-def structure(chain: Chain) -> tuple[Finding, ...]:
-    """What is wrong with the chain by itself: what we did not write like that, and what does not follow on another."""
+def structure(chain: Chain, *, briefly: bool = False) -> tuple[Finding, ...]:
+    """
+    What is wrong with the chain by itself: what we did not write like that, and what does not follow on another.
+    `briefly`: receipts are looked at from outside, and what is wrong inside one alone is passed over.
+    """
     found: list[Finding] = []
     if chain.untold:
         found.append(Finding(Flaw.UNKNOWN, 0, f"The remote could not be asked: {chain.untold}"))
     for end in chain.lost:
         sentence = f"This clone has seen receipts there that are gone, up to commit {end[:12]}: the ref was reset."
         found.append(Finding(Flaw.REWRITTEN, 0, f"{sentence} To see them: `git log {end[:12]}`."))
-    before: tuple[int, str] | None = None
-    ids: dict[str, int] = {}
-    for place, one in enumerate(chain.stored, 1):
-        link = one.link
-        where = f"commit {one.commit[:12]}"
+    pruned = chain.pruned
+    before = (pruned.count, pruned.digest) if pruned else None
+    ids = {name: number for number, name in enumerate(pruned.ids if pruned else (), 1)}
+    for place, one in chain.numbered:
+        link = one.place if briefly else one.link and one.link.place
+        where = one.where
         if link is None:
             found.append(
                 Finding(Flaw.DAMAGED, place, f"No. {place} ({where}) is not a receipt as reconciler writes it.")
@@ -226,7 +355,7 @@ def structure(chain: Chain) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def _of_first(link: Link, where: str, chain: Chain) -> Iterable[Finding]:
+def _of_first(link: Place, where: str, chain: Chain) -> Iterable[Finding]:
     if chain.cut:
         sentence = (
             f"This clone is too shallow: it begins with no. {link.sequence} ({where}). Fetch all of it "
@@ -242,14 +371,88 @@ def _short(digest: str) -> str:
     return digest[:12] or "nothing"
 
 
-def against_records(chain: Chain, claims: Iterable[Claim]) -> tuple[Finding, ...]:
-    """What records in the registry say of receipts that the chain does not bear out."""
+def carried_on(before: Chain, now: Chain) -> bool:
+    """
+    Whether all that a chain had is in another one, or was taken out of it by its pruning, if that counts. Each digest
+    stands for all that came before.
+    """
+    if now.pruned is None:
+        return False
+    if before.end == now.pruned.digest or any(digest_of(one.text) == before.end for one in now.stored):
+        return True
+    gone = dict(enumerate(now.pruned.ids, 1))
+    known = [(link.sequence, link.id) for link in before.links()]
+    known += enumerate(before.pruned.ids if before.pruned else (), 1)
+    return len(before.links()) == len(before.stored) and all(gone.get(number) == name for number, name in known)
+
+
+def cut_off(pruned: Pruning) -> Finding:
+    """What is wrong with a pruning that no key that counts has signed."""
+    sentence = (
+        f"The chain begins behind no. {pruned.count}: those before it were cut off. What says that they were pruned "
+        "has no signature by a listed key, so anyone who can push could have written it."
+    )
+    return Finding(Flaw.BROKEN, 0, sentence)
+
+
+def pruning_of(chain: Chain, before: str, at: str) -> Pruning | None:
+    """What would stand in the place of all receipts up to the first that is younger than a moment; None: of none."""
+    bound = moment(before)
+    old: list[Link] = []
+    for link in chain.links():
+        kept = moment(link.at)
+        if bound is None or kept is None or kept >= bound:
+            break
+        old.append(link)
+    if not old:
+        return None
+    former = chain.pruned.ids if chain.pruned else ()
+    return Pruning(at, (*former, *(link.id for link in old)), digest_of(old[-1].text), old[-1].at)
+
+
+def behind(chain: Chain, pruning: Pruning) -> tuple[Stored, ...]:
+    """
+    What stays of a chain when so much is pruned. Raises ReconcilerError for a chain that does not have what is to be
+    pruned.
+    """
+    first = pruning.count - (chain.pruned.count if chain.pruned else 0)
+    if not 0 < first <= len(chain.stored) or digest_of(chain.stored[first - 1].text) != pruning.digest:
+        raise ReconcilerError(
+            f"The receipts at {chain.place} are not those that were to be pruned: they changed meanwhile.",
+            "See `reconciler audit`, and prune again.",
+        )
+    return chain.stored[first:]
+
+
+def with_exported(chain: Chain, exported: Chain) -> Chain:
+    """
+    A chain together with what was pruned of it and exported. Raises ReconcilerError where the export does not have
+    that.
+    """
+    if chain.pruned is None:
+        return chain
+    count = chain.pruned.count - (exported.pruned.count if exported.pruned else 0)
+    old = replace(exported, stored=exported.stored[: max(count, 0)])
+    if old.end != chain.pruned.digest or any(finding.grave for finding in structure(old)):
+        raise ReconcilerError(
+            f"{exported.place} does not have the {chain.pruned.count} receipts that were pruned, as they were.",
+            "Name the folder that they were exported to. `reconciler audit FOLDER` says what is wrong with one.",
+        )
+    return replace(chain, stored=(*old.stored, *chain.stored), pruned=exported.pruned)
+
+
+def against_records(chain: Chain, claims: Iterable[Claim], pruned: Pruning | None = None) -> tuple[Finding, ...]:
+    """What records in the registry say of receipts that the chain does not bear out, beside those that were pruned."""
     links = {link.id: link for link in chain.links()}
+    gone = frozenset(pruned.ids if pruned else ())
     found: dict[tuple[str, str], Finding] = {}
     for claim in claims:
+        if claim.receipt in gone:
+            continue
         link = links.get(claim.receipt)
         about = f"v{claim.version} of {claim.model} in {claim.slot}"
-        if link is None and not chain.stored:
+        about += f" (by commit {claim.commit[:12]}, {claim.at})" if claim.commit else ""
+        if link is None and not chain.stored and chain.pruned is None:
             sentence = f"There are no receipts at {chain.place}, and the record of {about} names {claim.receipt}."
             found.setdefault((Flaw.LOST, ""), Finding(Flaw.LOST, 0, sentence))
         elif link is None:

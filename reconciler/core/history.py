@@ -1,7 +1,7 @@
 """
 What was in each slot when, and why: from receipts, what git declared, and the registry as it is now. Entries in, turns
 out. Receipts are in the order of their chain, whatever the clocks of those who wrote them said; git's history is in the
-order of the trusted line.
+order of the trusted line. Only one that was kept late is put where its times and what it saw agree that it belongs.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -10,7 +10,7 @@ from enum import StrEnum
 from itertools import accumulate, pairwise
 from typing import TypeAlias
 
-from reconciler.core.chain import Finding
+from reconciler.core.chain import Finding, Pruning
 from reconciler.core.desired import Revision
 from reconciler.core.moments import moment
 from reconciler.core.names import Commit, ModelRef, Slot, Version
@@ -173,13 +173,17 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """All that is known of one model. `stretches` are newest first, `sightings` in the order of the chain."""
+    """
+    All that is known of one model. `stretches` are newest first, `sightings` in the order of the chain; `pruned` is
+    when the last receipt was kept that is no longer there (RFC 3339, UTC), empty where none was pruned.
+    """
 
     model: ModelRef
     stretches: tuple[Stretch, ...] = ()
     sightings: tuple[Sighting, ...] = ()
     present: Present | None = None
     whole: bool = True
+    pruned: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +218,7 @@ class Recalled:
     """
     What is known of some models, sorted by name, when it was read (RFC 3339, UTC), and where. `receipts` is how many
     are kept; `untold` says why the registry was not read, if it was not; `findings` are what is wrong with the
-    receipts.
+    receipts, and `pruned` stands in the place of those that were pruned.
     """
 
     revision: Revision
@@ -225,6 +229,7 @@ class Recalled:
     receipts: int = 0
     untold: str = ""
     findings: tuple[Finding, ...] = ()
+    pruned: Pruning | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +269,34 @@ def turns(past: Past, only: Slot | None = None) -> tuple[Turn, ...]:
 
 def _when(turn: Turn) -> tuple[bool, str]:
     return turn.turning is Turning.PENDING, turn.earliest or turn.latest
+
+
+def in_order(sightings: Sequence[Sighting]) -> tuple[Sighting, ...]:
+    """
+    Sightings, given in the order of the chain, in that of the applies: a receipt that could not be pushed comes behind
+    later ones. Clocks alone may be wrong. So one is put before those that by their times came later unless what they
+    saw fits as it is, or fits better: unless fewer slots changed between one apply and the next.
+    """
+    found: list[Sighting] = []
+    for number, one in enumerate(sightings):
+        at = len(found)
+        while at and found[at - 1].started_at > one.finished_at:
+            at -= 1
+        following = sightings[number + 1] if number + 1 < len(sightings) else None
+        if at < len(found):
+            earlier, last = found[at - 1] if at else None, found[-1]
+            stays = _changed(last, one) + _changed(one, following) + _changed(earlier, found[at])
+            moved = _changed(earlier, one) + _changed(one, found[at]) + _changed(last, following)
+            at = at if moved <= stays and stays else len(found)
+        found.insert(at, one)
+    return tuple(found)
+
+
+def _changed(one: Sighting | None, following: Sighting | None) -> int:
+    """How many slots held something else when an apply began than when another one had ended."""
+    if one is None or following is None:
+        return 0
+    return sum(following.before.get(slot, held) != held for slot, held in one.after.items())
 
 
 def slots_of(past: Past) -> tuple[Slot, ...]:
@@ -411,7 +444,8 @@ def _by_hand(
     """What an apply found otherwise than the one before it, or git, had left it."""
     earliest = former.finished_at if former else (found[-1].earliest if found else "")
     if former is None:
-        note = "Seen by the first apply that left a receipt: somebody moved it, or the declaration was never applied."
+        note = "Seen by the first apply of which a receipt is kept"
+        note += ": somebody moved it, or the declaration was never applied." if not past.pruned else ", after others."
     else:
         note = f"Seen by the apply of receipt {seen.applying.receipt}."
     return Turn(past.model, slot, state, there, Turning.BY_HAND, seen.word, earliest, seen.started_at, note=note)
@@ -506,19 +540,23 @@ def as_of(past: Past, when: str, say: Callable[[Held], str]) -> tuple[Then, ...]
 
 def _slot_as_of(past: Past, slot: Slot, when: str, say: Callable[[Held], str]) -> Then:
     found = [turn for turn in turns_of(past, slot) if turn.turning is not Turning.PENDING]
-    possible = _possible(found, when)
+    possible = _possible(found, when) or _sighted(past, slot, when)
     by_mlflow = _by_mlflow(past, slot, when)
     why = ""
     if not possible:
         possible = () if by_mlflow is None else (Possible(by_mlflow, Word.MLFLOW),)
-        reached = past.whole or not past.stretches
-        why = (
-            "Nothing is kept of that time." if reached else "This clone does not reach back that far: fetch all of it."
-        )
-        why = why if by_mlflow is None else ""
+        why = "" if by_mlflow is not None else _why_nothing(past, when)
     elif len({one.held for one in possible}) > 1:
         why = _why_several(possible)
     return Then(past.model, slot, possible, tuple(_differences(past, slot, when, possible, by_mlflow, say)), why)
+
+
+def _why_nothing(past: Past, when: str) -> str:
+    if not past.whole and past.stretches:
+        return "This clone does not reach back that far: fetch all of it."
+    if past.pruned and not _later(when, past.pruned):
+        return "The receipts of that time were pruned: if they were exported, pass `--receipts FOLDER`."
+    return "Nothing is kept of that time."
 
 
 def _possible(found: Sequence[Turn], when: str) -> tuple[Possible, ...]:
@@ -543,6 +581,12 @@ def _possible(found: Sequence[Turn], when: str) -> tuple[Possible, ...]:
         if first[number] <= at < ended:
             states.append(Possible(turn.after, turn.word, turn))
     return tuple(_once(states))
+
+
+def _sighted(past: Past, slot: Slot, when: str) -> tuple[Possible, ...]:
+    """What an apply left in a slot that nothing is known to have changed by that moment."""
+    seen = [s for s in past.sightings if slot in s.after and not _later(s.finished_at, when)]
+    return (Possible(seen[-1].after[slot], seen[-1].word),) if seen else ()
 
 
 def _once(states: Iterable[Possible]) -> Iterator[Possible]:

@@ -5,25 +5,31 @@ The receipts of applies, on the git remote or, where there is none, in the repos
 it only ever moves forward: a push succeeds only if the ref still has the value that we saw, and whoever is overtaken
 puts their receipt behind the newer one and tries again. In the clone, the same ref is what the remote is known to have,
 and behind that what could not be pushed yet; `SEEN` is where the first part ends.
+
+To prune, the ref is moved to a chain with a new beginning, in the same way: by compare-and-swap, with all that others
+have pushed by then behind it. Those who have seen the chain before remember its end under `LOST`, until they see that
+the pruning counts.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from secrets import SystemRandom
 
-from reconciler.core.chain import Chain, Link, Stored, digest_of, signed_bytes
+from reconciler.core.chain import Chain, Link, Pruning, Stored, behind, carried_on, digest_of, signed_bytes
 from reconciler.core.limits import RECEIPT_BYTES
+from reconciler.core.moments import moment
 from reconciler.core.names import Commit
 from reconciler.core.text import amount
 from reconciler.errors import Failure, ReconcilerError, contained
 from reconciler.git.remote_ref import RemoteRef
 from reconciler.git.runner import FULL_NAME, Git
-from reconciler.ports import SignRecord
+from reconciler.ports import Appended, SignRecord
 
 RECEIPTS = "refs/reconciler/receipts"
 SEEN = "refs/reconciler/receipts-seen"
 LOST = "refs/reconciler/receipts-lost"
+_ROOTED = "refs/reconciler/receipts-pruned"
 
 _TRIES = 60
 _REFUSALS = 4
@@ -66,35 +72,73 @@ class GitReceipts:
     def place(self) -> str:
         return f"{RECEIPTS} of {self.git.top}" if self.remote is None else self._ref().place
 
-    def append(self, link: Link, sign: SignRecord | None) -> str:
+    def append(self, link: Link, sign: SignRecord | None) -> Appended:
         """
-        Keep a receipt at the end of the chain. Returns why it is in this clone alone, empty where it is not; raises
-        ReconcilerError where it is nowhere.
+        Keep a receipt at the end of the chain. Raises ReconcilerError where it is nowhere. What it is put behind is not
+        verified: whoever calls this can tell best what is worth a warning.
         """
         if len(link.text) > RECEIPT_BYTES:
             raise ReconcilerError(f"The receipt has more than {RECEIPT_BYTES // 1024**2} MiB.")
         # First here: whatever ends the push, it is on disk.
         kept = contained(lambda: self._keep_here(link, sign))
-        if self.remote is None and isinstance(kept, Failure):
-            raise ReconcilerError(kept.why)
         if self.remote is None:
-            return ""
+            if isinstance(kept, Failure):
+                raise ReconcilerError(kept.why)
+            return Appended(behind=self._one(kept))
         try:
-            self._pushed((link,) if isinstance(kept, Failure) else (), sign)
+            _, there = self._pushed((link,) if isinstance(kept, Failure) else (), sign)
         except ReconcilerError as error:
             if isinstance(kept, Failure):
                 raise ReconcilerError(f"{kept.why} {error.message}", error.fix) from error
-            return str(error)
-        return ""
+            return Appended(str(error), self._one(kept))
+        return Appended(behind=self._one(there))
+
+    def _one(self, commit: str) -> Stored | None:
+        return self._stored([commit])[0] if commit else None
 
     def push(self, sign: SignRecord | None) -> int:
         """Push what is in this clone alone, and say how many receipts that were. Raises ReconcilerError."""
         if self.remote is None:
             return 0
-        return self._pushed((), sign)
+        return self._pushed((), sign)[0]
 
-    def read(self) -> Chain:
-        """All that is kept, with what is in this clone alone at its end."""
+    def prune(self, pruning: Pruning, sign: SignRecord | None) -> int:
+        """
+        Put a pruning in the place of what it names, with all that is kept behind that, and say how many receipts these
+        are. Raises ReconcilerError where the chain does not have what is to be pruned, and where the ref cannot be
+        moved.
+        """
+        remote = None if self.remote is None else self._ref().found()
+        refusals = 0
+        for number in range(_TRIES):
+            if number:
+                self.sleep(self._chance.uniform(0.02, min(0.1 * number, 1.0)))
+            seen, local = self._value(SEEN), self._value(RECEIPTS)
+            there = local if remote is None else self._fetched(remote)
+            kept = behind(self._chain(there, ()), pruning)
+            waiting = [] if remote is None else self._waiting(seen, local, there)
+            value = self._committed(self._rooted(pruning, kept), waiting, sign)
+            if remote is None:
+                if self._set({RECEIPTS: (local, value)}):
+                    return len(kept)
+                continue
+            try:
+                found = remote.swap(there, value)
+            except _RefusedError:
+                refusals += 1
+                if refusals == _REFUSALS:
+                    raise
+                continue
+            if found == value:
+                self._remember((), local, seen, value)
+                return len(kept) + len(waiting)
+        raise ReconcilerError(f"{self.place} was changed by others each of {_TRIES} times that we tried to prune it.")
+
+    def read(self, counts: Callable[[Pruning], bool] = lambda _: False) -> Chain:
+        """
+        All that is kept, with what is in this clone alone at its end. A pruning that `counts` is no loss of what this
+        clone has seen.
+        """
         if self.remote is None:
             return self._chain(self._value(RECEIPTS), ())
         seen, local = self._value(SEEN), self._value(RECEIPTS)
@@ -104,11 +148,15 @@ class GitReceipts:
         except ReconcilerError as error:
             return self._chain(local, (), untold=str(error), unpushed=len(self._between(seen, local)))
         waiting = self._waiting(seen, local, there)
-        lost = self._lost(seen, there)
+        chain = self._chain(there, waiting)
+        gone = self._lost(seen, there)
+        counted = bool(gone) and chain.pruned is not None and counts(chain.pruned)
+        pruned = {end for end in gone if counted and carried_on(self._chain(end, ()), chain)}
+        lost = tuple(end for end in gone if end not in pruned)
         if not waiting and there:
             # As a fetch does; a clone that cannot be written to is read all the same.
-            self._remember(lost, local, seen, there)
-        return self._chain(there, waiting, lost=lost)
+            self._remember(lost, local, seen, there, pruned)
+        return replace(chain, lost=lost)
 
     def _ref(self) -> _Remote:
         return _Remote(self.git, self.remote or "", RECEIPTS, self.timeout)
@@ -124,8 +172,8 @@ class GitReceipts:
                 return value
         raise remote.fault(f"{RECEIPTS} could not be read: what it points to is not there to be fetched.")
 
-    def _pushed(self, more: Sequence[Link], sign: SignRecord | None) -> int:
-        """Push what waits here, and some more behind it; how many that were."""
+    def _pushed(self, more: Sequence[Link], sign: SignRecord | None) -> tuple[int, str]:
+        """Push what waits here, and some more behind it; how many that were, and behind which commit they are."""
         remote = self._ref().found()
         refusals = 0
         for number in range(_TRIES):
@@ -138,7 +186,7 @@ class GitReceipts:
             if not links:
                 if there and not self._remember(lost, local, seen, there):
                     continue
-                return 0
+                return 0, there
             if sign is None and there != seen and any(link.seal for link in links):
                 raise ReconcilerError(
                     f"{amount(len(links), 'receipt')} in this clone must be signed anew: others were pushed before.",
@@ -155,15 +203,16 @@ class GitReceipts:
             if found == value:
                 # Where somebody else in this clone was faster, what they added waits for the next push.
                 self._remember(lost, local, seen, value)
-                return len(links)
+                return len(links), there
         raise remote.fault(f"{RECEIPTS} was changed by others each of {_TRIES} times that we tried to push to it.")
 
-    def _keep_here(self, link: Link, sign: SignRecord | None) -> None:
+    def _keep_here(self, link: Link, sign: SignRecord | None) -> str:
+        """Keep it in this clone, and say behind which commit."""
         for _ in range(_TRIES):
             local = self._value(RECEIPTS)
             value = self._committed(local, (link,), sign)
             if self._set({RECEIPTS: (local, value)}):
-                return
+                return local
             self.sleep(self._chance.uniform(0.01, 0.1))
         raise ReconcilerError(f"{RECEIPTS} of {self.git.top} could not be changed.", "Is the repository read-only?")
 
@@ -188,6 +237,8 @@ class GitReceipts:
             digest = digest or digest_of(stored.text)
             if stored.link is not None:
                 return stored.link.sequence + further, digest
+            if stored.pruning is not None:
+                return stored.pruning.count + further, digest if further else stored.pruning.digest
             further += 1
             tip = stored.parents[0] if stored.parents and self.git.about(stored.parents[0]) else ""
         return further, digest
@@ -210,9 +261,15 @@ class GitReceipts:
             if not there or self.git.read("merge-base", "--is-ancestor", value, there, may_fail=True).code != 0
         )
 
-    def _remember(self, lost: Sequence[Commit], local: str, seen: str, value: str) -> bool:
-        """That the remote has this, and that nothing waits; False where the clone is not as we saw it."""
+    def _remember(
+        self, lost: Sequence[Commit], local: str, seen: str, value: str, pruned: Collection[Commit] = ()
+    ) -> bool:
+        """
+        That the remote has this, and that nothing waits; False where the clone is not as we saw it. What was `pruned`
+        there is kept no longer here.
+        """
         changes = {RECEIPTS: (local, value), SEEN: (seen, value)}
+        changes |= {f"{LOST}/{end[:12]}": (end, "") for end in pruned if end != seen}
         changes |= {f"{LOST}/{seen[:12]}": ("", seen) for end in lost if end == seen}
         changes = {ref: (before, after) for ref, (before, after) in changes.items() if before != after}
         return not changes or self._set(changes)
@@ -237,19 +294,34 @@ class GitReceipts:
         listed = self.git.read("rev-list", "--first-parent", "--reverse", tip, *without, "--", may_fail=True)
         return listed.text.split() if listed.code == 0 else []
 
-    def _chain(
-        self, tip: str, waiting: Sequence[Link], *, lost: Sequence[Commit] = (), untold: str = "", unpushed: int = 0
-    ) -> Chain:
+    def _chain(self, tip: str, waiting: Sequence[Link], *, untold: str = "", unpushed: int = 0) -> Chain:
         stored = self._stored(self._between("", tip))
         first = stored[0].parents if stored else ()
-        number, digest = self._end(tip)
-        behind: list[Stored] = []
+        pruned = stored[0].pruning if stored else None
+        number, digest = self._end(tip) if waiting else (0, "")
+        more: list[Stored] = []
         for link in waiting:
             placed = link.behind(number, digest)
             number, digest = placed.sequence, digest_of(placed.text)
-            behind.append(Stored(Commit(""), placed.text, ()))
-        kept = (*stored, *behind)
-        return Chain(self.place, kept, bool(first), unpushed or len(behind), tuple(lost), untold)
+            more.append(Stored(Commit(""), placed.text, ()))
+        kept = (*(stored[1:] if pruned else stored), *more)
+        return Chain(self.place, kept, bool(first), unpushed or len(more), (), untold, pruned)
+
+    def _rooted(self, pruning: Pruning, kept: Iterable[Stored]) -> str:
+        """The end of a chain with a new beginning: commits that no ref leads to."""
+        stream = bytearray()
+        texts = [(pruning.text, pruning.at), *((one.text, one.link.at if one.link else pruning.at) for one in kept)]
+        for mark, (text, at) in enumerate(texts, 1):
+            message = f"{text}\n".encode("utf-8", "surrogateescape")
+            when = moment(at)
+            time = int(when.timestamp()) if when is not None else 0
+            head = f"commit {_ROOTED}\nmark :{mark}\ncommitter reconciler <reconciler@localhost> {max(time, 0)} +0000\n"
+            parent = f"from :{mark - 1}\n" if mark > 1 else ""
+            stream += f"{head}data {len(message)}\n".encode() + message + f"\n{parent}".encode()
+        stream += f"get-mark :{len(texts)}\n".encode()
+        value = self.git.read("fast-import", "--quiet", "--force", stdin=bytes(stream)).text
+        self.git.read("update-ref", "-d", _ROOTED)
+        return value
 
     def _stored(self, commits: Sequence[str]) -> tuple[Stored, ...]:
         """The commits as git has them, with the parents that they name themselves, whatever the clone lacks."""

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
-from reconciler.core.chain import Audit, Finding
+from reconciler.core.chain import Audit, Finding, Pruning
 from reconciler.core.history import AsOf, Between, History, Possible, Recalled, Then, Turn, Turning, Word
 from reconciler.core.moments import moment, to_the_minute
 from reconciler.core.text import amount, clean
@@ -55,9 +55,18 @@ def notes(of: Recalled) -> Iterator[str]:
     """What a reader should know of the sources."""
     if of.untold:
         yield f"The registry was not read, so what it shows is left out: {clean(of.untold)}"
+    if of.pruned is not None:
+        yield f"{pruned(of.pruned)} To have them told of too, name the folder of their export: `--receipts FOLDER`."
     yield from (clean(finding.sentence) for finding in of.findings)
     if of.findings:
         yield "`reconciler audit` says more."
+
+
+def pruned(pruning: Pruning) -> str:
+    """`Receipts no. 1 to 40, up to 2025-05-01 10:00 UTC, were pruned on 2026-05-01 10:00 UTC.`"""
+    which = "Receipt no. 1" if pruning.count == 1 else f"Receipts no. 1 to {pruning.count}"
+    was = "was" if pruning.count == 1 else "were"
+    return f"{which}, up to {_minute(pruning.until)}, {was} pruned on {_minute(pruning.at)}."
 
 
 def when(turn: Turn) -> str:
@@ -231,6 +240,8 @@ def audit_lines(audit: Audit, width: int = WIDTH) -> Iterator[Line]:
     signed = f", {audit.signed} signed by a listed key" if audit.receipts else ""
     text = f"{amount(audit.receipts, 'receipt')} at {clean(audit.place)}{span}{signed}"
     yield from flowed((), (("", text),), width)
+    if audit.pruned is not None:
+        yield from flowed((), (("", pruned(audit.pruned)),), width)
     if audit.records is not None:
         named = f"{amount(audit.records, 'record')} in the registry {'names' if audit.records == 1 else 'name'} one"
         yield from flowed((), (("", named),), width)

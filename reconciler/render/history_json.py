@@ -5,7 +5,7 @@ from typing import Literal
 # On Python 3.11 pydantic, which makes the schemas, cannot look into those of `typing`.
 from typing_extensions import TypedDict
 
-from reconciler.core.chain import Audit, Finding
+from reconciler.core.chain import Audit, Finding, Pruning
 from reconciler.core.history import (
     Applying,
     AsOf,
@@ -43,10 +43,18 @@ class FindingDocument(TypedDict):
     sentence: str
 
 
+class PrunedDocument(TypedDict):
+    """How many of the first receipts were pruned, when the last of them was kept, and when they were pruned."""
+
+    count: int
+    until: str
+    at: str
+
+
 class SourcesDocument(TypedDict):
     """
     What was read, and when. `registry_not_read` says why the registry was not, and is empty where it was; `receipts` is
-    how many are kept.
+    how many are kept, and `pruned` (null: nothing) what a signed beginning stands in the place of.
     """
 
     repository: str
@@ -55,6 +63,7 @@ class SourcesDocument(TypedDict):
     workspace: str
     read_at: str
     receipts: int
+    pruned: PrunedDocument | None
     registry_not_read: str
     findings: list[FindingDocument]
 
@@ -177,7 +186,8 @@ class BetweenDocument(TypedDict):
 class AuditDocument(TypedDict):
     """
     Whether receipts are as they were written: how many, of these how many signed by a key that counts, the times of the
-    first and the last, how many records in the registry name one (null: it was not read), and what is wrong.
+    first and the last, those that were `pruned` before them, how many records in the registry name one (null: it was
+    not read), and what is wrong.
     """
 
     format_version: str
@@ -187,6 +197,7 @@ class AuditDocument(TypedDict):
     signed: int
     first: str
     last: str
+    pruned: PrunedDocument | None
     records: int | None
     grave: bool
     findings: list[FindingDocument]
@@ -237,6 +248,7 @@ def audit_document(audit: Audit) -> AuditDocument:
         "signed": audit.signed,
         "first": audit.first,
         "last": audit.last,
+        "pruned": _pruned(audit.pruned),
         "records": audit.records,
         "grave": audit.grave,
         "findings": [_finding(finding) for finding in audit.findings],
@@ -251,9 +263,14 @@ def _sources(recalled: Recalled) -> SourcesDocument:
         "workspace": recalled.workspace,
         "read_at": recalled.read_at,
         "receipts": recalled.receipts,
+        "pruned": _pruned(recalled.pruned),
         "registry_not_read": recalled.untold,
         "findings": [_finding(finding) for finding in recalled.findings],
     }
+
+
+def _pruned(pruning: Pruning | None) -> PrunedDocument | None:
+    return None if pruning is None else {"count": pruning.count, "until": pruning.until, "at": pruning.at}
 
 
 def _finding(finding: Finding) -> FindingDocument:

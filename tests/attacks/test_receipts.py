@@ -3,19 +3,21 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from reconciler.core.chain import Flaw, Link, digest_of, read_link
+from reconciler.core.chain import Flaw, Link, Pruning, digest_of, read_link
 from reconciler.core.history import Word
 from reconciler.core.names import Slot
 from reconciler.core.snapshot import RegistrySnapshot, encode_provenance
-from reconciler.errors import RegistryError
+from reconciler.errors import ReconcilerError, RegistryError
 from reconciler.git.receipts import RECEIPTS
 from reconciler.ports import Wanted
-from reconciler.project import Project
+from reconciler.project import Project, audit_files
 from tests.house import House
 from tests.house.mlflow import Mlflow
+from tests.house.people import key_of, seal_with
 from tests.house.scenes import NO_RULES, pins
 from tests.story.repository import git
 
@@ -192,3 +194,140 @@ def test_a_registry_that_cannot_be_read_is_said_and_the_chain_is_verified_all_th
     assert (found.records, [finding.flaw for finding in found.findings]) == (None, [Flaw.UNKNOWN])
     assert "does not answer" in told.of.untold
     assert [one.held for one in told.slots[0].possible] == [(3,)]
+
+
+@pytest.fixture
+def old_house(signing_house: House) -> House:
+    """Three receipts are kept, and signed; this clone has seen them."""
+    house = signing_house
+    house.receipts = True
+    house.register("churn", 4)
+    house.push(policy=NO_RULES)
+    for version in (1, 2, 3):
+        house.push(pins({"Production": version}))
+        house.apply()
+        house.clock.later(hours=1)
+    project(house).audit()
+    return house
+
+
+def genuine(house: House, count: int) -> Pruning:
+    """As whoever has the key would prune."""
+    old = [read_link(text) for text in texts(house)[:count]]
+    made = Pruning(house.clock.stamp, tuple(one.id for one in old), digest_of(old[-1].text), old[-1].at)
+    return replace(made, seal=seal_with(key_of(house.key), made.signed_bytes))
+
+
+def without_seal(pruning: Pruning) -> Pruning:
+    return replace(pruning, seal=None)
+
+
+def by_somebody(pruning: Pruning) -> Pruning:
+    return replace(pruning, seal=seal_with(key_of("mallory"), pruning.signed_bytes))
+
+
+def with_one_more(pruning: Pruning) -> Pruning:
+    return replace(pruning, ids=(*pruning.ids, "20260503T100000Z-0000000000"))
+
+
+@pytest.mark.parametrize("forge", [without_seal, by_somebody, with_one_more])
+def test_a_beginning_that_was_cut_off_and_said_to_be_pruned_is_seen(
+    old_house: House, forge: Callable[[Pruning], Pruning]
+) -> None:
+    house = old_house
+    put(house, forge(genuine(house, 2)).text, *texts(house)[2:])
+
+    seen = flaws(house)
+    again = flaws(house)
+    forget(house)
+    anew = flaws(house)
+
+    assert {Flaw.REWRITTEN, Flaw.BROKEN, Flaw.MISSING} <= set(seen) & set(again)
+    assert {Flaw.BROKEN, Flaw.MISSING} <= set(anew)
+    assert any("cut off" in finding.sentence for finding in project(house).history().of.findings)
+
+
+def test_a_genuine_pruning_excuses_what_it_names_and_no_end_that_was_cut_off(old_house: House) -> None:
+    house = old_house
+    begin = genuine(house, 2)
+    put(house, begin.text, *texts(house)[2:])
+    pruned = flaws(house)
+    put(house, begin.text)
+
+    assert pruned == {}
+    assert set(flaws(house)) == {Flaw.REWRITTEN, Flaw.MISSING}
+
+
+def test_a_pruning_in_the_middle_or_over_another_chain_is_none(old_house: House) -> None:
+    house = old_house
+    first, second, third = texts(house)
+    begin = genuine(house, 2).text
+    put(house, first, second, begin, third)
+    middle = flaws(house)
+    put(house, begin, read_link(third).behind(2, digest_of(first)).text)
+
+    assert {Flaw.DAMAGED, Flaw.REWRITTEN} <= set(middle)
+    assert {Flaw.BROKEN, Flaw.REWRITTEN} <= set(flaws(house))
+
+
+@pytest.mark.parametrize("wrong", ["changed", "unsigned", "cut off", "reset"])
+def test_nothing_is_pruned_that_an_audit_would_not_let_pass(old_house: House, tmp_path: Path, wrong: str) -> None:
+    house = old_house
+    first, second, third = texts(house)
+    last = read_link(third)
+    more = Link("20260503T000000Z-0000000000", last.at, last.receipt).behind(3, digest_of(third))
+    chains = {
+        "changed": (first, second.replace('"after":[2]', '"after":[4]'), third),
+        "unsigned": (first, second, third, more.text),
+        "cut off": (second, third),
+        "reset": (first, second),
+    }
+    put(house, *chains[wrong])
+
+    with pytest.raises(ReconcilerError, match="Pruning would hide this: "):
+        project(house).export_receipts(
+            tmp_path / "kept", prune_before="now", signing_key=lambda data: seal_with(key_of(house.key), data)
+        )
+
+    assert texts(house) == list(chains[wrong])
+    assert not (tmp_path / "kept").exists()
+
+
+def test_nothing_is_pruned_over_an_export_that_somebody_changed(old_house: House, tmp_path: Path) -> None:
+    house = old_house
+    project(house).export_receipts(tmp_path / "kept")
+    file = next((tmp_path / "kept").glob("00000002-*"))
+    file.write_text(file.read_text().replace('"after":[2]', '"after":[4]'))
+
+    with pytest.raises(ReconcilerError, match=r"is not what .* has by that number"):
+        project(house).export_receipts(
+            tmp_path / "kept", prune_before="now", signing_key=lambda data: seal_with(key_of(house.key), data)
+        )
+
+    assert len(texts(house)) == 3
+    assert Flaw.BROKEN in {
+        f.flaw for f in audit_files(tmp_path / "kept", signers=tmp_path / "kept/allowed_signers").findings
+    }
+
+
+def test_an_apply_says_when_what_it_puts_its_receipt_behind_is_none_that_counts(house: House) -> None:
+    last = read_link(texts(house)[-1])
+    forged = Link("20260503T000000Z-0000000000", last.at, last.receipt).behind(3, digest_of(last.text))
+    fine = promoted(house, 4)
+    put(house, *texts(house)[:3], forged.text)
+    unsigned = promoted(house, 1)
+    put(house, *texts(house), "{}")
+    none = promoted(house, 2)
+
+    assert "reconciler audit" not in fine
+    assert ("has no signature by a listed key" in unsigned) == house.signed
+    assert "is no receipt as reconciler writes it" in none
+    # All the same, what was done is kept.
+    assert len(texts(house)) == 7
+
+
+def promoted(house: House, version: int) -> str:
+    house.push(pins({"Production": version}))
+    done = house.apply()
+    assert done.exit_code == 0
+    return done.message

@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from tests.bench.results import FAR, NEAR, Applying, Offline, Results
+from tests.bench.results import FAR, NEAR, Applying, Offline, Remembering, Results
 
 MEBI = 1024 * 1024
 
@@ -26,6 +26,8 @@ def page(results: Results) -> str:
         *_applying(results.applying),
         "## Growth",
         *_growth(results),
+        "## The past: `history` and `as-of`",
+        *_remembering(results.remembering),
         "## Without a registry",
         *_offline(results.offline),
         "## Seconds",
@@ -92,6 +94,11 @@ def _aims(results: Results) -> Iterator[Sequence[object]]:
     if growth := results.growth_kib():
         grown = [(f"{a:,} → {b:,} versions", kib) for a, b, kib in growth]
         yield _aim("`plan` takes less than 4 KiB of memory a version", grown, lambda kib: kib < 4, " KiB")
+
+    past = results.remembering
+    ratios = [(command, s / past.listing) for command, s in (("`history`", past.history), ("`as-of`", past.as_of))]
+    aim = f"`history` and `as-of` take at most 2 times git's own listing of {past.commits:,} commits"
+    yield _aim(aim, ratios, lambda ratio: ratio <= 2)
 
     applying = results.applying
     ratios = [
@@ -243,6 +250,29 @@ def _growth(results: Results) -> Iterator[str]:
                 ", ".join(f"{exponent:.2f}" for _, _, exponent in growth.exponents()) or "–",
             )
             for growth in results.growth
+        ),
+    )
+
+
+def _remembering(past: Remembering) -> Iterator[str]:
+    yield _prose(
+        f"""
+        A repository of {past.commits:,} commits, every other of which promotes one of {past.models} models and is
+        followed by the receipt of its apply; the others change something else. There are {past.receipts:,} receipts,
+        none signed: a signature takes two processes of `ssh-keygen` more for each receipt about the model. *Listing* is
+        `git log --name-only` of the folder of manifests, as a process; `history` and `as-of` are of one model, and
+        their work alone counts.
+        """
+    )
+    yield _table(
+        ("Command", "÷ listing", "seconds"),
+        (
+            (name, _times(seconds / past.listing), f"{seconds:.2f}")
+            for name, seconds in (
+                ("`git log --name-only`", past.listing),
+                ("`history`", past.history),
+                ("`as-of`", past.as_of),
+            )
         ),
     )
 

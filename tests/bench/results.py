@@ -88,6 +88,19 @@ class Growth:
 
 
 @dataclass(frozen=True, slots=True)
+class Remembering:
+    """`history` of one model and `as-of`, beside git's own listing of the files that each commit changed."""
+
+    models: int
+    commits: int
+    receipts: int
+    repeats: int
+    listing: float
+    history: float
+    as_of: float
+
+
+@dataclass(frozen=True, slots=True)
 class Machine:
     cores: int
     python: str
@@ -107,6 +120,7 @@ class Results:
     readings: tuple[Reading, ...]
     applying: Applying
     growth: tuple[Growth, ...]
+    remembering: Remembering
 
     def along(self, way: str) -> tuple[Reading, ...]:
         return tuple(reading for reading in self.readings if reading.way == way)

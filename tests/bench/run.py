@@ -20,7 +20,8 @@ from typing import Any
 
 from tests.bench import fleet, page
 from tests.bench.measure import ROOT, Ran, fastest, fastest_whole, interleaved, probe, run
-from tests.bench.results import FAR, NEAR, Applying, Growth, Machine, Offline, Reading, Results
+from tests.bench.past import LongPast
+from tests.bench.results import FAR, NEAR, Applying, Growth, Machine, Offline, Reading, Remembering, Results
 from tests.bench.server import mlflow_server, slow_link
 from tests.bench.workshop import Sent, Workshop
 
@@ -38,11 +39,14 @@ class Scale:
     apply_models: int
     apply_repeats: int
     offline_repeats: int
+    past_models: int
+    past_commits: int
+    past_repeats: int
     workers: int | None = None
 
 
-FULL = Scale({200: 4, 2_000: 4, 10_000: 3}, 80, 2_000, 50, 2, 10)
-QUICK = Scale({250: 1}, 5, 250, 4, 1, 1, workers=1)
+FULL = Scale({200: 4, 2_000: 4, 10_000: 3}, 80, 2_000, 50, 2, 10, 200, 20_000, 3)
+QUICK = Scale({250: 1}, 5, 250, 4, 1, 1, 10, 200, 1, workers=1)
 
 
 def measure(scale: Scale, folder: Path) -> Results:
@@ -70,10 +74,12 @@ def measure(scale: Scale, folder: Path) -> Results:
                 applying = measure_applying(workshop, near, scale.apply_models, scale.apply_repeats)
                 say("offline commands")
                 offline = measure_offline(workshop, scale.offline_repeats)
+        say(f"history and as-of: {scale.past_commits} commits")
+        remembering = measure_remembering(scale, folder, near)
     assert applying is not None
     assert offline is not None
     grown = tuple(Growth(command, seconds) for command, seconds in growth.items())
-    return Results(machine(scale, before), offline, tuple(readings), applying, grown)
+    return Results(machine(scale, before), offline, tuple(readings), applying, grown, remembering)
 
 
 def measure_reading(workshop: Workshop, way: str, uri: str, repeats: int, script_models: int) -> Reading:
@@ -183,6 +189,23 @@ def writing(sent: Sequence[Sent]) -> float:
     """From the first write to the end of the last."""
     writes = [entry for entry in sent if entry["method"] != "GET"]
     return max(entry["ended"] for entry in writes) - min(entry["began"] for entry in writes)
+
+
+def measure_remembering(scale: Scale, folder: Path, uri: str) -> Remembering:
+    """Of models that the registry has, as others declare them: by a repository of their own."""
+    place = folder / "past"
+    place.mkdir()
+    past = LongPast(place, scale.past_models, scale.past_commits, uri)
+    ran = interleaved(scale.past_repeats, listing=past.listing, history=past.history, as_of=past.as_of)
+    return Remembering(
+        models=past.models,
+        commits=past.commits,
+        receipts=past.commits // 2,
+        repeats=scale.past_repeats,
+        listing=fastest(ran["listing"]),
+        history=fastest(ran["history"]),
+        as_of=fastest(ran["as_of"]),
+    )
 
 
 def measure_offline(workshop: Workshop, repeats: int) -> Offline:

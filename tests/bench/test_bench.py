@@ -32,4 +32,6 @@ def test_plan_asks_for_pages_and_never_for_models(tmp_path: Path) -> None:
     # To plan, before the wave's first write, and after its last.
     assert applying["reads"] == 3 * REQUESTS_OF_A_PLAN
     assert results["offline"]["without_mlflow"]
+    # That they tell the whole past is checked where it is measured.
+    assert results["remembering"]["receipts"] == 100
     assert page.read_text(encoding="utf-8").startswith("# Benchmarks\n")

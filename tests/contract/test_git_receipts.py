@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.core.chain import Chain, Flaw, Link, structure
+from reconciler.core.chain import Chain, Flaw, Link, Pruning, digest_of, structure
 from reconciler.core.records import Seal, SealKind
 from reconciler.errors import ReconcilerError
 from reconciler.git.receipts import RECEIPTS, SEEN, GitReceipts
@@ -79,7 +79,10 @@ def bring_back(remote: Path) -> None:
 def test_receipts_of_several_clones_are_one_chain(cloned: Callable[[str], Path]) -> None:
     one, other = receipts_of(cloned("one")), receipts_of(cloned("other"))
 
-    assert [one.append(link("a"), signed), other.append(link("b"), signed), one.append(link("c"), None)] == ["", "", ""]
+    done = [one.append(link("a"), signed), other.append(link("b"), signed), one.append(link("c"), None)]
+
+    assert [kept.alone for kept in done] == ["", "", ""]
+    assert [kept.behind and kept.behind.link and kept.behind.link.id for kept in done] == [None, "a", "b"]
 
     assert ids(other.read()) == ["a", "b", "c"]
     assert [one.sequence for one in other.read().links()] == [1, 2, 3]
@@ -90,7 +93,7 @@ def test_ten_that_push_at_once_lose_none(cloned: Callable[[str], Path], remote: 
     clones = [receipts_of(cloned(f"clone-{number}")) for number in range(10)]
 
     def push_two(number: int) -> list[str]:
-        return [clones[number].append(link(f"{number}-{i}"), signed) for i in range(2)]
+        return [clones[number].append(link(f"{number}-{i}"), signed).alone for i in range(2)]
 
     with ThreadPoolExecutor(10) as pool:
         told = list(pool.map(push_two, range(10)))
@@ -106,7 +109,7 @@ def test_several_in_one_clone_lose_none(cloned: Callable[[str], Path]) -> None:
     clone = cloned("one")
 
     def push(number: int) -> str:
-        return receipts_of(clone).append(link(str(number)), None)
+        return receipts_of(clone).append(link(str(number)), None).alone
 
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(push, range(8))) == [""] * 8
@@ -119,7 +122,7 @@ def test_a_ref_without_a_remote_is_kept_in_the_repository_and_pushed_once_there_
 ) -> None:
     clone = cloned("one")
 
-    assert [receipts_of(clone, None).append(link(name), signed) for name in "ab"] == ["", ""]
+    assert [receipts_of(clone, None).append(link(name), signed).alone for name in "ab"] == ["", ""]
     assert (ids(receipts_of(clone, None).read()), structure(receipts_of(clone, None).read())) == (["a", "b"], ())
     assert flaws(receipts_of(clone).read()) == {Flaw.UNPUSHED}
     receipts_of(clone).append(link("c"), signed)
@@ -134,7 +137,7 @@ def test_what_cannot_be_pushed_is_kept_and_pushed_later_behind_what_came_before(
     receipts_of(clone).append(link("a"), signed)
     break_off(remote)
 
-    why = receipts_of(clone).append(link("b"), signed)
+    why = receipts_of(clone).append(link("b"), signed).alone
     alone = receipts_of(clone).read()
     bring_back(remote)
     receipts_of(other).append(link("c"), signed)
@@ -175,7 +178,7 @@ def test_a_remote_that_refuses_is_no_loss(cloned: Callable[[str], Path], remote:
     path.chmod(0o755)
     clone = cloned("one")
 
-    why = receipts_of(clone).append(link("a"), None)
+    why = receipts_of(clone).append(link("a"), None).alone
 
     assert "refused" in why or "declined" in why, why
     assert ids(receipts_of(clone).read()) == ["a"]
@@ -245,7 +248,7 @@ def test_what_is_no_receipt_does_not_stop_the_next_one(cloned: Callable[[str], P
     junk = git(remote, "commit-tree", "-p", RECEIPTS, "-m", "{}", tree)
     git(remote, "update-ref", RECEIPTS, junk)
 
-    assert receipts_of(clone).append(link("b"), None) == ""
+    assert receipts_of(clone).append(link("b"), None).alone == ""
 
     chain = receipts_of(clone).read()
     assert ids(chain) == ["a", "b"]
@@ -265,3 +268,166 @@ def test_the_clone_of_the_user_keeps_its_branches_and_its_depth(cloned: Callable
     assert git(clone, "rev-parse", "--is-shallow-repository") == "false"
     assert not (clone / ".git" / "FETCH_HEAD").exists()
     assert json.loads(git(remote, "log", "-1", "--format=%B", RECEIPTS))["id"] == "a"
+
+
+def pruning(chain: Chain, count: int) -> Pruning:
+    """What stands for the first receipts, signed by a key that counts here."""
+    old = chain.links()[:count]
+    return Pruning(
+        "2026-06-01T10:00:00Z",
+        tuple(one.id for one in old),
+        digest_of(old[-1].text),
+        old[-1].at,
+        Seal(SealKind.SSH, "key", ""),
+    )
+
+
+def counts(pruning: Pruning) -> bool:
+    return pruning.seal is not None
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_pruned_chain_goes_on_where_it_was(cloned: Callable[[str], Path], remote: Path, count: int) -> None:
+    one, other = receipts_of(cloned("one")), receipts_of(cloned("other"))
+    for name in "abc":
+        one.append(link(name), signed)
+    before = one.read()
+
+    kept = one.prune(pruning(before, count), signed)
+    other.append(link("d"), signed)
+    after = one.read(counts)
+
+    assert kept == 3 - count
+    assert (ids(after), structure(after), after.lost) == (list("abcd")[count:], (), ())
+    assert after.pruned == pruning(before, count)
+    # What is kept is byte for byte what it was, and the next one follows on it.
+    assert [one.text for one in after.stored[:-1]] == [one.text for one in before.stored[count:]]
+    assert [one.sequence for one in after.links()] == list(range(count + 1, 5))
+    assert git(remote, "for-each-ref", "--format=%(refname)") == RECEIPTS
+    assert int(git(remote, "rev-list", "--count", RECEIPTS)) == 5 - count
+
+
+def test_none_that_is_pushed_meanwhile_is_lost(cloned: Callable[[str], Path], remote: Path) -> None:
+    one, pruner = receipts_of(cloned("one")), receipts_of(cloned("pruner"))
+    for name in "abc":
+        one.append(link(name), signed)
+    begin = pruning(pruner.read(), 2)
+
+    with ThreadPoolExecutor(6) as pool:
+        pushers = [receipts_of(cloned(f"pusher-{n}")) for n in range(5)]
+        done = [pool.submit(pusher.append, link(f"{n}"), signed) for n, pusher in enumerate(pushers)]
+        pool.submit(pruner.prune, begin, signed).result()
+        assert [one.result().alone for one in done] == [""] * 5
+
+    chain = receipts_of(cloned("reader")).read(counts)
+    assert sorted(ids(chain)) == ["0", "1", "2", "3", "4", "c"]
+    assert (structure(chain), chain.pruned) == ((), begin)
+
+
+def test_what_waits_in_a_clone_when_another_one_prunes_is_pushed_behind(
+    cloned: Callable[[str], Path], remote: Path
+) -> None:
+    one, pruner = receipts_of(cloned("one")), receipts_of(cloned("pruner"))
+    one.append(link("a"), signed)
+    one.append(link("b"), signed)
+    break_off(remote)
+    one.append(link("c"), signed)
+    bring_back(remote)
+
+    pruner.prune(pruning(pruner.read(), 2), signed)
+    waiting = one.read(counts)
+
+    assert (ids(waiting), waiting.unpushed, waiting.lost) == (["c"], 1, ())
+    assert one.push(signed) == 1
+    assert (ids(pruner.read(counts)), structure(pruner.read(counts))) == (["c"], ())
+
+
+def test_what_waits_in_the_clone_that_prunes_is_pushed_with_it(cloned: Callable[[str], Path], remote: Path) -> None:
+    one = receipts_of(cloned("one"))
+    one.append(link("a"), signed)
+    break_off(remote)
+    one.append(link("b"), signed)
+    bring_back(remote)
+
+    assert one.prune(pruning(one.read(), 1), signed) == 1
+
+    chain = receipts_of(cloned("reader")).read(counts)
+    assert (ids(chain), structure(chain)) == (["b"], ())
+
+
+@pytest.mark.parametrize("seen", [1, 2, 3, 4])
+def test_a_clone_that_has_seen_more_tells_a_pruning_that_counts_from_one_that_does_not(
+    cloned: Callable[[str], Path], remote: Path, seen: int
+) -> None:
+    old, pruner = receipts_of(cloned("old")), receipts_of(cloned("pruner"))
+    for number, name in enumerate("abcd", 1):
+        pruner.append(link(name), signed)
+        if number == seen:
+            old.read()
+    end = git(old.git.top, "rev-parse", RECEIPTS)
+
+    pruner.prune(pruning(pruner.read(), 2), signed)
+    doubted = old.read()
+    believed = old.read(counts)
+    later = old.read()
+
+    assert (flaws(doubted), doubted.lost) == ({Flaw.REWRITTEN}, (end,))
+    assert (flaws(believed), ids(believed)) == (set(), ["c", "d"])
+    # What was pruned is kept here no longer, either.
+    assert flaws(later) == set()
+    assert git(old.git.top, "for-each-ref", "--format=%(refname)", "refs/reconciler").split() == [RECEIPTS, SEEN]
+
+
+def test_a_genuine_pruning_with_other_receipts_behind_it_is_no_excuse(
+    cloned: Callable[[str], Path], remote: Path
+) -> None:
+    old, pruner = receipts_of(cloned("old")), receipts_of(cloned("pruner"))
+    for name in "abcd":
+        pruner.append(link(name), signed)
+    old.read()
+    begin = pruning(pruner.read(), 2)
+    pruner.prune(begin, signed)
+
+    # The genuine beginning, and of what is behind it the last is gone.
+    git(remote, "update-ref", RECEIPTS, f"{RECEIPTS}~1")
+
+    assert flaws(old.read(counts)) == {Flaw.REWRITTEN}
+
+
+def test_a_repository_without_a_remote_is_pruned_in_place(cloned: Callable[[str], Path]) -> None:
+    receipts = receipts_of(cloned("one"), None)
+    for name in "abc":
+        receipts.append(link(name), signed)
+
+    assert receipts.prune(pruning(receipts.read(), 2), signed) == 1
+    receipts.append(link("d"), signed)
+
+    assert (ids(receipts.read()), structure(receipts.read())) == (["c", "d"], ())
+
+
+def test_nothing_is_pruned_that_the_chain_does_not_have(cloned: Callable[[str], Path], remote: Path) -> None:
+    receipts = receipts_of(cloned("one"))
+    for name in "abc":
+        receipts.append(link(name), signed)
+    begin = pruning(receipts.read(), 2)
+    git(remote, "update-ref", RECEIPTS, f"{RECEIPTS}~2")
+
+    with pytest.raises(ReconcilerError, match="changed meanwhile"):
+        receipts.prune(begin, signed)
+
+    assert ids(receipts_of(cloned("reader")).read()) == ["a"]
+
+
+def test_a_remote_that_refuses_to_move_the_ref_back_is_told(cloned: Callable[[str], Path], remote: Path) -> None:
+    receipts = receipts_of(cloned("one"))
+    for name in "ab":
+        receipts.append(link(name), signed)
+    hook = remote / "hooks" / "update"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text('#!/bin/sh\ngit merge-base --is-ancestor "$2" "$3"\n')
+    hook.chmod(0o755)
+
+    with pytest.raises(ReconcilerError, match="declined"):
+        receipts.prune(pruning(receipts.read(), 1), signed)
+
+    assert (ids(receipts.read()), structure(receipts.read())) == (["a", "b"], ())

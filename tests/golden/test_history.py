@@ -5,7 +5,7 @@ from typing import Any
 
 import jsonschema
 
-from reconciler.core.chain import Audit, Finding, Flaw
+from reconciler.core.chain import Audit, Finding, Flaw, Pruning
 from reconciler.core.desired import Revision
 from reconciler.core.history import (
     Applying,
@@ -138,7 +138,15 @@ BETWEEN = Between(
     ),
 )
 AUDITS = (
-    Audit("refs/reconciler/receipts on origin", 7, 7, "2026-03-03T10:00:07Z", "2026-03-09T10:00:07Z", 4),
+    Audit(
+        "refs/reconciler/receipts on origin",
+        7,
+        7,
+        "2026-03-03T10:00:07Z",
+        "2026-03-09T10:00:07Z",
+        4,
+        pruned=Pruning("2026-03-09T12:00:00Z", ("a", "b", "c"), "", "2025-12-31T10:00:07Z"),
+    ),
     Audit(
         "refs/reconciler/receipts on origin",
         7,

@@ -213,3 +213,11 @@ def test_a_moment_is_the_same_in_every_zone(seconds: int, zone: str) -> None:
     named = moment_meant(f"{when.date()}{zone}", START)
     assert named is not None
     assert rfc3339(named) == rfc3339(datetime(when.year, when.month, when.day, tzinfo=UTC) - offset)
+
+
+def test_a_slot_that_an_apply_saw_and_left_as_it_was_is_known_from_then_on() -> None:
+    seen = Sighting(Applying("r", 1), at(1), at(2), {SLOT: ()}, {SLOT: ()}, 0)
+    past = Past(ModelRef("churn"), (Stretch(0, Declaring(Commit("c")), {SLOT: ()}),), (seen,))
+
+    assert [one.held for then in as_of(past, at(3), said) for one in then.possible] == [()]
+    assert [then.possible for then in as_of(past, at(1), said)] == [()]

@@ -27,6 +27,10 @@ def test_the_past_of_a_model_is_told_and_audited(
     now = reconciler("as-of", "now", model, "--format", "json")
     changed = reconciler("diff", first, "--target", model)
     same = reconciler("diff", "now", "--target", model)
+    exported = reconciler("receipts", "kept")
+    again = reconciler("receipts", "kept")
+    files = reconciler("audit", "kept")
+    refused = reconciler("receipts", "kept", "--prune-before", "now")
     git(repository.remote, "update-ref", RECEIPTS, f"{RECEIPTS}~1")
     reset = reconciler("audit")
     wrong = reconciler("as-of", "soon")
@@ -48,5 +52,9 @@ def test_the_past_of_a_model_is_told_and_audited(
     (slot,) = json.loads(now.out)["slots"]
     assert (slot["certain"], slot["possible"][0]["versions"]) == (True, [2])
     assert (changed.code, same.code) == (2, 0)
+    assert (exported.code, exported.out) == (0, "Exported: 2 receipts to kept.\nKept: 2 receipts.\n")
+    assert again.out.startswith("Exported: 0 receipts to kept.")
+    assert (files.code, "Audit: 2 receipts, 0 wrong, 0 not proven." in files.out) == (0, True), files.said
+    assert (refused.code, "nobody who signs records" in refused.err) == (1, True)
     assert (reset.code, "rewritten" in reset.out, "missing" in reset.out) == (3, True, True)
     assert (wrong.code, "`soon` is no time." in wrong.err) == (1, True)
