@@ -34,6 +34,8 @@ LOCK_BYTES: Final = 256 * 1024
 LOCK_SECONDS: Final = 3600.0
 RECEIPT_BYTES: Final = 64 * 1024 * 1024
 HEADS: Final = 100
+BUNDLE_BYTES: Final = 256 * 1024 * 1024
+BUNDLE_FILES: Final = 10_000
 
 NOTES: Final = 20
 DIFF_LINES: Final = 60
@@ -81,6 +83,11 @@ TABLE: Final = (
     Limit("the record of a lock", f"{LOCK_BYTES // 1024} KiB", "not a valid record: nothing is applied"),
     Limit("time to wait for a lock whose holder has died", f"{LOCK_SECONDS / 3600:g} h", "counted as the limit"),
     Limit("a kept receipt", f"{RECEIPT_BYTES // 1024**2} MiB", "not kept; read as damaged"),
+    Limit(
+        "a bundle of evidence, unpacked",
+        f"{BUNDLE_FILES:,} files, {BUNDLE_BYTES // 1024**2} MiB",
+        "not made; read as damaged",
+    ),
     Limit("commits that a lock remembers per repository", f"{HEADS}", "the oldest are forgotten"),
     Limit("notes above a review", f"the {NOTES} most important", "counted"),
     Limit("lines of a policy diff in a comment", f"{DIFF_LINES}", "counted"),
