@@ -24,7 +24,7 @@ from reconciler.core.past import pins_of
 from reconciler.core.plan import Plan, PlanOptions
 from reconciler.core.policy import Policy
 from reconciler.core.records import member, members
-from reconciler.core.review import Note, Review, Weight
+from reconciler.core.review import Applied, Note, Review
 from reconciler.core.snapshot import (
     Identity,
     ModelSnapshot,
@@ -274,6 +274,7 @@ def _review(making: _Making, link: Link, evidence: Evidence | None, *, signed: b
         Evidence(started_at, tuple(shown), evidence.trouble) if evidence else None,
         notes=tuple(_notes(about, link, shown, then, signed=signed)),
         workspace=str(member(origin, "workspace") or ""),
+        applied=Applied(started_at, link.id, str(receipt.get("plan_digest"))),
     )
 
 
@@ -292,22 +293,21 @@ def _notes(
 ) -> Iterator[Note]:
     kind = "signed receipt" if signed else "receipt, which is not signed by a listed key,"
     yield Note(
-        f"This was applied. It is shown anew for a bundle of evidence: changes, verdicts and times are those of the "
-        f"{kind} {link.id}; the evidence is what MLflow showed when the bundle was made.",
-        Weight.ENTRANCE,
+        f"This was put together again for a bundle of evidence: changes, verdicts and times are those of the {kind} "
+        f"{link.id}; the evidence is what MLflow showed when the bundle was made.",
     )
     if isinstance(then, Failure):
-        yield Note(f"The manifests of that commit could not be read, so places are missing: {then.why}", Weight.DOUBT)
+        yield Note(f"The manifests of that commit could not be read, so places are missing: {then.why}")
     facts = next((exhibit.candidate for exhibit in shown), None)
     if facts is None:
-        yield Note("There is no evidence now: MLflow does not show it.", Weight.ENTRANCE)
+        yield Note("There is no evidence now: MLflow does not show it.")
         return
     now = evidence_digests(facts)
     found = (member(entrance, "evidence") for entrance in about.entrances_in(link.receipt))
     before = next((cast("dict[str, str]", one) for one in found if isinstance(one, dict)), None)
     if before is None:
         text = "The receipt has no digest of the evidence: no gate asked for it then, or the release was an older one."
-        yield Note(text, Weight.ENTRANCE)
+        yield Note(text)
         return
     other = sorted(part for part in before.keys() | now.keys() if before.get(part) != now.get(part))
     same = sorted(before.keys() & now.keys() - set(other))
@@ -316,7 +316,7 @@ def _notes(
         text = f"Of the evidence, this is not as the gates were shown it then: {changed}. As it was then: {kept}."
     else:
         text = f"The evidence is what the gates were shown then, by the digests in the receipt: {', '.join(same)}."
-    yield Note(text, Weight.ENTRANCE)
+    yield Note(text)
 
 
 def _entrance(name: ModelRef, document: object) -> Entrance:

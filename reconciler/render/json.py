@@ -429,6 +429,7 @@ def _policy(note: PolicyNote) -> PolicyDocument:
 def review_document(review: Review) -> PlanDocument:
     """The review of a plan as a document: what `plan --format json` prints and `plan --out` saves."""
     document = plan_document(review.plan, review.registry, review.workspace)
+    document["digest"] = review.digest
     document["evidence"] = None if review.evidence is None else evidence_document(review.evidence)
     document["notes"] = [note.text for note in sorted(review.notes, key=lambda note: note.weight)]
     document["policy"] = None if review.policy is None else _policy(review.policy)
