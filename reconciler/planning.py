@@ -89,10 +89,37 @@ def declaration_of(world: World, checkout: Checkout) -> Declaration:
     fragments, unreadable = world.parse(checkout.files)
     models, contradictions = resolve(fragments)
     problems = tuple(sorted((*checkout.problems, *unreadable, *contradictions)))
+    lacking = () if any(problem.severity is Severity.ERROR for problem in problems) else _lacking(world, models)
+    problems = tuple(sorted((*problems, *lacking)))
     if any(problem.severity is Severity.ERROR for problem in problems):
         raise ManifestError(problems)
     desired = DesiredState(replace(checkout.revision, slots=world.slots), models)
     return Declaration(_with_sources(world, desired), problems, checkout.dirty)
+
+
+def _lacking(world: World, models: Mapping[ModelRef, Manifest]) -> Iterable[Problem]:
+    """What manifests declare that the registry does not have."""
+    there, uri = world.registry.capabilities, world.registry.uri
+    for name, manifest in sorted(models.items()):
+        for stage, declared in manifest.stages.items() if not there.stages else ():
+            alias = world.slots.alias_of(stage)
+            fix = f"Declare an alias, `{stage.lower()}`, or have one stand for it in the policy, with `mode: alias`."
+            if alias is not None:
+                fix = f"`{alias}` stands for it: write `mode: alias` in the policy, or declare the alias itself."
+            yield Problem(declared.at, "no-stages", f"{uri} has no stages, and {name} declares {stage}.", fix)
+        for alias, declared in manifest.aliases.items() if not there.aliases else ():
+            message = f"{uri} has no aliases, and {name} declares `{alias}`."
+            yield Problem(declared.at, "no-aliases", message, "Declare a stage instead.")
+        for pin in manifest.pins():
+            if pin.origin is not None and not there.registers:
+                message = f"{name} declares a version by its run, and in {uri} none is registered from here."
+                fix = "Register it with `mlflow.register_model`, and declare its number."
+                yield Problem(pin.at, "registers-nothing", message, fix)
+        tags = [*((key, tag.at) for key, tag in manifest.tags.items())]
+        for key, at in (*tags, *((key, pin.at) for pin in manifest.pins() for key in pin.tags)):
+            if set(key) & set(there.reserved):
+                message = f"In {uri}, the key of a tag has none of `{there.reserved}`; `{key}` of {name} has."
+                yield Problem(at, "reserved-character", message, "Take another key.")
 
 
 def _with_sources(world: World, desired: DesiredState) -> DesiredState:

@@ -272,8 +272,48 @@ class Tries:
             yield number
 
 
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """
+    What a registry has. Without `records`, what we note of models and versions fits into none of its tags, and is kept
+    beside it. Without `registers`, versions are not made from runs through this client. The key of a tag has none of
+    the `reserved` characters.
+    """
+
+    stages: bool = True
+    aliases: bool = True
+    records: bool = True
+    registers: bool = True
+    reserved: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """What we note of a model where its registry has no tags for it: the values that these tags would have, by key."""
+
+    model: Mapping[str, str] = field(default_factory=dict[str, str])
+    versions: Mapping[int, Mapping[str, str]] = field(default_factory=dict[int, Mapping[str, str]])
+
+
+class Notebook(Protocol):
+    """Where notes are kept of the models of one registry. All calls raise RegistryError."""
+
+    def read(self) -> Mapping[str, Notes]:
+        """All of them, by the names of the models."""
+        ...
+
+    def change(self, edit: Callable[[dict[str, Notes]], None]) -> None:
+        """Keep them as an edit leaves them, which may be made again. Returns when they are kept."""
+        ...
+
+
 class Registry(Protocol):
     """A model registry. All calls raise RegistryError; one whose code is UNREACHABLE may be worth another try."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it has, as far as that is known without asking it."""
+        ...
 
     @property
     def uri(self) -> str:

@@ -41,6 +41,7 @@ from reconciler.errors import LockError, ManifestError, ReconcilerError, Severit
 from reconciler.ports import LineCommit, ManifestParser, Relation, SourceFile, Step, World
 
 POLICY_PATH = "reconciler.yaml"
+FEW_NAMES = 8
 
 PolicyAt: TypeAlias = Callable[[str | None], Policy | None]
 """The policy of a commit, or of the work tree; None where there is none. Raises ManifestError for a broken one."""
@@ -51,10 +52,15 @@ _Part: TypeAlias = Mapping[ModelRef, tuple[Manifest, ...]]
 
 
 class _Declared:
-    """What files declare, so kept that what they say of one model is found without a look at the others."""
+    """
+    What files declare, so kept that what they say of one model is found without a look at the others. `unread` are
+    those that name none of the models which are looked for, each with what it declared when it was last read: most
+    files of a long history are of no account.
+    """
 
     def __init__(self, parts: Mapping[str, _Part]) -> None:
         self.parts: dict[str, _Part] = {}
+        self.unread: dict[str, tuple[bytes, _Part]] = {}
         self.claims = Counter[ModelRef]()
         """How often each name is called a former one."""
         self._files: dict[ModelRef, set[str]] = {}
@@ -73,6 +79,20 @@ class _Declared:
             self._files.setdefault(name, set()).add(path)
             self.claims.update(chain.from_iterable(fragment.former_names for fragment in fragments))
         self.parts[path] = part
+        self.unread.pop(path, None)
+
+    def leave(self, path: str, data: bytes) -> None:
+        """That a file is so now, and need not be read yet."""
+        _, newer = self.unread.get(path, (b"", self.parts.get(path, {})))
+        self.put(path, {})
+        self.unread[path] = data, newer
+
+    def learn(self, names: Set[ModelRef], read: Callable[[str, bytes], _Part | None]) -> None:
+        """Read what may name some models; where that cannot be read, what it declared of them later stands."""
+        for path, (data, newer) in tuple(self.unread.items()):
+            if _may_name(data, names):
+                part = read(path, data)
+                self.put(path, {name: newer[name] for name in newer.keys() & names} if part is None else part)
 
     def has(self, name: ModelRef, without: Set[str] = frozenset()) -> bool:
         """Whether a file declares a model, but for some files."""
@@ -82,20 +102,29 @@ class _Declared:
         """The fragments of a model, in the order of their files."""
         return [fragment for path in sorted(self._files.get(name, ())) for fragment in self.parts[path][name]]
 
-    def before(self, older: Mapping[str, _Part]) -> Callable[[ModelRef], bool]:
+    def before(self, older: Mapping[str, _Part | bytes]) -> Callable[[ModelRef], bool]:
         """What tells whether a file declared a model before a change, with some files as they were then."""
-        then = frozenset(chain.from_iterable(older.values()))
+        then = frozenset(chain.from_iterable(map(_known, older.values())))
         return lambda name: name in then or self.has(name, older.keys())
 
-    def differing(self, older: Mapping[str, _Part], names: Set[ModelRef]) -> dict[ModelRef, list[str]]:
+    def differing(self, older: Mapping[str, _Part | bytes], names: Set[ModelRef]) -> dict[ModelRef, list[str]]:
         """Those of some models that files declared otherwise before a change, and which files."""
         found: dict[ModelRef, list[str]] = {}
-        for path, was in older.items():
+        for path, was in ((path, _known(was)) for path, was in older.items()):
             now = self.parts.get(path, {})
             for name in (now.keys() | was.keys()) & names:
                 if now.get(name) != was.get(name):
                     found.setdefault(name, []).append(path)
         return found
+
+    def formers(self, names: Iterable[ModelRef]) -> frozenset[ModelRef]:
+        """What some models say that they were called."""
+        return frozenset(chain.from_iterable(fragment.former_names for name in names for fragment in self.of(name)))
+
+
+def _known(was: _Part | bytes) -> _Part:
+    """What a file declares of the models that are looked for: nothing, where it was not read."""
+    return {} if isinstance(was, bytes) else was
 
 
 class _Called:
@@ -566,7 +595,7 @@ class Trunk:
                 called.drop(name)
             if not called.names:
                 break
-            older = self._before(step, files, called.by.keys())
+            older = self._before(step, called.by.keys())
             changed: dict[str, LineCommit] = {}
             for path in step.before:
                 # What is declared since a file could not be read, was declared when it could be read again.
@@ -574,8 +603,13 @@ class Trunk:
                 if path in older:
                     changed[path] = since_then
                     del mended[path]
-            renamed, was_there = dict[ModelRef, ModelRef](), files.before(older)
-            for key, paths in files.differing(older, called.by.keys()).items():
+            differing, was_there = files.differing(older, called.by.keys()), files.before(older)
+            if formers := files.formers(key for key in differing if not was_there(key)):
+                files.learn(formers, self._part)
+                older |= self._before(step, formers | called.by.keys())
+                was_there = files.before(older)
+            renamed = dict[ModelRef, ModelRef]()
+            for key, paths in differing.items():
                 since = min((changed[path] for path in paths), key=lambda commit: self.places[commit.commit])
                 for name in called.by[key]:
                     close(name, since)
@@ -583,7 +617,10 @@ class Trunk:
             for name, key in renamed.items():
                 called.name(name, key)
             for path, was in older.items():
-                files.put(path, was)
+                if isinstance(was, bytes):
+                    files.leave(path, was)
+                else:
+                    files.put(path, was)
         for name in called.names:
             close(name, self.line[-1])
         return {name: tuple(epochs) for name, epochs in found.items()}
@@ -592,17 +629,30 @@ class Trunk:
         """Learn of files that no newer commit changed, as a commit left them."""
         for path, data in after.items():
             if path not in files.parts:
-                files.put(path, _by_model(self._parsed(path, data) if data and _may_name(data, names) else None))
+                if data and not _may_name(data, names):
+                    files.leave(path, data)
+                else:
+                    files.put(path, (self._part(path, data) if data else None) or {})
 
-    def _before(self, step: Step, files: _Declared, names: Set[ModelRef]) -> dict[str, _Part]:
-        """What the files that a commit changed declared before it; nothing of those that cannot be read."""
-        found: dict[str, _Part] = {}
+    def _before(self, step: Step, names: Set[ModelRef]) -> dict[str, _Part | bytes]:
+        """
+        What the files that a commit changed declared before it, or the file itself where it names none of some models;
+        nothing of those that cannot be read.
+        """
+        found: dict[str, _Part | bytes] = {}
         for path, data in step.before.items():
-            if data is None or not _may_name(data, names, files.claims.keys(), files.parts.get(path, {}).keys()):
+            if data is None:
                 found[path] = {}
-            elif (read := self._parsed(path, data)) is not None:
-                found[path] = _by_model(read)
+            elif not _may_name(data, names):
+                found[path] = data
+            elif (read := self._part(path, data)) is not None:
+                found[path] = read
         return found
+
+    def _part(self, path: str, data: bytes) -> _Part | None:
+        """What a file declared of each model; None where it could not be read."""
+        read = self._parsed(path, data)
+        return None if read is None else _by_model(read)
 
     @property
     def _parse(self) -> ManifestParser:
@@ -758,13 +808,16 @@ def _governed_otherwise(live: ModelSnapshot, slots: Iterable[Slot], past: Past) 
     )
 
 
-def _may_name(data: bytes, *names: Collection[ModelRef]) -> bool:
+def _may_name(data: bytes, names: Collection[ModelRef]) -> bool:
     """
     Whether a YAML file may declare one of some models. A name stands in it as it is, unless it is spelled by escapes,
     has quotes in it, or is folded where it has spaces.
     """
-    words = set(re.split(r"[\s\[\]{},\"']+", data.decode("utf-8", "surrogateescape")))
-    # The words first: of thousands of names, one by one, most files have one among them.
-    if b"\\" in data or any(not words.isdisjoint(some) for some in names):
+    if b"\\" in data:
         return True
-    return any(set(" '\"") & set(name) or name.encode() in data for name in chain.from_iterable(names))
+    if len(names) > FEW_NAMES:
+        # Of thousands of names, one by one, most files have one among their words.
+        words = set(re.split(r"[\s\[\]{},\"']+", data.decode("utf-8", "surrogateescape")))
+        if not words.isdisjoint(names):
+            return True
+    return any(set(" '\"") & set(name) or name.encode() in data for name in names)

@@ -11,7 +11,7 @@ from enum import StrEnum
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.clocks import SystemClock
 from reconciler.core.names import WORKSPACE, Commit, Ours, in_workspace, names_of
@@ -78,13 +78,15 @@ def open_world(
     from reconciler.evidence.mlflow import MlflowEvidence
     from reconciler.forges.reviewers import GitAndForge
     from reconciler.git.lock import GitLock
+    from reconciler.git.notebook import GitNotebook, notebook_ref
     from reconciler.git.receipts import GitReceipts
     from reconciler.git.source import open_source
     from reconciler.places import registry_uri
     from reconciler.registry.mlflow import MlflowRegistry
+    from reconciler.registry.noted import NotedRegistry
 
-    policy, folder = _standing_settings(settings, environment, base, ref, policy_ref)
-    source = open_source(folder, settings.repository, settings.remote)
+    policy, folder, like = _standing_settings(settings, environment, base, ref, policy_ref)
+    source = open_source(folder, settings.repository, settings.remote, like=like)
     uri = registry_uri(settings.registry_uri, environment, policy.registry)
     tracking = environment.get("MLFLOW_TRACKING_URI") or uri
     registry = MlflowRegistry(uri, tracking, tell=tell)
@@ -96,12 +98,16 @@ def open_world(
         replace(settings, lock=LockKind.AUTO), registry, name, source, ours, clock, environment, attempt, may_lack=True
     )
     slots = _slots(source, ref, policy.slots)
-    parse, parse_past = manifest_parser(slots), manifest_parser(slots, past=True)
+    known: _Known = {}
+    parse, parse_past = (manifest_parser(slots, past=past, known=known) for past in (False, True))
     checks, evidence = MlflowChecks(uri, tracking, environment, tell=tell), MlflowEvidence(uri, tracking, tell=tell)
+    beside = None
+    if not registry.capabilities.records:
+        beside = NotedRegistry(registry, GitNotebook(source.git, source.remote, notebook_ref(name)))
     return World(
         source,
         parse,
-        registry,
+        beside or registry,
         clock,
         lock,
         evidence,
@@ -149,8 +155,11 @@ def _slots(source: "GitSource", ref: str | None, standing: SlotMap) -> SlotMap:
 
 def _standing_settings(
     settings: Settings, environment: Mapping[str, str], base: str | None, ref: str | None, policy_ref: str | None
-) -> "tuple[PolicySettings, Path]":
-    """What the policy that stands says of the registry and of former names, and the folder of manifests."""
+) -> "tuple[PolicySettings, Path, GitSource]":
+    """
+    What the policy that stands says of the registry and of former names, the folder of manifests, and the repository
+    as it was read for that.
+    """
     from reconciler.core.policy import PolicySettings
     from reconciler.git.source import open_source
     from reconciler.places import Search, named_registry
@@ -162,7 +171,7 @@ def _standing_settings(
         for commit in (base, ref, policy_ref):
             if commit is not None:
                 source.meant(commit)
-        return PolicySettings(), named or source.top / USUAL_FOLDER
+        return PolicySettings(), named or source.top / USUAL_FOLDER, source
     search = Search(
         source,
         named_registry(settings.registry_uri, environment),
@@ -170,7 +179,7 @@ def _standing_settings(
         partial(_remembered, settings, environment),
     )
     side = search.standing(base=base, ref=ref, policy_ref=policy_ref)
-    return side.settings, named or side.source.top / side.source.folder
+    return side.settings, named or side.source.top / side.source.folder, side.source
 
 
 def _remembered(settings: Settings, environment: Mapping[str, str], side: "Side", tip: Commit) -> "Trunk | None":
@@ -224,24 +233,32 @@ def _compile_fault(condition: str) -> str | None:
     return cel.compile_fault(condition)
 
 
-def manifest_parser(slots: SlotMap = PLAIN, *, past: bool = False) -> ManifestParser:
-    """
-    Reads manifests, each file once for the run of a command. `slots` says what their stages are in the registry: some
-    that were declared in the `past` may be nothing there now.
-    """
-    from reconciler.reading.manifest import parse
+_Read: TypeAlias = "tuple[tuple[Manifest, ...], tuple[Problem, ...]]"
+_Known: TypeAlias = "dict[tuple[SourceFile, bool], _Read]"
 
-    build = gate_builder()
-    known: dict[SourceFile, tuple[tuple[Manifest, ...], tuple[Problem, ...]]] = {}
 
-    def parse_each(files: Iterable[SourceFile]) -> "tuple[tuple[Manifest, ...], tuple[Problem, ...]]":
-        """Each file once, however many commits have it."""
-        read: list[tuple[tuple[Manifest, ...], tuple[Problem, ...]]] = []
-        for file in files:
-            if file not in known:
-                known[file] = parse([file], build, slots=slots, past=past)
-            read.append(known[file])
-        return tuple(chain.from_iterable(f for f, _ in read)), tuple(chain.from_iterable(p for _, p in read))
+def manifest_parser(slots: SlotMap = PLAIN, *, past: bool = False, known: "_Known | None" = None) -> ManifestParser:
+    """
+    Reads manifests, each file once for the run of a command, however many commits have it. `slots` says what their
+    stages are in the registry: some that were declared in the `past` may be nothing there now. Parsers that share what
+    is `known` read a file that nothing is wrong with once between them.
+    """
+    from reconciler.reading.manifest import parse, within_limits
+
+    build, memory = gate_builder(), {} if known is None else known
+
+    def read(file: SourceFile) -> _Read:
+        if (file, past) not in memory:
+            today = memory.get((file, False))
+            if today is None or today[1]:
+                today = parse([file], build, slots=slots, past=past)
+            memory[file, past] = today
+        return memory[file, past]
+
+    def parse_each(files: Iterable[SourceFile]) -> _Read:
+        listed, over = within_limits(files)
+        each = [read(file) for file in listed]
+        return tuple(chain.from_iterable(f for f, _ in each)), (*over, *chain.from_iterable(p for _, p in each))
 
     return parse_each
 

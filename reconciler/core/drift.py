@@ -133,7 +133,9 @@ def judge_drift(
     # What was applied under a former name asks for no other.
     there = replace(live, called=None) if live is not None and (then is None or then.name != now.model) else live
     back = diff(then, there, replace(revision, commit=owned.commit), name=now.model)
-    drifted = tuple(effect for effect in effects_of(back) if effect.because.why is not Why.RENAMED)
+    # Nothing declares what an alias names that is kept on the version that left: it follows what is put back.
+    aside = {Why.RENAMED, Why.LEFT}
+    drifted = tuple(effect for effect in effects_of(back) if effect.because.why not in aside)
     if not drifted and not back.blocked:
         by_hand = [e for e in now.entrances if not e.moves and e.kind is not Kind.FOUND]
         if by_hand:

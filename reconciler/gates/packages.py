@@ -4,15 +4,15 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Annotated, Any
-
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
+from typing import TYPE_CHECKING, Annotated, Any
 
 from reconciler.core.gate import CANDIDATE, Entrance, FactKey, Facts, Judgement, failed, passed, unknown
 from reconciler.core.text import amount, plain
 from reconciler.errors import Fault
 from reconciler.gates.parameters import GateCode, GateKind, Key, Surroundings
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 PYFUNC = "python_function"
 _MOST = 5
@@ -111,8 +111,11 @@ def _asks_for_nothing(line: str) -> bool:
     return words[0].startswith("-") and options <= _OPTIONS and not set("\"'\\") & set(line)
 
 
-def _requirement(line: str) -> Requirement | None:
+def _requirement(line: str) -> "Requirement | None":
     """What a line asks for, without the hashes of its files; None where it does not name a package (PEP 508)."""
+    # Here: every command that reads a policy imports the gates, and this takes as long as all of the others.
+    from packaging.requirements import InvalidRequirement, Requirement
+
     try:
         return Requirement(re.split(r"\s--hash=", line, maxsplit=1)[0])
     except InvalidRequirement:
@@ -121,6 +124,8 @@ def _requirement(line: str) -> Requirement | None:
 
 def _name(line: str) -> str:
     """The normal name of the package that a line asks for; empty where the line does not tell."""
+    from packaging.utils import canonicalize_name
+
     asked = _requirement(line)
     return "" if asked is None else canonicalize_name(asked.name)
 

@@ -110,11 +110,7 @@ def contents(
     git: Git, ids: Iterable[str], kind: str = "blob", most: float = math.inf
 ) -> Iterator[tuple[str, bytes | None]]:
     """Objects of one kind, one after the other; None for one that has more bytes than `most`."""
-    for name in sorted({full(name) for name in ids}):
-        about = git.about(name)
-        if about is None or about[1] != kind:
-            raise ReconcilerError(f"git has no {kind} {name[:12]} here.", "Fetch the whole repository.")
-        yield name, git.contents(name) if about[2] <= most else None
+    return git.many(sorted({full(name) for name in ids}), kind, most)
 
 
 def _entries_of(data: bytes, length: int) -> Iterable[Entry]:

@@ -75,9 +75,9 @@ class RemoteRef:
                 return value
         return ""
 
-    def commit(self, message: bytes, parents: Sequence[str] = ()) -> str:
-        """Make a commit without files, here and not yet there."""
-        tree = self.said(self.run("mktree"), "mktree").decode().strip()
+    def commit(self, message: bytes, parents: Sequence[str] = (), tree: str = "") -> str:
+        """Make a commit, without files unless a tree is given, here and not yet there."""
+        tree = tree or self.said(self.run("mktree"), "mktree").decode().strip()
         named = [part for parent in parents for part in ("-p", parent)]
         answer = self.run("commit-tree", "--no-gpg-sign", *named, "-F", "-", tree, stdin=message)
         return self.said(answer, "commit-tree").decode().strip()

@@ -13,7 +13,7 @@ import select
 import signal
 import subprocess
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +29,9 @@ FULL_NAME = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 """The name of a commit, in full."""
 
 _LOCAL_TIMEOUT = 120.0
+
+# So many questions of 74 bytes, for a name by SHA-256, fit into the smallest pipe there is, of 4 KiB.
+_AT_ONCE = 50
 
 _NEVER_THERE = f"{os.devnull}/none"
 
@@ -98,23 +101,19 @@ class _Objects:
         self._process: subprocess.Popen[bytes] | None = None
         self._read = bytearray()
 
-    def ask(self, git: "Git", what: str, name: str) -> tuple[bytes, bytes]:
+    def ask(self, git: "Git", what: str, *names: str) -> list[tuple[bytes, bytes]]:
         """
-        The line about an object, and its contents where `what` is `contents` and not `info`. Raises ReconcilerError
-        where git gives up.
+        Of each object the line about it, and its contents where `what` is `contents` and not `info`. All are asked for
+        before the first answer is read, so no more at once than a pipe holds. Raises ReconcilerError where git gives
+        up.
         """
         with self._lock:
             process = self._process or self._started(git)
             try:
                 if process.stdin is not None:
-                    process.stdin.write(f"{what} {name}\n".encode())
+                    process.stdin.write("".join(f"{what} {name}\n" for name in names).encode())
                     process.stdin.flush()
-                line = self._until(process, git)
-                words = line.split(b" ")
-                if what == "info" or len(words) != 3:
-                    return line, b""
-                data = self._taken(process, git, int(words[2]) + 1)
-                return line, data[:-1]
+                return [self._answer(process, git, what) for _ in names]
             except BaseException as error:
                 # What is left in the pipe answers no other question.
                 self._end()
@@ -139,6 +138,13 @@ class _Objects:
             _closed(self._process)
         self._process, self._read = None, bytearray()
 
+    def _answer(self, process: "subprocess.Popen[bytes]", git: "Git", what: str) -> tuple[bytes, bytes]:
+        line = self._until(process, git)
+        words = line.split(b" ")
+        if what == "info" or len(words) != 3:
+            return line, b""
+        return line, self._taken(process, git, int(words[2]) + 1)[:-1]
+
     def _until(self, process: "subprocess.Popen[bytes]", git: "Git") -> bytes:
         while (at := self._read.find(b"\n")) < 0:
             self._more(process, git)
@@ -158,6 +164,12 @@ class _Objects:
         if not piece:
             raise _given_up(git)
         self._read += piece
+
+
+def _about(line: bytes) -> tuple[str, str, int] | None:
+    """What git's line about an object says: its full name, its kind and its size; None where there is none."""
+    words = line.decode(errors="replace").split(" ")
+    return (words[0], words[1], int(words[2])) if len(words) == 3 else None
 
 
 def _closed(process: "subprocess.Popen[bytes]") -> None:
@@ -188,8 +200,7 @@ class Git:
 
     def about(self, name: str) -> tuple[str, str, int] | None:
         """The full name, the kind and the size in bytes of an object; None where there is none."""
-        words = self._objects.ask(self, "info", name)[0].decode(errors="replace").split(" ")
-        return (words[0], words[1], int(words[2])) if len(words) == 3 else None
+        return _about(self._objects.ask(self, "info", name)[0][0])
 
     def commit(self, expression: str) -> str | None:
         """The full name of the commit that an expression of one line leads to, if there is one."""
@@ -198,7 +209,23 @@ class Git:
 
     def contents(self, name: str) -> bytes:
         """All of an object that is there."""
-        return self._objects.ask(self, "contents", name)[1]
+        return self._objects.ask(self, "contents", name)[0][1]
+
+    def many(self, names: Sequence[str], kind: str, most: float) -> Iterator[tuple[str, bytes | None]]:
+        """
+        The contents of objects of one kind by their full names; None for one that has more bytes than `most`. Raises
+        ReconcilerError where one is not there.
+        """
+        for begin in range(0, len(names), _AT_ONCE):
+            some = names[begin : begin + _AT_ONCE]
+            abouts = [_about(line) for line, _ in self._objects.ask(self, "info", *some)]
+            for name, about in zip(some, abouts, strict=True):
+                if about is None or about[1] != kind:
+                    raise ReconcilerError(f"git has no {kind} {name[:12]} here.", "Fetch the whole repository.")
+            small = [about[0] for about in abouts if about is not None and about[2] <= most]
+            read = dict(zip(small, self._objects.ask(self, "contents", *small), strict=True)) if small else {}
+            for name in some:
+                yield name, read[name][1] if name in read else None
 
     def read(self, *arguments: str, stdin: bytes = b"", may_fail: bool = False) -> Answer:
         """Ask git's own store. Raises ReconcilerError where git says no, unless it may."""

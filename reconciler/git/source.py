@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
@@ -51,7 +51,8 @@ class GitSource:
     """
     One folder of manifests in one git repository. `folder` is relative to the top of the repository; together with the
     repository's name it is the owner's identity, so two folders of one repository do not release each other's models.
-    `drafts` stand in for files of the work tree, as if they were written already.
+    `drafts` stand in for files of the work tree, as if they were written already; all others are read once, so that a
+    command sees one state of them.
     """
 
     git: Git
@@ -60,6 +61,11 @@ class GitSource:
     identity: RepositoryId
     remote: str | None
     drafts: tuple[SourceFile, ...] = ()
+    _disk: dict[PurePosixPath, tuple[tuple[SourceFile, ...], tuple[Problem, ...]]] = field(
+        default_factory=dict[PurePosixPath, tuple[tuple[SourceFile, ...], tuple[Problem, ...]]],
+        compare=False,
+        repr=False,
+    )
     _revisions: dict[Commit, Revision] = field(
         default_factory=dict[Commit, Revision], init=False, compare=False, repr=False
     )
@@ -323,8 +329,10 @@ class GitSource:
         return _TreeReader(self.trees, self.trees.root(commit))
 
     def _on_disk(self) -> tuple[tuple[SourceFile, ...], tuple[Problem, ...]]:
-        folder = self.top / self.folder
-        files, problems = files_below([folder] if os.path.lexists(folder) else [], self.top)
+        if self.folder not in self._disk:
+            folder = self.top / self.folder
+            self._disk[self.folder] = files_below([folder] if os.path.lexists(folder) else [], self.top)
+        files, problems = self._disk[self.folder]
         drafts = {file.path: file for file in self.drafts}
         kept = (file for file in files if file.path not in drafts)
         return tuple(sorted((*kept, *self.drafts), key=lambda file: file.path)) if drafts else files, problems
@@ -490,11 +498,14 @@ def author_and_subject(stored: bytes) -> tuple[str, str]:
     return named.decode("utf-8", "replace"), b" ".join(lines[begin:end]).decode("utf-8", "replace")
 
 
-def open_source(folder: Path, identity: str | None = None, remote: str = "origin") -> GitSource:
+def open_source(
+    folder: Path, identity: str | None = None, remote: str = "origin", *, like: GitSource | None = None
+) -> GitSource:
     """
     The git repository around a folder of manifests, which need not exist yet. `identity` replaces the name that is made
-    from the remote's URL. Raises ReconcilerError where there is no repository, and ManifestError where the folder is a
-    link, or a repository within the repository.
+    from the remote's URL. What a source `like` it, of the same repository, has read is not read again. Raises
+    ReconcilerError where there is no repository, and ManifestError where the folder is a link, or a repository within
+    the repository.
     """
     absolute = Path(os.path.abspath(folder))  # noqa: PTH100  # a link to a folder is part of its name here
     top = top_above(absolute)
@@ -506,11 +517,12 @@ def open_source(folder: Path, identity: str | None = None, remote: str = "origin
     inside = PurePosixPath(absolute.relative_to(top).as_posix())
     if amiss := on_the_way(top, inside):
         raise ManifestError(amiss)
-    git = open_git(top)
+    git = like.git if like is not None and like.top == top else open_git(top)
     url = git.url(remote)
-    return GitSource(
-        git, Trees(git), inside, RepositoryId(identity or _identity(git, url, inside)), remote if url else None
-    )
+    named = RepositoryId(identity or _identity(git, url, inside))
+    if like is not None and like.git is git:
+        return replace(like, folder=inside, identity=named, remote=remote if url else None)
+    return GitSource(git, Trees(git), inside, named, remote if url else None)
 
 
 def _identity(git: Git, url: str, folder: PurePosixPath) -> str:

@@ -145,7 +145,7 @@ def parse(
     """
     manifests: list[Manifest] = []
     problems: list[Problem] = []
-    files, over = _within_limits(files)
+    files, over = within_limits(files)
     problems.extend(over)
     for file in files:
         found: list[Problem] = []
@@ -163,7 +163,7 @@ def parse(
     return tuple(manifests), distinct(problems)
 
 
-def _within_limits(files: "Iterable[SourceFile]") -> "tuple[list[SourceFile], list[Problem]]":
+def within_limits(files: "Iterable[SourceFile]") -> "tuple[list[SourceFile], list[Problem]]":
     """The files, or none of them and why: a part of what is declared is not to be taken for the whole."""
     listed = list(files)
     size = sum(len(file.data) for file in listed)

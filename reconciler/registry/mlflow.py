@@ -72,7 +72,7 @@ from reconciler.core.snapshot import (
 )
 from reconciler.core.text import plain, without_credentials
 from reconciler.errors import RegistryError
-from reconciler.ports import UNREACHABLE, Tell, Tries, Wanted, Work, untold
+from reconciler.ports import UNREACHABLE, Capabilities, Tell, Tries, Wanted, Work, untold
 from reconciler.registry.database import (
     attempt,
     database_error,
@@ -119,9 +119,14 @@ FEW_NAMES = 16
 # From this many batches on it is worth a page to find out whether the registry holds hardly anything else.
 BATCHES_WORTH_A_PROBE = 3
 READERS = 3
+# For a service that is made for many clients, and has to be asked for each model.
+READERS_EACH = 8
 
 BY_NAME = ["name ASC"]
 BY_NAME_AND_VERSION = ["name ASC", "version_number ASC"]
+
+OWNER_MARK: Final = "reconciler_owner"
+"""Where our records fit into no tags, this one says to other repositories whose the model is."""
 
 T = TypeVar("T")
 Page = Callable[[str | None, str | None], Any]
@@ -131,10 +136,10 @@ class _Store(Protocol):
     """The part of MLflow's `AbstractStore` that is used here."""
 
     def search_registered_models(
-        self, filter_string: str | None, max_results: int, order_by: list[str], page_token: str | None
+        self, filter_string: str | None, max_results: int, order_by: list[str] | None, page_token: str | None
     ) -> Any: ...
     def search_model_versions(
-        self, filter_string: str | None, max_results: int, order_by: list[str], page_token: str | None
+        self, filter_string: str | None, max_results: int, order_by: list[str] | None, page_token: str | None
     ) -> Any: ...
     def get_registered_model(self, name: str) -> Any: ...
     def get_model_version(self, name: str, version: str) -> Any: ...
@@ -160,14 +165,31 @@ def sqlite_path(uri: str) -> Path | None:
     return Path(match[1]) if match and match[1] != ":memory:" else None
 
 
-def refuse_unity_catalog(uri: str) -> None:
-    """Raise RegistryError for a registry that keeps no stages, and that refuses the order which pages are read in."""
-    if re.match(r"(databricks-uc|uc)(:|$)", uri):
+def refuse_without_slots(uri: str) -> None:
+    """Raise RegistryError for a registry that has neither stages nor aliases: there is nothing to govern."""
+    if _scheme(uri) == "uc":
         raise RegistryError(
-            "no-stages",
-            f"{uri} is Unity Catalog, which has no stages; reconciler does not govern models there.",
-            "Name an MLflow server, or the registry of a Databricks workspace (`--registry-uri databricks`).",
+            "no-slots",
+            f"{uri} is an open-source Unity Catalog server, for which MLflow's client has neither stages nor aliases.",
+            "Name an MLflow server, or Unity Catalog on Databricks (`--registry-uri databricks-uc`).",
         )
+
+
+# What MLflow's clients for these say themselves, and for Unity Catalog's tags, which take no `.` in a key and no more
+# than 1,000 characters in a value, what Databricks' documentation and its server say.
+_CAPABILITIES: Final = {
+    "databricks": Capabilities(aliases=False),
+    "databricks-uc": Capabilities(stages=False, records=False, registers=False, reserved=".,-=/:"),
+}
+
+
+def _scheme(uri: str) -> str:
+    return uri.partition(":")[0].lower()
+
+
+def is_unity_catalog(uri: str) -> bool:
+    """Whether it is Unity Catalog on Databricks, which finds models by their names alone."""
+    return _scheme(uri) == "databricks-uc"
 
 
 @dataclass
@@ -192,6 +214,10 @@ class MlflowRegistry:
         # A path may hold an `@`, and has no user info before it.
         return self.registry_uri if sqlite_path(self.registry_uri) else without_credentials(self.registry_uri)
 
+    @property
+    def capabilities(self) -> Capabilities:
+        return _CAPABILITIES.get(_scheme(self.registry_uri), Capabilities())
+
     @cached_property
     def reading(self) -> Work:
         return Work(self.tell, "Reading the registry", "models and versions")
@@ -200,7 +226,7 @@ class MlflowRegistry:
     def store(self) -> _Store:
         for variable, value in HTTP_DEFAULTS.items():
             os.environ.setdefault(variable, value)
-        refuse_unity_catalog(self.registry_uri)
+        refuse_without_slots(self.registry_uri)
         with importable(), _collector_off():
             refuse_unready(self.registry_uri, self.uri, self.tries)
             import mlflow.tracking._model_registry.client as mlflow_client
@@ -304,6 +330,8 @@ class MlflowRegistry:
         from mlflow.exceptions import MlflowException
 
         with translated(self.uri):
+            if is_unity_catalog(self.registry_uri):
+                return self._read_each(wanted)
             try:
                 return self._read(wanted)
             except MlflowException as error:
@@ -324,6 +352,40 @@ class MlflowRegistry:
             completed = pool.map(self._completed, doubtful, (wanted.models[model.name] for model in doubtful))
             found.update((model.name, model) for model in completed)
         return RegistrySnapshot(dict(sorted(found.items())))
+
+    def _read_each(self, wanted: Wanted) -> RegistrySnapshot:
+        """
+        Model by model. In Unity Catalog, a search takes one name and no order, and shows neither tags nor aliases; so
+        versions that a manifest or an alias names are asked for by their numbers.
+        """
+
+        def read(ref: ModelRef) -> ModelSnapshot | None:
+            model = _or_none(lambda: self.store.get_registered_model(ref.name))
+            if model is None:
+                return None
+            if model.name != ref.name:
+                _unexpected_answer(f"the model {ref.name}", self.uri)
+            rows = self._counted(self._versions_where(_name_filter(ref.name)))
+            versions = {v.version: v for v in (_version_snapshot(row, tags={}) for row in rows)}
+            named = {*wanted.models[ref], *(Version(int(number)) for number in model.aliases.values())}
+            for number in sorted(named):
+                row = _or_none(lambda number=number: self.store.get_model_version(ref.name, str(number)))
+                if row is None:
+                    versions.pop(number, None)
+                elif row.name != ref.name:
+                    _unexpected_answer(f"version {number} of {ref.name}", self.uri)
+                else:
+                    versions[number] = _version_snapshot(row)
+            live = _model_snapshot(ref, model, versions)
+            mark = live.tags.get(OWNER_MARK)
+            if mark is None:
+                return live
+            tags = {key: value for key, value in live.tags.items() if key != OWNER_MARK}
+            return replace(live, tags=tags, owner=decode_owner(mark, ref.registry))
+
+        with ThreadPoolExecutor(READERS_EACH) as pool:
+            found = [model for model in pool.map(read, sorted(wanted.models)) if model is not None]
+        return RegistrySnapshot({model.name: model for model in found})
 
     def _models(self, wanted: Wanted) -> dict[ModelRef, Any]:
         """The models that carry our record, in one query, and whatever else is declared, by name."""
@@ -391,10 +453,14 @@ class MlflowRegistry:
         return list(_all_pages(self._search_versions, clause))
 
     def _search_models(self, clause: str | None, token: str | None) -> Any:
-        return self._counted(self.store.search_registered_models(clause, MODELS_PAGE, BY_NAME, token))
+        return self._counted(self.store.search_registered_models(clause, MODELS_PAGE, self._by(BY_NAME), token))
 
     def _search_versions(self, clause: str | None, token: str | None) -> Any:
-        return self._counted(self.store.search_model_versions(clause, VERSIONS_PAGE, BY_NAME_AND_VERSION, token))
+        order = self._by(BY_NAME_AND_VERSION)
+        return self._counted(self.store.search_model_versions(clause, VERSIONS_PAGE, order, token))
+
+    def _by(self, order: list[str]) -> list[str] | None:
+        return None if is_unity_catalog(self.registry_uri) else order
 
     def _counted(self, page: Any) -> Any:
         self.reading.advance(len(page))
@@ -461,9 +527,10 @@ class MlflowRegistry:
             case RenameModel():
                 self._rename(change.before.name, model)
             case Claim():
-                store.set_registered_model_tag(model, RegisteredModelTag(OWNER_TAG, encode_owner(change.after)))
+                store.set_registered_model_tag(model, RegisteredModelTag(*self._owner_tag(change.after)))
             case Release():
-                store.delete_registered_model_tag(model, OWNER_TAG)
+                key, _ = self._owner_tag(change.before)
+                _or_none(lambda: store.delete_registered_model_tag(model, key))
             case RegisterVersion():
                 self._register(change)
             case DescribeModel():
@@ -486,9 +553,15 @@ class MlflowRegistry:
             case SetAlias():
                 store.set_registered_model_alias(model, change.alias, str(change.after))
             case DeleteAlias():
-                store.delete_registered_model_alias(model, change.alias)
+                # Unity Catalog says that there is none; a database says nothing.
+                _or_none(lambda: store.delete_registered_model_alias(model, change.alias))
             case _:
                 assert_never(change)
+
+    def _owner_tag(self, owner: Ownership) -> tuple[str, str]:
+        if self.capabilities.records:
+            return OWNER_TAG, encode_owner(owner)
+        return OWNER_MARK, encode_owner(replace(owner, stages=(), aliases=()))
 
     def _tag_version(self, model: str, version: Version, key: str, value: str | None) -> None:
         from mlflow.entities.model_registry import ModelVersionTag
@@ -769,16 +842,21 @@ _OF_TOOLS = (OUR_TAG_PREFIX, MLFLOW_TAG_PREFIX)
 _SPELLED_ALIKE: Final = {stage.casefold() for stage in Stage}
 
 
-def _stage(text: str) -> Stage:
+def _stage(text: str | None) -> Stage:
     """
-    The stage that a version is found in. One that a hand or an old tool wrote in other letters, `production`, is none:
-    MLflow takes it over into a database and then compares it to the letter (seen in 3.17).
+    The stage that a version is found in: `None` where the registry has no stages, and for one that a hand or an old
+    tool wrote in other letters, `production`. MLflow takes it over into a database and then compares it to the letter
+    (seen in 3.17).
     """
-    return Stage(text) if text in set(Stage) or text.casefold() not in _SPELLED_ALIKE else Stage.NONE
+    if text is None or (text not in set(Stage) and text.casefold() in _SPELLED_ALIKE):
+        return Stage.NONE
+    return Stage(text)
 
 
-def _version_snapshot(row: Any) -> VersionSnapshot:
-    record, tagged = row.tags.get(PROVENANCE_TAG), row.tags.get(TAGS_TAG)
+def _version_snapshot(row: Any, tags: Mapping[str, Any] | None = None) -> VersionSnapshot:
+    """A version as a row shows it; with other `tags`, where it shows none."""
+    shown: Mapping[str, Any] = row.tags if tags is None else tags
+    record, tagged = shown.get(PROVENANCE_TAG), shown.get(TAGS_TAG)
     return VersionSnapshot(
         version=Version(int(row.version)),
         stage=_stage(row.current_stage),
@@ -788,7 +866,7 @@ def _version_snapshot(row: Any) -> VersionSnapshot:
         created_at=int(row.creation_timestamp or 0),
         updated_at=int(row.last_updated_timestamp or 0),
         provenance={} if record is None else decode_provenance(record),
-        tags={key: str(value) for key, value in row.tags.items() if not key.startswith(_OF_TOOLS)},
+        tags={key: str(value) for key, value in shown.items() if not key.startswith(_OF_TOOLS)},
         tagged=frozenset() if tagged is None else decode_tagged(tagged),
         source=source_digest(getattr(row, "source", None)),
         model_id=str(getattr(row, "model_id", None) or ""),

@@ -13,7 +13,7 @@ from reconciler.core.evidence import Missing, RunSummary, VersionFacts
 from reconciler.core.names import ModelRef, Version
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot
 from reconciler.errors import RegistryError
-from reconciler.ports import Asked, Tries, Wanted
+from reconciler.ports import Asked, Capabilities, Tries, Wanted
 
 
 @dataclass(slots=True)
@@ -24,6 +24,7 @@ class MemoryRegistry:
     uri: str = "memory://"
     workspace: str = ""
     tries: Tries = Tries()
+    capabilities: Capabilities = Capabilities()
     lock: Lock = field(default_factory=Lock)
 
     def snapshot(self, wanted: Wanted) -> RegistrySnapshot:

@@ -125,3 +125,21 @@ def test_what_passes_the_gates_of_a_stage_enters_its_alias_without_being_asked_t
     assert done.exit_code == ExitCode.OK, done.sentences()
     assert done.verdicts("@champion") == []
     assert aliases(house) == {"champion": 5}
+
+
+def test_what_somebody_moved_by_hand_is_drift_of_the_alias_and_not_of_what_keeps_the_version_that_left(
+    house: House,
+) -> None:
+    champion = StageAlias("Production", AliasName("champion"), AliasName("before"))
+    house.slots = SlotMap((champion,), aliases_only=True)
+    house.register("churn", 3)
+    house.push(policy="mode: alias\nstages: {Production: {alias: champion, previous: before}}\n")
+    for version in (2, 3):
+        house.push(pins({"Production": version}))
+        house.apply()
+
+    house.by_hand("churn", 1, "@champion")
+    (model,) = house.drift().models
+
+    assert [(effect.subject, effect.after) for effect in model.drifted] == [("@champion", 3)]
+    assert aliases(house) == {"champion": 1, "before": 2}

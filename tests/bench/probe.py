@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 from typing import Any, TypeAlias
 
 Sent: TypeAlias = dict[str, Any]
@@ -37,13 +38,18 @@ def recorded() -> list[Sent]:
 
 def run_reconciler(arguments: Sequence[str]) -> dict[str, Any]:
     """Any command of `reconciler`, with everything imported beforehand that it would import on its way."""
-    for module in ("git", "reconciler.pipeline", "reconciler.render.text", "reconciler.reading.manifest"):
-        import_module(module)
+    import reconciler
+
+    for module in walk_packages(reconciler.__path__, "reconciler."):
+        if not module.name.endswith("__main__"):
+            import_module(module.name)
     from reconciler import cli
     from reconciler.registry.mlflow import MlflowRegistry
 
     # Imports MLflow in the way in which the command does, and asks for nothing.
     _ = MlflowRegistry("http://127.0.0.1:1", "http://127.0.0.1:1").store
+    # Before its first request, MLflow imports what may have headers to add: IPython, where that is installed.
+    import_module("mlflow.tracking.request_header.registry").resolve_request_headers()
 
     sent = recorded()
     start = time.perf_counter()

@@ -207,12 +207,11 @@ def test_a_proxy_that_is_down_is_not_blamed_on_the_server(monkeypatch: pytest.Mo
         MlflowRegistry("http://mlflow.example", "").snapshot(WANTED)
 
 
-@pytest.mark.parametrize("uri", ["databricks-uc", "databricks-uc://profile", "uc:http://127.0.0.1:9"])
-def test_unity_catalog_is_refused_by_name_and_not_asked(uri: str) -> None:
-    with pytest.raises(RegistryError, match="is Unity Catalog, which has no stages") as refused:
-        MlflowRegistry(uri, "").snapshot(WANTED)
+def test_a_registry_without_slots_is_refused_by_name_and_not_asked() -> None:
+    with pytest.raises(RegistryError, match="has neither stages nor aliases") as refused:
+        MlflowRegistry("uc:http://127.0.0.1:9", "").snapshot(WANTED)
 
-    assert refused.value.code == "no-stages"
+    assert refused.value.code == "no-slots"
 
 
 @pytest.mark.parametrize(

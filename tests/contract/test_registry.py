@@ -5,7 +5,7 @@ server.
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Protocol
 
@@ -60,9 +60,10 @@ from reconciler.core.snapshot import (
     encode_tagged,
 )
 from reconciler.errors import RegistryError
-from reconciler.ports import Registry, Wanted
+from reconciler.ports import Notes, Registry, Wanted
 from reconciler.registry import mlflow as mlflow_registry
 from reconciler.registry.mlflow import MlflowRegistry
+from reconciler.registry.noted import NotedRegistry
 from reconciler.testing.memory import MemoryRegistry
 from tests.build import FIRST, NOW, OURS, SECOND, A, N, P, S, have, owns, with_version
 from tests.properties import states
@@ -88,6 +89,40 @@ class InMemory:
 
     def seed(self, model: ModelSnapshot) -> None:
         self.registry.models[model.name] = model
+
+
+@dataclass
+class Paper:
+    """A notebook in memory."""
+
+    notes: dict[str, Notes] = field(default_factory=dict[str, Notes])
+
+    def read(self) -> dict[str, Notes]:
+        return self.notes
+
+    def change(self, edit: Callable[[dict[str, Notes]], None]) -> None:
+        edit(self.notes)
+
+
+@dataclass
+class Noted:
+    """A registry in memory whose tags hold no records, and the notebook beside it."""
+
+    registry: NotedRegistry
+    beneath: MemoryRegistry
+    paper: Paper
+
+    def seed(self, model: ModelSnapshot) -> None:
+        owner = {OWNER_TAG: encode_owner(model.owner)} if isinstance(model.owner, Ownership) else {}
+        notes: dict[int, dict[str, str]] = {}
+        for number, version in model.versions.items():
+            if version.provenance:
+                notes.setdefault(number, {})[PROVENANCE_TAG] = encode_provenance(version.provenance)
+            if version.tagged:
+                notes.setdefault(number, {})[TAGS_TAG] = encode_tagged(version.tagged)
+        bare = {n: replace(v, provenance={}, tagged=frozenset()) for n, v in model.versions.items()}
+        self.beneath.models[model.name] = replace(model, owner=None, versions=bare)
+        self.paper.notes[model.name.name] = Notes(owner, notes)
 
 
 @dataclass
@@ -134,10 +169,13 @@ REGISTRIES = {"sqlite": "sqlite_uri", "postgres": "postgres_uri", "server": "mlf
 OF_MLFLOW = ["sqlite", "postgres", pytest.param("server", marks=pytest.mark.server)]
 
 
-@pytest.fixture(params=["memory", *OF_MLFLOW])
+@pytest.fixture(params=["memory", "noted", *OF_MLFLOW])
 def place(request: pytest.FixtureRequest) -> Place:
     if request.param == "memory":
         return InMemory(MemoryRegistry())
+    if request.param == "noted":
+        beneath, paper = MemoryRegistry(), Paper()
+        return Noted(NotedRegistry(beneath, paper, CALLED), beneath, paper)
     return at(request)
 
 
@@ -602,3 +640,33 @@ def test_a_model_tagged_as_a_prompt_is_hidden_not_gone(mlflow_place: InMlflow, n
     store.set_registered_model_tag(name.name, RegisteredModelTag("mlflow.prompt.is_prompt", "true"))
 
     assert read(mlflow_place, name)[name].hidden_model
+
+
+@pytest.mark.server
+def test_a_store_that_a_package_brings_for_a_service_is_spoken_to_like_a_server(
+    mlflow_server: str, name: ModelRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As sagemaker-mlflow does for `arn:` and azureml-mlflow for `azureml:`: MLflow's store, with other credentials.
+    from mlflow.store.model_registry.rest_store import RestStore
+    from mlflow.tracking._model_registry import utils
+    from mlflow.utils.rest_utils import MlflowHostCreds
+
+    class ServiceStore(RestStore):
+        def __init__(self, store_uri: str, tracking_uri: str | None = None) -> None:
+            assert store_uri == ARN
+            super().__init__(lambda: MlflowHostCreds(mlflow_server))  # pyright: ignore[reportUnknownMemberType]  # MLflow's
+
+    known: Any = utils._get_store_registry()  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setitem(known._registry, "arn", ServiceStore)
+    place = InMlflow(MlflowRegistry(ARN, ARN, called=CALLED), ARN)
+    place.seed(have({1: P, 2: N}, {"champion": 1}, name=name))
+
+    place.registry.execute(TransitionStage(name, Version(2), N, P, exclusive=True))
+    place.registry.execute(SetAlias(name, AliasName("champion"), Version(1), Version(2)))
+
+    (live,) = read(place, name).values()
+    assert {number: version.stage for number, version in live.versions.items()} == {1: A, 2: P}
+    assert live.aliases == {"champion": 2}
+
+
+ARN = "arn:aws:sagemaker:eu-west-1:123456789012:mlflow-tracking-server/models"

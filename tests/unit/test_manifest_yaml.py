@@ -19,10 +19,11 @@ from reconciler.gates.approvals import Approvals
 from reconciler.gates.artifact import Artifact
 from reconciler.gates.parameters import GateCode
 from reconciler.gates.soak import Soak
-from reconciler.ports import SourceFile
+from reconciler.ports import ManifestParser, SourceFile
 from reconciler.reading.gates import GateBuilder
 from reconciler.reading.located import MAX_BYTES
 from reconciler.reading.manifest import CODES, MAX_VERSION, parse
+from reconciler.wiring import manifest_parser
 from tests import manifest_texts as texts
 
 Expectation: TypeAlias = list[tuple[int, str]]
@@ -115,8 +116,9 @@ def test_every_code_is_expected_somewhere() -> None:
 
 
 @pytest.mark.parametrize("files", [[b"model: a\n"] * 10_001, [b"#" * 1024 * 1024] * 17], ids=["files", "bytes"])
-def test_a_folder_of_too_many_files_is_not_read_in_part(files: list[bytes]) -> None:
-    manifests, problems = parse(SourceFile(f"m/{n:05}.yaml", data) for n, data in enumerate(files))
+@pytest.mark.parametrize("read", [parse, manifest_parser()], ids=["once", "in a command"])
+def test_a_folder_of_too_many_files_is_not_read_in_part(files: list[bytes], read: ManifestParser) -> None:
+    manifests, problems = read(SourceFile(f"m/{n:05}.yaml", data) for n, data in enumerate(files))
 
     assert manifests == ()
     assert [(problem.location.path, problem.code) for problem in problems] == [("m/00000.yaml", "too-many-files")]
