@@ -4,7 +4,7 @@ nothing. How they are verified, without any of these, is in `verifying.py`.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, cast
@@ -12,14 +12,14 @@ from typing import Any, cast
 from reconciler.core import bundle
 from reconciler.core.bundle import About, Bundle, FileDigest, needed
 from reconciler.core.chain import Chain, Link, digest_of
-from reconciler.core.changes import Change, DeleteAlias, DescribeVersion, SetAlias, TransitionStage
+from reconciler.core.changes import Change, DeleteAlias, DescribeVersion, RecordProvenance, SetAlias, TransitionStage
 from reconciler.core.desired import DesiredState, Revision
 from reconciler.core.diff import ModelPlan, Proposal, Reason, Why
 from reconciler.core.evidence import Evidence, Exhibit, Pairing
 from reconciler.core.gate import Entrance, Kind, Ruling, Verdict
 from reconciler.core.history import History, Past, Recalled, Turn, turns
 from reconciler.core.moments import moment_of, rfc3339
-from reconciler.core.names import AliasName, Commit, ModelRef, RepositoryId, Slot, Stage, Version
+from reconciler.core.names import OUR_TAG_PREFIX, AliasName, Commit, ModelRef, RepositoryId, Slot, Stage, Version
 from reconciler.core.past import pins_of
 from reconciler.core.plan import Plan, PlanOptions
 from reconciler.core.policy import Policy
@@ -32,7 +32,7 @@ from reconciler.core.snapshot import (
     VersionSnapshot,
     encode_provenance,
 )
-from reconciler.core.text import plain
+from reconciler.core.text import plain, without_logins
 from reconciler.errors import Failure, Location, ReconcilerError, contained
 from reconciler.planning import declaration_of, declare, gather, short, standing_commit
 from reconciler.ports import SignRecord, Wanted, World
@@ -134,9 +134,9 @@ def make_bundle(
         about,
         history,
         exhibit.candidate if exhibit else None,
-        live.description,
+        without_logins(live.description),
         manifest.owner_names if manifest else (),
-        {key: value for key, value in live.tags.items() if not key.startswith("reconciler.")},
+        {key: without_logins(value) for key, value in live.tags.items() if not key.startswith(OUR_TAG_PREFIX)},
         files,
         tuple(making.proofs),
         tuple(making.lacking),
@@ -254,10 +254,12 @@ def _review(making: _Making, link: Link, evidence: Evidence | None, *, signed: b
         for one in members(receipt.get("verdicts"))
         if member(one, "model") == name and member(one, "version") == about.version
     )
-    entrances = tuple(_entrance(name, one) for one in members(member(part, "entrances")))
+    proposals = tuple(_proposals(name, part, declared))
+    moved = {_moved(proposal.change) for proposal in proposals}
+    entrances = tuple(_entrance(name, one, moved) for one in members(member(part, "entrances")))
     plan = ModelPlan(
         name,
-        tuple(_proposals(name, part, declared)),
+        (*proposals, *_records(name, entrances)),
         verdicts=verdicts,
         entrances=entrances,
         slots=world.slots,
@@ -296,6 +298,9 @@ def _notes(
         f"This was put together again for a bundle of evidence: changes, verdicts and times are those of the {kind} "
         f"{link.id}; the evidence is what MLflow showed when the bundle was made.",
     )
+    for part in about.parts_of(link.receipt):
+        if member(part, "status") != "applied":
+            yield Note(f"This apply did not end well: {member(part, 'status')}. {member(part, 'message')}".rstrip())
     if isinstance(then, Failure):
         yield Note(f"The manifests of that commit could not be read, so places are missing: {then.why}")
     facts = next((exhibit.candidate for exhibit in shown), None)
@@ -319,10 +324,15 @@ def _notes(
     yield Note(text)
 
 
-def _entrance(name: ModelRef, document: object) -> Entrance:
-    slot = Slot(str(member(document, "slot")))
-    kind = Kind(str(member(document, "kind")))
-    return Entrance(name, Version(int(str(member(document, "version")))), slot, kind=kind)
+def _entrance(name: ModelRef, document: object, moved: Set[tuple[Slot | None, Version | None]]) -> Entrance:
+    slot, version = Slot(str(member(document, "slot"))), Version(int(str(member(document, "version"))))
+    return Entrance(name, version, slot, kind=Kind(str(member(document, "kind"))), moves=(slot, version) in moved)
+
+
+def _records(name: ModelRef, entrances: Iterable[Entrance]) -> Iterator[Proposal]:
+    """What was there already was only recorded."""
+    for version in dict.fromkeys(entrance.candidate for entrance in entrances if not entrance.moves):
+        yield Proposal(RecordProvenance(name, version, {}, ()), Reason(Why.UNDECLARED))
 
 
 def _verdict(name: ModelRef, document: object) -> Verdict:

@@ -39,8 +39,7 @@ def evidence(model: str, version: int, out: Path | None, signing_key: Path | Non
     """
     from reconciler.render.bundle import bundle_lines
 
-    if out is not None:
-        console.refuse_unwritable(out)
+    console.refuse_unwritable(out or Path("evidence.zip"))
     found = opened(settings).evidence(model, version, ref=ref, signing_key=signing_key)
     path, data = out or Path(found.name), found.to_zip()
     if out is None and path.exists() and path.read_bytes() != data:

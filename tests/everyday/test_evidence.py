@@ -1,6 +1,7 @@
 """A bundle of evidence is made of what there is, says what there is not, and is believed by whoever has the signers."""
 
 import json
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -204,3 +205,45 @@ def test_signed_commits_stand_beside_the_signers_of_their_time(signing_house: Ho
     (approval,) = json.loads(text(evidence, "approvals.json"))["approvals"]
     assert (approval["object"], approval["commit"]) == (f"commits/{request.head}", request.head)
     assert text(evidence, approval["signers"]) == then
+
+
+def test_what_was_found_at_adoption_is_shown_as_found(signing_house: House) -> None:
+    house = signing_house
+    house.receipts = True
+    house.register("churn", 2)
+    house.by_hand("churn", 1, "Production")
+    house.begin(SHOWN, pins({"Production": 1}))
+
+    review = of_review(taken(house, 1))
+
+    assert [(change["verb"], change["sentence"]) for change in review["resource_changes"]] == [
+        ("find", "churn: find v1: Production already, found and not judged")
+    ]
+
+
+def test_an_apply_that_broke_off_behind_the_move_is_shown_with_how_it_ended(house: House) -> None:
+    house.merge(pins({"Production": 2, "@champion": 2}), approved_by=[GRACE])
+    calls = 0
+    while 2 not in house.in_slot("churn"):
+        calls += 1
+        house.apply(killed_after=calls)
+        assert calls < 9
+    evidence = taken(house, 2)
+
+    assert "This apply did not end well: failed. Stopped: it may be half done." in of_review(evidence)["notes"]
+    assert Flaw.CONTRADICTED not in flaws(house, evidence)
+
+
+def test_what_people_wrote_is_shown_and_not_obeyed_and_logins_are_cut_out(house: House) -> None:
+    live = house.registry.models[ModelRef("churn")]
+    written = "See https://ada:s3cret@acme.example\n# <script> | @all `x`"
+    house.registry.models[live.name] = replace(
+        live, description=written, tags={"page": written, "reconciler.x": "ours"}
+    )
+
+    evidence = taken(house, 1)
+
+    card = evidence.whole.files["card.md"].decode()
+    assert b"s3cret" not in b"".join(evidence.whole.files.values())
+    assert not [line for line in card.splitlines() if line.startswith("# <") or ("<script" in line and "`" not in line)]
+    assert "ours" not in card
