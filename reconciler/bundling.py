@@ -158,6 +158,14 @@ def make_bundle(
     ]
     document = bundle_document(about, identity, history, as_of, place, numbers, making.lacking, digests)
     seal = None if sign is None else sign(bundle.signed_bytes(cast("Mapping[str, Any]", document)))
+    if seal is not None and rules.policy.names_signers and world.seals is not None:
+        signed = bundle.signed_bytes(cast("Mapping[str, Any]", document))
+        if not world.seals.verified([(signed, seal, as_of)], rules.policy.signers)[0]:
+            raise ReconcilerError(
+                f"No line of {rules.policy.signers_path} lets the key {seal.key} sign records, so its signature on the "
+                "bundle would count for nothing.",
+                "Pass the key that the job of the apply has, or none: unset RECONCILER_SIGNING_KEY.",
+            )
     listed = written(document if seal is None else with_seal(document, seal))
     whole = {**making.files, bundle.LIST: listed}
     return Bundle(about, whole, len(telling), len(entering), tuple(making.lacking), seal.key if seal else "")

@@ -14,13 +14,7 @@ from reconciler.render.formats import LIST, Format, ListFormat, rendered_audit
 
 
 @cli.command(short_help="Verify the receipts of applies, or a bundle of evidence.")
-@click.argument("file", metavar="[FILE.zip]", required=False, type=click.Path(path_type=Path, dir_okay=False))
-@click.option(
-    "--signers",
-    metavar="FILE",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The allowed signers whose signatures count in FILE.zip. Default: those of the repository around you.",
-)
+@click.argument("what", metavar="[FILE.zip]", type=click.Path(path_type=Path, dir_okay=False), required=False)
 @registry_options
 @click.option(
     "--ref", metavar="REF", default="HEAD", show_default=True, help="The commit whose standing policy names signers."
@@ -31,13 +25,18 @@ from reconciler.render.formats import LIST, Format, ListFormat, rendered_audit
     type=click.Path(path_type=Path, dir_okay=False),
     help="--push with the SSH key that signs our records. Default: RECONCILER_SIGNING_KEY, its text or its path.",
 )
+@click.option(
+    "--signers",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="For FILE.zip: the allowed-signers file whose keys count. Default: the one of the policy at HEAD here.",
+)
 @format_option(LIST)
 def audit(
-    file: Path | None,
-    signers: Path | None,
+    what: Path | None,
     ref: str,
     push: bool,
     signing_key: Path | None,
+    signers: Path | None,
     form: ListFormat,
     **settings: Any,
 ) -> int:
@@ -51,14 +50,14 @@ def audit(
     from reconciler.project import audit_bundle
     from reconciler.render.history import audit_lines
 
-    if file is None and signers is not None:
-        raise click.UsageError("--signers needs FILE.zip.")
-    if file is not None and (push or signing_key is not None):
-        raise click.UsageError("--push is about the receipts of this repository, not about FILE.zip.")
+    if what is None and signers is not None:
+        raise click.UsageError("--signers needs FILE.zip: the receipts on the remote are verified by the policy's.")
+    if what is not None and push:
+        raise click.UsageError("--push is about the receipts of this clone, and FILE.zip about others.")
     if signing_key is not None and not push:
         raise click.UsageError("--signing-key needs --push.")
-    if file is not None:
-        found = audit_bundle(file, signers)
+    if what is not None:
+        found = audit_bundle(what, signers)
     else:
         project = opened(settings)
         if push:

@@ -6,15 +6,16 @@ from typing import Any
 import click
 
 from reconciler import console
-from reconciler.cli.completion import complete_model
+from reconciler.cli.completion import complete_model, complete_version
 from reconciler.cli.group import cli
 from reconciler.cli.options import opened, registry_options
+from reconciler.cli.types import VersionNumber
 from reconciler.errors import ExitCode, ReconcilerError
 
 
 @cli.command(short_help="Put together all that there is to show for a version.")
 @click.argument("model", shell_complete=complete_model)
-@click.argument("version", type=click.IntRange(1))
+@click.argument("version", shell_complete=complete_version, type=VersionNumber())
 @click.option(
     "--out",
     metavar="FILE.zip",

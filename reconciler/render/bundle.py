@@ -257,15 +257,12 @@ def _turns(card: Card) -> Iterator[str]:
 def _approvals(card: Card) -> Iterator[str]:
     if card.approvals:
         yield "## Approvals"
+        slots: dict[tuple[str, str, str, str], list[str]] = {}
+        for one in card.approvals:
+            slots.setdefault((one["who"], one["how"], one["at"], one["commit"] or ""), []).append(one["slot"])
         rows = (
-            (
-                cell(one["who"]),
-                cell(one["slot"]),
-                prose(one["how"]),
-                figures.moment(one["at"]),
-                cell((one["commit"] or "")[:12]),
-            )
-            for one in card.approvals
+            (cell(who), cell(", ".join(dict.fromkeys(some))), prose(how), figures.moment(at), cell(commit[:12]))
+            for (who, how, at, commit), some in slots.items()
         )
         yield from _table(("who", "for", "proof", "when", "commit"), rows)
         yield "Gates were told of these. Which of them counted, the verdicts say."

@@ -141,6 +141,11 @@ def test_a_list_that_was_made_anew_counts_for_nothing(made: House, files: Files)
     assert set(flaws(made, listed_anew(changed, key=key_of("mallory")))) == {Flaw.FORGED}
 
 
+def test_a_bundle_is_not_signed_by_a_key_that_nobody_lists(made: House) -> None:
+    with pytest.raises(ReconcilerError, match="would count for nothing"):
+        made._project("manifests").evidence("churn", 2, signing_key=partial(seal_with, key_of("mallory")))  # pyright: ignore[reportPrivateUsage]
+
+
 def test_signers_in_the_bundle_prove_nothing(made: House, files: Files) -> None:
     own = job_line(key_of("mallory"))
     changed = listed_anew({**files, "signers/000000000000": own.encode()}, key=key_of("mallory"))
