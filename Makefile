@@ -32,7 +32,7 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/basedpyright --warnings
 	$(BIN)/lint-imports
-	for name in manifest policy plan receipt drift status access history as-of diff audit; do $(BIN)/reconciler schema $$name | cmp - schemas/$$name.schema.json || exit 1; done
+	for name in manifest policy plan receipt drift status access history as-of diff audit bundle; do $(BIN)/reconciler schema $$name | cmp - schemas/$$name.schema.json || exit 1; done
 
 pure: $(READY)
 	$(PYTEST) -m "not house" tests/unit tests/golden tests/properties
@@ -49,7 +49,7 @@ bench: $(READY) ## Measure plan and apply against a real server; writes docs/ben
 	$(BIN)/python tests/bench/run.py
 
 schemas: $(READY) ## Write the JSON Schemas anew
-	for name in manifest policy plan receipt drift status access history as-of diff audit; do $(BIN)/reconciler schema $$name --output schemas/$$name.schema.json; done
+	for name in manifest policy plan receipt drift status access history as-of diff audit bundle; do $(BIN)/reconciler schema $$name --output schemas/$$name.schema.json; done
 
 lock: $(READY) ## Resolve the dependencies anew into the two lock files; what jobs install is without the tools, and without what MLflow needs to be a server
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --group dev \

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         StaleError,
     )
     from reconciler.events import Receipt
-    from reconciler.project import Project, Review, examine, fmt, open, validate  # noqa: A004  # as in `tarfile.open`
+    from reconciler.project import Project, Review, audit_bundle, examine, fmt, open, validate  # noqa: A004  # as in `tarfile.open`
 
 __all__ = [
     "BlockedError",
@@ -46,6 +46,7 @@ __all__ = [
     "StaleError",
     "Verdict",
     "__version__",
+    "audit_bundle",
     "examine",
     "fmt",
     "open",
@@ -56,7 +57,7 @@ _HOMES = {
     "Drift": "core.drift",
     "Receipt": "events",
     "Verdict": "core.gate",
-    **dict.fromkeys(("Project", "Review", "examine", "fmt", "open", "validate"), "project"),
+    **dict.fromkeys(("Project", "Review", "audit_bundle", "examine", "fmt", "open", "validate"), "project"),
 }
 
 

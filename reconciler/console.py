@@ -119,12 +119,17 @@ def refuse_unwritable(path: Path | None) -> None:
 
 def write_file(path: Path, text: str) -> None:
     """The whole file or the one that was there before."""
+    # Names of files may hold bytes that are no text; in JSON they are then written as escapes.
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """The same, for what is no text."""
     # A link stays one: what it leads to is replaced.
     whole = path if _in_place(path) else path.resolve()
     draft = whole if whole is path else whole.with_name(f".{whole.name}.{os.getpid()}")
     try:
-        # Names of files may hold bytes that are no text; in JSON they are then written as escapes.
-        draft.write_text(text, encoding="utf-8", errors="backslashreplace")
+        draft.write_bytes(data)
         if draft != whole:
             draft.replace(whole)
     except OSError as error:

@@ -9,6 +9,7 @@ from typing import Any
 from reconciler.budget import Share
 from reconciler.core.approval import counted, eligible, in_time
 from reconciler.core.desired import DesiredState
+from reconciler.core.diff import Grounds
 from reconciler.core.evidence import VersionFacts
 from reconciler.core.gate import (
     APPROVALS,
@@ -67,11 +68,22 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A case, what its gates ask for, and who approved the change that brought its overrides, if it has any."""
+    """
+    A case, what its gates ask for, and who approved the change that brought its overrides, if it has any. `candidate`
+    is what MLflow knows of the version, where a gate asked, with the tags that gates are not shown.
+    """
 
     case: Case
     facts: Facts
     latest: Facts
+    candidate: VersionFacts | None = None
+
+    @property
+    def grounds(self) -> Grounds:
+        """What is to be remembered of it."""
+        files = "" if self.facts.why_unknown(PINNED) is not None else self.facts[PINNED].now
+        given = (facts[APPROVALS] for facts in (self.facts, self.latest) if facts.why_unknown(APPROVALS) is None)
+        return Grounds(files, tuple(chain.from_iterable(given)), self.candidate)
 
     def verdicts(self) -> Iterable[Verdict]:
         for guard in self.case.guards:
@@ -128,7 +140,10 @@ class Gathering:
         with Work(self.world.tell, "Looking up facts for gates", "entrances", len(cases)) as work:
             for case in cases:
                 latest = facts(case, case.latest, {APPROVALS, CHANGE}) if case.overrides else Facts()
-                known.append(Known(case, facts(case, case.change, wanted[case.entrance]), latest))
+                needs, entrance = wanted[case.entrance], case.entrance
+                candidate = _facts_of(versions, entrance.model, entrance.candidate) if CANDIDATE in needs else None
+                shown = None if isinstance(candidate, _Unknown) else candidate
+                known.append(Known(case, facts(case, case.change, needs), latest, shown))
                 work.advance()
         return known
 

@@ -9,7 +9,7 @@ from itertools import chain
 from reconciler.budget import Budget
 from reconciler.core.changes import SetAlias, simulate_all
 from reconciler.core.desired import DesiredState, Manifest, expired, hold_on
-from reconciler.core.diff import Blocker, ModelPlan
+from reconciler.core.diff import Blocker, Grounds, ModelPlan
 from reconciler.core.drift import FilesThen, Replaced, files_then
 from reconciler.core.entrances import entrance_of
 from reconciler.core.gate import (
@@ -228,12 +228,11 @@ def _judged(
             return replace(model, blockers=(not_judged(model.model, verdicts),))
         judged_slots = {one.case.entrance.slot for one in judged_cases}
         guarded = judged_slots | {e.slot for e in model.entrances if is_guarded(rules, live, manifest, e.slot)}
-        files = {
-            (one.case.entrance.candidate, one.case.entrance.slot): one.facts[PINNED].now
-            for one in judged_cases
-            if one.facts.why_unknown(PINNED) is None
-        }
-        return replace(model, verdicts=verdicts, guarded=frozenset(guarded), files=files)
+        grounds: dict[tuple[Version, Slot], Grounds] = defaultdict(Grounds)
+        for one in judged_cases:
+            entering = (one.case.entrance.candidate, one.case.entrance.slot)
+            grounds[entering] = grounds[entering].joined(one.grounds)
+        return replace(model, verdicts=verdicts, guarded=frozenset(guarded), grounds=dict(grounds))
 
     return replace(plan, models=tuple(map(judged, plan.models)))
 

@@ -22,7 +22,7 @@ from reconciler.core.changes import (
     simulate,
 )
 from reconciler.core.desired import DesiredState
-from reconciler.core.diff import Blocker, ModelPlan, Proposal, Reason, Why, diff
+from reconciler.core.diff import Blocker, Grounds, ModelPlan, Proposal, Reason, Why, diff
 from reconciler.core.gate import Entrance, Kind, Ruling, Verdict
 from reconciler.core.heads import Head
 from reconciler.core.heads import signed_bytes as head_bytes
@@ -888,7 +888,8 @@ def _files(model: ModelPlan, change: RecordProvenance, planned: Placement) -> st
     """The digest of the files that enter, as a gate had it read, or as it was when they entered before."""
     before = change.before.get(planned.slot)
     same = before is not None and before.identity in {None, planned.identity}
-    return model.files.get((change.version, planned.slot)) or (before.files if before is not None and same else "")
+    grounds = model.grounds.get((change.version, planned.slot), Grounds())
+    return grounds.files or (before.files if before is not None and same else "")
 
 
 def _recorded_names(planned: ModelPlan) -> frozenset[ModelRef | None]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from difflib import unified_diff
 from functools import partial
 
+from reconciler.core.bundle import FileDigest
 from reconciler.core.changes import Claim, Release, RenameModel
 from reconciler.core.desired import (
     DesiredState,
@@ -727,6 +728,9 @@ class _ChecksByFormerNames:
 
     def digest(self, model: ModelRef, version: Version) -> str:
         return self.source.digest(self.called.get(model, model), version)
+
+    def files(self, model: ModelRef, version: Version) -> tuple[FileDigest, ...]:
+        return self.source.files(self.called.get(model, model), version)
 
 
 def applied_before(plan: Plan) -> dict[Commit | None, str]:

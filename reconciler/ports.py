@@ -13,6 +13,7 @@ from reconciler.errors import Problem
 
 if TYPE_CHECKING:
     # Not at run time: reading and checking manifests has no use for the rest of the core, and starts faster without.
+    from reconciler.core.bundle import FileDigest
     from reconciler.core.chain import Chain, Link, Pruning, Stored
     from reconciler.core.changes import Change
     from reconciler.core.check_record import Ran, Recorded
@@ -180,6 +181,10 @@ class ManifestSource(Protocol):
         A file of a commit, or of the work tree, by its path from the top of the repository, or None. Raises
         ReconcilerError where a link or a folder is there: what it says must not be passed over.
         """
+        ...
+
+    def stored(self, commit: Commit) -> bytes | None:
+        """A commit as git has it, with the signature on it; None where it is not to be had."""
         ...
 
     def digest(self, ref: str, path: str) -> str | None:
@@ -433,6 +438,10 @@ class Checks(Protocol):
 
     def digest(self, model: ModelRef, version: Version) -> str:
         """The digest of the version's files now. All of them are downloaded, and none is run."""
+        ...
+
+    def files(self, model: ModelRef, version: Version) -> "tuple[FileDigest, ...]":
+        """The digests of the version's files one by one, which the digest is made of."""
         ...
 
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from reconciler.adopting import Adopted
     from reconciler.checking import CheckEvent, CheckReport, Sign
     from reconciler.core.access import Access, Governed
+    from reconciler.core.bundle import Bundle
     from reconciler.core.chain import Audit, Pruning
     from reconciler.core.check_record import CheckResult
     from reconciler.core.desired import Revision
@@ -237,6 +238,48 @@ def _signing_key(git_directory: Path) -> "tuple[Health, str, str]":
     return Health.FINE, f"None here: the job that applies has it, in {SIGNING_KEY}.", ""
 
 
+def audit_bundle(path: Path | str, signers: Path | str | None = None) -> "Audit":
+    """
+    Whether a bundle of evidence is as it was put together, and what is in it as it was written. Needs no registry, no
+    repository and no network.
+
+    `signers`: a file of allowed signers, from elsewhere than the bundle. Default: the one that the policy at HEAD of
+    the repository around us names, if there is one. Raises ReconcilerError where a file cannot be read.
+    """
+    from reconciler import archive, verifying
+    from reconciler.core.chain import Audit, Finding, Flaw
+    from reconciler.git.approvals import is_signed_by
+    from reconciler.wiring import record_seals
+
+    name = plain(Path(path).name, 100)
+    try:
+        files = archive.unpacked(archive.read_archive(Path(path)))
+    except archive.ArchiveError as error:
+        return Audit(name, findings=(Finding(Flaw.DAMAGED, 0, f"{name} {error}."),))
+    text = _signers_around() if signers is None else _text_of(Path(signers))
+    return verifying.audit_bundle(files, name, text, record_seals(), is_signed_by)
+
+
+def _text_of(path: Path) -> str:
+    from reconciler.reading.files import beginning
+
+    try:
+        return beginning(path).decode("utf-8", "replace")
+    except OSError as error:
+        raise ReconcilerError(f"{path} cannot be read: {error.strerror}.", "Name a file of allowed signers.") from error
+
+
+def _signers_around() -> str:
+    """Who signs by the policy of the repository around us; nothing where there is none."""
+    from reconciler.errors import Failure, contained
+    from reconciler.git.source import open_source
+    from reconciler.reading.repository import top_above
+
+    top = top_above(Path())
+    policy = None if top is None else contained(lambda: _policy_of_head(open_source(top, "-")))
+    return "" if policy is None or isinstance(policy, Failure) else policy.signers
+
+
 class Options(TypedDict, total=False):
     """
     `targets`: only these models. `adopt`: take over models that another repository governs. `force`: go on although
@@ -318,6 +361,31 @@ class Review:
         """For a notebook: the page in a frame, so that neither's styles reach the other, and nothing in it runs."""
         page = escape(self.to_html(), quote=True)
         return f'<iframe sandbox srcdoc="{page}" style="width: 100%; height: 40em; border: 0"></iframe>'
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A bundle of evidence about one version; `whole` is all of it, file by file."""
+
+    whole: "Bundle"
+
+    @property
+    def name(self) -> str:
+        """What its file is called: `risk-classifier-v4-evidence.zip`."""
+        from reconciler.writing.layout import file_stem
+
+        return f"{file_stem(self.whole.about.model)}-v{self.whole.about.version}-evidence.zip"
+
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """What could not be put in, and why."""
+        return self.whole.lacking
+
+    def to_zip(self) -> bytes:
+        """As one archive: the same bytes for the same state of receipts, git and registry."""
+        from reconciler.archive import packed
+
+        return packed(self.whole.files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -747,6 +815,23 @@ class Project:
             world = self._open(LockKind.NONE, ref=ref)
             rules = load_rules(world, world.source.read(ref).revision, ref=ref)
             return audit(world, ref, rules)
+
+    def evidence(
+        self, model: str, version: int, *, ref: str = "HEAD", signing_key: "Path | str | Sign | None" = None
+    ) -> Evidence:
+        """
+        All that there is to show for a version: reviews, verdicts, approvals with their proofs, receipts, records, a
+        model card and digests of its files, all of which are downloaded. Writes nothing. `signing_key` as for `apply`:
+        it signs the list of what is in the bundle. Raises ReconcilerError for a version of which nothing is known, and
+        otherwise as `plan` does.
+        """
+        from reconciler.bundling import make_bundle
+        from reconciler.wiring import policy_reader
+
+        with self.undisturbed(), _signer(signing_key) as sign:
+            world = self._open(LockKind.NONE, ref=ref)
+            rules = load_rules(world, world.source.read(ref).revision, ref=ref)
+            return Evidence(make_bundle(world, ref, rules, model, version, policy_reader(world), sign))
 
     def push_receipts(self, *, signing_key: "Path | str | Sign | None" = None) -> int:
         """
@@ -1249,22 +1334,12 @@ def audit_files(folder: Path | str, *, signers: Path | str | None = None) -> "Au
     file of keys whose signatures count. Default: the one that the policy at HEAD of the repository here names. Needs
     no registry. Raises ReconcilerError where there are no receipts.
     """
-    from reconciler.checks.signing import RecordSeals
-    from reconciler.git.source import open_source
     from reconciler.recalling import audit_chain
+    from reconciler.wiring import record_seals
     from reconciler.writing.exports import Exported
 
-    chain = Exported(Path(folder)).read()
-    if signers is not None:
-        try:
-            text = Path(signers).read_text("utf-8", "replace")
-        except OSError as error:
-            raise ReconcilerError(f"{signers} could not be read: {error.strerror or error}.") from error
-    else:
-        source = contained(lambda: open_source(Path(), "-", _remote_named(None)))
-        policy = None if isinstance(source, Failure) else _policy_of_head(source)
-        text = "" if policy is None else policy.signers
-    return audit_chain(chain, RecordSeals(), text)
+    text = _signers_around() if signers is None else _text_of(Path(signers))
+    return audit_chain(Exported(Path(folder)).read(), record_seals(), text)
 
 
 def saved_plan(path: Path) -> "PlanDocument":

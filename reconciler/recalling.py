@@ -4,7 +4,7 @@ and whether the receipts are as they were written. Reads everything, writes noth
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -44,7 +44,7 @@ from reconciler.core.names import Commit, ModelRef, Slot, Version, names_of, reg
 from reconciler.core.past import Epoch, declared_versions, pins_of
 from reconciler.core.past import Past as Trusted
 from reconciler.core.policy import RECORDS, listed_for
-from reconciler.core.records import canonical
+from reconciler.core.records import canonical, member, members
 from reconciler.core.snapshot import ModelSnapshot, Ownership, RegistrySnapshot
 from reconciler.core.text import amount, did_you_mean, plain
 from reconciler.errors import Failure, ReconcilerError, contained
@@ -70,15 +70,22 @@ class _Kept:
     signed: frozenset[str] = field(default_factory=frozenset[str])
 
 
-def recall(world: World, ref: str, rules: Rules, names: Iterable[str] = (), exported: Chain | None = None) -> Recalled:
+def recall(
+    world: World,
+    ref: str,
+    rules: Rules,
+    names: Iterable[str] = (),
+    exported: Chain | None = None,
+    chain: Chain | None = None,
+) -> Recalled:
     """
     What is known of these models, or of all that are governed or have receipts; also by what was pruned of these and
-    exported. Raises ReconcilerError for a model of which nothing is known, and for an export without what was
-    pruned.
+    exported, and by a `chain` that was read already, if one was. Raises ReconcilerError for a model of which nothing is
+    known, and for an export without what was pruned.
     """
     rules, desired = with_names(rules, declare(world, ref).desired)
     chosen = {ModelRef(name) for name in names}
-    chain = kept_chain(world, rules)
+    chain = chain or kept_chain(world, rules)
     chain = chain if exported is None else with_exported(chain, exported)
     pruned = _counted(world, rules, chain)
     untold = ""
@@ -162,17 +169,17 @@ def _about(world: World, chain: Chain, rules: Rules, names: Iterable[str] | None
             link = one.link
             if link is not None and _is_here(link, here):
                 links.append(link)
-    return _Kept(chain, tuple(links), _signed(world.seals, rules.policy.signers, links))
+    return _Kept(chain, tuple(links), signed_links(world.seals, rules.policy.signers, links))
 
 
 def _is_here(link: Link, here: tuple[tuple[str, ...], str]) -> bool:
-    computed = _get(link.receipt, "computed_from")
-    name, workspace = _get(computed, "registry"), _get(computed, "workspace") or ""
+    computed = member(link.receipt, "computed_from")
+    name, workspace = member(computed, "registry"), member(computed, "workspace") or ""
     return registry_name(str(name)) in here[0] and workspace_name(str(workspace)) == workspace_name(here[1])
 
 
-def _signed(seals: Seals | None, signers: str, links: Iterable[Link]) -> frozenset[str]:
-    """The ids of the links that are signed by a key that is listed for records."""
+def signed_links(seals: Seals | None, signers: str, links: Iterable[Link]) -> frozenset[str]:
+    """The ids of the links that are signed by a key that an allowed-signers text lists for records."""
     sealed = [(link, link.seal) for link in links if link.seal is not None]
     if seals is None or not listed_for(RECORDS, signers) or not sealed:
         return frozenset()
@@ -181,7 +188,9 @@ def _signed(seals: Seals | None, signers: str, links: Iterable[Link]) -> frozens
 
 
 def _models_of(link: Link) -> frozenset[str]:
-    names = (_get(model, "model") for model in _list(_get(link.receipt, "models")) if _list(_get(model, "slots")))
+    names = (
+        member(model, "model") for model in members(member(link.receipt, "models")) if members(member(model, "slots"))
+    )
     return frozenset(name for name in names if isinstance(name, str))
 
 
@@ -216,7 +225,7 @@ def _name_at(epochs: Iterable[Epoch], place: int | None, name: ModelRef) -> str:
 
 
 def _place_of(link: Link, places: Mapping[Commit, int]) -> int | None:
-    commit = _get(_get(link.receipt, "computed_from"), "commit")
+    commit = member(member(link.receipt, "computed_from"), "commit")
     return places.get(Commit(commit)) if isinstance(commit, str) else None
 
 
@@ -278,35 +287,35 @@ def _stamp(milliseconds: int) -> str:
 def _sighting(link: Link, name: str, place: int | None, signed: bool) -> Sighting | None:
     """What a receipt says of a model; None where it says nothing of its slots."""
     receipt = link.receipt
-    model = next((one for one in _list(_get(receipt, "models")) if _get(one, "model") == name), None)
-    slots = [(slot, one) for one in _list(_get(model, "slots")) if (slot := _slot(_get(one, "slot"))) is not None]
+    model = next((one for one in members(member(receipt, "models")) if member(one, "model") == name), None)
+    slots = [(slot, one) for one in members(member(model, "slots")) if (slot := _slot(member(one, "slot"))) is not None]
     if not slots:
         return None
-    actor, commit = _get(receipt, "actor"), _get(_get(receipt, "computed_from"), "commit")
+    actor, commit = member(receipt, "actor"), member(member(receipt, "computed_from"), "commit")
     applying = Applying(
         link.id,
         link.sequence,
         Commit(commit) if isinstance(commit, str) else None,
-        _text(_get(actor, "who")),
-        _text(_get(actor, "person")),
-        _text(_get(actor, "run")),
+        _text(member(actor, "who")),
+        _text(member(actor, "person")),
+        _text(member(actor, "run")),
         signed,
     )
     return Sighting(
         applying,
-        _text(_get(receipt, "started_at")),
-        _text(_get(receipt, "finished_at")),
-        {slot: _held(_get(one, "before")) for slot, one in slots},
-        {slot: _held(_get(one, "after")) for slot, one in slots},
+        _text(member(receipt, "started_at")),
+        _text(member(receipt, "finished_at")),
+        {slot: _held(member(one, "before")) for slot, one in slots},
+        {slot: _held(member(one, "after")) for slot, one in slots},
         place,
-        _moved_at(_list(_get(model, "calls"))),
+        _moved_at(members(member(model, "calls"))),
         {
-            (Version(number), slot): _text(_get(one, "kind"))
-            for one in _list(_get(model, "entrances"))
-            if (slot := _slot(_get(one, "slot"))) is not None and isinstance(number := _get(one, "version"), int)
+            (Version(number), slot): _text(member(one, "kind"))
+            for one in members(member(model, "entrances"))
+            if (slot := _slot(member(one, "slot"))) is not None and isinstance(number := member(one, "version"), int)
         },
         _opinions(receipt, name),
-        _get(model, "read_back") is not False,
+        member(model, "read_back") is not False,
     )
 
 
@@ -314,11 +323,11 @@ def _moved_at(calls: Iterable[object]) -> dict[Slot, str]:
     """When the last call about each slot was made."""
     found: dict[Slot, str] = {}
     for call in calls:
-        arguments, at = _get(call, "arguments"), _text(_get(call, "at"))
-        alias = _get(arguments, "alias")
+        arguments, at = member(call, "arguments"), _text(member(call, "at"))
+        alias = member(arguments, "alias")
         names = [f"@{alias}"] if isinstance(alias, str) else []
-        if _get(call, "method") == "transition_model_version_stage":
-            names = [_text(_get(call, "before")), _text(_get(call, "after"))]
+        if member(call, "method") == "transition_model_version_stage":
+            names = [_text(member(call, "before")), _text(member(call, "after"))]
         for slot in map(_slot, names):
             if slot is not None and at:
                 found[slot] = at
@@ -327,10 +336,10 @@ def _moved_at(calls: Iterable[object]) -> dict[Slot, str]:
 
 def _opinions(receipt: Mapping[str, Any], name: str) -> dict[tuple[Version, Slot], tuple[Opinion, ...]]:
     found: dict[tuple[Version, Slot], list[Opinion]] = {}
-    for one in _list(_get(receipt, "verdicts")):
-        slot, number = _slot(_get(one, "slot")), _get(one, "version")
-        if _get(one, "model") == name and slot is not None and isinstance(number, int):
-            said = (_text(_get(one, key)) for key in ("gate", "ruling", "sentence", "note"))
+    for one in members(member(receipt, "verdicts")):
+        slot, number = _slot(member(one, "slot")), member(one, "version")
+        if member(one, "model") == name and slot is not None and isinstance(number, int):
+            said = (_text(member(one, key)) for key in ("gate", "ruling", "sentence", "note"))
             found.setdefault((Version(number), slot), []).append(Opinion(*said))
     return {key: tuple(some) for key, some in found.items()}
 
@@ -343,19 +352,11 @@ def _slot(value: object) -> Slot | None:
 
 
 def _held(value: object) -> Held:
-    return tuple(sorted(Version(number) for number in _list(value) if isinstance(number, int)))
+    return tuple(sorted(Version(number) for number in members(value) if isinstance(number, int)))
 
 
 def _text(value: object) -> str:
     return plain(value) if isinstance(value, str) else ""
-
-
-def _get(value: object, key: str) -> object:
-    return value.get(key) if isinstance(value, Mapping) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]  # JSON
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []  # pyright: ignore[reportUnknownVariableType]  # JSON
 
 
 def audit(world: World, ref: str, rules: Rules) -> Audit:
@@ -368,32 +369,44 @@ def audit(world: World, ref: str, rules: Rules) -> Audit:
         more: tuple[Finding, ...] = (Finding(Flaw.UNKNOWN, 0, sentence),)
     else:
         more = against_records(chain, claims, verified.pruned)
-    return replace(
-        verified,
-        records=None if isinstance(claims, Failure) else len(claims),
-        findings=_gravest_first((*verified.findings, *more)),
-    )
+    records = None if isinstance(claims, Failure) else len(claims)
+    return replace(verified, records=records, findings=_gravest_first((*verified.findings, *more)))
 
 
 def audit_chain(chain: Chain, seals: Seals | None, signers: str) -> Audit:
     """Whether some receipts are as they were written, by themselves and by the keys that are listed for records."""
     links = chain.links()
-    signed = _signed(seals, signers, links)
+    signed = signed_links(seals, signers, links)
     pruned = chain.pruned if chain.pruned and _counts(seals, signers, chain.pruned) else None
+    findings = list(structure(chain))
+    if chain.pruned and not pruned:
+        findings.append(cut_off(chain.pruned))
+    if listed_for(RECORDS, signers):
+        findings.extend(signatures(links, signed, after_signed=pruned is not None))
+    elif any(link.seal for link in links):
+        findings.append(Finding(Flaw.UNSIGNED, 0, "Nobody is listed who signs records, so no signature counts."))
+    return replace(audit_of(chain.place, len(chain.stored), links, signed, None, findings), pruned=pruned)
+
+
+def audit_of(
+    place: str,
+    receipts: int,
+    links: Sequence[Link],
+    signed: frozenset[str],
+    records: int | None,
+    findings: Iterable[Finding],
+    about: str = "",
+) -> Audit:
+    """What was verified, with what is wrong, gravest first."""
     return Audit(
-        chain.place,
-        len(chain.stored),
+        place,
+        receipts,
         len(signed),
         links[0].at if links else "",
         links[-1].at if links else "",
-        findings=_gravest_first(
-            (
-                *structure(chain),
-                *([cut_off(chain.pruned)] if chain.pruned and not pruned else []),
-                *_signatures(signers, chain, signed, after_signed=pruned is not None),
-            )
-        ),
-        pruned=pruned,
+        records,
+        _gravest_first(findings),
+        about=about,
     )
 
 
@@ -412,7 +425,7 @@ def doubtful(world: World, rules: Rules, last: Stored | None) -> str:
     if pruning is not None:
         good = _counts(world.seals, signers, pruning)
     elif link is not None:
-        good = not listed_for(RECORDS, signers) or bool(_signed(world.seals, signers, [link]))
+        good = not listed_for(RECORDS, signers) or bool(signed_links(world.seals, signers, [link]))
     else:
         return (
             f"What the receipts end with before this one ({last.where}) is no receipt as reconciler writes it. {_LOOK}"
@@ -460,13 +473,11 @@ _OPEN = frozenset({Flaw.SHALLOW, Flaw.UNPUSHED, Flaw.UNKNOWN})
 """With these, it is not known what is pruned, or not all is where it belongs."""
 
 
-def _signatures(signers: str, chain: Chain, signed: frozenset[str], *, after_signed: bool) -> Iterable[Finding]:
-    """Signatures that are none, and receipts without one since a signed one, or a signed pruning, is there."""
-    links = chain.links()
-    if not listed_for(RECORDS, signers):
-        if any(link.seal for link in links):
-            yield Finding(Flaw.UNSIGNED, 0, "Nobody is listed who signs records, so no signature counts.")
-        return
+def signatures(links: Sequence[Link], signed: frozenset[str], *, after_signed: bool = False) -> Iterable[Finding]:
+    """
+    Signatures that are none, and receipts without one since a signed one, or a signed pruning, is there, where somebody
+    is listed who signs.
+    """
     first = 0 if after_signed else next((link.sequence for link in links if link.id in signed), None)
     bare = [link for link in links if link.seal is None]
     for link in links:

@@ -18,7 +18,7 @@ from reconciler.core.names import WORKSPACE, Commit, Ours, in_workspace, names_o
 from reconciler.core.slot_map import PLAIN, SlotMap
 from reconciler.core.text import plain
 from reconciler.errors import ManifestError, Problem, ReconcilerError, Severity
-from reconciler.ports import Actor, Clock, Forge, ManifestParser, SourceFile, Tell, World, untold
+from reconciler.ports import Actor, Clock, Forge, ManifestParser, Seals, SourceFile, Tell, World, untold
 
 if TYPE_CHECKING:
     from reconciler.checking import Sign
@@ -357,6 +357,13 @@ def policy_reader(world: World) -> "PolicyAt":
         return known[file.data, text]
 
     return policy_at
+
+
+def record_seals() -> Seals:
+    """What verifies signatures on our records."""
+    from reconciler.checks.signing import RecordSeals
+
+    return RecordSeals()
 
 
 def open_forge(publish: str, environment: Mapping[str, str]) -> Forge | None:

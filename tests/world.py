@@ -58,6 +58,9 @@ class History:
     def file(self, ref: str | None, path: str) -> SourceFile | None:
         return None
 
+    def stored(self, commit: Commit) -> bytes | None:
+        return None
+
     def digest(self, ref: str, path: str) -> str | None:
         return self.files.get((Commit(ref), path))
 

@@ -14,6 +14,7 @@ from typing import Any
 from reconciler.checks import runner as check_runner
 from reconciler.checks.sandbox import Subject, Way, way_to_run
 from reconciler.checks.signing import hmac_key, verify
+from reconciler.core.bundle import FileDigest, total_digest
 from reconciler.core.check_record import Ran, Recorded, check_tag, decode_records, encode_record, signed_bytes
 from reconciler.core.gate import CheckFacts, Presence
 from reconciler.core.limits import CHECK_RECORDS
@@ -43,8 +44,8 @@ class MlflowChecks:
     most_bytes: int = MOST_BYTES
     logs: Path | None = None
     tell: Tell = untold
-    _digests: dict[tuple[ModelRef, Version], str] = field(
-        default_factory=dict[tuple[ModelRef, Version], str], init=False, repr=False
+    _digests: dict[tuple[ModelRef, Version], tuple[FileDigest, ...]] = field(
+        default_factory=dict[tuple[ModelRef, Version], tuple[FileDigest, ...]], init=False, repr=False
     )
 
     @cached_property
@@ -71,9 +72,12 @@ class MlflowChecks:
         return model_files.present(self.registry, model, version)
 
     def digest(self, model: ModelRef, version: Version) -> str:
+        return total_digest(self.files(model, version))
+
+    def files(self, model: ModelRef, version: Version) -> tuple[FileDigest, ...]:
         """All files are downloaded for it, so it is found out once for the run of a command."""
         if (model, version) not in self._digests:
-            self._digests[model, version] = model_files.digest(self.registry, model, version, self.most_bytes)
+            self._digests[model, version] = model_files.digests(self.registry, model, version, self.most_bytes)
         return self._digests[model, version]
 
     @contextmanager

@@ -13,8 +13,8 @@ from reconciler.errors import ExitCode
 from reconciler.render.formats import LIST, Format, ListFormat, rendered_audit
 
 
-@cli.command(short_help="Verify the receipts of applies.")
-@click.argument("what", metavar="[FOLDER]", type=click.Path(path_type=Path, exists=True), required=False)
+@cli.command(short_help="Verify the receipts of applies, an export of them, or a bundle of evidence.")
+@click.argument("what", metavar="[FOLDER|FILE.zip]", type=click.Path(path_type=Path, exists=True), required=False)
 @registry_options
 @click.option(
     "--ref", metavar="REF", default="HEAD", show_default=True, help="The commit whose standing policy names signers."
@@ -28,7 +28,8 @@ from reconciler.render.formats import LIST, Format, ListFormat, rendered_audit
 @click.option(
     "--signers",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="For FOLDER: the allowed-signers file whose keys count. Default: the one of the policy at HEAD here.",
+    help="For FOLDER or FILE.zip: the allowed-signers file whose keys count. Default: the one of the policy at HEAD "
+    "here.",
 )
 @format_option(LIST)
 def audit(
@@ -45,20 +46,22 @@ def audit(
     that records in the registry name. Exits with 3 if something was changed, cut off, lost or forged, and with 2 if not
     everything can be proven: a clone that is too shallow, receipts that are not signed or not pushed.
 
-    With FOLDER, verify receipts that `reconciler receipts` exported there, by the chain and the signatures alone.
+    With FOLDER, verify receipts that `reconciler receipts` exported there, by the chain and the signatures alone. With
+    FILE.zip, verify what `reconciler evidence` wrote. Neither needs a registry, a repository or the network.
     """
+    from reconciler.project import audit_bundle, audit_files
     from reconciler.render.history import audit_lines
 
+    if what is None and signers is not None:
+        raise click.UsageError(
+            "--signers needs FOLDER or FILE.zip: the receipts on the remote are verified by the policy's."
+        )
+    if what is not None and push:
+        raise click.UsageError("--push is about the receipts of this clone, and FOLDER or FILE.zip about others.")
     if signing_key is not None and not push:
         raise click.UsageError("--signing-key needs --push.")
-    if what is None and signers is not None:
-        raise click.UsageError("--signers needs FOLDER: the receipts on the remote are verified by the policy's.")
-    if what is not None and push:
-        raise click.UsageError("--push is about the receipts of this clone, and FOLDER about others.")
     if what is not None:
-        from reconciler.project import audit_files
-
-        found = audit_files(what, signers=signers)
+        found = audit_files(what, signers=signers) if what.is_dir() else audit_bundle(what, signers)
     else:
         project = opened(settings)
         if push:

@@ -13,7 +13,10 @@ from reconciler.cli.types import Choice
 @click.argument(
     "name",
     type=Choice(
-        ["manifest", "policy", "plan", "receipt", "drift", "status", "access", "history", "as-of", "diff", "audit"]
+        [
+            *("manifest", "policy", "plan", "receipt", "drift", "status", "access", "history", "as-of", "diff"),
+            *("audit", "bundle"),
+        ]
     ),
     default="manifest",
 )

@@ -14,7 +14,17 @@ from typing import Any, NamedTuple
 
 from reconciler.core.moments import moment
 from reconciler.core.names import Commit
-from reconciler.core.records import Seal, as_object, as_text, canonical, read_record, read_seal, seal_document
+from reconciler.core.records import (
+    Seal,
+    as_object,
+    as_text,
+    canonical,
+    member,
+    members,
+    read_record,
+    read_seal,
+    seal_document,
+)
 from reconciler.core.text import plain
 from reconciler.errors import ReconcilerError
 
@@ -295,7 +305,8 @@ class Audit:
     """
     What was verified: how many receipts, of these how many signed by a key that counts, the times of the first and the
     last, how many records of the registry name one (None: it was not read), and what is wrong, gravest first. `pruned`
-    is what stands in the place of those before, if a key that counts signed it.
+    is what stands in the place of those before, if a key that counts signed it. `about` is the version that a bundle is
+    about; empty for the receipts themselves.
     """
 
     place: str
@@ -306,6 +317,7 @@ class Audit:
     records: int | None = None
     findings: tuple[Finding, ...] = ()
     pruned: Pruning | None = None
+    about: str = ""
 
     @property
     def grave(self) -> bool:
@@ -472,18 +484,10 @@ def _bears_out(link: Link, claim: Claim) -> bool:
     Whether a receipt says that its apply wrote such a record. A model may have been renamed since, so the version and
     the slot are looked for in all of them; and the answer to a call may have been lost, with which a model fails.
     """
-    for model in _list(link.receipt.get("models")):
-        written = (_get(call, "arguments") for call in _list(_get(model, "calls")))
-        if any(_get(a, "version") == claim.version and claim.slot in _list(_get(a, "slots")) for a in written):
+    for model in members(link.receipt.get("models")):
+        written = (member(call, "arguments") for call in members(member(model, "calls")))
+        if any(member(a, "version") == claim.version and claim.slot in members(member(a, "slots")) for a in written):
             return True
-        if _get(model, "status") == "failed" and _get(model, "model") == claim.model:
+        if member(model, "status") == "failed" and member(model, "model") == claim.model:
             return True
     return False
-
-
-def _get(value: object, key: str) -> object:
-    return value.get(key) if isinstance(value, Mapping) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]  # JSON
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []  # pyright: ignore[reportUnknownVariableType]  # JSON

@@ -25,7 +25,8 @@ from reconciler.core.changes import (
 )
 from reconciler.core.desired import DesiredState, Manifest, NoSource, Pin, Revision, Source
 from reconciler.core.entrances import before_move, entrances, is_another, occupants
-from reconciler.core.gate import Entrance, Verdict
+from reconciler.core.evidence import VersionFacts
+from reconciler.core.gate import Approval, Entrance, Verdict
 from reconciler.core.names import (
     ACTIVE_STAGES,
     MAX_TAG_VALUE,
@@ -100,13 +101,30 @@ class Blocker:
 
 
 @dataclass(frozen=True, slots=True)
+class Grounds:
+    """
+    What gates knew of a version that enters a slot: the digest of its files, where one asked for it, who approved what
+    is declared, and what MLflow knows of the version, where one asked for that.
+    """
+
+    files: str = ""
+    approvals: tuple[Approval, ...] = ()
+    facts: VersionFacts | None = None
+
+    def joined(self, other: "Grounds") -> "Grounds":
+        """What one set of rules asked for, and another one."""
+        approvals = {*self.approvals, *other.approvals}
+        ordered = tuple(sorted(approvals, key=lambda a: (a.at, a.who, a.how)))
+        return Grounds(self.files or other.files, ordered, self.facts or other.facts)
+
+
+@dataclass(frozen=True, slots=True)
 class ModelPlan:
     """
     The ordered calls for one model; where it cannot be brought to what is declared, there are none. `identities` are
     those of the versions they touch, and `entrances` what they bring into slots, or what is newly declared there.
     `verdicts` are what the gates said; one that blocks keeps the model as it is. `guarded` are those slots that have
-    gates, and `files` the digests of what enters, where a gate asked for them. `slots` says what stages are in the
-    registry.
+    gates, and `grounds` what the gates knew of what enters. `slots` says what stages are in the registry.
     """
 
     model: ModelRef
@@ -116,7 +134,9 @@ class ModelPlan:
     verdicts: tuple[Verdict, ...] = ()
     entrances: tuple[Entrance, ...] = ()
     guarded: frozenset[Slot] = field(default=frozenset(), compare=False)
-    files: Mapping[tuple[Version, Slot], str] = field(default_factory=dict[tuple[Version, Slot], str], compare=False)
+    grounds: Mapping[tuple[Version, Slot], Grounds] = field(
+        default_factory=dict[tuple[Version, Slot], Grounds], compare=False
+    )
     past: Past | None = field(default=None, compare=False, repr=False)
     slots: SlotMap = field(default=PLAIN, compare=False, repr=False)
 

@@ -34,6 +34,8 @@ LOCK_BYTES: Final = 256 * 1024
 LOCK_SECONDS: Final = 3600.0
 RECEIPT_BYTES: Final = 64 * 1024 * 1024
 HEADS: Final = 100
+BUNDLE_BYTES: Final = 256 * 1024 * 1024
+BUNDLE_FILES: Final = 10_000
 NOTEBOOK_BYTES: Final = 1024 * 1024
 NOTEBOOK_MODELS: Final = 20_000
 
@@ -83,6 +85,11 @@ TABLE: Final = (
     Limit("the record of a lock", f"{LOCK_BYTES // 1024} KiB", "not a valid record: nothing is applied"),
     Limit("time to wait for a lock whose holder has died", f"{LOCK_SECONDS / 3600:g} h", "counted as the limit"),
     Limit("a kept receipt", f"{RECEIPT_BYTES // 1024**2} MiB", "not kept; read as damaged"),
+    Limit(
+        "a bundle of evidence, unpacked",
+        f"{BUNDLE_FILES:,} files, {BUNDLE_BYTES // 1024**2} MiB",
+        "not made; read as damaged",
+    ),
     Limit("commits that a lock remembers per repository", f"{HEADS}", "the oldest are forgotten"),
     Limit("records of a model in `refs/reconciler/records`", f"{NOTEBOOK_BYTES // 1024**2} MiB", "unreadable"),
     Limit("models there", f"{NOTEBOOK_MODELS:,}", "none of them is read, and nothing is applied"),

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, cast
@@ -59,6 +59,16 @@ def read_record(
         return as_object(json.loads(text, object_pairs_hook=pairs))
     except RecursionError as error:
         raise ValueError("nested too deeply for one of our records") from error
+
+
+def member(value: object, key: str) -> object:
+    """What a JSON object has under a key; None for anything else."""
+    return value.get(key) if isinstance(value, Mapping) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]  # JSON
+
+
+def members(value: object) -> list[Any]:
+    """The items of a JSON array; none for anything else."""
+    return value if isinstance(value, list) else []  # pyright: ignore[reportUnknownVariableType]  # JSON
 
 
 def as_commit(value: object) -> str:

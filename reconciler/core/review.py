@@ -135,10 +135,20 @@ class PolicyNote:
 
 
 @dataclass(frozen=True, slots=True)
+class Applied:
+    """An apply that a review is shown again of: when it began (RFC 3339), its receipt, and the digest of its plan."""
+
+    at: str
+    receipt: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Review:
     """
     All that renderings are made of. `base` is None where nothing was asked of it; so is `evidence`. `notes` are what
-    the reader should know of how the plan was made. `policy` says which rules judged, where there are any.
+    the reader should know of how the plan was made. `policy` says which rules judged, where there are any. `applied` is
+    None for what may still be applied.
     """
 
     plan: Plan
@@ -148,6 +158,12 @@ class Review:
     notes: tuple[Note, ...] = ()
     policy: PolicyNote | None = None
     workspace: str = ""
+    applied: Applied | None = None
+
+    @property
+    def digest(self) -> str:
+        """The digest of what was reviewed as a whole."""
+        return self.plan.digest if self.applied is None else self.applied.digest
 
     @property
     def models(self) -> tuple[ModelPlan, ...]:

@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from threading import Thread
 from typing import Any, Final
 
+from reconciler.core.bundle import FileDigest, total_digest
 from reconciler.core.gate import Presence
 from reconciler.core.names import ModelRef, Version
 from reconciler.core.text import plain, without_credentials
@@ -65,22 +66,29 @@ def fetched(
         yield target
 
 
-def digest(registry: MlflowRegistry, model: ModelRef, version: Version, most_bytes: int = MOST_BYTES) -> str:
+def digests(
+    registry: MlflowRegistry, model: ModelRef, version: Version, most_bytes: int = MOST_BYTES
+) -> tuple[FileDigest, ...]:
     """
-    The digest of a version's files as they are now. All of them are downloaded for it: MLflow keeps no digests, and the
-    registry does not notice when a file is replaced in its store.
+    The digests of a version's files as they are now. All of them are downloaded for it: MLflow keeps no digests, and
+    the registry does not notice when a file is replaced in its store.
     """
     with fetched(registry, model, version, most_bytes) as folder:
-        return folder_digest(folder)
+        return _digests(folder)
 
 
 def folder_digest(folder: Path) -> str:
-    """`sha256:` and that of every path and its content's own, in the order of the paths."""
-    total = hashlib.sha256()
+    """The one digest of all files below."""
+    return total_digest(_digests(folder))
+
+
+def _digests(folder: Path) -> tuple[FileDigest, ...]:
+    found: list[FileDigest] = []
     for path, place in sorted(_files(folder), key=lambda found: os.fsencode(found[0])):
         with place.open("rb") as file:
-            total.update(os.fsencode(path) + b"\0" + hashlib.file_digest(file, "sha256").hexdigest().encode() + b"\n")
-    return f"sha256:{total.hexdigest()}"
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        found.append(FileDigest(path, content, place.lstat().st_size))
+    return tuple(found)
 
 
 def present(registry: MlflowRegistry, model: ModelRef, version: Version) -> Presence:

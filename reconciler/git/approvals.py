@@ -20,6 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from reconciler.core.gate import Approval
+from reconciler.core.moments import moment_of
 from reconciler.core.names import Commit
 from reconciler.core.text import plain
 from reconciler.errors import ReconcilerError
@@ -375,6 +376,31 @@ class _Store:
                 return False
 
 
+def is_signed_by(stored: bytes, who: str, signers: str) -> bool:
+    """
+    Whether a commit, as git has it, has a signature by an SSH key that an allowed-signers text lists for somebody, and
+    lists for the time that the commit claims. No repository is needed. Raises ReconcilerError without `ssh-keygen`.
+    """
+    payload, signature = _taken_apart(stored)
+    made = re.search(rb"^committer .* (\d+) [+-]\d{4}$", payload, re.MULTILINE)
+    key, when = _public_key(signature), moment_of(int(made[1]) * 1000) if made else None
+    if not key or when is None:
+        return False
+    _needed("ssh-keygen")
+    with TemporaryDirectory(prefix="reconciler-") as folder:
+        file, one = Path(folder) / "signature", Path(folder) / "signer"
+        file.write_bytes(signature)
+        command = ["ssh-keygen", "-Y", "verify", "-n", _NAMESPACE, "-f", str(one), "-s", str(file)]
+        command.append(f"-Overify-time={when:%Y%m%d%H%M%S}")
+        for line in filter(None, map(_line_of, signers.splitlines())):
+            for person in line.principals if line.key == key else ():
+                if person.translate(_ASCII_LOWER) == who.translate(_ASCII_LOWER):
+                    one.write_text(f"{line.text}\n", encoding="utf-8", errors="replace")
+                    if _run([*command, "-I", person], Path(folder), payload, TZ="UTC").returncode == 0:
+                        return True
+    return False
+
+
 def _cannot_look(fault: str) -> ReconcilerError:
     return ReconcilerError(
         f"git cannot list the commits of this change: {fault}.",
@@ -479,7 +505,7 @@ def _needed(program: str) -> None:
         raise ReconcilerError(f"A commit signature needs `{program}`, which is not installed.", f"Install `{program}`.")
 
 
-def _run(command: list[str], folder: Path, given: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
+def _run(command: list[str], folder: Path, given: bytes = b"", **more: str) -> "subprocess.CompletedProcess[bytes]":
     try:
         return subprocess.run(
             command,
@@ -487,7 +513,7 @@ def _run(command: list[str], folder: Path, given: bytes = b"") -> "subprocess.Co
             capture_output=True,
             check=False,
             cwd=folder,
-            env=scrubbed(os.environ),
+            env=scrubbed(os.environ) | more,
             timeout=_TIMEOUT,
         )
     except FileNotFoundError as error:

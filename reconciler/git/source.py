@@ -212,6 +212,12 @@ class GitSource:
             raise _no_plain_file(path)
         return _usable(SourceFile(path, blobs(self.git, [entry.id])[entry.id]))
 
+    def stored(self, commit: Commit) -> bytes | None:
+        if not self._has(commit):
+            # After a squash it is on no branch, and forges give it out all the same.
+            self._fetch(commit)
+        return self.git.contents(commit) if self._has(commit) else None
+
     def digest(self, ref: str, path: str) -> str | None:
         entry = self.trees.at(self.trees.root(self._named(ref)), PurePosixPath(path))
         return None if entry is None else entry.id

@@ -16,6 +16,7 @@ from reconciler.reading.manifest import ManifestSpec
 from reconciler.reading.policy import PolicySpec
 from reconciler.reading.spelling import Spec
 from reconciler.render.access import AccessDocument
+from reconciler.render.bundle import BundleDocument
 from reconciler.render.history_json import AsOfDocument, AuditDocument, BetweenDocument, HistoryDocument
 from reconciler.render.json import DriftDocument, PlanDocument, ReceiptDocument, StatusDocument
 
@@ -95,6 +96,11 @@ def diff_schema() -> dict[str, Any]:
     return _document_schema(BetweenDocument)
 
 
+def bundle_schema() -> dict[str, Any]:
+    """The list in a bundle of evidence. Minor releases add keys, so others than these are let through."""
+    return _document_schema(BundleDocument)
+
+
 def audit_schema() -> dict[str, Any]:
     """What `audit --format json` prints. Minor releases add keys, so others than these are let through."""
     return _document_schema(AuditDocument)
@@ -126,6 +132,7 @@ SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "as-of": as_of_schema,
     "diff": diff_schema,
     "audit": audit_schema,
+    "bundle": bundle_schema,
 }
 
 

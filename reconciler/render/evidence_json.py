@@ -1,7 +1,9 @@
 """Evidence as a document for programs: a part of the plan's."""
 
+import hashlib
 import math
-from typing import Literal
+from collections.abc import Iterable
+from typing import Any, Literal
 
 # On Python 3.11 pydantic, which reads these documents back, cannot look into those of `typing`.
 from typing_extensions import TypedDict
@@ -17,7 +19,8 @@ from reconciler.core.evidence import (
     VersionFacts,
     compare,
 )
-from reconciler.core.signature import SignatureVerdict
+from reconciler.core.records import canonical
+from reconciler.core.signature import Column, Parameter, Signature, SignatureVerdict
 
 Number = float | Literal["NaN", "Infinity", "-Infinity"]
 """A number, or the word for one that JSON has none for."""
@@ -79,6 +82,20 @@ class FactsDocument(TypedDict):
     staged_at: str
     staged_until: str
     missing: list[MissingDocument]
+
+
+class WrittenSignature(TypedDict):
+    """What a model takes and gives, a line each; null where that was not logged."""
+
+    inputs: list[str] | None
+    outputs: list[str] | None
+    params: list[str] | None
+
+
+class KnownDocument(FactsDocument):
+    """The same, with the signature, null where there is none."""
+
+    signature: WrittenSignature | None
 
 
 class MetricDeltaDocument(TypedDict):
@@ -163,6 +180,35 @@ def evidence_document(evidence: Evidence) -> EvidenceDocument:
         "read_at": evidence.read_at,
         "trouble": evidence.trouble,
         "exhibits": [_exhibit(exhibit) for exhibit in evidence.exhibits],
+    }
+
+
+def facts_document(facts: VersionFacts) -> KnownDocument:
+    """What is known of one version, its signature included."""
+    return {**_facts(facts), "signature": None if facts.signature is None else _written(facts.signature)}
+
+
+def evidence_digests(facts: VersionFacts) -> dict[str, str]:
+    """
+    The SHA-256 of each part of what is known of a version that there is, but for what is about where it is now, or was
+    read from: by these it is told later which parts are what gates were shown.
+    """
+    document: dict[str, Any] = {**facts_document(facts)}
+    if document["run"] is not None:
+        document["run"] = {key: value for key, value in document["run"].items() if key != "url"}
+    passing = {"version", "url", "missing", "staged_until"}
+    parts = sorted(part for part, value in document.items() if part not in passing and value not in ("", {}, [], None))
+    return {part: hashlib.sha256(canonical(document[part])).hexdigest() for part in parts}
+
+
+def _written(signature: Signature) -> WrittenSignature:
+    def lines(schema: Iterable[Column | Parameter] | None) -> list[str] | None:
+        return None if schema is None else [str(one) for one in schema]
+
+    return {
+        "inputs": lines(signature.inputs),
+        "outputs": lines(signature.outputs),
+        "params": lines(signature.params),
     }
 
 

@@ -238,12 +238,15 @@ def audit_lines(audit: Audit, width: int = WIDTH) -> Iterator[Line]:
     """What was verified and what is wrong; the last line is the one that scripts may parse."""
     span = f", {_minute(audit.first)} to {_minute(audit.last)}" if audit.first else ""
     signed = f", {audit.signed} signed by a listed key" if audit.receipts else ""
-    text = f"{amount(audit.receipts, 'receipt')} at {clean(audit.place)}{span}{signed}"
+    lead = f"{clean(audit.about)}: " if audit.about else ""
+    where = "in" if audit.about else "at"
+    text = f"{lead}{amount(audit.receipts, 'receipt')} {where} {clean(audit.place)}{span}{signed}"
     yield from flowed((), (("", text),), width)
     if audit.pruned is not None:
         yield from flowed((), (("", pruned(audit.pruned)),), width)
     if audit.records is not None:
-        named = f"{amount(audit.records, 'record')} in the registry {'names' if audit.records == 1 else 'name'} one"
+        there = "bundle" if audit.about else "registry"
+        named = f"{amount(audit.records, 'record')} in the {there} {'names' if audit.records == 1 else 'name'} one"
         yield from flowed((), (("", named),), width)
     for finding in audit.findings:
         yield from flowed((_label(finding),), (("", clean(finding.sentence)),), width)

@@ -122,12 +122,22 @@ class TurnDocument(TypedDict):
     note: str
 
 
-class HistoryDocument(TypedDict):
-    """Every change of occupant, model by model, oldest first; `since` and `until` are empty where there is no bound."""
+class HeadDocument(TypedDict):
+    """What a document begins with."""
 
     format_version: str
     tool: Tool
+
+
+class SourcedDocument(HeadDocument):
+    """The same, with what was read."""
+
     sources: SourcesDocument
+
+
+class HistoryDocument(SourcedDocument):
+    """Every change of occupant, model by model, oldest first; `since` and `until` are empty where there is no bound."""
+
     since: str
     until: str
     turns: list[TurnDocument]
@@ -155,12 +165,9 @@ class ThenDocument(TypedDict):
     why: str
 
 
-class AsOfDocument(TypedDict):
+class AsOfDocument(SourcedDocument):
     """What each slot held at a moment (RFC 3339, UTC)."""
 
-    format_version: str
-    tool: Tool
-    sources: SourcesDocument
     when: str
     slots: list[ThenDocument]
 
@@ -172,27 +179,23 @@ class ChangedDocument(TypedDict):
     after: ThenDocument
 
 
-class BetweenDocument(TypedDict):
+class BetweenDocument(SourcedDocument):
     """What changed between two moments (RFC 3339, UTC)."""
 
-    format_version: str
-    tool: Tool
-    sources: SourcesDocument
     before: str
     after: str
     slots: list[ChangedDocument]
 
 
-class AuditDocument(TypedDict):
+class AuditDocument(HeadDocument):
     """
     Whether receipts are as they were written: how many, of these how many signed by a key that counts, the times of the
     first and the last, those that were `pruned` before them, how many records in the registry name one (null: it was
-    not read), and what is wrong.
+    not read), and what is wrong. `about` is the version that a bundle is about; empty for the receipts themselves.
     """
 
-    format_version: str
-    tool: Tool
     place: str
+    about: str
     receipts: int
     signed: int
     first: str
@@ -203,24 +206,27 @@ class AuditDocument(TypedDict):
     findings: list[FindingDocument]
 
 
+_HEAD: HeadDocument = {"format_version": FORMAT_VERSION, "tool": TOOL}
+
+
+def _sourced(recalled: Recalled) -> SourcedDocument:
+    return {**_HEAD, "sources": sources_document(recalled)}
+
+
 def history_document(history: History) -> HistoryDocument:
     """What `history --format json` prints."""
     return {
-        "format_version": FORMAT_VERSION,
-        "tool": TOOL,
-        "sources": _sources(history.of),
+        **_sourced(history.of),
         "since": history.since,
         "until": history.until,
-        "turns": [_turn(turn) for turn in history.turns],
+        "turns": [turn_document(turn) for turn in history.turns],
     }
 
 
 def as_of_document(as_of: AsOf) -> AsOfDocument:
     """What `as-of --format json` prints."""
     return {
-        "format_version": FORMAT_VERSION,
-        "tool": TOOL,
-        "sources": _sources(as_of.of),
+        **_sourced(as_of.of),
         "when": as_of.when,
         "slots": [_then(then) for then in as_of.slots],
     }
@@ -229,9 +235,7 @@ def as_of_document(as_of: AsOf) -> AsOfDocument:
 def between_document(between: Between) -> BetweenDocument:
     """What `diff --format json` prints."""
     return {
-        "format_version": FORMAT_VERSION,
-        "tool": TOOL,
-        "sources": _sources(between.of),
+        **_sourced(between.of),
         "before": between.before,
         "after": between.after,
         "slots": [{"before": _then(before), "after": _then(after)} for before, after in between.slots],
@@ -241,9 +245,9 @@ def between_document(between: Between) -> BetweenDocument:
 def audit_document(audit: Audit) -> AuditDocument:
     """What `audit --format json` prints."""
     return {
-        "format_version": FORMAT_VERSION,
-        "tool": TOOL,
+        **_HEAD,
         "place": audit.place,
+        "about": audit.about,
         "receipts": audit.receipts,
         "signed": audit.signed,
         "first": audit.first,
@@ -255,7 +259,8 @@ def audit_document(audit: Audit) -> AuditDocument:
     }
 
 
-def _sources(recalled: Recalled) -> SourcesDocument:
+def sources_document(recalled: Recalled) -> SourcesDocument:
+    """What was read."""
     return {
         "repository": recalled.revision.repository,
         "commit": recalled.revision.commit,
@@ -282,7 +287,8 @@ def _finding(finding: Finding) -> FindingDocument:
     }
 
 
-def _turn(turn: Turn) -> TurnDocument:
+def turn_document(turn: Turn) -> TurnDocument:
+    """A turn as a document."""
     return {
         "model": turn.model,
         "slot": turn.slot,
@@ -341,5 +347,5 @@ def _possible(possible: Possible) -> PossibleDocument:
     return {
         "versions": list(possible.held),
         "word": possible.word.value,
-        "turn": None if possible.turn is None else _turn(possible.turn),
+        "turn": None if possible.turn is None else turn_document(possible.turn),
     }

@@ -23,7 +23,7 @@ from reconciler.core.history import Held, History, Turn, Turning
 from reconciler.core.names import ModelRef
 from reconciler.core.overview import Overview, SlotState
 from reconciler.core.plan import Effect, Plan, Status, Verb, effects_of
-from reconciler.core.review import Origin, Review, Weight, weightiest
+from reconciler.core.review import Applied, Origin, Review, Weight, weightiest
 from reconciler.core.signature import Compatibility
 from reconciler.core.text import amount, clean
 from reconciler.render import charts, words
@@ -163,7 +163,7 @@ def html_page(review: Review) -> str:
         overridden=[(s, v, slots) for s in sections for v, slots in s.verdicts if v.ruling is Ruling.OVERRIDDEN],
         effects=tuple(words.policy_effects(review.policy)) if review.policy else (),
         plan=plan,
-        status=status(plan),
+        status=status(plan) if review.applied is None else _applied(review.applied),
         tiles=_tiles(plan),
         widened=_widened(plan),
         sections=sections,
@@ -176,14 +176,18 @@ def html_page(review: Review) -> str:
 
 def overview_page(overview: Overview) -> str:
     """The page of every slot and how it stands, what somebody has to look at first."""
-    counts = overview.counts
+    counts, verdict_of_all = overview.counts, _standing(overview)
     return _template("overview.html.jinja").render(
-        overview=overview,
-        drift=overview.drift,
-        verdict=_standing(overview),
+        what="status",
+        of=overview.drift,
+        read_at=overview.read_at,
+        verdict=verdict_of_all,
+        sentence=verdict_of_all.text,
         tiles=[Said(state, str(counts[state]), STYLE[state] if counts[state] else "none") for state in SlotState],
+        counted="Slots",
         ways=words.ways_out(overview.drift),
         models=sorted_by_weight(overview.models),
+        empty="No models are governed.",
         version=__version__,
     )
 
@@ -223,7 +227,7 @@ class Told:
 class Biography:
     """A model over time: a lane a slot, and its turns, newest first."""
 
-    name: str
+    model: str
     lanes: tuple[Lane, ...]
     start: str
     end: str
@@ -239,15 +243,19 @@ def history_page(history: History) -> str:
         *([f"since {figures.moment(history.since)}"] if history.since else []),
         *([f"until {figures.moment(history.until)}"] if history.until else []),
     ]
-    names = f" of {models[0].name}" if len(models) == 1 else ""
+    names = f" of {models[0].model}" if len(models) == 1 else ""
     return _template("history.html.jinja").render(
+        what="history",
         of=of,
+        read_at=of.read_at,
         title=f"History{names}{f' {chr(32).join(bounds)}' if bounds else ''}",
         sentence=f"As seen from {words.revision(of.revision)}.",
         tiles=[Said(turning, str(counts[turning]), TONE[turning]) for turning in Turning if counts[turning]],
         notes=tuple(notes(of)),
         grave=any(finding.grave for finding in of.findings),
+        counted="Changes",
         models=models,
+        empty="Nothing changed.",
         version=__version__,
     )
 
@@ -266,7 +274,7 @@ def _biography(turns: list[Turn], history: History) -> Biography:
             moved(turn).replace("->", "→"),
             turn.turning,
             "pending" if turn.turning is Turning.PENDING else TONE[turn.turning],
-            _TONE.get(TONE[turn.turning], TONE[turn.turning]),
+            _badge(TONE[turn.turning]),
             tuple(told(turn)),
         )
         for turn in reversed(turns)
@@ -380,6 +388,10 @@ def status(plan: Plan) -> Said:
         case Status.BLOCKED:
             others = f" {todo} can be applied." if changes else ""
             return Said("Blocked", f"{amount(stuck, 'model')} cannot be changed to match the manifests.{others}", "bad")
+
+
+def _applied(by: Applied) -> Said:
+    return Said("Applied", f"{figures.moment(by.at)}, receipt {by.receipt}.", "calm")
 
 
 def _tiles(plan: Plan) -> tuple[Said, ...]:
@@ -539,12 +551,17 @@ def _staged(facts: VersionFacts, read_at: str) -> str:
 _TONE = {"add": "good", "remove": "bad", "error": "bad", "faint": ""}
 
 
+def _badge(style: str) -> str:
+    """The tone of a badge, by the style that the terminal has for the same."""
+    return _TONE.get(style, style)
+
+
 def _badge_of_state(state: SlotState) -> str:
-    return "good" if state is SlotState.IN_SYNC else _TONE.get(STYLE[state], STYLE[state])
+    return "good" if state is SlotState.IN_SYNC else _badge(STYLE[state])
 
 
 def _badge_of_remark(label: str) -> str:
-    return _TONE.get(REMARK[label], REMARK[label])
+    return _badge(REMARK[label])
 
 
 FILTERS: dict[str, Callable[..., object]] = {

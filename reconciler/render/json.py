@@ -29,7 +29,7 @@ from reconciler.core.changes import (
 )
 from reconciler.core.diff import Blocker, ModelPlan
 from reconciler.core.drift import Drift, DriftStatus
-from reconciler.core.gate import Entrance, Verdict
+from reconciler.core.gate import Approval, Entrance, Verdict
 from reconciler.core.names import ModelRef, Slot, VersionTag
 from reconciler.core.overview import Overview, SlotState
 from reconciler.core.plan import Effect, Plan, Value, Verb, effects_of
@@ -53,7 +53,7 @@ from reconciler.events import (
     Witness,
 )
 from reconciler.render import words
-from reconciler.render.evidence_json import EvidenceDocument, evidence_document
+from reconciler.render.evidence_json import EvidenceDocument, evidence_digests, evidence_document
 from reconciler.version import __version__
 
 FORMAT_VERSION = "2.0"
@@ -260,13 +260,31 @@ class IdentityDocument(TypedDict):
     source: str
 
 
+class ApprovalDocument(TypedDict):
+    """
+    Somebody's yes to what was declared, which gates were told of: what proves it, when it was given (RFC 3339), and to
+    which commit. One by signature is that commit. Whether it counted, the verdicts say.
+    """
+
+    who: str
+    how: str
+    at: str
+    commit: str | None
+
+
 class EntranceDocument(TypedDict):
-    """A version that came into a slot, and how. `files` is the digest of its files, where a gate asked for it."""
+    """
+    A version that came into a slot, and how. Where a gate asked for it: `files` is the digest of its files, `approvals`
+    were known, and `evidence` has the SHA-256 of each part that there is of the version's evidence, in canonical JSON
+    (keys sorted, no spaces, ASCII).
+    """
 
     version: int
     slot: str
     kind: Literal["new", "rollback", "restoration", "resumed", "found"]
     files: NotRequired[str]
+    approvals: NotRequired[list[ApprovalDocument]]
+    evidence: NotRequired[dict[str, str]]
 
 
 class OutcomeDocument(TypedDict):
@@ -411,6 +429,7 @@ def _policy(note: PolicyNote) -> PolicyDocument:
 def review_document(review: Review) -> PlanDocument:
     """The review of a plan as a document: what `plan --format json` prints and `plan --out` saves."""
     document = plan_document(review.plan, review.registry, review.workspace)
+    document["digest"] = review.digest
     document["evidence"] = None if review.evidence is None else evidence_document(review.evidence)
     document["notes"] = [note.text for note in sorted(review.notes, key=lambda note: note.weight)]
     document["policy"] = None if review.policy is None else _policy(review.policy)
@@ -685,8 +704,19 @@ def _entrance(entrance: Entrance, planned: ModelPlan) -> EntranceDocument:
         "slot": entrance.slot,
         "kind": entrance.kind.value,
     }
-    files = planned.files.get((entrance.candidate, entrance.slot))
-    return {**document, "files": files} if files else document
+    grounds = planned.grounds.get((entrance.candidate, entrance.slot))
+    if grounds is None:
+        return document
+    if grounds.files:
+        document["files"] = grounds.files
+    document["approvals"] = [_approval(approval) for approval in grounds.approvals]
+    if grounds.facts is not None:
+        document["evidence"] = evidence_digests(grounds.facts)
+    return document
+
+
+def _approval(approval: Approval) -> ApprovalDocument:
+    return {"who": approval.who, "how": approval.how, "at": approval.at, "commit": approval.commit}
 
 
 def _made(change: Change, at: str | None) -> MadeCall:

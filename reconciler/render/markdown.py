@@ -305,13 +305,13 @@ def _exhibit(name: str, exhibit: Exhibit, found: Findings) -> str:
     old = f"v{exhibit.pairing.incumbent}" if exhibit.pairing.incumbent is not None else ""
     differ = " that differ" if old else ""
     blocks = [
-        *(_metrics(dataset, rows, new, old) for dataset, rows in by_dataset(found.metrics)),
+        *(metric_table(dataset, rows, new, old) for dataset, rows in by_dataset(found.metrics)),
         f"**Signature:** {prose(found.signature)}",
         *([_signature(found)] if found.signature_rows else []),
-        *_rows(f"Parameters{differ}", found.params, new, old),
-        *_rows("Lineage", found.lineage, new, old, ours=True),
-        *_rows(f"Libraries{differ}", found.packages, new, old),
-        *_rows(f"Tags{differ}", found.tags, new, old),
+        *row_table(f"Parameters{differ}", found.params, new, old),
+        *row_table("Lineage", found.lineage, new, old, ours=True),
+        *row_table(f"Libraries{differ}", found.packages, new, old),
+        *row_table(f"Tags{differ}", found.tags, new, old),
         *(
             ["**Missing:**\n\n" + "\n".join(f"- {prose(missing, SENTENCE)}" for missing in found.missing)]
             if found.missing
@@ -335,7 +335,8 @@ def _verdict(found: Findings, *, beside: bool) -> str:
     return f": {', '.join(told)}"
 
 
-def _metrics(dataset: str, rows: Sequence[MetricRow], new: str, old: str) -> str:
+def metric_table(dataset: str, rows: Sequence[MetricRow], new: str, old: str) -> str:
+    """The metrics on one data set, of a version alone where `old` is empty."""
     head = f"metric on {cell(dataset)}" if dataset else "metric"
     if not old:
         alone = [f"| {cell(row.name)} | {row.candidate} |" for row in rows]
@@ -360,7 +361,7 @@ def _signature(found: Findings) -> str:
     return "\n".join(lines)
 
 
-def _rows(title: str, rows: tuple[Row, ...], new: str, old: str, *, ours: bool = False) -> Iterator[str]:
+def row_table(title: str, rows: tuple[Row, ...], new: str, old: str, *, ours: bool = False) -> Iterator[str]:
     """A table of rows; `ours` are those whose labels we gave."""
     if rows:
         lines = (

@@ -17,13 +17,14 @@ from reconciler.checking import CheckEvent, CheckFinished, CheckStarted, Fetchin
 from reconciler.checks.inside import faults
 from reconciler.checks.signing import HmacSigner, SshSigner
 from reconciler.checks.versions import MlflowChecks
+from reconciler.core.bundle import total_digest
 from reconciler.core.check_record import CheckOutcome, CheckResult, decode_record
 from reconciler.core.gate import Presence
 from reconciler.core.names import Commit, ModelRef, Version
 from reconciler.core.policy import Check, Policy
 from reconciler.errors import Location, ReconcilerError, RegistryError
 from reconciler.evidence.artifacts import Artifacts
-from reconciler.evidence.model_files import digest
+from reconciler.evidence.model_files import digests
 from reconciler.git.runner import git_at
 from reconciler.git.tree import exported
 from reconciler.registry.mlflow import MlflowRegistry
@@ -356,13 +357,13 @@ def test_no_weights_are_downloaded_to_look(seeded: Seeded) -> None:
 
 def test_the_digest_tells_what_the_registry_does_not(seeded: Seeded) -> None:
     registry = seeded.checks().registry
-    before, again = (digest(registry, MODEL, REPLACED) for _ in range(2))
+    before, again = (digests(registry, MODEL, REPLACED) for _ in range(2))
 
     seeded.put("replaced/requirements.txt", b"scikit-learn==0.1\n")
-    after = digest(registry, MODEL, REPLACED)
+    after = digests(registry, MODEL, REPLACED)
 
     assert before == again
-    assert before.startswith("sha256:")
+    assert total_digest(before).startswith("sha256:")
     assert before != after
 
 
@@ -391,7 +392,7 @@ def test_without_records_nothing_is_downloaded(seeded: Seeded) -> None:
 
 
 def test_the_files_are_downloaded_once_for_the_run_of_a_command(seeded: Seeded) -> None:
-    downloads = "reconciler.evidence.model_files.folder_digest"
+    downloads = "reconciler.evidence.model_files.digests"
     checks = seeded.checks()
 
     with counting() as calls:
@@ -402,7 +403,7 @@ def test_the_files_are_downloaded_once_for_the_run_of_a_command(seeded: Seeded) 
 
 def test_files_that_are_too_large_are_refused(seeded: Seeded) -> None:
     with pytest.raises(ReconcilerError, match="take more than 100 bytes"):
-        digest(seeded.checks().registry, MODEL, GOOD, 100)
+        digests(seeded.checks().registry, MODEL, GOOD, 100)
 
 
 LISTINGS: dict[str, tuple[object, str]] = {
@@ -422,7 +423,7 @@ def test_listings_that_lie(seeded: Seeded, case: str) -> None:
         return Answer(200, json.dumps({"files": files})) if listing else Pass()
 
     with proxy(seeded.uri, judge) as front, pytest.raises(ReconcilerError, match=why):
-        digest(seeded.checks(front.uri).registry, MODEL, REPLACED, 100)
+        digests(seeded.checks(front.uri).registry, MODEL, REPLACED, 100)
 
 
 class OnDisk(MlflowRegistry):
@@ -453,7 +454,7 @@ ELSEWHERE = {
 @pytest.mark.parametrize("source", ELSEWHERE.values(), ids=ELSEWHERE.keys())
 def test_another_server_is_not_asked(source: str) -> None:
     with pytest.raises(ReconcilerError, match="its files are on another server, which is not contacted"):
-        digest(OnDisk(source), MODEL, Version(1))
+        digests(OnDisk(source), MODEL, Version(1))
 
 
 def test_another_server_is_not_asked_for_a_run_that_points_there(tmp_path: Path) -> None:
@@ -495,13 +496,13 @@ def test_links_in_a_store_on_disk_are_refused(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "MLmodel").write_text("flavors: {}\n")
     (tmp_path / "data" / "model.pkl").write_bytes(b"weights")
-    before = digest(OnDisk(str(tmp_path)), MODEL, Version(1))
+    before = digests(OnDisk(str(tmp_path)), MODEL, Version(1))
 
     (tmp_path / "data" / "passwd").symlink_to("/etc/passwd")
 
-    assert before.startswith("sha256:")
+    assert total_digest(before).startswith("sha256:")
     with pytest.raises(ReconcilerError, match="data/passwd is a link"):
-        digest(OnDisk(str(tmp_path)), MODEL, Version(1))
+        digests(OnDisk(str(tmp_path)), MODEL, Version(1))
 
 
 @pytest.mark.parametrize("name", [".netrc", ".git"])
@@ -513,7 +514,7 @@ def test_a_folder_that_is_no_model_is_not_fetched(tmp_path: Path, name: str) -> 
         (tmp_path / "MLmodel").write_text("flavors: {}\n")
 
     with pytest.raises(ReconcilerError, match=r"no MLmodel file|a git repository"):
-        digest(OnDisk(str(tmp_path)), MODEL, Version(1))
+        digests(OnDisk(str(tmp_path)), MODEL, Version(1))
 
 
 def test_only_what_the_commit_holds_is_run(tmp_path: Path) -> None:

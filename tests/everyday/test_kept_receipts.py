@@ -1,15 +1,17 @@
 """Every apply that changed something leaves a receipt on the remote, which the registry names, however it ends."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from reconciler.core.chain import Chain, structure
-from reconciler.core.names import Slot
+from reconciler.core.names import ModelRef, Slot, Version
 from reconciler.git.receipts import GitReceipts
-from tests.house import House
+from reconciler.render.evidence_json import evidence_digests
+from tests.house import GRACE, House
 from tests.house.people import key_of, public_half
-from tests.house.scenes import NO_RULES, pins
+from tests.house.scenes import APPROVALS, NO_RULES, pins
 
 pytestmark = pytest.mark.house
 
@@ -119,3 +121,39 @@ def test_a_receipt_that_cannot_be_pushed_is_said_and_goes_with_the_next_one(hous
     assert done.exit_code == 0
     assert [receipt["id"] for receipt in receipts(house)] == [alone.receipt.id, done.receipt and done.receipt.id]
     assert structure(chain_of(house)) == ()
+
+
+def test_a_receipt_says_who_approved_what_and_what_gates_were_shown(house: House) -> None:
+    house.push(policy=f"{APPROVALS}  - metric: {{name: f1, threshold: 0.1}}\n")
+    house.push(pins({}), pins({}, model="fraud"))
+    request = house.request(pins({"Production": 1}))
+    house.approve(GRACE)
+    signed = house.request(pins({"Production": 2}, model="fraud"))
+    house.approve(GRACE, signed=True)
+    house.queue(request, signed)
+    assert house.apply().exit_code == 0
+
+    (receipt,) = receipts(house)
+    (entrance,) = of_model(receipt)["entrances"]
+    (other,) = of_model(receipt, "fraud")["entrances"]
+
+    (review,), (commit,) = entrance["approvals"], other["approvals"]
+    assert (review["who"], review["how"], review["commit"]) == ("@grace", f"review of #{request.number}", request.head)
+    assert (commit["who"], commit["commit"]) == (GRACE.email, signed.head)
+    assert commit["how"] == f"signed commit {signed.head[:8]}"
+    shown = house.runs.facts[ModelRef("churn"), Version(1)]
+    assert entrance["evidence"] == evidence_digests(shown)
+    # What changes with its place, or where it is read from, is none of the version's own.
+    elsewhere = replace(shown, url="https://elsewhere", staged_until="2026-03-02T09:00:00Z")
+    assert evidence_digests(elsewhere) == entrance["evidence"]
+    better = evidence_digests(replace(shown, metrics=(replace(shown.metrics[0], value=0.9),)))
+    assert {part for part, digest in better.items() if entrance["evidence"][part] != digest} == {"metrics"}
+
+
+def test_a_receipt_has_no_evidence_that_no_gate_asked_for(house: House) -> None:
+    house.push(pins({"Production": 1}))
+    house.apply()
+
+    (entrance,) = of_model(receipts(house)[0])["entrances"]
+
+    assert entrance == {"version": 1, "slot": "Production", "kind": "new"}

@@ -10,7 +10,10 @@ from typing import Any, cast
 import pytest
 
 from reconciler.core.desired import Declared, Manifest, Pin
-from reconciler.core.names import ModelRef, RepositoryId, Slot, Version
+from reconciler.core.diff import Grounds
+from reconciler.core.evidence import Metric, VersionFacts
+from reconciler.core.gate import Approval
+from reconciler.core.names import Commit, ModelRef, RepositoryId, Slot, Version
 from reconciler.core.plan import Limits, Plan, PlanOptions, build_plan
 from reconciler.core.snapshot import Identity, ModelSnapshot
 from reconciler.errors import Location
@@ -106,8 +109,17 @@ OUTCOMES = (
     Outcome(ModelRef("skipped"), OutcomeStatus.SKIPPED, message="Not begun: interrupted."),
     Outcome(ModelRef(NASTY), OutcomeStatus.BLOCKED, message=NASTY),
 )
+ENTERED = (Version(5), Slot("Production"))
+GROUNDS = Grounds(
+    "sha256:" + "7" * 64,
+    (Approval("@grace", "review of #12 on GitHub", "2026-05-01T09:00:00Z", Commit("c" * 40)),),
+    VersionFacts(ModelRef("churn"), Version(5), "Scores loans.", metrics=(Metric("f1", 0.74),)),
+)
 RECEIPT = Receipt(
-    SCENES["a promotion"],
+    replace(
+        SCENES["a promotion"],
+        models=tuple(replace(model, grounds={ENTERED: GROUNDS}) for model in SCENES["a promotion"].models),
+    ),
     URI,
     "2026-05-01T10:00:00Z",
     "2026-05-01T10:00:07Z",
@@ -206,7 +218,10 @@ def test_an_apply_as_text(update_golden: bool) -> None:
 
 
 def test_a_receipt(update_golden: bool) -> None:
-    check("receipt.json", json.dumps(receipt_document(RECEIPT), indent=2) + "\n", update_golden)
+    churn = replace(OUTCOMES[0], model=ModelRef("churn"))
+    document = receipt_document(replace(RECEIPT, outcomes=(churn, *OUTCOMES[1:])))
+
+    check("receipt.json", json.dumps(document, indent=2) + "\n", update_golden)
 
 
 def test_the_events_of_an_apply(update_golden: bool) -> None:

@@ -1,10 +1,12 @@
 """What people read of the past: turns, moments, and what an audit finds."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import jsonschema
 
+from reconciler.core.bundle import About, Bundle, FileDigest
 from reconciler.core.chain import Audit, Finding, Flaw, Pruning
 from reconciler.core.desired import Revision
 from reconciler.core.history import (
@@ -27,9 +29,12 @@ from reconciler.core.history import (
 )
 from reconciler.core.names import Commit, ModelRef, RepositoryId, Slot, Version
 from reconciler.reading.schemas import SCHEMAS
+from reconciler.render.bundle import Card, ProofDocument, bundle_lines, card_markdown
 from reconciler.render.formats import Format, rendered_as_of, rendered_audit, rendered_between, rendered_history
 from reconciler.render.history_json import as_of_document, audit_document, between_document, history_document
+from reconciler.render.layout import plain
 from reconciler.render.words import held
+from tests.exhibits import hostile, signature
 from tests.golden.test_golden import check
 
 P, C = Slot("Production"), Slot("@champion")
@@ -189,3 +194,42 @@ def test_documents_keep_to_their_schemas() -> None:
     }
     for name, document in documents.items():
         validator(name).validate(document)
+
+
+def test_a_model_card(update_golden: bool) -> None:
+    evidence = hostile().evidence
+    assert evidence is not None
+    facts = replace(evidence.exhibits[0].candidate, signature=signature(income="double", region="string?"))
+    proof: ProofDocument = {
+        "who": NASTY,
+        "how": "review of #12 on GitHub",
+        "at": "2026-03-03T09:00:00Z",
+        "commit": "c" * 40,
+        "receipt": "20260303T100000Z-1f3a9c0b2d",
+        "slot": "Production",
+        "object": None,
+        "signers": None,
+    }
+    about = About(NASTY, (NASTY,), 4, "8c1f0c9d", 1777629600000)
+    files = (FileDigest("MLmodel", "0" * 64, 2048), FileDigest("model.pkl", "1" * 64, 5_000_000))
+    card = Card(
+        about,
+        HISTORY,
+        facts,
+        NASTY,
+        (ADA,),
+        {"domain": NASTY},
+        files,
+        (proof, {**proof, "slot": "@champion"}),
+        (NASTY,),
+    )
+    bare = Card(about, replace(HISTORY, turns=()), None)
+
+    written = card_markdown(card)
+
+    check("card.md", f"{written}\n---\n\n{card_markdown(bare)}", update_golden)
+    assert [
+        line for line in written.splitlines() if "alert(" in line and "`" not in line and "<code>" not in line
+    ] == []
+    made = Bundle(about, {"bundle.json": b""}, 3, 2, (NASTY,), "SHA256:QI5/UVMFq1J2uvs+kYKuH6XcgLIua9X0eFqyWuomrWE")
+    check("bundle.txt", "".join(f"{plain(line)}\n" for line in bundle_lines(made, "x.zip", 90_000)), update_golden)

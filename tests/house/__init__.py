@@ -214,7 +214,7 @@ class House:
         """What is known of a model's versions, and their files, are found by its name."""
         for key in [key for key in self.runs.facts if key[0] == before]:
             self.runs.facts[after, key[1]] = replace(self.runs.facts.pop(key), model=after)
-            self.files.digests[after, key[1]] = self.files.digests.pop((before, key[1]), f"sha256:{before}-{key[1]}")
+            self.files.digests[after, key[1]] = self.files.known(before, key[1])
 
     def delete_version(self, model: str, version: int) -> None:
         self.registry.delete_version(model, version)

@@ -4,7 +4,9 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 
+from reconciler.core.bundle import FileDigest, total_digest
 from reconciler.core.changes import Change, RecordProvenance, RenameModel, SetAlias, TransitionStage
 from reconciler.core.evidence import Dataset, Metric, Missing, RunFacts, VersionFacts
 from reconciler.core.gate import CheckFacts, Presence
@@ -197,7 +199,7 @@ class Files:
 
     def facts(self, model: ModelRef, version: Version, signers: str) -> CheckFacts:
         self._refuse_lost(model, version)
-        return CheckFacts(self.digests.get((model, version), f"sha256:{model}-{version}"))
+        return CheckFacts(self.known(model, version))
 
     def present(self, model: ModelRef, version: Version) -> Presence:
         there = (model, version) not in self.lost
@@ -206,6 +208,18 @@ class Files:
     def digest(self, model: ModelRef, version: Version) -> str:
         self.read.add((model, version))
         return self.facts(model, version, "").digest
+
+    def files(self, model: ModelRef, version: Version) -> tuple[FileDigest, ...]:
+        self._refuse_lost(model, version)
+        return self._listed(model, version)
+
+    def known(self, model: ModelRef, version: Version) -> str:
+        """The digest of files, whether or not they can be read."""
+        return self.digests.get((model, version)) or total_digest(self._listed(model, version))
+
+    def _listed(self, model: ModelRef, version: Version) -> tuple[FileDigest, ...]:
+        content = sha256(self.digests.get((model, version), f"{model}-{version}").encode()).hexdigest()
+        return (FileDigest("MLmodel", content, 1000),)
 
     def _refuse_lost(self, model: ModelRef, version: Version) -> None:
         if (model, version) in self.lost:
