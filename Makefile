@@ -13,7 +13,7 @@ UV = $(BIN)/uv pip install --quiet --python $(BIN)/python
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: $(READY) ## Gates on, on a real registry: a promotion, its rollback, a move by hand taken back
+demo: $(READY) ## Gates on, on a real registry: a promotion, its rollback, a move by hand taken back, stages left for aliases
 	@$(BIN)/python examples/demo/demo.py
 
 # What is compiled once is kept: without it each server and each command that the tests start compiles MLflow anew.

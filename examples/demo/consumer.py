@@ -1,6 +1,7 @@
 """
 A consumer as there are many: it loads `models:/<name>/Production` over and over, scores one applicant with it, and
-writes a line for each load. It stops when its standard input is closed, so it cannot outlive the demo.
+writes a line for each load. A line on its standard input is another address to load from. It stops when that is closed,
+so it cannot outlive the demo.
 
     python consumer.py RiskClassifier
 """
@@ -51,6 +52,12 @@ class Consumer:
             self._process = subprocess.Popen(
                 [sys.executable, __file__, model], stdin=subprocess.PIPE, stdout=lines, stderr=subprocess.DEVNULL
             )
+
+    def load_from(self, address: str) -> None:
+        """Have it load from there from now on."""
+        if self._process.stdin is not None:
+            self._process.stdin.write(f"{address}\n".encode())
+            self._process.stdin.flush()
 
     def loads(self) -> list[Load]:
         """All loads so far."""
@@ -104,10 +111,16 @@ def consume(model: str) -> None:
     quieten_mlflow()
     client: Any = mlflow.MlflowClient()
     version_of = {row.run_id: int(row.version) for row in client.search_model_versions(f"name = '{model}'")}
-    while not select.select([sys.stdin], [], [], PAUSE)[0]:
+    address = f"models:/{model}/Production"
+    while True:
+        if select.select([sys.stdin], [], [], PAUSE)[0]:
+            told = sys.stdin.readline()
+            if not told:
+                return
+            address = told.strip()
         began = time.monotonic()
         try:
-            loaded: Any = mlflow.pyfunc.load_model(f"models:/{model}/Production")
+            loaded: Any = mlflow.pyfunc.load_model(address)
             score = float(loaded.predict(pd.DataFrame([APPLICATION]))[0][1])
             # The loaded files say themselves which run they come from: nobody is asked what Production is.
             load = Load(began, time.monotonic(), version_of[loaded.metadata.run_id], score)

@@ -1,7 +1,7 @@
 """
-Gates before Production, with the real commands, on a real MLflow registry with models that are really trained, while a
-consumer keeps loading what is in Production: a promotion that is refused and then made, its rollback by a revert, and a
-move by hand that is found and taken back.
+Gates before Production, with the real commands, on a real MLflow registry with models that are really trained, while
+a consumer keeps loading what is in Production: a promotion that is refused and then made, its rollback by a revert, a
+move by hand that is found and taken back, and stages that are left for aliases.
 
     make demo
 """
@@ -139,7 +139,9 @@ def while_it_is_consumed(consumer: Consumer) -> list[tuple[float, float]]:
     moved = time.monotonic()
     registry().transition_model_version_stage(MODEL, "4", "Production", archive_existing_versions=True)
     by_hand = moved, time.monotonic()
-    return [promotion, rollback, by_hand, heal(consumer)]
+    healing = heal(consumer)
+    leave_stages(consumer)
+    return [promotion, rollback, by_hand, healing]
 
 
 def refuse() -> None:
@@ -200,6 +202,33 @@ def heal(consumer: Consumer) -> tuple[float, float]:
     return healing
 
 
+def leave_stages(consumer: Consumer) -> None:
+    chapter(
+        "8. Stages are left for aliases",
+        "MLflow deprecates stages. First an alias stands for each. Then consumers go over to it, one after the other. "
+        "At last the stages are no longer moved. The manifest and the gates stay as they are.",
+    )
+    become(*GRACE)
+    change_policy("stages: {Production: champion, Staging: challenger}", "Aliases stand for the stages")
+    run("reconciler apply --yes")
+    consumer.load_from(f"models:/{MODEL}@champion")
+    say(f"\n  {styled('The consumer', MAGENTA)} loads models:/{MODEL}@champion from now on.")
+    consumer.wait_for_load(time.monotonic())
+    change_policy("mode: alias", "Nobody loads by stage anymore")
+    run("reconciler apply --yes")
+    run("reconciler drift")
+    show_seen(consumer)
+
+
+def change_policy(line: str, why: str) -> None:
+    """Merge another line of the policy."""
+    with (REPOSITORY / "reconciler.yaml").open("a") as policy:
+        policy.write(f"{line}\n")
+    run("git diff --unified=0")
+    run(f"git commit --quiet --all -m '{why}'")
+    run("git push --quiet")
+
+
 def timed(command: str) -> tuple[float, float]:
     began = time.monotonic()
     run(command)
@@ -214,7 +243,7 @@ def show_seen(consumer: Consumer) -> None:
 
 
 def answer_the_auditor() -> None:
-    chapter("8. The auditor's question", "What is in Production, since when, and who decided it? A signed record says.")
+    chapter("9. The auditor's question", "What is in Production, since when, and who decided it? A signed record says.")
     (version,) = [v for v in registry().search_model_versions(f"name = '{MODEL}'") if v.current_stage == "Production"]
     record = json.loads(version.tags["reconciler.provenance"])["slots"]["Production"]
     say(f"\n  {styled(f'{MODEL} v{version.version} is in Production', BOLD)}")

@@ -40,6 +40,9 @@ SHOWN = [
     "(exit code 3)",
     "Apply complete: 1 applied.",
     "Drift: 0 drifted, 0 unknown, 0 pending, 1 in sync.",
+    "set alias  @champion  -> v3",
+    "claim  Production, @champion -> @champion",
+    "Drift: 0 drifted, 0 unknown, 0 pending, 1 in sync.",
     "signed by      SHA256:",
     "0 failures, saw v3 → v4 → v3 → v4 → v3, 0 wrong.",
 ]
