@@ -32,7 +32,7 @@ __all__ = [
 
 MEMORY = Path("/dev/shm")
 ROOM = 4 * 1024**3
-"""Bytes; a whole run has used a third of it at once."""
+"""Bytes; many times what the first half of a run was seen to use."""
 
 
 def pytest_configure() -> None:
