@@ -248,7 +248,7 @@ def _numbered(manifest: Manifest, live: ModelSnapshot) -> Manifest:
     def number(pin: Pin) -> Pin:
         made = sorted(v.version for v in live.versions.values() if pin.version is None and pin.means(v))
         known = len(made) == 1 or (made and pin.origin is not None)
-        return replace(pin, version=made[0], artifact_path=None, model_id=None) if known else pin
+        return replace(pin, version=made[0], artifact_path=None, model_id=None, original=None) if known else pin
 
     return each_pin(manifest, number)
 

@@ -1,5 +1,6 @@
 """The calls that a plan is made of, each with its before and after, and what each does to a snapshot."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TypeAlias, assert_never
@@ -51,8 +52,8 @@ class Release:
 @dataclass(frozen=True, slots=True)
 class RegisterVersion:
     """
-    Register a version from what a run logged. `version` is the number that it gets if none was deleted above those that
-    are there. `about` is for readers.
+    Register a version from what a run logged, or as a copy. `version` is the number that it gets if none was deleted
+    above those that are there. `about` is for readers.
     """
 
     model: ModelRef
@@ -61,6 +62,13 @@ class RegisterVersion:
     run_id: str
     model_id: str = ""
     about: str = ""
+
+    @property
+    def made_of(self) -> str:
+        """For readers: a run, a logged model, or a version of another registered model."""
+        if copied := re.fullmatch(r"models:/(.+)/([0-9]+)", self.uri):
+            return f"v{copied[2]} of {copied[1]}"
+        return f"run {self.run_id}" if self.run_id else f"logged model {self.model_id}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,14 +44,36 @@ class Declared(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
+class Original:
+    """A version of another registered model, of which one is a copy."""
+
+    model: ModelRef
+    version: Version
+
+    def __str__(self) -> str:
+        return f"v{self.version} of {self.model}"
+
+    @property
+    def uri(self) -> str:
+        """The source of its copies, as MLflow's own client writes it (`copy_model_version`, seen in 3.17)."""
+        return f"models:/{self.model.name}/{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
 class Origin:
-    """What a version is made of: the model that a run logged at a path, or a logged model by its ID."""
+    """
+    What a version is made of: the model that a run logged at a path, a logged model by its ID, or a version of another
+    model.
+    """
 
     run_id: str | None = None
     artifact_path: str | None = None
     model_id: str | None = None
+    original: Original | None = None
 
     def __str__(self) -> str:
+        if self.original is not None:
+            return str(self.original)
         return f"logged model {self.model_id}" if self.model_id else f"`{self.artifact_path}` of run {self.run_id}"
 
 
@@ -59,7 +81,8 @@ class Origin:
 class Source:
     """
     An origin that is there: a version of it is registered with `uri`, for its run, and its source has one of the
-    `digests`, whoever registered it. `about` says when the run finished, and its main figure.
+    `digests`, whoever registered it. `about` says when the run finished, and its main figure. `since` is when the
+    original of copies was registered, in milliseconds since 1970.
     """
 
     run_id: str
@@ -67,6 +90,7 @@ class Source:
     digests: frozenset[str]
     model_id: str = ""
     about: str = ""
+    since: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +121,7 @@ class Pin:
     tags: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
     artifact_path: str | None = None
     model_id: str | None = None
+    original: Original | None = None
     source: Source | NoSource | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
@@ -107,9 +132,9 @@ class Pin:
     @property
     def origin(self) -> Origin | None:
         """What the version is made of, where that is what names it."""
-        if self.artifact_path is None and self.model_id is None:
+        if self.artifact_path is None and self.model_id is None and self.original is None:
             return None
-        return Origin(self.run_id, self.artifact_path, self.model_id)
+        return Origin(self.run_id, self.artifact_path, self.model_id, self.original)
 
     def means(self, version: VersionSnapshot) -> bool:
         """
@@ -118,11 +143,23 @@ class Pin:
         """
         if self.version not in {None, version.version} or self.run_id not in {None, version.run_id}:
             return False
+        if self.original is not None:
+            return self.names_original_of(version) and (
+                not isinstance(self.source, Source)
+                or (version.run_id == self.source.run_id and not 0 < version.created_at < self.source.since)
+            )
         if self.origin is None or (self.model_id is not None and version.model_id == self.model_id):
             return True
         if isinstance(self.source, Source) or (self.source is not None and self.model_id is None):
             return version.source in self.source.digests
         return self.model_id is None or version.source == source_digest(f"models:/{self.model_id}")
+
+    def names_original_of(self, version: VersionSnapshot) -> bool:
+        """
+        Whether a version was copied from one of the number and the model that the pin names, be it the one that is
+        there now or one that was deleted.
+        """
+        return self.original is not None and version.source == source_digest(self.original.uri)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +297,7 @@ def resolve(fragments: Iterable[Manifest]) -> tuple[dict[ModelRef, Manifest], tu
     for manifest in merged.values():
         problems.extend(_contradictions(manifest))
     problems.extend(_claimed(merged))
+    problems.extend(_copied_in_circles(merged))
     problems.extend(_look_alikes("model", [(str(m.name), m.model.at) for m in merged.values()]))
     return dict(sorted(merged.items())), tuple(sorted(problems))
 
@@ -278,6 +316,28 @@ def _claimed(models: Mapping[ModelRef, Manifest]) -> Iterable[Problem]:
                     f"`{name}` cannot be a former name of {manifest.name}: {other.model.at} "
                     f"{'declares it' if other.name == name else f'says the same of {other.name}'}.",
                     "Declare a renamed model under its present name only, and list each former name under one model.",
+                )
+
+
+def _copied_in_circles(models: Mapping[ModelRef, Manifest]) -> Iterable[Problem]:
+    """Copies of what is, over other models, copied from the same model."""
+    copied = {
+        name: {pin.original.model: pin.at for pin in manifest.pins() if pin.original is not None}
+        for name, manifest in models.items()
+    }
+    for name, originals in copied.items():
+        for original, at in originals.items():
+            above, found = [original], {original}
+            while above and name not in found:
+                more = copied.get(above.pop(), {}).keys() - found
+                found |= more
+                above.extend(sorted(more))
+            if name in found:
+                yield Problem(
+                    at,
+                    "copied-in-a-circle",
+                    f"{name} is copied from {original}, and that from {name}.",
+                    "Copy in one direction: each environment from the one before it.",
                 )
 
 

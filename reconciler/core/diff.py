@@ -584,6 +584,11 @@ def _bound_version(
     if pin.origin is not None:
         made = sorted(v.version for v in versions.values() if pin.means(v))
         if not made:
+            other = next((v for v in versions.values() if pin.names_original_of(v)), None)
+            if other is not None and isinstance(pin.source, Source):
+                said = f"v{other.version} of {name} is a copy of another {pin.original}, which was deleted since."
+                block("another-original", said, f"Declare v{other.version} by its number, or copy another version.")
+                return None
             return _registered(pin, live, block, registered)
         # More than one is made of the same files: the first that was registered.
         return _if_ready(name, versions[made[0]], block)

@@ -603,8 +603,7 @@ def _counts(change: Change) -> bool:
 
 def _origin(change: RegisterVersion) -> str:
     """What a version is made of, for readers: `run 8c1f0c9d (finished 2026-11-20, f1 0.91)`."""
-    of = f"run {change.run_id}" if change.run_id else f"logged model {change.model_id}"
-    return f"{of} ({change.about})" if change.about else of
+    return f"{change.made_of} ({change.about})" if change.about else change.made_of
 
 
 def _essence(change: Change) -> list[object]:

@@ -6,10 +6,10 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
-from reconciler.core.desired import NoSource, Origin, Source
+from reconciler.core.desired import NoSource, Origin, Original, Source
 from reconciler.core.figures import main_figure
 from reconciler.core.moments import moment_of
-from reconciler.core.snapshot import source_digest
+from reconciler.core.snapshot import READY, source_digest
 from reconciler.core.text import plain
 from reconciler.evidence.artifacts import Artifacts, output_ids
 
@@ -18,9 +18,9 @@ MOST_NAMED = 8
 
 
 class _NotThereError(Exception):
-    def __init__(self, code: str, why: str, fix: str) -> None:
+    def __init__(self, code: str, why: str, fix: str, digests: frozenset[str] = frozenset()) -> None:
         super().__init__(why)
-        self.found = NoSource(code, why, fix)
+        self.found = NoSource(code, why, fix, digests)
 
 
 def source_of(artifacts: Artifacts, origin: Origin) -> Source | NoSource:
@@ -29,9 +29,12 @@ def source_of(artifacts: Artifacts, origin: Origin) -> Source | NoSource:
     not answer.
     """
     try:
+        if origin.original is not None:
+            return _of_original(artifacts, origin.original)
         return _of_logged_model(artifacts, origin) if origin.model_id else _of_run(artifacts, origin)
     except _NotThereError as error:
-        return error.found if origin.model_id else replace(error.found, digests=_made_before(artifacts, origin))
+        named = origin.model_id or origin.original
+        return error.found if named else replace(error.found, digests=_made_before(artifacts, origin))
 
 
 def _made_before(artifacts: Artifacts, origin: Origin) -> frozenset[str]:
@@ -42,6 +45,20 @@ def _made_before(artifacts: Artifacts, origin: Origin) -> frozenset[str]:
     logged = (_asked(partial(artifacts.logged_model, model_id)) for model_id in output_ids(run))
     named = (_uris(model) for model in logged if model is not None and model.name == path)
     return _digests(_place(run, path), f"runs:/{origin.run_id}/{path}", *chain.from_iterable(named))
+
+
+def _of_original(artifacts: Artifacts, original: Original) -> Source:
+    """What a copy of a version is made of: MLflow's own client writes no more of it (`copy_model_version`)."""
+    row = _asked(lambda: artifacts.row(original.model, original.version))
+    if row is None:
+        digests = _digests(original.uri)
+        raise _NotThereError("no-such-source", f"There is no {original}.", "Name another version.", digests)
+    if row.status != READY:
+        fix = "Wait until its registration is complete, or name another version."
+        raise _NotThereError("source-not-ready", f"The {original} is {row.status}, not {READY}.", fix)
+    about = f"run {row.run_id}" if row.run_id else ""
+    since = int(row.creation_timestamp or 0)
+    return Source(str(row.run_id or ""), original.uri, _digests(original.uri), about=about, since=since)
 
 
 def _of_logged_model(artifacts: Artifacts, origin: Origin) -> Source:

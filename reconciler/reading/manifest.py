@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import ErrorDetails
 
 from reconciler.core import limits
-from reconciler.core.desired import Declared, Hold, Manifest, Pin
+from reconciler.core.desired import Declared, Hold, Manifest, Original, Pin
 from reconciler.core.looks import unseen_fault
 from reconciler.core.moments import moment, rfc3339
 from reconciler.core.names import (
@@ -452,9 +452,19 @@ _Tags = Annotated[dict[Annotated[str, BeforeValidator(_tag_key)], _TagValue], ke
 _RunId = Annotated[str, Spelled(_run_id, _RUN_ID_JSON)]
 _ArtifactPath = Annotated[str, Spelled(_artifact_path, {"type": "string", "pattern": ARTIFACT_PATH_PATTERN})]
 _ModelId = Annotated[str, Spelled(_model_id, {"type": "string", "pattern": RUN_ID_PATTERN})]
+_ModelName = Annotated[ModelRef, Spelled(_model_name, _MODEL_NAME_JSON)]
 _VersionNumber = Annotated[Version, Spelled(_version, {"oneOf": _VERSION_JSON})]
 _Reason = Annotated[str, Spelled(_reason, {**PROSE_JSON, "minLength": MIN_REASON})]
 _Until = Annotated[str, Spelled(_until, _UNTIL_JSON)]
+
+
+class OriginalSpec(Spec):
+    """A version of another registered model."""
+
+    model_config = ConfigDict(title="Original")
+
+    model: _ModelName = Field(description="The registered model.", examples=["staging.risk"])
+    version: _VersionNumber = Field(description="The number of the version.", examples=[7])
 
 
 class PinSpec(Spec):
@@ -463,8 +473,9 @@ class PinSpec(Spec):
     model_config = ConfigDict(
         title="Version",
         json_schema_extra={
-            "anyOf": [{"required": ["version"]}, {"required": ["run_id"]}, {"required": ["model_id"]}],
+            "anyOf": [{"required": [key]} for key in ("version", "run_id", "model_id", "from")],
             "dependencies": {
+                "from": {"not": {"anyOf": [{"required": [key]} for key in ("version", "run_id", "model_id")]}},
                 "artifact_path": {"required": ["run_id"], "not": {"required": ["version"]}},
                 "model_id": {"not": {"anyOf": [{"required": ["version"]}, {"required": ["artifact_path"]}]}},
             },
@@ -489,6 +500,13 @@ class PinSpec(Spec):
         description="A logged model: the version is the one made of it, and is registered if there is none.",
         examples=["m-8c1f0c9d1f5d4f0a9f0e0b6a5f3a2b1c"],
     )
+    original: Annotated[OriginalSpec, MAPPING] | None = Field(
+        None,
+        alias="from",
+        description="A version of another registered model: the version is the copy of it, and is made if there is "
+        "none.",
+        examples=[{"model": "staging.risk", "version": 7}],
+    )
     comment: Prose | None = Field(
         None,
         description="Why this version. It becomes the description of the version in the registry.",
@@ -504,7 +522,11 @@ class PinSpec(Spec):
     def _names_a_version(self) -> "PinSpec":
         if self.artifact_path is not None and self.run_id is None:
             raise fault(ManifestCode.INVALID_ORIGIN, " has `artifact_path` without `run_id`.", "Add the `run_id`.")
-        if self.version is None and self.run_id is None and self.model_id is None:
+        named = [self.version, self.run_id, self.model_id]
+        if self.original is not None and any(one is not None for one in named):
+            said = " has `from` beside another name of the version: the copy of one is named by that alone."
+            raise fault(ManifestCode.INVALID_ORIGIN, said, "Keep `from`, or the other.")
+        if self.original is None and all(one is None for one in named):
             raise fault(
                 ManifestCode.MISSING_VERSION,
                 " names no version; expected `version`, `run_id` or both.",
@@ -566,7 +588,6 @@ class StagesSpec(Spec):
         return tuple(name for name in (*Stage, *self.__pydantic_extra__) if self.of(name) is not None)
 
 
-_ModelName = Annotated[ModelRef, Spelled(_model_name, _MODEL_NAME_JSON)]
 _Owner = Annotated[str, Spelled(_owner, LINE_JSON)]
 _Target = Annotated[PinSpec | None, Written(_alias_target, _json_of_alias)]
 
@@ -756,6 +777,9 @@ def _manifest(
 
     def pin(spec: PinSpec, *where: int | str) -> Pin:
         named_by = "version" if spec.version is not None else "run_id" if spec.run_id is not None else "model_id"
+        original = None
+        if spec.original is not None:
+            named_by, original = "from", Original(spec.original.model, spec.original.version)
         return Pin(
             reader.at(*where, named_by),
             spec.version,
@@ -764,6 +788,7 @@ def _manifest(
             dict(spec.tags or {}),
             spec.artifact_path,
             spec.model_id,
+            original,
         )
 
     # Fields are in the order of the model, and people read what they declared in the order of the document.

@@ -186,7 +186,7 @@ def call(change: Change) -> str:
         case DescribeVersion():
             return f"describe v{change.version}"
         case RegisterVersion():
-            return f"register v{change.version} from run {clean(change.run_id)}"
+            return f"register v{change.version} from {clean(change.made_of)}"
         case RecordTags():
             return f"record the tags of v{change.version}"
         case TagVersion():

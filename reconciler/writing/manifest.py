@@ -211,12 +211,12 @@ def _list_changed(text: str, document: int, path: Path, before: tuple[Pin, ...],
 def _pin_changed(text: str, document: int, path: Path, before: Pin, after: Pin) -> str:
     if before == replace(after, at=before.at):
         return text
-    if not any(get(text, document, [*path, key]) for key in ("version", "run_id", "model_id")):
+    if not any(get(text, document, [*path, key]) for key in ("version", "run_id", "model_id", "from")):
         return put(text, document, path, _pin(after))
     had, wanted = _keys(before), _keys(after)
     if "version" in wanted and not get(text, document, [*path, "version"]):
         text = put(text, document, [*path, "version"], wanted["version"], first=True)
-    for key in ("version", "run_id", "artifact_path", "model_id", "comment", "tags"):
+    for key in ("version", "run_id", "artifact_path", "model_id", "from", "comment", "tags"):
         there = get(text, document, [*path, key])
         if key in wanted and (not there or wanted[key] != had.get(key)):
             text = put(text, document, [*path, key], wanted[key])
@@ -227,11 +227,15 @@ def _pin_changed(text: str, document: int, path: Path, before: Pin, after: Pin) 
 
 def _keys(pin: Pin) -> dict[str, Value]:
     """What is written of a version in a mapping."""
+    original: dict[str, Value] | None = None
+    if pin.original is not None:
+        original = {"model": str(pin.original.model), "version": pin.original.version}
     written: dict[str, Value] = {
         "version": pin.version,
         "run_id": pin.run_id,
         "artifact_path": pin.artifact_path,
         "model_id": pin.model_id,
+        "from": original,
         "comment": pin.comment,
         "tags": dict(pin.tags) or None,
     }

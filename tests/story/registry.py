@@ -56,6 +56,10 @@ class Registry:
     def end_run(self, run_id: str, status: str = "FINISHED") -> None:
         self._post("runs/update", run_id=run_id, status=status, end_time=1_763_600_000_000)
 
+    def delete(self, model: str) -> None:
+        body, kind = json.dumps({"name": model}).encode(), {"Content-Type": "application/json"}
+        self._call(urllib.request.Request(self._at("registered-models/delete"), body, kind, method="DELETE"))
+
     def delete_run(self, run_id: str) -> None:
         self._post("runs/delete", run_id=run_id)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from reconciler.core.changes import Change, Claim, RecordProvenance, RecordTags, simulate
-from reconciler.core.desired import Manifest, NoSource, Pin, Source
+from reconciler.core.desired import Manifest, NoSource, Original, Pin, Source
 from reconciler.core.diff import ModelPlan, diff
 from reconciler.core.names import AliasName, ModelRef, Stage, Version
 from reconciler.core.plan import effects_of
@@ -43,6 +43,10 @@ def calls(plan: ModelPlan) -> list[str]:
 
 SOURCE = Source("run-2", "runs:/run-2/model", frozenset({source_digest("runs:/run-2/model")}))
 MADE = Pin(SOMEWHERE, run_id="run-2", artifact_path="model", source=SOURCE)
+
+ORIGINAL = Original(ModelRef("staging"), Version(7))
+COPIED = source_digest(ORIGINAL.uri)
+COPY = Pin(SOMEWHERE, original=ORIGINAL, source=Source("run-1", ORIGINAL.uri, frozenset({COPIED}), since=2))
 
 
 def tagged(
@@ -166,6 +170,21 @@ CASES: dict[str, tuple[ModelSnapshot | None, Manifest | None, list[str]]] = {
         want({P: [MADE]}),
         ["move v2: None -> Production, archiving v1"],
     ),
+    "a version of another model is copied, and moved": (
+        have({1: P}, owner=owns(P)),
+        want({P: [COPY]}),
+        ["register v2 from v7 of staging", "move v2: None -> Production, archiving v1"],
+    ),
+    "a copy that is there already is that one": (
+        with_version(have({1: N, 2: P}), 1, source=COPIED, created_at=2),
+        want({P: [COPY]}),
+        ["move v1: None -> Production, archiving v2"],
+    ),
+    "a copy stays what it was when its original is gone": (
+        with_version(have({1: N, 2: P}), 1, source=COPIED, created_at=2),
+        want({P: [replace(COPY, source=NoSource("no-such-source", "There is no v7 of staging.", "Name another."))]}),
+        ["move v1: None -> Production, archiving v2"],
+    ),
     "a model is made with its first version": (
         None,
         want({S: [MADE]}, {"challenger": MADE}),
@@ -268,6 +287,16 @@ BLOCKED: dict[str, tuple[ModelSnapshot | None, Manifest, str]] = {
             {"champion": Pin(SOMEWHERE, run_id="run-1", tags={"risk": "high"})},
         ),
         "conflicting-tag",
+    ),
+    "an original that was registered again since it was copied": (
+        with_version(have({1: N}), 1, source=COPIED, created_at=1),
+        want({P: [COPY]}),
+        "another-original",
+    ),
+    "an original from another run than the copy": (
+        with_version(have({1: N}), 1, source=COPIED, created_at=3, run_id="run-9"),
+        want({P: [COPY]}),
+        "another-original",
     ),
     "another repository's model": (
         have({1: N}, owner=owns(P, by=THEIRS)),

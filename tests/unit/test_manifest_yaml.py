@@ -464,3 +464,17 @@ def test_a_former_name_is_of_one_model_that_is_declared_by_its_present_name_alon
     assert manifest.former_names == ("loans", "credit")
     assert fine == ()
     assert [problem.code for problem in problems] == ["former-name-taken", "former-name-taken"]
+
+
+def test_copies_go_in_one_direction() -> None:
+    def copied(model: str, original: str) -> Manifest:
+        return manifest_of(f"model: {model}\nstages: {{Staging: {{from: {{model: {original}, version: 7}}}}}}\n")
+
+    _, fine = resolve([copied("prod", "test"), copied("test", "dev")])
+    _, circle = resolve([copied("prod", "test"), copied("test", "dev"), copied("dev", "prod")])
+    _, itself = resolve([copied("prod", "prod")])
+
+    assert fine == ()
+    assert [problem.code for problem in circle] == ["copied-in-a-circle"] * 3
+    assert [str(problem.location) for problem in itself] == ["churn.yaml:2:20"]
+    assert "prod is copied from prod" in itself[0].message
