@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+COMPILED := $(VENV)/.compiled
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 UV = $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint pure fmt releases bench schemas lock clean
+.PHONY: help demo test check lint pure every fmt releases bench schemas lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,7 +22,11 @@ unexport PYTHONDONTWRITEBYTECODE
 # A file's tests share what they begin with, so they stay together; in the order of the folders the small ones come last.
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-test: lint $(READY) ## Lint, types, import rules, schemas, and every test
+# The type checker takes a minute of one core, and the tests wait for others now and then.
+test: $(READY) ## Lint, types, import rules, schemas, and every test
+	@$(MAKE) --no-print-directory -j2 lint every
+
+every: $(COMPILED)
 	$(PYTEST)
 
 check: $(READY) ## The same without the tests that need a server, a whole repository or a sandbox: before each push
@@ -69,4 +74,9 @@ $(READY): requirements.lock pyproject.toml
 	@# Installs all of it in seconds, where pip takes minutes; pip does it where that cannot run or reach its index.
 	$(UV) --require-hashes -r requirements.lock || $(PIP) --require-hashes -r requirements.lock
 	$(UV) --no-deps --no-build-isolation -e . || $(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+# Once, before many processes import it at the same time, each of which would compile it.
+$(COMPILED): $(READY)
+	$(BIN)/python -W ignore -c "import tests.story.frozen, mlflow.server.fastapi_app, mlflow.cli, mlflow.sklearn"
 	@touch $@

@@ -103,7 +103,8 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 def _in_place(path: Path) -> bool:
     """Whether a path is to be written to and not replaced: `/dev/stdout`, a pipe, a link to one of these."""
     for _ in range(40):
-        if path.is_absolute() and path.parts[1:2] in {("dev",), ("proc",)}:
+        # In `/dev/shm` are files as anywhere; they are in memory.
+        if path.is_absolute() and path.parts[1:2] in {("dev",), ("proc",)} and path.parts[1:3] != ("dev", "shm"):
             return True
         if not path.is_symlink():
             break

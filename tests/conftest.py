@@ -1,8 +1,13 @@
 """Fixtures for all kinds of tests, and which of them may be skipped."""
 
+import atexit
+import gc
 import os
 import re
+import shutil
+import tempfile
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -23,6 +28,33 @@ __all__ = [
     "postgres_uri",
     "server_with_users",
 ]
+
+
+MEMORY = Path("/dev/shm")
+ROOM = 4 * 1024**3
+"""Bytes; many times what the first half of a run was seen to use."""
+
+
+def pytest_configure() -> None:
+    """
+    Temporary files are kept in memory where there is room, until the run is over: repositories and databases are
+    written all the time, and a disk is waited for. Where TMPDIR is set they are there, and stay.
+    """
+    if "TMPDIR" in os.environ or not os.access(MEMORY, os.W_OK):
+        return
+    memory = os.statvfs(MEMORY)
+    if memory.f_bavail * memory.f_frsize < ROOM or memory.f_flag & os.ST_NOEXEC:
+        return
+    folder = tempfile.mkdtemp(prefix="r-", dir=MEMORY)  # short, as addresses of sockets are
+    Path(folder).chmod(0o755)
+    os.environ["TMPDIR"] = tempfile.tempdir = folder
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
+
+def pytest_collection_finish() -> None:
+    """What is there before the first test stays: it need not be searched for garbage again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -113,7 +113,7 @@ def _store(top: Path, head: Commit, signers: str = "") -> "Generator[_Store]":
     """A repository of our own with the objects of the one at `top`, for as long as it is needed."""
     with TemporaryDirectory(prefix="reconciler-") as folder:
         place = Path(folder)
-        shared = Path(git_at(top).read("rev-parse", "--path-format=absolute", "--git-common-dir").text)
+        shared = git_at(top).common
         (place / "signers").write_text(signers if signers.endswith("\n") else f"{signers}\n", encoding="utf-8")
         store = _Store(place, Git(place / STORE, place, isolated=True))
         (store.folder / "objects/info").mkdir(parents=True)

@@ -61,6 +61,8 @@ def resolve(git: Git, text: str) -> Commit:
             f"`{plain(name, 200)}` is ambiguous: it is {' and '.join(map(str, meanings))}.",
             f"Write the full name: {' or '.join(plain(m.full, 200) for m in meanings)}. Or delete the others.",
         )
+    if not steps:
+        return meanings[0].commit
     full = meanings[0].full
     if (upstream := _OTHER_BRANCH.match(steps)) and full.startswith("refs/heads/"):
         # Git knows whose upstream is meant by the short name alone.

@@ -13,7 +13,7 @@ import select
 import signal
 import subprocess
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,9 @@ from reconciler.reading.repository import DOT_GIT, git_dir_of
 
 FULL_NAME = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 """The name of a commit, in full."""
+
+_LASTING = re.compile(rf"(?:{FULL_NAME.pattern})(?:\^\{{(?:commit|tree)\}})?")
+_MOST_KNOWN = 1 << 16
 
 _LOCAL_TIMEOUT = 120.0
 
@@ -100,6 +103,16 @@ class _Objects:
         self._lock = Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._read = bytearray()
+        self._known: dict[str, tuple[str, str, int]] = {}
+
+    def about(self, git: "Git", name: str) -> tuple[str, str, int] | None:
+        """What `_about` says of one; what is asked of an object by its own name has one answer, and is asked once."""
+        if (known := self._known.get(name)) is not None:
+            return known
+        found = _about(self.ask(git, "info", name)[0][0])
+        if found is not None and _LASTING.fullmatch(name) and len(self._known) < _MOST_KNOWN:
+            self._known[name] = found
+        return found
 
     def ask(self, git: "Git", what: str, *names: str) -> list[tuple[bytes, bytes]]:
         """
@@ -197,10 +210,11 @@ class Git:
     isolated: bool = False
     _objects: _Objects = field(default_factory=_Objects, compare=False, repr=False)
     _kept: dict[str, str] = field(default_factory=dict[str, str], compare=False, repr=False)
+    _urls: list[Mapping[str, str]] = field(default_factory=list[Mapping[str, str]], compare=False, repr=False)
 
     def about(self, name: str) -> tuple[str, str, int] | None:
         """The full name, the kind and the size in bytes of an object; None where there is none."""
-        return _about(self._objects.ask(self, "info", name)[0][0])
+        return self._objects.about(self, name)
 
     def commit(self, expression: str) -> str | None:
         """The full name of the commit that an expression of one line leads to, if there is one."""
@@ -262,7 +276,24 @@ class Git:
 
     def url(self, remote: str) -> str:
         """The address of a remote as it is configured, or nothing where there is no such remote."""
+        if self._urls:
+            return self._urls[0].get(remote, "")
         return self.read("config", "--get-all", "-z", f"remote.{remote}.url", may_fail=True).text.partition("\0")[0]
+
+    @property
+    def common(self) -> Path:
+        """The git directory that all work trees of the repository share; git's own file leads there from others."""
+        named = self.folder / "commondir"
+        return Path(os.path.realpath(self.folder / named.read_text().rstrip())) if named.is_file() else self.folder
+
+    def keep_urls(self, settings: Iterable[str]) -> None:
+        """Remember the addresses of remotes among settings, each a name and, on a line of its own, its value."""
+        urls: dict[str, str] = {}
+        for setting in settings:
+            name, _, value = setting.partition("\n")
+            if name.startswith("remote.") and name.endswith(".url"):
+                urls.setdefault(name[len("remote.") : -len(".url")], value)
+        self._urls[:] = [urls]
 
     def command(self, *arguments: str) -> list[str]:
         pairs = [part for name, value in {**_SETTINGS, **self.settings}.items() for part in ("-c", f"{name}={value}")]
@@ -301,14 +332,15 @@ def open_git(top: Path) -> Git:
             f"git refuses to work in {top}: {answer.fault}",
             "If the folder belongs to another user, allow it with `git config --global --add safe.directory <folder>`.",
         )
-    _refuse_included(git)
+    configured = git.read("config", "--list", "--show-origin", "-z", may_fail=True).text.split("\0")
+    _refuse_included(git, set(configured[::2]))
+    git.keep_urls(configured[1::2])
     return git
 
 
-def _refuse_included(git: Git) -> None:
-    answer = git.read("config", "--list", "--name-only", "--show-origin", "-z", may_fail=True)
+def _refuse_included(git: Git, origins: Iterable[str]) -> None:
     inside, kept = Path(os.path.realpath(git.top)), Path(os.path.realpath(git.top / DOT_GIT))
-    for origin in set(answer.text.split("\0")[::2]):
+    for origin in origins:
         if not origin.startswith("file:"):
             continue
         path = Path(os.path.realpath(git.folder / origin.removeprefix("file:")))

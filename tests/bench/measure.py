@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 import tempfile
@@ -54,17 +55,43 @@ def run(command: Sequence[str], folder: Path) -> Usage:
     return Usage(seconds, usage.ru_utime + usage.ru_stime, peak)
 
 
+def run_forked(command: Sequence[str], folder: Path) -> Usage:
+    """The same for a Python script, in a fork of this process, which has imported what the script does."""
+    with tempfile.TemporaryFile() as output:
+        start = time.perf_counter()
+        if (pid := os.fork()) == 0:
+            os.dup2(output.fileno(), 1)
+            os.dup2(output.fileno(), 2)
+            os.chdir(folder)
+            sys.argv[:] = command[1:]
+            code = 1
+            try:
+                runpy.run_path(command[1], run_name="__main__")
+                code = 0
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(code)
+        _, status, usage = os.wait4(pid, 0)
+        if status:
+            output.seek(0)
+            raise SystemExit(f"{' '.join(command)} failed:\n{output.read().decode(errors='replace')[-4000:]}")
+    return Usage(time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
+
+
 def environment() -> dict[str, str]:
     """Our own without what could steer MLflow or reconciler; and nothing is told to the outside."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "RECONCILER_"))}
     return {**ours, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
 
 
-def probe(folder: Path, *arguments: str) -> Ran:
+def probe(folder: Path, *arguments: str, forked: bool = False) -> Ran:
     """One run of `probe.py`, in a new process."""
     with tempfile.TemporaryDirectory() as scratch:
         result = Path(scratch) / "result.json"
-        whole = run([sys.executable, str(ROOT / "tests/bench/probe.py"), str(result), *arguments], folder)
+        whole = (run_forked if forked else run)(
+            [sys.executable, str(ROOT / "tests/bench/probe.py"), str(result), *arguments], folder
+        )
         return Ran(whole, json.loads(result.read_text(encoding="utf-8")))
 
 

@@ -36,20 +36,25 @@ def recorded() -> list[Sent]:
     return sent
 
 
-def run_reconciler(arguments: Sequence[str]) -> dict[str, Any]:
-    """Any command of `reconciler`, with everything imported beforehand that it would import on its way."""
+def import_beforehand() -> None:
+    """All that a command would import on its way."""
     import reconciler
 
     for module in walk_packages(reconciler.__path__, "reconciler."):
         if not module.name.endswith("__main__"):
             import_module(module.name)
-    from reconciler import cli
     from reconciler.registry.mlflow import MlflowRegistry
 
     # Imports MLflow in the way in which the command does, and asks for nothing.
     _ = MlflowRegistry("http://127.0.0.1:1", "http://127.0.0.1:1").store
     # Before its first request, MLflow imports what may have headers to add: IPython, where that is installed.
     import_module("mlflow.tracking.request_header.registry").resolve_request_headers()
+
+
+def run_reconciler(arguments: Sequence[str]) -> dict[str, Any]:
+    """Any command of `reconciler`."""
+    import_beforehand()
+    from reconciler import cli
 
     sent = recorded()
     start = time.perf_counter()

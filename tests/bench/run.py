@@ -19,8 +19,9 @@ from types import FrameType
 from typing import Any
 
 from tests.bench import fleet, page
-from tests.bench.measure import ROOT, Ran, fastest, fastest_whole, interleaved, probe, run
+from tests.bench.measure import ROOT, Ran, environment, fastest, fastest_whole, interleaved, probe, run
 from tests.bench.past import LongPast
+from tests.bench.probe import import_beforehand
 from tests.bench.results import FAR, NEAR, Applying, Growth, Machine, Offline, Reading, Remembering, Results
 from tests.bench.server import mlflow_server, slow_link
 from tests.bench.workshop import Sent, Workshop
@@ -43,15 +44,21 @@ class Scale:
     past_commits: int
     past_repeats: int
     workers: int | None = None
+    forked: bool = False
 
 
 FULL = Scale({200: 4, 2_000: 4, 10_000: 3}, 80, 2_000, 50, 2, 10, 200, 20_000, 3)
-QUICK = Scale({250: 1}, 5, 250, 4, 1, 1, 10, 200, 1, workers=1)
+QUICK = Scale({250: 1}, 5, 250, 4, 1, 1, 10, 200, 1, workers=1, forked=True)
 
 
 def measure(scale: Scale, folder: Path) -> Results:
     before = os.getloadavg()[0]
-    workshop = Workshop(folder)
+    workshop = Workshop(folder, forked=scale.forked)
+    if scale.forked:
+        given = environment()
+        os.environ.clear()
+        os.environ.update(given)
+        import_beforehand()
     readings: list[Reading] = []
     applying: Applying | None = None
     offline: Offline | None = None

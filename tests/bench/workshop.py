@@ -15,10 +15,11 @@ Sent = Mapping[str, Any]
 
 
 class Workshop:
-    """Everything lies in one folder, which the caller removes."""
+    """Everything lies in one folder, which the caller removes. `forked`: what is measured is forked from here."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, forked: bool) -> None:
         self.folder = folder
+        self._forked = forked
         self.repository = folder / "repository"
         self.manifests = self.repository / "manifests"
         self.database = f"sqlite:///{folder}/mlflow.db"
@@ -88,14 +89,17 @@ class Workshop:
         return _passed(self._reconciler("drift", uri))
 
     def validate(self) -> Ran:
-        return _passed(probe(self.repository, "reconciler", "validate", str(self.manifests)))
+        return _passed(self._probe(self.repository, "reconciler", "validate", str(self.manifests)))
+
+    def _probe(self, folder: Path, *arguments: str) -> Ran:
+        return probe(folder, *arguments, forked=self._forked)
 
     def _reconciler(self, command: str, uri: str, *options: str) -> Ran:
         named = ("--registry-uri", uri, "--repository", fleet.REPOSITORY)
-        return probe(self.repository, "reconciler", command, *named, *options)
+        return self._probe(self.repository, "reconciler", command, *named, *options)
 
     def script(self, uri: str, every: int) -> Ran:
-        ran = probe(self.repository, "script", uri, str(self.manifests), str(every))
+        ran = self._probe(self.repository, "script", uri, str(self.manifests), str(every))
         if ran.found["different"]:
             raise SystemExit(f"The script found differences: {ran.found['different'][:3]}")
         return ran
@@ -104,7 +108,7 @@ class Workshop:
         """The same requests with nothing around them; each group in order, in one of several threads."""
         file = self.folder / "requests.json"
         file.write_text(json.dumps(groups), encoding="utf-8")
-        return probe(self.folder, "replay", str(file), str(threads))
+        return self._probe(self.folder, "replay", str(file), str(threads))
 
 
 def _passed(ran: Ran) -> Ran:

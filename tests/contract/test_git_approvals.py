@@ -471,7 +471,7 @@ def test_an_openpgp_key_that_is_there_and_not_trusted_counts_for_nobody(
 @needs_gpg
 def test_a_name_that_a_key_gave_itself_is_not_believed(desk: Desk, base: Commit, keyring: Path, tmp_path: Path) -> None:
     pgp(desk, ADA)
-    mallory = tmp_path / "m"
+    mallory = keyring / "m"
     mallory.mkdir(mode=0o700)
     batch = ("gpg", "--batch", "--quiet", "--passphrase", "", "--yes")
     run(tmp_path, *batch, "--quick-generate-key", f"M <{MALLORY}>", "ed25519", "sign", "never", GNUPGHOME=str(mallory))

@@ -12,6 +12,7 @@ from reconciler.render import charts
 from reconciler.render.html import html_page
 from tests.exhibits import HOLDOUT_BEFORE, NOW, URI, exhibit, promotion_plan, version
 
+PLAN = promotion_plan()
 values = st.dictionaries(st.sampled_from(["auc", "loss", "f1", "rows", "mape"]), st.floats(), max_size=5)
 
 
@@ -117,7 +118,7 @@ def test_whatever_the_metrics_are_there_is_a_page_and_every_mark_is_on_it(
 ) -> None:
     found = pair(new, old, earlier)
 
-    page = html_page(Review(promotion_plan(), URI, Evidence(NOW, (found,))))
+    page = html_page(Review(PLAN, URI, Evidence(NOW, (found,))))
 
     assert "</html>" in page
     drawn = bars(found)

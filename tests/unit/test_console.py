@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,17 @@ def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
 
     assert path.read_text() == "after"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="no /dev/shm")
+def test_a_file_in_memory_is_a_file_as_any_other() -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        path = Path(folder) / "plan.json"
+
+        console.refuse_unwritable(path)
+        console.write_file(path, "plan")
+
+        assert path.read_text() == "plan"
 
 
 def test_what_is_no_file_is_written_to_and_not_replaced(tmp_path: Path) -> None:
