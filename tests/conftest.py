@@ -1,12 +1,12 @@
 """Fixtures for all kinds of tests, and which of them may be skipped."""
 
-import atexit
 import gc
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Generator
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 import pytest
@@ -48,7 +48,8 @@ def pytest_configure() -> None:
     folder = tempfile.mkdtemp(prefix="r-", dir=MEMORY)  # short, as addresses of sockets are
     Path(folder).chmod(0o755)
     os.environ["TMPDIR"] = tempfile.tempdir = folder
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    # Behind multiprocessing's own: it has a folder in there. A process that is forked from this one leaves it.
+    Finalize(None, shutil.rmtree, (folder,), {"ignore_errors": True}, exitpriority=-200)
 
 
 def pytest_collection_finish() -> None:
