@@ -242,6 +242,11 @@ class Chain:
         return enumerate(self.stored, 1 + (self.pruned.count if self.pruned else 0))
 
     @property
+    def ids(self) -> frozenset[str]:
+        """The ids of what is kept."""
+        return frozenset(one.place.id for one in self.stored if one.place is not None)
+
+    @property
     def end(self) -> str:
         """The digest of the last receipt, or of the last that was pruned; empty where there never was one."""
         return digest_of(self.stored[-1].text) if self.stored else self.pruned.digest if self.pruned else ""

@@ -12,8 +12,9 @@ from typing import TypeAlias
 
 from reconciler.core.chain import Finding, Pruning
 from reconciler.core.desired import Revision
-from reconciler.core.moments import moment
+from reconciler.core.moments import after, moment
 from reconciler.core.names import Commit, ModelRef, Slot, Version
+from reconciler.core.past import CLOCKS_DIFFER_BY_LESS_THAN
 
 Held: TypeAlias = tuple[Version, ...]
 """What a slot holds, lowest version first."""
@@ -38,6 +39,7 @@ class Turning(StrEnum):
     VACATE = "vacate"
     FIND = "find"
     BY_HAND = "moved by hand"
+    UNKNOWN = "not known how"
     DECLARE = "declare"
     PENDING = "pending"
 
@@ -121,11 +123,16 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """What a record in the registry that counts says of a version in a slot: when, and by which commit, it came in."""
+    """
+    What a record in the registry that counts says of a version in a slot: when, and by which commit, it came in.
+    `place` is that of the commit, `signed` says whether a key that counts signed the record.
+    """
 
     at: str
     commit: Commit | None = None
     receipt: str = ""
+    place: int | None = None
+    signed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +140,7 @@ class Present:
     """
     The registry as it is: what the slots of a model hold, when MLflow last saw each version in a stage move or be
     edited, when each was registered, the records that count, and the place of the commit that was applied last.
+    `unreceipted` are the records, of versions that left too, that count and whose receipt is not kept.
     """
 
     read_at: str
@@ -141,6 +149,7 @@ class Present:
     created: Mapping[Version, str] = field(default_factory=dict[Version, str])
     placed: Mapping[tuple[Version, Slot], Placed] = field(default_factory=dict[tuple[Version, Slot], Placed])
     applied: int | None = None
+    unreceipted: Mapping[tuple[Version, Slot], Placed] = field(default_factory=dict[tuple[Version, Slot], Placed])
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +184,9 @@ class Turn:
 class Past:
     """
     All that is known of one model. `stretches` are newest first, `sightings` in the order of the chain; `pruned` is
-    when the last receipt was kept that is no longer there (RFC 3339, UTC), empty where none was pruned.
+    when the last receipt was kept that is no longer there (RFC 3339, UTC), empty where none was pruned. `missing` are
+    the receipts that records name and the chain lacks, with the times of these records; `broken` the numbers at which
+    the chain is not as it was written, 0 where that may be anywhere.
     """
 
     model: ModelRef
@@ -184,6 +195,8 @@ class Past:
     present: Present | None = None
     whole: bool = True
     pruned: str = ""
+    missing: Mapping[str, str] = field(default_factory=dict[str, str])
+    broken: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,7 +328,7 @@ def turns_of(past: Past, slot: Slot) -> tuple[Turn, ...]:
     for sighting in seen:
         there, then = sighting.before.get(slot, ()), sighting.after.get(slot, ())
         if state is not None and there != state:
-            found.append(_by_hand(past, slot, state, there, former, sighting, found))
+            found.extend(_unseen(past, slot, state, there, former, sighting, found))
         if (turn := _turn_of(past, slot, sighting, there, then, found)) is not None:
             found.append(turn)
         state, former = then, sighting
@@ -357,7 +370,7 @@ def _declared_before(past: Past, slot: Slot, first: Sighting | None) -> Iterator
             at if record is None else record.at,
             "" if record is None else record.at,
             stretch.declaring,
-            None if record is None else Applying(record.receipt, commit=record.commit),
+            None if record is None else Applying(record.receipt, commit=record.commit, signed=record.signed),
             stretch.comments.get(slot, ""),
         )
         earlier.add(held)
@@ -432,23 +445,105 @@ def _declaring(past: Past, slot: Slot, place: int | None) -> tuple[Declaring | N
     return run.declaring, older[0].comments.get(slot, "")
 
 
-def _by_hand(
+def _unseen(
     past: Past,
     slot: Slot,
     state: Held,
     there: Held,
     former: Sighting | None,
-    seen: Sighting,
+    seen: Sighting | None,
     found: Sequence[Turn],
-) -> Turn:
-    """What an apply found otherwise than the one before it, or git, had left it."""
+) -> Iterator[Turn]:
+    """
+    How a slot came to hold something else than the apply before, or git, had left there, until the next apply, or the
+    registry as it is (None), showed that: by records of applies whose receipts are missing, or by hand. Whose receipts
+    may be missing is not blamed on a person.
+    """
+    present = past.present
     earliest = former.finished_at if former else (found[-1].earliest if found else "")
-    if former is None:
+    latest = seen.started_at if seen else present.read_at if present else ""
+    records = list(_records(past, slot, state, there, earliest, latest))
+    if records:
+        for record, held in records:
+            yield _by_record(past, slot, state, held, record, found)
+            state = held
+        return
+    if former is None and seen is not None:
+        turning = Turning.UNKNOWN
         note = "Seen by the first apply of which a receipt is kept"
         note += ": somebody moved it, or the declaration was never applied." if not past.pruned else ", after others."
     else:
-        note = f"Seen by the apply of receipt {seen.applying.receipt}."
-    return Turn(past.model, slot, state, there, Turning.BY_HAND, seen.word, earliest, seen.started_at, note=note)
+        lacking = _lacks_receipts(past, former, seen, earliest, latest, found)
+        turning = Turning.UNKNOWN if lacking else Turning.BY_HAND
+        note = "Moved by hand, or by an apply whose receipt is missing. " if lacking else ""
+        note += (
+            f"Seen by the apply of receipt {seen.applying.receipt}." if seen else "Seen in the registry as it is now."
+        )
+    if seen is None and present is not None:
+        # A version in a stage has not moved since MLflow last saw it change; one that left may have gone before.
+        touched = present.touched.get(there[-1], "") if there and slot.stage is not None else ""
+        latest = touched if touched and _later(touched, earliest) else present.read_at
+    yield Turn(past.model, slot, state, there, turning, seen.word if seen else Word.MLFLOW, earliest, latest, note=note)
+
+
+def _records(
+    past: Past, slot: Slot, state: Held, there: Held, earliest: str, latest: str
+) -> Iterator[tuple[Placed, Held]]:
+    """The records between two moments that explain, one after the other, how a slot came to hold what it did."""
+    known = past.present.unreceipted if past.present else dict[tuple[Version, Slot], Placed]()
+    fitting = sorted(
+        (
+            (record, version)
+            for (version, where), record in known.items()
+            if where == slot and _between(record.at, earliest, latest)
+        ),
+        key=lambda pair: (_seconds(pair[0].at), pair[1]),
+    )
+    entered = set(there) - set(state)
+    if not entered or not entered <= {version for _, version in fitting}:
+        return
+    if len(there) == 1 and len(state) <= 1:
+        last = next(n for n, (_, version) in enumerate(fitting) if version == there[0])
+        yield from ((record, (version,)) for record, version in fitting[: last + 1] if (version,) != state)
+    else:
+        yield max((r for r, version in fitting if version in entered), key=lambda record: _seconds(record.at)), there
+
+
+def _by_record(past: Past, slot: Slot, state: Held, there: Held, record: Placed, found: Sequence[Turn]) -> Turn:
+    earlier = any(there in {turn.before, turn.after} for turn in found)
+    declaring, comment = _declaring(past, slot, record.place)
+    return Turn(
+        past.model,
+        slot,
+        state,
+        there,
+        Turning.ROLL_BACK if earlier else Turning.PROMOTE,
+        Word.RECORD,
+        record.at,
+        record.at,
+        declaring,
+        Applying(record.receipt, commit=record.commit, signed=record.signed),
+        comment,
+        note="No receipt is kept of it: the record on the version says so.",
+    )
+
+
+def _lacks_receipts(
+    past: Past, former: Sighting | None, seen: Sighting | None, earliest: str, latest: str, found: Sequence[Turn]
+) -> bool:
+    """Whether receipts may be missing of what was between an apply and the next one."""
+    first = former.applying.sequence if former else 0
+    last = seen.applying.sequence if seen else _FOREVER
+    if any(number == 0 or first < number <= last for number in past.broken):
+        return True
+    explained = {turn.applying.receipt for turn in found if turn.applying}
+    return any(_between(at, earliest, latest) for name, at in past.missing.items() if name not in explained)
+
+
+def _between(text: str, earliest: str, latest: str) -> bool:
+    """Whether a moment is between two others, by clocks that may differ; no bound is any."""
+    differ = CLOCKS_DIFFER_BY_LESS_THAN.total_seconds()
+    return not _later(after(earliest, -differ), text) and not (latest and _later(text, after(latest, differ)))
 
 
 def _since(past: Past, slot: Slot, state: Held | None, last: Sighting | None, found: Sequence[Turn]) -> Iterator[Turn]:
@@ -472,7 +567,7 @@ def _since(past: Past, slot: Slot, state: Held | None, last: Sighting | None, fo
             note="No apply and no commit says more.",
         )
     elif state is not None and there != state and (declared is not None or not past.stretches):
-        yield _moved_since(past, present, slot, state, there, last, found)
+        yield from _unseen(past, slot, state, there, last, None, found)
     if declared is not None and declared != there:
         stretch = _declaring(past, slot, 0)
         yield Turn(
@@ -488,31 +583,6 @@ def _since(past: Past, slot: Slot, state: Held | None, last: Sighting | None, fo
             comment=stretch[1],
             note="Declared, and not there.",
         )
-
-
-def _moved_since(
-    past: Past,
-    present: Present,
-    slot: Slot,
-    state: Held,
-    there: Held,
-    last: Sighting | None,
-    found: Sequence[Turn],
-) -> Turn:
-    earliest = last.finished_at if last else (found[-1].earliest if found else "")
-    placed = present.placed.get((there[-1], slot)) if there else None
-    if placed is not None and _later(placed.at, earliest):
-        note = "No receipt is kept of it: the record on the version says so."
-        applying = Applying(placed.receipt, commit=placed.commit)
-        known = placed.at
-        return Turn(
-            past.model, slot, state, there, Turning.PROMOTE, Word.RECORD, known, known, applying=applying, note=note
-        )
-    # A version in a stage has not moved since MLflow last saw it change; one that left may have gone before.
-    touched = present.touched.get(there[-1], "") if there and slot.stage is not None else ""
-    latest = touched if touched and _later(touched, earliest) else present.read_at
-    note = "Seen in the registry as it is now."
-    return Turn(past.model, slot, state, there, Turning.BY_HAND, Word.MLFLOW, earliest, latest, note=note)
 
 
 def _later(text: str, other: str) -> bool:
@@ -608,6 +678,8 @@ def _why_several(possible: Sequence[Possible]) -> str:
     turned = [one.turn for one in possible if one.turn is not None]
     if any(turn.turning is Turning.BY_HAND for turn in turned):
         return "Somebody moved it by hand, and nobody knows at which moment."
+    if any(turn.turning is Turning.UNKNOWN for turn in turned):
+        return "It is not known how it came there, and at which moment."
     if any(not one < two for one, two in pairwise(turn.earliest for turn in turned)):
         return "The clocks of two applies differ: by their times, each was after the other."
     return "It was being applied at that moment."

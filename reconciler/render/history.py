@@ -20,6 +20,7 @@ TONE = {
     Turning.VACATE: "remove",
     Turning.FIND: "faint",
     Turning.BY_HAND: "warn",
+    Turning.UNKNOWN: "warn",
     Turning.DECLARE: "",
     Turning.PENDING: "change",
 }
@@ -121,7 +122,8 @@ def applied_by(turn: Turn) -> str:
         return ""
     where = clean(by.run or by.who)
     person = f", started by {clean(_person(by.person))}" if by.person else ""
-    named = f"{turn.word} {by.receipt}" if by.receipt else f"{turn.word}"
+    word = f"signed {turn.word}" if turn.word is Word.RECORD and by.signed else f"{turn.word}"
+    named = f"{word} {by.receipt}" if by.receipt else word
     return f"Applied{f' by {where}' if where else ''}{person}: {clean(named)}"
 
 

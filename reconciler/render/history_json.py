@@ -109,7 +109,17 @@ class TurnDocument(TypedDict):
 
     model: str
     slot: str
-    turning: Literal["promote", "roll back", "restore", "vacate", "find", "moved by hand", "declare", "pending"]
+    turning: Literal[
+        "promote",
+        "roll back",
+        "restore",
+        "vacate",
+        "find",
+        "moved by hand",
+        "not known how",
+        "declare",
+        "pending",
+    ]
     before: list[int] | None
     after: list[int]
     earliest: str

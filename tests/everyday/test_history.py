@@ -125,8 +125,8 @@ def test_without_receipts_git_tells_what_was_declared_and_records_when_the_last_
         ("Production", "1>2", "declare"),
         ("Production", "2>3", "declare"),
     ]
-    # Of signed records, those are verified that are of what is in place.
-    assert [turn.word for turn in found.turns] == [Word.GIT if house.signed else Word.RECORD] * 2 + [Word.RECORD]
+    assert [turn.word for turn in found.turns] == [Word.RECORD] * 3
+    assert [turn.applying and turn.applying.signed for turn in found.turns] == [house.signed] * 3
 
 
 def test_receipts_go_on_where_git_alone_told_before(house: House) -> None:
