@@ -134,9 +134,12 @@ def recall(
         tuple(past for past in found if past.sightings or any(s.held for s in past.stretches)),
         len(chain.stored),
         untold,
-        (
-            *(f for f in flaws if f.flaw is not Flaw.SHALLOW or not f.sequence),
-            *([cut_off(chain.pruned)] if chain.pruned and not pruned else []),
+        _gravest_first(
+            (
+                *(f for f in flaws if f.flaw is not Flaw.SHALLOW or not f.sequence),
+                *_unproven(chain, kept.links, kept.signed, pruned, rules.policy.signers),
+                *(() if world.receipts is None else against_records(chain, _claims_in(verified, desired), pruned)),
+            )
         ),
         pruned,
     )
@@ -434,14 +437,20 @@ def audit_chain(chain: Chain, seals: Seals | None, signers: str) -> Audit:
     links = chain.links()
     signed = signed_links(seals, signers, links)
     pruned = chain.pruned if chain.pruned and _counts(seals, signers, chain.pruned) else None
-    findings = list(structure(chain))
-    if chain.pruned and not pruned:
-        findings.append(cut_off(chain.pruned))
-    if listed_for(RECORDS, signers):
-        findings.extend(signatures(links, signed, after_signed=pruned is not None))
-    elif any(link.seal for link in links):
-        findings.append(Finding(Flaw.UNSIGNED, 0, "Nobody is listed who signs records, so no signature counts."))
+    findings = [*structure(chain), *_unproven(chain, links, signed, pruned, signers)]
     return replace(audit_of(chain.place, len(chain.stored), links, signed, None, findings), pruned=pruned)
+
+
+def _unproven(
+    chain: Chain, links: Sequence[Link], signed: frozenset[str], pruned: Pruning | None, signers: str
+) -> Iterable[Finding]:
+    """What no key that counts has signed."""
+    if chain.pruned and not pruned:
+        yield cut_off(chain.pruned)
+    if listed_for(RECORDS, signers):
+        yield from signatures(links, signed, after_signed=pruned is not None)
+    elif any(link.seal for link in links):
+        yield Finding(Flaw.UNSIGNED, 0, "Nobody is listed who signs records, so no signature counts.")
 
 
 def audit_of(
@@ -560,7 +569,7 @@ def _claims(world: World, ref: str, rules: Rules) -> tuple[Claim, ...]:
 def _claims_in(snapshot: RegistrySnapshot, desired: DesiredState) -> tuple[Claim, ...]:
     ours = desired.revision.ours
     return tuple(
-        Claim(record.receipt, name, slot, number, record.applied_at, record.commit)
+        Claim(record.receipt, name, slot, number, record.applied_at, record.commit, number in occupants(live, slot))
         for name, live in sorted(snapshot.models.items())
         for number, version in sorted(live.versions.items())
         for slot, record in sorted(version.provenance.items())

@@ -211,8 +211,7 @@ class Possible:
 @dataclass(frozen=True, slots=True)
 class Then:
     """
-    What a slot held at a moment: one possibility where that is known, several where it is not certain, none where
-    nothing is known. `differences` say what other sources have to say, `why` is what is not known and why.
+    What a slot held at a moment: one possibility or several, none where nothing is known. `differences` say what other sources have to say, `why` is what is not known and why.
     """
 
     model: ModelRef
@@ -223,7 +222,9 @@ class Then:
 
     @property
     def certain(self) -> bool:
-        return len({possible.held for possible in self.possible}) == 1
+        """Whether one thing alone is possible, no source says otherwise, and it is known to have been applied."""
+        by_git = all(possible.word is Word.GIT for possible in self.possible)
+        return len({possible.held for possible in self.possible}) == 1 and not self.differences and not by_git
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,12 +267,21 @@ class AsOf:
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """The slots that held something else at one moment than at another, or of which that is not certain."""
+    """
+    The slots that held something else, or may have, at one moment than at another, and those of which it is not known
+    what they held at one of them. `notes` say which times were meant.
+    """
 
     of: Recalled
     before: str
     after: str
     slots: tuple[tuple[Then, Then], ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def unknown(self) -> int:
+        """Of how many slots it is not known what they held at one of the moments."""
+        return sum(not (one.possible and two.possible) for one, two in self.slots)
 
 
 def turns(past: Past, only: Slot | None = None) -> tuple[Turn, ...]:
@@ -648,7 +658,7 @@ def _possible(found: Sequence[Turn], when: str) -> tuple[Possible, ...]:
         states.append(Possible(before, found[0].word))
     for number, turn in enumerate(found):
         ended = last[number + 1] if number + 1 < len(found) else _FOREVER
-        if first[number] <= at < ended:
+        if first[number] <= at < ended or first[number] == at == ended:
             states.append(Possible(turn.after, turn.word, turn))
     return tuple(_once(states))
 
@@ -720,14 +730,9 @@ def _differences(
 
 
 def changed(past: Past, before: str, after: str, say: Callable[[Held], str]) -> tuple[tuple[Then, Then], ...]:
-    """The slots of a model that held something else at a moment than at another, or of which that is not certain."""
+    """The slots of a model that held something else, or may have, at a moment than at another."""
     pairs = zip(as_of(past, before, say), as_of(past, after, say), strict=True)
-    return tuple(
-        (one, two)
-        for one, two in pairs
-        if not (one.certain and two.certain and {p.held for p in one.possible} == {p.held for p in two.possible})
-        and (one.possible or two.possible)
-    )
+    return tuple((one, two) for one, two in pairs if {p.held for p in one.possible} != {p.held for p in two.possible})
 
 
 def with_slots(past: Past, wanted: Iterable[Slot]) -> Past:

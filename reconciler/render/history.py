@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
-from reconciler.core.chain import Audit, Finding, Pruning
+from reconciler.core.chain import Audit, Finding, Flaw, Pruning
 from reconciler.core.history import AsOf, Between, History, Possible, Recalled, Then, Turn, Turning, Word
 from reconciler.core.moments import moment, to_the_minute
 from reconciler.core.text import amount, clean
@@ -42,13 +42,13 @@ def history_lines(history: History, width: int = WIDTH) -> Iterator[Line]:
             for text in told(turn):
                 yield from flowed((("", "      "),), (("faint", text),), width)
     yield ()
-    yield (("name", history_line(history)),)
+    yield from flowed((), (("name", history_line(history)),), width)
 
 
-def _head(what: str, of: Recalled, width: int) -> Iterator[Line]:
+def _head(what: str, of: Recalled, width: int, more: Sequence[str] = ()) -> Iterator[Line]:
     where = f"{what} of {words.registry(of.registry, of.workspace)}, as seen from {words.revision(of.revision)}"
     yield from flowed((), (("", where),), width)
-    for note in notes(of):
+    for note in (*notes(of), *more):
         yield from flowed((("warn", "Note: "),), (("", note),), width)
 
 
@@ -58,9 +58,17 @@ def notes(of: Recalled) -> Iterator[str]:
         yield f"The registry was not read, so what it shows is left out: {clean(of.untold)}"
     if of.pruned is not None:
         yield f"{pruned(of.pruned)} To have them told of too, name the folder of their export: `--receipts FOLDER`."
-    yield from (clean(finding.sentence) for finding in of.findings)
-    if of.findings:
+    lacking = {finding.flaw for finding in of.findings if finding.grave}
+    if lacking:
+        are = "missing" if lacking & {Flaw.LOST, Flaw.MISSING, Flaw.REWRITTEN} else "not as they were written"
+        yield f"Receipts are {are}: run `reconciler audit`."
+    yield from (clean(finding.sentence) for finding in of.findings[:_SHOWN])
+    if of.findings and (not lacking or len(of.findings) > _SHOWN):
         yield "`reconciler audit` says more."
+
+
+_SHOWN = 3
+"""So many of the findings are shown above an answer, the gravest first."""
 
 
 def pruned(pruning: Pruning) -> str:
@@ -221,7 +229,7 @@ def as_of_line(as_of: AsOf) -> str:
 
 def between_lines(between: Between, width: int = WIDTH) -> Iterator[Line]:
     """What changed between two moments; the last line is the one that scripts may parse."""
-    yield from _head(f"Between {between.before} and {between.after}: slots", between.of, width)
+    yield from _head(f"Between {between.before} and {between.after}: slots", between.of, width, between.notes)
     for model, found in groupby(between.slots, key=lambda pair: pair[1].model):
         yield ()
         yield (("name", clean(model)),)
@@ -233,7 +241,13 @@ def between_lines(between: Between, width: int = WIDTH) -> Iterator[Line]:
             for text in remarks(two):
                 yield from flowed((("", "      "),), (("faint", text),), width)
     yield ()
-    yield (("name", f"Diff: {amount(len(between.slots), 'slot')} changed."),)
+    count = len(between.slots) - between.unknown
+    yield (
+        (
+            "name",
+            f"Diff: {amount(count, 'slot')} changed{f', {between.unknown} not known' if between.unknown else ''}.",
+        ),
+    )
 
 
 def audit_lines(audit: Audit, width: int = WIDTH) -> Iterator[Line]:

@@ -163,8 +163,8 @@ class PossibleDocument(TypedDict):
 
 class ThenDocument(TypedDict):
     """
-    What a slot held at a moment: one of `possible` if `certain`; several where that is not known, none where nothing
-    is. `why` says why not; `differences` are what other sources say.
+    What a slot held at a moment: one of `possible`, none where nothing is known. `certain` where it is only one, no
+    source says otherwise, and it is known to have been applied. `why` says why not; `differences` are what other sources say.
     """
 
     model: str
@@ -183,17 +183,21 @@ class AsOfDocument(SourcedDocument):
 
 
 class ChangedDocument(TypedDict):
-    """A slot that held something else at one moment than at another, or of which that is not certain."""
+    """A slot that held something else at one moment than at another, or may have."""
 
     before: ThenDocument
     after: ThenDocument
 
 
 class BetweenDocument(SourcedDocument):
-    """What changed between two moments (RFC 3339, UTC)."""
+    """
+    What changed between two moments (RFC 3339, UTC); `notes` say which times were meant. Where `possible` is empty on
+    one side, it is not known what was there.
+    """
 
     before: str
     after: str
+    notes: list[str]
     slots: list[ChangedDocument]
 
 
@@ -248,6 +252,7 @@ def between_document(between: Between) -> BetweenDocument:
         **_sourced(between.of),
         "before": between.before,
         "after": between.after,
+        "notes": list(between.notes),
         "slots": [{"before": _then(before), "after": _then(after)} for before, after in between.slots],
     }
 

@@ -15,6 +15,7 @@ from reconciler.errors import ReconcilerError, RegistryError
 from reconciler.git.receipts import RECEIPTS
 from reconciler.ports import Wanted
 from reconciler.project import Project, audit_files
+from reconciler.render.history import notes
 from tests.house import House
 from tests.house.mlflow import Mlflow
 from tests.house.people import key_of, seal_with
@@ -369,3 +370,25 @@ def test_where_a_receipt_is_missing_nobody_is_blamed_for_what_no_record_tells(ho
 
     assert turn.turning is Turning.UNKNOWN
     assert turn.note.startswith("Moved by hand, or by an apply whose receipt is missing.")
+
+
+def test_a_person_who_asks_for_the_past_sees_what_an_audit_would_find(house: House) -> None:
+    house.apply()
+    put(house, *texts(house)[:-1])
+    forget(house)
+
+    found = project(house).as_of("now")
+
+    assert [finding.flaw for finding in found.of.findings] == [
+        finding.flaw for finding in project(house).audit().findings
+    ]
+    first, second, *_ = notes(found.of)
+    assert first == "Receipts are missing: run `reconciler audit`."
+    assert "in Production" in second
+
+
+def test_where_the_remote_is_not_reached_nothing_is_missing(house: House) -> None:
+    house.repository.remote.rename(house.repository.remote.with_name("away"))
+
+    assert set(flaws(house)) == {Flaw.UNKNOWN}
+    assert Turning.BY_HAND not in {turn.turning for turn in project(house).history().turns}

@@ -271,3 +271,45 @@ def test_nothing_is_known_of_a_model_that_nobody_ever_declared(house: House) -> 
 
     with pytest.raises(ReconcilerError, match=r"Nothing is known of a model chum\. Did you mean `churn`"):
         history(house, "chum")
+
+
+def test_what_git_alone_declares_or_sources_differ_about_is_not_certain(house: House) -> None:
+    promote(house, 1)
+    certain = project(house).as_of("now")
+    house.push(pins({"Production": 2}))
+    house.clock.later(minutes=30)
+    differing = project(house).as_of("now")
+    house.push(pins({"Production": 1}, model="fraud"))
+    (declared,) = project(house).as_of("now", ["fraud"]).slots
+
+    assert [then.certain for then in (*certain.slots, *differing.slots, declared)] == [True, False, False]
+
+
+def test_what_is_not_certain_in_the_same_way_at_two_moments_did_not_change(house: House) -> None:
+    promote(house, 1)
+    house.by_hand("churn", 2, "Production")
+    house.clock.later(hours=9)
+    house.apply(restore=["churn"])
+    earliest = history(house).turns[1].earliest
+
+    found = project(house).changed(after(earliest, 60), after(earliest, 120))
+    unknown = project(house).changed(after(earliest, -86400))
+
+    assert (found.slots, len(unknown.slots), unknown.unknown) == ((), 1, 1)
+
+
+def test_two_moments_in_the_wrong_order_are_refused(house: House) -> None:
+    promote(house, 1)
+
+    with pytest.raises(ReconcilerError, match="is after the second one"):
+        project(house).changed("now", "1 hour ago")
+    with pytest.raises(ReconcilerError, match="is after the second one"):
+        history(house, since="1 hour ago", until="2 hours ago")
+
+
+def test_a_time_without_its_zone_and_a_commit_are_said_to_be_that(house: House) -> None:
+    promote(house, 1)
+
+    with pytest.raises(ReconcilerError, match="without its zone"):
+        project(house).as_of("2026-03-02T10:00")
+    assert "committer's time" in project(house).changed("HEAD").notes[0]
