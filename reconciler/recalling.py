@@ -100,6 +100,14 @@ def recall(
     if not chosen:
         more = {ModelRef(name) for link in kept.links for name in _models_of(link)} - called
         models |= more
+        # What nobody declares anymore has no record that a search would find.
+        unread = contained(
+            lambda: _snapshot(world, more, desired, everything=False) if more and not untold else snapshot
+        )
+        if isinstance(unread, Failure):
+            untold = unread.why
+        else:
+            snapshot = replace(snapshot, models={**snapshot.models, **unread.models})
         epochs = {**epochs, **(rules.trunk.histories(more, desired.models) if rules.trunk and more else {})}
     verified, trusted = with_past(rules, desired, snapshot)
     verified = _with_unreceipted(rules, verified, trusted, chain)
@@ -267,6 +275,14 @@ def _past(
             sightings.append(seen)
     whole = trusted.whole if trusted else not (rules.trunk and rules.trunk.line[-1].cut)
     stretches = tuple(_stretch(epoch, there, notes) for epoch in epochs if epoch.commit is not None)
+    if not whole and rules.trunk:
+        # The oldest commit that a shallow clone has did not declare what it holds, nor was nothing declared before.
+        oldest = rules.trunk.line[-1].commit
+        last = [stretch for stretch in stretches if stretch.declaring.commit == oldest][:1]
+        stretches = (
+            *(stretch for stretch in stretches if stretch.declaring.commit != oldest),
+            *(replace(stretch, declaring=Declaring(Commit(""), stretch.declaring.at)) for stretch in last),
+        )
     return Past(name, stretches, in_order(sightings), _present(there, trusted, places, kept.chain.ids, read_at), whole)
 
 
@@ -375,6 +391,11 @@ def _sighting(link: Link, name: str, place: int | None, signed: bool) -> Sightin
         },
         _opinions(receipt, name),
         member(model, "read_back") is not False,
+        any(
+            member(call, "method") == "delete_registered_model_tag"
+            and member(member(call, "arguments"), "key") == "reconciler.owner"
+            for call in members(member(model, "calls"))
+        ),
     )
 
 

@@ -40,6 +40,7 @@ class Turning(StrEnum):
     FIND = "find"
     BY_HAND = "moved by hand"
     UNKNOWN = "not known how"
+    RELEASE = "released"
     DECLARE = "declare"
     PENDING = "pending"
 
@@ -48,7 +49,8 @@ class Turning(StrEnum):
 class Declaring:
     """
     The commit that declared something: its committer's time (RFC 3339, UTC), the author of the change, who committed or
-    merged it, the subject, and the request by the number that the subject names.
+    merged it, the subject, and the request by the number that the subject names. Where the clone does not reach back to
+    the commit, that is empty, and `at` the time of the oldest one that it has.
     """
 
     commit: Commit
@@ -100,7 +102,7 @@ class Sighting:
     """
     What one receipt says of a model: what its slots held before the apply and after it, when the last call about each
     slot was made, how versions came in, and what gates said. `place` is that of the commit, None for one that is not on
-    the trusted line. `sure` says whether the model was read back.
+    the trusted line. `sure` says whether the model was read back, `released` whether the apply gave the model up.
     """
 
     applying: Applying
@@ -115,6 +117,7 @@ class Sighting:
         default_factory=dict[tuple[Version, Slot], tuple[Opinion, ...]]
     )
     sure: bool = True
+    released: bool = False
 
     @property
     def word(self) -> Word:
@@ -211,7 +214,8 @@ class Possible:
 @dataclass(frozen=True, slots=True)
 class Then:
     """
-    What a slot held at a moment: one possibility or several, none where nothing is known. `differences` say what other sources have to say, `why` is what is not known and why.
+    What a slot held at a moment: one possibility or several, none where nothing is known. `differences` say what other
+    sources have to say, `why` is what is not known and why.
     """
 
     model: ModelRef
@@ -342,6 +346,10 @@ def turns_of(past: Past, slot: Slot) -> tuple[Turn, ...]:
         if (turn := _turn_of(past, slot, sighting, there, then, found)) is not None:
             found.append(turn)
         state, former = then, sighting
+        if sighting.released:
+            found.append(_release(past, slot, sighting, then))
+            # From here on anybody may move it.
+            state = None
     found.extend(_since(past, slot, state, former, found))
     return tuple(found)
 
@@ -377,8 +385,8 @@ def _declared_before(past: Past, slot: Slot, first: Sighting | None) -> Iterator
             held,
             turning,
             Word.GIT if record is None else Word.RECORD,
-            at if record is None else record.at,
-            "" if record is None else record.at,
+            record.at if record is not None else at if stretch.declaring.commit else "",
+            record.at if record is not None else "" if stretch.declaring.commit else at,
             stretch.declaring,
             None if record is None else Applying(record.receipt, commit=record.commit, signed=record.signed),
             stretch.comments.get(slot, ""),
@@ -437,6 +445,12 @@ def _turn_of(past: Past, slot: Slot, sighting: Sighting, there: Held, then: Held
         opinions,
         note,
     )
+
+
+def _release(past: Past, slot: Slot, sighting: Sighting, then: Held) -> Turn:
+    at, word, by = sighting.finished_at, sighting.word, sighting.applying
+    note = "Not governed from here on."
+    return Turn(past.model, slot, then, then, Turning.RELEASE, word, at, at, applying=by, note=note)
 
 
 def _declaring(past: Past, slot: Slot, place: int | None) -> tuple[Declaring | None, str]:
@@ -563,7 +577,14 @@ def _since(past: Past, slot: Slot, state: Held | None, last: Sighting | None, fo
     if present is None:
         return
     there = present.held.get(slot, ())
-    if state is None and there and declared is not None:
+    if last is not None and last.released:
+        if there != last.after.get(slot, ()):
+            note = "Seen in the registry as it is now; not governed."
+            before, latest = last.after.get(slot, ()), present.read_at
+            yield Turn(
+                past.model, slot, before, there, Turning.BY_HAND, Word.MLFLOW, last.finished_at, latest, note=note
+            )
+    elif state is None and there and declared is not None:
         touched = present.touched.get(there[-1], "") if slot.stage is not None else ""
         yield Turn(
             past.model,
@@ -621,6 +642,8 @@ def as_of(past: Past, when: str, say: Callable[[Held], str]) -> tuple[Then, ...]
 def _slot_as_of(past: Past, slot: Slot, when: str, say: Callable[[Held], str]) -> Then:
     found = [turn for turn in turns_of(past, slot) if turn.turning is not Turning.PENDING]
     possible = _possible(found, when) or _sighted(past, slot, when)
+    if released := _released(past, slot, possible, when):
+        return released
     by_mlflow = _by_mlflow(past, slot, when)
     why = ""
     if not possible:
@@ -629,6 +652,22 @@ def _slot_as_of(past: Past, slot: Slot, when: str, say: Callable[[Held], str]) -
     elif len({one.held for one in possible}) > 1:
         why = _why_several(possible)
     return Then(past.model, slot, possible, tuple(_differences(past, slot, when, possible, by_mlflow, say)), why)
+
+
+def _released(past: Past, slot: Slot, possible: Sequence[Possible], when: str) -> Then | None:
+    """What is known of a slot that was given up by that moment: what the registry shows now, as far as it shows it."""
+    if not any(one.turn is not None and one.turn.turning is Turning.RELEASE for one in possible):
+        return None
+    present = past.present
+    by_mlflow = _by_mlflow(past, slot, when)
+    if by_mlflow is None and present is not None and not _later(present.read_at, when):
+        by_mlflow = present.held.get(slot, ())
+    return Then(
+        past.model,
+        slot,
+        () if by_mlflow is None else (Possible(by_mlflow, Word.MLFLOW),),
+        why="Not governed then." if by_mlflow is not None else "Not governed then: not known.",
+    )
 
 
 def _why_nothing(past: Past, when: str) -> str:
@@ -717,7 +756,8 @@ def _differences(
     held = declared.held.get(slot) if declared else None
     by_git = all(one.word is Word.GIT for one in possible)
     if declared is not None and held is not None and holding and held not in holding:
-        yield f"git declared {say(held)} (commit {declared.declaring.commit[:12]})"
+        by = declared.declaring
+        yield f"git declared {say(held)} ({f'commit {by.commit[:12]}' if by.commit else f'before {by.at}'})"
     elif holding and held is None and past.stretches and not by_git and past.whole:
         yield "git did not declare the slot"
     if by_mlflow is not None and holding and by_mlflow not in holding:

@@ -21,6 +21,7 @@ TONE = {
     Turning.FIND: "faint",
     Turning.BY_HAND: "warn",
     Turning.UNKNOWN: "warn",
+    Turning.RELEASE: "faint",
     Turning.DECLARE: "",
     Turning.PENDING: "change",
 }
@@ -58,6 +59,8 @@ def notes(of: Recalled) -> Iterator[str]:
         yield f"The registry was not read, so what it shows is left out: {clean(of.untold)}"
     if of.pruned is not None:
         yield f"{pruned(of.pruned)} To have them told of too, name the folder of their export: `--receipts FOLDER`."
+    if not all(past.whole for past in of.models):
+        yield "This clone is shallow: who declared what before is not known. Fetch all of it (`git fetch --unshallow`)."
     lacking = {finding.flaw for finding in of.findings if finding.grave}
     if lacking:
         are = "missing" if lacking & {Flaw.LOST, Flaw.MISSING, Flaw.REWRITTEN} else "not as they were written"
@@ -90,7 +93,7 @@ def when(turn: Turn) -> str:
 def moved(turn: Turn) -> str:
     """`v3 -> v4`; `v4` for what was found; `? -> v4` where it is not known what was there."""
     after = words.held(turn.after)
-    if turn.turning is Turning.FIND:
+    if turn.turning in {Turning.FIND, Turning.RELEASE}:
         return after
     return f"{'?' if turn.before is None else words.held(turn.before)} -> {after}"
 
@@ -117,6 +120,8 @@ def declared_by(turn: Turn) -> str:
     by = turn.declaring
     if by is None:
         return ""
+    if not by.commit:
+        return f"Declared before {_minute(by.at)}, by a commit that this clone does not have."
     author = f" by {clean(_person(by.author))}" if by.author else ""
     merged = f", merged by {clean(_person(by.merged_by))}" if by.merged_by else ""
     about = ", ".join(part for part in (clean(by.request), _minute(by.at)) if part)

@@ -69,7 +69,10 @@ class SourcesDocument(TypedDict):
 
 
 class DeclaringDocument(TypedDict):
-    """The commit that declared something. `at` is its committer's time; `request` the one that its message names."""
+    """
+    The commit that declared something. `at` is its committer's time; `request` the one that its message names. `commit`
+    is empty where the clone does not reach back to it; then it was before `at`.
+    """
 
     commit: str
     at: str
@@ -117,6 +120,7 @@ class TurnDocument(TypedDict):
         "find",
         "moved by hand",
         "not known how",
+        "released",
         "declare",
         "pending",
     ]
@@ -164,7 +168,8 @@ class PossibleDocument(TypedDict):
 class ThenDocument(TypedDict):
     """
     What a slot held at a moment: one of `possible`, none where nothing is known. `certain` where it is only one, no
-    source says otherwise, and it is known to have been applied. `why` says why not; `differences` are what other sources say.
+    source says otherwise, and it is known to have been applied. `why` says why not; `differences` are what other
+    sources say.
     """
 
     model: str

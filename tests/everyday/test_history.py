@@ -8,8 +8,10 @@ from reconciler.core.history import AsOf, History, Word
 from reconciler.core.moments import after
 from reconciler.errors import ReconcilerError
 from reconciler.project import Project
+from reconciler.render.history import declared_by, notes
 from tests.house import ADA, GRACE, House
 from tests.house.scenes import APPROVALS, NO_RULES, pins
+from tests.story.repository import git
 
 pytestmark = pytest.mark.house
 
@@ -313,3 +315,64 @@ def test_a_time_without_its_zone_and_a_commit_are_said_to_be_that(house: House) 
     with pytest.raises(ReconcilerError, match="without its zone"):
         project(house).as_of("2026-03-02T10:00")
     assert "committer's time" in project(house).changed("HEAD").notes[0]
+
+
+def given_up(house: House) -> None:
+    house.register("fraud")
+    house.push(pins({}, model="fraud"), files={"manifests/churn.yaml": None})
+    house.clock.later(hours=1)
+    assert house.apply(allow_empty=True).exit_code == 0
+
+
+@pytest.mark.parametrize("models", [(), ("churn",)])
+def test_what_was_given_up_is_told_as_the_registry_shows_it(house: House, models: tuple[str, ...]) -> None:
+    promote(house, 1)
+    given_up(house)
+    house.clock.later(hours=1)
+    between = house.clock.stamp
+    house.clock.later(hours=1)
+    house.by_hand("churn", 2, "Production")
+    moved = house.clock.stamp
+    house.clock.later(hours=1)
+
+    found = [line for line in lines(history(house, *models)) if line[0] == "Production"]
+    now, then, since = (project(house).as_of(when, models) for when in ("now", between, moved))
+
+    assert found == [
+        ("Production", "->1", "promote"),
+        ("Production", "1>1", "released"),
+        ("Production", "1>2", "moved by hand"),
+    ]
+    assert (held(now), held(since)) == ([(2,)], [(2,)])
+    assert (held(then), then.slots[0].why) == ([], "Not governed then: not known.")
+
+
+def test_what_was_given_up_and_declared_again_goes_on(house: House) -> None:
+    promote(house, 1)
+    given_up(house)
+    house.clock.later(hours=1)
+    between = house.clock.stamp
+    house.by_hand("churn", 2, "Production")
+    house.clock.later(hours=1)
+    promote(house, 2)
+
+    found = [turn.turning.value for turn in history(house, "churn").turns]
+
+    assert "released" in found
+    assert "moved by hand" not in found
+    (then,) = project(house).as_of(between, ["churn"]).slots
+    assert (then.possible, then.why) == ((), "Not governed then: not known.")
+
+
+def test_a_shallow_clone_names_no_commit_that_it_does_not_have(house: House) -> None:
+    house.receipts = False
+    promote(house, 1)
+    house.push(pins({}, model="fraud"))
+    house.push(pins({}, model="risk"))
+    git(house.repository.top, "fetch", "--quiet", "--depth=2", f"file://{house.repository.remote}", "main")
+
+    found = history(house, "churn")
+
+    assert (found.turns[0].after, found.turns[0].declaring and found.turns[0].declaring.commit) == ((1,), "")
+    assert declared_by(found.turns[0]).startswith("Declared before 2026-")
+    assert any("shallow" in note for note in notes(found.of))
