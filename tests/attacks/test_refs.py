@@ -199,17 +199,22 @@ def stands(source: GitSource, **options: str) -> str | None:
     return standing_commit(source, base=options.get("base"), ref=options.get("ref"))
 
 
+def anew(source: GitSource) -> GitSource:
+    """As the next command opens it: one command reads the work tree once."""
+    return open_source(source.top / source.folder)
+
+
 def test_what_is_in_no_commit_is_judged_by_the_policy_of_head(
     repository: Repository, source: GitSource, line: list[Commit]
 ) -> None:
     clean = stands(source)
     repository.write(manifest("churn", production=9))
-    dirty = stands(source)
+    dirty = stands(anew(source))
     git(repository.top, "checkout", "--quiet", "--", ".")
     (repository.top / "reconciler.yaml").write_text("limits: {max-change-models: 1}\n")
-    loosened = stands(source)
+    loosened = stands(anew(source))
 
-    assert clean == stands(source, ref="HEAD") == line[1]
+    assert clean == stands(anew(source), ref="HEAD") == line[1]
     assert (dirty, loosened) == (line[2], line[2])
     assert stands(source, ref=line[1]) == line[0]
     assert stands(source, base=line[0]) == line[0]
