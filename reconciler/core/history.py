@@ -43,6 +43,7 @@ class Turning(StrEnum):
     RELEASE = "released"
     DECLARE = "declare"
     PENDING = "pending"
+    DRIFTED = "drifted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +161,7 @@ class Turn:
     """
     A slot came to hold something else, or was found to hold something: `before` is None where that is not known. It was
     between `earliest` and `latest` (RFC 3339, UTC), which are the same where the moment is known; empty: not known.
-    PENDING is what is declared and not there yet.
+    PENDING is what is declared and not there yet, DRIFTED what was applied and is not there anymore.
     """
 
     model: ModelRef
@@ -176,6 +177,11 @@ class Turn:
     comment: str = ""
     opinions: tuple[Opinion, ...] = ()
     note: str = ""
+
+    @property
+    def happened(self) -> bool:
+        """Whether it was, and is not only declared."""
+        return self.turning not in {Turning.PENDING, Turning.DRIFTED}
 
     @property
     def exact(self) -> bool:
@@ -295,7 +301,7 @@ def turns(past: Past, only: Slot | None = None) -> tuple[Turn, ...]:
 
 
 def _when(turn: Turn) -> tuple[bool, str]:
-    return turn.turning is Turning.PENDING, turn.earliest or turn.latest
+    return not turn.happened, turn.earliest or turn.latest
 
 
 def in_order(sightings: Sequence[Sighting]) -> tuple[Sighting, ...]:
@@ -601,18 +607,19 @@ def _since(past: Past, slot: Slot, state: Held | None, last: Sighting | None, fo
         yield from _unseen(past, slot, state, there, last, None, found)
     if declared is not None and declared != there:
         stretch = _declaring(past, slot, 0)
+        applied = state == declared and any(turn.after == declared and turn.word is not Word.GIT for turn in found)
         yield Turn(
             past.model,
             slot,
             there,
             declared,
-            Turning.PENDING,
-            Word.GIT,
-            stretch[0].at if stretch[0] else "",
-            "",
+            Turning.DRIFTED if applied else Turning.PENDING,
+            Word.MLFLOW if applied else Word.GIT,
+            stretch[0].at if stretch[0] and not applied else "",
+            present.read_at if applied else "",
             stretch[0],
             comment=stretch[1],
-            note="Declared, and not there.",
+            note="Applied, and not there anymore." if applied else "Declared, and not there.",
         )
 
 
@@ -626,7 +633,7 @@ def within(found: Iterable[Turn], since: str = "", until: str = "") -> tuple[Tur
     """The turns that may have been between two moments; each may be empty. What is pending is of now."""
 
     def may_be(turn: Turn) -> bool:
-        if turn.turning is Turning.PENDING:
+        if not turn.happened:
             return not until
         latest, earliest = turn.latest or turn.earliest, turn.earliest or turn.latest
         return not (since and _later(since, latest)) and not (until and _later(earliest, until))
@@ -640,7 +647,7 @@ def as_of(past: Past, when: str, say: Callable[[Held], str]) -> tuple[Then, ...]
 
 
 def _slot_as_of(past: Past, slot: Slot, when: str, say: Callable[[Held], str]) -> Then:
-    found = [turn for turn in turns_of(past, slot) if turn.turning is not Turning.PENDING]
+    found = [turn for turn in turns_of(past, slot) if turn.happened]
     possible = _possible(found, when) or _sighted(past, slot, when)
     if released := _released(past, slot, possible, when):
         return released

@@ -24,6 +24,7 @@ TONE = {
     Turning.RELEASE: "faint",
     Turning.DECLARE: "",
     Turning.PENDING: "change",
+    Turning.DRIFTED: "remove",
 }
 """The style of each way of turning, as of the verbs of a plan."""
 
@@ -104,7 +105,7 @@ def told(turn: Turn) -> Iterator[str]:
         yield declared_by(turn)
     if turn.applying is not None:
         yield applied_by(turn)
-    elif turn.word is Word.GIT and turn.turning is not Turning.PENDING:
+    elif turn.word is Word.GIT and turn.happened:
         yield "Declared in git; whether and when it was applied is not known."
     if turn.earliest and not turn.exact and turn.latest:
         yield f"After {_minute(turn.earliest)}."

@@ -107,7 +107,7 @@ class TurnDocument(TypedDict):
     """
     A slot came to hold something else: `before` is null where that is not known. It was between `earliest` and `latest`
     (RFC 3339, UTC), which are the same where the moment is known, and empty where nothing is. `word` is whose word it
-    is. `pending` is what is declared and not there yet.
+    is. `pending` is what is declared and not there yet, `drifted` what was applied and is not there anymore.
     """
 
     model: str
@@ -123,6 +123,7 @@ class TurnDocument(TypedDict):
         "released",
         "declare",
         "pending",
+        "drifted",
     ]
     before: list[int] | None
     after: list[int]

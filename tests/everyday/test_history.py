@@ -100,7 +100,7 @@ def test_a_move_by_hand_that_nobody_took_back_is_told_with_the_time_of_mlflow(ho
 
     found = history(house)
 
-    assert lines(found)[1:] == [("Production", "1>2", "moved by hand"), ("Production", "2>1", "pending")]
+    assert lines(found)[1:] == [("Production", "1>2", "moved by hand"), ("Production", "2>1", "drifted")]
     assert (found.turns[1].latest, found.turns[1].word) == (moved, Word.MLFLOW)
 
 
