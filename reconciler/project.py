@@ -764,6 +764,7 @@ class Project:
             recalled, world = self._recalled(models, ref, receipts)
             wanted = None if slot is None else slot_of(slot, world.slots)
             first, last = (_moment(text, world.clock.now()) if text else "" for text in (since, until))
+            _refuse_backwards(first, last)
             found = (turn for past in recalled.models for turn in turns(past, wanted))
             return History(recalled, within(found, first, last), first, last)
 
@@ -800,9 +801,15 @@ class Project:
 
         with self.undisturbed():
             recalled, world = self._recalled(models, ref, receipts)
-            one, two = (_moment_or_commit(text, world) for text in (before, after))
+            (one, first), (two, second) = (_moment_or_commit(text, world) for text in (before, after))
+            _refuse_backwards(one, two)
             pairs = tuple(pair for past in recalled.models for pair in changed(past, one, two, held))
-            return Between(recalled, one, two, pairs)
+            notes = (
+                f"{plain(name, 80)} stands for its committer's time, {at}: what it declares was applied later."
+                for name, at, is_commit in ((before, one, first), (after, two, second))
+                if is_commit
+            )
+            return Between(recalled, one, two, pairs, tuple(notes))
 
     def audit(self, *, ref: str = "HEAD") -> "Audit":
         """
@@ -1532,6 +1539,11 @@ def _moment(text: str, now: str) -> str:
     from reconciler.core.moments import moment, moment_meant, rfc3339
 
     named, today = moment_meant(text, now), moment(now)
+    if named is None and moment_meant(f"{text.strip()}Z", now) is not None:
+        raise ReconcilerError(
+            f"`{plain(text, 80)}` is no time without its zone: it could be two moments.",
+            f"Write `{plain(text.strip(), 80)}Z` for UTC, or end it with another zone, as in `+01:00`.",
+        )
     if named is None:
         raise ReconcilerError(
             f"`{plain(text, 80)}` is no time.",
@@ -1542,17 +1554,22 @@ def _moment(text: str, now: str) -> str:
     return rfc3339(named)
 
 
-def _moment_or_commit(text: str, world: "World") -> str:
-    """The same, or the time of the commit that is named."""
+def _refuse_backwards(first: str, last: str) -> None:
+    if first and last and first > last:
+        raise ReconcilerError(f"The first time, {first}, is after the second one, {last}.", "Swap them.")
+
+
+def _moment_or_commit(text: str, world: "World") -> tuple[str, bool]:
+    """The same, or the time of the commit that is named, and whether it is one."""
     from reconciler.core.moments import moment_meant, moment_of, rfc3339
 
     now = world.clock.now()
     if moment_meant(text, now) is not None:
-        return _moment(text, now)
+        return _moment(text, now), False
     commit = world.source.read(text).revision.commit
     note = None if commit is None else world.source.described([commit]).get(commit)
     when = None if note is None else moment_of(note.time * 1000)
-    return _moment(text, now) if when is None else rfc3339(when)
+    return (_moment(text, now), False) if when is None else (rfc3339(when), True)
 
 
 def _unheard_check(_event: "CheckEvent") -> None:

@@ -45,7 +45,7 @@ from reconciler.core.past import Epoch, declared_versions, pins_of
 from reconciler.core.past import Past as Trusted
 from reconciler.core.policy import RECORDS, listed_for
 from reconciler.core.records import canonical, member, members
-from reconciler.core.snapshot import ModelSnapshot, Ownership, RegistrySnapshot
+from reconciler.core.snapshot import ModelSnapshot, Ownership, Placement, RegistrySnapshot, VersionSnapshot
 from reconciler.core.text import amount, did_you_mean, plain
 from reconciler.errors import Failure, ReconcilerError, contained
 from reconciler.planning import declare, versions_named, with_names, with_past
@@ -100,16 +100,33 @@ def recall(
     if not chosen:
         more = {ModelRef(name) for link in kept.links for name in _models_of(link)} - called
         models |= more
+        # What nobody declares anymore has no record that a search would find.
+        unread = contained(
+            lambda: _snapshot(world, more, desired, everything=False) if more and not untold else snapshot
+        )
+        if isinstance(unread, Failure):
+            untold = unread.why
+        else:
+            snapshot = replace(snapshot, models={**snapshot.models, **unread.models})
         epochs = {**epochs, **(rules.trunk.histories(more, desired.models) if rules.trunk and more else {})}
     verified, trusted = with_past(rules, desired, snapshot)
+    verified = _with_unreceipted(rules, verified, trusted, chain)
     read_at = world.clock.now()
     notes = world.source.described(e.commit for some in epochs.values() for e in some if e.commit is not None)
     found = tuple(
         _past(name, epochs.get(name, ()), kept, verified.models.get(name), trusted.get(name), notes, rules, read_at)
         for name in sorted(models)
     )
+    flaws = structure(chain, briefly=True)
+    missing = _missing(chain, verified, desired) if world.receipts is not None else {}
     found = tuple(
-        replace(past, present=None if untold else past.present, pruned=chain.pruned.until if chain.pruned else "")
+        replace(
+            past,
+            present=None if untold else past.present,
+            pruned=chain.pruned.until if chain.pruned else "",
+            missing=missing,
+            broken=tuple(_END if f.flaw is Flaw.UNKNOWN else f.sequence for f in flaws if f.grave or chain.untold),
+        )
         for past in found
     )
     for past in found if chosen else ():
@@ -125,12 +142,57 @@ def recall(
         tuple(past for past in found if past.sightings or any(s.held for s in past.stretches)),
         len(chain.stored),
         untold,
-        (
-            *(f for f in structure(chain, briefly=True) if f.flaw is not Flaw.SHALLOW or not f.sequence),
-            *([cut_off(chain.pruned)] if chain.pruned and not pruned else []),
+        _gravest_first(
+            (
+                *(f for f in flaws if f.flaw is not Flaw.SHALLOW or not f.sequence),
+                *_unproven(chain, kept.links, kept.signed, pruned, rules.policy.signers),
+                *(() if world.receipts is None else against_records(chain, _claims_in(verified, desired), pruned)),
+            )
         ),
         pruned,
     )
+
+
+_END = 1 << 62
+"""The number of what may be missing behind the last receipt."""
+
+
+def _with_unreceipted(
+    rules: Rules, snapshot: RegistrySnapshot, trusted: Mapping[ModelRef, Trusted], chain: Chain
+) -> RegistrySnapshot:
+    """With those records verified, too, whose receipts are not kept: they may be all that there is."""
+    kept = chain.ids
+
+    def lone(version: VersionSnapshot) -> dict[Slot, Placement]:
+        return {s: r for s, r in version.provenance.items() if not r.proven and r.seal and r.receipt not in kept}
+
+    models = {
+        name: replace(
+            live, versions={n: replace(v, provenance=some) for n, v in live.versions.items() if (some := lone(v))}
+        )
+        for name, live in snapshot.models.items()
+    }
+    models = {name: live for name, live in models.items() if live.versions}
+    if rules.trunk is None or not models:
+        return snapshot
+    proven = rules.trunk.verified(models, trusted)
+
+    def of(name: ModelRef, live: ModelSnapshot) -> ModelSnapshot:
+        more = proven[name].versions if name in proven else dict[Version, VersionSnapshot]()
+        versions = {
+            n: replace(v, provenance={**v.provenance, **more[n].provenance}) if n in more else v
+            for n, v in live.versions.items()
+        }
+        return replace(live, versions=versions)
+
+    return replace(snapshot, models={name: of(name, live) for name, live in snapshot.models.items()})
+
+
+def _missing(chain: Chain, snapshot: RegistrySnapshot, desired: DesiredState) -> dict[str, str]:
+    """The receipts that records name and the chain lacks, with the times of these records."""
+    kept = chain.ids | frozenset(chain.pruned.ids if chain.pruned else ())
+    claims = _claims_in(snapshot, desired)
+    return {claim.receipt: claim.at for claim in claims if claim.receipt not in kept}
 
 
 def kept_chain(world: World, rules: Rules) -> Chain:
@@ -213,7 +275,15 @@ def _past(
             sightings.append(seen)
     whole = trusted.whole if trusted else not (rules.trunk and rules.trunk.line[-1].cut)
     stretches = tuple(_stretch(epoch, there, notes) for epoch in epochs if epoch.commit is not None)
-    return Past(name, stretches, in_order(sightings), _present(there, trusted, places, read_at), whole)
+    if not whole and rules.trunk:
+        # The oldest commit that a shallow clone has did not declare what it holds, nor was nothing declared before.
+        oldest = rules.trunk.line[-1].commit
+        last = [stretch for stretch in stretches if stretch.declaring.commit == oldest][:1]
+        stretches = (
+            *(stretch for stretch in stretches if stretch.declaring.commit != oldest),
+            *(replace(stretch, declaring=Declaring(Commit(""), stretch.declaring.at)) for stretch in last),
+        )
+    return Past(name, stretches, in_order(sightings), _present(there, trusted, places, kept.chain.ids, read_at), whole)
 
 
 def _name_at(epochs: Iterable[Epoch], place: int | None, name: ModelRef) -> str:
@@ -256,18 +326,22 @@ def _declaring(epoch: Epoch, notes: Mapping[Commit, CommitNote]) -> Declaring:
     return Declaring(commit, at, note.author, merged_by, plain(subject, 200), request)
 
 
-def _present(live: ModelSnapshot, trusted: Trusted | None, places: Mapping[Commit, int], read_at: str) -> Present:
+def _present(
+    live: ModelSnapshot,
+    trusted: Trusted | None,
+    places: Mapping[Commit, int],
+    receipts: frozenset[str],
+    read_at: str,
+) -> Present:
     slots = {slot for version in live.versions.values() for slot in version.provenance}
     slots |= {version.stage.slot for version in live.versions.values()} | {Slot(f"@{alias}") for alias in live.aliases}
-    placed = {
-        (number, slot): Placed(record.applied_at, record.commit, record.receipt)
+    records = {
+        (number, slot): Placed(record.applied_at, record.commit, record.receipt, place, record.proven)
         for number, version in live.versions.items()
         for slot, record in version.provenance.items()
-        if not record.found
-        and not record.left
-        and trusted is not None
-        and trusted.place_of(record, version) is not None
+        if not record.found and trusted is not None and (place := trusted.place_of(record, version)) is not None
     }
+    placed = {(n, slot): one for (n, slot), one in records.items() if not live.versions[n].provenance[slot].left}
     applied = places.get(live.owner.commit) if isinstance(live.owner, Ownership) and live.owner.commit else None
     return Present(
         read_at,
@@ -276,6 +350,7 @@ def _present(live: ModelSnapshot, trusted: Trusted | None, places: Mapping[Commi
         {number: _stamp(version.created_at) for number, version in live.versions.items() if version.created_at},
         placed,
         applied,
+        {key: record for key, record in records.items() if record.receipt not in receipts},
     )
 
 
@@ -316,6 +391,11 @@ def _sighting(link: Link, name: str, place: int | None, signed: bool) -> Sightin
         },
         _opinions(receipt, name),
         member(model, "read_back") is not False,
+        any(
+            member(call, "method") == "delete_registered_model_tag"
+            and member(member(call, "arguments"), "key") == "reconciler.owner"
+            for call in members(member(model, "calls"))
+        ),
     )
 
 
@@ -378,14 +458,20 @@ def audit_chain(chain: Chain, seals: Seals | None, signers: str) -> Audit:
     links = chain.links()
     signed = signed_links(seals, signers, links)
     pruned = chain.pruned if chain.pruned and _counts(seals, signers, chain.pruned) else None
-    findings = list(structure(chain))
-    if chain.pruned and not pruned:
-        findings.append(cut_off(chain.pruned))
-    if listed_for(RECORDS, signers):
-        findings.extend(signatures(links, signed, after_signed=pruned is not None))
-    elif any(link.seal for link in links):
-        findings.append(Finding(Flaw.UNSIGNED, 0, "Nobody is listed who signs records, so no signature counts."))
+    findings = [*structure(chain), *_unproven(chain, links, signed, pruned, signers)]
     return replace(audit_of(chain.place, len(chain.stored), links, signed, None, findings), pruned=pruned)
+
+
+def _unproven(
+    chain: Chain, links: Sequence[Link], signed: frozenset[str], pruned: Pruning | None, signers: str
+) -> Iterable[Finding]:
+    """What no key that counts has signed."""
+    if chain.pruned and not pruned:
+        yield cut_off(chain.pruned)
+    if listed_for(RECORDS, signers):
+        yield from signatures(links, signed, after_signed=pruned is not None)
+    elif any(link.seal for link in links):
+        yield Finding(Flaw.UNSIGNED, 0, "Nobody is listed who signs records, so no signature counts.")
 
 
 def audit_of(
@@ -498,10 +584,13 @@ def signatures(links: Sequence[Link], signed: frozenset[str], *, after_signed: b
 def _claims(world: World, ref: str, rules: Rules) -> tuple[Claim, ...]:
     """The records of governed models that name a receipt."""
     _, desired = with_names(rules, declare(world, ref).desired)
+    return _claims_in(_snapshot(world, desired.models, desired, everything=True), desired)
+
+
+def _claims_in(snapshot: RegistrySnapshot, desired: DesiredState) -> tuple[Claim, ...]:
     ours = desired.revision.ours
-    snapshot = _snapshot(world, desired.models, desired, everything=True)
     return tuple(
-        Claim(record.receipt, name, slot, number, record.applied_at, record.commit)
+        Claim(record.receipt, name, slot, number, record.applied_at, record.commit, number in occupants(live, slot))
         for name, live in sorted(snapshot.models.items())
         for number, version in sorted(live.versions.items())
         for slot, record in sorted(version.provenance.items())

@@ -664,6 +664,12 @@ class Trunk:
         fragments, problems = self._parse([SourceFile(path, data)])
         return None if any(problem.severity is Severity.ERROR for problem in problems) else fragments
 
+    def verified(
+        self, models: Mapping[ModelRef, ModelSnapshot], pasts: Mapping[ModelRef, Past]
+    ) -> Mapping[ModelRef, ModelSnapshot]:
+        """With all of their records verified."""
+        return self._verified(models, None, pasts)
+
     def _verified(
         self,
         models: Mapping[ModelRef, ModelSnapshot],

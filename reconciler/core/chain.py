@@ -242,6 +242,11 @@ class Chain:
         return enumerate(self.stored, 1 + (self.pruned.count if self.pruned else 0))
 
     @property
+    def ids(self) -> frozenset[str]:
+        """The ids of what is kept."""
+        return frozenset(one.place.id for one in self.stored if one.place is not None)
+
+    @property
     def end(self) -> str:
         """The digest of the last receipt, or of the last that was pruned; empty where there never was one."""
         return digest_of(self.stored[-1].text) if self.stored else self.pruned.digest if self.pruned else ""
@@ -289,7 +294,7 @@ class Finding:
 class Claim:
     """
     A record in the registry that names a receipt: it says how this version of a model came into that slot, when and by
-    which commit.
+    which commit. `there`: it still is there.
     """
 
     receipt: str
@@ -298,6 +303,7 @@ class Claim:
     version: int
     at: str = ""
     commit: Commit | None = None
+    there: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -454,16 +460,21 @@ def with_exported(chain: Chain, exported: Chain) -> Chain:
 
 
 def against_records(chain: Chain, claims: Iterable[Claim], pruned: Pruning | None = None) -> tuple[Finding, ...]:
-    """What records in the registry say of receipts that the chain does not bear out, beside those that were pruned."""
-    links = {link.id: link for link in chain.links()}
+    """
+    What records in the registry say of receipts that the chain does not bear out, beside those that were pruned; of
+    those that are missing, by the record that matters most. Where the chain was not read, nothing is missing.
+    """
+    kept = {one.place.id: one for one in chain.stored if one.place is not None}
     gone = frozenset(pruned.ids if pruned else ())
     found: dict[tuple[str, str], Finding] = {}
-    for claim in claims:
+    for claim in sorted(claims, key=lambda claim: (not claim.there, claim.slot in {"Archived", "None"})):
         if claim.receipt in gone:
             continue
-        link = links.get(claim.receipt)
+        link = kept[claim.receipt].link if claim.receipt in kept else None
         about = f"v{claim.version} of {claim.model} in {claim.slot}"
         about += f" (by commit {claim.commit[:12]}, {claim.at})" if claim.commit else ""
+        if link is None and chain.untold:
+            continue
         if link is None and not chain.stored and chain.pruned is None:
             sentence = f"There are no receipts at {chain.place}, and the record of {about} names {claim.receipt}."
             found.setdefault((Flaw.LOST, ""), Finding(Flaw.LOST, 0, sentence))
@@ -472,6 +483,7 @@ def against_records(chain: Chain, claims: Iterable[Claim], pruned: Pruning | Non
             if chain.cut:
                 found.setdefault((Flaw.SHALLOW, claim.receipt), Finding(Flaw.SHALLOW, 0, sentence))
             else:
+                sentence += f" If that apply was killed, see that {claim.slot} holds what it should: `reconciler plan`."
                 found.setdefault((Flaw.MISSING, claim.receipt), Finding(Flaw.MISSING, 0, sentence))
         elif not _bears_out(link, claim):
             sentence = f"The record of {about} names the receipt {claim.receipt}, which says nothing of that."

@@ -12,8 +12,9 @@ from typing import TypeAlias
 
 from reconciler.core.chain import Finding, Pruning
 from reconciler.core.desired import Revision
-from reconciler.core.moments import moment
+from reconciler.core.moments import after, moment
 from reconciler.core.names import Commit, ModelRef, Slot, Version
+from reconciler.core.past import CLOCKS_DIFFER_BY_LESS_THAN
 
 Held: TypeAlias = tuple[Version, ...]
 """What a slot holds, lowest version first."""
@@ -38,15 +39,19 @@ class Turning(StrEnum):
     VACATE = "vacate"
     FIND = "find"
     BY_HAND = "moved by hand"
+    UNKNOWN = "not known how"
+    RELEASE = "released"
     DECLARE = "declare"
     PENDING = "pending"
+    DRIFTED = "drifted"
 
 
 @dataclass(frozen=True, slots=True)
 class Declaring:
     """
     The commit that declared something: its committer's time (RFC 3339, UTC), the author of the change, who committed or
-    merged it, the subject, and the request by the number that the subject names.
+    merged it, the subject, and the request by the number that the subject names. Where the clone does not reach back to
+    the commit, that is empty, and `at` the time of the oldest one that it has.
     """
 
     commit: Commit
@@ -98,7 +103,7 @@ class Sighting:
     """
     What one receipt says of a model: what its slots held before the apply and after it, when the last call about each
     slot was made, how versions came in, and what gates said. `place` is that of the commit, None for one that is not on
-    the trusted line. `sure` says whether the model was read back.
+    the trusted line. `sure` says whether the model was read back, `released` whether the apply gave the model up.
     """
 
     applying: Applying
@@ -113,6 +118,7 @@ class Sighting:
         default_factory=dict[tuple[Version, Slot], tuple[Opinion, ...]]
     )
     sure: bool = True
+    released: bool = False
 
     @property
     def word(self) -> Word:
@@ -121,11 +127,16 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """What a record in the registry that counts says of a version in a slot: when, and by which commit, it came in."""
+    """
+    What a record in the registry that counts says of a version in a slot: when, and by which commit, it came in.
+    `place` is that of the commit, `signed` says whether a key that counts signed the record.
+    """
 
     at: str
     commit: Commit | None = None
     receipt: str = ""
+    place: int | None = None
+    signed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +144,7 @@ class Present:
     """
     The registry as it is: what the slots of a model hold, when MLflow last saw each version in a stage move or be
     edited, when each was registered, the records that count, and the place of the commit that was applied last.
+    `unreceipted` are the records, of versions that left too, that count and whose receipt is not kept.
     """
 
     read_at: str
@@ -141,6 +153,7 @@ class Present:
     created: Mapping[Version, str] = field(default_factory=dict[Version, str])
     placed: Mapping[tuple[Version, Slot], Placed] = field(default_factory=dict[tuple[Version, Slot], Placed])
     applied: int | None = None
+    unreceipted: Mapping[tuple[Version, Slot], Placed] = field(default_factory=dict[tuple[Version, Slot], Placed])
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +161,7 @@ class Turn:
     """
     A slot came to hold something else, or was found to hold something: `before` is None where that is not known. It was
     between `earliest` and `latest` (RFC 3339, UTC), which are the same where the moment is known; empty: not known.
-    PENDING is what is declared and not there yet.
+    PENDING is what is declared and not there yet, DRIFTED what was applied and is not there anymore.
     """
 
     model: ModelRef
@@ -166,6 +179,11 @@ class Turn:
     note: str = ""
 
     @property
+    def happened(self) -> bool:
+        """Whether it was, and is not only declared."""
+        return self.turning not in {Turning.PENDING, Turning.DRIFTED}
+
+    @property
     def exact(self) -> bool:
         """Whether the moment is known."""
         return bool(self.earliest) and self.earliest == self.latest
@@ -175,7 +193,9 @@ class Turn:
 class Past:
     """
     All that is known of one model. `stretches` are newest first, `sightings` in the order of the chain; `pruned` is
-    when the last receipt was kept that is no longer there (RFC 3339, UTC), empty where none was pruned.
+    when the last receipt was kept that is no longer there (RFC 3339, UTC), empty where none was pruned. `missing` are
+    the receipts that records name and the chain lacks, with the times of these records; `broken` the numbers at which
+    the chain is not as it was written, 0 where that may be anywhere.
     """
 
     model: ModelRef
@@ -184,6 +204,8 @@ class Past:
     present: Present | None = None
     whole: bool = True
     pruned: str = ""
+    missing: Mapping[str, str] = field(default_factory=dict[str, str])
+    broken: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +220,8 @@ class Possible:
 @dataclass(frozen=True, slots=True)
 class Then:
     """
-    What a slot held at a moment: one possibility where that is known, several where it is not certain, none where
-    nothing is known. `differences` say what other sources have to say, `why` is what is not known and why.
+    What a slot held at a moment: one possibility or several, none where nothing is known. `differences` say what other
+    sources have to say, `why` is what is not known and why.
     """
 
     model: ModelRef
@@ -210,7 +232,9 @@ class Then:
 
     @property
     def certain(self) -> bool:
-        return len({possible.held for possible in self.possible}) == 1
+        """Whether one thing alone is possible, no source says otherwise, and it is known to have been applied."""
+        by_git = all(possible.word is Word.GIT for possible in self.possible)
+        return len({possible.held for possible in self.possible}) == 1 and not self.differences and not by_git
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,12 +277,21 @@ class AsOf:
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """The slots that held something else at one moment than at another, or of which that is not certain."""
+    """
+    The slots that held something else, or may have, at one moment than at another, and those of which it is not known
+    what they held at one of them. `notes` say which times were meant.
+    """
 
     of: Recalled
     before: str
     after: str
     slots: tuple[tuple[Then, Then], ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def unknown(self) -> int:
+        """Of how many slots it is not known what they held at one of the moments."""
+        return sum(not (one.possible and two.possible) for one, two in self.slots)
 
 
 def turns(past: Past, only: Slot | None = None) -> tuple[Turn, ...]:
@@ -268,7 +301,7 @@ def turns(past: Past, only: Slot | None = None) -> tuple[Turn, ...]:
 
 
 def _when(turn: Turn) -> tuple[bool, str]:
-    return turn.turning is Turning.PENDING, turn.earliest or turn.latest
+    return not turn.happened, turn.earliest or turn.latest
 
 
 def in_order(sightings: Sequence[Sighting]) -> tuple[Sighting, ...]:
@@ -315,10 +348,14 @@ def turns_of(past: Past, slot: Slot) -> tuple[Turn, ...]:
     for sighting in seen:
         there, then = sighting.before.get(slot, ()), sighting.after.get(slot, ())
         if state is not None and there != state:
-            found.append(_by_hand(past, slot, state, there, former, sighting, found))
+            found.extend(_unseen(past, slot, state, there, former, sighting, found))
         if (turn := _turn_of(past, slot, sighting, there, then, found)) is not None:
             found.append(turn)
         state, former = then, sighting
+        if sighting.released:
+            found.append(_release(past, slot, sighting, then))
+            # From here on anybody may move it.
+            state = None
     found.extend(_since(past, slot, state, former, found))
     return tuple(found)
 
@@ -354,10 +391,10 @@ def _declared_before(past: Past, slot: Slot, first: Sighting | None) -> Iterator
             held,
             turning,
             Word.GIT if record is None else Word.RECORD,
-            at if record is None else record.at,
-            "" if record is None else record.at,
+            record.at if record is not None else at if stretch.declaring.commit else "",
+            record.at if record is not None else "" if stretch.declaring.commit else at,
             stretch.declaring,
-            None if record is None else Applying(record.receipt, commit=record.commit),
+            None if record is None else Applying(record.receipt, commit=record.commit, signed=record.signed),
             stretch.comments.get(slot, ""),
         )
         earlier.add(held)
@@ -416,6 +453,12 @@ def _turn_of(past: Past, slot: Slot, sighting: Sighting, there: Held, then: Held
     )
 
 
+def _release(past: Past, slot: Slot, sighting: Sighting, then: Held) -> Turn:
+    at, word, by = sighting.finished_at, sighting.word, sighting.applying
+    note = "Not governed from here on."
+    return Turn(past.model, slot, then, then, Turning.RELEASE, word, at, at, applying=by, note=note)
+
+
 def _declaring(past: Past, slot: Slot, place: int | None) -> tuple[Declaring | None, str]:
     """The commit that first declared what is declared for a slot at a place, in its unbroken run, and the comment."""
     if place is None:
@@ -432,23 +475,105 @@ def _declaring(past: Past, slot: Slot, place: int | None) -> tuple[Declaring | N
     return run.declaring, older[0].comments.get(slot, "")
 
 
-def _by_hand(
+def _unseen(
     past: Past,
     slot: Slot,
     state: Held,
     there: Held,
     former: Sighting | None,
-    seen: Sighting,
+    seen: Sighting | None,
     found: Sequence[Turn],
-) -> Turn:
-    """What an apply found otherwise than the one before it, or git, had left it."""
+) -> Iterator[Turn]:
+    """
+    How a slot came to hold something else than the apply before, or git, had left there, until the next apply, or the
+    registry as it is (None), showed that: by records of applies whose receipts are missing, or by hand. Whose receipts
+    may be missing is not blamed on a person.
+    """
+    present = past.present
     earliest = former.finished_at if former else (found[-1].earliest if found else "")
-    if former is None:
+    latest = seen.started_at if seen else present.read_at if present else ""
+    records = list(_records(past, slot, state, there, earliest, latest))
+    if records:
+        for record, held in records:
+            yield _by_record(past, slot, state, held, record, found)
+            state = held
+        return
+    if former is None and seen is not None:
+        turning = Turning.UNKNOWN
         note = "Seen by the first apply of which a receipt is kept"
         note += ": somebody moved it, or the declaration was never applied." if not past.pruned else ", after others."
     else:
-        note = f"Seen by the apply of receipt {seen.applying.receipt}."
-    return Turn(past.model, slot, state, there, Turning.BY_HAND, seen.word, earliest, seen.started_at, note=note)
+        lacking = _lacks_receipts(past, former, seen, earliest, latest, found)
+        turning = Turning.UNKNOWN if lacking else Turning.BY_HAND
+        note = "Moved by hand, or by an apply whose receipt is missing. " if lacking else ""
+        note += (
+            f"Seen by the apply of receipt {seen.applying.receipt}." if seen else "Seen in the registry as it is now."
+        )
+    if seen is None and present is not None:
+        # A version in a stage has not moved since MLflow last saw it change; one that left may have gone before.
+        touched = present.touched.get(there[-1], "") if there and slot.stage is not None else ""
+        latest = touched if touched and _later(touched, earliest) else present.read_at
+    yield Turn(past.model, slot, state, there, turning, seen.word if seen else Word.MLFLOW, earliest, latest, note=note)
+
+
+def _records(
+    past: Past, slot: Slot, state: Held, there: Held, earliest: str, latest: str
+) -> Iterator[tuple[Placed, Held]]:
+    """The records between two moments that explain, one after the other, how a slot came to hold what it did."""
+    known = past.present.unreceipted if past.present else dict[tuple[Version, Slot], Placed]()
+    fitting = sorted(
+        (
+            (record, version)
+            for (version, where), record in known.items()
+            if where == slot and _between(record.at, earliest, latest)
+        ),
+        key=lambda pair: (_seconds(pair[0].at), pair[1]),
+    )
+    entered = set(there) - set(state)
+    if not entered or not entered <= {version for _, version in fitting}:
+        return
+    if len(there) == 1 and len(state) <= 1:
+        last = next(n for n, (_, version) in enumerate(fitting) if version == there[0])
+        yield from ((record, (version,)) for record, version in fitting[: last + 1] if (version,) != state)
+    else:
+        yield max((r for r, version in fitting if version in entered), key=lambda record: _seconds(record.at)), there
+
+
+def _by_record(past: Past, slot: Slot, state: Held, there: Held, record: Placed, found: Sequence[Turn]) -> Turn:
+    earlier = any(there in {turn.before, turn.after} for turn in found)
+    declaring, comment = _declaring(past, slot, record.place)
+    return Turn(
+        past.model,
+        slot,
+        state,
+        there,
+        Turning.ROLL_BACK if earlier else Turning.PROMOTE,
+        Word.RECORD,
+        record.at,
+        record.at,
+        declaring,
+        Applying(record.receipt, commit=record.commit, signed=record.signed),
+        comment,
+        note="No receipt is kept of it: the record on the version says so.",
+    )
+
+
+def _lacks_receipts(
+    past: Past, former: Sighting | None, seen: Sighting | None, earliest: str, latest: str, found: Sequence[Turn]
+) -> bool:
+    """Whether receipts may be missing of what was between an apply and the next one."""
+    first = former.applying.sequence if former else 0
+    last = seen.applying.sequence if seen else _FOREVER
+    if any(number == 0 or first < number <= last for number in past.broken):
+        return True
+    explained = {turn.applying.receipt for turn in found if turn.applying}
+    return any(_between(at, earliest, latest) for name, at in past.missing.items() if name not in explained)
+
+
+def _between(text: str, earliest: str, latest: str) -> bool:
+    """Whether a moment is between two others, by clocks that may differ; no bound is any."""
+    differ = CLOCKS_DIFFER_BY_LESS_THAN.total_seconds()
+    return not _later(after(earliest, -differ), text) and not (latest and _later(text, after(latest, differ)))
 
 
 def _since(past: Past, slot: Slot, state: Held | None, last: Sighting | None, found: Sequence[Turn]) -> Iterator[Turn]:
@@ -458,7 +583,14 @@ def _since(past: Past, slot: Slot, state: Held | None, last: Sighting | None, fo
     if present is None:
         return
     there = present.held.get(slot, ())
-    if state is None and there and declared is not None:
+    if last is not None and last.released:
+        if there != last.after.get(slot, ()):
+            note = "Seen in the registry as it is now; not governed."
+            before, latest = last.after.get(slot, ()), present.read_at
+            yield Turn(
+                past.model, slot, before, there, Turning.BY_HAND, Word.MLFLOW, last.finished_at, latest, note=note
+            )
+    elif state is None and there and declared is not None:
         touched = present.touched.get(there[-1], "") if slot.stage is not None else ""
         yield Turn(
             past.model,
@@ -472,47 +604,23 @@ def _since(past: Past, slot: Slot, state: Held | None, last: Sighting | None, fo
             note="No apply and no commit says more.",
         )
     elif state is not None and there != state and (declared is not None or not past.stretches):
-        yield _moved_since(past, present, slot, state, there, last, found)
+        yield from _unseen(past, slot, state, there, last, None, found)
     if declared is not None and declared != there:
         stretch = _declaring(past, slot, 0)
+        applied = state == declared and any(turn.after == declared and turn.word is not Word.GIT for turn in found)
         yield Turn(
             past.model,
             slot,
             there,
             declared,
-            Turning.PENDING,
-            Word.GIT,
-            stretch[0].at if stretch[0] else "",
-            "",
+            Turning.DRIFTED if applied else Turning.PENDING,
+            Word.MLFLOW if applied else Word.GIT,
+            stretch[0].at if stretch[0] and not applied else "",
+            present.read_at if applied else "",
             stretch[0],
             comment=stretch[1],
-            note="Declared, and not there.",
+            note="Applied, and not there anymore." if applied else "Declared, and not there.",
         )
-
-
-def _moved_since(
-    past: Past,
-    present: Present,
-    slot: Slot,
-    state: Held,
-    there: Held,
-    last: Sighting | None,
-    found: Sequence[Turn],
-) -> Turn:
-    earliest = last.finished_at if last else (found[-1].earliest if found else "")
-    placed = present.placed.get((there[-1], slot)) if there else None
-    if placed is not None and _later(placed.at, earliest):
-        note = "No receipt is kept of it: the record on the version says so."
-        applying = Applying(placed.receipt, commit=placed.commit)
-        known = placed.at
-        return Turn(
-            past.model, slot, state, there, Turning.PROMOTE, Word.RECORD, known, known, applying=applying, note=note
-        )
-    # A version in a stage has not moved since MLflow last saw it change; one that left may have gone before.
-    touched = present.touched.get(there[-1], "") if there and slot.stage is not None else ""
-    latest = touched if touched and _later(touched, earliest) else present.read_at
-    note = "Seen in the registry as it is now."
-    return Turn(past.model, slot, state, there, Turning.BY_HAND, Word.MLFLOW, earliest, latest, note=note)
 
 
 def _later(text: str, other: str) -> bool:
@@ -525,7 +633,7 @@ def within(found: Iterable[Turn], since: str = "", until: str = "") -> tuple[Tur
     """The turns that may have been between two moments; each may be empty. What is pending is of now."""
 
     def may_be(turn: Turn) -> bool:
-        if turn.turning is Turning.PENDING:
+        if not turn.happened:
             return not until
         latest, earliest = turn.latest or turn.earliest, turn.earliest or turn.latest
         return not (since and _later(since, latest)) and not (until and _later(earliest, until))
@@ -539,8 +647,10 @@ def as_of(past: Past, when: str, say: Callable[[Held], str]) -> tuple[Then, ...]
 
 
 def _slot_as_of(past: Past, slot: Slot, when: str, say: Callable[[Held], str]) -> Then:
-    found = [turn for turn in turns_of(past, slot) if turn.turning is not Turning.PENDING]
+    found = [turn for turn in turns_of(past, slot) if turn.happened]
     possible = _possible(found, when) or _sighted(past, slot, when)
+    if released := _released(past, slot, possible, when):
+        return released
     by_mlflow = _by_mlflow(past, slot, when)
     why = ""
     if not possible:
@@ -549,6 +659,22 @@ def _slot_as_of(past: Past, slot: Slot, when: str, say: Callable[[Held], str]) -
     elif len({one.held for one in possible}) > 1:
         why = _why_several(possible)
     return Then(past.model, slot, possible, tuple(_differences(past, slot, when, possible, by_mlflow, say)), why)
+
+
+def _released(past: Past, slot: Slot, possible: Sequence[Possible], when: str) -> Then | None:
+    """What is known of a slot that was given up by that moment: what the registry shows now, as far as it shows it."""
+    if not any(one.turn is not None and one.turn.turning is Turning.RELEASE for one in possible):
+        return None
+    present = past.present
+    by_mlflow = _by_mlflow(past, slot, when)
+    if by_mlflow is None and present is not None and not _later(present.read_at, when):
+        by_mlflow = present.held.get(slot, ())
+    return Then(
+        past.model,
+        slot,
+        () if by_mlflow is None else (Possible(by_mlflow, Word.MLFLOW),),
+        why="Not governed then." if by_mlflow is not None else "Not governed then: not known.",
+    )
 
 
 def _why_nothing(past: Past, when: str) -> str:
@@ -578,7 +704,7 @@ def _possible(found: Sequence[Turn], when: str) -> tuple[Possible, ...]:
         states.append(Possible(before, found[0].word))
     for number, turn in enumerate(found):
         ended = last[number + 1] if number + 1 < len(found) else _FOREVER
-        if first[number] <= at < ended:
+        if first[number] <= at < ended or first[number] == at == ended:
             states.append(Possible(turn.after, turn.word, turn))
     return tuple(_once(states))
 
@@ -608,6 +734,8 @@ def _why_several(possible: Sequence[Possible]) -> str:
     turned = [one.turn for one in possible if one.turn is not None]
     if any(turn.turning is Turning.BY_HAND for turn in turned):
         return "Somebody moved it by hand, and nobody knows at which moment."
+    if any(turn.turning is Turning.UNKNOWN for turn in turned):
+        return "It is not known how it came there, and at which moment."
     if any(not one < two for one, two in pairwise(turn.earliest for turn in turned)):
         return "The clocks of two applies differ: by their times, each was after the other."
     return "It was being applied at that moment."
@@ -635,7 +763,8 @@ def _differences(
     held = declared.held.get(slot) if declared else None
     by_git = all(one.word is Word.GIT for one in possible)
     if declared is not None and held is not None and holding and held not in holding:
-        yield f"git declared {say(held)} (commit {declared.declaring.commit[:12]})"
+        by = declared.declaring
+        yield f"git declared {say(held)} ({f'commit {by.commit[:12]}' if by.commit else f'before {by.at}'})"
     elif holding and held is None and past.stretches and not by_git and past.whole:
         yield "git did not declare the slot"
     if by_mlflow is not None and holding and by_mlflow not in holding:
@@ -648,14 +777,9 @@ def _differences(
 
 
 def changed(past: Past, before: str, after: str, say: Callable[[Held], str]) -> tuple[tuple[Then, Then], ...]:
-    """The slots of a model that held something else at a moment than at another, or of which that is not certain."""
+    """The slots of a model that held something else, or may have, at a moment than at another."""
     pairs = zip(as_of(past, before, say), as_of(past, after, say), strict=True)
-    return tuple(
-        (one, two)
-        for one, two in pairs
-        if not (one.certain and two.certain and {p.held for p in one.possible} == {p.held for p in two.possible})
-        and (one.possible or two.possible)
-    )
+    return tuple((one, two) for one, two in pairs if {p.held for p in one.possible} != {p.held for p in two.possible})
 
 
 def with_slots(past: Past, wanted: Iterable[Slot]) -> Past:

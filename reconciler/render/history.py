@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
-from reconciler.core.chain import Audit, Finding, Pruning
+from reconciler.core.chain import Audit, Finding, Flaw, Pruning
 from reconciler.core.history import AsOf, Between, History, Possible, Recalled, Then, Turn, Turning, Word
 from reconciler.core.moments import moment, to_the_minute
 from reconciler.core.text import amount, clean
@@ -20,8 +20,11 @@ TONE = {
     Turning.VACATE: "remove",
     Turning.FIND: "faint",
     Turning.BY_HAND: "warn",
+    Turning.UNKNOWN: "warn",
+    Turning.RELEASE: "faint",
     Turning.DECLARE: "",
     Turning.PENDING: "change",
+    Turning.DRIFTED: "remove",
 }
 """The style of each way of turning, as of the verbs of a plan."""
 
@@ -41,13 +44,13 @@ def history_lines(history: History, width: int = WIDTH) -> Iterator[Line]:
             for text in told(turn):
                 yield from flowed((("", "      "),), (("faint", text),), width)
     yield ()
-    yield (("name", history_line(history)),)
+    yield from flowed((), (("name", history_line(history)),), width)
 
 
-def _head(what: str, of: Recalled, width: int) -> Iterator[Line]:
+def _head(what: str, of: Recalled, width: int, more: Sequence[str] = ()) -> Iterator[Line]:
     where = f"{what} of {words.registry(of.registry, of.workspace)}, as seen from {words.revision(of.revision)}"
     yield from flowed((), (("", where),), width)
-    for note in notes(of):
+    for note in (*notes(of), *more):
         yield from flowed((("warn", "Note: "),), (("", note),), width)
 
 
@@ -57,9 +60,19 @@ def notes(of: Recalled) -> Iterator[str]:
         yield f"The registry was not read, so what it shows is left out: {clean(of.untold)}"
     if of.pruned is not None:
         yield f"{pruned(of.pruned)} To have them told of too, name the folder of their export: `--receipts FOLDER`."
-    yield from (clean(finding.sentence) for finding in of.findings)
-    if of.findings:
+    if not all(past.whole for past in of.models):
+        yield "This clone is shallow: who declared what before is not known. Fetch all of it (`git fetch --unshallow`)."
+    lacking = {finding.flaw for finding in of.findings if finding.grave}
+    if lacking:
+        are = "missing" if lacking & {Flaw.LOST, Flaw.MISSING, Flaw.REWRITTEN} else "not as they were written"
+        yield f"Receipts are {are}: run `reconciler audit`."
+    yield from (clean(finding.sentence) for finding in of.findings[:_SHOWN])
+    if of.findings and (not lacking or len(of.findings) > _SHOWN):
         yield "`reconciler audit` says more."
+
+
+_SHOWN = 3
+"""So many of the findings are shown above an answer, the gravest first."""
 
 
 def pruned(pruning: Pruning) -> str:
@@ -81,7 +94,7 @@ def when(turn: Turn) -> str:
 def moved(turn: Turn) -> str:
     """`v3 -> v4`; `v4` for what was found; `? -> v4` where it is not known what was there."""
     after = words.held(turn.after)
-    if turn.turning is Turning.FIND:
+    if turn.turning in {Turning.FIND, Turning.RELEASE}:
         return after
     return f"{'?' if turn.before is None else words.held(turn.before)} -> {after}"
 
@@ -92,7 +105,7 @@ def told(turn: Turn) -> Iterator[str]:
         yield declared_by(turn)
     if turn.applying is not None:
         yield applied_by(turn)
-    elif turn.word is Word.GIT and turn.turning is not Turning.PENDING:
+    elif turn.word is Word.GIT and turn.happened:
         yield "Declared in git; whether and when it was applied is not known."
     if turn.earliest and not turn.exact and turn.latest:
         yield f"After {_minute(turn.earliest)}."
@@ -108,6 +121,8 @@ def declared_by(turn: Turn) -> str:
     by = turn.declaring
     if by is None:
         return ""
+    if not by.commit:
+        return f"Declared before {_minute(by.at)}, by a commit that this clone does not have."
     author = f" by {clean(_person(by.author))}" if by.author else ""
     merged = f", merged by {clean(_person(by.merged_by))}" if by.merged_by else ""
     about = ", ".join(part for part in (clean(by.request), _minute(by.at)) if part)
@@ -121,7 +136,8 @@ def applied_by(turn: Turn) -> str:
         return ""
     where = clean(by.run or by.who)
     person = f", started by {clean(_person(by.person))}" if by.person else ""
-    named = f"{turn.word} {by.receipt}" if by.receipt else f"{turn.word}"
+    word = f"signed {turn.word}" if turn.word is Word.RECORD and by.signed else f"{turn.word}"
+    named = f"{word} {by.receipt}" if by.receipt else word
     return f"Applied{f' by {where}' if where else ''}{person}: {clean(named)}"
 
 
@@ -219,7 +235,7 @@ def as_of_line(as_of: AsOf) -> str:
 
 def between_lines(between: Between, width: int = WIDTH) -> Iterator[Line]:
     """What changed between two moments; the last line is the one that scripts may parse."""
-    yield from _head(f"Between {between.before} and {between.after}: slots", between.of, width)
+    yield from _head(f"Between {between.before} and {between.after}: slots", between.of, width, between.notes)
     for model, found in groupby(between.slots, key=lambda pair: pair[1].model):
         yield ()
         yield (("name", clean(model)),)
@@ -231,7 +247,13 @@ def between_lines(between: Between, width: int = WIDTH) -> Iterator[Line]:
             for text in remarks(two):
                 yield from flowed((("", "      "),), (("faint", text),), width)
     yield ()
-    yield (("name", f"Diff: {amount(len(between.slots), 'slot')} changed."),)
+    count = len(between.slots) - between.unknown
+    yield (
+        (
+            "name",
+            f"Diff: {amount(count, 'slot')} changed{f', {between.unknown} not known' if between.unknown else ''}.",
+        ),
+    )
 
 
 def audit_lines(audit: Audit, width: int = WIDTH) -> Iterator[Line]:

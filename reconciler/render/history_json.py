@@ -69,7 +69,10 @@ class SourcesDocument(TypedDict):
 
 
 class DeclaringDocument(TypedDict):
-    """The commit that declared something. `at` is its committer's time; `request` the one that its message names."""
+    """
+    The commit that declared something. `at` is its committer's time; `request` the one that its message names. `commit`
+    is empty where the clone does not reach back to it; then it was before `at`.
+    """
 
     commit: str
     at: str
@@ -104,12 +107,24 @@ class TurnDocument(TypedDict):
     """
     A slot came to hold something else: `before` is null where that is not known. It was between `earliest` and `latest`
     (RFC 3339, UTC), which are the same where the moment is known, and empty where nothing is. `word` is whose word it
-    is. `pending` is what is declared and not there yet.
+    is. `pending` is what is declared and not there yet, `drifted` what was applied and is not there anymore.
     """
 
     model: str
     slot: str
-    turning: Literal["promote", "roll back", "restore", "vacate", "find", "moved by hand", "declare", "pending"]
+    turning: Literal[
+        "promote",
+        "roll back",
+        "restore",
+        "vacate",
+        "find",
+        "moved by hand",
+        "not known how",
+        "released",
+        "declare",
+        "pending",
+        "drifted",
+    ]
     before: list[int] | None
     after: list[int]
     earliest: str
@@ -153,8 +168,9 @@ class PossibleDocument(TypedDict):
 
 class ThenDocument(TypedDict):
     """
-    What a slot held at a moment: one of `possible` if `certain`; several where that is not known, none where nothing
-    is. `why` says why not; `differences` are what other sources say.
+    What a slot held at a moment: one of `possible`, none where nothing is known. `certain` where it is only one, no
+    source says otherwise, and it is known to have been applied. `why` says why not; `differences` are what other
+    sources say.
     """
 
     model: str
@@ -173,17 +189,21 @@ class AsOfDocument(SourcedDocument):
 
 
 class ChangedDocument(TypedDict):
-    """A slot that held something else at one moment than at another, or of which that is not certain."""
+    """A slot that held something else at one moment than at another, or may have."""
 
     before: ThenDocument
     after: ThenDocument
 
 
 class BetweenDocument(SourcedDocument):
-    """What changed between two moments (RFC 3339, UTC)."""
+    """
+    What changed between two moments (RFC 3339, UTC); `notes` say which times were meant. Where `possible` is empty on
+    one side, it is not known what was there.
+    """
 
     before: str
     after: str
+    notes: list[str]
     slots: list[ChangedDocument]
 
 
@@ -238,6 +258,7 @@ def between_document(between: Between) -> BetweenDocument:
         **_sourced(between.of),
         "before": between.before,
         "after": between.after,
+        "notes": list(between.notes),
         "slots": [{"before": _then(before), "after": _then(after)} for before, after in between.slots],
     }
 

@@ -273,7 +273,7 @@ def _biography(turns: list[Turn], history: History) -> Biography:
             turn.slot,
             moved(turn).replace("->", "→"),
             turn.turning,
-            "pending" if turn.turning is Turning.PENDING else TONE[turn.turning],
+            "pending" if not turn.happened else TONE[turn.turning],
             _badge(TONE[turn.turning]),
             tuple(told(turn)),
         )
@@ -287,7 +287,7 @@ def _spans(turns: list[Turn], start: str, end: str) -> Iterable[Span]:
     What a slot held from one moment to another. Where it is not known when it turned, both are named; what was there
     before the first turn is known of the moment before it alone.
     """
-    happened = [turn for turn in turns if turn.turning is not Turning.PENDING]
+    happened = [turn for turn in turns if turn.happened]
     if not happened:
         return
     whole = max(figures.between(start, end) or 0.0, 1.0)

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from reconciler.core.chain import Flaw, Link, Pruning, digest_of, read_link
-from reconciler.core.history import Word
+from reconciler.core.history import Turning, Word
 from reconciler.core.names import Slot
 from reconciler.core.snapshot import RegistrySnapshot, encode_provenance
 from reconciler.errors import ReconcilerError, RegistryError
 from reconciler.git.receipts import RECEIPTS
 from reconciler.ports import Wanted
 from reconciler.project import Project, audit_files
+from reconciler.render.history import notes
 from tests.house import House
 from tests.house.mlflow import Mlflow
 from tests.house.people import key_of, seal_with
@@ -331,3 +332,63 @@ def promoted(house: House, version: int) -> str:
     done = house.apply()
     assert done.exit_code == 0
     return done.message
+
+
+@pytest.mark.parametrize("slot", ["Production", "@champion"])
+def test_what_an_apply_without_a_receipt_did_is_not_blamed_on_a_person(house: House, slot: str) -> None:
+    for version in (1, 2, 3, 4):
+        house.push(pins({"Production": 3, "@champion": version} if slot == "@champion" else {slot: version}))
+        assert house.apply().exit_code == 0
+        house.clock.later(hours=1)
+    put(house, *texts(house)[:-3])
+    forget(house)
+    at_once = project(house).history(slot=slot).turns
+    house.push(pins({"Production": 3, "@champion": 1} if slot == "@champion" else {slot: 1}))
+    assert house.apply().exit_code == 0
+
+    later = project(house).history(slot=slot).turns
+
+    told = [(turn.after, turn.turning, turn.word) for turn in at_once[-3:]]
+    assert told == [
+        ((n,), Turning.ROLL_BACK if n < 4 and slot != "@champion" else Turning.PROMOTE, Word.RECORD) for n in (2, 3, 4)
+    ]
+    assert all(turn.declaring and turn.applying and turn.applying.signed == house.signed for turn in at_once[-3:])
+    assert [(turn.after, turn.word) for turn in later[-4:-1]] == [((n,), Word.RECORD) for n in (2, 3, 4)]
+    assert Turning.BY_HAND not in {turn.turning for turn in later}
+
+
+def test_where_a_receipt_is_missing_nobody_is_blamed_for_what_no_record_tells(house: House) -> None:
+    house.push(pins({"Production": 3, "@champion": 1}))
+    house.apply()
+    kept = texts(house)
+    house.push(pins({"Production": [], "@champion": 2}))
+    house.apply()
+    put(house, *kept)
+    forget(house)
+
+    turn = next(t for t in project(house).history().turns if t.slot == "Production" and t.after == ())
+
+    assert turn.turning is Turning.UNKNOWN
+    assert turn.note.startswith("Moved by hand, or by an apply whose receipt is missing.")
+
+
+def test_a_person_who_asks_for_the_past_sees_what_an_audit_would_find(house: House) -> None:
+    house.apply()
+    put(house, *texts(house)[:-1])
+    forget(house)
+
+    found = project(house).as_of("now")
+
+    assert [finding.flaw for finding in found.of.findings] == [
+        finding.flaw for finding in project(house).audit().findings
+    ]
+    first, second, *_ = notes(found.of)
+    assert first == "Receipts are missing: run `reconciler audit`."
+    assert "in Production" in second
+
+
+def test_where_the_remote_is_not_reached_nothing_is_missing(house: House) -> None:
+    house.repository.remote.rename(house.repository.remote.with_name("away"))
+
+    assert set(flaws(house)) == {Flaw.UNKNOWN}
+    assert Turning.BY_HAND not in {turn.turning for turn in project(house).history().turns}

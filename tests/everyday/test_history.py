@@ -8,8 +8,10 @@ from reconciler.core.history import AsOf, History, Word
 from reconciler.core.moments import after
 from reconciler.errors import ReconcilerError
 from reconciler.project import Project
+from reconciler.render.history import declared_by, notes
 from tests.house import ADA, GRACE, House
 from tests.house.scenes import APPROVALS, NO_RULES, pins
+from tests.story.repository import git
 
 pytestmark = pytest.mark.house
 
@@ -98,7 +100,7 @@ def test_a_move_by_hand_that_nobody_took_back_is_told_with_the_time_of_mlflow(ho
 
     found = history(house)
 
-    assert lines(found)[1:] == [("Production", "1>2", "moved by hand"), ("Production", "2>1", "pending")]
+    assert lines(found)[1:] == [("Production", "1>2", "moved by hand"), ("Production", "2>1", "drifted")]
     assert (found.turns[1].latest, found.turns[1].word) == (moved, Word.MLFLOW)
 
 
@@ -125,8 +127,8 @@ def test_without_receipts_git_tells_what_was_declared_and_records_when_the_last_
         ("Production", "1>2", "declare"),
         ("Production", "2>3", "declare"),
     ]
-    # Of signed records, those are verified that are of what is in place.
-    assert [turn.word for turn in found.turns] == [Word.GIT if house.signed else Word.RECORD] * 2 + [Word.RECORD]
+    assert [turn.word for turn in found.turns] == [Word.RECORD] * 3
+    assert [turn.applying and turn.applying.signed for turn in found.turns] == [house.signed] * 3
 
 
 def test_receipts_go_on_where_git_alone_told_before(house: House) -> None:
@@ -271,3 +273,106 @@ def test_nothing_is_known_of_a_model_that_nobody_ever_declared(house: House) -> 
 
     with pytest.raises(ReconcilerError, match=r"Nothing is known of a model chum\. Did you mean `churn`"):
         history(house, "chum")
+
+
+def test_what_git_alone_declares_or_sources_differ_about_is_not_certain(house: House) -> None:
+    promote(house, 1)
+    certain = project(house).as_of("now")
+    house.push(pins({"Production": 2}))
+    house.clock.later(minutes=30)
+    differing = project(house).as_of("now")
+    house.push(pins({"Production": 1}, model="fraud"))
+    (declared,) = project(house).as_of("now", ["fraud"]).slots
+
+    assert [then.certain for then in (*certain.slots, *differing.slots, declared)] == [True, False, False]
+
+
+def test_what_is_not_certain_in_the_same_way_at_two_moments_did_not_change(house: House) -> None:
+    promote(house, 1)
+    house.by_hand("churn", 2, "Production")
+    house.clock.later(hours=9)
+    house.apply(restore=["churn"])
+    earliest = history(house).turns[1].earliest
+
+    found = project(house).changed(after(earliest, 60), after(earliest, 120))
+    unknown = project(house).changed(after(earliest, -86400))
+
+    assert (found.slots, len(unknown.slots), unknown.unknown) == ((), 1, 1)
+
+
+def test_two_moments_in_the_wrong_order_are_refused(house: House) -> None:
+    promote(house, 1)
+
+    with pytest.raises(ReconcilerError, match="is after the second one"):
+        project(house).changed("now", "1 hour ago")
+    with pytest.raises(ReconcilerError, match="is after the second one"):
+        history(house, since="1 hour ago", until="2 hours ago")
+
+
+def test_a_time_without_its_zone_and_a_commit_are_said_to_be_that(house: House) -> None:
+    promote(house, 1)
+
+    with pytest.raises(ReconcilerError, match="without its zone"):
+        project(house).as_of("2026-03-02T10:00")
+    assert "committer's time" in project(house).changed("HEAD").notes[0]
+
+
+def given_up(house: House) -> None:
+    house.register("fraud")
+    house.push(pins({}, model="fraud"), files={"manifests/churn.yaml": None})
+    house.clock.later(hours=1)
+    assert house.apply(allow_empty=True).exit_code == 0
+
+
+@pytest.mark.parametrize("models", [(), ("churn",)])
+def test_what_was_given_up_is_told_as_the_registry_shows_it(house: House, models: tuple[str, ...]) -> None:
+    promote(house, 1)
+    given_up(house)
+    house.clock.later(hours=1)
+    between = house.clock.stamp
+    house.clock.later(hours=1)
+    house.by_hand("churn", 2, "Production")
+    moved = house.clock.stamp
+    house.clock.later(hours=1)
+
+    found = [line for line in lines(history(house, *models)) if line[0] == "Production"]
+    now, then, since = (project(house).as_of(when, models) for when in ("now", between, moved))
+
+    assert found == [
+        ("Production", "->1", "promote"),
+        ("Production", "1>1", "released"),
+        ("Production", "1>2", "moved by hand"),
+    ]
+    assert (held(now), held(since)) == ([(2,)], [(2,)])
+    assert (held(then), then.slots[0].why) == ([], "Not governed then: not known.")
+
+
+def test_what_was_given_up_and_declared_again_goes_on(house: House) -> None:
+    promote(house, 1)
+    given_up(house)
+    house.clock.later(hours=1)
+    between = house.clock.stamp
+    house.by_hand("churn", 2, "Production")
+    house.clock.later(hours=1)
+    promote(house, 2)
+
+    found = [turn.turning.value for turn in history(house, "churn").turns]
+
+    assert "released" in found
+    assert "moved by hand" not in found
+    (then,) = project(house).as_of(between, ["churn"]).slots
+    assert (then.possible, then.why) == ((), "Not governed then: not known.")
+
+
+def test_a_shallow_clone_names_no_commit_that_it_does_not_have(house: House) -> None:
+    house.receipts = False
+    promote(house, 1)
+    house.push(pins({}, model="fraud"))
+    house.push(pins({}, model="risk"))
+    git(house.repository.top, "fetch", "--quiet", "--depth=2", f"file://{house.repository.remote}", "main")
+
+    found = history(house, "churn")
+
+    assert (found.turns[0].after, found.turns[0].declaring and found.turns[0].declaring.commit) == ((1,), "")
+    assert declared_by(found.turns[0]).startswith("Declared before 2026-")
+    assert any("shallow" in note for note in notes(found.of))

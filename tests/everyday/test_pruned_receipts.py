@@ -91,7 +91,7 @@ def test_as_of_knows_by_the_export_what_git_alone_cannot(house: House, tmp_path:
     (then,) = project(house).as_of("2 days ago").slots
     (known,) = project(house).as_of("2 days ago", receipts=tmp_path / "kept").slots
 
-    assert {one.word for one in then.possible} == {Word.GIT}
+    assert {one.word for one in then.possible} == {Word.RECORD}
     assert [(one.held, one.word) for one in known.possible] == [((3,), Word.SIGNED)]
 
 

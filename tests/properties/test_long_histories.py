@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.core.chain import Chain, Link, Pruning, Stored, digest_of
-from reconciler.core.history import Past, Turn, Turning, as_of, slots_of, turns_of
+from reconciler.core.history import Past, Turn, as_of, slots_of, turns_of
 from reconciler.core.moments import after, moment
 from reconciler.core.names import Commit, ModelRef, Slot, Stage
 from reconciler.core.snapshot import ModelSnapshot
@@ -354,7 +354,7 @@ def each_slot(told: Told) -> Iterator[tuple[int, str, Past, list[Turn]]]:
         past = told.pasts[model.name]
         assert set(slots_of(past)) == set(SLOTS)
         for slot in SLOTS:
-            yield which, slot, past, [t for t in turns_of(past, Slot(slot)) if t.turning is not Turning.PENDING]
+            yield which, slot, past, [t for t in turns_of(past, Slot(slot)) if t.happened]
 
 
 SEEDS = st.integers(0, 2**32)
