@@ -131,6 +131,7 @@ def test_every_option_and_link_in_the_documentation_exists(page: str) -> None:
         "--no-edit",
         "--stdin",
         "--unified",
+        "--name-only",
     }
     others = {
         "--update-golden",
