@@ -275,13 +275,14 @@ class Tries:
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """
-    What a registry has. Without `records`, what we note of models and versions fits into none of its tags, and is kept
-    beside it. Without `registers`, versions are not made from runs through this client. The key of a tag has none of
-    the `reserved` characters.
+    What a registry has. Without `searches`, models are found by name alone, in no order. Without `records`, what we
+    note of models and versions fits into none of its tags, and is kept beside it. Without `registers`, versions are not
+    made from runs through this client. The key of a tag has none of the `reserved` characters.
     """
 
     stages: bool = True
     aliases: bool = True
+    searches: bool = True
     records: bool = True
     registers: bool = True
     reserved: str = ""

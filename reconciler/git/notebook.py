@@ -85,13 +85,15 @@ class GitNotebook:
             raise mine.error
 
     def _keep(self, batch: list[_Waiting]) -> None:
-        error: Exception | None = None
+        error: Exception | None = ReconcilerError("The change was broken off.")
         try:
             self._push([one.edit for one in batch])
+            error = None
         except Exception as caught:  # noqa: BLE001  # each of those who wait hears of it
             error = caught
-        for one in batch:
-            one.done, one.error = True, error
+        finally:
+            for one in batch:
+                one.done, one.error = True, error
 
     def _push(self, edits: list[Edit]) -> None:
         remote = self._remote()

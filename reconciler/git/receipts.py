@@ -54,6 +54,24 @@ class _Remote(RemoteRef):
         return _RefusedError(message, fix) if refused else _PushError(message, fix)
 
 
+@dataclass(slots=True)
+class _Swaps:
+    """Pushes of the ref by compare-and-swap, a few of which the remote may refuse though nobody else was faster."""
+
+    remote: _Remote
+    refusals: int = 0
+
+    def made(self, before: str, after: str) -> bool:
+        """Whether the ref has moved. Raises `_RefusedError` where the remote refuses too often."""
+        try:
+            return self.remote.swap(before, after) == after
+        except _RefusedError:
+            self.refusals += 1
+            if self.refusals == _REFUSALS:
+                raise
+            return False
+
+
 @dataclass(frozen=True, slots=True)
 class GitReceipts:
     """
@@ -108,28 +126,18 @@ class GitReceipts:
         are. Raises ReconcilerError where the chain does not have what is to be pruned, and where the ref cannot be
         moved.
         """
-        remote = None if self.remote is None else self._ref().found()
-        refusals = 0
-        for number in range(_TRIES):
-            if number:
-                self.sleep(self._chance.uniform(0.02, min(0.1 * number, 1.0)))
+        swaps = None if self.remote is None else _Swaps(self._ref().found())
+        for _ in self._turns():
             seen, local = self._value(SEEN), self._value(RECEIPTS)
-            there = local if remote is None else self._fetched(remote)
+            there = local if swaps is None else self._fetched(swaps.remote)
             kept = behind(self._chain(there, ()), pruning)
-            waiting = [] if remote is None else self._waiting(seen, local, there)
+            waiting = [] if swaps is None else self._waiting(seen, local, there)
             value = self._committed(self._rooted(pruning, kept), waiting, sign)
-            if remote is None:
+            if swaps is None:
                 if self._set({RECEIPTS: (local, value)}):
                     return len(kept)
                 continue
-            try:
-                found = remote.swap(there, value)
-            except _RefusedError:
-                refusals += 1
-                if refusals == _REFUSALS:
-                    raise
-                continue
-            if found == value:
+            if swaps.made(there, value):
                 self._remember((), local, seen, value)
                 return len(kept) + len(waiting)
         raise ReconcilerError(f"{self.place} was changed by others each of {_TRIES} times that we tried to prune it.")
@@ -158,6 +166,13 @@ class GitReceipts:
             self._remember(lost, local, seen, there, pruned)
         return replace(chain, lost=lost)
 
+    def _turns(self) -> Iterator[None]:
+        """One try after the other, with pauses that grow, so that several who push at once do not meet again."""
+        for number in range(_TRIES):
+            if number:
+                self.sleep(self._chance.uniform(0.02, min(0.1 * number, 1.0)))
+            yield
+
     def _ref(self) -> _Remote:
         return _Remote(self.git, self.remote or "", RECEIPTS, self.timeout)
 
@@ -175,10 +190,8 @@ class GitReceipts:
     def _pushed(self, more: Sequence[Link], sign: SignRecord | None) -> tuple[int, str]:
         """Push what waits here, and some more behind it; how many that were, and behind which commit they are."""
         remote = self._ref().found()
-        refusals = 0
-        for number in range(_TRIES):
-            if number:
-                self.sleep(self._chance.uniform(0.02, min(0.1 * number, 1.0)))
+        swaps = _Swaps(remote)
+        for _ in self._turns():
             there = self._fetched(remote)
             seen, local = self._value(SEEN), self._value(RECEIPTS)
             links = [*self._waiting(seen, local, there), *more]
@@ -193,14 +206,7 @@ class GitReceipts:
                     "Pass --signing-key, or set RECONCILER_SIGNING_KEY.",
                 )
             value = self._committed(there, links, sign)
-            try:
-                found = remote.swap(there, value)
-            except _RefusedError:
-                refusals += 1
-                if refusals == _REFUSALS:
-                    raise
-                continue
-            if found == value:
+            if swaps.made(there, value):
                 # Where somebody else in this clone was faster, what they added waits for the next push.
                 self._remember(lost, local, seen, value)
                 return len(links), there

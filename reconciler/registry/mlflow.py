@@ -179,17 +179,12 @@ def refuse_without_slots(uri: str) -> None:
 # than 1,000 characters in a value, what Databricks' documentation and its server say.
 _CAPABILITIES: Final = {
     "databricks": Capabilities(aliases=False),
-    "databricks-uc": Capabilities(stages=False, records=False, registers=False, reserved=".,-=/:"),
+    "databricks-uc": Capabilities(stages=False, searches=False, records=False, registers=False, reserved=".,-=/:"),
 }
 
 
 def _scheme(uri: str) -> str:
     return uri.partition(":")[0].lower()
-
-
-def is_unity_catalog(uri: str) -> bool:
-    """Whether it is Unity Catalog on Databricks, which finds models by their names alone."""
-    return _scheme(uri) == "databricks-uc"
 
 
 @dataclass
@@ -330,7 +325,7 @@ class MlflowRegistry:
         from mlflow.exceptions import MlflowException
 
         with translated(self.uri):
-            if is_unity_catalog(self.registry_uri):
+            if not self.capabilities.searches:
                 return self._read_each(wanted)
             try:
                 return self._read(wanted)
@@ -460,7 +455,7 @@ class MlflowRegistry:
         return self._counted(self.store.search_model_versions(clause, VERSIONS_PAGE, order, token))
 
     def _by(self, order: list[str]) -> list[str] | None:
-        return None if is_unity_catalog(self.registry_uri) else order
+        return order if self.capabilities.searches else None
 
     def _counted(self, page: Any) -> Any:
         self.reading.advance(len(page))

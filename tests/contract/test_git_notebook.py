@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -152,3 +153,27 @@ def test_an_edit_that_fails_is_told_to_whoever_asked_for_it(cloned: Clone) -> No
     notebook.change(noting("m", 1, "x"))
 
     assert set(notebook.read()) == {"m"}
+
+
+def test_who_waits_for_an_edit_that_is_broken_off_is_not_told_that_theirs_is_kept(cloned: Clone) -> None:
+    notebook = notebook_of(cloned("one"))
+    going, go_on = Event(), Event()
+
+    def hold(_notes: dict[str, Notes]) -> None:
+        going.set()
+        go_on.wait(60)
+
+    def interrupted(_notes: dict[str, Notes]) -> None:
+        raise KeyboardInterrupt
+
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(notebook.change, hold)
+        going.wait(60)
+        both = [pool.submit(notebook.change, edit) for edit in (interrupted, noting("m", 1, "x"))]
+        while len(notebook._waiting) < len(both):  # pyright: ignore[reportPrivateUsage]
+            pass
+        go_on.set()
+
+    assert first.exception() is None
+    assert all(one.exception() is not None for one in both)
+    assert notebook.read() == {}
