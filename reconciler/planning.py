@@ -214,6 +214,7 @@ def make_review(
             *(Note(text, Weight.POLICY) for text in unasked(plan, snapshot, desired, rules)),
             *notes,
             *(Note(str(doubt), Weight.DOUBT) for doubt in doubts(rules.proposed or Policy())),
+            *_registries_added(rules),
             *_owners_changed(rules, desired),
             *_tags_dropped(rules, desired),
             *_former_names_dropped(rules, desired),
@@ -235,6 +236,13 @@ def _evidence(world: World, plan: Plan, snapshot: RegistrySnapshot, scope: Scope
         return None
     copied = as_copied(plan, snapshot)
     return gather(with_originals(world, plan), pairings(plan, copied, scope), copied)
+
+
+def _registries_added(rules: Rules) -> tuple[Note, ...]:
+    """One note for registries that the change names: where credentials go is nothing that it says itself."""
+    added = [] if rules.proposed is None else sorted({*rules.proposed.registries} - {*rules.policy.registries})
+    text = f"This change names registries: {_names(added)}. They are planned from the change after it."
+    return (Note(text, Weight.POLICY),) if added else ()
 
 
 def _owners_changed(rules: Rules, desired: DesiredState) -> tuple[Note, ...]:

@@ -119,6 +119,7 @@ def changed_parts(standing: Policy, proposed: Policy) -> tuple[str, ...]:
         ("signers", standing.signers != proposed.signers),
         ("checks", _checks(standing) != _checks(proposed)),
         ("what stages and live slots are", standing.settings.slots != proposed.settings.slots),
+        ("registries", standing.registries != proposed.registries),
         ("settings", replace(standing.settings, slots=proposed.settings.slots) != proposed.settings),
     )
     return tuple(name for name, differs in parts if differs)
@@ -131,6 +132,7 @@ def _essence(policy: Policy) -> list[object]:
             rule.slots,
             rule.models,
             rule.tags,
+            rule.registries,
             [(guard.name, guard.gate, guard.waive_on_rollback, guard.override) for guard in rule.guards],
         ]
         for rule in policy.rules
