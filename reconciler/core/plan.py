@@ -25,7 +25,6 @@ from reconciler.core.changes import (
     TagVersion,
     TransitionStage,
     UntagVersion,
-    copies_in,
     simulate,
     simulate_all,
 )
@@ -578,7 +577,7 @@ def digest_of(models: Iterable[ModelPlan]) -> str:
     essence = [
         [
             model.model,
-            [_essence(c) for c in model.changes if _counts(c) and c not in copies_in(model.changes)],
+            [_essence(c) for c in model.changes if _counts(c) and not _is_copied(c)],
             sorted(b.code for b in model.blockers if b.code != UNAPPROVED),
             [asdict(identity) for identity in model.identities],
             [[e.candidate, e.slot, e.kind] for e in model.entrances if not e.moves],
@@ -605,6 +604,10 @@ def _counts(change: Change) -> bool:
     if isinstance(change, Claim) and change.before is not None:
         return not isinstance(change.before, type(change.after)) or not change.before.governs_like(change.after)
     return True
+
+
+def _is_copied(change: Change) -> bool:
+    return isinstance(change, RegisterVersion) and change.original is not None
 
 
 def _origin(change: RegisterVersion) -> str:

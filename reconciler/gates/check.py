@@ -59,6 +59,8 @@ class CheckGate:
         name, version = f"the check {plain(self.check, 80)}", f"v{entrance.candidate}"
         of_name = [record for record in checks.records if record.check == self.check]
         on_these = [record for record in of_name if record.digest == checks.digest]
+        if (original := checks.original) is not None:
+            version = f"{original}, the original of v{entrance.candidate}"
         run_it = f"to run it: `{self._command(entrance, checks.original)}`"
         if not of_name:
             return failed(f"{name} has never been run on {version}; {run_it}")
@@ -74,7 +76,7 @@ class CheckGate:
         # Of two that ended in the same moment, the one that failed; of those, the one that nobody signed.
         record = min(on_these, key=lambda r: (between(r.ended_at, now) or 0.0, r.passed, r.signed))
         if record.original is not None:
-            version = f"{record.original}, the original of {version}"
+            version = f"{record.original}, the original of v{entrance.candidate}"
         return self._of(record, between(record.ended_at, now) or 0.0, name, version, run_it)
 
     def _command(self, entrance: Entrance, original: Original | None) -> str:

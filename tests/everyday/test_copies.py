@@ -273,3 +273,15 @@ def test_status_and_history_name_the_copy_that_is_still_to_be_made(house: House)
     assert [slot.declared for slot in model.slots] == [(2,)]
     assert [(turn.before, turn.after) for turn in turns] == [(None, (1,)), ((1,), (2,))]
     assert str(turns[-1].turning) == "pending"
+
+
+def test_several_are_copied_by_one_plan(house: House) -> None:
+    environments(house)
+    house.register("staging.risk", 2)
+    wanted = {"Staging": f"[{copy_of(3)}, {copy_of(4)}]", "Production": copy_of(2), "@canary": copy_of(3)}
+    house.merge(pins(wanted, model="prod.risk"), approved_by=[GRACE])
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.OK, f"{done.message}\n{done.sentences(model='prod.risk')}"
+    assert house.versions_of("prod.risk") == [1, 2, 3, 4]
+    assert len(house.in_slot("prod.risk", "Staging")) == 2

@@ -1592,6 +1592,15 @@ class TestCheck:
         assert says(gate, {CHECKS: CheckFacts("d5", records), NOW: AT}) == expected
         assert says(gate, {CHECKS: CheckFacts("d5", tuple(reversed(records))), NOW: AT}) == expected
 
+    def test_a_copy_that_is_still_to_be_made_has_its_original_checked(self) -> None:
+        facts = {CHECKS: CheckFacts("", original=Original(ModelRef("staging.churn"), Version(7))), NOW: AT}
+        expected = (
+            "the check smoke has never been run on v7 of staging.churn, the original of v5; to run it: "
+            "`reconciler check staging.churn 7 --check smoke --sign ssh --signing-key KEY`"
+        )
+
+        assert says(CheckGate("smoke"), facts) == (FAIL, expected)
+
     def test_a_version_without_records_whose_files_nobody_digested_was_never_checked(self) -> None:
         facts = {CHECKS: CheckFacts(""), NOW: AT}
 
