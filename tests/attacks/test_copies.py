@@ -12,7 +12,7 @@ from reconciler.core.snapshot import ModelSnapshot, VersionSnapshot
 from reconciler.errors import ExitCode
 from tests.everyday.test_copies import copy_of, environments, promote
 from tests.house import GRACE, House, Trigger
-from tests.house.scenes import SLOTS, at_least, pins
+from tests.house.scenes import APPROVALS, SLOTS, at_least, pins
 
 PATH = """\
 slots:
@@ -65,7 +65,7 @@ def refused(house: House, slot: str = "Production") -> str:
     done = house.apply()
     assert done.exit_code != ExitCode.OK, done.message
     assert house.in_slot("prod.risk", slot) == (1,)
-    return f"{done.message}\n{done.sentences(slot, 'prod.risk')}"
+    return done.message
 
 
 @SLOTS
@@ -86,24 +86,24 @@ def test_what_a_gate_refuses_of_an_original_is_not_even_copied(house: House, slo
 
     said = refused(house, slot)
 
-    assert gate in said
+    assert f": {gate}: " in said
     assert house.versions_of("prod.risk") == [1]
 
 
 def test_an_approval_of_the_original_is_none_of_its_copy(house: House) -> None:
-    environments(house)
+    environments(house, policy=APPROVALS)
     house.merge(pins({"Staging": 2, "@champion": 2}, model="staging.risk"), approved_by=[GRACE])
     house.merge(pins({"Production": copy_of(2)}, model="prod.risk"))
 
-    assert "approvals" in refused(house)
+    assert ": approvals: " in refused(house)
 
 
 def test_an_approval_from_before_the_original_was_registered_again_is_of_another_one(house: House) -> None:
-    environments(house)
+    environments(house, policy=APPROVALS)
     promote(house)
     registered_again(house)
 
-    assert "approvals" in refused(house)
+    assert ": approvals: " in refused(house)
 
 
 def test_a_review_of_a_copy_is_of_this_original_alone(house: House) -> None:
@@ -179,7 +179,7 @@ def test_a_version_of_another_run_is_no_copy(house: House, slot: str) -> None:
     house.copy_by_hand("staging.risk", 2, "prod.risk", run_id="f" * 32)
     house.merge(pins({slot: 2}, model="prod.risk"))
 
-    assert "path" in refused(house, slot)
+    assert ": path: " in refused(house, slot)
 
 
 @SLOTS
@@ -234,7 +234,7 @@ def test_a_record_on_an_original_counts_only_for_what_it_is_of(house: House, for
         house.check("staging.risk", 2, "bias", passed=False, signed=False)
     promote(house)
 
-    assert "check" in refused(house)
+    assert ": check: " in refused(house)
 
 
 def test_a_record_that_somebody_puts_on_a_copy_is_not_its_originals(house: House) -> None:
@@ -244,7 +244,7 @@ def test_a_record_that_somebody_puts_on_a_copy_is_not_its_originals(house: House
     house.check("prod.risk", 2, "bias", signed=False)
     promote(house)
 
-    assert "check" in refused(house)
+    assert ": check: " in refused(house)
 
 
 def test_a_soak_behind_an_alias_rests_on_records_of_ours_alone(house: House) -> None:
@@ -253,7 +253,7 @@ def test_a_soak_behind_an_alias_rests_on_records_of_ours_alone(house: House) -> 
     house.forge_record("staging.risk", 2, "@challenger", "f" * 40)
     promote(house)
 
-    assert "soak" in refused(house)
+    assert ": soak: " in refused(house)
 
 
 def test_the_record_of_another_repository_is_none(house: House) -> None:
@@ -265,7 +265,7 @@ def test_the_record_of_another_repository_is_none(house: House) -> None:
     house.registry.models[live.name] = replace(live, versions={v: theirs(one) for v, one in live.versions.items()})
     promote(house)
 
-    assert "soak" in refused(house)
+    assert ": soak: " in refused(house)
 
 
 def theirs(version: VersionSnapshot) -> VersionSnapshot:
