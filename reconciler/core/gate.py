@@ -73,7 +73,7 @@ class FactKey(Generic[T]):
     model: str = ""
 
     def __str__(self) -> str:
-        return f"{self.name} {self.argument}".rstrip() + (f" of {self.model}" if self.model else "")
+        return f"{self.name} {self.argument}".rstrip() + (f" in {self.model}" if self.model else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +213,7 @@ def stay(stage: str, model: str = "") -> FactKey[Stay]:
 
 def placed(model: str) -> FactKey[Placed]:
     """Where the version of another model is that the candidate was copied from."""
-    return FactKey("placed", model=model)
+    return FactKey("original", model=model)
 
 
 def contained(branch: str) -> FactKey[bool]:

@@ -312,6 +312,12 @@ def test_a_held_original_is_not_copied_past_its_hold(house: House) -> None:
     promote(house)
 
     assert "on hold" in refused(house)
+    house.merge(pins({"Production": 1}, model="prod.risk"))
+    house.apply()
+    lifted, copied = pins({"Staging": 2}, model="staging.risk"), pins({"Production": copy_of(2)}, model="prod.risk")
+    house.merge(lifted, copied, approved_by=[GRACE])
+
+    assert "on hold" in refused(house), "no change lifts the hold that it needs lifted"
     assert house.versions_of("prod.risk") == [1]
 
 

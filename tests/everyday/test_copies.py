@@ -5,6 +5,7 @@ import pytest
 from reconciler.core.gate import Ruling
 from reconciler.core.plan import Verb, effects_of
 from reconciler.errors import ExitCode
+from tests.everyday.test_evidence import fine, flaws, taken, text
 from tests.everyday.test_history import history, project
 from tests.house import GRACE, House, Trigger, Way
 from tests.house.fixtures import EVERY_WAY
@@ -285,3 +286,15 @@ def test_several_are_copied_by_one_plan(house: House) -> None:
     assert done.exit_code == ExitCode.OK, f"{done.message}\n{done.sentences(model='prod.risk')}"
     assert house.versions_of("prod.risk") == [1, 2, 3, 4]
     assert len(house.in_slot("prod.risk", "Staging")) == 2
+
+
+def test_a_bundle_of_evidence_of_a_copy_is_whole(house: House) -> None:
+    house.receipts = True
+    environments(house)
+    promote(house)
+    assert house.apply().exit_code == ExitCode.OK
+
+    bundle = taken(house, 2, "prod.risk")
+
+    assert flaws(house, bundle) == fine(house)
+    assert "v2 of staging.risk, the original of v2" in "".join(text(bundle, path) for path in bundle.whole.files)

@@ -269,7 +269,8 @@ class Files:
     def copied(self, change: RegisterVersion) -> None:
         if (original := change.original) is not None:
             self.places[change.model, change.version] = self.place(original.model, original.version)
-            self.digests[change.model, change.version] = self.known(original.model, original.version)
+            replaced = self.digests.get((original.model, original.version))
+            self.digests |= {} if replaced is None else {(change.model, change.version): replaced}
 
     def present(self, model: ModelRef, version: Version) -> Presence:
         there = (model, version) not in self.lost
@@ -288,7 +289,7 @@ class Files:
         return self.digests.get((model, version)) or total_digest(self._listed(model, version))
 
     def _listed(self, model: ModelRef, version: Version) -> tuple[FileDigest, ...]:
-        content = sha256(self.digests.get((model, version), f"{model}-{version}").encode()).hexdigest()
+        content = sha256(self.digests.get((model, version), self.place(model, version)).encode()).hexdigest()
         return (FileDigest("MLmodel", content, 1000),)
 
     def _refuse_lost(self, model: ModelRef, version: Version) -> None:
