@@ -401,18 +401,19 @@ class Evidence:
 class Proposal:
     """
     A change of manifests that nobody has written yet, and the review of a plan with it. `dirty` are manifests that
-    differ from HEAD already.
+    differ from HEAD already; `named` is what the policy calls the registry, where it names several.
     """
 
     whole: "WholeProposal"
     review: Review
     source: "GitSource"
     dirty: tuple[str, ...] = ()
+    named: str = ""
 
     @property
     def title(self) -> str:
         """The change in a line: `Promote RiskClassifier v5 to Production`."""
-        return self.whole.title
+        return f"{self.whole.title} in {self.named}" if self.named else self.whole.title
 
     @property
     def changed(self) -> bool:
@@ -1227,7 +1228,7 @@ class Project:
             options = plan_options(rules, Options(targets=[step.after.name for _, step in pairs]))
             before = {file.path: file.data for file in checkout.files}
             whole = propose(drafted, after, pairs, tuple(changed.values()), before, options, rules)
-        return Proposal(whole, Review(whole.review, _key(world)), world.source, declaration.dirty)
+        return Proposal(whole, Review(whole.review, _key(world)), world.source, declaration.dirty, world.named)
 
     def governed(self) -> "Governed":
         """Which slots HEAD declares, and so governs. Raises as `plan` does."""

@@ -15,9 +15,7 @@ import click
 from reconciler import console
 from reconciler.cli.options import GATHERING
 from reconciler.errors import Ending, ExitCode, ReconcilerError, SeveralRegistriesError, ending_of
-from reconciler.publishing import Gathering
 from reconciler.render.formats import Format
-from reconciler.render.several import Part, together
 
 F = TypeVar("F", bound=Callable[..., int])
 
@@ -59,6 +57,8 @@ class _Round:
     failed: dict[str, Ending] = field(default_factory=dict[str, Ending])
 
     def run(self) -> int:
+        from reconciler.publishing import Gathering
+
         form = Format(self.given.get("form", Format.TEXT))
         files = dict(self._files())
         for key, called in _OF_ONE.items():
@@ -123,6 +123,8 @@ class _Round:
             yield path, form
 
     def _together(self, form: Format, texts: Mapping[str, str]) -> str:
+        from reconciler.render.several import Part, together
+
         nothing = Ending(ExitCode.ERROR, "error", "There is no result.")
         endings = {name: self.failed.get(name, nothing) for name in texts}
         return together(

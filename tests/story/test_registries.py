@@ -1,6 +1,7 @@
 """Several registries that one repository governs: two real servers, one of them with users."""
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -9,6 +10,8 @@ from typing import Any
 
 import pytest
 
+import reconciler
+from reconciler.errors import SeveralRegistriesError
 from tests.github_server import Hub, serving
 from tests.servers import ADMINISTRATOR, free_port
 from tests.story.command import Reconciler
@@ -190,6 +193,28 @@ def test_a_repository_of_one_registry_comes_to_govern_a_second_one(two: Two) -> 
     assert two.prod.production(two.model) == [2]
     assert two.dev.production(two.model) == [1]
     assert re.search(r"(?s)registry dev.*registry prod", examined.said)
+
+
+def test_from_python_each_is_opened_by_its_name_and_the_environment_stays_as_it_is(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two.declare("dev", production=3)
+    two.declare("prod", production=[])
+    two.repository.commit()
+    for name, value in two.run.environment.items():
+        monkeypatch.setenv(name, value)
+    before = dict(os.environ)
+
+    dev, prod = (reconciler.open(two.repository.top, named=name) for name in ("dev", "prod"))
+    applied = [project.apply(yes=True).registry for project in (dev, prod)]
+    proposed = dev.promote(two.model, 2).title
+    with pytest.raises(SeveralRegistriesError) as refused:
+        reconciler.open(two.repository.top).plan()
+
+    assert applied == [two.dev.uri, two.prod.uri]
+    assert proposed == f"Promote {two.model} v2 to @champion in dev"
+    assert "Name one of them with `named`." in str(refused.value)
+    assert dict(os.environ) == before
 
 
 @pytest.fixture
