@@ -704,10 +704,13 @@ class _Run:
             if pin.original is not None and pin.source != fresh.source:
                 return f"{pin.original} changed while it was copied: plan and apply again."
         for copy in copies:
-            version = live.versions[copy.version]
+            made = [v for v in live.versions.values() if v.original == copy.original]
+            made = [version for version in made if version.may_be_copied_from(copy.run_id, copy.since)]
+            if not made:
+                return f"{copy.original} was copied, but no copy of it is there: plan and apply again."
             if self.world.checks is None:
                 continue
-            if (fault := copy_fault(self.world, name, version, copy.run_id, copy.since)) is not None:
+            if (fault := copy_fault(self.world, name, made[0], copy.run_id, copy.since)) is not None:
                 return f"{fault}: plan and apply again."
         with self.judging:
             snapshot, plan = RegistrySnapshot({name: live}), replace(self.plan, models=(now,))

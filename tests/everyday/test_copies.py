@@ -1,8 +1,12 @@
 """Environments as registered models: a version of one is copied to the next and let in by gates, in one change."""
 
+from dataclasses import replace
+
 import pytest
 
+from reconciler.core.changes import RegisterVersion
 from reconciler.core.gate import Ruling
+from reconciler.core.names import ModelRef, Version
 from reconciler.core.plan import Verb, effects_of
 from reconciler.errors import ExitCode
 from tests.everyday.test_evidence import fine, flaws, taken, text
@@ -298,3 +302,24 @@ def test_a_bundle_of_evidence_of_a_copy_is_whole(house: House) -> None:
 
     assert flaws(house, bundle) == fine(house)
     assert "v2 of staging.risk, the original of v2" in "".join(text(bundle, path) for path in bundle.whole.files)
+
+
+def test_a_copy_that_is_moved_nowhere_may_get_another_number_than_was_planned(house: House) -> None:
+    """As in MLflow, where the highest version was deleted."""
+    environments(house)
+    house.merge(pins({"Production": 1, "None": copy_of(2)}, model="prod.risk"))
+    copied, name = house.registry.copied, ModelRef("prod.risk")
+
+    def renumber(change: RegisterVersion) -> None:
+        copied(change)
+        live = house.registry.models[name]
+        copy = replace(live.versions[change.version], version=Version(3))
+        others = {number: one for number, one in live.versions.items() if number != change.version}
+        house.registry.models[name] = replace(live, versions={**others, copy.version: copy})
+        house.files.places[name, 3] = house.files.place(name, change.version)
+
+    house.registry.copied = renumber
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.OK, done.message
+    assert house.versions_of("prod.risk") == [1, 3]
