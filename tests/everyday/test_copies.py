@@ -9,6 +9,7 @@ from reconciler.core.gate import Ruling
 from reconciler.core.names import ModelRef, Version
 from reconciler.core.plan import Verb, effects_of
 from reconciler.errors import ExitCode
+from reconciler.ports import Wanted
 from tests.everyday.test_evidence import fine, flaws, taken, text
 from tests.everyday.test_history import history, project
 from tests.house import GRACE, House, Trigger, Way
@@ -323,3 +324,25 @@ def test_a_copy_that_is_moved_nowhere_may_get_another_number_than_was_planned(ho
 
     assert done.exit_code == ExitCode.OK, done.message
     assert house.versions_of("prod.risk") == [1, 3]
+
+
+def test_the_originals_of_many_models_are_read_together(plain_house: House) -> None:
+    house = plain_house
+    numbers = range(6)
+    for number in numbers:
+        house.register(f"staging.{number}", 1)
+        house.by_hand(f"staging.{number}", 1, "Staging")
+    gates = "".join(f"  - path: {{from: Staging, model: staging.{n}}}\n    name: from-{n}\n" for n in (0,))
+    house.begin(f"slots:\n- slot: Production\n  gates:\n{gates}", *(pins({}, model=f"prod.{n}") for n in numbers))
+
+    def reads(*chosen: int) -> int:
+        request = house.request(
+            *(pins({"Production": copy_of(1, f"staging.{number}")}, model=f"prod.{number}") for number in chosen)
+        )
+        seen: list[Wanted] = []
+        house.registry.read = seen.append
+        assert house.plan(request).plan is not None
+        house.close(request)
+        return len(seen)
+
+    assert reads(0) == reads(*numbers)
