@@ -10,9 +10,8 @@ from reconciler.core.gate import Ruling
 from reconciler.core.names import ModelRef
 from reconciler.core.snapshot import ModelSnapshot, VersionSnapshot
 from reconciler.errors import ExitCode
-from tests.everyday.test_copies import copy_of, environments, promote
 from tests.house import GRACE, House, Trigger
-from tests.house.scenes import APPROVALS, SLOTS, at_least, pins
+from tests.house.scenes import APPROVALS, SLOTS, at_least, copy_of, environments, pins, promote_copy
 
 PATH = """\
 slots:
@@ -82,7 +81,7 @@ def test_what_a_gate_refuses_of_an_original_is_not_even_copied(house: House, slo
     if gate == "approvals":
         house.merge(pins({slot: copy_of(2)}, model="prod.risk"))
     else:
-        promote(house, slot, 3 if gate == "metric" else 2)
+        promote_copy(house, slot, 3 if gate == "metric" else 2)
 
     said = refused(house, slot)
 
@@ -100,7 +99,7 @@ def test_an_approval_of_the_original_is_none_of_its_copy(house: House) -> None:
 
 def test_an_approval_from_before_the_original_was_registered_again_is_of_another_one(house: House) -> None:
     environments(house, policy=APPROVALS)
-    promote(house)
+    promote_copy(house)
     registered_again(house)
 
     assert ": approvals: " in refused(house)
@@ -120,7 +119,7 @@ def test_a_review_of_a_copy_is_of_this_original_alone(house: House) -> None:
 
 def test_what_became_another_original_while_it_was_copied_does_not_enter(house: House) -> None:
     environments(house)
-    promote(house)
+    promote_copy(house)
     meanwhile(house, lambda: registered_again(house))
 
     assert "changed while it was copied" in refused(house)
@@ -130,7 +129,7 @@ def test_what_became_another_original_while_it_was_copied_does_not_enter(house: 
 @SLOTS
 def test_gates_are_asked_again_about_the_copy_that_is_there(house: House, slot: str) -> None:
     environments(house, slot)
-    promote(house, slot)
+    promote_copy(house, slot)
     meanwhile(house, lambda: house.runs.delete_run("prod.risk", 2))
 
     done = house.apply()
@@ -149,7 +148,7 @@ def test_records_that_somebody_writes_on_a_fresh_copy_let_it_in_no_easier(
 ) -> None:
     house = plain_house
     environments(house, slot)
-    promote(house, slot)
+    promote_copy(house, slot)
 
     def forge() -> None:
         house.runs.delete_run("prod.risk", 2)
@@ -165,7 +164,7 @@ def test_records_that_somebody_writes_on_a_fresh_copy_let_it_in_no_easier(
 
 def test_a_fresh_copy_that_somebody_moved_in_does_not_stay_unsaid(house: House) -> None:
     environments(house)
-    promote(house)
+    promote_copy(house)
     meanwhile(house, lambda: house.by_hand("prod.risk", 2, "Production"))
 
     done = house.apply()
@@ -210,7 +209,7 @@ def test_a_copy_of_a_copy_of_a_copy_is_not_followed_for_ever(house: House) -> No
     environments(house, policy=PATH)
     for number in range(1, 6):
         house.copy_by_hand("staging.risk" if number == 1 else f"m{number - 1}", 2 if number == 1 else 1, f"m{number}")
-    promote(house, version=1)
+    promote_copy(house, version=1)
     house.merge(pins({"Production": copy_of(1, "m5")}, model="prod.risk"))
 
     assert "only 4 copies of copies are followed" in refused(house)
@@ -232,7 +231,7 @@ def test_a_record_on_an_original_counts_only_for_what_it_is_of(house: House, for
         house.files.digests[key] = digest
     else:
         house.check("staging.risk", 2, "bias", passed=False, signed=False)
-    promote(house)
+    promote_copy(house)
 
     assert ": check: " in refused(house)
 
@@ -242,7 +241,7 @@ def test_a_record_that_somebody_puts_on_a_copy_is_not_its_originals(house: House
     house.files.records.clear()
     house.copy_by_hand("staging.risk", 2, "prod.risk")
     house.check("prod.risk", 2, "bias", signed=False)
-    promote(house)
+    promote_copy(house)
 
     assert ": check: " in refused(house)
 
@@ -251,7 +250,7 @@ def test_a_soak_behind_an_alias_rests_on_records_of_ours_alone(house: House) -> 
     environments(house, policy=SOAK)
     house.by_hand("staging.risk", 2, "@challenger")
     house.forge_record("staging.risk", 2, "@challenger", "f" * 40)
-    promote(house)
+    promote_copy(house)
 
     assert ": soak: " in refused(house)
 
@@ -263,7 +262,7 @@ def test_the_record_of_another_repository_is_none(house: House) -> None:
     house.clock.later(days=4)
     live = house.registry.models[ModelRef("staging.risk")]
     house.registry.models[live.name] = replace(live, versions={v: theirs(one) for v, one in live.versions.items()})
-    promote(house)
+    promote_copy(house)
 
     assert ": soak: " in refused(house)
 
@@ -309,7 +308,7 @@ def test_a_held_original_is_not_copied_past_its_hold(house: House) -> None:
     hold = 'hold: [{version: 2, reason: "It leaks personal data."}]\n'
     house.merge(pins({"Staging": 2}, model="staging.risk", also=hold))
     house.apply()
-    promote(house)
+    promote_copy(house)
 
     assert "on hold" in refused(house)
     house.merge(pins({"Production": 1}, model="prod.risk"))
@@ -323,7 +322,7 @@ def test_a_held_original_is_not_copied_past_its_hold(house: House) -> None:
 
 def test_two_applies_at_once_do_not_undo_each_other(house: House) -> None:
     environments(house)
-    promote(house)
+    promote_copy(house)
 
     def by_the_other() -> None:
         house.registry.models[ModelRef("prod.risk")] = second(house.registry.models[ModelRef("prod.risk")])
@@ -338,7 +337,7 @@ def test_two_applies_at_once_do_not_undo_each_other(house: House) -> None:
 
 def test_the_copy_that_another_apply_made_is_asked_about_itself_too(house: House) -> None:
     environments(house)
-    promote(house)
+    promote_copy(house)
 
     def by_the_other() -> None:
         house.copy_by_hand("staging.risk", 2, "prod.risk")

@@ -14,58 +14,19 @@ from tests.everyday.test_evidence import fine, flaws, taken, text
 from tests.everyday.test_history import history, project
 from tests.house import GRACE, House, Trigger, Way
 from tests.house.fixtures import EVERY_WAY
-from tests.house.scenes import SLOTS, pins
+from tests.house.scenes import ENVIRONMENTS, SLOTS, copy_of, environments, pins, promote_copy
 
-POLICY = """\
-checks:
-  bias: {command: ["true"]}
-slots:
-- slot: [Production, "@champion*"]
-  models: ["prod.*"]
-  gates:
-  - path: {from: Staging, model: staging.risk}
-  - soak: {stage: Staging, model: staging.risk, for: 3d}
-  - metric: {name: f1, min-absolute-change: 0.01}
-  - signature: {}
-  - lineage: {}
-  - artifact: {pinned: true}
-  - check: {name: bias, signed: true}
-  - approvals: {count: 1, of: owners}
-"""
-GATES = {"path", "soak", "metric", "signature", "lineage", "artifact", "check", "approvals"}
-
-
-def copy_of(version: int, model: str = "staging.risk") -> str:
-    return f"{{from: {{model: {model}, version: {version}}}}}"
-
-
-def environments(house: House, slot: str = "Production", policy: str = POLICY) -> None:
-    """
-    v2 of staging.risk has been in Staging for four days, and was checked; prod.risk has v1, a copy of staging.risk's
-    v1, in its slot.
-    """
-    house.register("staging.risk", 2)
-    house.check("staging.risk", 1, "bias")
-    house.copy_by_hand("staging.risk", 1, "prod.risk")
-    house.by_hand("prod.risk", 1, slot)
-    house.by_hand("staging.risk", 2, "Staging")
-    house.begin(policy, pins({"Staging": 2}, model="staging.risk"), pins({slot: 1}, model="prod.risk"))
-    house.clock.later(days=4)
-    house.check("staging.risk", 2, "bias")
-
-
-def promote(house: House, slot: str = "Production", version: int = 2) -> None:
-    house.merge(pins({slot: copy_of(version)}, model="prod.risk"), approved_by=[GRACE])
+ALL = {"path", "soak", "metric", "signature", "lineage", "artifact", "check", "approvals"}
 
 
 @SLOTS
 def test_a_version_is_copied_and_promoted_in_one_change(house: House, slot: str) -> None:
     environments(house, slot)
-    promote(house, slot)
+    promote_copy(house, slot)
     done = house.apply()
 
     assert done.exit_code == ExitCode.OK, f"{done.message}\n{done.sentences(slot, 'prod.risk')}"
-    assert done.rulings(slot, "prod.risk") == dict.fromkeys(GATES, Ruling.PASS)
+    assert done.rulings(slot, "prod.risk") == dict.fromkeys(ALL, Ruling.PASS)
     assert house.in_slot("prod.risk", slot) == (2,)
     assert house.apply(Trigger.SCHEDULE).exit_code == ExitCode.OK
     assert house.versions_of("prod.risk") == [1, 2]
@@ -94,7 +55,7 @@ def test_its_review_shows_what_the_copy_will_be(house: House) -> None:
 def test_by_every_way_of_merging(house: House, way: Way) -> None:
     environments(house)
     house.way = way
-    promote(house)
+    promote_copy(house)
     done = house.apply()
 
     assert done.exit_code == ExitCode.OK, f"{done.message}\n{done.sentences(model='prod.risk')}"
@@ -106,11 +67,11 @@ def test_a_model_is_made_for_its_first_copy(house: House) -> None:
     house.by_hand("staging.risk", 1, "Staging")
     # Who owns a model that is declared for the first time, nobody has approved yet.
     house.begin(
-        POLICY.replace("  - approvals: {count: 1, of: owners}\n", ""), pins({"Staging": 1}, model="staging.risk")
+        ENVIRONMENTS.replace("  - approvals: {count: 1, of: owners}\n", ""), pins({"Staging": 1}, model="staging.risk")
     )
     house.clock.later(days=4)
     house.check("staging.risk", 1, "bias")
-    promote(house, version=1)
+    promote_copy(house, version=1)
     done = house.apply()
 
     assert done.exit_code == ExitCode.OK, f"{done.message}\n{done.sentences(model='prod.risk')}"
@@ -121,7 +82,7 @@ def test_a_model_is_made_for_its_first_copy(house: House) -> None:
 @SLOTS
 def test_the_live_slot_is_occupied_and_one_copy_made_wherever_an_apply_is_killed(house: House, slot: str) -> None:
     environments(house, slot)
-    promote(house, slot)
+    promote_copy(house, slot)
     done, calls = house.apply(killed_after=0), 0
     while done.exit_code != ExitCode.OK and calls < 10:
         calls += 1
@@ -136,7 +97,7 @@ def test_the_live_slot_is_occupied_and_one_copy_made_wherever_an_apply_is_killed
 @SLOTS
 def test_the_next_apply_goes_on_with_a_copy_that_was_not_moved(house: House, slot: str) -> None:
     environments(house, slot)
-    promote(house, slot)
+    promote_copy(house, slot)
     copied = house.apply(killed_after=1)
     assert house.versions_of("prod.risk") == [1, 2], copied.message
     assert house.in_slot("prod.risk", slot) == (1,)
@@ -176,13 +137,13 @@ def test_a_copy_of_a_copy_has_the_first_ones_word(house: House) -> None:
     house.copy_by_hand("dev.risk", 1, "staging.risk")
     house.by_hand("dev.risk", 1, "Staging")
     house.begin(
-        POLICY.replace("model: staging.risk", "model: dev.risk"),
+        ENVIRONMENTS.replace("model: staging.risk", "model: dev.risk"),
         pins({"Staging": 1}, model="dev.risk"),
         pins({}, model="prod.risk"),
     )
     house.clock.later(days=4)
     house.check("dev.risk", 1, "bias")
-    promote(house, version=1)
+    promote_copy(house, version=1)
     done = house.apply()
 
     assert done.exit_code == ExitCode.OK, f"{done.message}\n{done.sentences(model='prod.risk')}"
@@ -191,10 +152,10 @@ def test_a_copy_of_a_copy_has_the_first_ones_word(house: House) -> None:
 def test_a_copy_may_come_from_a_model_that_nobody_here_governs(house: House) -> None:
     house.register("staging.risk", 1)
     house.by_hand("staging.risk", 1, "Staging")
-    house.begin(POLICY, pins({}, model="prod.risk"))
+    house.begin(ENVIRONMENTS, pins({}, model="prod.risk"))
     house.clock.later(days=4)
     house.check("staging.risk", 1, "bias")
-    promote(house, version=1)
+    promote_copy(house, version=1)
     done = house.apply()
 
     assert done.exit_code == ExitCode.OK, f"{done.message}\n{done.sentences(model='prod.risk')}"
@@ -202,7 +163,7 @@ def test_a_copy_may_come_from_a_model_that_nobody_here_governs(house: House) -> 
 
 def test_a_copy_is_found_drifted_and_put_back_like_any_version(house: House) -> None:
     environments(house)
-    promote(house)
+    promote_copy(house)
     assert house.apply().exit_code == ExitCode.OK
     assert house.drift_of("prod.risk") == "in sync"
     house.by_hand("prod.risk", 1, "Production")
@@ -216,7 +177,7 @@ def test_a_copy_is_found_drifted_and_put_back_like_any_version(house: House) -> 
 
 def test_the_original_may_be_deleted_once_the_copy_is_in(house: House) -> None:
     environments(house)
-    promote(house)
+    promote_copy(house)
     assert house.apply().exit_code == ExitCode.OK
     house.merge(pins({}, model="staging.risk"))
     house.delete_model("staging.risk")
@@ -254,7 +215,7 @@ def test_what_was_reviewed_is_applied_to_the_copy_of_an_apply_that_broke_off(hou
 
 def test_a_copy_that_another_apply_made_meanwhile_is_the_one_that_is_moved(house: House) -> None:
     environments(house)
-    promote(house)
+    promote_copy(house)
 
     def by_the_other() -> None:
         house.copy_by_hand("staging.risk", 2, "prod.risk")
@@ -296,7 +257,7 @@ def test_several_are_copied_by_one_plan(house: House) -> None:
 def test_a_bundle_of_evidence_of_a_copy_is_whole(house: House) -> None:
     house.receipts = True
     environments(house)
-    promote(house)
+    promote_copy(house)
     assert house.apply().exit_code == ExitCode.OK
 
     bundle = taken(house, 2, "prod.risk")
@@ -332,8 +293,8 @@ def test_the_originals_of_many_models_are_read_together(plain_house: House) -> N
     for number in numbers:
         house.register(f"staging.{number}", 1)
         house.by_hand(f"staging.{number}", 1, "Staging")
-    gates = "".join(f"  - path: {{from: Staging, model: staging.{n}}}\n    name: from-{n}\n" for n in (0,))
-    house.begin(f"slots:\n- slot: Production\n  gates:\n{gates}", *(pins({}, model=f"prod.{n}") for n in numbers))
+    gate = "path: {from: Staging, model: staging.0}"
+    house.begin(f"slots:\n- slot: Production\n  gates:\n  - {gate}\n", *(pins({}, model=f"prod.{n}") for n in numbers))
 
     def reads(*chosen: int) -> int:
         request = house.request(
