@@ -1,6 +1,6 @@
 """What gates ask for: each fact has one provider, and is looked up once for all that need it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
@@ -8,7 +8,7 @@ from typing import Any
 
 from reconciler.budget import Share
 from reconciler.core.approval import counted, eligible, in_time
-from reconciler.core.desired import DesiredState
+from reconciler.core.desired import DesiredState, Source
 from reconciler.core.diff import Grounds
 from reconciler.core.evidence import VersionFacts
 from reconciler.core.gate import (
@@ -25,6 +25,8 @@ from reconciler.core.gate import (
     SLOTS,
     STAGE,
     ChangeFacts,
+    CheckFacts,
+    CheckRecord,
     Entrance,
     FactKey,
     Facts,
@@ -32,17 +34,23 @@ from reconciler.core.gate import (
     ModelFacts,
     Override,
     Pinned,
+    Placed,
+    Stay,
     Verdict,
     judge_guard,
+    placed,
+    stay,
 )
+from reconciler.core.moments import moment, moment_of
 from reconciler.core.names import OUR_TAG_PREFIX, ModelRef, Version, alias_slot
-from reconciler.core.past import Past
+from reconciler.core.past import CLOCKS_DIFFER_BY_LESS_THAN, Past
 from reconciler.core.plan import Plan
 from reconciler.core.slot_map import SlotMap
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot, VersionSnapshot
 from reconciler.core.stays import stay_in
 from reconciler.deciders import CommitRange, find_reviews
 from reconciler.errors import Failure, contained
+from reconciler.originals import Originals, copy_pin
 from reconciler.ports import Asked, Reviews, Work, World
 from reconciler.rules import Rules
 
@@ -117,9 +125,11 @@ class Gathering:
         default_factory=dict[tuple[CommitRange, ModelRef, str], Reviews | str]
     )
     pasts: Mapping[ModelRef, Past | None] = field(init=False)
+    originals: Originals = field(init=False)
 
     def __post_init__(self) -> None:
         self.pasts = {model.model: model.past for model in self.plan.models}
+        self.originals = Originals(self.world, self.snapshot, self.desired)
 
     def gather(self, cases: Sequence[Case]) -> list[Known]:
         """Each case with its facts, in the order of the cases."""
@@ -131,6 +141,7 @@ class Gathering:
             if case.overrides:
                 needs.update((NOW, CHANGE))
         versions = self._versions(wanted)
+        self._read_originals(wanted)
         now = self.world.clock.now() if wanted else ""
 
         def facts(case: Case, change: CommitRange, needs: set[FactKey[Any]]) -> Facts:
@@ -161,6 +172,14 @@ class Gathering:
         gather, ordered = self.world.evidence.gather, sorted(asked, key=lambda a: (a.model, a.version))
         gathered = contained(lambda: gather(ordered))
         return gathered.why if isinstance(gathered, Failure) else gathered
+
+    def _read_originals(self, wanted: Mapping[Entrance, set[FactKey[Any]]]) -> None:
+        """Those of all cases together; what cannot be read so, is read again where it is asked for, and fails there."""
+        entering = [e for e, needs in wanted.items() if any(key.model or key == CHECKS for key in needs)]
+        versions = (self.snapshot.models[e.model].versions.get(e.candidate) for e in entering)
+        originals = [version.original for version in versions if version and version.original]
+        if originals:
+            contained(lambda: self.originals.read(originals))
 
     def _reviews_of(self, case: Case, change: CommitRange) -> Reviews | str:
         """Who approved what a change declares of a model, looked up for those models where a gate asks."""
@@ -212,19 +231,24 @@ class Gathering:
                 return NOBODY
             return self._without_declared(_facts_of(versions, entrance.model, entrance.incumbent))
         if key in {CHANGE, APPROVALS}:
-            return self._review_fact(key, change, self._reviews_of(case, change), candidate, now)
-        if key in {CHECKS, PRESENT, PINNED}:
-            return self._check_fact(key, entrance, case.rules.policy.signers)
+            created_at = self._registered_at(entrance, candidate)
+            return self._review_fact(key, change, self._reviews_of(case, change), created_at, now)
+        if key == CHECKS:
+            return self._checked(case, candidate)
+        if key in {PRESENT, PINNED}:
+            return self._file_fact(key, entrance)
         if candidate is None:
             return _Unknown(f"the registry does not show v{entrance.candidate}")
         if key == STAGE:
             return candidate.stage.value
         if key == SLOTS:
             return _slots_of(live, candidate, self.world.slots)
+        if key.model:
+            return self._of_original(key, case, candidate)
         if key.name == "stay":
             past = self.pasts.get(live.name)
-            stay = stay_in(self.world.slots.place(key.argument), candidate.version, live, past)
-            return _Unknown(stay) if isinstance(stay, str) else stay
+            held = stay_in(self.world.slots.place(key.argument), candidate.version, live, past)
+            return _Unknown(held) if isinstance(held, str) else held
         if key.name == "contained":
             return self._contained(key.argument, _facts_of(versions, entrance.model, entrance.candidate))
         return _Unknown("this release cannot look it up")
@@ -244,25 +268,82 @@ class Gathering:
         return replace(facts, tags=kept, self_declared=keys) if keys else facts
 
     def _review_fact(
-        self, key: FactKey[Any], change: CommitRange, found: Reviews | str, candidate: VersionSnapshot | None, now: str
+        self, key: FactKey[Any], change: CommitRange, found: Reviews | str, created_at: int | None, now: str
     ) -> object:
         if isinstance(found, str):
             return _Unknown(found)
-        if candidate is None:
+        if created_at is None:
             return _Unknown("the registry does not show the version, so approvals of it are not known")
-        approvals, early = in_time(found.approvals, candidate.created_at, now)
+        approvals, early = in_time(found.approvals, created_at, now)
         if key == APPROVALS:
             return approvals
         names = tuple(sorted({a.who for a in early} - {a.who for a in approvals}))
         subject = self.desired.revision.subject
         return ChangeFacts(change.head, found.authors, subject, change.base, found.people, found.by_bots, names)
 
-    def _check_fact(self, key: FactKey[Any], entrance: Entrance, signers: str) -> object:
+    def _registered_at(self, entrance: Entrance, candidate: VersionSnapshot | None) -> int | None:
+        """When what is approved was registered; where a copy is declared as one, that is its original."""
+        if candidate is None:
+            return None
+        pin = copy_pin(self.desired.models.get(entrance.model), entrance.slot, candidate)
+        if pin is None or not isinstance(pin.source, Source):
+            return candidate.created_at
+        return pin.source.since or None
+
+    def _of_original(self, key: FactKey[Any], case: Case, candidate: VersionSnapshot) -> object:
+        """What is asked of the version of another model that the candidate was copied from."""
+        for found in self.originals.of(case.entrance.model, candidate):
+            if isinstance(found, str):
+                return _Unknown(found)
+            if found.original.model.name == key.model:
+                break
+        else:
+            return Placed() if key == placed(key.model) else Stay(None)
+        if key == placed(key.model):
+            slots = _slots_of(found.live, found.version, self.world.slots)
+            return Placed(found.version.version, found.version.stage.value, slots)
+        if key == stay(key.argument, key.model):
+            live, past = self.originals.verified(found, case.rules.trunk)
+            held = stay_in(self.world.slots.place(key.argument), found.version.version, live, past)
+            return _Unknown(held) if isinstance(held, str) else held
+        return _Unknown("this release cannot look it up")
+
+    def _checked(self, case: Case, candidate: VersionSnapshot | None) -> object:
+        """
+        The records on the version, and those on its originals: their files are the same. One that is not signed speaks
+        against a copy alone, and one from before its original was registered is of another version.
+        """
+        checks, entrance, signers = self.world.checks, case.entrance, case.rules.policy.signers
+        if checks is None:
+            return _Unknown("this registry has no model files")
+        own = checks.facts(entrance.model, entrance.candidate, signers)
+        digest, records = own.digest, list(own.records)
+
+        def theirs() -> Iterator[CheckFacts]:
+            for found in () if candidate is None else self.originals.of(entrance.model, candidate):
+                if isinstance(found, str):
+                    return
+                facts = checks.facts(found.original.model, found.original.version, signers)
+                counting = (
+                    replace(record, original=found.original)
+                    for record in facts.records
+                    if (record.signed or not record.passed) and _is_younger(record, found.version)
+                )
+                yield replace(facts, records=tuple(counting))
+
+        followed = contained(lambda: tuple(theirs()))
+        if isinstance(followed, Failure):
+            # Whoever may not read the original can have the copy itself checked.
+            return own if own.records else _Unknown(followed.why)
+        for facts in followed:
+            digest = digest or facts.digest
+            records.extend(facts.records)
+        return CheckFacts(digest, tuple(records), own.original)
+
+    def _file_fact(self, key: FactKey[Any], entrance: Entrance) -> object:
         checks = self.world.checks
         if checks is None:
             return _Unknown("this registry has no model files")
-        if key == CHECKS:
-            return checks.facts(entrance.model, entrance.candidate, signers)
         if key == PRESENT:
             return checks.present(entrance.model, entrance.candidate)
         return Pinned(checks.digest(entrance.model, entrance.candidate), self._recorded_files(entrance))
@@ -286,6 +367,12 @@ class Gathering:
             return _Unknown(why, gone=gap is not None and gap.gone)
         found = self.world.source.contains_commit(commit, branch)
         return _Unknown(f"git cannot determine whether {commit[:12]} is in {branch}") if found is None else found
+
+
+def _is_younger(record: CheckRecord, version: VersionSnapshot) -> bool:
+    """Whether a check ended after a version was registered; else it was of another one with the same number."""
+    ended, registered = moment(record.ended_at), moment_of(version.created_at)
+    return ended is not None and registered is not None and ended + CLOCKS_DIFFER_BY_LESS_THAN >= registered
 
 
 def _slots_of(live: ModelSnapshot, candidate: VersionSnapshot, slots: SlotMap) -> tuple[str, ...]:

@@ -1,14 +1,14 @@
 """What the rules that stand say of a plan: every version that it moves into a guarded slot is put before its gates."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import chain
 
 from reconciler.budget import Budget
 from reconciler.core.changes import SetAlias, simulate_all
-from reconciler.core.desired import DesiredState, Manifest, expired, hold_on
+from reconciler.core.desired import DesiredState, Hold, Manifest, Source, expired, hold_on
 from reconciler.core.diff import Blocker, Grounds, ModelPlan
 from reconciler.core.drift import FilesThen, Replaced, files_then
 from reconciler.core.entrances import entrance_of
@@ -32,6 +32,7 @@ from reconciler.core.text import plain, some
 from reconciler.deciders import Deciders, change_at, not_judged, refuse_unapproved
 from reconciler.errors import Failure, ReconcilerError, contained
 from reconciler.facts import Case, Gathering, Known
+from reconciler.originals import as_copied, copy_fault, copy_pin, with_originals
 from reconciler.ports import World
 from reconciler.rules import Rules, guards_before, is_guarded, is_same_gate, place_of, proposed_guards
 
@@ -42,6 +43,8 @@ def judge(world: World, plan: Plan, snapshot: RegistrySnapshot, desired: Desired
     of which blocks a model as a whole. Reads, writes nothing.
     """
     plan = refuse_look_alikes(plan, snapshot, desired, rules.names, rules.policy)
+    here, there = world, snapshot
+    world, snapshot = with_originals(world, plan), as_copied(plan, snapshot)
     now = world.clock.now() if any(model.entrances or _overrides_of(model, desired) for model in plan.models) else ""
     plan = replace(plan, models=tuple(_without_expired(model, desired, now) for model in plan.models))
     deciders = Deciders(world, plan, snapshot, desired, rules)
@@ -53,6 +56,7 @@ def judge(world: World, plan: Plan, snapshot: RegistrySnapshot, desired: Desired
             *_moved_by_hand(model),
             *_unregistered(model, snapshot, desired, rules),
             *_other_files(world, model, snapshot, desired, rules),
+            *_other_originals(here, model, there, desired),
         )
 
     models: list[ModelPlan] = []
@@ -82,20 +86,28 @@ def _held_back(
     What a hold keeps from coming back, or from being declared where somebody put it. One that stood before the change
     of the pin is not lifted by the change that needs it lifted, and not while the pin waits.
     """
-    proposed = desired.models.get(model.model)
+    live = snapshot.models.get(model.model)
+
+    def holds_of(name: ModelRef, standing: Iterable[Rules]) -> Iterator[Hold]:
+        proposed = desired.models.get(name)
+        yield from chain.from_iterable(one.holds.get(name, ()) for one in standing)
+        yield from proposed.holds if proposed else ()
+
     for entrance in model.entrances:
-        standing = rules.judging_model(
-            model.model, place_of(model, snapshot.models.get(model.model), entrance), model.past
-        )
-        holds = (
-            *chain.from_iterable(r.holds.get(model.model, ()) for r in standing),
-            *(proposed.holds if proposed else ()),
-        )
-        hold = hold_on(holds, entrance.candidate, entrance.slot, now)
+        standing = rules.judging_model(model.model, place_of(model, live, entrance), model.past)
+        named = f"v{entrance.candidate} of {model.model}"
+        hold = hold_on(holds_of(model.model, standing), entrance.candidate, entrance.slot, now)
+        version = live.versions.get(entrance.candidate) if live else None
+        original = version.original if version else None
+        if hold is None and original is not None:
+            # What a hold keeps from every slot is not let in under another name.
+            of_original = holds_of(original.model, rules.judging(place_of(model, live, entrance)))
+            everywhere = (one for one in of_original if one.slot is None)
+            hold, named = hold_on(everywhere, original.version, entrance.slot, now), f"{named}, a copy of {original},"
         if hold is not None:
             yield Blocker(
                 "on-hold",
-                f"v{entrance.candidate} of {model.model} is on hold for {entrance.slot}: {plain(hold.reason)}",
+                f"{named} is on hold for {entrance.slot}: {plain(hold.reason)}",
                 "Declare another version; or lift the hold in a separate change, and then declare this one again.",
                 hold.at,
             )
@@ -155,6 +167,23 @@ def _other_files(
             )
 
 
+def _other_originals(
+    world: World, model: ModelPlan, snapshot: RegistrySnapshot, desired: DesiredState
+) -> Iterable[Blocker]:
+    """What would enter a guarded slot as the copy of a version that it is no copy of."""
+    live, manifest = snapshot.models.get(model.model), desired.models.get(model.model)
+    for entrance in model.entrances:
+        version = None if live is None else live.versions.get(entrance.candidate)
+        pin = None if version is None else copy_pin(manifest, entrance.slot, version)
+        if version is None or pin is None or entrance.slot not in model.guarded or entrance.kind in EXEMPT:
+            continue
+        if world.checks is None or not isinstance(pin.source, Source):
+            continue
+        if (fault := copy_fault(world, model.model, version, pin.source.run_id, pin.source.since)) is not None:
+            fix = f"Declare v{version.version} by its number, or copy another version."
+            yield Blocker("another-original", f"{fault}.", fix, pin.at)
+
+
 def compared_files(world: World, model: ModelRef, recorded: Iterable[FilesThen]) -> tuple[Replaced | str | None, ...]:
     """For each record of files: what they are now if they were replaced, or why that is not known, or None."""
     digests: dict[Version, str | Failure] = {}
@@ -185,6 +214,7 @@ def judge_proposed(
     if rules.proposed is None:
         return ()
     # Without the verdicts of the rules that stand: they would keep the models that they refuse from being judged.
+    world, snapshot = with_originals(world, plan), as_copied(plan, snapshot)
     bare = replace(plan, models=tuple(replace(model, verdicts=()) for model in plan.models))
     deciders = Deciders(world, bare, snapshot, desired, rules)
     judged = _judged(world, bare, snapshot, desired, rules, rules.proposed, deciders)

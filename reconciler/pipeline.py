@@ -1,13 +1,14 @@
 """From a plan to a receipt: the only way to write to a registry."""
 
 from collections import deque
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice, takewhile, zip_longest
 from threading import Event as Flag
+from threading import Lock
 from typing import TypeAlias
 
 from reconciler.core.changes import (
@@ -19,6 +20,7 @@ from reconciler.core.changes import (
     RegisterVersion,
     Release,
     RenameModel,
+    copies_in,
     simulate,
 )
 from reconciler.core.desired import DesiredState
@@ -40,7 +42,14 @@ from reconciler.core.plan import (
 )
 from reconciler.core.policy import RECORDS
 from reconciler.core.records import Seal
-from reconciler.core.snapshot import READY, ModelSnapshot, Ownership, Placement, signed_bytes
+from reconciler.core.snapshot import (
+    READY,
+    ModelSnapshot,
+    Ownership,
+    Placement,
+    RegistrySnapshot,
+    signed_bytes,
+)
 from reconciler.errors import (
     BlockedError,
     Failure,
@@ -63,6 +72,8 @@ from reconciler.events import (
     Receipt,
     Report,
 )
+from reconciler.judging import judge
+from reconciler.originals import copy_fault
 from reconciler.planning import (
     Declaration,
     applied_before,
@@ -74,6 +85,7 @@ from reconciler.planning import (
     short,
     with_names,
     with_past,
+    with_sources,
 )
 from reconciler.ports import UNREACHABLE, Holder, Lease, Relation, Wanted, World
 from reconciler.rules import NO_RULES, Rules, is_guarded
@@ -85,6 +97,12 @@ MOST_OVERRIDE = 600
 
 # How often what the read-back finds is mended before we say that somebody else keeps undoing it.
 REPAIRS = 3
+
+
+class _Refusal(str):
+    """Why a copy that was made does not enter a slot: nothing went wrong, and gates refuse it."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -455,8 +473,10 @@ class _Run:
     pasts: dict[ModelRef, Past] = field(default_factory=dict[ModelRef, Past])
     ahead: Mapping[ModelRef, ModelSnapshot] | None = None
     """The models of the next wave, if they were read with those of the last one."""
-    planned: Mapping[ModelRef, ModelPlan] = field(init=False)
+    planned: dict[ModelRef, ModelPlan] = field(init=False)
     digest: str = field(init=False)
+    judging: Lock = field(default_factory=Lock)
+    """Judging what was copied looks up things that models share."""
 
     def __post_init__(self) -> None:
         self.planned = {model.model: model for model in self.plan.models}
@@ -590,6 +610,9 @@ class _Run:
             return Outcome(name, OutcomeStatus.STALE, message=why)
         now = self._diff(name, live)
         if digest_of([now]) == digest_of([planned]):
+            made = tuple(copy for copy in copies_in(planned.changes) if copy not in now.changes)
+            if made and live is not None and (why := self._refused(now, live, made)):
+                return Outcome(name, _status_of(why), message=why)
             return now
         entering = self._judged(now, live, self.desired)
         if self.request.asks_for_review or planned.verdicts or entering:
@@ -637,8 +660,8 @@ class _Run:
                 made.append(change)
                 self.report(ChangeMade(change))
                 rest: tuple[Change, ...] | str = tuple(left)
-                if isinstance(change, RegisterVersion) and left and not isinstance(left[0], RegisterVersion):
-                    rest = self._registered(model.model, tuple(left))
+                if isinstance(change, RegisterVersion) and _is_last(change, left):
+                    rest = self._registered(model, tuple(left))
                 elif isinstance(change, RenameModel) and (why := self._renamed(change, model)):
                     return why
                 if isinstance(rest, str):
@@ -650,11 +673,12 @@ class _Run:
         error = f"It was interrupted: {ended.why}" if isinstance(ended, Failure) else ended
         return _Tried(model, tuple(made), error, begun=True)
 
-    def _registered(self, name: ModelRef, planned: tuple[Change, ...]) -> tuple[Change, ...] | str:
+    def _registered(self, model: ModelPlan, planned: tuple[Change, ...]) -> tuple[Change, ...] | str:
         """
         What is left to do with a model whose versions have just been registered, by what the registry made of them; or
         why it is not what was planned for them.
         """
+        name, copies = model.model, copies_in(model.changes)
         live: ModelSnapshot | None = None
         for _ in self.world.registry.tries.turns(Flag().wait):
             live = self._read([name]).get(name)
@@ -665,7 +689,40 @@ class _Run:
             return _told(now)
         if _without_records(now.changes) != _without_records(planned):
             return "It was registered, but not under the number that was planned: plan and apply again."
-        return now.changes
+        return (self._refused(now, live, copies) if copies and live is not None else "") or now.changes
+
+    def _refused(self, now: ModelPlan, live: ModelSnapshot, copies: tuple[RegisterVersion, ...]) -> str:
+        """
+        Why what has just been copied is not let in, or nothing. Each copy is compared with its original, which may be
+        another one by now; and all gates that knew the original alone are asked about the copy, which they know no
+        better by.
+        """
+        name, planned = now.model, self._planned(now.model)
+        manifest = self.desired.models[name]
+        there = with_sources(self.world, replace(self.desired, models={name: manifest})).models[name]
+        for pin, fresh in zip(manifest.pins(), there.pins(), strict=True):
+            if pin.original is not None and pin.source != fresh.source:
+                return f"{pin.original} changed while it was copied: plan and apply again."
+        for copy in copies:
+            made = [v for v in live.versions.values() if v.original == copy.original]
+            made = [version for version in made if version.may_be_copied_from(copy.run_id, copy.since)]
+            if not made:
+                return f"{copy.original} was copied, but no copy of it is there: plan and apply again."
+            if self.world.checks is None:
+                continue
+            if (fault := copy_fault(self.world, name, made[0], copy.run_id, copy.since)) is not None:
+                return f"{fault}: plan and apply again."
+        with self.judging:
+            snapshot, plan = RegistrySnapshot({name: live}), replace(self.plan, models=(now,))
+            judged = judge(self.world, plan, snapshot, self.desired, self.request.rules)
+        model = next(one for one in judged.models if one.model == name)
+        if model.blocked:
+            named = ", ".join(f"v{copy.version}" for copy in copies)
+            return _Refusal(f"{named} was copied and moved nowhere. {_told(model)}")
+        if _asked(model) != _asked(planned):
+            return "It was copied, but something else is asked about it now than was planned: plan and apply again."
+        self.planned[name] = model
+        return ""
 
     def _renamed(self, change: RenameModel, planned: ModelPlan) -> str:
         """
@@ -751,7 +808,7 @@ class _Run:
                 name, made = t.plan.model, t.made
                 yield Outcome(name, OutcomeStatus.FAILED, made, settled.why) if failed else settled
             elif t.made or not self._halted():
-                yield Outcome(t.plan.model, OutcomeStatus.FAILED, t.made, t.error)
+                yield Outcome(t.plan.model, _status_of(t.error), t.made, t.error)
             else:
                 yield Outcome(t.plan.model, OutcomeStatus.SKIPPED, message=t.error)
 
@@ -882,6 +939,21 @@ class _Run:
 def _without_records(changes: Iterable[Change]) -> list[Change]:
     """The calls that move or describe something: our records know of a version only once it is registered."""
     return [change for change in changes if not isinstance(change, Claim | RecordProvenance | RecordTags)]
+
+
+def _is_last(change: RegisterVersion, left: Sequence[Change]) -> bool:
+    """Whether no other version is registered next, and there is something to do with this one, or to compare."""
+    return not isinstance(left[0], RegisterVersion) if left else change.original is not None
+
+
+def _status_of(error: str) -> OutcomeStatus:
+    return OutcomeStatus.BLOCKED if isinstance(error, _Refusal) else OutcomeStatus.FAILED
+
+
+def _asked(model: ModelPlan) -> tuple[object, ...]:
+    """What comes into which slots of a model, how, and which gates were asked about it."""
+    entering = frozenset((e.candidate, e.slot, e.incumbent, e.kind, e.moves) for e in model.entrances)
+    return entering, frozenset((v.entrance.candidate, v.entrance.slot, v.key) for v in model.verdicts)
 
 
 def _files(model: ModelPlan, change: RecordProvenance, planned: Placement) -> str:

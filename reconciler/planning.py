@@ -40,6 +40,7 @@ from reconciler.errors import Failure, ManifestError, Problem, ReconcilerError, 
 from reconciler.gates.authority import check_paths
 from reconciler.gates.prospects import doubts
 from reconciler.judging import compared_files, judge, judge_one, judge_proposed, left_behind, unguarded
+from reconciler.originals import as_copied, with_originals
 from reconciler.ports import (
     Asked,
     Checkout,
@@ -94,7 +95,7 @@ def declaration_of(world: World, checkout: Checkout) -> Declaration:
     if any(problem.severity is Severity.ERROR for problem in problems):
         raise ManifestError(problems)
     desired = DesiredState(replace(checkout.revision, slots=world.slots), models)
-    return Declaration(_with_sources(world, desired), problems, checkout.dirty)
+    return Declaration(with_sources(world, desired), problems, checkout.dirty)
 
 
 def _lacking(world: World, models: Mapping[ModelRef, Manifest]) -> Iterable[Problem]:
@@ -122,7 +123,7 @@ def _lacking(world: World, models: Mapping[ModelRef, Manifest]) -> Iterable[Prob
                 yield Problem(at, "reserved-character", message, "Take another key.")
 
 
-def _with_sources(world: World, desired: DesiredState) -> DesiredState:
+def with_sources(world: World, desired: DesiredState) -> DesiredState:
     """The same, with what there is to register the versions from that are named by what they are made of."""
     pins = (pin for manifest in desired.models.values() for pin in manifest.pins())
     origins = {origin for pin in pins if (origin := pin.origin) is not None}
@@ -158,8 +159,20 @@ def with_names(rules: Rules, desired: DesiredState) -> tuple[Rules, DesiredState
 def with_past(
     rules: Rules, desired: DesiredState, snapshot: RegistrySnapshot
 ) -> tuple[RegistrySnapshot, Mapping[ModelRef, Past]]:
-    """The snapshot with its records verified, and what trusted history says of its models."""
-    return (snapshot, NO_PASTS) if rules.trunk is None else rules.trunk.pasts(desired.models, snapshot)
+    """
+    The snapshot with its records verified, and what trusted history says of its models, those that are to be made for
+    copies too.
+    """
+    if rules.trunk is None:
+        return snapshot, NO_PASTS
+    new = {
+        name: ModelSnapshot(name)
+        for name, manifest in desired.models.items()
+        if name not in snapshot.models and any(pin.original is not None for pin in manifest.pins())
+    }
+    verified, pasts = rules.trunk.pasts(desired.models, RegistrySnapshot({**snapshot.models, **new}))
+    there = {name: live for name, live in verified.models.items() if name in snapshot.models}
+    return RegistrySnapshot(there), {name: past for name, past in pasts.items() if name in there or name in new}
 
 
 def make_review(
@@ -195,7 +208,7 @@ def make_review(
         plan=plan,
         registry=world.registry.uri,
         workspace=world.registry.workspace,
-        evidence=gather(world, pairings(plan, snapshot, scope), snapshot) if scope is not Scope.NONE else None,
+        evidence=_evidence(world, plan, snapshot, scope),
         base=None if base is None or before is None else pending,
         notes=(
             *(Note(text, Weight.POLICY) for text in unasked(plan, snapshot, desired, rules)),
@@ -215,6 +228,14 @@ def make_review(
         ),
         policy=_policy_note(rules, plan, snapshot, desired, judge_proposed(world, bare, snapshot, desired, rules)),
     )
+
+
+def _evidence(world: World, plan: Plan, snapshot: RegistrySnapshot, scope: Scope) -> Evidence | None:
+    """What is known of that which the plan moves in, and of its copies what is known of their originals."""
+    if scope is Scope.NONE:
+        return None
+    copied = as_copied(plan, snapshot)
+    return gather(with_originals(world, plan), pairings(plan, copied, scope), copied)
 
 
 def _registries_added(rules: Rules) -> tuple[Note, ...]:
@@ -397,7 +418,7 @@ def _pasts_of(
     ahead = rules.trunk is not None and rules.trunk.ahead
     commit = before.revision.commit
     then = {n: replace(p, epochs=p.epochs[1:], revision=commit) if ahead else p for n, p in pasts.items()}
-    return {_name_in(before, snapshot.models[name]): past for name, past in then.items()}
+    return {_name_in(before, snapshot.models.get(name) or ModelSnapshot(name)): past for name, past in then.items()}
 
 
 def _name_in(before: DesiredState, live: ModelSnapshot) -> ModelRef:
@@ -739,6 +760,9 @@ class _ChecksByFormerNames:
 
     def files(self, model: ModelRef, version: Version) -> tuple[FileDigest, ...]:
         return self.source.files(self.called.get(model, model), version)
+
+    def place(self, model: ModelRef, version: Version) -> str:
+        return self.source.place(self.called.get(model, model), version)
 
 
 def applied_before(plan: Plan) -> dict[Commit | None, str]:

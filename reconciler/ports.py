@@ -445,6 +445,10 @@ class Checks(Protocol):
         """The digests of the version's files one by one, which the digest is made of."""
         ...
 
+    def place(self, model: ModelRef, version: Version) -> str:
+        """What tells where the version's files are from where others are. Nothing is downloaded."""
+        ...
+
 
 class Bench(Protocol):
     """One version's files and the trusted ones, at hand as long as the block lasts."""

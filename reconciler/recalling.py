@@ -41,7 +41,7 @@ from reconciler.core.history import (
 )
 from reconciler.core.moments import moment_of, rfc3339
 from reconciler.core.names import Commit, ModelRef, Slot, Version, names_of, registry_name, workspace_name
-from reconciler.core.past import Epoch, declared_versions, pins_of
+from reconciler.core.past import Epoch, declared_versions, pins_of, to_be_copied
 from reconciler.core.past import Past as Trusted
 from reconciler.core.policy import RECORDS, listed_for
 from reconciler.core.records import canonical, member, members
@@ -274,7 +274,7 @@ def _past(
         if (seen := _sighting(link, _name_at(epochs, place, name), place, link.id in kept.signed)) is not None:
             sightings.append(seen)
     whole = trusted.whole if trusted else not (rules.trunk and rules.trunk.line[-1].cut)
-    stretches = tuple(_stretch(epoch, there, notes) for epoch in epochs if epoch.commit is not None)
+    stretches = tuple(_stretch(epoch, epochs[0], there, notes) for epoch in epochs if epoch.commit is not None)
     if not whole and rules.trunk:
         # The oldest commit that a shallow clone has did not declare what it holds, nor was nothing declared before.
         oldest = rules.trunk.line[-1].commit
@@ -299,14 +299,19 @@ def _place_of(link: Link, places: Mapping[Commit, int]) -> int | None:
     return places.get(Commit(commit)) if isinstance(commit, str) else None
 
 
-def _stretch(epoch: Epoch, live: ModelSnapshot, notes: Mapping[Commit, CommitNote]) -> Stretch:
+def _stretch(epoch: Epoch, newest: Epoch, live: ModelSnapshot, notes: Mapping[Commit, CommitNote]) -> Stretch:
     manifest = epoch.manifest
     slots = tuple(manifest.slots) if manifest else ()
+    declared = to_be_copied(manifest, live)
+    if epoch is not newest:
+        # What was declared to be copied, and was not, has no number.
+        made = (declared.versions.keys() - live.versions.keys()).isdisjoint
+        slots = tuple(slot for slot in slots if made(declared_versions(manifest, slot, declared)))
     comments = {slot: next((pin.comment for pin in pins_of(manifest, slot) if pin.comment), "") for slot in slots}
     return Stretch(
         epoch.start,
         _declaring(epoch, notes),
-        {slot: tuple(sorted(declared_versions(manifest, slot, live))) for slot in slots},
+        {slot: tuple(sorted(declared_versions(manifest, slot, declared))) for slot in slots},
         {slot: comment for slot, comment in comments.items() if comment},
     )
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from itertools import chain, islice, pairwise, takewhile
 from typing import TypeAlias
 
-from reconciler.core.desired import Manifest, Revision, resolve
+from reconciler.core.desired import Manifest, Pin, Revision, resolve
 from reconciler.core.entrances import governed_otherwise, in_place, occupants
 from reconciler.core.gate import Guard
 from reconciler.core.heads import Head
@@ -27,7 +27,7 @@ from reconciler.core.names import (
     alias_slot,
     names_of,
 )
-from reconciler.core.past import FOREVER, Epoch, Past, declared_versions
+from reconciler.core.past import FOREVER, Epoch, Past, declared_versions, pins_of
 from reconciler.core.policy import RECORDS, Policy, listed_for
 from reconciler.core.snapshot import (
     ModelSnapshot,
@@ -787,8 +787,15 @@ def _is_in_place(live: ModelSnapshot, manifest: Manifest | None) -> bool:
     if isinstance(live.owner, Ownership):
         governed = {*(stage.slot for stage in live.owner.stages), *map(alias_slot, live.owner.aliases)}
     return governed <= declared and all(
-        declared_versions(manifest, slot, live) == frozenset(occupants(live, slot)) for slot in declared
+        declared_versions(manifest, slot, live) == frozenset(occupants(live, slot))
+        and not any(_is_to_be_made(pin, live) for pin in pins_of(manifest, slot))
+        for slot in declared
     )
+
+
+def _is_to_be_made(pin: Pin, live: ModelSnapshot) -> bool:
+    """Whether no version is made yet of what a pin names."""
+    return pin.origin is not None and not any(map(pin.means, live.versions.values()))
 
 
 def _need(live: ModelSnapshot, manifest: Manifest | None, bare: Past) -> int | None:

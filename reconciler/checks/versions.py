@@ -20,6 +20,7 @@ from reconciler.core.gate import CheckFacts, Presence
 from reconciler.core.limits import CHECK_RECORDS
 from reconciler.core.names import ModelRef, Version
 from reconciler.core.policy import Check
+from reconciler.core.snapshot import source_digest
 from reconciler.core.text import plain, without_credentials
 from reconciler.errors import ReconcilerError, RegistryError
 from reconciler.evidence import model_files
@@ -79,6 +80,11 @@ class MlflowChecks:
         if (model, version) not in self._digests:
             self._digests[model, version] = model_files.digests(self.registry, model, version, self.most_bytes)
         return self._digests[model, version]
+
+    def place(self, model: ModelRef, version: Version) -> str:
+        _ = self.registry.store
+        with translated(self.registry.uri):
+            return source_digest(Artifacts(self.registry).named_place(model, version))
 
     @contextmanager
     def bench(

@@ -1,11 +1,10 @@
 """The calls that a plan is made of, each with its before and after, and what each does to a snapshot."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TypeAlias, assert_never
 
-from reconciler.core.names import AliasName, ModelRef, Stage, Version
+from reconciler.core.names import AliasName, ModelRef, Original, Stage, Version
 from reconciler.core.snapshot import (
     ModelSnapshot,
     OwnerRecord,
@@ -52,8 +51,9 @@ class Release:
 @dataclass(frozen=True, slots=True)
 class RegisterVersion:
     """
-    Register a version from what a run logged, or as a copy. `version` is the number that it gets if none was deleted
-    above those that are there. `about` is for readers.
+    Register a version from what a run logged, or as a copy of the `original` that was registered at `since`, in
+    milliseconds since 1970. `version` is the number that it gets if none was deleted above those that are there.
+    `about` is for readers.
     """
 
     model: ModelRef
@@ -62,12 +62,14 @@ class RegisterVersion:
     run_id: str
     model_id: str = ""
     about: str = ""
+    original: Original | None = None
+    since: int = 0
 
     @property
     def made_of(self) -> str:
         """For readers: a run, a logged model, or a version of another registered model."""
-        if copied := re.fullmatch(r"models:/(.+)/([0-9]+)", self.uri):
-            return f"v{copied[2]} of {copied[1]}"
+        if self.original is not None:
+            return str(self.original)
         return f"run {self.run_id}" if self.run_id else f"logged model {self.model_id}"
 
 
@@ -222,7 +224,13 @@ def simulate(live: ModelSnapshot | None, change: Change) -> ModelSnapshot:
             if change.version in live.versions:
                 raise ValueError(f"{live.name} has a version {change.version} already")
             digest = source_digest(change.uri)
-            made = VersionSnapshot(change.version, run_id=change.run_id, source=digest, model_id=change.model_id)
+            made = VersionSnapshot(
+                change.version,
+                run_id=change.run_id,
+                source=digest,
+                model_id=change.model_id,
+                original=change.original,
+            )
             return replace(live, versions={**live.versions, change.version: made})
         case DescribeModel():
             return replace(live, description=change.after)
@@ -246,6 +254,11 @@ def is_registered(live: ModelSnapshot, change: RegisterVersion) -> bool:
     """Whether some version was made of the same files, for the same run."""
     digest = source_digest(change.uri)
     return any((v.source, v.run_id) == (digest, change.run_id) for v in live.versions.values())
+
+
+def copies_in(changes: Iterable[Change]) -> tuple[RegisterVersion, ...]:
+    """The calls that make a copy of another model's version."""
+    return tuple(c for c in changes if isinstance(c, RegisterVersion) and c.original is not None)
 
 
 def simulate_all(live: ModelSnapshot | None, changes: Iterable[Change]) -> ModelSnapshot | None:

@@ -12,6 +12,7 @@ from reconciler.core.names import (
     Commit,
     LiveSlots,
     ModelRef,
+    Original,
     Ours,
     RepositoryId,
     Slot,
@@ -41,22 +42,6 @@ class Declared(Generic[T]):
     value: T
     at: Location
     stage: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Original:
-    """A version of another registered model, of which one is a copy."""
-
-    model: ModelRef
-    version: Version
-
-    def __str__(self) -> str:
-        return f"v{self.version} of {self.model}"
-
-    @property
-    def uri(self) -> str:
-        """The source of its copies, as MLflow's own client writes it (`copy_model_version`, seen in 3.17)."""
-        return f"models:/{self.model.name}/{self.version}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +130,7 @@ class Pin:
             return False
         if self.original is not None:
             return self.names_original_of(version) and (
-                not isinstance(self.source, Source)
-                or (version.run_id == self.source.run_id and not 0 < version.created_at < self.source.since)
+                not isinstance(self.source, Source) or version.may_be_copied_from(self.source.run_id, self.source.since)
             )
         if self.origin is None or (self.model_id is not None and version.model_id == self.model_id):
             return True

@@ -171,7 +171,8 @@ class _Bound:
         default_factory=dict[AliasName, tuple[Version | None, Location]]
     )
     comments: dict[Version, tuple[str, Location]] = field(default_factory=dict[Version, tuple[str, Location]])
-    registered: dict[Version, tuple[Source, Location]] = field(default_factory=dict[Version, tuple[Source, Location]])
+    registered: dict[Version, tuple[Source, Pin]] = field(default_factory=dict[Version, tuple[Source, Pin]])
+    copies: dict[Version, Source] = field(default_factory=dict[Version, Source])
     tags: dict[Version, dict[str, tuple[str, Location]]] = field(
         default_factory=dict[Version, dict[str, tuple[str, Location]]]
     )
@@ -214,10 +215,12 @@ def diff(
     bound = _bind(manifest, live, blockers)
     registrations = [
         Proposal(
-            RegisterVersion(name, version, source.uri, source.run_id, source.model_id, source.about),
-            Reason(Why.DECLARED, at),
+            RegisterVersion(
+                name, version, source.uri, source.run_id, source.model_id, source.about, pin.original, source.since
+            ),
+            Reason(Why.DECLARED, pin.at),
         )
-        for version, (source, at) in sorted(bound.registered.items())
+        for version, (source, pin) in sorted(bound.registered.items())
     ]
     # What is planned is planned for the versions that will be there.
     there = simulate_all(live or ModelSnapshot(name), (p.change for p in registrations)) if registrations else live
@@ -277,15 +280,18 @@ def diff(
     return ModelPlan(
         name,
         tuple(proposals),
-        identities=tuple(one for one in _identities(work, before) if one.version not in bound.registered),
+        identities=tuple(_identities(work, before, bound)),
         entrances=entering,
         past=past,
         slots=revision.slots,
     )
 
 
-def _identities(work: Iterable[Proposal], live: ModelSnapshot) -> Iterator[Identity]:
-    touched: set[Version] = set()
+def _identities(work: Iterable[Proposal], live: ModelSnapshot, bound: _Bound) -> Iterator[Identity]:
+    """
+    Of what is touched. A copy has its original's, before it is made and after: who agreed to one agreed to the other.
+    """
+    touched = bound.registered.keys() & bound.copies.keys()
     for proposal in work:
         match proposal.change:
             case TransitionStage(version=version, archives=archives):
@@ -299,8 +305,9 @@ def _identities(work: Iterable[Proposal], live: ModelSnapshot) -> Iterator[Ident
                 touched.add(version)
             case _:
                 pass
-    for number in sorted(touched):
-        yield live.versions[number].identity
+    for number in sorted(touched - (bound.registered.keys() - bound.copies.keys())):
+        identity, original = live.versions[number].identity, bound.copies.get(number)
+        yield identity if original is None else replace(identity, created_at=original.since)
 
 
 def _union(final: Ownership, owned: Ownership | None) -> Ownership:
@@ -529,6 +536,8 @@ def _bind(manifest: Manifest, live: ModelSnapshot | None, blockers: list[Blocker
         version = _bound_version(manifest.name, pin, live, blockers, bound.registered)
         if version is None:
             return None
+        if pin.original is not None and isinstance(pin.source, Source):
+            bound.copies[version] = pin.source
         tags = bound.tags.setdefault(version, {})
         for key, value in pin.tags.items():
             kept, at = tags.setdefault(key, (value, pin.at))
@@ -588,7 +597,7 @@ def _bound_version(
     pin: Pin,
     live: ModelSnapshot | None,
     blockers: list[Blocker],
-    registered: dict[Version, tuple[Source, Location]],
+    registered: dict[Version, tuple[Source, Pin]],
 ) -> Version | None:
     """
     The version that a pin means. Where none is made of its origin yet, the one that is to be `registered`: with the
@@ -672,7 +681,7 @@ def _registered(
     pin: Pin,
     live: ModelSnapshot | None,
     block: "Callable[[str, str, str], None]",
-    registered: dict[Version, tuple[Source, Location]],
+    registered: dict[Version, tuple[Source, Pin]],
 ) -> Version | None:
     """The number of the version that is to be registered from a pin's origin, if something can be."""
     if not isinstance(pin.source, Source):
@@ -684,7 +693,7 @@ def _registered(
         return same
     known = {*(live.versions if live else ()), *(live.hidden if live else ()), *registered}
     number = Version(1 + max(known, default=0))
-    registered[number] = (pin.source, pin.at)
+    registered[number] = (pin.source, pin)
     return number
 
 

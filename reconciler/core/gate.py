@@ -8,7 +8,7 @@ from inspect import isroutine
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from reconciler.core.evidence import VersionFacts
-from reconciler.core.names import Commit, ModelRef, Slot, Version
+from reconciler.core.names import Commit, ModelRef, Original, Slot, Version
 from reconciler.core.text import amount, plain
 from reconciler.errors import Location
 
@@ -63,13 +63,17 @@ class Entrance:
 
 @dataclass(frozen=True, slots=True)
 class FactKey(Generic[T]):
-    """The name of something that may be known of an entrance; `argument` tells facts of one kind apart."""
+    """
+    The name of something that may be known of an entrance; `argument` tells facts of one kind apart. With a `model`,
+    what is asked about is the version of that model which the candidate was copied from.
+    """
 
     name: str
     argument: str = ""
+    model: str = ""
 
     def __str__(self) -> str:
-        return f"{self.name} {self.argument}".rstrip()
+        return f"{self.name} {self.argument}".rstrip() + (f" in {self.model}" if self.model else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +124,18 @@ class Stay:
 
 
 @dataclass(frozen=True, slots=True)
+class Placed:
+    """
+    The version of another model that the candidate was copied from, None where it is no copy from there, and where that
+    version is now: its stage, and all its slots.
+    """
+
+    version: Version | None = None
+    stage: str = ""
+    slots: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Presence:
     """Whether the model's files are there; `why` says what is missing."""
 
@@ -139,7 +155,7 @@ class Pinned:
 class CheckRecord:
     """
     What a named check found on one version: the digest of the model's files that it ran on, when it ended (RFC 3339 in
-    UTC), and whether a signature that we trust is on it.
+    UTC), and whether a signature that we trust is on it. `original` is where the candidate's original was checked.
     """
 
     check: str
@@ -150,14 +166,19 @@ class CheckRecord:
     metrics: Mapping[str, float] = field(default_factory=dict[str, float])
     log: str = ""
     ran: str = ""
+    original: Original | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CheckFacts:
-    """The digest of the candidate's files now, and the records of checks on it."""
+    """
+    The digest of the candidate's files now, and the records of checks on it. `original` is what can be checked in its
+    place as long as it is a copy that is still to be made.
+    """
 
     digest: str
     records: tuple[CheckRecord, ...] = ()
+    original: Original | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +206,14 @@ PRESENT: FactKey[Presence] = FactKey("artifact")
 PINNED: FactKey[Pinned] = FactKey("artifact", "pinned")
 
 
-def stay(stage: str) -> FactKey[Stay]:
-    """How long the candidate has been in that slot."""
-    return FactKey("stay", stage)
+def stay(stage: str, model: str = "") -> FactKey[Stay]:
+    """How long the candidate has been in that slot; or how long its original has, in that slot of another model."""
+    return FactKey("stay", stage, model)
+
+
+def placed(model: str) -> FactKey[Placed]:
+    """Where the version of another model is that the candidate was copied from."""
+    return FactKey("original", model=model)
 
 
 def contained(branch: str) -> FactKey[bool]:

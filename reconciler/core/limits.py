@@ -30,6 +30,7 @@ VERSION_TAGS: Final = 1_000
 VERSION_VALUES: Final = 10_000
 RECORD_CHARACTERS: Final = 100_000
 CHECK_RECORDS: Final = 100
+COPIES_OF_COPIES: Final = 4
 
 LOCK_BYTES: Final = 256 * 1024
 LOCK_SECONDS: Final = 3600.0
@@ -84,6 +85,7 @@ TABLE: Final = (
     Limit("parameters, metrics or requirements of a version", f"{VERSION_VALUES:,}", _UNKNOWN),
     Limit("a record of ours in a tag", f"{RECORD_CHARACTERS:,} characters", "unreadable"),
     Limit("check records of a version", f"{CHECK_RECORDS}", _UNKNOWN),
+    Limit("copies of copies that are followed to an original", f"{COPIES_OF_COPIES}", _UNKNOWN),
     Limit("the record of a lock", f"{LOCK_BYTES // 1024} KiB", "not a valid record: nothing is applied"),
     Limit("time to wait for a lock whose holder has died", f"{LOCK_SECONDS / 3600:g} h", "counted as the limit"),
     Limit("a kept receipt", f"{RECEIPT_BYTES // 1024**2} MiB", "not kept; read as damaged"),

@@ -116,6 +116,28 @@ class ModelRef(str):
         return ref
 
 
+@dataclass(frozen=True, slots=True)
+class Original:
+    """A version of another registered model, of which one is a copy."""
+
+    model: ModelRef
+    version: Version
+
+    def __str__(self) -> str:
+        return f"v{self.version} of {self.model}"
+
+    @property
+    def uri(self) -> str:
+        """The source of its copies, as MLflow's own client writes it (`copy_model_version`, seen in 3.17)."""
+        return f"models:/{self.model.name}/{self.version}"
+
+    @classmethod
+    def named_by(cls, source: str | None, registry: str = "") -> "Original | None":
+        """The version that a source names as what it was copied from. MLflow takes no `/` in the name of a model."""
+        named = re.fullmatch(r"models:/([^/]+)/([1-9][0-9]{0,17})", source or "")
+        return None if named is None else cls(ModelRef(named[1], registry), Version(int(named[2])))
+
+
 class Slot(str):
     """
     A place where consumers look a version up: a stage by its name, or an alias behind an `@`. Exactly one of `stage`

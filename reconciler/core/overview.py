@@ -10,7 +10,7 @@ from reconciler.core.drift import Drift, DriftStatus, ModelDrift, touched
 from reconciler.core.entrances import occupants
 from reconciler.core.moments import moment_of, rfc3339
 from reconciler.core.names import ACTIVE_STAGES, Commit, ModelRef, Ours, Slot, Version, alias_slot
-from reconciler.core.past import Past, declared_versions
+from reconciler.core.past import Past, declared_versions, to_be_copied
 from reconciler.core.snapshot import ModelSnapshot, Ownership, RegistrySnapshot
 from reconciler.errors import Location
 
@@ -144,7 +144,7 @@ def _ungoverned(live: ModelSnapshot, governed: Iterable[Slot]) -> Iterator[SlotO
 def _slot(
     slot: Slot, drift: ModelDrift, manifest: Manifest | None, live: ModelSnapshot, past: Past | None
 ) -> SlotOverview:
-    declared = tuple(sorted(declared_versions(manifest, slot, live)))
+    declared = tuple(sorted(declared_versions(manifest, slot, to_be_copied(manifest, live))))
     there = occupants(live, slot)
     place = _place(manifest, slot)
     state = _state(slot, drift, same=declared == there)

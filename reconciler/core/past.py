@@ -1,13 +1,13 @@
 """What trusted history says of one model: what was declared there and when, and which of our records it bears out."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from reconciler.core.desired import Manifest, Pin
+from reconciler.core.desired import Manifest, Pin, Source
 from reconciler.core.moments import moment, moment_of
 from reconciler.core.names import Commit, ModelRef, Ours, Slot, Version, registry_name, workspace_name
-from reconciler.core.snapshot import ModelSnapshot, Ownership, Placement, VersionSnapshot
+from reconciler.core.snapshot import ModelSnapshot, Ownership, Placement, VersionSnapshot, source_digest
 
 CLOCKS_DIFFER_BY_LESS_THAN = timedelta(minutes=5)
 """
@@ -203,6 +203,17 @@ def declared_versions(manifest: Manifest | None, slot: Slot, live: ModelSnapshot
             found.add(pin.version)
         found.update(number for number, version in live.versions.items() if pin.means(version))
     return frozenset(found)
+
+
+def to_be_copied(manifest: Manifest | None, live: ModelSnapshot) -> ModelSnapshot:
+    """The model with the copies that a manifest declares and that are still to be made, under their next numbers."""
+    for pin in manifest.pins() if manifest else ():
+        if pin.original is not None and not any(map(pin.means, live.versions.values())):
+            number = Version(1 + max((*live.versions, *live.hidden), default=0))
+            run_id = pin.source.run_id if isinstance(pin.source, Source) else ""
+            made = VersionSnapshot(number, run_id=run_id, source=source_digest(pin.original.uri), original=pin.original)
+            live = replace(live, versions={**live.versions, number: made})
+    return live
 
 
 def pins_of(manifest: Manifest | None, slot: Slot) -> tuple[Pin, ...]:

@@ -90,6 +90,7 @@ class Verb(StrEnum):
     CREATE = "create"
     RENAME = "rename"
     REGISTER = "register"
+    COPY = "copy"
     PROMOTE = "promote"
     ROLL_BACK = "roll back"
     RESTORE = "restore"
@@ -472,7 +473,8 @@ def _effects(proposal: Proposal, model: ModelPlan) -> Iterable[Effect]:
         case RenameModel():
             yield effect(Verb.RENAME, None, change.before, change.model)
         case RegisterVersion():
-            yield effect(Verb.REGISTER, change.version, None, _origin(change))
+            verb = Verb.REGISTER if change.original is None else Verb.COPY
+            yield effect(verb, change.version, None, _origin(change))
         case Release():
             yield effect(Verb.RELEASE, None, change.before.repository, None)
         case Claim():
@@ -568,11 +570,14 @@ def _stage_verb(before: Stage, change: TransitionStage, live_slots: LiveSlots) -
 
 
 def digest_of(models: Iterable[ModelPlan]) -> str:
-    """The digest of some models' calls and blockers; see Plan.digest."""
+    """
+    The digest of some models' calls and blockers; see Plan.digest. That a copy is made first is in its identity: it is
+    no other plan when it was made already, by an apply that broke off.
+    """
     essence = [
         [
             model.model,
-            [_essence(c) for c in model.changes if _counts(c)],
+            [_essence(c) for c in model.changes if _counts(c) and not _is_copied(c)],
             sorted(b.code for b in model.blockers if b.code != UNAPPROVED),
             [asdict(identity) for identity in model.identities],
             [[e.candidate, e.slot, e.kind] for e in model.entrances if not e.moves],
@@ -599,6 +604,10 @@ def _counts(change: Change) -> bool:
     if isinstance(change, Claim) and change.before is not None:
         return not isinstance(change.before, type(change.after)) or not change.before.governs_like(change.after)
     return True
+
+
+def _is_copied(change: Change) -> bool:
+    return isinstance(change, RegisterVersion) and change.original is not None
 
 
 def _origin(change: RegisterVersion) -> str:

@@ -10,6 +10,7 @@ from reconciler.core.names import (
     AliasName,
     Commit,
     ModelRef,
+    Original,
     Ours,
     RepositoryId,
     Slot,
@@ -116,7 +117,8 @@ class VersionSnapshot:
     One model version. `created_at`, in milliseconds since 1970, tells it from another one of the same number.
     `updated_at` moves with every change of the version, ours too, so it is no part of what is compared. `tags` are
     without those of MLflow and ours; `tagged` are the keys of those that manifests set: the tag `reconciler.tags`.
-    `source` is the digest of where its files are, `model_id` the logged model that it was made of, if MLflow says so.
+    `source` is the digest of where its files are, `model_id` the logged model that it was made of, if MLflow says so,
+    and `original` the version that it was copied from.
     """
 
     version: Version
@@ -131,6 +133,7 @@ class VersionSnapshot:
     updated_at: int = field(default=0, compare=False)
     source: str = field(default="", compare=False)
     model_id: str = field(default="", compare=False)
+    original: Original | None = field(default=None, compare=False)
 
     @property
     def identity(self) -> Identity:
@@ -140,6 +143,10 @@ class VersionSnapshot:
     def touched(self) -> int:
         """When it was last moved or edited, by MLflow's own time, in seconds since 1970."""
         return self.updated_at // 1000
+
+    def may_be_copied_from(self, run_id: str, since: int) -> bool:
+        """Whether the original that it names may be one of that run, registered at `since`: a copy is no older."""
+        return self.run_id == run_id and not 0 < self.created_at < since
 
     def placed_by(self, ours: Ours) -> bool:
         """Whether that repository put the version into the stage it is in."""

@@ -9,7 +9,7 @@ from threading import Lock
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
-from reconciler.core.names import ModelRef, Version
+from reconciler.core.names import ModelRef, Original, Version
 from reconciler.core.text import plain, without_credentials
 from reconciler.registry.database import dialect_of, refuse_unready
 from reconciler.registry.mlflow import MlflowRegistry, translated
@@ -76,6 +76,19 @@ class Artifacts:
     def place(self, row: Any) -> str:
         """Where the files of a version are, as the URI of a store."""
         return self._followed(self._named_by(row.name, str(row.version)))
+
+    def named_place(self, model: ModelRef, version: Version) -> str:
+        """
+        Where the registry says that the files of a version are: the same for a copy and its original. MLflow keeps that
+        with the copy; older servers lead from one to the other.
+        """
+        uri = self._named_by(model.name, str(version))
+        for _ in range(MOST_HOPS):
+            original = Original.named_by(uri)
+            if original is None:
+                return uri
+            uri = self._named_by(original.model.name, str(original.version))
+        raise ValueError("its source only leads from one version to another")
 
     def logged_model(self, model_id: str) -> Any:
         read = getattr(self.tracking, "get_logged_model", None)

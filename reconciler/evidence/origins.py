@@ -6,9 +6,10 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
-from reconciler.core.desired import NoSource, Origin, Original, Source
+from reconciler.core.desired import NoSource, Origin, Source
 from reconciler.core.figures import main_figure
 from reconciler.core.moments import moment_of
+from reconciler.core.names import Original
 from reconciler.core.snapshot import READY, source_digest
 from reconciler.core.text import plain
 from reconciler.evidence.artifacts import Artifacts, output_ids

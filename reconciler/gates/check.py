@@ -19,6 +19,7 @@ from reconciler.core.gate import (
     passed,
     unknown,
 )
+from reconciler.core.names import Original
 from reconciler.core.policy import LOADABLE
 from reconciler.core.text import did_you_mean, plain
 from reconciler.errors import Fault
@@ -58,7 +59,9 @@ class CheckGate:
         name, version = f"the check {plain(self.check, 80)}", f"v{entrance.candidate}"
         of_name = [record for record in checks.records if record.check == self.check]
         on_these = [record for record in of_name if record.digest == checks.digest]
-        run_it = f"to run it: `{self._command(entrance)}`"
+        if (original := checks.original) is not None:
+            version = f"{original}, the original of v{entrance.candidate}"
+        run_it = f"to run it: `{self._command(entrance, checks.original)}`"
         if not of_name:
             return failed(f"{name} has never been run on {version}; {run_it}")
         if not checks.digest:
@@ -72,12 +75,15 @@ class CheckGate:
             )
         # Of two that ended in the same moment, the one that failed; of those, the one that nobody signed.
         record = min(on_these, key=lambda r: (between(r.ended_at, now) or 0.0, r.passed, r.signed))
+        if record.original is not None:
+            version = f"{record.original}, the original of v{entrance.candidate}"
         return self._of(record, between(record.ended_at, now) or 0.0, name, version, run_it)
 
-    def _command(self, entrance: Entrance) -> str:
+    def _command(self, entrance: Entrance, original: Original | None) -> str:
         """What makes the record that this gate asks for, wherever model code may run and the key is at hand."""
-        sign = " --sign ssh --signing-key KEY" if self.signed else ""
-        return f"reconciler check {shlex.quote(entrance.model)} {entrance.candidate} --check {self.check}{sign}"
+        sign = " --sign ssh --signing-key KEY" if self.signed or original else ""
+        model, version = (original.model, original.version) if original else (entrance.model, entrance.candidate)
+        return f"reconciler check {shlex.quote(model)} {version} --check {self.check}{sign}"
 
     def _of(self, record: CheckRecord, age: float, name: str, version: str, run_it: str) -> Judgement:
         if age < 0:

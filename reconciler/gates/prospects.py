@@ -122,9 +122,9 @@ def _excluded(gates: Iterable[tuple[Guard, Gate]], stages: frozenset[str]) -> tu
 def _stages(gate: Gate) -> frozenset[str] | None:
     """The stages that a version must be in one of; None where an alias will do, which may name any version."""
     match gate:
-        case Path():
+        case Path(model=""):
             slots = frozenset(gate.slots)
-        case Soak():
+        case Soak(model=""):
             slots = frozenset({gate.stage})
         case _:
             return None
@@ -132,7 +132,8 @@ def _stages(gate: Gate) -> frozenset[str] | None:
 
 
 def _too_old(guards: tuple[Guard, ...], slot: str) -> Iterator[Problem]:
-    least = max((gate.seconds for guard in guards if isinstance(gate := guard.gate, Soak)), default=0.0)
+    soaks = (gate for guard in guards if isinstance(gate := guard.gate, Soak) and not gate.model)
+    least = max((gate.seconds for gate in soaks), default=0.0)
     least = max([least, *(gate.minimum or 0.0 for guard in guards if isinstance(gate := guard.gate, Age))])
     for guard in guards:
         if isinstance(guard.gate, Age) and guard.gate.maximum is not None and guard.gate.maximum < least:

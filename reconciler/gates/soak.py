@@ -5,31 +5,41 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from reconciler.core.figures import between, duration, later, moment
-from reconciler.core.gate import NOW, Entrance, FactKey, Facts, Gate, Judgement, failed, passed, stay, unknown
+from reconciler.core.gate import NOW, Entrance, FactKey, Facts, Gate, Judgement, failed, passed, placed, stay, unknown
 from reconciler.core.text import plain
 from reconciler.errors import Fault
-from reconciler.gates.parameters import GateKind, Key, Seconds, SlotName, Surroundings, stage_faults
+from reconciler.gates.copies import OTHER_MODEL, called, not_copied
+from reconciler.gates.parameters import GateKind, Key, Name, Seconds, SlotName, Surroundings, stage_faults
 
 
 @dataclass(frozen=True, slots=True)
 class Soak:
-    """The candidate is in a slot now, and has been for so many seconds without a break."""
+    """
+    The candidate is in a slot now, and has been for so many seconds without a break; with a `model`, the version of
+    that model which the candidate was copied from.
+    """
 
     stage: Annotated[SlotName, Key("The stage, or an alias.", examples=("Staging", "@challenger"))]
     seconds: Annotated[Seconds, Key("How long, at least.", examples=("3d", "12h"), name="for")]
+    model: Annotated[Name, OTHER_MODEL] = ""
 
     def faults(self, around: Surroundings) -> Iterator[Fault]:
         return stage_faults((self.stage,), around, "stage")
 
     def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
-        return (stay(self.stage), NOW)
+        return (stay(self.stage, self.model), NOW, *((placed(self.model),) if self.model else ()))
 
     def on_rollback(self) -> Gate | None:
         return None
 
     def judge(self, entrance: Entrance, facts: Facts) -> Judgement:
         required = f"{duration(self.seconds)} required"
-        version, since = f"v{entrance.candidate}", facts[stay(self.stage)].since
+        version, since = f"v{entrance.candidate}", facts[stay(self.stage, self.model)].since
+        if self.model:
+            original = facts[placed(self.model)].version
+            if original is None:
+                return failed(not_copied(entrance, self.model))
+            version = called(original, entrance, self.model)
         if since is None:
             return failed(f"{version} is not in {self.stage}; {required} there")
         held = between(since, facts[NOW])
@@ -53,6 +63,7 @@ class Soak:
 SOAK = GateKind(
     "soak",
     Soak,
-    asks="have been in this slot for at least this long, without a break",
+    asks="have been in this slot for at least this long, without a break; with `model`: its "
+    "[original](gates.md#copies) there must",
     example={"stage": "Staging", "for": "3d"},
 )

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import ErrorDetails
 
 from reconciler.core import limits
-from reconciler.core.desired import Declared, Hold, Manifest, Original, Pin
+from reconciler.core.desired import Declared, Hold, Manifest, Pin
 from reconciler.core.looks import unseen_fault
 from reconciler.core.moments import moment, rfc3339
 from reconciler.core.names import (
@@ -26,6 +26,7 @@ from reconciler.core.names import (
     TAG_KEY_PATTERN,
     AliasName,
     ModelRef,
+    Original,
     Slot,
     Stage,
     Version,

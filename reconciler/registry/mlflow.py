@@ -49,6 +49,7 @@ from reconciler.core.names import (
     OUR_TAG_PREFIX,
     AliasName,
     ModelRef,
+    Original,
     Ours,
     Stage,
     Version,
@@ -361,7 +362,7 @@ class MlflowRegistry:
             if model.name != ref.name:
                 _unexpected_answer(f"the model {ref.name}", self.uri)
             rows = self._counted(self._versions_where(_name_filter(ref.name)))
-            versions = {v.version: v for v in (_version_snapshot(row, tags={}) for row in rows)}
+            versions = {v.version: v for v in (_version_snapshot(row, self.called, tags={}) for row in rows)}
             named = {*wanted.models[ref], *(Version(int(number)) for number in model.aliases.values())}
             for number in sorted(named):
                 row = _or_none(lambda number=number: self.store.get_model_version(ref.name, str(number)))
@@ -370,7 +371,7 @@ class MlflowRegistry:
                 elif row.name != ref.name:
                     _unexpected_answer(f"version {number} of {ref.name}", self.uri)
                 else:
-                    versions[number] = _version_snapshot(row)
+                    versions[number] = _version_snapshot(row, self.called)
             live = _model_snapshot(ref, model, versions)
             mark = live.tags.get(OWNER_MARK)
             if mark is None:
@@ -412,7 +413,7 @@ class MlflowRegistry:
             taken = 0
             for row in rows:
                 if (ref := self._ref(row)) in remaining:
-                    version = _version_snapshot(row)
+                    version = _version_snapshot(row, self.called)
                     found.setdefault(ref, {})[version.version] = version
                     taken += 1
             return taken
@@ -495,7 +496,8 @@ class MlflowRegistry:
         if not there:
             return replace(model, hidden={})
         rows = self._versions_where(_name_filter(model.name.name))
-        versions = {v.version: v for v in (_version_snapshot(row) for row in rows if self._ref(row) == model.name)}
+        rows = (row for row in rows if self._ref(row) == model.name)
+        versions = {v.version: v for v in (_version_snapshot(row, self.called) for row in rows)}
         return replace(model, versions=versions, hidden={n: s for n, s in there.items() if n not in versions})
 
     def _stage_of(self, ref: ModelRef, number: Version) -> Stage | None:
@@ -848,8 +850,8 @@ def _stage(text: str | None) -> Stage:
     return Stage(text)
 
 
-def _version_snapshot(row: Any, tags: Mapping[str, Any] | None = None) -> VersionSnapshot:
-    """A version as a row shows it; with other `tags`, where it shows none."""
+def _version_snapshot(row: Any, registry: str = "", tags: Mapping[str, Any] | None = None) -> VersionSnapshot:
+    """A version as a row of a registry shows it; with other `tags`, where it shows none."""
     shown: Mapping[str, Any] = row.tags if tags is None else tags
     record, tagged = shown.get(PROVENANCE_TAG), shown.get(TAGS_TAG)
     return VersionSnapshot(
@@ -865,6 +867,7 @@ def _version_snapshot(row: Any, tags: Mapping[str, Any] | None = None) -> Versio
         tagged=frozenset() if tagged is None else decode_tagged(tagged),
         source=source_digest(getattr(row, "source", None)),
         model_id=str(getattr(row, "model_id", None) or ""),
+        original=Original.named_by(getattr(row, "source", None), registry),
     )
 
 

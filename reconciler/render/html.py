@@ -47,7 +47,7 @@ GLYPH = {
     Trend.NOT_COMPARABLE: "?",
     Trend.UNKNOWN: "?",
 }
-IN_WORDS = (Verb.CREATE, Verb.RENAME, Verb.REGISTER, Verb.RELEASE)
+IN_WORDS = (Verb.CREATE, Verb.RENAME, Verb.REGISTER, Verb.COPY, Verb.RELEASE)
 """What is said of these is a sentence, and not where something was and will be."""
 
 

@@ -927,7 +927,7 @@ def _resource(effect: Effect) -> tuple[str, str, dict[str, Any]]:
     match effect.verb, effect.subject:
         case ((Verb.CREATE | Verb.RENAME), _):
             return "mlflow_registered_model", f"model[{model}]", {}
-        case Verb.REGISTER, version:
+        case ((Verb.REGISTER | Verb.COPY), version):
             return "mlflow_model_version", f"model[{model}].version[{version}]", {"version": version}
         case Verb.CLAIM, _:
             return "mlflow_registered_model_governance", f"model[{model}].governed", {}

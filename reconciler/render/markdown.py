@@ -223,6 +223,7 @@ SIGN = {
     Verb.CREATE: "+",
     Verb.RENAME: "!",
     Verb.REGISTER: "+",
+    Verb.COPY: "+",
     Verb.PROMOTE: "↑",
     Verb.ROLL_BACK: "↺",
     Verb.RESTORE: "↺",

@@ -22,6 +22,7 @@ STYLE_OF: dict[Verb, str] = {
     Verb.CREATE: "add",
     Verb.RENAME: "warn",
     Verb.REGISTER: "add",
+    Verb.COPY: "add",
     Verb.PROMOTE: "add",
     Verb.ROLL_BACK: "warn",
     Verb.RESTORE: "warn",

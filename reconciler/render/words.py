@@ -135,7 +135,7 @@ def what_moves(effect: Effect) -> str:
             return "a registered model without versions"
         case Verb.RENAME:
             return f"{clean(before)} -> {clean(after)}; models:/{clean(before)}/… finds nothing from then on"
-        case Verb.REGISTER:
+        case Verb.REGISTER | Verb.COPY:
             return f"from {clean(after)}"
         case Verb.DESCRIBE:
             return quoted(after)
@@ -186,7 +186,8 @@ def call(change: Change) -> str:
         case DescribeVersion():
             return f"describe v{change.version}"
         case RegisterVersion():
-            return f"register v{change.version} from {clean(change.made_of)}"
+            verb = "register" if change.original is None else "copy"
+            return f"{verb} v{change.version} from {clean(change.made_of)}"
         case RecordTags():
             return f"record the tags of v{change.version}"
         case TagVersion():
@@ -418,6 +419,8 @@ def drift_sentence(effect: Effect) -> str:
             return f"the description of {about or 'the model'} is {quoted(there)}, but should be {quoted(applied)}"
         case Verb.CREATE:
             return "the registered model is gone"
+        case Verb.REGISTER | Verb.COPY:
+            return f"no version is made of {clean(applied)}"
         case Verb.CLAIM | Verb.ADOPT | Verb.RELEASE:
             return (
                 f"our ownership record says {clean(there or 'nothing')}, but should say {clean(applied or 'nothing')}"

@@ -18,15 +18,17 @@ from reconciler.checks.inside import faults
 from reconciler.checks.signing import HmacSigner, SshSigner
 from reconciler.checks.versions import MlflowChecks
 from reconciler.core.bundle import total_digest
+from reconciler.core.changes import CreateModel, RegisterVersion, RenameModel
 from reconciler.core.check_record import CheckOutcome, CheckResult, decode_record
 from reconciler.core.gate import Presence
-from reconciler.core.names import Commit, ModelRef, Version
+from reconciler.core.names import Commit, ModelRef, Original, Version
 from reconciler.core.policy import Check, Policy
 from reconciler.errors import Location, ReconcilerError, RegistryError
 from reconciler.evidence.artifacts import Artifacts
 from reconciler.evidence.model_files import digests
 from reconciler.git.runner import git_at
 from reconciler.git.tree import exported
+from reconciler.ports import Wanted
 from reconciler.registry.mlflow import MlflowRegistry
 from tests.counting import counting
 from tests.servers import QUIET, new_database
@@ -551,3 +553,21 @@ def test_a_commit_that_is_not_there(tmp_path: Path) -> None:
 
     with pytest.raises(ReconcilerError, match="no commit"), exported(git_at(tmp_path), Commit("a" * 40)):
         pass
+
+
+def test_the_files_of_a_copy_are_where_its_original_has_them(seeded: Seeded) -> None:
+    """Also when the original's name has become another model's: MLflow keeps the place with the copy."""
+    checks, original, name = seeded.checks(), Original(MODEL, GOOD), ModelRef(f"{MODEL}.copies")
+    registry = checks.registry
+    registry.execute(CreateModel(name))
+    registry.execute(RegisterVersion(name, Version(1), original.uri, seeded.run_id, original=original))
+    registry.execute(RegisterVersion(name, Version(2), f"models:/{name}/1", seeded.run_id))
+
+    there = registry.snapshot(Wanted({name: frozenset()})).models[name]
+
+    assert [there.versions[Version(n)].original for n in (1, 2)] == [original, Original(name, Version(1))]
+    places = [checks.place(MODEL, GOOD), *(checks.place(name, Version(n)) for n in (1, 2))]
+    assert len(set(places)) == 1
+    assert checks.place(MODEL, RUNLESS) not in places
+    registry.execute(RenameModel(ModelRef(f"{MODEL}.moved"), name))
+    assert checks.place(ModelRef(f"{MODEL}.moved"), Version(2)) in places

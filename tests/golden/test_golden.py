@@ -9,11 +9,11 @@ from typing import Any, cast
 
 import pytest
 
-from reconciler.core.desired import Declared, Manifest, Pin
+from reconciler.core.desired import Declared, Manifest, Pin, Source
 from reconciler.core.diff import Grounds
 from reconciler.core.evidence import Metric, VersionFacts
 from reconciler.core.gate import Approval
-from reconciler.core.names import Commit, ModelRef, RepositoryId, Slot, Version
+from reconciler.core.names import Commit, ModelRef, Original, RepositoryId, Slot, Version
 from reconciler.core.plan import Limits, Plan, PlanOptions, build_plan
 from reconciler.core.snapshot import Identity, ModelSnapshot
 from reconciler.errors import Location
@@ -50,6 +50,11 @@ def in_step(count: int) -> list[tuple[Manifest | None, ModelSnapshot | None]]:
 
 
 NASTY = "nasty | <b>\x1b[31m\u202e@all"
+
+ORIGINAL = Original(ModelRef("staging.risk"), Version(7))
+COPY = Pin(
+    SOMEWHERE, original=ORIGINAL, source=Source("run-7", ORIGINAL.uri, frozenset(), about="run run-7", since=1_747_000)
+)
 
 SCENES: dict[str, Plan] = {
     "nothing to do": scene(*in_step(2)),
@@ -97,6 +102,7 @@ SCENES: dict[str, Plan] = {
         *((want({P: [2]}, name=f"model-{n:02}"), have({1: P, 2: N}, name=f"model-{n:02}")) for n in range(10)),
         options=PlanOptions(limits=Limits(0.3, 10)),
     ),
+    "a copy": scene((want({P: [COPY]}), have({1: P}, owner=owns(P)))),
 }  # fmt: skip
 
 WHOLE = ("a promotion", "blocked, adopted, created and released")

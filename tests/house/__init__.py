@@ -5,7 +5,7 @@ those of its users.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -14,8 +14,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from reconciler.core.changes import RegisterVersion
 from reconciler.core.drift import Drift, DriftStatus
-from reconciler.core.gate import Ruling, Verdict
+from reconciler.core.gate import CheckRecord, Ruling, Verdict
 from reconciler.core.heads import Head
 from reconciler.core.names import Commit, ModelRef, RepositoryId, Slot, Version
 from reconciler.core.plan import Plan, effects_of
@@ -27,13 +28,13 @@ from reconciler.events import Event, Noticed, Planned, Receipt
 from reconciler.forges.reviewers import GitAndForge
 from reconciler.git.receipts import GitReceipts
 from reconciler.git.source import open_source
-from reconciler.ports import Lock, World
+from reconciler.ports import Lock, Wanted, World
 from reconciler.project import Project, validate
 from reconciler.render import words
 from reconciler.render.text import review_lines
 from reconciler.wiring import LockKind, manifest_parser
 from tests.house.forge import Forge, Request, Review, Way
-from tests.house.mlflow import Clock, Files, KilledError, Mlflow, Runs
+from tests.house.mlflow import Clock, Files, KilledError, Mlflow, Runs, Sources
 from tests.house.people import (
     ADA,
     FORGE,
@@ -156,6 +157,7 @@ class House:
 
     def __post_init__(self) -> None:
         self.registry.renamed = self._follow
+        self.registry.copied = self._copy
 
     @classmethod
     def build(cls, folder: Path, *, signed: bool = False, way: Way = Way.MERGE, objects: str = "sha1") -> "House":
@@ -210,11 +212,38 @@ class House:
         self.clock.later(minutes=1)
         self.registry.rename(model, name)
 
+    def at_read(self, model: str, number: int, act: Callable[[], None]) -> None:
+        """Somebody does something just before a model is read for the so manyth time from now on."""
+        times = count(1)
+
+        def read(wanted: Wanted) -> None:
+            if ModelRef(model) in wanted.models and next(times) == number:
+                act()
+
+        self.registry.read = read
+
+    def copy_by_hand(self, original: str, number: int, model: str, **more: Any) -> int:
+        """Somebody copies a version with MLflow's client."""
+        self.clock.later(minutes=1)
+        return self.registry.copy(original, number, model, **more)
+
+    def _copy(self, change: RegisterVersion) -> None:
+        self.runs.copied(change, self.clock.stamp)
+        self.files.copied(change)
+
     def _follow(self, before: ModelRef, after: ModelRef) -> None:
         """What is known of a model's versions, and their files, are found by its name."""
         for key in [key for key in self.runs.facts if key[0] == before]:
             self.runs.facts[after, key[1]] = replace(self.runs.facts.pop(key), model=after)
             self.files.digests[after, key[1]] = self.files.known(before, key[1])
+            self.files.places[after, key[1]] = self.files.place(before, key[1])
+
+    def check(self, model: str, version: int, check: str, *, passed: bool = True, signed: bool = True) -> None:
+        """A job runs a check on a version, and writes its record down."""
+        self.clock.later(minutes=1)
+        key, files = (ModelRef(model), Version(version)), self.files
+        record = CheckRecord(check, passed, files.known(*key), self.clock.stamp, signed)
+        files.records[key] = (*files.records.get(key, ()), record)
 
     def delete_version(self, model: str, version: int) -> None:
         self.registry.delete_version(model, version)
@@ -260,8 +289,20 @@ class House:
         """Somebody writes a record that they kept."""
         self.registry.record(model, version, text)
 
-    def forge_record(self, model: str, version: int, slot: str, commit: str, *, before: str = "Staging") -> None:
-        """Somebody writes a record of their own making: this version was put into that slot by that commit."""
+    def forge_record(
+        self,
+        model: str,
+        version: int,
+        slot: str,
+        commit: str,
+        *,
+        before: str = "Staging",
+        like_ours: bool = False,
+    ) -> None:
+        """
+        Somebody writes a record of their own making: this version was put into that slot by that commit. One `like
+        ours` is of this very version, and of now.
+        """
         made = Placement(
             Slot(slot),
             RepositoryId(self._source().identity),
@@ -271,9 +312,18 @@ class House:
             "2026-01-01T00:00:00Z",
             "0" * 64,
         )
+        if like_ours:
+            known = self.registry.models[ModelRef(model)].versions[Version(version)]
+            where = {"identity": known.identity, "registry": self.registry.uri}
+            made = replace(made, applied_at=self.clock.stamp, **where)
         self.registry.record(
             model, version, encode_provenance({**self.registry.provenance(model, version), made.slot: made})
         )
+
+    def versions_of(self, model: str) -> list[int]:
+        """All versions that a model has."""
+        live = self.registry.models.get(ModelRef(model))
+        return sorted(live.versions) if live else []
 
     def in_slot(self, model: str, slot: str = "Production") -> tuple[int, ...]:
         """The versions that the registry holds there now."""
@@ -619,13 +669,15 @@ class House:
         done = self.apply()
         assert done.exit_code == ExitCode.OK, f"{done.message}\n{done.sentences()}"
 
-    def plan(self, request: Request | None = None, *, manifests: str = "manifests", **options: Any) -> Done:
+    def plan(
+        self, request: Request | None = None, *, manifests: str = "manifests", evidence: Any = "none", **options: Any
+    ) -> Done:
         """What the review of a request shows, the newest by default; of main's head where there is none open."""
         request = request or next((r for r in reversed(self.forge.requests) if not r.landed and not r.closed), None)
         ref, base = (request.head, "origin/main") if request else ("HEAD", None)
         self.forge.job = request
         try:
-            review = self._project(manifests).plan(ref, base, evidence="none", **options)
+            review = self._project(manifests).plan(ref, base, evidence=evidence, **options)
         except ReconcilerError as error:
             return Done(error.exit_code, message=str(error))
         finally:
@@ -730,6 +782,7 @@ class House:
             memory=self.lock,
             seals=Seals(),
             receipts=GitReceipts(source.git, "origin") if self.receipts else None,
+            runs=Sources(self.registry),
             slots=self.slots,
         )
 

@@ -7,14 +7,23 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 from reconciler.core.bundle import FileDigest, total_digest
-from reconciler.core.changes import Change, RecordProvenance, RenameModel, SetAlias, TransitionStage
-from reconciler.core.evidence import Dataset, Metric, Missing, RunFacts, VersionFacts
-from reconciler.core.gate import CheckFacts, Presence
-from reconciler.core.names import AliasName, ModelRef, Stage, Version, alias_slot
+from reconciler.core.changes import Change, RecordProvenance, RegisterVersion, RenameModel, SetAlias, TransitionStage
+from reconciler.core.desired import NoSource, Origin, Source
+from reconciler.core.evidence import Dataset, Metric, Missing, RunFacts, RunSummary, VersionFacts
+from reconciler.core.gate import CheckFacts, CheckRecord, Presence
+from reconciler.core.names import AliasName, ModelRef, Original, Stage, Version, alias_slot
 from reconciler.core.signature import Column, Scalar, Signature
-from reconciler.core.snapshot import ModelSnapshot, Provenance, VersionSnapshot, decode_provenance, encode_provenance
+from reconciler.core.snapshot import (
+    ModelSnapshot,
+    Provenance,
+    RegistrySnapshot,
+    VersionSnapshot,
+    decode_provenance,
+    encode_provenance,
+    source_digest,
+)
 from reconciler.errors import RegistryError
-from reconciler.ports import Asked
+from reconciler.ports import Asked, Wanted
 from reconciler.testing.memory import MemoryRegistry
 
 HOLDOUT = Dataset("holdout", "9f2c7a1b")
@@ -63,6 +72,12 @@ class Mlflow(MemoryRegistry):
     calls_left: int | None = None
     calls: list[Change] = field(default_factory=list[Change])
     renamed: Callable[[ModelRef, ModelRef], None] = lambda before, after: None
+    copied: Callable[[RegisterVersion], None] = lambda change: None
+    read: Callable[[Wanted], None] = lambda wanted: None
+
+    def snapshot(self, wanted: Wanted) -> RegistrySnapshot:
+        self.read(wanted)
+        return MemoryRegistry.snapshot(self, wanted)
 
     def execute(self, change: Change) -> None:
         if self.calls_left is not None:
@@ -74,6 +89,10 @@ class Mlflow(MemoryRegistry):
         MemoryRegistry.execute(self, change)
         self.calls.append(change)
         touched = {change.version} if isinstance(change, TransitionStage) else set[Version]()
+        if isinstance(change, RegisterVersion) and change.version not in (before.versions if before else {}):
+            made = self.models[change.model].versions[change.version]
+            self.put(change.model, replace(made, created_at=self.clock.milliseconds))
+            self.copied(change)
         self._stamp(before, self.models[change.model], touched)
         if isinstance(change, RenameModel):
             self.renamed(change.before, change.model)
@@ -110,6 +129,15 @@ class Mlflow(MemoryRegistry):
         self.models[live.name] = replace(live, versions={**live.versions, number: version})
         self.put(model, replace(version, **fields))  # pyright: ignore[reportArgumentType]  # any field
         return number
+
+    def copy(self, original: str, number: int, model: str, *, run_id: str = "") -> Version:
+        """As anybody copies a version with MLflow's client; who does not use that may say that it is of another run."""
+        first, name = Original(ModelRef(original), Version(number)), ModelRef(model)
+        run = run_id or self.models[first.model].versions[first.version].run_id
+        live = self.models.setdefault(name, ModelSnapshot(name))
+        copy = Version(max(live.versions, default=0) + 1)
+        self.execute(RegisterVersion(name, copy, first.uri, run, original=first))
+        return copy
 
     def move(self, model: str, number: int, slot: str, *, beside: bool = False) -> None:
         """
@@ -151,6 +179,28 @@ class Mlflow(MemoryRegistry):
 
 
 @dataclass
+class Sources:
+    """What copies can be made of: the versions that are there."""
+
+    registry: Mlflow
+
+    def runs(self, run_ids: Iterable[str]) -> Mapping[str, RunSummary]:
+        return {}
+
+    def sources(self, origins: Iterable[Origin]) -> Mapping[Origin, Source | NoSource]:
+        return {origin: self._of(origin.original) for origin in origins}
+
+    def _of(self, original: Original | None) -> Source | NoSource:
+        live = None if original is None else self.registry.models.get(original.model)
+        version = None if live is None or original is None else live.versions.get(original.version)
+        if version is None or original is None:
+            digests = frozenset({source_digest(original.uri)}) if original else frozenset[str]()
+            return NoSource("no-such-source", f"There is no {original}.", "Name another version.", digests)
+        digests = frozenset({source_digest(original.uri)})
+        return Source(version.run_id, original.uri, digests, about=f"run {version.run_id}", since=version.created_at)
+
+
+@dataclass
 class Runs:
     """The evidence for versions: their runs and figures, until somebody deletes them."""
 
@@ -178,6 +228,13 @@ class Runs:
             a: self.facts.get((a.model, a.version)) or VersionFacts(a.model, a.version, missing=(gone,)) for a in asked
         }
 
+    def copied(self, change: RegisterVersion, at: str) -> None:
+        """A copy has the figures of the run that it names."""
+        named = (facts for facts in self.facts.values() if facts.run and facts.run.run_id == change.run_id)
+        if (facts := next(named, None)) is not None:
+            fresh = replace(facts, model=change.model, version=change.version, created_at=at)
+            self.facts[change.model, change.version] = fresh
+
     def delete_run(self, model: str, number: int) -> None:
         """The run is gone for good, and its figures with it; the version and its files are there."""
         key = ModelRef(model), Version(number)
@@ -196,10 +253,24 @@ class Files:
     lost: set[tuple[str, int]] = field(default_factory=set[tuple[str, int]])
     digests: dict[tuple[str, int], str] = field(default_factory=dict[tuple[str, int], str])
     read: set[tuple[str, int]] = field(default_factory=set[tuple[str, int]])
+    places: dict[tuple[str, int], str] = field(default_factory=dict[tuple[str, int], str])
+    records: dict[tuple[str, int], tuple[CheckRecord, ...]] = field(
+        default_factory=dict[tuple[str, int], tuple[CheckRecord, ...]]
+    )
 
     def facts(self, model: ModelRef, version: Version, signers: str) -> CheckFacts:
         self._refuse_lost(model, version)
-        return CheckFacts(self.known(model, version))
+        return CheckFacts(self.known(model, version), self.records.get((model, version), ()))
+
+    def place(self, model: ModelRef, version: Version) -> str:
+        """Where they are: a copy's are where its original's were when it was made."""
+        return self.places.get((model, version), f"{model}-{version}")
+
+    def copied(self, change: RegisterVersion) -> None:
+        if (original := change.original) is not None:
+            self.places[change.model, change.version] = self.place(original.model, original.version)
+            replaced = self.digests.get((original.model, original.version))
+            self.digests |= {} if replaced is None else {(change.model, change.version): replaced}
 
     def present(self, model: ModelRef, version: Version) -> Presence:
         there = (model, version) not in self.lost
@@ -218,7 +289,7 @@ class Files:
         return self.digests.get((model, version)) or total_digest(self._listed(model, version))
 
     def _listed(self, model: ModelRef, version: Version) -> tuple[FileDigest, ...]:
-        content = sha256(self.digests.get((model, version), f"{model}-{version}").encode()).hexdigest()
+        content = sha256(self.digests.get((model, version), self.place(model, version)).encode()).hexdigest()
         return (FileDigest("MLmodel", content, 1000),)
 
     def _refuse_lost(self, model: ModelRef, version: Version) -> None:

@@ -42,6 +42,24 @@ slots:
 NO_RULES = "# There is no rule.\n"
 
 
+ENVIRONMENTS = """\
+checks:
+  bias: {command: ["true"]}
+slots:
+- slot: [Production, "@champion*"]
+  models: ["prod.*"]
+  gates:
+  - path: {from: Staging, model: staging.risk}
+  - soak: {stage: Staging, model: staging.risk, for: 3d}
+  - metric: {name: f1, min-absolute-change: 0.01}
+  - signature: {}
+  - lineage: {}
+  - artifact: {pinned: true}
+  - check: {name: bias, signed: true}
+  - approvals: {count: 1, of: owners}
+"""
+
+
 def improving_by(f1: float) -> str:
     """A policy that compares a version with the one that it takes the place of."""
     gate = f"metric: {{name: f1, min-absolute-change: {f1}}}"
@@ -104,15 +122,42 @@ def _at_work(slots: tuple[str, ...], policy: str, models: tuple[str, ...], signe
     return house
 
 
+def copy_of(version: int, model: str = "staging.risk") -> str:
+    return f"{{from: {{model: {model}, version: {version}}}}}"
+
+
+def environments(house: House, slot: str = "Production", policy: str = ENVIRONMENTS) -> None:
+    """
+    v2 of staging.risk has been in Staging for four days, and was checked; prod.risk has v1, a copy of staging.risk's
+    v1, in its slot.
+    """
+    house.register("staging.risk", 2)
+    house.check("staging.risk", 1, "bias")
+    house.copy_by_hand("staging.risk", 1, "prod.risk")
+    house.by_hand("prod.risk", 1, slot)
+    house.by_hand("staging.risk", 2, "Staging")
+    house.begin(policy, pins({"Staging": 2}, model="staging.risk"), pins({slot: 1}, model="prod.risk"))
+    house.clock.later(days=4)
+    house.check("staging.risk", 2, "bias")
+
+
+def promote_copy(house: House, slot: str = "Production", version: int = 2) -> None:
+    house.merge(pins({slot: copy_of(version)}, model="prod.risk"), approved_by=[GRACE])
+
+
 __all__ = [
     "APPROVALS",
+    "ENVIRONMENTS",
     "GATES",
     "NO_RULES",
     "SLOTS",
     "SOAK",
     "at_least",
     "at_work",
+    "copy_of",
+    "environments",
     "improving_by",
     "pins",
+    "promote_copy",
     "readme_policy",
 ]

@@ -17,9 +17,10 @@ POLICY = """\
 slots:
   - slot: Production
     gates:
-      - path: {from: "None"}
-      - metric: {name: f1, threshold: 0.9}
-      - signature: {}
+      - path: {{from: Staging, model: {staging}}}
+      - metric: {{name: f1, threshold: 0.9}}
+      - signature: {{}}
+      - artifact: {{pinned: true}}
 """
 
 
@@ -27,58 +28,42 @@ def copied(model: str, original: str, version: int, stage: str = "'None'") -> st
     return f"model: {model}\nstages:\n  {stage}: {{from: {{model: {original}, version: {version}}}}}\n"
 
 
-def test_a_version_is_copied_once_and_judged_by_what_it_was_made_of(
+def test_a_version_is_copied_and_promoted_in_one_plan_and_judged_by_what_it_was_made_of(
     repository: Repository, registry: Registry, reconciler: Reconciler, model: str
 ) -> None:
     staging = f"{model}-staging"
     registry.register(staging, versions=0)
     registry.train(staging, SIGNATURE, f1=0.8)
     registry.train(staging, SIGNATURE, f1=0.93)
+    registry.move(staging, 2, "Staging")
     runs = registry.versions(staging)
-    (repository.top / "reconciler.yaml").write_text(POLICY)
+    (repository.top / "reconciler.yaml").write_text(POLICY.format(staging=staging))
     repository.commit("Guard Production")
-    repository.merge(copied(model, staging, 2))
+    repository.merge(copied(model, staging, 1, "Production"))
+    worse = reconciler("plan")
+    assert worse.code == 3, worse.said
+    assert "metric" in worse.out
+    assert f"v1 of {staging}, the original of v1, is in stage None" in " ".join(worse.out.split())
+    repository.merge(copied(model, staging, 2, "Production"))
 
     planned = reconciler("plan")
     assert planned.code == 0, planned.said
-    said = " ".join(planned.out.split())
-    assert f"register v1 from v2 of {staging} (run {runs[2]})" in said, planned.out
-    assert reconciler("apply", "--yes").code == 0
-    assert registry.versions(model) == {1: runs[2]}
-    assert reconciler("drift").code == 0
-
-    repository.merge(copied(model, staging, 2, "Production"))
+    shown = " ".join(planned.out.split())
+    assert f"copy v1 from v2 of {staging} (run {runs[2]})" in shown, planned.out
+    assert "promote v1 None -> Production" in shown
+    assert "0.93" in shown, "the figures of the original"
     promoted = reconciler("apply", "--yes")
     assert promoted.code == 0, promoted.said
-    assert "pass path, metric, signature before Production" in " ".join(promoted.out.split())
+    assert "pass path, metric, signature, artifact before Production" in " ".join(promoted.out.split())
     assert registry.production(model) == [1]
     assert registry.versions(model) == {1: runs[2]}
+    assert reconciler("drift").code == 0
+    assert reconciler("gates", model, "--version", "1").code == 0
 
     git(repository.top, "revert", "--no-edit", "-m", "1", "HEAD")
     git(repository.top, "push", "--quiet", "origin", "HEAD")
     reconciler("apply", "--yes")
     assert registry.versions(model) == {1: runs[2]}, "a copy stays"
-
-
-def test_a_worse_version_is_copied_and_refused_where_it_counts(
-    repository: Repository, registry: Registry, reconciler: Reconciler, model: str
-) -> None:
-    staging = f"{model}-staging"
-    registry.register(staging, versions=0)
-    registry.train(staging, SIGNATURE, f1=0.8)
-    (repository.top / "reconciler.yaml").write_text(POLICY)
-    repository.commit("Guard Production")
-    repository.merge(copied(model, staging, 1, "Production"))
-    at_once = reconciler("plan")
-    repository.merge(copied(model, staging, 1))
-    assert reconciler("apply", "--yes").code == 0
-    repository.merge(copied(model, staging, 1, "Production"))
-    refused = reconciler("apply", "--yes")
-
-    assert (at_once.code, refused.code) == (3, 3)
-    assert "not-registered-yet" in at_once.said
-    assert "metric" in refused.out
-    assert registry.production(model) == []
 
 
 def test_a_copy_whose_answer_is_lost_is_made_once(

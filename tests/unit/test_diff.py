@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from reconciler.core.changes import Change, Claim, RecordProvenance, RecordTags, simulate
-from reconciler.core.desired import Manifest, NoSource, Original, Pin, Source
+from reconciler.core.desired import Manifest, NoSource, Pin, Source
 from reconciler.core.diff import ModelPlan, diff
-from reconciler.core.names import AliasName, ModelRef, Stage, Version
+from reconciler.core.names import AliasName, ModelRef, Original, Stage, Version
 from reconciler.core.plan import effects_of
 from reconciler.core.snapshot import ModelSnapshot, Ownership, UnreadableRecord, source_digest
 from reconciler.render import words
@@ -173,7 +173,7 @@ CASES: dict[str, tuple[ModelSnapshot | None, Manifest | None, list[str]]] = {
     "a version of another model is copied, and moved": (
         have({1: P}, owner=owns(P)),
         want({P: [COPY]}),
-        ["register v2 from v7 of staging", "move v2: None -> Production, archiving v1"],
+        ["copy v2 from v7 of staging", "move v2: None -> Production, archiving v1"],
     ),
     "a copy that is there already is that one": (
         with_version(have({1: N, 2: P}), 1, source=COPIED, created_at=2),

@@ -32,14 +32,16 @@ from reconciler.core.gate import (
     Gate,
     ModelFacts,
     Pinned,
+    Placed,
     Presence,
     Quorum,
     Ruling,
     Stay,
     contained,
+    placed,
     stay,
 )
-from reconciler.core.names import Commit, Slot, Version
+from reconciler.core.names import Commit, ModelRef, Original, Slot, Version
 from reconciler.core.signature import Column, Compatibility, Scalar, Signature
 from reconciler.gates.age import Age
 from reconciler.gates.approvals import Approvals
@@ -67,6 +69,12 @@ ENTRANCE = Entrance(CHURN, Version(5), Slot("Production"), Version(4))
 HOLDOUT, OTHER = Dataset("holdout", "9f2c7a1b"), Dataset("holdout", "41d80e77")
 TRAIN = Dataset("train", "77aa01cd")
 SHA = "0123456789abcdef0123456789abcdef01234567"
+
+
+NO_COPY = (
+    "v5 was not copied from staging.churn; declare a version of it instead: "
+    "`from: {model: staging.churn, version: NUMBER}`"
+)
 
 
 def v5(**facts: Any) -> VersionFacts:
@@ -153,8 +161,52 @@ class TestPath:
     ) -> None:
         assert says(Path(wanted), {STAGE: "None", SLOTS: ("None", *named)}) == expected
 
+    @pytest.mark.parametrize(
+        ("original", "expected"),
+        [
+            pytest.param(
+                Placed(Version(7), "Staging", ("Staging",)),
+                (PASS, "v7 of staging.churn, the original of v5, is in stage Staging"),
+                id="of an original that is there",
+            ),
+            pytest.param(
+                Placed(Version(7), "Archived", ("Archived",)),
+                (FAIL, "v7 of staging.churn, the original of v5, is in stage Archived; it must come from Staging"),
+                id="of one that is not",
+            ),
+            pytest.param(Placed(), (FAIL, NO_COPY), id="of a version that was not copied from there"),
+        ],
+    )
+    def test_an_original_comes_from_a_listed_stage(self, original: Placed, expected: tuple[Ruling, str]) -> None:
+        gate = Path(("Staging",), "staging.churn")
+
+        assert says(gate, {placed("staging.churn"): original}) == expected
+
 
 class TestSoak:
+    @pytest.mark.parametrize(
+        ("original", "since", "expected"),
+        [
+            (
+                Placed(Version(7), "Staging", ("Staging",)),
+                "2026-05-08T09:30:00Z",
+                (PASS, "v7 of staging.churn, the original of v5, has been in Staging for 3 days; 3 days required"),
+            ),
+            (
+                Placed(Version(7), "None", ("None",)),
+                None,
+                (FAIL, "v7 of staging.churn, the original of v5, is not in Staging; 3 days required there"),
+            ),
+            (Placed(), None, (FAIL, NO_COPY)),
+        ],
+    )
+    def test_an_original_waits_long_enough(
+        self, original: Placed, since: str | None, expected: tuple[Ruling, str]
+    ) -> None:
+        told = {placed("staging.churn"): original, stay("Staging", "staging.churn"): Stay(since), NOW: AT}
+
+        assert says(Soak("Staging", 3 * DAY, "staging.churn"), told) == expected
+
     @pytest.mark.parametrize(
         ("seconds", "since", "expected"),
         [
@@ -1441,6 +1493,12 @@ class TestCheck:
             ),
             pytest.param(
                 CheckGate("smoke"),
+                (record(original=Original(ModelRef("staging.churn"), Version(7))),),
+                (PASS, "the check smoke passed on v7 of staging.churn, the original of v5, 2 h 10 min ago"),
+                id="passed on the original of a copy",
+            ),
+            pytest.param(
+                CheckGate("smoke"),
                 (record(check="other"),),
                 (FAIL, f"the check smoke has never been run on v5{RUN_IT}`"),
                 id="never run",
@@ -1533,6 +1591,15 @@ class TestCheck:
     ) -> None:
         assert says(gate, {CHECKS: CheckFacts("d5", records), NOW: AT}) == expected
         assert says(gate, {CHECKS: CheckFacts("d5", tuple(reversed(records))), NOW: AT}) == expected
+
+    def test_a_copy_that_is_still_to_be_made_has_its_original_checked(self) -> None:
+        facts = {CHECKS: CheckFacts("", original=Original(ModelRef("staging.churn"), Version(7))), NOW: AT}
+        expected = (
+            "the check smoke has never been run on v7 of staging.churn, the original of v5; to run it: "
+            "`reconciler check staging.churn 7 --check smoke --sign ssh --signing-key KEY`"
+        )
+
+        assert says(CheckGate("smoke"), facts) == (FAIL, expected)
 
     def test_a_version_without_records_whose_files_nobody_digested_was_never_checked(self) -> None:
         facts = {CHECKS: CheckFacts(""), NOW: AT}

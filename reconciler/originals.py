@@ -1,0 +1,188 @@
+"""
+What versions were copied from. A copy has its original's identity: what is known of that counts for it, before the copy
+is made and after, as far as MLflow's own fields show that it is one.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from reconciler.core.bundle import FileDigest
+from reconciler.core.changes import CreateModel, copies_in, simulate_all
+from reconciler.core.desired import DesiredState, Manifest, Pin, Source
+from reconciler.core.evidence import VersionFacts
+from reconciler.core.gate import CheckFacts, Presence
+from reconciler.core.limits import COPIES_OF_COPIES
+from reconciler.core.names import ModelRef, Original, Slot, Version
+from reconciler.core.past import Past, pins_of
+from reconciler.core.plan import Plan
+from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot, VersionSnapshot
+from reconciler.errors import ReconcilerError
+from reconciler.ports import Asked, Checks, Clock, EvidenceSource, Wanted, World
+from reconciler.trust import Trunk
+
+
+def as_copied(plan: Plan, snapshot: RegistrySnapshot) -> RegistrySnapshot:
+    """The registry with the copies that a plan makes: gates judge them as what they will be."""
+    models = dict(snapshot.models)
+    for model in plan.models:
+        copies = copies_in(model.changes)
+        made = (change for change in model.changes if isinstance(change, CreateModel) or change in copies)
+        live = simulate_all(models.get(model.model), made) if copies else None
+        if live is not None:
+            models[model.model] = live
+    return RegistrySnapshot(dict(sorted(models.items())))
+
+
+def with_originals(world: World, plan: Plan) -> World:
+    """The world, in which what is known of the copies that a plan makes is what is known of their originals."""
+    changes = (change for model in plan.models for change in copies_in(model.changes))
+    originals = {(change.model, change.version): change.original for change in changes if change.original is not None}
+    if not originals:
+        return world
+    evidence, checks = world.evidence, world.checks
+    return replace(
+        world,
+        evidence=evidence and _EvidenceOfOriginals(evidence, originals, world.clock),
+        checks=checks and _ChecksOfOriginals(checks, originals),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _EvidenceOfOriginals:
+    source: EvidenceSource
+    originals: Mapping[tuple[ModelRef, Version], Original]
+    clock: Clock
+
+    def gather(self, asked: Iterable[Asked]) -> Mapping[Asked, VersionFacts]:
+        asked_as = {one: self._asked_as(one) for one in asked}
+        found = self.source.gather(asked_as.values())
+        return {
+            one: found[other] if one == other else self._of_copy(one, found[other])
+            for one, other in asked_as.items()
+            if other in found
+        }
+
+    def _asked_as(self, one: Asked) -> Asked:
+        original = self.originals.get((one.model, one.version))
+        return one if original is None else replace(one, model=original.model, version=original.version)
+
+    def _of_copy(self, one: Asked, facts: VersionFacts) -> VersionFacts:
+        """What is written on a version itself, a copy does not take along; and it is registered when it is made."""
+        bare = replace(facts, model=one.model, version=one.version, description="", tags={}, url="")
+        return replace(bare, created_at=self.clock.now(), staged_at="", staged_until="")
+
+
+@dataclass(frozen=True, slots=True)
+class _ChecksOfOriginals:
+    source: Checks
+    originals: Mapping[tuple[ModelRef, Version], Original]
+
+    def _of(self, model: ModelRef, version: Version) -> tuple[ModelRef, Version]:
+        original = self.originals.get((model, version))
+        return (model, version) if original is None else (original.model, original.version)
+
+    def facts(self, model: ModelRef, version: Version, signers: str) -> CheckFacts:
+        if (model, version) in self.originals:
+            return CheckFacts("", original=self.originals[model, version])
+        return self.source.facts(model, version, signers)
+
+    def present(self, model: ModelRef, version: Version) -> Presence:
+        return self.source.present(*self._of(model, version))
+
+    def digest(self, model: ModelRef, version: Version) -> str:
+        return self.source.digest(*self._of(model, version))
+
+    def files(self, model: ModelRef, version: Version) -> tuple[FileDigest, ...]:
+        return self.source.files(*self._of(model, version))
+
+    def place(self, model: ModelRef, version: Version) -> str:
+        return self.source.place(*self._of(model, version))
+
+
+def copy_pin(manifest: Manifest | None, slot: Slot, version: VersionSnapshot) -> Pin | None:
+    """The pin that declares a version for a slot as the copy of one that is there; None where it is not named so."""
+    pins = (pin for pin in pins_of(manifest, slot) if pin.original is not None and isinstance(pin.source, Source))
+    return next((pin for pin in pins if pin.means(version)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An original that is there, and its model."""
+
+    original: Original
+    live: ModelSnapshot
+    version: VersionSnapshot
+
+
+@dataclass
+class Originals:
+    """What versions were copied from, in models of whoever governs them: each is read once, when a gate asks."""
+
+    world: World
+    snapshot: RegistrySnapshot
+    desired: DesiredState
+    _read: dict[ModelRef, ModelSnapshot | None] = field(default_factory=dict[ModelRef, ModelSnapshot | None])
+    _pasts: dict[ModelRef, tuple[ModelSnapshot, Past]] = field(
+        default_factory=dict[ModelRef, tuple[ModelSnapshot, Past]]
+    )
+
+    def of(self, model: ModelRef, version: VersionSnapshot) -> Iterator[Found | str]:
+        """
+        Its original, the original of that, and so on; last a sentence where what a version names as its original is
+        not, or not anymore, what it was copied from. Raises ReconcilerError where that cannot be known.
+        """
+        for _ in range(COPIES_OF_COPIES):
+            original = version.original
+            if original is None:
+                return
+            self.read([original])
+            live = self._read[original.model]
+            there = None if live is None else live.versions.get(original.version)
+            if live is None or there is None:
+                yield f"{original}, from which v{version.version} of {model} was copied, is not there anymore"
+                return
+            if (fault := copy_fault(self.world, model, version, there.run_id, there.created_at)) is not None:
+                yield fault
+                return
+            yield Found(original, live, there)
+            model, version = original.model, there
+        if version.original is not None:
+            yield f"only {COPIES_OF_COPIES} copies of copies are followed"
+
+    def read(self, originals: Iterable[Original]) -> None:
+        """Read the models of these versions together. Raises ReconcilerError."""
+        wanted = {one.model: frozenset({one.version}) for one in originals if one.model not in self._read}
+        # One that is to be renamed has its name still.
+        here = {name: live for name in wanted if (live := self.snapshot.models.get(name)) and live.called is None}
+        if missing := {name: versions for name, versions in wanted.items() if name not in here}:
+            here |= self.world.registry.snapshot(Wanted(missing)).models
+        self._read |= {name: here.get(name) for name in wanted}
+
+    def verified(self, found: Found, trunk: Trunk | None) -> tuple[ModelSnapshot, Past]:
+        """
+        The model of an original with its records verified, and what is known of its past. They count as those of our
+        own models do; of another repository's, none does.
+        """
+        name = found.original.model
+        if name not in self._pasts and trunk is not None:
+            models = {n: live for n, live in self._read.items() if live is not None and n not in self._pasts}
+            there, pasts = trunk.pasts(self.desired.models, RegistrySnapshot(models))
+            self._pasts |= {n: (there.models[n], past) for n, past in pasts.items()}
+        return self._pasts.get(name, (found.live, Past(self.desired.revision.ours)))
+
+
+def copy_fault(world: World, model: ModelRef, version: VersionSnapshot, run_id: str, since: int) -> str | None:
+    """
+    Why a version is no copy of its original, which is of that run and was registered at `since`, by MLflow's own
+    fields: the runs, the times of both, and where the files are. Raises ReconcilerError where these cannot be known.
+    """
+    original = version.original
+    if original is None:
+        return f"v{version.version} of {model} is no copy"
+    if not version.may_be_copied_from(run_id, since):
+        return f"v{version.version} of {model} is a copy of another {original}, which was deleted since"
+    if world.checks is None:
+        raise ReconcilerError(f"It is not known where the files of {original} are.")
+    if world.checks.place(model, version.version) != world.checks.place(original.model, original.version):
+        return f"v{version.version} of {model} has other files than {original}"
+    return None
