@@ -781,7 +781,11 @@ class Project:
         with self.undisturbed():
             recalled, world = self._recalled(models, ref, receipts)
             at = _moment(when, world.clock.now())
-            return AsOf(recalled, at, tuple(then for past in recalled.models for then in as_of(past, at, held)))
+            slots = [then for past in recalled.models for then in as_of(past, at, held)]
+            # A model that has a name now which was another one's then.
+            known = {(then.model, then.slot) for then in slots if then.possible}
+            slots = [then for then in slots if then.possible or (then.model, then.slot) not in known]
+            return AsOf(recalled, at, tuple(sorted(slots, key=lambda then: (then.model, then.slot))))
 
     def changed(
         self,

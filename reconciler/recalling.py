@@ -4,7 +4,7 @@ and whether the receipts are as they were written. Reads everything, writes noth
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,11 +25,13 @@ from reconciler.core.chain import (
     with_exported,
 )
 from reconciler.core.desired import DesiredState
+from reconciler.core.diff import as_renamed, to_rename
 from reconciler.core.entrances import occupants
 from reconciler.core.history import (
     Applying,
     Declaring,
     Held,
+    Names,
     Opinion,
     Past,
     Placed,
@@ -45,6 +47,7 @@ from reconciler.core.past import Epoch, declared_versions, pins_of
 from reconciler.core.past import Past as Trusted
 from reconciler.core.policy import RECORDS, listed_for
 from reconciler.core.records import canonical, member, members
+from reconciler.core.renames import with_renamings
 from reconciler.core.snapshot import ModelSnapshot, Ownership, Placement, RegistrySnapshot, VersionSnapshot
 from reconciler.core.text import amount, did_you_mean, plain
 from reconciler.errors import Failure, ReconcilerError, contained
@@ -89,17 +92,18 @@ def recall(
     chain = chain if exported is None else with_exported(chain, exported)
     pruned = _counted(world, rules, chain)
     untold = ""
-    models = chosen or set(desired.models)
-    snapshot = contained(lambda: _snapshot(world, models, desired, everything=not chosen))
+    epochs = _epochs(rules, chosen or desired.models, desired)
+    snapshot = contained(lambda: _snapshot(world, epochs, desired, everything=not chosen))
     if isinstance(snapshot, Failure):
         untold, snapshot = snapshot.why, RegistrySnapshot()
-    models |= set() if chosen else snapshot.models.keys()
-    epochs = rules.trunk.histories(models, desired.models) if rules.trunk else dict[ModelRef, tuple[Epoch, ...]]()
-    called = {*models, *(e.manifest.name for some in epochs.values() for e in some if e.manifest)}
+    if not chosen:
+        epochs |= _epochs(rules, snapshot.models.keys() - epochs.keys(), desired)
+    called = {*epochs, *(e.manifest.name for some in epochs.values() for e in some if e.manifest)}
     kept = _about(world, chain, rules, called if chosen else None)
     if not chosen:
-        more = {ModelRef(name) for link in kept.links for name in _models_of(link)} - called
-        models |= more
+        unknown = {ModelRef(name) for link in kept.links for name in _models_of(link)} - called
+        more = _epochs(rules, unknown, desired)
+        epochs |= {name: some for name, some in more.items() if name not in epochs}
         # What nobody declares anymore has no record that a search would find.
         unread = contained(
             lambda: _snapshot(world, more, desired, everything=False) if more and not untold else snapshot
@@ -108,24 +112,25 @@ def recall(
             untold = unread.why
         else:
             snapshot = replace(snapshot, models={**snapshot.models, **unread.models})
-        epochs = {**epochs, **(rules.trunk.histories(more, desired.models) if rules.trunk and more else {})}
     verified, trusted = with_past(rules, desired, snapshot)
     verified = _with_unreceipted(rules, verified, trusted, chain)
     read_at = world.clock.now()
     notes = world.source.described(e.commit for some in epochs.values() for e in some if e.commit is not None)
     found = tuple(
-        _past(name, epochs.get(name, ()), kept, verified.models.get(name), trusted.get(name), notes, rules, read_at)
-        for name in sorted(models)
+        _past(world, name, some, kept, verified.models.get(name), trusted.get(name), notes, rules, read_at)
+        for name, some in sorted(epochs.items())
     )
     flaws = structure(chain, briefly=True)
     missing = _missing(chain, verified, desired) if world.receipts is not None else {}
     found = tuple(
-        replace(
-            past,
-            present=None if untold else past.present,
-            pruned=chain.pruned.until if chain.pruned else "",
-            missing=missing,
-            broken=tuple(_END if f.flaw is Flaw.UNKNOWN else f.sequence for f in flaws if f.grave or chain.untold),
+        with_renamings(
+            replace(
+                past,
+                present=None if untold else past.present,
+                pruned=chain.pruned.until if chain.pruned else "",
+                missing=missing,
+                broken=tuple(_END if f.flaw is Flaw.UNKNOWN else f.sequence for f in flaws if f.grave or chain.untold),
+            )
         )
         for past in found
     )
@@ -155,6 +160,30 @@ def recall(
 
 _END = 1 << 62
 """The number of what may be missing behind the last receipt."""
+
+
+def _epochs(rules: Rules, names: Iterable[ModelRef], desired: DesiredState) -> dict[ModelRef, tuple[Epoch, ...]]:
+    """
+    What the trusted line declared of some models. What was declared under a name that a model gave up belongs to the
+    one that it was renamed to, which is known then, too; a name that was nothing else is not.
+    """
+    trunk, models = rules.trunk, desired.models
+    if trunk is None:
+        return dict.fromkeys(names, ())
+    found = dict(trunk.histories(names, models)) if names else {}
+    left = [*found]
+    while left:
+        name = left.pop()
+        heirs = trunk.heirs(name, models)
+        for heir in set(heirs.values()) - found.keys():
+            found[heir] = trunk.history(heir, models)
+            left.append(heir)
+        if heirs:
+            own = tuple(epoch for epoch in found[name] if epoch.start <= min(heirs))
+            found |= {name: own}
+            if not any(epoch.manifest for epoch in own):
+                del found[name]
+    return found
 
 
 def _with_unreceipted(
@@ -214,10 +243,33 @@ def _counts(seals: Seals | None, signers: str, pruning: Pruning) -> bool:
     return all(seals.verified([(pruning.signed_bytes, pruning.seal, pruning.at)], signers))
 
 
-def _snapshot(world: World, models: Iterable[ModelRef], desired: DesiredState, *, everything: bool) -> RegistrySnapshot:
-    versions = versions_named(manifest for name, manifest in desired.models.items() if name in set(models))
-    wanted = {name: versions.get(name, frozenset[Version]()) for name in models}
-    return world.registry.snapshot(Wanted(wanted, desired.revision.ours if everything else None))
+def _snapshot(
+    world: World, models: Collection[ModelRef], desired: DesiredState, *, everything: bool
+) -> RegistrySnapshot:
+    """Models as the registry has them; those that it calls otherwise than git, under the names that git gives them."""
+    ours = desired.revision.ours
+    declared = {name: manifest for name, manifest in desired.models.items() if name in models}
+    wanted = {**dict.fromkeys(models, frozenset[Version]()), **versions_named(declared.values())}
+    read = world.registry.snapshot(Wanted(wanted, ours if everything else None)).models
+    if not everything and not declared.keys() <= read.keys() | to_rename(declared, read, ours).keys():
+        # One of another name is only found by its record.
+        read = {**world.registry.snapshot(Wanted({}, ours)).models, **read}
+    renames = to_rename(declared, read, ours) | _renamed_by_hand(declared, read, desired)
+    shown = as_renamed(read, renames).models
+    known = models if not everything else {*models, *(n for n, live in shown.items() if live.owned_by(ours))}
+    return RegistrySnapshot({name: live for name, live in shown.items() if name in known})
+
+
+def _renamed_by_hand(
+    declared: Iterable[ModelRef], models: Mapping[ModelRef, ModelSnapshot], desired: DesiredState
+) -> dict[ModelRef, ModelRef]:
+    """Declared models that are gone, with the one other model of no manifest that carries their records."""
+    found: dict[ModelRef, list[ModelRef]] = {}
+    for name, live in models.items():
+        record = live.owned_by(desired.revision.ours)
+        if record is not None and record.model is not None and name not in desired.models:
+            found.setdefault(record.model, []).append(name)
+    return {name: found[name][0] for name in declared if name not in models and len(found.get(name, ())) == 1}
 
 
 def _about(world: World, chain: Chain, rules: Rules, names: Iterable[str] | None) -> _Kept:
@@ -257,6 +309,7 @@ def _models_of(link: Link) -> frozenset[str]:
 
 
 def _past(
+    world: World,
     name: ModelRef,
     epochs: tuple[Epoch, ...],
     kept: _Kept,
@@ -269,10 +322,17 @@ def _past(
     there = live or ModelSnapshot(name)
     places: Mapping[Commit, int] = rules.trunk.places if rules.trunk else {}
     sightings: list[Sighting] = []
-    for link in kept.links:
+    called = name
+    for link in reversed(kept.links):
         place = _place_of(link, places)
-        if (seen := _sighting(link, _name_at(epochs, place, name), place, link.id in kept.signed)) is not None:
+        if place is not None and epochs and place > epochs[-1].start:
+            # Of a model that had the name before.
+            continue
+        called = _name_at(epochs, place, called)
+        if (seen := _sighting(link, called, place, link.id in kept.signed)) is not None:
             sightings.append(seen)
+            called = seen.renamed[0].before if seen.renamed else called
+    sightings.reverse()
     whole = trusted.whole if trusted else not (rules.trunk and rules.trunk.line[-1].cut)
     stretches = tuple(_stretch(epoch, there, notes) for epoch in epochs if epoch.commit is not None)
     if not whole and rules.trunk:
@@ -283,11 +343,17 @@ def _past(
             *(stretch for stretch in stretches if stretch.declaring.commit != oldest),
             *(replace(stretch, declaring=Declaring(Commit(""), stretch.declaring.at)) for stretch in last),
         )
-    return Past(name, stretches, in_order(sightings), _present(there, trusted, places, kept.chain.ids, read_at), whole)
+    present = _present(there, trusted, places, kept.chain.ids, read_at)
+    if live is not None:
+        present = replace(present, name=live.called or live.name)
+    if not world.registry.capabilities.stages:
+        # What keeps no stages keeps no times of moves either.
+        present = replace(present, touched={})
+    return Past(name, stretches, in_order(sightings), present, whole)
 
 
-def _name_at(epochs: Iterable[Epoch], place: int | None, name: ModelRef) -> str:
-    """What a model was called at a place."""
+def _name_at(epochs: Iterable[Epoch], place: int | None, name: ModelRef) -> ModelRef:
+    """What a model was called at a place; where that is not known, the name that it had later."""
     if place is None:
         return name
     epoch = next((one for one in epochs if place <= one.start), None)
@@ -308,6 +374,7 @@ def _stretch(epoch: Epoch, live: ModelSnapshot, notes: Mapping[Commit, CommitNot
         _declaring(epoch, notes),
         {slot: tuple(sorted(declared_versions(manifest, slot, live))) for slot in slots},
         {slot: comment for slot, comment in comments.items() if comment},
+        manifest.name if manifest else None,
     )
 
 
@@ -359,7 +426,7 @@ def _stamp(milliseconds: int) -> str:
     return rfc3339(when) if when else ""
 
 
-def _sighting(link: Link, name: str, place: int | None, signed: bool) -> Sighting | None:
+def _sighting(link: Link, name: ModelRef, place: int | None, signed: bool) -> Sighting | None:
     """What a receipt says of a model; None where it says nothing of its slots."""
     receipt = link.receipt
     model = next((one for one in members(member(receipt, "models")) if member(one, "model") == name), None)
@@ -367,6 +434,7 @@ def _sighting(link: Link, name: str, place: int | None, signed: bool) -> Sightin
     if not slots:
         return None
     actor, commit = member(receipt, "actor"), member(member(receipt, "computed_from"), "commit")
+    calls = members(member(model, "calls"))
     applying = Applying(
         link.id,
         link.sequence,
@@ -383,7 +451,7 @@ def _sighting(link: Link, name: str, place: int | None, signed: bool) -> Sightin
         {slot: _held(member(one, "before")) for slot, one in slots},
         {slot: _held(member(one, "after")) for slot, one in slots},
         place,
-        _moved_at(members(member(model, "calls"))),
+        _moved_at(calls),
         {
             (Version(number), slot): _text(member(one, "kind"))
             for one in members(member(model, "entrances"))
@@ -394,9 +462,21 @@ def _sighting(link: Link, name: str, place: int | None, signed: bool) -> Sightin
         any(
             member(call, "method") == "delete_registered_model_tag"
             and member(member(call, "arguments"), "key") == "reconciler.owner"
-            for call in members(member(model, "calls"))
+            for call in calls
         ),
+        name if calls else None,
+        _renamed(calls),
     )
+
+
+def _renamed(calls: Iterable[object]) -> tuple[Names, str] | None:
+    """From what to what a call renamed the model, and when."""
+    for call in calls:
+        arguments = member(call, "arguments")
+        before, after = member(arguments, "name"), member(arguments, "new_name")
+        if member(call, "method") == "rename_registered_model" and isinstance(before, str) and isinstance(after, str):
+            return Names(ModelRef(before), ModelRef(after)), _text(member(call, "at"))
+    return None
 
 
 def _moved_at(calls: Iterable[object]) -> dict[Slot, str]:

@@ -4,6 +4,7 @@ out. Receipts are in the order of their chain, whatever the clocks of those who 
 order of the trusted line. Only one that was kept late is put where its times and what it saw agree that it belongs.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -41,6 +42,7 @@ class Turning(StrEnum):
     BY_HAND = "moved by hand"
     UNKNOWN = "not known how"
     RELEASE = "released"
+    RENAME = "renamed"
     DECLARE = "declare"
     PENDING = "pending"
     DRIFTED = "drifted"
@@ -90,12 +92,22 @@ class Stretch:
     """
     A stretch of the trusted line over which a model was declared alike: the place of its oldest commit, that commit,
     and what was declared for each slot, with the comments. A place is a distance from the newest commit, which has 0.
+    `name` is what the model was called; None: it was not declared.
     """
 
     start: int
     declaring: Declaring
     held: Mapping[Slot, Held] = field(default_factory=dict[Slot, Held])
     comments: Mapping[Slot, str] = field(default_factory=dict[Slot, str])
+    name: ModelRef | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What a model was called before it was renamed, and after that."""
+
+    before: ModelRef
+    after: ModelRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +116,8 @@ class Sighting:
     What one receipt says of a model: what its slots held before the apply and after it, when the last call about each
     slot was made, how versions came in, and what gates said. `place` is that of the commit, None for one that is not on
     the trusted line. `sure` says whether the model was read back, `released` whether the apply gave the model up.
+    `name` is what calls show the registry to have called it in the end, None where they show nothing; `renamed` are the
+    names, and the time, of the call that gave it another one.
     """
 
     applying: Applying
@@ -119,6 +133,8 @@ class Sighting:
     )
     sure: bool = True
     released: bool = False
+    name: ModelRef | None = None
+    renamed: tuple[Names, str] | None = None
 
     @property
     def word(self) -> Word:
@@ -144,7 +160,8 @@ class Present:
     """
     The registry as it is: what the slots of a model hold, when MLflow last saw each version in a stage move or be
     edited, when each was registered, the records that count, and the place of the commit that was applied last.
-    `unreceipted` are the records, of versions that left too, that count and whose receipt is not kept.
+    `unreceipted` are the records, of versions that left too, that count and whose receipt is not kept. `name` is what
+    the registry calls the model, None where it has none.
     """
 
     read_at: str
@@ -154,6 +171,7 @@ class Present:
     placed: Mapping[tuple[Version, Slot], Placed] = field(default_factory=dict[tuple[Version, Slot], Placed])
     applied: int | None = None
     unreceipted: Mapping[tuple[Version, Slot], Placed] = field(default_factory=dict[tuple[Version, Slot], Placed])
+    name: ModelRef | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +179,8 @@ class Turn:
     """
     A slot came to hold something else, or was found to hold something: `before` is None where that is not known. It was
     between `earliest` and `latest` (RFC 3339, UTC), which are the same where the moment is known; empty: not known.
-    PENDING is what is declared and not there yet, DRIFTED what was applied and is not there anymore.
+    PENDING is what is declared and not there yet, DRIFTED what was applied and is not there anymore. With `renamed`, it
+    is the name of the model that turned.
     """
 
     model: ModelRef
@@ -177,6 +196,7 @@ class Turn:
     comment: str = ""
     opinions: tuple[Opinion, ...] = ()
     note: str = ""
+    renamed: Names | None = None
 
     @property
     def happened(self) -> bool:
@@ -190,12 +210,36 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
+class Renaming:
+    """
+    A model got another name, or is to: behind so many of its sightings, and otherwise as a `Turn`. An empty `earliest`:
+    it is not known after what.
+    """
+
+    names: Names
+    behind: int
+    turning: Turning
+    word: Word
+    earliest: str = ""
+    latest: str = ""
+    declaring: Declaring | None = None
+    applying: Applying | None = None
+    note: str = ""
+
+    @property
+    def happened(self) -> bool:
+        """Whether it was, and is not only declared."""
+        return self.turning is Turning.RENAME
+
+
+@dataclass(frozen=True, slots=True)
 class Past:
     """
     All that is known of one model. `stretches` are newest first, `sightings` in the order of the chain; `pruned` is
     when the last receipt was kept that is no longer there (RFC 3339, UTC), empty where none was pruned. `missing` are
     the receipts that records name and the chain lacks, with the times of these records; `broken` the numbers at which
-    the chain is not as it was written, 0 where that may be anywhere.
+    the chain is not as it was written, 0 where that may be anywhere. `renamings` are in the order in which they came
+    about; `model` is what git calls it now.
     """
 
     model: ModelRef
@@ -206,6 +250,7 @@ class Past:
     pruned: str = ""
     missing: Mapping[str, str] = field(default_factory=dict[str, str])
     broken: tuple[int, ...] = ()
+    renamings: tuple[Renaming, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +266,8 @@ class Possible:
 class Then:
     """
     What a slot held at a moment: one possibility or several, none where nothing is known. `differences` say what other
-    sources have to say, `why` is what is not known and why.
+    sources have to say, `why` is what is not known and why. `model` is the name that it had then, and `now` the one
+    that it has now; where it is not known which of some `names` it had, both are the latter.
     """
 
     model: ModelRef
@@ -229,12 +275,18 @@ class Then:
     possible: tuple[Possible, ...] = ()
     differences: tuple[str, ...] = ()
     why: str = ""
+    names: tuple[ModelRef, ...] = ()
+    now: ModelRef | None = None
 
     @property
     def certain(self) -> bool:
-        """Whether one thing alone is possible, no source says otherwise, and it is known to have been applied."""
+        """
+        Whether one thing alone is possible, under one name, no source says otherwise, and it is known to have been
+        applied.
+        """
         by_git = all(possible.word is Word.GIT for possible in self.possible)
-        return len({possible.held for possible in self.possible}) == 1 and not self.differences and not by_git
+        one = len({possible.held for possible in self.possible}) == 1 and len(self.names) <= 1
+        return one and not self.differences and not by_git
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,14 +393,18 @@ def slots_of(past: Past) -> tuple[Slot, ...]:
 
 def turns_of(past: Past, slot: Slot) -> tuple[Turn, ...]:
     """The same of one slot, in the order in which they came about."""
-    seen = [s for s in past.sightings if slot in s.before or slot in s.after]
-    found = [*_declared_before(past, slot, seen[0] if seen else None)]
+    seen = [(n, s) for n, s in enumerate(past.sightings) if slot in s.before or slot in s.after]
+    found = [*_declared_before(past, slot, seen[0][1] if seen else None)]
     state = found[-1].after if found else None
     former: Sighting | None = None
-    for sighting in seen:
+    renamings = deque(past.renamings)
+    renamed: list[tuple[int, Turn]] = []
+    for number, sighting in seen:
         there, then = sighting.before.get(slot, ()), sighting.after.get(slot, ())
         if state is not None and there != state:
             found.extend(_unseen(past, slot, state, there, former, sighting, found))
+        while renamings and renamings[0].behind <= number:
+            renamed.append((len(found), _renamed(past, slot, there, renamings.popleft())))
         if (turn := _turn_of(past, slot, sighting, there, then, found)) is not None:
             found.append(turn)
         state, former = then, sighting
@@ -356,8 +412,30 @@ def turns_of(past: Past, slot: Slot) -> tuple[Turn, ...]:
             found.append(_release(past, slot, sighting, then))
             # From here on anybody may move it.
             state = None
+    if state is not None:
+        renamed.extend((len(found), _renamed(past, slot, state, renaming)) for renaming in renamings)
     found.extend(_since(past, slot, state, former, found))
+    for at, turn in reversed(renamed):
+        found.insert(at, turn)
     return tuple(found)
+
+
+def _renamed(past: Past, slot: Slot, held: Held, renaming: Renaming) -> Turn:
+    """What a model's other name means for one of its slots."""
+    return Turn(
+        past.model,
+        slot,
+        held,
+        held,
+        renaming.turning,
+        renaming.word,
+        renaming.earliest,
+        renaming.latest,
+        renaming.declaring,
+        renaming.applying,
+        note=renaming.note,
+        renamed=renaming.names,
+    )
 
 
 def _declared_before(past: Past, slot: Slot, first: Sighting | None) -> Iterator[Turn]:
@@ -501,7 +579,9 @@ def _unseen(
     if former is None and seen is not None:
         turning = Turning.UNKNOWN
         note = "Seen by the first apply of which a receipt is kept"
-        note += ": somebody moved it, or the declaration was never applied." if not past.pruned else ", after others."
+        note += f": {_BY_GIT_ALONE}" if not past.pruned else ", after others."
+    elif former is None and found and found[-1].word is Word.GIT:
+        turning, note = Turning.UNKNOWN, f"Seen in the registry as it is now: {_BY_GIT_ALONE}"
     else:
         lacking = _lacks_receipts(past, former, seen, earliest, latest, found)
         turning = Turning.UNKNOWN if lacking else Turning.BY_HAND
@@ -514,6 +594,9 @@ def _unseen(
         touched = present.touched.get(there[-1], "") if there and slot.stage is not None else ""
         latest = touched if touched and _later(touched, earliest) else present.read_at
     yield Turn(past.model, slot, state, there, turning, seen.word if seen else Word.MLFLOW, earliest, latest, note=note)
+
+
+_BY_GIT_ALONE = "somebody moved it, or the declaration was never applied."
 
 
 def _records(
@@ -643,12 +726,33 @@ def within(found: Iterable[Turn], since: str = "", until: str = "") -> tuple[Tur
 
 def as_of(past: Past, when: str, say: Callable[[Held], str]) -> tuple[Then, ...]:
     """What each slot of a model that was ever governed held at a moment. `say` writes down what a slot holds."""
-    return tuple(_slot_as_of(past, slot, when, say) for slot in slots_of(past))
+    names, now = _names(past, when)
+    why = f"It was renamed from {names[0]} to {names[-1]}, and it is not known at which moment." if names[1:] else ""
+
+    def named(then: Then) -> Then:
+        whole = " ".join(part for part in (then.why, why) if part)
+        return replace(then, model=now if why else names[0], names=names, now=now, why=whole)
+
+    return tuple(named(_slot_as_of(past, slot, when, say)) for slot in slots_of(past))
+
+
+def _names(past: Past, when: str) -> tuple[tuple[ModelRef, ...], ModelRef]:
+    """What a model may have been called at a moment, and what it is called now."""
+    if not past.renamings:
+        return (past.model,), past.model
+    found = [one for one in past.renamings if one.happened]
+    names = [past.renamings[0].names.before, *(one.names.after for one in found)]
+    # Whether and when what git alone says was done is not known.
+    lows = [0.0 if one.word is Word.GIT else _seconds(one.earliest) for one in found]
+    highs = [float(_FOREVER) if one.word is Word.GIT else _seconds(one.latest) for one in found]
+    standing = _standing(lows, highs, _seconds(when))
+    return tuple(dict.fromkeys(names[number + 1] for number in standing)), names[-1]
 
 
 def _slot_as_of(past: Past, slot: Slot, when: str, say: Callable[[Held], str]) -> Then:
-    found = [turn for turn in turns_of(past, slot) if turn.happened]
-    possible = _possible(found, when) or _sighted(past, slot, when)
+    found = [turn for turn in turns_of(past, slot) if turn.happened and turn.renamed is None]
+    sighted = _sighted(past, slot, when)
+    possible = tuple(_as_sighted(one, sighted) for one in _possible(found, when)) or sighted
     if released := _released(past, slot, possible, when):
         return released
     by_mlflow = _by_mlflow(past, slot, when)
@@ -692,27 +796,45 @@ def _possible(found: Sequence[Turn], when: str) -> tuple[Possible, ...]:
     """
     if not found:
         return ()
-    at = _seconds(when)
     lows = [_seconds(turn.earliest or turn.latest) for turn in found]
     highs = [_seconds(turn.latest or turn.earliest) for turn in found]
+    states: list[Possible] = []
+    for number in _standing(lows, highs, _seconds(when)):
+        turn = found[max(number, 0)]
+        if number >= 0:
+            states.append(Possible(turn.after, turn.word, turn))
+        elif turn.before is not None and min(lows) <= _seconds(when):
+            # What was there before the first turn is known of the moment before it alone.
+            states.append(Possible(turn.before, turn.word))
+    return tuple(_once(states))
+
+
+def _standing(lows: Sequence[float], highs: Sequence[float], at: float) -> Iterator[int]:
+    """
+    By which of some turns, whose order is certain, and each of which was between two moments, it may have been so at a
+    moment: their numbers, -1 for before the first.
+    """
     # No turn is before one that it comes after in the order, or after one that it comes before.
     first = list(accumulate(reversed(lows), min))[::-1]
-    last = list(accumulate(highs, max))
-    states: list[Possible] = []
-    # What was there before the first turn is known of the moment before it alone.
-    if first[0] <= at < last[0] and (before := found[0].before) is not None:
-        states.append(Possible(before, found[0].word))
-    for number, turn in enumerate(found):
-        ended = last[number + 1] if number + 1 < len(found) else _FOREVER
-        if first[number] <= at < ended or first[number] == at == ended:
-            states.append(Possible(turn.after, turn.word, turn))
-    return tuple(_once(states))
+    last = [*accumulate(highs, max), _FOREVER]
+    if at < last[0]:
+        yield -1
+    for number, low in enumerate(first):
+        ended = last[number + 1]
+        if low <= at < ended or low == at == ended:
+            yield number
 
 
 def _sighted(past: Past, slot: Slot, when: str) -> tuple[Possible, ...]:
     """What an apply left in a slot that nothing is known to have changed by that moment."""
     seen = [s for s in past.sightings if slot in s.after and not _later(s.finished_at, when)]
     return (Possible(seen[-1].after[slot], seen[-1].word),) if seen else ()
+
+
+def _as_sighted(one: Possible, sighted: Sequence[Possible]) -> Possible:
+    """What git declared is known to have been applied where an apply left it so."""
+    word = next((other.word for other in sighted if other.held == one.held), one.word)
+    return replace(one, word=word) if one.word is Word.GIT else one
 
 
 def _once(states: Iterable[Possible]) -> Iterator[Possible]:
@@ -777,20 +899,10 @@ def _differences(
 
 
 def changed(past: Past, before: str, after: str, say: Callable[[Held], str]) -> tuple[tuple[Then, Then], ...]:
-    """The slots of a model that held something else, or may have, at a moment than at another."""
+    """The slots of a model that held something else, or may have, at a moment than at another, or were called so."""
     pairs = zip(as_of(past, before, say), as_of(past, after, say), strict=True)
-    return tuple((one, two) for one, two in pairs if {p.held for p in one.possible} != {p.held for p in two.possible})
 
+    def what(then: Then) -> tuple[set[Held], tuple[ModelRef, ...]]:
+        return {one.held for one in then.possible}, then.names
 
-def with_slots(past: Past, wanted: Iterable[Slot]) -> Past:
-    """What is known of some slots alone."""
-    chosen = set(wanted)
-
-    def of(held: Mapping[Slot, Held]) -> dict[Slot, Held]:
-        return {slot: versions for slot, versions in held.items() if slot in chosen}
-
-    return replace(
-        past,
-        stretches=tuple(replace(s, held=of(s.held)) for s in past.stretches),
-        sightings=tuple(replace(s, before=of(s.before), after=of(s.after)) for s in past.sightings),
-    )
+    return tuple((one, two) for one, two in pairs if what(one) != what(two))

@@ -103,11 +103,19 @@ class OpinionDocument(TypedDict):
     note: str
 
 
+class NamesDocument(TypedDict):
+    """What a model was called before it was renamed, and after that."""
+
+    before: str
+    after: str
+
+
 class TurnDocument(TypedDict):
     """
     A slot came to hold something else: `before` is null where that is not known. It was between `earliest` and `latest`
     (RFC 3339, UTC), which are the same where the moment is known, and empty where nothing is. `word` is whose word it
-    is. `pending` is what is declared and not there yet, `drifted` what was applied and is not there anymore.
+    is. `pending` is what is declared and not there yet, `drifted` what was applied and is not there anymore. Where
+    `renamed` is not null, it is the name of the model that turned; `model` is the one that git gives it now.
     """
 
     model: str
@@ -121,6 +129,7 @@ class TurnDocument(TypedDict):
         "moved by hand",
         "not known how",
         "released",
+        "renamed",
         "declare",
         "pending",
         "drifted",
@@ -135,6 +144,7 @@ class TurnDocument(TypedDict):
     comment: str
     verdicts: list[OpinionDocument]
     note: str
+    renamed: NamesDocument | None
 
 
 class HeadDocument(TypedDict):
@@ -170,10 +180,13 @@ class ThenDocument(TypedDict):
     """
     What a slot held at a moment: one of `possible`, none where nothing is known. `certain` where it is only one, no
     source says otherwise, and it is known to have been applied. `why` says why not; `differences` are what other
-    sources say.
+    sources say. `model` is the name that it had then, `now` the one that it has now; where it is not known which of
+    some `names` it had, both are the latter.
     """
 
     model: str
+    names: list[str]
+    now: str
     slot: str
     certain: bool
     possible: list[PossibleDocument]
@@ -327,6 +340,7 @@ def turn_document(turn: Turn) -> TurnDocument:
             for said in turn.opinions
         ],
         "note": turn.note,
+        "renamed": None if turn.renamed is None else {"before": turn.renamed.before, "after": turn.renamed.after},
     }
 
 
@@ -356,6 +370,8 @@ def _applying(applying: Applying) -> ApplyingDocument:
 def _then(then: Then) -> ThenDocument:
     return {
         "model": then.model,
+        "names": list(then.names),
+        "now": then.now or then.model,
         "slot": then.slot,
         "certain": then.certain,
         "possible": [_possible(one) for one in then.possible],

@@ -65,7 +65,8 @@ class Declared:
 class Applied:
     """
     What an apply did: of which commit of main, from when to when, and what the slots of each model that it changed held
-    before and after. `behind` is how many applies kept their receipts before it did, though they came later.
+    before and after. `behind` is how many applies kept their receipts before it did, though they came later. `renamed`
+    are the models that it renamed, with what they were called.
     """
 
     number: int
@@ -75,6 +76,7 @@ class Applied:
     after: Mapping[int, Mapping[str, Held]]
     failed: bool
     behind: int = 0
+    renamed: Mapping[int, str] = field(default_factory=dict[int, str])
 
 
 @dataclass
@@ -90,6 +92,14 @@ class Model:
     handled: set[str] = field(default_factory=set[str])
     named: int = 0
     """The first commit of main with the present name."""
+    names: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
+    """What the registry calls it."""
+
+    def __post_init__(self) -> None:
+        self.names.append((0, self.name))
+
+    def name_then(self, minute: float) -> str:
+        return next(name for since, name in reversed(self.names) if since <= minute)
 
     def held(self, slot: str) -> Held:
         return self.states[slot][-1][1]
@@ -117,6 +127,8 @@ class Story:
         for _ in range(length):
             self.now += self.random.randint(3, 40)
             self._happen()
+        for model in self.models:
+            self._rename_by_hand(model)
         self.now += 30
 
     def _happen(self) -> None:
@@ -153,11 +165,17 @@ class Story:
         self._land("Move", gone=before)
 
     def rename(self) -> None:
-        """In the registry, too: only commits from here on can be applied."""
+        """In the registry, too, or by the next apply: only commits from here on can be applied."""
         model = self.random.choice(self.models)
         before, model.name = model.name, f"{model.name.split('.')[0]}.{len(self.main)}"
         self._land("Rename", formerly={model.name: before})
         model.named = len(self.main) - 1
+        if self.random.random() < 0.4:
+            self._rename_by_hand(model)
+
+    def _rename_by_hand(self, model: Model) -> None:
+        if model.name != model.names[-1][1]:
+            model.names.append((self.now, model.name))
 
     def hand(self) -> None:
         """At most one between two applies of a model: of several, nobody sees more than the last."""
@@ -174,20 +192,24 @@ class Story:
         began, self.now = self.now, self.now + 2
         before: dict[int, Mapping[str, Held]] = {}
         done: dict[int, Mapping[str, Held]] = {}
+        renamed: dict[int, str] = {}
         for which, model in enumerate(self.models):
             there = {slot: model.held(slot) for slot in SLOTS}
             wanted = dict(self.main[number].pins[which])
             if failed:
                 left = self.random.choice(SLOTS)
                 wanted[left] = there[left]
-            if wanted != there:
+            if model.name != model.names[-1][1]:
+                renamed[which] = model.names[-1][1]
+                model.names.append((self.now, model.name))
+            if wanted != there or which in renamed:
                 before[which], done[which] = there, wanted
                 model.handled.clear()
                 for slot in SLOTS:
                     model.become(slot, self.now, wanted[slot])
         if done:
             behind = 1 if self.late and self.random.random() < 0.15 else 0
-            self.applies.append(Applied(number, began, self.now, before, done, failed, behind))
+            self.applies.append(Applied(number, began, self.now, before, done, failed, behind, renamed))
 
     def _land(self, message: str, gone: str = "", formerly: Mapping[str, str] | None = None) -> None:
         """Directly, or by a branch and a merge: the first parents are main."""
@@ -318,7 +340,7 @@ def chained(story: Story, commits: Mapping[int, Commit], skew: int, pruned: int)
                 {
                     "model": declared.names[which],
                     "status": "failed" if one.failed else "applied",
-                    "calls": [],
+                    "calls": list(calls(one, which, declared.names[which], at(one.ended + wrong))),
                     "slots": [
                         {"slot": slot, "before": list(one.before[which][slot]), "after": list(one.after[which][slot])}
                         for slot in SLOTS
@@ -338,6 +360,14 @@ def chained(story: Story, commits: Mapping[int, Commit], skew: int, pruned: int)
     return Chain("here", tuple(stored[pruned:]), pruned=begin)
 
 
+def calls(one: Applied, which: int, name: str, when: str) -> Iterator[Mapping[str, Any]]:
+    """What an apply called of a model, as far as it tells its name."""
+    if which in one.renamed:
+        arguments = {"name": one.renamed[which], "new_name": name}
+        yield {"method": "rename_registered_model", "arguments": arguments, "at": when}
+    yield {"method": "set_registered_model_tag", "arguments": {"name": name, "key": "reconciler.owner"}, "at": when}
+
+
 def seen(told: Told, which: int, slot: str) -> list[Held]:
     """What the slot held, one after the other, as far as anybody saw it: the naive replay."""
     states: list[Held] = []
@@ -354,7 +384,7 @@ def each_slot(told: Told) -> Iterator[tuple[int, str, Past, list[Turn]]]:
         past = told.pasts[model.name]
         assert set(slots_of(past)) == set(SLOTS)
         for slot in SLOTS:
-            yield which, slot, past, [t for t in turns_of(past, Slot(slot)) if t.happened]
+            yield which, slot, past, [t for t in turns_of(past, Slot(slot)) if t.happened and t.renamed is None]
 
 
 SEEDS = st.integers(0, 2**32)
@@ -421,6 +451,33 @@ def test_what_was_there_is_among_what_is_told_of_a_moment(seed: int, hands: bool
                 assert hands or skew or near[slot] == {truth}
 
 
+@given(SEEDS, st.booleans())
+@FEW
+def test_a_model_is_followed_through_its_names_and_none_is_certain_that_it_did_not_have(seed: int, late: bool) -> None:
+    story = Story(seed, LENGTH, hands=not late, late=late)
+
+    with TemporaryDirectory() as folder:
+        found = told(story, folder)
+        oldest = {model.names[0][1]: model.name for model in story.models}
+        followed = {name: found.project.history([name]).of.models for name in oldest}
+
+    assert {name: [past.model for past in pasts] for name, pasts in followed.items()} == {
+        name: [now] for name, now in oldest.items()
+    }
+    for which, model in enumerate(story.models):
+        past = found.pasts[model.name]
+        real = [name for _, name in model.names[1:]]
+        renamed = [one.names.after for one in past.renamings]
+        # Where git names two, one after the other, between two applies, nobody knows whether both were in the registry.
+        assert [name for name in renamed if name in real] == real
+        by_plans = {at(one.ended) for one in found.kept if which in one.renamed}
+        assert by_plans <= {one.latest for one in past.renamings if one.earliest == one.latest}
+        for minute in story.random.choices(range(story.now), k=30):
+            for then in as_of(past, at(minute + 0.5), said):
+                assert model.name_then(minute + 0.5) in then.names
+                assert not then.certain or then.model == model.name_then(minute + 0.5)
+
+
 @given(SEEDS)
 @settings(max_examples=2, deadline=None)
 def test_a_moment_is_the_same_by_the_clocks_of_berlin(seed: int) -> None:
@@ -444,6 +501,7 @@ def test_the_stories_are_of_every_kind_and_long() -> None:
         done["commits"] += story.marks
         done["failed"] += sum(one.failed for one in story.applies)
         done["late"] += sum(one.behind for one in story.applies)
+        done["renamed by plans"] += sum(len(one.renamed) for one in story.applies)
 
     assert done["commits"] > 2_000
     assert min(done.values()) > 20, done
