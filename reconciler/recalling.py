@@ -459,6 +459,7 @@ def _sighting(link: Link, name: ModelRef, place: int | None, signed: bool) -> Si
         },
         _opinions(receipt, name),
         member(model, "read_back") is not False,
+        member(model, "status") == "applied",
         any(
             member(call, "method") == "delete_registered_model_tag"
             and member(member(call, "arguments"), "key") == "reconciler.owner"

@@ -115,7 +115,8 @@ class Sighting:
     """
     What one receipt says of a model: what its slots held before the apply and after it, when the last call about each
     slot was made, how versions came in, and what gates said. `place` is that of the commit, None for one that is not on
-    the trusted line. `sure` says whether the model was read back, `released` whether the apply gave the model up.
+    the trusted line. `sure` says whether the model was read back, `done` whether it was as declared in the end, and
+    `released` whether the apply gave the model up.
     `name` is what calls show the registry to have called it in the end, None where they show nothing; `renamed` are the
     names, and the time, of the call that gave it another one.
     """
@@ -132,6 +133,7 @@ class Sighting:
         default_factory=dict[tuple[Version, Slot], tuple[Opinion, ...]]
     )
     sure: bool = True
+    done: bool = True
     released: bool = False
     name: ModelRef | None = None
     renamed: tuple[Names, str] | None = None
@@ -395,7 +397,7 @@ def turns_of(past: Past, slot: Slot) -> tuple[Turn, ...]:
     """The same of one slot, in the order in which they came about."""
     seen = [(n, s) for n, s in enumerate(past.sightings) if slot in s.before or slot in s.after]
     found = [*_declared_before(past, slot, seen[0][1] if seen else None)]
-    state = found[-1].after if found else None
+    state = found[-1].after if found and found[-1].turning is not Turning.RELEASE else None
     former: Sighting | None = None
     renamings = deque(past.renamings)
     renamed: list[tuple[int, Turn]] = []
@@ -408,7 +410,7 @@ def turns_of(past: Past, slot: Slot) -> tuple[Turn, ...]:
         if (turn := _turn_of(past, slot, sighting, there, then, found)) is not None:
             found.append(turn)
         state, former = then, sighting
-        if sighting.released:
+        if sighting.released or (sighting.done and _is_dropped(past, slot, sighting.place)):
             found.append(_release(past, slot, sighting, then))
             # From here on anybody may move it.
             state = None
@@ -418,6 +420,12 @@ def turns_of(past: Past, slot: Slot) -> tuple[Turn, ...]:
     for at, turn in reversed(renamed):
         found.insert(at, turn)
     return tuple(found)
+
+
+def _is_dropped(past: Past, slot: Slot, place: int | None) -> bool:
+    """Whether a slot was not declared anymore at a place."""
+    stretch = next((s for s in past.stretches if place is not None and place <= s.start), None)
+    return stretch is not None and slot not in stretch.held
 
 
 def _renamed(past: Past, slot: Slot, held: Held, renaming: Renaming) -> Turn:
@@ -457,11 +465,15 @@ def _declared_before(past: Past, slot: Slot, first: Sighting | None) -> Iterator
         applied = tuple(s for s in past.stretches if s.start >= _start_of(past, place))
     for stretch in reversed(applied):
         held = stretch.held.get(slot)
+        at = stretch.declaring.at
+        if held is None and state is not None:
+            by = stretch.declaring
+            yield Turn(past.model, slot, state, state, Turning.RELEASE, Word.GIT, at, at, by, note=_NOT_GOVERNED)
+            state = None
         if held is None or held == state:
             continue
         record = _record_of(past, slot, held, stretch) if first is None else None
         turning = Turning.ROLL_BACK if held in earlier else Turning.DECLARE if held else Turning.VACATE
-        at = stretch.declaring.at
         yield Turn(
             past.model,
             slot,
@@ -498,7 +510,8 @@ def _turn_of(past: Past, slot: Slot, sighting: Sighting, there: Held, then: Held
     entered = [version for version in then if version not in there]
     kinds = {sighting.kinds.get((version, slot), "") for version in entered or then}
     if there == then:
-        if "found" not in kinds:
+        again = bool(found) and found[-1].turning is Turning.RELEASE
+        if "found" not in kinds and not again:
             return None
         turning, at = Turning.FIND, sighting.started_at
     elif not entered:
@@ -533,8 +546,11 @@ def _turn_of(past: Past, slot: Slot, sighting: Sighting, there: Held, then: Held
 
 def _release(past: Past, slot: Slot, sighting: Sighting, then: Held) -> Turn:
     at, word, by = sighting.finished_at, sighting.word, sighting.applying
-    note = "Not governed from here on."
-    return Turn(past.model, slot, then, then, Turning.RELEASE, word, at, at, applying=by, note=note)
+    declaring = _declaring(past, slot, sighting.place)[0] if _is_dropped(past, slot, sighting.place) else None
+    return Turn(past.model, slot, then, then, Turning.RELEASE, word, at, at, declaring, by, note=_NOT_GOVERNED)
+
+
+_NOT_GOVERNED = "No longer declared: not governed from here on."
 
 
 def _declaring(past: Past, slot: Slot, place: int | None) -> tuple[Declaring | None, str]:
@@ -666,13 +682,13 @@ def _since(past: Past, slot: Slot, state: Held | None, last: Sighting | None, fo
     if present is None:
         return
     there = present.held.get(slot, ())
-    if last is not None and last.released:
-        if there != last.after.get(slot, ()):
+    if state is None and found and found[-1].turning is Turning.RELEASE:
+        given_up = found[-1]
+        if there != given_up.after:
             note = "Seen in the registry as it is now; not governed."
-            before, latest = last.after.get(slot, ()), present.read_at
-            yield Turn(
-                past.model, slot, before, there, Turning.BY_HAND, Word.MLFLOW, last.finished_at, latest, note=note
-            )
+            turning = Turning.UNKNOWN if given_up.word is Word.GIT else Turning.BY_HAND
+            since, latest = given_up.latest, present.read_at
+            yield Turn(past.model, slot, given_up.after, there, turning, Word.MLFLOW, since, latest, note=note)
     elif state is None and there and declared is not None:
         touched = present.touched.get(there[-1], "") if slot.stage is not None else ""
         yield Turn(
@@ -686,7 +702,7 @@ def _since(past: Past, slot: Slot, state: Held | None, last: Sighting | None, fo
             touched,
             note="No apply and no commit says more.",
         )
-    elif state is not None and there != state and (declared is not None or not past.stretches):
+    elif state is not None and there != state:
         yield from _unseen(past, slot, state, there, last, None, found)
     if declared is not None and declared != there:
         stretch = _declaring(past, slot, 0)
@@ -742,10 +758,10 @@ def _names(past: Past, when: str) -> tuple[tuple[ModelRef, ...], ModelRef]:
         return (past.model,), past.model
     found = [one for one in past.renamings if one.happened]
     names = [past.renamings[0].names.before, *(one.names.after for one in found)]
-    # Whether and when what git alone says was done is not known.
-    lows = [0.0 if one.word is Word.GIT else _seconds(one.earliest) for one in found]
-    highs = [float(_FOREVER) if one.word is Word.GIT else _seconds(one.latest) for one in found]
-    standing = _standing(lows, highs, _seconds(when))
+    # Whether and when what git alone says was done is not known. Of two applies, the clocks may differ.
+    always = 0.0, float(_FOREVER)
+    spans = [always if one.word is Word.GIT else (_seconds(one.earliest), _seconds(one.latest)) for one in found]
+    standing = _standing([min(span) for span in spans], [max(span) for span in spans], _seconds(when))
     return tuple(dict.fromkeys(names[number + 1] for number in standing)), names[-1]
 
 

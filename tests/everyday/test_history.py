@@ -489,6 +489,59 @@ def test_what_was_given_up_is_told_as_the_registry_shows_it(house: House, models
     assert (held(then), then.slots[0].why) == ([], "Not governed then: not known.")
 
 
+@pytest.mark.parametrize("receipts", [True, False])
+@pytest.mark.parametrize("slot", ["Staging", "@champion"])
+def test_a_slot_that_is_not_declared_anymore_is_not_governed_from_then_on(
+    house: House, slot: str, *, receipts: bool
+) -> None:
+    house.receipts = receipts
+    house.push(pins({slot: 1, "Production": 3}))
+    assert house.apply().exit_code == 0
+    house.clock.later(hours=1)
+    house.push(pins({"Production": 3}))
+    house.clock.later(hours=1)
+    waiting = history(house, slot=slot)
+    assert house.apply(force=True).exit_code == 0
+    house.clock.later(hours=1)
+    between = house.clock.stamp
+    house.clock.later(hours=1)
+    house.by_hand("churn", 2, slot)
+    house.clock.later(hours=1)
+
+    found = history(house, slot=slot)
+    (then,) = (one for one in project(house).as_of(between).slots if one.slot == slot)
+    now = project(house).as_of("now")
+
+    released = [turn for turn in found.turns if turn.turning.value == "released"]
+    assert "released" not in [turn.turning.value for turn in waiting.turns]
+    assert [(turn.declaring and turn.declaring.commit, turn.note[:18]) for turn in released] == [
+        (house.main, "No longer declared")
+    ]
+    assert found.turns[-1].after == (2,)
+    assert (then.possible, then.why) == ((), "Not governed then: not known.")
+    assert held(now, slot) == [(2,)]
+    assert "pending" not in [turn.turning.value for turn in found.turns]
+
+
+def test_a_slot_that_is_declared_again_goes_on(house: House) -> None:
+    house.push(pins({"Production": 1, "@champion": 1}))
+    house.apply()
+    house.push(pins({"Production": 1}))
+    house.clock.later(hours=1)
+    house.apply(force=True)
+    house.by_hand("churn", 2, "@champion")
+    house.push(pins({"Production": 1, "@champion": 3}))
+    house.clock.later(hours=1)
+    house.apply()
+
+    assert lines(history(house, slot="@champion")) == [
+        ("@champion", "->1", "promote"),
+        ("@champion", "1>-", "vacate"),
+        ("@champion", "->-", "released"),
+        ("@champion", "2>3", "promote"),
+    ]
+
+
 def test_what_was_given_up_and_declared_again_goes_on(house: House) -> None:
     promote(house, 1)
     given_up(house)
@@ -500,8 +553,8 @@ def test_what_was_given_up_and_declared_again_goes_on(house: House) -> None:
 
     found = [turn.turning.value for turn in history(house, "churn").turns]
 
-    assert "released" in found
-    assert "moved by hand" not in found
+    assert found == ["promote", "released", "find"]
+    assert project(house).as_of("now", ["churn"]).slots[0].certain
     (then,) = project(house).as_of(between, ["churn"]).slots
     assert (then.possible, then.why) == ((), "Not governed then: not known.")
 
