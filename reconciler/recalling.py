@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reconciler.core.chain import (
+    Acknowledged,
     Audit,
     Chain,
     Claim,
@@ -151,7 +152,7 @@ def recall(
             (
                 *(f for f in flaws if f.flaw is not Flaw.SHALLOW or not f.sequence),
                 *_unproven(chain, kept.links, kept.signed, pruned, rules.policy.signers),
-                *(() if world.receipts is None else against_records(chain, _claims_in(verified, desired), pruned)),
+                *_lacking(world, rules, chain, _claims_in(verified, desired), pruned),
             )
         ),
         pruned,
@@ -160,6 +161,16 @@ def recall(
 
 _END = 1 << 62
 """The number of what may be missing behind the last receipt."""
+
+
+def _lacking(
+    world: World, rules: Rules, chain: Chain, claims: Iterable[Claim], pruned: Pruning | None
+) -> Iterable[Finding]:
+    """What some records say of receipts that the chain does not bear out; what no record names, `audit` says."""
+    if world.receipts is None:
+        return ()
+    found = against_records(chain, claims, pruned, _acknowledged(world, rules))
+    return (finding for finding in found if finding.flaw is not Flaw.STALE)
 
 
 def _epochs(rules: Rules, names: Iterable[ModelRef], desired: DesiredState) -> dict[ModelRef, tuple[Epoch, ...]]:
@@ -529,9 +540,31 @@ def audit(world: World, ref: str, rules: Rules) -> Audit:
         sentence = f"The registry was not read, so records were not compared: {claims.why}"
         more: tuple[Finding, ...] = (Finding(Flaw.UNKNOWN, 0, sentence),)
     else:
-        more = against_records(chain, claims, verified.pruned)
+        proposed = rules.proposed.missing_receipts if rules.proposed else ()
+        announced = {one.receipt for one in proposed}
+        more = against_records(chain, claims, verified.pruned, _acknowledged(world, rules), announced)
     records = None if isinstance(claims, Failure) else len(claims)
     return replace(verified, records=records, findings=_gravest_first((*verified.findings, *more)))
+
+
+def _acknowledged(world: World, rules: Rules) -> dict[str, Acknowledged]:
+    """The missing receipts that every standing policy acknowledges, with the commit since which that is so."""
+    listed = [{one.receipt: one.reason for one in each.policy.missing_receipts} for each in (rules, *rules.beside)]
+    commits: dict[str, Commit] = {}
+    if rules.trunk is not None and listed[0]:
+        place = 1 if rules.base is None else rules.trunk.places.get(rules.base, 1)
+        left = set(listed[0])
+        for epoch in rules.trunk.policies:
+            if epoch.start >= place:
+                left &= {one.receipt for one in epoch.policy.missing_receipts}
+                commits |= dict.fromkeys(left, epoch.commit)
+    notes = world.source.described(set(commits.values()))
+    authors = {receipt: notes[commit].author for receipt, commit in commits.items() if commit in notes}
+    return {
+        receipt: Acknowledged(reason, commits.get(receipt), authors.get(receipt, ""))
+        for receipt, reason in listed[0].items()
+        if all(receipt in other for other in listed)
+    }
 
 
 def audit_chain(chain: Chain, seals: Seals | None, signers: str) -> Audit:

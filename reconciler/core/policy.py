@@ -78,6 +78,14 @@ class PolicySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class MissingReceipt:
+    """A receipt that somebody looked for and acknowledges to be missing, and why it is."""
+
+    receipt: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """
     A policy file, as of one commit (None: there is none). `groups` are people by their email addresses and `@logins`;
@@ -93,6 +101,7 @@ class Policy:
     path: str = "reconciler.yaml"
     commit: Commit | None = None
     text: str = ""
+    missing_receipts: tuple[MissingReceipt, ...] = ()
 
     @property
     def names_signers(self) -> bool:

@@ -284,13 +284,16 @@ def audit_lines(audit: Audit, width: int = WIDTH) -> Iterator[Line]:
 
 
 def _label(finding: Finding) -> Piece:
-    return ("error" if finding.grave else "warn", f"  {finding.flaw.ljust(12)}  ")
+    tone = "error" if finding.grave else "warn" if finding.unproven else "faint"
+    return (tone, f"  {finding.flaw.ljust(12)}  ")
 
 
 def audit_line(audit: Audit) -> str:
     """The last line of `audit`, which scripts may parse."""
-    grave = sum(finding.grave for finding in audit.findings)
-    return f"Audit: {audit.receipts} receipts, {grave} wrong, {len(audit.findings) - grave} not proven."
+    grave, unproven = (sum(getattr(finding, which) for finding in audit.findings) for which in ("grave", "unproven"))
+    settled = len(audit.findings) - grave - unproven
+    more = f", {settled} acknowledged" if settled else ""
+    return f"Audit: {audit.receipts} receipts, {grave} wrong, {unproven} not proven{more}."
 
 
 COLUMNS = (

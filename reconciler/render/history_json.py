@@ -22,8 +22,19 @@ from reconciler.render.json import FORMAT_VERSION, TOOL, Tool
 WordOf = Literal["signed receipt", "receipt", "record in the registry", "git", "MLflow's times"]
 
 
+class AcknowledgedDocument(TypedDict):
+    """Why the policy says that a receipt is missing, and which commit, by whom, made it say so."""
+
+    reason: str
+    commit: str | None
+    author: str
+
+
 class FindingDocument(TypedDict):
-    """What is wrong with the receipts: where in the chain (0: of the whole), and a sentence."""
+    """
+    What is wrong with the receipts: where in the chain (0: of the whole), and a sentence; and who answers for it, if
+    that is in the policy.
+    """
 
     flaw: Literal[
         "lost",
@@ -37,10 +48,13 @@ class FindingDocument(TypedDict):
         "unsigned",
         "unpushed",
         "unknown",
+        "stale",
+        "acknowledged",
     ]
     grave: bool
     sequence: int
     sentence: str
+    acknowledged: AcknowledgedDocument | None
 
 
 class PrunedDocument(TypedDict):
@@ -313,11 +327,15 @@ def _pruned(pruning: Pruning | None) -> PrunedDocument | None:
 
 
 def _finding(finding: Finding) -> FindingDocument:
+    known = finding.acknowledged
     return {
         "flaw": finding.flaw.value,
         "grave": finding.grave,
         "sequence": finding.sequence,
         "sentence": finding.sentence,
+        "acknowledged": None
+        if known is None
+        else {"reason": known.reason, "commit": known.commit, "author": known.author},
     }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import jsonschema
 
 from reconciler.core.bundle import About, Bundle, FileDigest
-from reconciler.core.chain import Audit, Finding, Flaw, Pruning
+from reconciler.core.chain import Acknowledged, Audit, Finding, Flaw, Pruning
 from reconciler.core.desired import Revision
 from reconciler.core.history import (
     Applying,
@@ -191,6 +191,13 @@ AUDITS = (
         (
             Finding(Flaw.MISSING, 0, "The record of v4 of churn in Production names a receipt that the chain lacks."),
             Finding(Flaw.UNSIGNED, 0, "2 receipts of before are not signed."),
+            Finding(
+                Flaw.ACKNOWLEDGED,
+                0,
+                "The record of v4 of churn in Production names the receipt 20260501T100000Z-1f3a9c0b2d, which the "
+                "chain lacks. Acknowledged by Ada Lovelace in 1b9c02f4a7de: The runner lost power.",
+                Acknowledged("The runner lost power.", Commit("1b9c02f4a7de"), ADA),
+            ),
         ),
     ),
 )

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
 from reconciler.core.gate import Entrance, FactKey, Facts, Gate, Guard, Judgement, Quorum, passed
+from reconciler.core.limits import MISSING_RECEIPTS
 from reconciler.core.names import RepositoryId
 from reconciler.core.policy import Check, Policy, PolicySettings
 from reconciler.core.signature import Compatibility
@@ -113,7 +114,12 @@ def test_every_code_is_expected_somewhere() -> None:
     in_files = {code for path in BAD for _, code in texts.expected(path)}
 
     # What can be wrong with any YAML is tested with the manifests.
-    of_sizes = {PolicyCode.EMPTY_POLICY, GateCode.TOO_MANY_GATES, GateCode.TOO_MANY_WINDOWS}
+    of_sizes = {
+        PolicyCode.EMPTY_POLICY,
+        PolicyCode.TOO_MANY_RECEIPTS,
+        GateCode.TOO_MANY_GATES,
+        GateCode.TOO_MANY_WINDOWS,
+    }
     assert {*SpellingCode, *GateCode, *PolicyCode} - of_sizes <= in_files <= CODES
 
 
@@ -547,3 +553,13 @@ def test_reading_manifests_without_gates_imports_none() -> None:
     assert not {"croniter", "celpy", "reconciler.gates", "reconciler.core.gate", "reconciler.reading.gates"} & set(
         loaded
     )
+
+
+def test_of_missing_receipts_a_policy_acknowledges_no_more_than_the_limit() -> None:
+    one = "- {receipt: 20260501T100000Z-1f3a9c0b2d, reason: The runner lost power.}\n"
+
+    fine, too_many = (parsed(f"missing-receipts:\n{one * count}") for count in (MISSING_RECEIPTS, MISSING_RECEIPTS + 1))
+
+    assert fine[0] is not None
+    assert fine[0].missing_receipts[0].reason == "The runner lost power."
+    assert [(p.code, p.location.line) for p in too_many[1]] == [("too-many-receipts", MISSING_RECEIPTS + 2)]
