@@ -50,6 +50,7 @@ from reconciler.render.bundle import (
 )
 from reconciler.render.evidence_json import evidence_digests
 from reconciler.render.formats import Format, rendered, rendered_history
+from reconciler.render.history import pruned
 from reconciler.rules import Rules
 
 
@@ -108,6 +109,9 @@ def make_bundle(
     for link in links:
         if link.sequence in chosen:
             making.files[bundle.receipt_path(link.sequence)] = link.text.encode("utf-8", "surrogateescape")
+    if chain.pruned is not None:
+        making.files[bundle.PRUNING] = chain.pruned.text.encode("utf-8", "surrogateescape")
+        making.lacking.append(pruned(chain.pruned))
     telling = [link for link in links if about.is_in(link.receipt)]
     if there is not None:
         making.files[bundle.RECORDS] = written({"model": name.name, "record": encode_provenance(there.provenance)})

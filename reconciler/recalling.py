@@ -239,16 +239,17 @@ def kept_chain(world: World, rules: Rules) -> Chain:
     """The receipts that are kept."""
     if world.receipts is None:
         return Chain("nowhere")
-    return world.receipts.read(lambda pruning: _counts(world.seals, rules.policy.signers, pruning))
+    return world.receipts.read(lambda pruning: counts(world.seals, rules.policy.signers, pruning))
 
 
 def _counted(world: World, rules: Rules, chain: Chain) -> Pruning | None:
     """What stands in the place of receipts that were pruned, if a key that the standing policy lists signed it."""
     pruned = chain.pruned
-    return pruned if pruned is not None and _counts(world.seals, rules.policy.signers, pruned) else None
+    return pruned if pruned is not None and counts(world.seals, rules.policy.signers, pruned) else None
 
 
-def _counts(seals: Seals | None, signers: str, pruning: Pruning) -> bool:
+def counts(seals: Seals | None, signers: str, pruning: Pruning) -> bool:
+    """Whether a key that an allowed-signers text lists for records has signed a pruning."""
     if seals is None or pruning.seal is None or not listed_for(RECORDS, signers):
         return False
     return all(seals.verified([(pruning.signed_bytes, pruning.seal, pruning.at)], signers))
@@ -571,7 +572,7 @@ def audit_chain(chain: Chain, seals: Seals | None, signers: str) -> Audit:
     """Whether some receipts are as they were written, by themselves and by the keys that are listed for records."""
     links = chain.links()
     signed = signed_links(seals, signers, links)
-    pruned = chain.pruned if chain.pruned and _counts(seals, signers, chain.pruned) else None
+    pruned = chain.pruned if chain.pruned and counts(seals, signers, chain.pruned) else None
     findings = [*structure(chain), *_unproven(chain, links, signed, pruned, signers)]
     return replace(audit_of(chain.place, len(chain.stored), links, signed, None, findings), pruned=pruned)
 
@@ -623,7 +624,7 @@ def doubtful(world: World, rules: Rules, last: Stored | None) -> str:
         return ""
     signers, link, pruning = rules.policy.signers, last.link, last.pruning
     if pruning is not None:
-        good = _counts(world.seals, signers, pruning)
+        good = counts(world.seals, signers, pruning)
     elif link is not None:
         good = not listed_for(RECORDS, signers) or bool(signed_links(world.seals, signers, [link]))
     else:
@@ -661,7 +662,7 @@ def what_to_prune(world: World, rules: Rules, before: str, sign: SignRecord | No
     if pruning is None:
         return chain, None
     signed = replace(pruning, seal=sign(pruning.signed_bytes))
-    if not _counts(world.seals, signers, signed):
+    if not counts(world.seals, signers, signed):
         raise ReconcilerError(
             "The key is none that the standing policy lists for records, so nobody would believe that it pruned.",
             "Nothing was pruned. Use the key of the job that applies.",
