@@ -85,7 +85,7 @@ def make_bundle(
     number = Version(version)
     chain = kept_chain(world, rules)
     links = chain.links()
-    recalled = recall(world, ref, rules, [model], chain=chain)
+    recalled = recall(world, ref, rules, chain, [model])
     if recalled.untold:
         raise ReconcilerError(f"The registry was not read: {recalled.untold}")
     past = next((one for one in recalled.models if one.model == model), recalled.models[0])

@@ -23,7 +23,6 @@ from reconciler.core.chain import (
     pruning_of,
     signed_bytes,
     structure,
-    with_exported,
 )
 from reconciler.core.desired import DesiredState
 from reconciler.core.diff import as_renamed, to_rename
@@ -42,7 +41,7 @@ from reconciler.core.history import (
     Stretch,
     in_order,
 )
-from reconciler.core.moments import moment_of, rfc3339
+from reconciler.core.moments import moment, moment_of, rfc3339
 from reconciler.core.names import Commit, ModelRef, Slot, Version, names_of, registry_name, workspace_name
 from reconciler.core.past import Epoch, declared_versions, pins_of
 from reconciler.core.past import Past as Trusted
@@ -51,7 +50,7 @@ from reconciler.core.records import canonical, member, members
 from reconciler.core.renames import with_renamings
 from reconciler.core.snapshot import ModelSnapshot, Ownership, Placement, RegistrySnapshot, VersionSnapshot
 from reconciler.core.text import amount, did_you_mean, plain
-from reconciler.errors import Failure, ReconcilerError, contained
+from reconciler.errors import ExitCode, Failure, ReconcilerError, contained
 from reconciler.planning import declare, versions_named, with_names, with_past
 from reconciler.ports import CommitNote, Seals, SignRecord, Wanted, World
 from reconciler.rules import Rules
@@ -78,19 +77,15 @@ def recall(
     world: World,
     ref: str,
     rules: Rules,
+    chain: Chain,
     names: Iterable[str] = (),
-    exported: Chain | None = None,
-    chain: Chain | None = None,
 ) -> Recalled:
     """
-    What is known of these models, or of all that are governed or have receipts; also by what was pruned of these and
-    exported, and by a `chain` that was read already, if one was. Raises ReconcilerError for a model of which nothing is
-    known, and for an export without what was pruned.
+    What is known of these models, or of all that are governed or have receipts in the chain. Raises ReconcilerError for
+    a model of which nothing is known.
     """
     rules, desired = with_names(rules, declare(world, ref).desired)
     chosen = {ModelRef(name) for name in names}
-    chain = chain or kept_chain(world, rules)
-    chain = chain if exported is None else with_exported(chain, exported)
     pruned = _counted(world, rules, chain)
     untold = ""
     epochs = _epochs(rules, chosen or desired.models, desired)
@@ -296,6 +291,25 @@ def _about(world: World, chain: Chain, rules: Rules, names: Iterable[str] | None
             if link is not None and _is_here(link, here):
                 links.append(link)
     return _Kept(chain, tuple(links), signed_links(world.seals, rules.policy.signers, links))
+
+
+def applied_by(chain: Chain, recalled: Recalled, commit: Commit) -> Link | None:
+    """
+    The receipt of the apply that applied a commit to the registry: of several, the first one by which nothing failed,
+    or else the last.
+    """
+    links = [one.link for one in chain.stored if commit in one.text]
+    here = ((registry_name(recalled.registry),), recalled.workspace)
+    found = [
+        link
+        for link in links
+        if link is not None
+        and member(member(link.receipt, "computed_from"), "commit") == commit
+        and _is_here(link, here)
+        and moment(str(link.receipt.get("finished_at"))) is not None
+    ]
+    whole = (link for link in found if link.receipt.get("exit_code") in {ExitCode.OK, ExitCode.BLOCKED})
+    return next(whole, found[-1] if found else None)
 
 
 def _is_here(link: Link, here: tuple[tuple[str, ...], str]) -> bool:

@@ -322,18 +322,19 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class AsOf:
-    """What each slot held at a moment (RFC 3339, UTC)."""
+    """What each slot held at a moment (RFC 3339, UTC). `notes` say which moment a commit stands for."""
 
     of: Recalled
     when: str
     slots: tuple[Then, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Between:
     """
     The slots that held something else, or may have, at one moment than at another, and those of which it is not known
-    what they held at one of them. `notes` say which times were meant.
+    what they held at one of them. `notes` say which moments commits stand for.
     """
 
     of: Recalled
@@ -837,7 +838,9 @@ def _standing(lows: Sequence[float], highs: Sequence[float], at: float) -> Itera
         yield -1
     for number, low in enumerate(first):
         ended = last[number + 1]
-        if low <= at < ended or low == at == ended:
+        # Of one whose moment is not known, the lower bound is when it was seen not to have been yet.
+        began = low < at if low == lows[number] < highs[number] else low <= at
+        if (began and at < ended) or low == at == ended:
             yield number
 
 

@@ -174,7 +174,7 @@ def history_line(history: History) -> str:
 
 def as_of_lines(as_of: AsOf, width: int = WIDTH) -> Iterator[Line]:
     """What each slot held at a moment; the last line is the one that scripts may parse."""
-    yield from _head(f"As of {as_of.when}: slots", as_of.of, width)
+    yield from _head(f"As of {as_of.when}: slots", as_of.of, width, as_of.notes)
     for model, found in groupby(as_of.slots, key=lambda then: then.model):
         yield ()
         yield (("name", clean(model)),)

@@ -209,9 +209,10 @@ class ThenDocument(TypedDict):
 
 
 class AsOfDocument(SourcedDocument):
-    """What each slot held at a moment (RFC 3339, UTC)."""
+    """What each slot held at a moment (RFC 3339, UTC). `notes` say which moment a commit stands for."""
 
     when: str
+    notes: list[str]
     slots: list[ThenDocument]
 
 
@@ -224,8 +225,8 @@ class ChangedDocument(TypedDict):
 
 class BetweenDocument(SourcedDocument):
     """
-    What changed between two moments (RFC 3339, UTC); `notes` say which times were meant. Where `possible` is empty on
-    one side, it is not known what was there.
+    What changed between two moments (RFC 3339, UTC); `notes` say which moments commits stand for. Where `possible` is
+    empty on one side, it is not known what was there.
     """
 
     before: str
@@ -275,6 +276,7 @@ def as_of_document(as_of: AsOf) -> AsOfDocument:
     return {
         **_sourced(as_of.of),
         "when": as_of.when,
+        "notes": list(as_of.notes),
         "slots": [_then(then) for then in as_of.slots],
     }
 

@@ -456,7 +456,56 @@ def test_a_time_without_its_zone_and_a_commit_are_said_to_be_that(house: House) 
 
     with pytest.raises(ReconcilerError, match="without its zone"):
         project(house).as_of("2026-03-02T10:00")
-    assert "committer's time" in project(house).changed("HEAD").notes[0]
+    with pytest.raises(ReconcilerError, match="is no time"):
+        project(house).changed("no-such-commit")
+
+
+def test_a_commit_stands_for_the_end_of_the_apply_that_applied_it(house: House) -> None:
+    promote(house, 1)
+    first = house.main
+    promote(house, 2)
+    second = house.main
+    house.by_hand("churn", 3, "Production")
+    house.clock.later(hours=1)
+    house.apply(restore=["churn"])
+
+    one, two = (project(house).as_of(commit) for commit in (first, second))
+    between = project(house).changed(first, second)
+
+    assert (held(one), held(two)) == ([(1,)], [(2,)])
+    applied = [turn.applying for turn in history(house).turns[:2]]
+    for found, by in zip((one, two), applied, strict=True):
+        assert by is not None
+        assert found.notes == (
+            f"{by.commit} stands for the end of the apply that applied it, {found.when}: receipt {by.receipt}.",
+        )
+    assert between.notes == (*one.notes, *two.notes)
+    assert len(between.slots) == 1
+
+
+@pytest.mark.parametrize("receipts", [True, False])
+def test_a_commit_that_no_receipt_names_stands_for_its_committers_time(house: House, *, receipts: bool) -> None:
+    house.receipts = receipts
+    promote(house, 1)
+    if receipts:
+        house.push(pins({"Production": 2}))
+
+    found = project(house).as_of("HEAD")
+
+    assert "HEAD stands for its committer's time" in found.notes[0]
+    assert held(found) == ([(1,)] if receipts else [])
+
+
+def test_of_an_apply_that_was_run_again_the_one_that_was_whole_counts(house: House) -> None:
+    house.push(pins({"Production": 1, "@champion": 1}))
+    house.apply(killed_after=2)
+    house.clock.later(hours=1)
+    house.apply()
+
+    found = project(house).as_of("HEAD")
+
+    assert [one.certain for one in found.slots] == [True, True]
+    assert held(found, "@champion") == [(1,)]
 
 
 def given_up(house: House) -> None:
