@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reconciler.core.text import clean
-from reconciler.errors import ReconcilerError
+from reconciler.errors import ManifestError, ReconcilerError
 from reconciler.render.layout import WIDTH, Line, flowed
 
 if TYPE_CHECKING:
@@ -53,6 +53,16 @@ def say(message: str) -> None:
 
 def say_error(message: str) -> None:
     _say_after(("error", "Error: "), message)
+
+
+def show_error(error: ReconcilerError, registry: str = "") -> None:
+    """What ended a command, for one of several registries: every problem of manifests on a line of its own."""
+    from reconciler.render.problems import problem_lines
+
+    if isinstance(error, ManifestError):
+        show(problem_lines(error.problems), err=True)
+    else:
+        say_error(f"{registry}: {error}" if registry else str(error))
 
 
 def note(message: str) -> None:

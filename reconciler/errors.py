@@ -165,6 +165,16 @@ class NoRegistryError(ReconcilerError):
     """No registry is named anywhere."""
 
 
+class SeveralRegistriesError(ReconcilerError):
+    """The policy that stands names several registries, and nothing says which is meant; `names` are theirs."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        super().__init__(
+            f"The policy names several registries: {', '.join(names)}.", "Name one of them with --registry."
+        )
+        self.names = names
+
+
 class BlockedError(ReconcilerError):
     """A safety refused; nothing was written."""
 

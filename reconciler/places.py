@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.names import Commit
 from reconciler.core.policy import PolicySettings
-from reconciler.errors import NoRegistryError, ReconcilerError
+from reconciler.core.text import did_you_mean, plain
+from reconciler.errors import NoRegistryError, ReconcilerError, SeveralRegistriesError
 from reconciler.planning import standing_commit
 from reconciler.reading.policy import USUAL_FOLDER, settings_of
 from reconciler.trust import POLICY_PATH
+
+ANYWHERE = PolicySettings()
 
 if TYPE_CHECKING:
     from reconciler.git.source import GitSource
@@ -31,16 +34,17 @@ class Side:
 @dataclass(frozen=True, slots=True)
 class Search:
     """
-    `source` is the repository, with the folder that is named, if one is. `registry` is the one that option or
-    environment name, else empty; `folder_named` says whether the folder of manifests is named. `remembered` gives the
-    line that ends in a commit by what applies remember beside the lock of the registry that a side names, or None where
-    it names none.
+    `source` is the repository, with the folder that is named, if one is. `has_registry` says whether option or
+    environment name the registry that settings are about; `folder_named` says whether the folder of manifests is
+    named. `remembered` gives the line that ends in a commit by what applies remember beside the lock of the registry
+    that a side names, or None where it names none. `named` is what policies call the registry, where they name several.
     """
 
     source: "GitSource"
-    registry: str
+    has_registry: Callable[[PolicySettings], bool]
     folder_named: bool
     remembered: Callable[[Side, Commit], "Trunk | None"]
+    named: str = ""
 
     def standing(self, *, base: str | None, ref: str | None, policy_ref: str | None) -> Side:
         """
@@ -69,15 +73,16 @@ class Search:
 
     def _at(self, commit: str) -> Side:
         file = self.source.file(commit, POLICY_PATH)
-        settings = PolicySettings() if file is None else settings_of(file)
+        settings = PolicySettings() if file is None else settings_of(file).of(self.named)
         if self.folder_named:
             return Side(settings, self.source)
         return Side(settings, replace(self.source, folder=PurePosixPath(settings.manifests or USUAL_FOLDER)))
 
     def _places(self, side: Side) -> tuple[object, ...]:
         """What a policy decides of where credentials go and manifests are: what is named elsewhere, it does not."""
-        registry = None if self.registry else side.settings.registry
-        return registry, side.settings.registry_names, None if self.folder_named else side.settings.manifests
+        registry = None if self.has_registry(side.settings) else side.settings.registry
+        folder = None if self.folder_named else side.settings.manifests
+        return registry, side.settings.registry_names, side.settings.prefix, side.settings.workspace, folder
 
     def _remembered(self, sides: Iterable[Side], tip: Commit) -> set[Commit]:
         """The commits that stand before a change, by what applies remember of the branch."""
@@ -105,18 +110,37 @@ def named_registry(option: str | None, environment: Mapping[str, str]) -> str:
     return named.strip()
 
 
-def registry_uri(option: str | None, environment: Mapping[str, str], policy: str | None = None) -> str:
+def chosen(named: str, settings: PolicySettings) -> str:
     """
-    The registry that is named by option or environment, or else by the policy. MLflow itself falls back to
+    Which of the registries of the policy that stands is meant: the one that is `named`, or the only one; empty where it
+    names none. Raises SeveralRegistriesError where it could be several, and ReconcilerError for one that is not there.
+    """
+    names = tuple(settings.registries)
+    if named and named not in settings.registries:
+        there = f"it names {', '.join(names)}" if names else "it names none"
+        otherwise = f"Name one of these. One that a change adds is known from the next change on ({POLICY_PATH})."
+        raise ReconcilerError(
+            f"The policy that stands names no registry `{plain(named, 80)}`: {there}.",
+            did_you_mean(named, names, otherwise),
+        )
+    if not named and len(names) > 1:
+        raise SeveralRegistriesError(names)
+    return named or next(iter(names), "")
+
+
+def registry_uri(option: str | None, environment: Mapping[str, str], settings: PolicySettings = ANYWHERE) -> str:
+    """
+    The registry that is named by option or environment, or else by the policy's settings. MLflow itself falls back to
     `sqlite:///mlflow.db` in the current folder, which is created empty where it is missing: nothing that a deployment
     should rest on.
     """
-    uri = named_registry(option, environment) or (policy or "").strip()
+    uri = named_registry(option, environment) or (settings.registry or "").strip()
     if not uri:
+        variables = f"{settings.prefix}MLFLOW_TRACKING_URI or {settings.prefix}MLFLOW_REGISTRY_URI"
         raise NoRegistryError(
             "No registry is configured.",
-            "Set MLFLOW_TRACKING_URI or MLFLOW_REGISTRY_URI, pass --registry-uri, or name it in reconciler.yaml, where "
-            "it takes effect with the next change.",
+            f"Set {variables}, pass --registry-uri, or name it in reconciler.yaml, where it takes effect with the next "
+            "change.",
         )
     return uri.rstrip("/") if uri.startswith("http") else uri
 

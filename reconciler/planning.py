@@ -201,6 +201,7 @@ def make_review(
             *(Note(text, Weight.POLICY) for text in unasked(plan, snapshot, desired, rules)),
             *notes,
             *(Note(str(doubt), Weight.DOUBT) for doubt in doubts(rules.proposed or Policy())),
+            *_registries_added(rules),
             *_owners_changed(rules, desired),
             *_receipts_given_up(rules),
             *_tags_dropped(rules, desired),
@@ -215,6 +216,13 @@ def make_review(
         ),
         policy=_policy_note(rules, plan, snapshot, desired, judge_proposed(world, bare, snapshot, desired, rules)),
     )
+
+
+def _registries_added(rules: Rules) -> tuple[Note, ...]:
+    """One note for registries that the change names: where credentials go is nothing that it says itself."""
+    added = [] if rules.proposed is None else sorted({*rules.proposed.registries} - {*rules.policy.registries})
+    text = f"This change names registries: {_names(added)}. They are planned from the change after it."
+    return (Note(text, Weight.POLICY),) if added else ()
 
 
 def _owners_changed(rules: Rules, desired: DesiredState) -> tuple[Note, ...]:

@@ -695,7 +695,10 @@ class Stopwatch(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """All that is outside, handed to the pipeline. `lock` is None by the explicit choice of the user alone."""
+    """
+    All that is outside, handed to the pipeline. `lock` is None by the explicit choice of the user alone. `named` is
+    what the policy calls the registry, where it names several.
+    """
 
     source: ManifestSource
     parse: ManifestParser
@@ -714,3 +717,4 @@ class World:
     tell: Tell = untold
     slots: SlotMap = PLAIN
     parse_past: ManifestParser | None = None
+    named: str = ""

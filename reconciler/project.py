@@ -6,14 +6,14 @@ has a `message`, a `fix`, and the `exit_code` that the command would end with.
 
 import os
 import re
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from html import escape
 from pathlib import Path
 from shlex import quote
 from threading import Event as Flag
-from threading import Lock
 from typing import TYPE_CHECKING, Protocol, TypedDict, Unpack
 
 from reconciler.core.limits import MARKDOWN_CHARACTERS
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from reconciler.checking import CheckEvent, CheckReport, Sign
     from reconciler.core.access import Access, Governed
     from reconciler.core.bundle import Bundle
-    from reconciler.core.chain import Audit, Chain, Pruning
+    from reconciler.core.chain import Audit, Link, Pruning
     from reconciler.core.check_record import CheckResult
     from reconciler.core.desired import Revision
     from reconciler.core.drift import Drift
@@ -77,10 +77,10 @@ def validate(paths: Iterable[Path | str] = ()) -> list[Problem]:
 def validation(paths: Iterable[Path | str] = ()) -> Validation:
     """The same, and how many files and models were looked at."""
     from reconciler.clocks import SystemClock
-    from reconciler.validating import check_files, usual_folder
+    from reconciler.validating import check_files, usual_folders
     from reconciler.wiring import gate_builder
 
-    places = [Path(path) for path in paths] or [usual_folder(os.environ)]
+    places = [Path(path) for path in paths] or usual_folders(os.environ)
     return check_files(places, gate_builder(), SystemClock().now())
 
 
@@ -104,6 +104,7 @@ def open(  # noqa: A001  # as `tarfile.open`: it is read with the module's name 
     remote: str | None = None,
     forge: str = "none",
     progress: "Tell | None" = None,
+    named: str | None = None,
 ) -> "Project":
     """
     The project in the git repository around `path`.
@@ -116,6 +117,7 @@ def open(  # noqa: A001  # as `tarfile.open`: it is read with the module's name 
     `forge`: where approvals are read: `github`, `gitlab`, or `auto` for the one whose CI job this is. `none`: only
     signed commits count.
     `progress`: hears how far work is that may take long, as a `reconciler.ports.Working`, in any thread.
+    `named`: what the policy calls the registry, where it names several. Default: RECONCILER_REGISTRY.
 
     Connects to nothing yet. Each call of the project reads git and the registry anew. Raises ReconcilerError if `forge`
     is `auto` and this is no CI job.
@@ -130,6 +132,7 @@ def open(  # noqa: A001  # as `tarfile.open`: it is read with the module's name 
         registry,
         repository or os.environ.get("RECONCILER_REPOSITORY") or None,
         _remote_named(remote),
+        named=(os.environ.get("RECONCILER_REGISTRY") or "") if named is None else named,
     )
     reviews = open_forge(forge, os.environ)
 
@@ -151,6 +154,7 @@ def examine(
     manifests: Path | str | None = None,
     repository: str | None = None,
     remote: str | None = None,
+    named: str | None = None,
 ) -> "tuple[Finding, ...]":
     """
     What is wrong with the set-up of the project there, and how to mend it: of the repository, its remote, the lock, the
@@ -161,14 +165,19 @@ def examine(
     from reconciler.git.source import open_source
 
     start, upstream = Path(path), _remote_named(remote)
-    project = open(path, registry=registry, manifests=manifests, repository=repository, remote=remote)
+    project = open(path, registry=registry, manifests=manifests, repository=repository, remote=remote, named=named)
 
-    def world() -> "World":
-        return project.opener(LockKind.NONE, base=None, ref=None, policy_ref=None)
+    def world(of: str) -> "World":
+        at = open(path, registry=registry, manifests=manifests, repository=repository, remote=remote, named=of)
+        return at.opener(LockKind.NONE, base=None, ref=None, policy_ref=None)
+
+    def registry_of(name: str) -> "tuple[Health, str, str]":
+        return examining.registry(world(name).registry)
 
     with project.undisturbed():
         source = open_source(start, "-", upstream)
-        git = source.git
+        git, policy = source.git, contained(lambda: _policy_of_head(source))
+        several = () if named or policy is None or isinstance(policy, Failure) else policy.registries
         return examining.examined(
             {
                 "repository": lambda: examining.repository(git),
@@ -176,7 +185,7 @@ def examine(
                 "lock": lambda: examining.lock(git, upstream),
                 "manifests": lambda: examining.manifests(validation([manifests] if manifests else ())),
                 "policy": lambda: examining.policy(_policy_of_head(source)),
-                "registry": lambda: examining.registry(world().registry),
+                **{f"registry {name}".rstrip(): partial(registry_of, name) for name in several or (named or "",)},
                 "files of init": lambda: _files_of_init(start, upstream),
                 "signing key": lambda: _signing_key(git.folder),
             }
@@ -392,18 +401,19 @@ class Evidence:
 class Proposal:
     """
     A change of manifests that nobody has written yet, and the review of a plan with it. `dirty` are manifests that
-    differ from HEAD already.
+    differ from HEAD already; `named` is what the policy calls the registry, where it names several.
     """
 
     whole: "WholeProposal"
     review: Review
     source: "GitSource"
     dirty: tuple[str, ...] = ()
+    named: str = ""
 
     @property
     def title(self) -> str:
         """The change in a line: `Promote RiskClassifier v5 to Production`."""
-        return self.whole.title
+        return f"{self.whole.title} in {self.named}" if self.named else self.whole.title
 
     @property
     def changed(self) -> bool:
@@ -693,7 +703,7 @@ class Project:
                     options=expected.options or plan_options(rules, options),
                     reviewed=expected.reviewed,
                     confirm=confirm,
-                    look_up=self._look_up(_key(world)) if expect_reviewed else None,
+                    look_up=self._look_up(_key(world), among_several=bool(world.named)) if expect_reviewed else None,
                     rules=rules,
                     restore=models,
                     rewind_to=None if allow_rewind is None else world.source.read(allow_rewind).revision.commit,
@@ -781,8 +791,8 @@ class Project:
         from reconciler.render.words import held
 
         with self.undisturbed():
-            recalled, world, chain = self._recalled(models, ref, receipts)
-            at, note = _moment_or_commit(when, world, recalled, chain)
+            recalled, world, applied = self._recalled(models, ref, receipts)
+            at, note = _moment_or_commit(when, world, applied)
             slots = [then for past in recalled.models for then in as_of(past, at, held)]
             # A model that has a name now which was another one's then.
             known = {(then.model, then.slot) for then in slots if then.possible}
@@ -807,8 +817,8 @@ class Project:
         from reconciler.render.words import held
 
         with self.undisturbed():
-            recalled, world, chain = self._recalled(models, ref, receipts)
-            (one, first), (two, second) = (_moment_or_commit(text, world, recalled, chain) for text in (before, after))
+            recalled, world, applied = self._recalled(models, ref, receipts)
+            (one, first), (two, second) = (_moment_or_commit(text, world, applied) for text in (before, after))
             _refuse_backwards(one, two)
             pairs = tuple(pair for past in recalled.models for pair in changed(past, one, two, held))
             return Between(recalled, one, two, pairs, tuple(note for note in (first, second) if note))
@@ -891,9 +901,9 @@ class Project:
 
     def _recalled(
         self, models: Iterable[str], ref: str, receipts: Path | str | None
-    ) -> "tuple[Recalled, World, Chain]":
+    ) -> "tuple[Recalled, World, Callable[[Commit], Link | None]]":
         from reconciler.core.chain import with_exported
-        from reconciler.recalling import kept_chain, recall
+        from reconciler.recalling import applied_by, kept_chain, recall
         from reconciler.writing.exports import Exported
 
         exported = None if receipts is None else Exported(Path(receipts)).read()
@@ -901,7 +911,7 @@ class Project:
         rules = load_rules(world, world.source.read(ref).revision, ref=ref)
         chain = kept_chain(world, rules)
         chain = chain if exported is None else with_exported(chain, exported)
-        return recall(world, ref, rules, chain, models), world, chain
+        return recall(world, ref, rules, chain, models), world, partial(applied_by, world, rules, chain)
 
     def gates(
         self, model: str, version: int | None = None, *, ref: str = "HEAD", policy_ref: str | None = None
@@ -1225,7 +1235,7 @@ class Project:
             options = plan_options(rules, Options(targets=[step.after.name for _, step in pairs]))
             before = {file.path: file.data for file in checkout.files}
             whole = propose(drafted, after, pairs, tuple(changed.values()), before, options, rules)
-        return Proposal(whole, Review(whole.review, _key(world)), world.source, declaration.dirty)
+        return Proposal(whole, Review(whole.review, _key(world)), world.source, declaration.dirty, world.named)
 
     def governed(self) -> "Governed":
         """Which slots HEAD declares, and so governs. Raises as `plan` does."""
@@ -1251,13 +1261,17 @@ class Project:
             report(Opened(world.registry.uri, world.registry.workspace, _key(world)))
         return world
 
-    def _look_up(self, key: str) -> "Callable[[Commit], Reviewed | None]":
-        """What our comment says under the change request that a commit came from."""
+    def _look_up(self, key: str, *, among_several: bool) -> "Callable[[Commit], Reviewed | None]":
+        """What our comment says under the change request that a commit came from, be it about several registries."""
         from reconciler.pipeline import Reviewed
+        from reconciler.render import several
         from reconciler.render.marker import read_marker
 
         def look_up(commit: "Commit") -> Reviewed | None:
             body = None if self.forge is None else self.forge.reviewed(commit, key)
+            if body is None and self.forge is not None and among_several:
+                whole = self.forge.reviewed(commit, several.KEY)
+                body = None if whole is None else several.part_of(whole, key)
             marker = None if body is None else read_marker(body)
             return marker and Reviewed(marker.digest, any_commit=True, models=marker.models)
 
@@ -1281,9 +1295,10 @@ class DeclaredModel:
     aliases: frozenset[str]
 
 
-def declared_models(manifests: Path | None = None) -> dict[str, DeclaredModel]:
+def declared_models(manifests: Path | None = None, named: str = "") -> dict[str, DeclaredModel]:
     """
     What the manifests of the work tree around us name, by model, sorted: where they are is found as for the commands.
+    Of several registries, those of the one that is `named`, or all.
     What is wrong with them is left out. Speaks to no registry, and needs no git.
     """
     from reconciler.core.desired import resolve
@@ -1296,19 +1311,18 @@ def declared_models(manifests: Path | None = None) -> dict[str, DeclaredModel]:
     from reconciler.validating import POLICY_NAME
 
     top = top_above(Path()) or Path.cwd()
-    named = manifests or os.environ.get("RECONCILER_MANIFESTS")
+    folder = manifests or os.environ.get("RECONCILER_MANIFESTS")
     policy = top / POLICY_NAME
     settings = settings_of(SourceFile(POLICY_NAME, beginning(policy))) if policy.is_file() else PolicySettings()
-    if named is None and settings.manifests:
-        named = top / settings.manifests
-    files, _ = files_below([Path(named or top / "manifests")], top)
-    models, _ = resolve(parse(files, slots=settings.slots, past=True)[0])
-    return {
-        str(name): DeclaredModel(
-            frozenset(pin.version for pin in manifest.pins() if pin.version is not None), frozenset(manifest.aliases)
-        )
-        for name, manifest in models.items()
-    }
+    meant = settings.of(named)
+    found: dict[str, DeclaredModel] = {}
+    for one in (meant,) if folder else meant.registries.values() or (meant,):
+        files, _ = files_below([Path(folder or top / (one.manifests or "manifests"))], top)
+        for name, manifest in resolve(parse(files, slots=one.slots, past=True)[0])[0].items():
+            versions = frozenset(pin.version for pin in manifest.pins() if pin.version is not None)
+            there = found.get(str(name), DeclaredModel(frozenset(), frozenset()))
+            found[str(name)] = DeclaredModel(there.versions | versions, there.aliases | frozenset(manifest.aliases))
+    return dict(sorted(found.items()))
 
 
 def owner_patterns(everywhere: Iterable[str] = (), file: Path | None = None) -> tuple[tuple[str, tuple[str, ...]], ...]:
@@ -1566,19 +1580,18 @@ def _refuse_backwards(first: str, last: str) -> None:
         raise ReconcilerError(f"The first time, {first}, is after the second one, {last}.", "Swap them.")
 
 
-def _moment_or_commit(text: str, world: "World", recalled: "Recalled", chain: "Chain") -> tuple[str, str]:
+def _moment_or_commit(text: str, world: "World", applied: "Callable[[Commit], Link | None]") -> tuple[str, str]:
     """
     The same, or the moment that a commit stands for, with a sentence that says which. Raises ReconcilerError for what
     is neither.
     """
     from reconciler.core.moments import moment_meant, moment_of, rfc3339
-    from reconciler.recalling import applied_by
 
     now = world.clock.now()
     found = contained(lambda: world.source.read(text).revision.commit) if text.strip() else None
     if moment_meant(text, now) is not None or found is None or isinstance(found, Failure):
         return _moment(text, now), ""
-    link = applied_by(chain, recalled, found)
+    link = applied(found)
     if link is not None:
         at = str(link.receipt.get("finished_at"))
         return at, f"{plain(text, 80)} stands for the end of the apply that applied it, {at}: receipt {link.id}."
@@ -1601,6 +1614,7 @@ _PARAMETERS = {
     "no-lock": 'lock="none"',
     "lock file": 'lock="file"',
     "registry-uri": "registry",
+    "registry": "named",
     "publish": "forge",
     "expect-digest": "reviewed",
     "target": "targets",
@@ -1626,48 +1640,16 @@ def in_python(text: str) -> str:
     return _OPTION.sub(lambda found: found[1] or f"`{_PARAMETERS[found[2] or found[3]]}`", text)
 
 
-class _Surroundings:
-    """
-    What MLflow's client is told through the environment of the process, and how loud its loggers are. Both are put back
-    when the last of the calls that are under way at the same time ends.
-    """
-
-    def __init__(self) -> None:
-        self._guard = Lock()
-        self._inside = 0
-        self._variables: Mapping[str, str | None] = {}
-
-    def enter(self) -> None:
-        from reconciler.evidence.mlflow import DEFAULTS
-        from reconciler.registry.mlflow import HTTP_DEFAULTS
-
-        with self._guard:
-            if self._inside == 0:
-                self._variables = {name: os.environ.get(name) for name in (*HTTP_DEFAULTS, *DEFAULTS)}
-            self._inside += 1
-
-    def leave(self) -> None:
-        from reconciler.registry.mlflow import unhush
-
-        with self._guard:
-            self._inside -= 1
-            if self._inside:
-                return
-            for name, value in self._variables.items():
-                if value is None:
-                    os.environ.pop(name, None)
-                else:
-                    os.environ[name] = value
-            unhush()
-
-
-_SURROUNDINGS = _Surroundings()
-
-
 @contextmanager
 def _undisturbed() -> Generator[None]:
-    _SURROUNDINGS.enter()
+    """Leaves as they were what MLflow's client is told through the environment, and how loud its loggers are."""
+    from reconciler.evidence.mlflow import DEFAULTS
+    from reconciler.registry.mlflow import HTTP_DEFAULTS, unhush
+    from reconciler.surroundings import SURROUNDINGS
+
+    SURROUNDINGS.enter((*HTTP_DEFAULTS, *DEFAULTS))
     try:
         yield
     finally:
-        _SURROUNDINGS.leave()
+        if SURROUNDINGS.leave():
+            unhush()

@@ -1,7 +1,7 @@
 """What a command shows elsewhere than on the terminal: in files, under a change request, on the page of a CI job."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,13 +9,24 @@ from pathlib import Path
 from reconciler import console
 from reconciler.core.drift import Drift
 from reconciler.core.limits import MARKDOWN_CHARACTERS
+from reconciler.core.names import Commit
 from reconciler.core.review import Review
-from reconciler.errors import Failure, ManifestError, Problem, ReconcilerError, Validation, contained, ending_of
+from reconciler.errors import (
+    Failure,
+    ManifestError,
+    Problem,
+    ReconcilerError,
+    SeveralRegistriesError,
+    Validation,
+    contained,
+    ending_of,
+)
 from reconciler.events import Receipt
-from reconciler.ports import Forge
+from reconciler.ports import Forge, Request
 from reconciler.render.formats import Format, rendered, rendered_validation
 from reconciler.render.json import receipt_document
 from reconciler.render.markdown import drift_markdown, markdown, no_plan_markdown, receipt_markdown, refusal_markdown
+from reconciler.render.several import KEY, Part, several_markdown
 
 SUMMARY_LENGTH = 300_000
 """UTF-16 units of a review on a job's page: of UTF-8's bytes, of which GitHub shows 1 MiB, at most three each."""
@@ -68,6 +79,8 @@ class Publication:
         is what the reader needs.
         """
         problems = error.problems if isinstance(error, ManifestError) else ()
+        if isinstance(error, SeveralRegistriesError):
+            return
         message = ending_of(error).message
         self._try(lambda: self._withdraw(message, problems))
         for form, path in self.reports:
@@ -91,7 +104,7 @@ class Publication:
 
     def refused(self, error: BaseException) -> None:
         """Why a command ended without doing what it was asked to, for later steps and for the job's page."""
-        if self.forge is not None:
+        if self.forge is not None and not isinstance(error, SeveralRegistriesError):
             ending = ending_of(error)
             self.forge.tell({"failure-reason": ending.reason}, refusal_markdown(ending.message))
 
@@ -116,6 +129,90 @@ class Publication:
         """What drifted."""
         if self.forge is not None:
             self.forge.tell({"changes": _word(drift.drifted)}, drift_markdown(drift, SUMMARY_LENGTH))
+
+
+class Gathering:
+    """
+    What a command publishes of several registries, one after the other (`registry` is the one in hand), until all of it
+    is published as one: a comment, a job summary, and the values that later steps may want.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.registry = ""
+        self._number = number
+        self._forge: Forge | None = None
+        self._comments: dict[str, str] = {}
+        self._summaries: dict[str, str] = {}
+        self._values: dict[str, Mapping[str, str]] = {}
+
+    def before(self, forge: Forge) -> Forge:
+        """The forge for the registry in hand: what is published there is kept until the end."""
+        self._forge = forge
+        return _Gathered(self, forge, forge.comment_limit // self._number - _HEADINGS)
+
+    def comment(self, body: str) -> None:
+        self._comments[self.registry] = body
+
+    def tell(self, outputs: Mapping[str, str], summary: str) -> None:
+        self._values[self.registry] = {**self._values.get(self.registry, {}), **outputs}
+        if summary:
+            self._summaries[self.registry] = summary
+
+    def publish(self) -> None:
+        """All of it. Raises as the forge does."""
+        if self._forge is None:
+            return
+        try:
+            if self._comments:
+                body = several_markdown([Part(name, text) for name, text in self._comments.items()])
+                if address := self._forge.comment(body, KEY):
+                    console.say(f"Commented: {address}")
+        finally:
+            summary = several_markdown([Part(name, text) for name, text in self._summaries.items()])
+            self._forge.tell(self._together(), summary)
+
+    def _together(self) -> dict[str, str]:
+        """Whether any changes or is blocked, the first reason of a failure, and what is told of one alone as a list."""
+        found: dict[str, str] = {}
+        for name in dict.fromkeys(key for values in self._values.values() for key in values):
+            told = [values[name] for values in self._values.values() if values.get(name)]
+            if name in {"changes", "blocked"}:
+                found[name] = _word("true" in told)
+            else:
+                found[name] = told[0] if name == "failure-reason" else " ".join(told)
+        return found
+
+
+UNKNOWN_KEY = "0" * 12
+"""The key of what is said of a registry that could not even be opened."""
+_HEADINGS = 400
+"""Characters of a comment for the heading and the marker of one registry."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Gathered:
+    """A forge that publishes nothing yet."""
+
+    gathering: Gathering
+    forge: Forge
+    comment_limit: int
+
+    def comment(self, body: str, key: str) -> str | None:
+        del key  # its marker has it
+        self.gathering.comment(body)
+        return None
+
+    def withdraw(self, write: Callable[[str], str]) -> None:
+        self.gathering.comment(write(UNKNOWN_KEY))
+
+    def tell(self, outputs: Mapping[str, str], summary: str) -> None:
+        self.gathering.tell(outputs, summary)
+
+    def reviewed(self, commit: Commit, key: str) -> str | None:
+        return self.forge.reviewed(commit, key)
+
+    def request(self, commit: Commit, *, merged: bool = False) -> Request | None:
+        return self.forge.request(commit, merged=merged)
 
 
 def keep_receipt(receipt: Receipt, path: Path) -> bool:

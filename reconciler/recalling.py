@@ -282,7 +282,7 @@ def _renamed_by_hand(
 def _about(world: World, chain: Chain, rules: Rules, names: Iterable[str] | None) -> _Kept:
     """The receipts about the registry in hand and these models, and which are signed by a key that counts."""
     marks = None if names is None else [canonical(str(name)).decode("ascii") for name in names]
-    here = (names_of(world.registry.uri, rules.policy.settings.registry_names), world.registry.workspace)
+    here = _here(world, rules)
     links: list[Link] = []
     for one in chain.stored:
         # To look for a name costs less than to read the whole.
@@ -293,13 +293,13 @@ def _about(world: World, chain: Chain, rules: Rules, names: Iterable[str] | None
     return _Kept(chain, tuple(links), signed_links(world.seals, rules.policy.signers, links))
 
 
-def applied_by(chain: Chain, recalled: Recalled, commit: Commit) -> Link | None:
+def applied_by(world: World, rules: Rules, chain: Chain, commit: Commit) -> Link | None:
     """
     The receipt of the apply that applied a commit to the registry: of several, the first one by which nothing failed,
     or else the last.
     """
     links = [one.link for one in chain.stored if commit in one.text]
-    here = ((registry_name(recalled.registry),), recalled.workspace)
+    here = _here(world, rules)
     found = [
         link
         for link in links
@@ -310,6 +310,11 @@ def applied_by(chain: Chain, recalled: Recalled, commit: Commit) -> Link | None:
     ]
     whole = (link for link in found if link.receipt.get("exit_code") in {ExitCode.OK, ExitCode.BLOCKED})
     return next(whole, found[-1] if found else None)
+
+
+def _here(world: World, rules: Rules) -> tuple[tuple[str, ...], str]:
+    """What the registry in hand is called, and its workspace."""
+    return names_of(world.registry.uri, rules.policy.settings.registry_names), world.registry.workspace
 
 
 def _is_here(link: Link, here: tuple[tuple[str, ...], str]) -> bool:
@@ -557,7 +562,9 @@ def audit(world: World, ref: str, rules: Rules) -> Audit:
     else:
         proposed = rules.proposed.missing_receipts if rules.proposed else ()
         announced = {one.receipt for one in proposed}
-        more = against_records(chain, claims, verified.pruned, _acknowledged(world, rules), announced)
+        several = bool(rules.policy.registries)
+        known = _acknowledged(world, rules)
+        more = against_records(chain, claims, verified.pruned, known, announced, several=several)
     records = None if isinstance(claims, Failure) else len(claims)
     return replace(verified, records=records, findings=_gravest_first((*verified.findings, *more)))
 

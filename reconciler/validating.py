@@ -11,7 +11,7 @@ from reconciler.errors import Location, ManifestError, Problem, Validation
 from reconciler.ports import SourceFile
 
 if TYPE_CHECKING:
-    from reconciler.core.policy import Policy
+    from reconciler.core.policy import Policy, PolicySettings
     from reconciler.reading.gates import GateBuilder
 
 POLICY_NAME = "reconciler.yaml"
@@ -20,13 +20,11 @@ POLICY_NAME = "reconciler.yaml"
 def check_files(paths: Sequence[Path], build: "GateBuilder", now: str) -> Validation:
     """
     What these files and folders hold, and what is wrong with them and with the policy, which is looked at in any case.
-    `now` is RFC 3339 in UTC: what has expired by then is a problem.
+    `now` is RFC 3339 in UTC: what has expired by then is a problem. Where the policy names several registries, each
+    file is one's, by its folder.
     """
-    from reconciler.core.desired import expired, resolve
-    from reconciler.core.slot_map import PLAIN
-    from reconciler.gates.authority import unapprovable
+    from reconciler.core.policy import PolicySettings
     from reconciler.reading.files import files_below
-    from reconciler.reading.manifest import parse
     from reconciler.reading.repository import top_above
 
     top = top_above(paths[0]) or Path.cwd()
@@ -34,34 +32,77 @@ def check_files(paths: Sequence[Path], build: "GateBuilder", now: str) -> Valida
     files, unreadable = files_below([path for path in paths if path not in named], top)
     policies = [*named, *([top / POLICY_NAME] if os.path.lexists(top / POLICY_NAME) else [])]
     policy, broken = _policy_in(policies, top, build)
+    settings = PolicySettings() if policy is None else policy.settings
+    problems = {*unreadable, *broken}
+    models = 0
+    for registry, of_one in _by_registry(files, settings).items():
+        if not registry and settings.registries:
+            problems.update(_nobodys(file.path, settings) for file in of_one)
+            continue
+        number, wrong = _checked(of_one, policy and policy.of(registry), build, now, registry)
+        models += number
+        problems.update(wrong)
+    return Validation(len(files), models, tuple(sorted(problems)))
+
+
+def _checked(
+    files: Sequence[SourceFile], policy: "Policy | None", build: "GateBuilder", now: str, registry: str
+) -> tuple[int, set[Problem]]:
+    """How many models these manifests of one registry declare, and what is wrong with them."""
+    from reconciler.core.desired import expired, resolve
+    from reconciler.core.slot_map import PLAIN
+    from reconciler.gates.authority import unapprovable
+    from reconciler.reading.manifest import parse
+
     if policy is not None:
         build = replace(build, groups=policy.groups, checks=frozenset(policy.checks))
-    fragments, wrong = parse(files, build, slots=PLAIN if policy is None else policy.settings.slots)
+    slots = PLAIN if policy is None else policy.settings.slots
+    fragments, wrong = parse(files, build, slots=slots, named=registry)
     models, contradictory = resolve(fragments)
-    over = expired(models.values(), now)
     doubtful: tuple[Problem, ...] = ()
     if policy is not None:
         from reconciler.gates.prospects import doubts, doubts_of
 
         doubtful = (*doubts(policy), *doubts_of(models, policy), *unapprovable(policy, models.values()))
-    problems = {*unreadable, *wrong, *contradictory, *over, *broken, *doubtful}
-    return Validation(len(files), len(models), tuple(sorted(problems)))
+    return len(models), {*wrong, *contradictory, *expired(models.values(), now), *doubtful}
 
 
-def usual_folder(environment: Mapping[str, str]) -> Path:
-    """Where the manifests are that nothing names: where the environment says, the policy, or else at the top."""
+def _by_registry(files: Sequence[SourceFile], settings: "PolicySettings") -> dict[str, list[SourceFile]]:
+    """The files of each registry by its name, also where there are none; those of none under an empty one."""
+    found: dict[str, list[SourceFile]] = {name: [] for name in settings.registries or ("",)}
+    folders = {name: PurePosixPath(str(one.manifests)) for name, one in settings.registries.items()}
+    for file in files:
+        whose = (name for name, folder in folders.items() if PurePosixPath(file.path).is_relative_to(folder))
+        found.setdefault(next(whose, ""), []).append(file)
+    return found
+
+
+def _nobodys(path: str, settings: "PolicySettings") -> Problem:
+    folders = ", ".join(f"{one.manifests} of {name}" for name, one in settings.registries.items())
+    message = f"This is in no folder of the policy's registries ({folders}), so nothing reads it."
+    return Problem(Location(path), "no-registrys-folder", message, "Move it into one of them, or out of `manifests`.")
+
+
+def usual_folders(environment: Mapping[str, str]) -> list[Path]:
+    """
+    Where the manifests are that nothing names: where the environment says, the policy, or else at the top. Of several
+    registries, the folder of each that there is, and the usual one.
+    """
+    from reconciler.core.policy import PolicySettings
     from reconciler.reading.files import beginning
     from reconciler.reading.policy import USUAL_FOLDER, settings_of
     from reconciler.reading.repository import is_plain_file, top_above
 
     if named := environment.get("RECONCILER_MANIFESTS"):
-        return Path(named)
+        return [Path(named)]
     top = top_above(Path.cwd()) or Path.cwd()
     policy = top / POLICY_NAME
-    told: str | None = None
+    settings = PolicySettings()
     with suppress(ManifestError):  # what is wrong with the policy is said when it is checked
-        told = settings_of(SourceFile(POLICY_NAME, beginning(policy))).manifests if is_plain_file(policy) else None
-    return Path(os.path.relpath(top / (told or USUAL_FOLDER)))
+        settings = settings_of(SourceFile(POLICY_NAME, beginning(policy))) if is_plain_file(policy) else settings
+    folders = [settings.manifests or USUAL_FOLDER, *(str(one.manifests) for one in settings.registries.values())]
+    there = [folder for folder in dict.fromkeys(folders) if (top / folder).is_dir()]
+    return [Path(os.path.relpath(top / folder)) for folder in there or folders[:1]]
 
 
 def _policy_in(paths: Sequence[Path], top: Path, build: "GateBuilder") -> "tuple[Policy | None, tuple[Problem, ...]]":

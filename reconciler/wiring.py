@@ -46,7 +46,10 @@ class LockKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the user says about where things are. `start` is where we stand; `manifests` is below it, if relative."""
+    """
+    What the user says about where things are. `start` is where we stand; `manifests` is below it, if relative. `named`
+    is what the policy calls the registry that is meant, where it names several.
+    """
 
     start: Path = Path()
     manifests: Path | None = None
@@ -54,6 +57,7 @@ class Settings:
     repository: str | None = None
     remote: str = "origin"
     lock: LockKind = LockKind.AUTO
+    named: str = ""
 
 
 def open_world(
@@ -70,7 +74,8 @@ def open_world(
     Everything that the pipeline needs. Nothing is connected yet: a mistake in a manifest is found before seconds are
     spent on a registry. What neither option nor environment says is taken from the policy that stands, as gates are: a
     change must not lead its own plan or apply, and the credentials with it, to another registry. Raises ReconcilerError
-    where there is no repository, where no registry is named, and where a commit's name could mean two.
+    where there is no repository, where no registry is named, and where a commit's name could mean two; and
+    SeveralRegistriesError where the policy names several and none is meant.
     """
     from reconciler.checks.signing import RecordSeals
     from reconciler.checks.versions import MlflowChecks
@@ -85,9 +90,10 @@ def open_world(
     from reconciler.registry.mlflow import MlflowRegistry
     from reconciler.registry.noted import NotedRegistry
 
-    policy, folder, like = _standing_settings(settings, environment, base, ref, policy_ref)
+    settings, policy, folder, like = _standing_settings(settings, environment, base, ref, policy_ref)
+    environment = _as_shown(policy, environment)
     source = open_source(folder, settings.repository, settings.remote, like=like)
-    uri = registry_uri(settings.registry_uri, environment, policy.registry)
+    uri = registry_uri(settings.registry_uri, environment, policy)
     tracking = environment.get("MLFLOW_TRACKING_URI") or uri
     registry = MlflowRegistry(uri, tracking, tell=tell)
     clock = SystemClock()
@@ -97,9 +103,9 @@ def open_world(
     memory = lock or _lock(
         replace(settings, lock=LockKind.AUTO), registry, name, source, ours, clock, environment, attempt, may_lack=True
     )
-    slots = _slots(source, ref, policy.slots)
+    slots = _slots(source, ref, settings.named, policy.slots)
     known: _Known = {}
-    parse, parse_past = (manifest_parser(slots, past=past, known=known) for past in (False, True))
+    parse, parse_past = (manifest_parser(slots, past=past, known=known, named=settings.named) for past in (False, True))
     checks, evidence = MlflowChecks(uri, tracking, environment, tell=tell), MlflowEvidence(uri, tracking, tell=tell)
     beside = None
     if not registry.capabilities.records:
@@ -122,7 +128,15 @@ def open_world(
         tell=tell,
         slots=slots,
         parse_past=parse_past,
+        named=settings.named,
     )
+
+
+def _as_shown(policy: "PolicySettings", environment: Mapping[str, str]) -> Mapping[str, str]:
+    """The environment as it is for a registry; MLflow's client sees it so, too."""
+    from reconciler.surroundings import SURROUNDINGS
+
+    return SURROUNDINGS.show(policy) if policy.prefix else environment
 
 
 def actor_of(environment: Mapping[str, str], now: str) -> Actor:
@@ -139,7 +153,7 @@ def new_receipt_id(now: str) -> str:
     return f"{re.sub('[^0-9TZ]', '', now)}-{secrets.token_hex(5)}"
 
 
-def _slots(source: "GitSource", ref: str | None, standing: SlotMap) -> SlotMap:
+def _slots(source: "GitSource", ref: str | None, named: str, standing: SlotMap) -> SlotMap:
     """What stages are in the registry, by the policy of what is read, and beside it by the one that stands."""
     from reconciler.core.policy import PolicySettings
     from reconciler.reading.policy import settings_of
@@ -147,7 +161,7 @@ def _slots(source: "GitSource", ref: str | None, standing: SlotMap) -> SlotMap:
 
     file = None if ref is not None and source.head is None else source.file(ref, POLICY_PATH)
     try:
-        own = (PolicySettings() if file is None else settings_of(file)).slots
+        own = (PolicySettings() if file is None else settings_of(file)).of(named).slots
     except ManifestError:
         return standing  # what is wrong with it is said where its rules are read
     return own if own == standing else replace(own, standing=standing)
@@ -155,15 +169,16 @@ def _slots(source: "GitSource", ref: str | None, standing: SlotMap) -> SlotMap:
 
 def _standing_settings(
     settings: Settings, environment: Mapping[str, str], base: str | None, ref: str | None, policy_ref: str | None
-) -> "tuple[PolicySettings, Path, GitSource]":
+) -> "tuple[Settings, PolicySettings, Path, GitSource]":
     """
-    What the policy that stands says of the registry and of former names, the folder of manifests, and the repository
-    as it was read for that.
+    The settings with the registry that is meant, what the policy that stands says of it and of former names, the folder
+    of manifests, and the repository as it was read for that.
     """
     from reconciler.core.policy import PolicySettings
     from reconciler.git.source import open_source
-    from reconciler.places import Search, named_registry
+    from reconciler.places import Search, chosen, named_registry
     from reconciler.reading.policy import USUAL_FOLDER
+    from reconciler.surroundings import seen_by
 
     named = None if settings.manifests is None else settings.start / settings.manifests
     source = open_source(named or settings.start, settings.repository or "-", settings.remote)
@@ -171,15 +186,22 @@ def _standing_settings(
         for commit in (base, ref, policy_ref):
             if commit is not None:
                 source.meant(commit)
-        return PolicySettings(), named or source.top / USUAL_FOLDER, source
+        return settings, PolicySettings(), named or source.top / USUAL_FOLDER, source
     search = Search(
         source,
-        named_registry(settings.registry_uri, environment),
+        lambda of: bool(named_registry(settings.registry_uri, seen_by(of, environment))),
         named is not None,
         partial(_remembered, settings, environment),
+        settings.named,
     )
     side = search.standing(base=base, ref=ref, policy_ref=policy_ref)
-    return side.settings, named or side.source.top / side.source.folder, side.source
+    if side.settings.registries:
+        # None is meant yet, or one that is not there.
+        meant = replace(settings, named=chosen(settings.named, side.settings))
+        return _standing_settings(meant, environment, base, ref, policy_ref)
+    if settings.named and not side.settings.prefix:
+        chosen(settings.named, side.settings)
+    return settings, side.settings, named or side.source.top / side.source.folder, side.source
 
 
 def _remembered(settings: Settings, environment: Mapping[str, str], side: "Side", tip: Commit) -> "Trunk | None":
@@ -191,6 +213,7 @@ def _remembered(settings: Settings, environment: Mapping[str, str], side: "Side"
     from reconciler.registry.mlflow import MlflowRegistry
     from reconciler.trust import Trunk
 
+    environment = _as_shown(side.settings, environment)
     uri = named_registry(settings.registry_uri, environment) or side.settings.registry
     if uri is None:
         return None
@@ -203,7 +226,7 @@ def _remembered(settings: Settings, environment: Mapping[str, str], side: "Side"
     ours = Ours(source.identity, side.settings.formerly)
     memory = _lock(beside, registry, name, source, ours, clock, environment, 0.0, may_lack=True)
     parse = manifest_parser(side.settings.slots, past=True)
-    world = World(source, parse, registry, clock, memory=memory, seals=RecordSeals())
+    world = World(source, parse, registry, clock, memory=memory, seals=RecordSeals(), named=settings.named)
     return Trunk(world, policy_reader(world), Revision(source.identity, tip), tip, ahead=False)
 
 
@@ -237,10 +260,13 @@ _Read: TypeAlias = "tuple[tuple[Manifest, ...], tuple[Problem, ...]]"
 _Known: TypeAlias = "dict[tuple[SourceFile, bool], _Read]"
 
 
-def manifest_parser(slots: SlotMap = PLAIN, *, past: bool = False, known: "_Known | None" = None) -> ManifestParser:
+def manifest_parser(
+    slots: SlotMap = PLAIN, *, past: bool = False, known: "_Known | None" = None, named: str = ""
+) -> ManifestParser:
     """
     Reads manifests, each file once for the run of a command, however many commits have it. `slots` says what their
-    stages are in the registry: some that were declared in the `past` may be nothing there now. Parsers that share what
+    stages are in the registry: some that were declared in the `past` may be nothing there now. The policy has it
+    `named`, if it names several. Parsers that share what
     is `known` read a file that nothing is wrong with once between them.
     """
     from reconciler.reading.manifest import parse, within_limits
@@ -251,7 +277,7 @@ def manifest_parser(slots: SlotMap = PLAIN, *, past: bool = False, known: "_Know
         if (file, past) not in memory:
             today = memory.get((file, False))
             if today is None or today[1]:
-                today = parse([file], build, slots=slots, past=past)
+                today = parse([file], build, slots=slots, past=past, named=named)
             memory[file, past] = today
         return memory[file, past]
 
@@ -353,7 +379,7 @@ def policy_reader(world: World) -> "PolicyAt":
             policy, problems = parse_policy(file, gate_builder(), text)
             if policy is None or any(problem.severity is Severity.ERROR for problem in problems):
                 raise ManifestError(problems)
-            known[file.data, text] = replace(policy, signers_path=named or "")
+            known[file.data, text] = replace(policy.of(world.named), signers_path=named or "")
         return known[file.data, text]
 
     return policy_at

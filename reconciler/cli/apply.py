@@ -11,8 +11,9 @@ from reconciler import console
 from reconciler.cli.completion import complete_model
 from reconciler.cli.group import cli
 from reconciler.cli.options import opened, options_of, plan_options, progress_shown, publish_option, registry_options
+from reconciler.cli.several import each_registry
 from reconciler.cli.types import Choice
-from reconciler.errors import ExitCode, ReconcilerError
+from reconciler.errors import ExitCode, ReconcilerError, SeveralRegistriesError
 
 if TYPE_CHECKING:
     from reconciler.events import Receipt
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
 @click.option("--receipt", type=click.Path(path_type=Path, dir_okay=False), help="Write a JSON receipt to this file.")
 @click.option("--log-format", type=Choice(["text", "json"]), default="text", show_default=True)
 @publish_option
+@each_registry
 @click.pass_context
 def apply(
     context: click.Context,
@@ -152,6 +154,8 @@ def apply(
     try:
         with reporter:
             done, publication = carry_out()
+    except SeveralRegistriesError:
+        raise
     except BaseException as error:
         stopped = isinstance(error, KeyboardInterrupt | click.Abort)
         if receipt is not None:

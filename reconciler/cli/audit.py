@@ -8,6 +8,7 @@ import click
 from reconciler import console
 from reconciler.cli.group import cli
 from reconciler.cli.options import format_option, opened, registry_options
+from reconciler.cli.several import each_registry
 from reconciler.core.text import amount
 from reconciler.errors import ExitCode
 from reconciler.render.formats import LIST, Format, ListFormat, rendered_audit
@@ -32,6 +33,7 @@ from reconciler.render.formats import LIST, Format, ListFormat, rendered_audit
     "here.",
 )
 @format_option(LIST)
+@each_registry
 def audit(
     what: Path | None,
     ref: str,

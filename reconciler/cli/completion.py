@@ -81,7 +81,7 @@ def _declared(ctx: click.Context) -> "dict[str, DeclaredModel]":
 
     # Whoever presses Tab wants no message; `validate` says what is wrong.
     with suppress(ReconcilerError, OSError, ValueError):
-        return declared_models(ctx.params.get("manifests"))
+        return declared_models(ctx.params.get("manifests"), ctx.params.get("named") or "")
     return {}
 
 

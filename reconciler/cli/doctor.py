@@ -32,6 +32,7 @@ def doctor(form: ListFormat, **settings: Any) -> int:
         manifests=settings["manifests"],
         repository=settings["repository"],
         remote=settings["remote"],
+        named=settings["named"],
     )
     if form is Format.JSON:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=2, ensure_ascii=False))

@@ -9,6 +9,7 @@ from reconciler.cli.completion import complete_model
 from reconciler.cli.group import cli
 from reconciler.cli.options import format_option, limit_option, opened, publish_option, registry_options
 from reconciler.cli.promote import carried_out, request_options
+from reconciler.cli.several import each_registry
 from reconciler.errors import ExitCode, ReconcilerError
 from reconciler.render.formats import DRIFT, DriftFormat, Format, rendered_drift
 
@@ -36,6 +37,7 @@ from reconciler.render.formats import DRIFT, DriftFormat, Format, rendered_drift
 @format_option(DRIFT)
 @limit_option
 @publish_option
+@each_registry
 def drift(
     ref: str,
     files: bool,

@@ -13,8 +13,7 @@ import click
 from reconciler import console
 from reconciler.cli.types import Choice
 from reconciler.core.text import did_you_mean, plain
-from reconciler.errors import ExitCode, ManifestError, ReconcilerError
-from reconciler.render.problems import problem_lines
+from reconciler.errors import ExitCode, ReconcilerError
 from reconciler.version import __version__
 
 COMPLETE = "_RECONCILER_COMPLETE"
@@ -43,11 +42,8 @@ def run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         console.say("Interrupted: nothing was written.")
         return ExitCode.INTERRUPTED
-    except ManifestError as error:
-        console.show(problem_lines(error.problems), err=True)
-        return error.exit_code
     except ReconcilerError as error:
-        console.say_error(str(error))
+        console.show_error(error)
         return error.exit_code
     except SystemExit as error:
         if os.environ.get(COMPLETE):

@@ -9,6 +9,7 @@ from reconciler import console
 from reconciler.cli.completion import complete_model, complete_slot
 from reconciler.cli.group import cli
 from reconciler.cli.options import format_option, opened, registry_options, report_option
+from reconciler.cli.several import each_registry
 from reconciler.errors import ExitCode
 from reconciler.render.formats import (
     HISTORY,
@@ -43,6 +44,7 @@ _RECEIPTS = click.option(
 @_RECEIPTS
 @format_option(HISTORY)
 @report_option(HISTORY, "history")
+@each_registry
 def history(
     models: tuple[str, ...],
     slot: str | None,
@@ -82,6 +84,7 @@ def history(
 @_REF
 @_RECEIPTS
 @format_option(LIST)
+@each_registry
 def as_of(
     when: str, models: tuple[str, ...], ref: str, receipts: Path | None, form: ListFormat, **settings: Any
 ) -> int:
@@ -115,6 +118,7 @@ def as_of(
 @_REF
 @_RECEIPTS
 @format_option(LIST)
+@each_registry
 def diff(
     before: str,
     after: str,

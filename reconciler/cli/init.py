@@ -87,7 +87,13 @@ def init(
         raise click.UsageError("--yes requires --update: nothing else overwrites files.")
     first = First(model, version, owner)
     if model is not None:
-        settings = {"registry_uri": registry_uri, "manifests": None, "repository": None, "remote": remote}
+        settings = {
+            "registry_uri": registry_uri,
+            "manifests": None,
+            "repository": None,
+            "remote": remote,
+            "named": None,
+        }
         first = opened(settings).begin(model, version, owner)
     done = scaffold(Path.cwd(), first, jobs, remote, signing_key=signing_key)
     for laid in done.laid:

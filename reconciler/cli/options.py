@@ -16,9 +16,13 @@ from reconciler.render.formats import Format, notes
 
 if TYPE_CHECKING:
     from reconciler.project import Options, Project
+    from reconciler.publishing import Gathering
     from reconciler.reporter import Progress
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+GATHERING = "reconciler.gathering"
+"""Where a context keeps the `Gathering` of a command that is for several registries."""
 
 
 def registry_options(command: F) -> F:
@@ -34,6 +38,14 @@ def registry_options(command: F) -> F:
             "--registry-uri",
             metavar="URI",
             help="The MLflow registry. Default: MLFLOW_REGISTRY_URI, MLFLOW_TRACKING_URI, or the policy's.",
+        ),
+        click.option(
+            "--registry",
+            "named",
+            metavar="NAME",
+            envvar="RECONCILER_REGISTRY",
+            show_envvar=True,
+            help="Which of the policy's `registries`, where it names several.",
         ),
         click.option(
             "--repository",
@@ -185,8 +197,11 @@ def opened(settings: dict[str, Any], publish: str = "none", progress: "Progress 
         remote=settings["remote"],
         forge=publish,
         progress=(progress or progress_shown()).hear,
+        named=settings["named"],
     )
-    return replace(found, by_command=True)
+    gathering: Gathering | None = click.get_current_context().meta.get(GATHERING)
+    forge = found.forge if gathering is None or found.forge is None else gathering.before(found.forge)
+    return replace(found, by_command=True, forge=forge)
 
 
 def options_of(settings: dict[str, Any]) -> "Options":

@@ -18,6 +18,7 @@ from reconciler.cli.options import (
     registry_options,
     report_option,
 )
+from reconciler.cli.several import each_registry
 from reconciler.cli.types import Choice
 from reconciler.errors import ExitCode, ReconcilerError
 from reconciler.render.formats import SHOWN_PLAN, WRITTEN_PLAN, Format, ShownPlanFormat
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 @limit_option
 @publish_option
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with code 2 if there is something to change.")
+@each_registry
 def plan(
     ref: str | None,
     base: str | None,

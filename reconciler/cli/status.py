@@ -9,6 +9,7 @@ from reconciler import console
 from reconciler.cli.completion import complete_model
 from reconciler.cli.group import cli
 from reconciler.cli.options import format_option, limit_option, opened, registry_options, report_option
+from reconciler.cli.several import each_registry
 from reconciler.errors import ExitCode
 from reconciler.render.formats import STATUS, Format, StatusFormat, rendered_status
 
@@ -23,6 +24,7 @@ from reconciler.render.formats import STATUS, Format, StatusFormat, rendered_sta
 @format_option(STATUS)
 @report_option(STATUS, "status")
 @limit_option
+@each_registry
 def status(
     models: tuple[str, ...],
     everything: bool,

@@ -494,11 +494,14 @@ def against_records(
     pruned: Pruning | None = None,
     acknowledged: Mapping[str, Acknowledged] = MappingProxyType({}),
     announced: Collection[str] = (),
+    *,
+    several: bool = False,
 ) -> tuple[Finding, ...]:
     """
     What records in the registry say of receipts that the chain does not bear out, beside those that were pruned; of
     those that are missing, by the record that matters most. Where the chain was not read, nothing is missing. Of some,
-    the standing policy acknowledges it, and of those `announced`, the next one will.
+    the standing policy acknowledges it, and of those `announced`, the next one will. With `several` registries, what no
+    record names may be another one's.
     """
     kept = {one.place.id: one for one in chain.stored if one.place is not None}
     gone = frozenset(pruned.ids if pruned else ())
@@ -540,6 +543,8 @@ def against_records(
     for receipt, known in acknowledged.items() if not chain.untold else ():
         if ("", receipt) not in found:
             there = receipt in kept or receipt in gone
+            if several and not there:
+                continue
             why = "it is not missing" if there else "no record names it"
             sentence = (
                 f"The policy acknowledges that the receipt {receipt} is missing, and {why}: remove it from there."

@@ -14,6 +14,7 @@ VALUES: Final = 50_000
 ALIASED_VALUES: Final = 10_000
 MANIFEST_NESTING: Final = 20
 PROBLEMS: Final = 200
+REGISTRIES: Final = 20
 
 GATES: Final = 50
 POLICY_GATES: Final = 1_000
@@ -69,6 +70,7 @@ TABLE: Final = (
     Limit("values that the YAML aliases of a document expand to", f"{ALIASED_VALUES:,}", _PROBLEM),
     Limit("nesting of a manifest or the policy", f"{MANIFEST_NESTING}", _PROBLEM),
     Limit("problems of a file", f"{PROBLEMS}", "counted"),
+    Limit("registries of the policy", f"{REGISTRIES}", _PROBLEM),
     Limit("gates of the policy", f"{POLICY_GATES:,}", _PROBLEM),
     Limit("gates before a slot", f"{GATES}", f"{_PROBLEM}, or {_UNKNOWN}"),
     Limit("windows of a `freeze` gate", f"{WINDOWS}", _PROBLEM),

@@ -120,6 +120,7 @@ def changed_parts(standing: Policy, proposed: Policy) -> tuple[str, ...]:
         ("checks", _checks(standing) != _checks(proposed)),
         ("missing receipts", standing.missing_receipts != proposed.missing_receipts),
         ("what stages and live slots are", standing.settings.slots != proposed.settings.slots),
+        ("registries", standing.registries != proposed.registries),
         ("settings", replace(standing.settings, slots=proposed.settings.slots) != proposed.settings),
     )
     return tuple(name for name, differs in parts if differs)
@@ -132,6 +133,7 @@ def _essence(policy: Policy) -> list[object]:
             rule.slots,
             rule.models,
             rule.tags,
+            rule.registries,
             [(guard.name, guard.gate, guard.waive_on_rollback, guard.override) for guard in rule.guards],
         ]
         for rule in policy.rules

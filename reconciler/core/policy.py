@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 from reconciler.core.gate import Guard
@@ -20,6 +20,7 @@ class Rule:
     """
     Some gates before some slots. A slot is a stage or `@alias`; slots and models may be patterns (`@champion*`), of
     which one must match. Every tag selector must match the registered model's tags as they are in the registry.
+    `registries` are those that it is about, by their names in the policy; none named: all.
     """
 
     slots: tuple[str, ...]
@@ -27,6 +28,7 @@ class Rule:
     at: Location
     models: tuple[str, ...] = ("*",)
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
+    registries: tuple[str, ...] = ()
 
     def guards_slot(self, slot: str) -> bool:
         return any(matches(pattern, slot) for pattern in self.slots)
@@ -66,6 +68,8 @@ class PolicySettings:
     """
     Defaults for options of the same meaning; None leaves the command's own. `registry_names` are addresses of one
     registry, and `formerly` the names that the repository had; `slots` says what stages are in the registry.
+    `registries` are the several that a policy names, each with the settings that hold for it; of one of these, `prefix`
+    is what its variables begin with, and `workspace` the part of it that is worked in.
     """
 
     registry: str | None = None
@@ -75,6 +79,13 @@ class PolicySettings:
     registry_names: tuple[str, ...] = ()
     formerly: tuple[RepositoryId, ...] = ()
     slots: SlotMap = PLAIN
+    registries: "Mapping[str, PolicySettings]" = field(default_factory=dict[str, "PolicySettings"])
+    prefix: str = ""
+    workspace: str = ""
+
+    def of(self, registry: str) -> "PolicySettings":
+        """What holds for a registry of that name; where none is called so, what holds for all."""
+        return self.registries.get(registry, self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +100,8 @@ class MissingReceipt:
 class Policy:
     """
     A policy file, as of one commit (None: there is none). `groups` are people by their email addresses and `@logins`;
-    `signers` is the text of an SSH allowed-signers file: whose commits and check records count as signed.
+    `signers` is the text of an SSH allowed-signers file: whose commits and check records count as signed. `registries`
+    are the names of several, where it names them.
     """
 
     rules: tuple[Rule, ...] = ()
@@ -102,6 +114,12 @@ class Policy:
     commit: Commit | None = None
     text: str = ""
     missing_receipts: tuple[MissingReceipt, ...] = ()
+    registries: tuple[str, ...] = ()
+
+    def of(self, registry: str) -> "Policy":
+        """The policy for a registry of that name: its settings, and the rules that are about it."""
+        rules = tuple(rule for rule in self.rules if not rule.registries or registry in rule.registries)
+        return replace(self, rules=rules, settings=self.settings.of(registry))
 
     @property
     def names_signers(self) -> bool:

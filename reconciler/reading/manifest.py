@@ -112,6 +112,7 @@ class ManifestCode(StrEnum):
     INVALID_REASON = "invalid-reason"
     INVALID_UNTIL = "invalid-until"
     TOO_MANY_FILES = "too-many-files"
+    OTHER_REGISTRY = "other-registry"
 
 
 CODES = frozenset[str]({*YamlCode, *SpellingCode, *ManifestCode})
@@ -137,11 +138,13 @@ def parse(
     slots: SlotMap = PLAIN,
     *,
     past: bool = False,
+    named: str = "",
 ) -> tuple[tuple[Manifest, ...], tuple[Problem, ...]]:
     """
     The manifests in the order of the files, and everything wrong with the rest, in the order of places. A document with
     a problem gives no manifest. `build` is what gates are made with, where a manifest has some; `spec` is how it is
-    spelled; and `slots` what its stages are in the registry. What was declared in the `past` may be nothing there now.
+    spelled; and `slots` what its stages are in the registry, which the policy has `named`, if it names several. What
+    was declared in the `past` may be nothing there now.
     """
     manifests: list[Manifest] = []
     problems: list[Problem] = []
@@ -155,12 +158,23 @@ def parse(
                 continue
             manifest, faults = _judge(document.root, build, spec or ManifestSpec, slots, past=past)
             found.extend(faults)
+            found.extend(() if past else _other_registry(document.root, named))
             if manifest is not None and not document.problems:
                 manifests.append(manifest)
             if len(found) > limits.PROBLEMS:
                 break
         problems.extend(first_problems(found, file.path))
     return tuple(manifests), distinct(problems)
+
+
+def _other_registry(root: YamlValue, named: str) -> Iterator[Problem]:
+    """That a document is of another registry than the one whose folder it is in."""
+    said = root.get("registry") if isinstance(root, YamlMap) else None
+    if isinstance(said, YamlScalar) and said.text != named:
+        here = f"the folder of {named}" if named else "no folder of any registry of the policy"
+        message = f"`registry` is `{shown(said.text)}`, and this is {here}."
+        fix = "Move the file into that registry's folder, or correct the name."
+        yield Problem(said.at, ManifestCode.OTHER_REGISTRY, message, fix)
 
 
 def within_limits(files: "Iterable[SourceFile]") -> "tuple[list[SourceFile], list[Problem]]":
@@ -656,6 +670,11 @@ class ManifestSpec(Spec):
     declares: ClassVar[type[Manifest]] = Manifest
 
     model: _ModelName = Field(description="The name of the registered model.", examples=["RiskClassifier"])
+    registry: Name | None = Field(
+        None,
+        description="Which of the policy's registries it is in, to be compared with the folder.",
+        examples=["prod"],
+    )
     formerly: Annotated[tuple[_ModelName, ...], SEVERAL] | None = Field(
         None,
         description="What the registered model was called before it was renamed: one name, or a list. Where the "

@@ -1,7 +1,7 @@
 """YAML text → Policy: the file `reconciler.yaml` at the top of a repository."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from enum import StrEnum
 from functools import cache, partial
@@ -18,6 +18,7 @@ from reconciler.core.gate import Guard
 from reconciler.core.looks import folded, skeleton
 from reconciler.core.names import (
     ALIAS_PATTERN,
+    WORKSPACE,
     AliasName,
     RepositoryId,
     Stage,
@@ -27,6 +28,7 @@ from reconciler.core.names import (
 )
 from reconciler.core.policy import LOADABLE, Check, MissingReceipt, Policy, PolicySettings, Rule
 from reconciler.core.slot_map import SlotMap, StageAlias
+from reconciler.core.text import did_you_mean
 from reconciler.errors import Location, ManifestError, Problem
 from reconciler.gates.parameters import GateCode
 from reconciler.reading.gates import GateBuilder, policy_gate_spec, read_gates, with_names
@@ -110,6 +112,11 @@ class PolicyCode(StrEnum):
     INVALID_LIVE_SLOT = "invalid-live-slot"
     INVALID_RECEIPT = "invalid-receipt"
     TOO_MANY_RECEIPTS = "too-many-receipts"
+    INVALID_REGISTRY_NAME = "invalid-registry-name"
+    UNKNOWN_REGISTRY = "unknown-registry"
+    SHARED_FOLDER = "shared-folder"
+    BESIDE_REGISTRIES = "beside-registries"
+    TOO_MANY_REGISTRIES = "too-many-registries"
 
 
 CODES = frozenset[str]({*YamlCode, *SpellingCode, *GateCode, *PolicyCode})
@@ -189,16 +196,73 @@ def _places(root: YamlMap) -> YamlMap:
 
 
 def _settings(reader: Reader, spec: "PlacesSpec") -> tuple[PolicySettings, list[Problem]]:
-    """Without limits, which say nothing of places."""
-    aliases = [StageAlias(stage, one.alias, one.previous) for stage, one in spec.stages.items()]
-    slots = SlotMap(tuple(aliases), spec.mode is SlotMode.ALIAS, SlotMap().live if spec.live is None else spec.live)
+    """Without the policy's own limits, which say nothing of places."""
+    slots = _slots(spec, SlotMap())
     settings = PolicySettings(
         spec.registry, spec.manifests, registry_names=spec.registry_names, formerly=spec.formerly, slots=slots
     )
-    return settings, list(_wrong_slots(reader, slots, spec))
+    several = {key: _registry_settings(key, one, settings) for key, one in spec.registries.items()}
+    problems = list(_wrong_slots(reader, slots, spec))
+    for key, one in spec.registries.items():
+        problems.extend(_wrong_slots(reader.below("registries", key), several[key].slots, one))
+    problems.extend(_wrong_places(reader, spec, several))
+    return replace(settings, registries=several), problems
 
 
-def _wrong_slots(reader: Reader, slots: SlotMap, spec: "PlacesSpec") -> Iterator[Problem]:
+def _slots(spec: "SlotsSpec", above: SlotMap) -> SlotMap:
+    """What stages are in a registry; what is not said is as it is `above`."""
+    stages = above.stages
+    if spec.stages is not None:
+        stages = tuple(StageAlias(stage, one.alias, one.previous) for stage, one in spec.stages.items())
+    aliases_only = above.aliases_only if spec.mode is None else spec.mode is SlotMode.ALIAS
+    return SlotMap(stages, aliases_only, above.live if spec.live is None else spec.live)
+
+
+def _registry_settings(name: str, spec: "RegistrySpec", above: PolicySettings) -> PolicySettings:
+    settings = replace(
+        above,
+        registry=spec.address,
+        registry_names=spec.names,
+        manifests=spec.manifests or f"{USUAL_FOLDER}/{name}",
+        workspace=spec.workspace or "",
+        prefix=spec.prefix or f"{name.upper().replace('-', '_')}_",
+        slots=_slots(spec, above.slots),
+    )
+    return _with_limits(settings, spec.limits)
+
+
+def _with_limits(settings: PolicySettings, most: "LimitsSpec | None") -> PolicySettings:
+    """With limits, where none are said already: for itself, and for each of several registries."""
+    if most is None:
+        return settings
+    percent, models = settings.max_change_percent, settings.max_change_models
+    return replace(
+        settings,
+        max_change_percent=most.max_change_percent if percent is None else percent,
+        max_change_models=most.max_change_models if models is None else models,
+        registries={name: _with_limits(one, most) for name, one in settings.registries.items()},
+    )
+
+
+def _wrong_places(reader: Reader, spec: "PlacesSpec", several: Mapping[str, PolicySettings]) -> Iterator[Problem]:
+    """What would be about all of several registries, and manifests that would be two registries'."""
+    if len(several) > limits.REGISTRIES:
+        said = f" are {len(several)}; at most {limits.REGISTRIES} are governed from one repository."
+        yield reader.problem(("registries",), PolicyCode.TOO_MANY_REGISTRIES, said, "Use several repositories.")
+    said = ": each of the `registries` has its own."
+    for key, told in (("registry", spec.registry), (NAMES, spec.registry_names), ("manifests", spec.manifests)):
+        if several and told:
+            yield reader.problem((key,), PolicyCode.BESIDE_REGISTRIES, said, "Move it there.")
+    folders = {key: PurePosixPath(str(settings.manifests)) for key, settings in several.items()}
+    for key, folder in folders.items():
+        other = next((o for o, its in folders.items() if o != key and folder.is_relative_to(its)), None)
+        if other is not None:
+            said = f" has its manifests in `{folder}`, which is {other}'s `{folders[other]}`, or inside it."
+            where = ("registries", key)
+            yield reader.problem(where, PolicyCode.SHARED_FOLDER, said, "Give each a folder of its own: `manifests`.")
+
+
+def _wrong_slots(reader: Reader, slots: SlotMap, spec: "SlotsSpec") -> Iterator[Problem]:
     """Aliases that would stand for two things, and live slots that nothing is in."""
     taken: dict[AliasName, str] = {}
     for one in slots.stages:
@@ -217,7 +281,7 @@ def _wrong_slots(reader: Reader, slots: SlotMap, spec: "PlacesSpec") -> Iterator
             continue
         said = f"{' is' if spec.live else ': the live slot is'} `{shown(live)}`, which is no slot here."
         fix = "Name an alias for it under `stages`, or name the slots that consumers load from under `live`."
-        where = ("live", at) if spec.live else ("mode",)
+        where = ("live", at) if spec.live else ("mode",) if spec.mode is not None else ()
         yield reader.problem(where, PolicyCode.INVALID_LIVE_SLOT, said, fix)
 
 
@@ -265,6 +329,33 @@ def _repository(value: YamlValue) -> RepositoryId:
             "Write `github.com/acme/models`, with `#folder` after it if the manifests were in a different folder.",
         )
     return RepositoryId(written)
+
+
+def _registry_name(key: str) -> str:
+    if not re.fullmatch(REGISTRY_NAME.strip("^$"), key):
+        said = f": `{shown(key)}` cannot name a registry; expected small letters, digits and `-`."
+        raise fault(PolicyCode.INVALID_REGISTRY_NAME, said, "Write a word, such as `prod`.", of_key=True)
+    return key
+
+
+def _named_registry(value: YamlValue) -> str:
+    return _registry_name(line(value))
+
+
+def _prefix(value: YamlValue) -> str:
+    written = text(value, "the beginning of names of variables")
+    if not re.fullmatch(_PREFIX, written):
+        said = f" is {described(value)}; expected what the names of its variables begin with."
+        raise fault(PolicyCode.INVALID_VARIABLE, said, "Write capital letters that end in `_`, such as `PROD_`.")
+    return written
+
+
+def _workspace(value: YamlValue) -> str:
+    written = text(value, "a workspace")
+    if not WORKSPACE.fullmatch(written):
+        said = f" is {described(value)}, which is not a valid workspace name."
+        raise fault(PolicyCode.INVALID_REGISTRY, said, "It has 2 to 63 lower-case letters, digits and hyphens.")
+    return written
 
 
 def _alias(value: YamlValue) -> AliasName:
@@ -405,6 +496,8 @@ _REGISTRY = re.compile(
 )
 NAMES = "registry-names"
 MISSING_RECEIPTS = "missing-receipts"
+REGISTRY_NAME = "^[a-z][a-z0-9-]{0,39}$"
+_PREFIX = "[A-Z][A-Z0-9_]{0,60}_"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 
 _PATH_JSON = {
@@ -432,6 +525,9 @@ _Models = Annotated[
 _ModelPattern = Annotated[str, Spelled(_model_pattern, LINE_JSON)]
 _Repository = Annotated[RepositoryId, Spelled(_repository, _REPOSITORY_JSON)]
 _Member = Annotated[str, Spelled(_member, _MEMBER_JSON)]
+_RegistryName = Annotated[str, Spelled(_named_registry, {"type": "string", "pattern": REGISTRY_NAME})]
+_Prefix = Annotated[str, Spelled(_prefix, {"type": "string", "pattern": f"^{_PREFIX}$"})]
+_Workspace = Annotated[str, Spelled(_workspace, {"type": "string", "pattern": f"^{WORKSPACE.pattern}$"})]
 _Argument = Annotated[str, Spelled(_argument, _ARGUMENT_JSON)]
 _Variable = Annotated[str, Spelled(_variable, {"type": "string", "pattern": f"^{_VARIABLE.pattern}$"})]
 _Groups = Annotated[
@@ -450,6 +546,9 @@ class SlotMode(StrEnum):
 def _mode(value: YamlValue) -> SlotMode:
     written: SlotMode = word(value, {one.value: one for one in SlotMode})
     return written
+
+
+_Mode = Annotated[SlotMode, Spelled(_mode, {"type": "string", "enum": [one.value for one in SlotMode]})]
 
 
 def _json_of_stage_alias(long: Json) -> Json:
@@ -573,6 +672,9 @@ class RuleSpec(Spec):
         description="Tags that a registered model must have for the rule to apply.",
         examples=[{"tier": "1"}],
     )
+    registries: Annotated[tuple[_RegistryName, ...], SEVERAL] | None = Field(
+        None, description="Names of registries, as the policy has them. Default: all.", examples=["prod"]
+    )
     gates: Annotated[Any, JudgedLater(listed, _gate_list)] = Field(
         description="The gates that a version must pass.", examples=[[{"soak": {"stage": "Staging", "for": "3d"}}]]
     )
@@ -595,7 +697,72 @@ class StageAliasSpec(Spec):
     )
 
 
-class PlacesSpec(Spec):
+class SlotsSpec(Spec):
+    """What stages are in the registry, and which slots are live."""
+
+    stages: (
+        Annotated[
+            dict[
+                Annotated[str, BeforeValidator(_declared_stage)],
+                Annotated[StageAliasSpec, Written(_stage_alias, _json_of_stage_alias)],
+            ],
+            keyed({"pattern": ALIAS_PATTERN}, filled_in=True),
+        ]
+        | None
+    ) = Field(
+        None,
+        description="The alias that stands for a stage. A name that is none of MLflow's stages lives as its alias "
+        "alone.",
+        examples=[{"Production": {"alias": "champion"}, "Canary": "canary"}],
+    )
+    mode: Annotated[SlotMode, Spelled(_mode, {"type": "string", "enum": [one.value for one in SlotMode]})] | None = (
+        Field(
+            None,
+            description="Whether MLflow's stages are moved with the aliases that stand for them, or the aliases alone.",
+            examples=["alias"],
+        )
+    )
+    live: Annotated[tuple[Annotated[str, Spelled(_live_slot, SLOT_JSON)], ...], SEVERAL] | None = Field(
+        None,
+        description="The slots that consumers depend on: stages, with the aliases that stand for them, and aliases. "
+        "Default: Production.",
+        examples=[["Production", "Canary"]],
+    )
+
+
+class RegistrySpec(SlotsSpec):
+    """One of several registries, and what holds for it in the place of what holds for all."""
+
+    model_config = ConfigDict(title="Registry")
+
+    address: _Registry | None = Field(
+        None,
+        description="Its address: `https://`, or `http://` on this machine. Used if its variable "
+        "MLFLOW_TRACKING_URI, behind the prefix, is not set.",
+        examples=["https://mlflow.acme.example"],
+    )
+    names: Annotated[tuple[Line, ...], LISTED] = Field(
+        (),
+        description="Addresses of the same registry: our records under any of them count for it.",
+        examples=[["https://mlflow.acme.example", "http://mlflow.internal:5000"]],
+    )
+    workspace: _Workspace | None = Field(None, description="The workspace of the server.", examples=["risk"])
+    manifests: _Path | None = Field(
+        None,
+        description="The folder of its manifests. Default: the folder of its name in `manifests`.",
+        examples=["manifests/prod"],
+    )
+    prefix: _Prefix | None = Field(
+        None,
+        description="What the variables with its address and credentials begin with. Default: its name.",
+        examples=["PROD_"],
+    )
+    limits: Annotated[LimitsSpec, MAPPING] | None = Field(
+        None, description="How many of its models one apply may change.", examples=[{"max-change-percent": 10}]
+    )
+
+
+class PlacesSpec(SlotsSpec):
     """Where the registry and the manifests are, what stages are there, and what the repository was called."""
 
     registry: _Registry | None = Field(
@@ -617,28 +784,13 @@ class PlacesSpec(Spec):
         "after the one that adds them.",
         examples=["github.com/acme/old-models"],
     )
-    stages: Annotated[
-        dict[
-            Annotated[str, BeforeValidator(_declared_stage)],
-            Annotated[StageAliasSpec, Written(_stage_alias, _json_of_stage_alias)],
-        ],
-        keyed({"pattern": ALIAS_PATTERN}, filled_in=True),
+    registries: Annotated[
+        dict[Annotated[str, BeforeValidator(_registry_name)], Annotated[RegistrySpec, MAPPING]],
+        keyed({"pattern": REGISTRY_NAME}, filled_in=True),
     ] = Field(
         {},
-        description="The alias that stands for a stage. A name that is none of MLflow's stages lives as its alias "
-        "alone.",
-        examples=[{"Production": {"alias": "champion"}, "Canary": "canary"}],
-    )
-    mode: Annotated[SlotMode, Spelled(_mode, {"type": "string", "enum": [one.value for one in SlotMode]})] = Field(
-        SlotMode.BOTH,
-        description="Whether MLflow's stages are moved with the aliases that stand for them, or the aliases alone.",
-        examples=["alias"],
-    )
-    live: Annotated[tuple[Annotated[str, Spelled(_live_slot, SLOT_JSON)], ...], SEVERAL] | None = Field(
-        None,
-        description="The slots that consumers depend on: stages, with the aliases that stand for them, and aliases. "
-        "Default: Production.",
-        examples=[["Production", "Canary"]],
+        description="Several registries by their names, each with a folder of manifests of its own.",
+        examples=[{"dev": {"manifests": "manifests/dev"}, "prod": {"address": "https://mlflow.acme.example"}}],
     )
 
 
@@ -683,7 +835,9 @@ class PolicySpec(PlacesSpec):
 def _judge(reader: Reader, build: GateBuilder) -> tuple[Policy | None, list[Problem]]:
     spec, problems = reader.read(PolicySpec)
     if spec is not None:
-        build = replace(build, groups=spec.groups, checks=frozenset(spec.checks), stages=frozenset(spec.stages))
+        maps: list[SlotsSpec] = [spec, *spec.registries.values()]
+        stages = frozenset(stage for one in maps for stage in one.stages or ())
+        build = replace(build, groups=spec.groups, checks=frozenset(spec.checks), stages=stages)
     if (over := _too_many_gates(reader)) is not None:
         return None, [*problems, over]
     slots = reader.below("slots") if isinstance(reader.root, YamlMap) and "slots" in reader.root else None
@@ -699,7 +853,9 @@ def _judge(reader: Reader, build: GateBuilder) -> tuple[Policy | None, list[Prob
         said, at = f": at most {limits.MISSING_RECEIPTS} are allowed.", (MISSING_RECEIPTS, limits.MISSING_RECEIPTS)
         fix = "Remove those that `reconciler audit` calls stale."
         problems.append(reader.problem(at, PolicyCode.TOO_MANY_RECEIPTS, said, fix))
-    slots_of = [(*rule.slots, *_aliases_guarded(rule, settings.slots)) for rule in rules]
+    problems.extend(_unknown_registries(reader, rules, settings))
+    slot_maps = [settings.slots, *(one.slots for one in settings.registries.values())]
+    slots_of = [(*rule.slots, *(alias for one in slot_maps for alias in _aliases_guarded(rule, one))) for rule in rules]
 
     def meet(i: int, j: int) -> bool:
         return _may_meet(replace(rules[i], slots=slots_of[i]), replace(rules[j], slots=slots_of[j]))
@@ -708,17 +864,14 @@ def _judge(reader: Reader, build: GateBuilder) -> tuple[Policy | None, list[Prob
     problems.extend(repeated)
     if spec is None or problems:
         return None, problems
-    if spec.limits is not None:
-        most = spec.limits
-        settings = replace(
-            settings, max_change_percent=most.max_change_percent, max_change_models=most.max_change_models
-        )
+    settings = _with_limits(settings, spec.limits)
     return Policy(
         tuple(replace(rule, guards=named) for rule, named in zip(rules, guards, strict=True)),
         settings,
         spec.groups,
         {key: _check(reader, key, one) for key, one in spec.checks.items()},
         missing_receipts=tuple(MissingReceipt(one.receipt, one.reason) for one in spec.missing_receipts),
+        registries=tuple(settings.registries),
     ), []
 
 
@@ -745,7 +898,17 @@ def _judge_rule(reader: Reader, build: GateBuilder) -> tuple[Rule | None, list[P
         problems.extend(wrong)
     if spec is None:
         return None, problems
-    return Rule(tuple(spec.slot), guards, reader.place, spec.models, spec.tags or {}), problems
+    return Rule(tuple(spec.slot), guards, reader.place, spec.models, spec.tags or {}, spec.registries or ()), problems
+
+
+def _unknown_registries(reader: Reader, rules: list[Rule], settings: PolicySettings) -> Iterator[Problem]:
+    """Rules about registries that the policy does not name: they would guard nothing."""
+    for i, rule in enumerate(rules):
+        for key in rule.registries:
+            if key not in settings.registries:
+                fix = did_you_mean(key, settings.registries, "Name it under `registries`, or correct the name.")
+                said = f": the policy names no registry `{key}`."
+                yield reader.problem(("slots", i, "registries"), PolicyCode.UNKNOWN_REGISTRY, said, fix)
 
 
 def _check(reader: Reader, key: str, spec: CheckDefinitionSpec) -> Check:
@@ -783,6 +946,8 @@ def _aliases_guarded(rule: Rule, slots: SlotMap) -> Iterator[str]:
 
 def _may_meet(one: Rule, other: Rule) -> bool:
     """Whether both may be about one slot of one model. Where that is hard to tell, they may."""
+    if one.registries and other.registries and not set(one.registries) & set(other.registries):
+        return False
     if any(not _overlap(value, other.tags[key]) for key, value in one.tags.items() if key in other.tags):
         return False
     return all(

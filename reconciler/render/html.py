@@ -5,14 +5,14 @@ what it is made of. Every text that the template puts out is escaped, and what a
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import groupby
 from typing import cast
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from reconciler.core import figures
 from reconciler.core.diff import Blocker, ModelPlan
@@ -172,6 +172,13 @@ def html_page(review: Review) -> str:
         few=len(sections) <= FEW,
         version=__version__,
     )
+
+
+def several_page(pages: Sequence[tuple[str, str, str]]) -> str:
+    """The pages of several registries, by their names, on one; where there is none, why."""
+    # As they are, line feeds and all: what of them is other people's text was cleaned when they were made.
+    framed = [(name, escape(page), failed) for name, page, failed in pages]
+    return _template("several.html.jinja").render(names=[name for name, _, _ in pages], pages=framed)
 
 
 def overview_page(overview: Overview) -> str:

@@ -35,8 +35,17 @@ def comment_key(repository: str, registry: str) -> str:
 
 def read_marker(body: str) -> Marker | None:
     """The marker that a comment begins with."""
-    found = _MARKER.match(body)
-    if found is None:
-        return None
-    models = frozenset(found[4].split(",")) if found[4] else frozenset[str]()
-    return Marker(found[1], found[2], "" if found[3] == "none" else found[3], models)
+    return next(iter(read_markers(body)), None)
+
+
+def read_markers(body: str) -> tuple[Marker, ...]:
+    """The markers of the lines that a comment begins with: one, or those of its parts behind that of the whole."""
+    markers: list[Marker] = []
+    at = 0
+    while found := _MARKER.match(body, at):
+        models = frozenset(found[4].split(",")) if found[4] else frozenset[str]()
+        markers.append(Marker(found[1], found[2], "" if found[3] == "none" else found[3], models))
+        at = found.end() + 1
+        if body[found.end() : at] != "\n":
+            break
+    return tuple(markers)

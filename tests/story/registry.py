@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import urllib.request
+from base64 import b64encode
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ class Registry:
 
     uri: str
     workspace: str = ""
+    user: tuple[str, str] = ("", "")
 
     def make_workspace(self) -> None:
         """Make the workspace that it is a client of."""
@@ -129,6 +131,8 @@ class Registry:
     def _call(self, request: urllib.request.Request) -> dict[str, Any]:
         if self.workspace:
             request.add_header("X-MLFLOW-WORKSPACE", self.workspace)
+        if self.user[0]:
+            request.add_header("Authorization", f"Basic {b64encode(':'.join(self.user).encode()).decode()}")
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
 

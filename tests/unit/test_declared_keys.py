@@ -60,7 +60,7 @@ def test_what_is_wrong_with_a_new_key_is_said_at_its_place() -> None:
 
     first, second = problems
     assert first == 'a.yaml:2:8: wrong-type: `pager` is `110`; expected a string. Quote it: `"110"`.'
-    assert second.startswith("a.yaml:3:1: unknown-key: A manifest has no key `pagers`; allowed: model, formerly,")
+    assert second.startswith("a.yaml:3:1: unknown-key: A manifest has no key `pagers`; allowed: model, registry,")
     assert second.endswith("hold, pager, contacts. Did you mean `pager`?")
 
 

@@ -117,6 +117,7 @@ def test_every_code_is_expected_somewhere() -> None:
     of_sizes = {
         PolicyCode.EMPTY_POLICY,
         PolicyCode.TOO_MANY_RECEIPTS,
+        PolicyCode.TOO_MANY_REGISTRIES,
         GateCode.TOO_MANY_GATES,
         GateCode.TOO_MANY_WINDOWS,
     }
@@ -133,6 +134,7 @@ WINDOW = "{start: 0 0 * * 1, duration: 1h}"
         ("slots:\n" + RULE + "  - age: {min: 1h}\n" * 51, [(54, "too-many-gates")]),
         ("slots:\n" + (RULE + "  - age: {min: 1h}\n" * 41) * 30, [(2 + 24 * 43, "too-many-gates")]),
         ("slots:\n" + "- {slot: Production, gates: []}\n" * 1001, [(1002, "too-many-gates")]),
+        ("registries:\n" + "".join(f"  r{i}: {{}}\n" for i in range(21)), [(1, "too-many-registries")]),
         (
             "slots:\n" + RULE + f"  - freeze: {{windows: [{', '.join([WINDOW] * 101)}]}}\n",
             [(4, "too-many-windows")],
@@ -142,7 +144,7 @@ WINDOW = "{start: 0 0 * * 1, duration: 1h}"
             [(4, "invalid-window")],
         ),
     ],
-    ids=["before a slot", "of a policy", "rules", "windows", "a window that never opens"],
+    ids=["before a slot", "of a policy", "rules", "registries", "windows", "a window that never opens"],
 )
 def test_more_than_is_judged_is_a_problem_at_its_place(text: str, expectation: list[tuple[int, str]]) -> None:
     assert found(text) == expectation
@@ -563,3 +565,39 @@ def test_of_missing_receipts_a_policy_acknowledges_no_more_than_the_limit() -> N
     assert fine[0] is not None
     assert fine[0].missing_receipts[0].reason == "The runner lost power."
     assert [(p.code, p.location.line) for p in too_many[1]] == [("too-many-receipts", MISSING_RECEIPTS + 2)]
+
+
+def test_what_a_registry_says_holds_for_it_and_the_rest_for_all() -> None:
+    policy = policy_of(
+        "limits: {max-change-percent: 20, max-change-models: 5}\n"
+        "stages: {Production: champion}\n"
+        "registries:\n"
+        "  dev: {mode: alias, manifests: dev, prefix: D_}\n"
+        "  prod-eu: {address: 'https://mlflow.acme.example', workspace: risk, limits: {max-change-percent: 5},\n"
+        "    stages: {Production: live}, live: ['@live']}\n"
+        "slots:\n"
+        "- {slot: Production, gates: [{age: {min: 1h}}]}\n"
+        "- {slot: Production, registries: prod-eu, gates: [{age: {min: 2h}}]}\n"
+    )
+
+    dev, prod = policy.of("dev"), policy.of("prod-eu")
+
+    assert policy.registries == ("dev", "prod-eu")
+    assert (len(dev.rules), len(prod.rules), len(policy.of("other").rules)) == (1, 2, 1)
+    assert (dev.settings.manifests, dev.settings.prefix, dev.settings.registry) == ("dev", "D_", None)
+    assert (prod.settings.manifests, prod.settings.prefix) == ("manifests/prod-eu", "PROD_EU_")
+    assert (prod.settings.registry, prod.settings.workspace) == ("https://mlflow.acme.example", "risk")
+    assert (dev.settings.slots.aliases_only, prod.settings.slots.aliases_only) == (True, False)
+    assert [one.alias for one in (*dev.settings.slots.stages, *prod.settings.slots.stages)] == ["champion", "live"]
+    assert [(s.max_change_percent, s.max_change_models) for s in (dev.settings, prod.settings)] == [(20, 5), (5, 5)]
+
+
+def test_rules_of_different_registries_never_meet() -> None:
+    def names(*registries: str) -> list[str]:
+        rules = "".join(f"- {{slot: Production, {one}gates: [{{age: {{min: 1h}}}}]}}\n" for one in registries)
+        policy = policy_of(f"registries: {{dev: {{}}, prod: {{}}}}\nslots:\n{rules}")
+        return [guard.name for rule in policy.rules for guard in rule.guards]
+
+    assert names("registries: dev, ", "registries: prod, ") == ["age", "age"]
+    assert names("registries: dev, ", "registries: [prod, dev], ") == ["age", "age#2"]
+    assert names("registries: dev, ", "") == ["age", "age#2"]

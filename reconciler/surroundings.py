@@ -1,0 +1,91 @@
+"""The environment of this process, which MLflow's client reads: what is put there for a call, and back after it."""
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from threading import Lock
+
+from reconciler.core.policy import PolicySettings
+from reconciler.errors import ReconcilerError
+
+_OF_REGISTRIES = re.compile(r"(?:MLFLOW|DATABRICKS|AWS|AZURE|GOOGLE)_[A-Z0-9_]+")
+"""What variables behind a prefix may stand for: nothing else of a process is a policy's business."""
+_OF_ONE = re.compile(
+    r"MLFLOW_REGISTRY_URI|MLFLOW_WORKSPACE|DATABRICKS_[A-Z0-9_]+"
+    r"|MLFLOW_TRACKING_(?:URI|USERNAME|PASSWORD|TOKEN|AUTH|AWS_SIGV4|CLIENT_CERT_PATH)"
+)
+"""Where one registry is, and what lets us in there: of no use, and none of the business, of another one."""
+_WORKSPACE = "MLFLOW_WORKSPACE"
+
+
+def seen_by(settings: PolicySettings, environment: Mapping[str, str]) -> Mapping[str, str]:
+    """
+    The environment as it is for one of several registries: the variables behind its prefix stand for those of the same
+    name without. An address or a credential without the prefix is not seen: it would go where it does not belong.
+    """
+    if not settings.prefix:
+        return environment
+    shared = {name: value for name, value in environment.items() if not _OF_ONE.fullmatch(name)}
+    own = {
+        rest: value
+        for name, value in environment.items()
+        if name.startswith(settings.prefix) and _OF_REGISTRIES.fullmatch(rest := name.removeprefix(settings.prefix))
+    }
+    workspace = {_WORKSPACE: settings.workspace} if settings.workspace else {}
+    return {**shared, **workspace, **own}
+
+
+class Surroundings:
+    """
+    Puts back what calls change in the environment when the last of those that are under way at the same time ends.
+    Calls for several registries are not under way at the same time: there is one environment.
+    """
+
+    def __init__(self) -> None:
+        self._guard = Lock()
+        self._inside = 0
+        self._prefix = ""
+        self._before: dict[str, str | None] = {}
+
+    def enter(self, usual: Iterable[str]) -> None:
+        """A call begins; `usual` are the variables that any call may set."""
+        with self._guard:
+            if self._inside == 0:
+                self._before, self._prefix = {name: os.environ.get(name) for name in usual}, ""
+            self._inside += 1
+
+    def leave(self) -> bool:
+        """A call ends; whether it was the last one."""
+        with self._guard:
+            self._inside -= 1
+            if not self._inside:
+                _put(self._before)
+            return not self._inside
+
+    def show(self, settings: PolicySettings) -> Mapping[str, str]:
+        """Make the environment that of a registry until the call ends. Raises ReconcilerError beside another one's."""
+        with self._guard:
+            if self._inside > 1 and settings.prefix != self._prefix:
+                raise ReconcilerError(
+                    "Calls for several registries are under way at the same time.",
+                    "Make them one after the other, or in processes of their own.",
+                )
+            self._prefix = settings.prefix
+            seen = seen_by(settings, os.environ)
+            changed = {name: seen.get(name) for name in {*os.environ, *seen} if os.environ.get(name) != seen.get(name)}
+            for name in changed:
+                self._before.setdefault(name, os.environ.get(name))
+            _put(changed)
+            return os.environ
+
+
+def _put(variables: Mapping[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+SURROUNDINGS = Surroundings()
+"""Those of this process."""

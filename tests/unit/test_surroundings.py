@@ -1,0 +1,93 @@
+"""The environment as it is for one of several registries."""
+
+import os
+from collections.abc import Mapping
+from threading import Event, Thread
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.core.policy import PolicySettings
+from reconciler.errors import ReconcilerError
+from reconciler.surroundings import Surroundings, seen_by
+
+SECRETS = (
+    *("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_AUTH"),
+    *("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_WORKSPACE", "DATABRICKS_HOST", "DATABRICKS_TOKEN"),
+)
+OTHERS = ("PATH", "MLFLOW_HTTP_REQUEST_TIMEOUT", "AWS_REGION", "RECONCILER_SIGNING_KEY")
+PREFIXES = ("", "DEV_", "PROD_", "A_PROD_")
+names = st.builds(str.__add__, st.sampled_from(PREFIXES), st.sampled_from((*SECRETS, *OTHERS)))
+environments = st.dictionaries(names, st.text("abc", min_size=1, max_size=3), max_size=12)
+
+
+@given(environments, st.sampled_from(PREFIXES[1:]))
+def test_addresses_and_credentials_are_those_behind_the_prefix_and_no_others(
+    environment: Mapping[str, str], prefix: str
+) -> None:
+    seen = seen_by(PolicySettings(prefix=prefix), environment)
+
+    assert {name: seen.get(name) for name in SECRETS} == {name: environment.get(f"{prefix}{name}") for name in SECRETS}
+    assert seen.get("PATH") == environment.get("PATH"), "what is of no registry stands for itself"
+    assert seen.get("AWS_REGION") == environment.get(f"{prefix}AWS_REGION", environment.get("AWS_REGION"))
+
+
+@given(environments, st.sampled_from(PREFIXES[1:]))
+def test_to_look_twice_is_to_look_once(environment: Mapping[str, str], prefix: str) -> None:
+    settings = PolicySettings(prefix=prefix, workspace="risk")
+    once = seen_by(settings, environment)
+
+    assert seen_by(settings, once) == once
+    assert once["MLFLOW_WORKSPACE"] == environment.get(f"{prefix}MLFLOW_WORKSPACE", "risk")
+
+
+def test_a_policy_without_several_registries_sees_all() -> None:
+    environment = {"MLFLOW_TRACKING_TOKEN": "x", "PROD_MLFLOW_TRACKING_TOKEN": "y"}
+    assert seen_by(PolicySettings(), environment) is environment
+
+
+def test_the_environment_is_as_it_was_after_the_last_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "common")
+    monkeypatch.setenv("PROD_MLFLOW_TRACKING_TOKEN", "prod")
+    monkeypatch.delenv("MLFLOW_WORKSPACE", raising=False)
+    surroundings, settings = Surroundings(), PolicySettings(prefix="PROD_", workspace="risk")
+    before = dict(os.environ)
+
+    surroundings.enter(["SOME_DEFAULT"])
+    os.environ["SOME_DEFAULT"] = "1"
+    surroundings.show(settings)
+    surroundings.show(settings)
+    inside = os.environ["MLFLOW_TRACKING_TOKEN"], os.environ["MLFLOW_WORKSPACE"]
+    last = surroundings.leave()
+
+    assert inside == ("prod", "risk")
+    assert last
+    assert dict(os.environ) == before
+
+
+def test_calls_for_two_registries_are_not_made_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEV_MLFLOW_TRACKING_TOKEN", "dev")
+    monkeypatch.setenv("PROD_MLFLOW_TRACKING_TOKEN", "prod")
+    surroundings, inside, over = Surroundings(), Event(), Event()
+
+    def call() -> None:
+        surroundings.enter([])
+        surroundings.show(PolicySettings(prefix="DEV_"))
+        inside.set()
+        over.wait(30)
+        surroundings.leave()
+
+    thread = Thread(target=call)
+    thread.start()
+    inside.wait(30)
+    surroundings.enter([])
+    with pytest.raises(ReconcilerError, match="one after the other"):
+        surroundings.show(PolicySettings(prefix="PROD_"))
+    token = os.environ["MLFLOW_TRACKING_TOKEN"]
+    surroundings.leave()
+    over.set()
+    thread.join()
+
+    assert token == "dev"
+    assert "MLFLOW_TRACKING_TOKEN" not in os.environ
