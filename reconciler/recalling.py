@@ -6,6 +6,7 @@ and whether the receipts are as they were written. Reads everything, writes noth
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
 from typing import Any
 
 from reconciler.core.chain import (
@@ -64,13 +65,27 @@ _REQUEST = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Kept:
     """The links about the registry in hand."""
 
     chain: Chain
     links: tuple[Link, ...] = ()
     signed: frozenset[str] = field(default_factory=frozenset[str])
+
+    @cached_property
+    def named(self) -> Mapping[str, tuple[int, ...]]:
+        """Which links tell of the slots of a model, by the name that they call it: their places in `links`."""
+        found: dict[str, list[int]] = {}
+        for number, link in enumerate(self.links):
+            for name in _models_of(link):
+                found.setdefault(name, []).append(number)
+        return {name: tuple(numbers) for name, numbers in found.items()}
+
+    def about(self, names: Iterable[str]) -> list[Link]:
+        """The links that tell of a model by one of its names, the newest first."""
+        numbers = sorted({number for name in names for number in self.named.get(name, ())}, reverse=True)
+        return [self.links[number] for number in numbers]
 
 
 def recall(
@@ -354,7 +369,8 @@ def _past(
     places: Mapping[Commit, int] = rules.trunk.places if rules.trunk else {}
     sightings: list[Sighting] = []
     called = name
-    for link in reversed(kept.links):
+    names = {name.name, *(epoch.manifest.name.name for epoch in epochs if epoch.manifest)}
+    for link in kept.about(names):
         place = _place_of(link, places)
         if place is not None and epochs and place > epochs[-1].start:
             # Of a model that had the name before.
@@ -537,8 +553,13 @@ def _opinions(receipt: Mapping[str, Any], name: str) -> dict[tuple[Version, Slot
 
 
 def _slot(value: object) -> Slot | None:
+    return _slot_called(value) if isinstance(value, str) else None
+
+
+@lru_cache(1024)
+def _slot_called(text: str) -> Slot | None:
     try:
-        return Slot(value) if isinstance(value, str) else None
+        return Slot(text)
     except ValueError:
         return None
 

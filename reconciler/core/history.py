@@ -4,11 +4,12 @@ out. Receipts are in the order of their chain, whatever the clocks of those who 
 order of the trusted line. Only one that was kept late is put where its times and what it saw agree that it belongs.
 """
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from itertools import accumulate, pairwise
+from itertools import accumulate, islice, pairwise
 from typing import TypeAlias
 
 from reconciler.core.chain import Finding, Pruning
@@ -425,8 +426,13 @@ def turns_of(past: Past, slot: Slot) -> tuple[Turn, ...]:
 
 def _is_dropped(past: Past, slot: Slot, place: int | None) -> bool:
     """Whether a slot was not declared anymore at a place."""
-    stretch = next((s for s in past.stretches if place is not None and place <= s.start), None)
-    return stretch is not None and slot not in stretch.held
+    at = len(past.stretches) if place is None else _stretch_at(past, place)
+    return at < len(past.stretches) and slot not in past.stretches[at].held
+
+
+def _stretch_at(past: Past, place: int) -> int:
+    """Which stretch a place is in, by its number; what is behind all of them is in none."""
+    return bisect_left(past.stretches, place, key=lambda stretch: stretch.start)
 
 
 def _renamed(past: Past, slot: Slot, held: Held, renaming: Renaming) -> Turn:
@@ -494,7 +500,8 @@ def _declared_before(past: Past, slot: Slot, first: Sighting | None) -> Iterator
 
 def _start_of(past: Past, place: int) -> int:
     """The start of the stretch that a place is in."""
-    return next((stretch.start for stretch in past.stretches if place <= stretch.start), place)
+    at = _stretch_at(past, place)
+    return past.stretches[at].start if at < len(past.stretches) else place
 
 
 def _record_of(past: Past, slot: Slot, held: Held, stretch: Stretch) -> Placed | None:
@@ -558,16 +565,15 @@ def _declaring(past: Past, slot: Slot, place: int | None) -> tuple[Declaring | N
     """The commit that first declared what is declared for a slot at a place, in its unbroken run, and the comment."""
     if place is None:
         return None, ""
-    older = [stretch for stretch in past.stretches if place <= stretch.start]
-    if not older:
+    at = _stretch_at(past, place)
+    if at == len(past.stretches):
         return None, ""
-    held = older[0].held.get(slot)
-    run = older[0]
-    for stretch in older:
-        if stretch.held.get(slot) != held:
+    first = run = past.stretches[at]
+    for older in islice(past.stretches, at, None):
+        if older.held.get(slot) != first.held.get(slot):
             break
-        run = stretch
-    return run.declaring, older[0].comments.get(slot, "")
+        run = older
+    return run.declaring, first.comments.get(slot, "")
 
 
 def _unseen(
