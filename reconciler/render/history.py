@@ -68,7 +68,8 @@ def notes(of: Recalled) -> Iterator[str]:
         are = "missing" if lacking & {Flaw.LOST, Flaw.MISSING, Flaw.REWRITTEN} else "not as they were written"
         yield f"Receipts are {are}: run `reconciler audit`."
     yield from (clean(finding.sentence) for finding in of.findings[:_SHOWN])
-    if of.findings and (not lacking or len(of.findings) > _SHOWN):
+    settled = not any(finding.grave or finding.unproven for finding in of.findings[:_SHOWN])
+    if of.findings and not settled and (not lacking or len(of.findings) > _SHOWN):
         yield "`reconciler audit` says more."
 
 

@@ -8,7 +8,7 @@ from reconciler.core.chain import Finding, Flaw
 from reconciler.core.history import Turning
 from reconciler.git.receipts import RECEIPTS
 from reconciler.project import Project
-from reconciler.render.history import audit_line
+from reconciler.render.history import audit_line, notes
 from tests.house import GRACE, House
 from tests.house.scenes import NO_RULES, pins
 from tests.story.repository import git
@@ -99,6 +99,7 @@ def test_the_past_is_no_surer_because_of_it(house: House) -> None:
     acknowledge(house, receipt_in(lines))
 
     assert told() == before
+    assert [REASON in note for note in notes(project(house).history().of)] == [True]
     assert Turning.BY_HAND not in {turning for _, _, turning in before}
 
 
