@@ -34,7 +34,7 @@ from reconciler.core.snapshot import (
 )
 from reconciler.core.text import plain, without_logins
 from reconciler.errors import Failure, Location, ReconcilerError, contained
-from reconciler.planning import declaration_of, declare, gather, short, standing_commit
+from reconciler.planning import declaration_of, declare, gather, short, standing_commit, under_former_names
 from reconciler.ports import SignRecord, Wanted, World
 from reconciler.recalling import kept_chain, recall
 from reconciler.render.bundle import (
@@ -50,6 +50,7 @@ from reconciler.render.bundle import (
 )
 from reconciler.render.evidence_json import evidence_digests
 from reconciler.render.formats import Format, rendered, rendered_history
+from reconciler.render.history import pruned
 from reconciler.rules import Rules
 
 
@@ -81,18 +82,22 @@ def make_bundle(
     All that there is to show for a version, the same bytes for the same state of receipts, git and registry. Raises
     ReconcilerError for a version of which nothing is known, and where the registry cannot be read.
     """
-    name, number = ModelRef(model), Version(version)
+    number = Version(version)
     chain = kept_chain(world, rules)
     links = chain.links()
-    recalled = recall(world, ref, rules, [model], chain=chain)
+    recalled = recall(world, ref, rules, chain, [model])
     if recalled.untold:
         raise ReconcilerError(f"The registry was not read: {recalled.untold}")
+    past = next((one for one in recalled.models if one.model == model), recalled.models[0])
+    recalled, name = replace(recalled, models=(past,)), past.model
     manifest = declare(world, ref).desired.models.get(name)
-    names = (model, *(former.name for former in (manifest.former_names if manifest else ())))
-    live = world.registry.snapshot(Wanted({name: frozenset({number})})).models.get(name) or ModelSnapshot(name)
+    formers = (*(manifest.former_names if manifest else ()), *(n.names.before for n in reversed(past.renamings)))
+    names = tuple(dict.fromkeys((name.name, *(former.name for former in formers))))
+    live = _live(world, past, number)
+    world = under_former_names(world, RegistrySnapshot({name: live}))
     there = live.versions.get(number)
     identity = _identity(there, names, number, links)
-    about = About(model, names, number, identity.run_id, identity.created_at)
+    about = About(name.name, names, number, identity.run_id, identity.created_at)
     making = _Making(world, about, policy_at)
     for finding in recalled.findings:
         making.missing("The chain of receipts", finding.sentence)
@@ -104,9 +109,12 @@ def make_bundle(
     for link in links:
         if link.sequence in chosen:
             making.files[bundle.receipt_path(link.sequence)] = link.text.encode("utf-8", "surrogateescape")
+    if chain.pruned is not None:
+        making.files[bundle.PRUNING] = chain.pruned.text.encode("utf-8", "surrogateescape")
+        making.lacking.append(pruned(chain.pruned))
     telling = [link for link in links if about.is_in(link.receipt)]
     if there is not None:
-        making.files[bundle.RECORDS] = written({"model": model, "record": encode_provenance(there.provenance)})
+        making.files[bundle.RECORDS] = written({"model": name.name, "record": encode_provenance(there.provenance)})
     entering = [link for link in telling if any(about.entrances_in(link.receipt))]
     if not entering:
         making.missing("The review", "no receipt of an apply that let it in is kept, so what was shown is not known")
@@ -169,6 +177,15 @@ def make_bundle(
     listed = written(document if seal is None else with_seal(document, seal))
     whole = {**making.files, bundle.LIST: listed}
     return Bundle(about, whole, len(telling), len(entering), tuple(making.lacking), seal.key if seal else "")
+
+
+def _live(world: World, past: Past, number: Version) -> ModelSnapshot:
+    """The model as the registry has it, by what it calls it, under the name that git gives it."""
+    called = past.present.name if past.present and past.present.name else past.model
+    live = world.registry.snapshot(Wanted({called: frozenset({number})})).models.get(called)
+    if live is None:
+        return ModelSnapshot(past.model)
+    return live if called == past.model else replace(live, name=past.model, called=called)
 
 
 def _identity(

@@ -216,6 +216,7 @@ def make_review(
             *(Note(str(doubt), Weight.DOUBT) for doubt in doubts(rules.proposed or Policy())),
             *_registries_added(rules),
             *_owners_changed(rules, desired),
+            *_receipts_given_up(rules),
             *_tags_dropped(rules, desired),
             *_former_names_dropped(rules, desired),
             *_holds_lifted(rules, desired, world.clock.now()),
@@ -253,6 +254,18 @@ def _owners_changed(rules: Rules, desired: DesiredState) -> tuple[Note, ...]:
         if (manifest := desired.models.get(name)) is not None and (after := manifest.owner_names) != before
     ]
     return (Note(f"This change edits the owners of {_names(changed)}.", Weight.POLICY),) if changed else ()
+
+
+def _receipts_given_up(rules: Rules) -> tuple[Note, ...]:
+    """One note for the missing receipts that the change acknowledges."""
+    known = {one.receipt for one in rules.policy.missing_receipts}
+    more = rules.proposed.missing_receipts if rules.proposed else ()
+    added = [f"{one.receipt} ({plain(one.reason, 200)})" for one in more if one.receipt not in known]
+    text = (
+        "This change acknowledges that receipts are missing, so `audit` will not take their applies for cut off: "
+        f"{_names(added)}."
+    )
+    return (Note(text, Weight.POLICY),) if added else ()
 
 
 def _tags_dropped(rules: Rules, desired: DesiredState) -> tuple[Note, ...]:

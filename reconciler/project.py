@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from reconciler.checking import CheckEvent, CheckReport, Sign
     from reconciler.core.access import Access, Governed
     from reconciler.core.bundle import Bundle
-    from reconciler.core.chain import Audit, Pruning
+    from reconciler.core.chain import Audit, Link, Pruning
     from reconciler.core.check_record import CheckResult
     from reconciler.core.desired import Revision
     from reconciler.core.drift import Drift
@@ -771,7 +771,7 @@ class Project:
         from reconciler.core.history import History, turns, within
 
         with self.undisturbed():
-            recalled, world = self._recalled(models, ref, receipts)
+            recalled, world, _ = self._recalled(models, ref, receipts)
             wanted = None if slot is None else slot_of(slot, world.slots)
             first, last = (_moment(text, world.clock.now()) if text else "" for text in (since, until))
             _refuse_backwards(first, last)
@@ -783,15 +783,22 @@ class Project:
     ) -> "AsOf":
         """
         What each slot of these models, or of all, held at a moment, on whose word, and what other sources say. `when`:
-        RFC 3339, a date (its first moment, in UTC), or `3 days ago`. `receipts`, and what is raised: as for `history`.
+        RFC 3339, a date (its first moment, in UTC), `3 days ago`, or a commit, which stands for the end of the apply of
+        which a receipt says that it applied it, or else for its committer's time. `receipts`, and what is raised: as
+        for `history`.
         """
         from reconciler.core.history import AsOf, as_of
         from reconciler.render.words import held
 
         with self.undisturbed():
-            recalled, world = self._recalled(models, ref, receipts)
-            at = _moment(when, world.clock.now())
-            return AsOf(recalled, at, tuple(then for past in recalled.models for then in as_of(past, at, held)))
+            recalled, world, applied = self._recalled(models, ref, receipts)
+            at, note = _moment_or_commit(when, world, applied)
+            slots = [then for past in recalled.models for then in as_of(past, at, held)]
+            # A model that has a name now which was another one's then.
+            known = {(then.model, then.slot) for then in slots if then.possible}
+            slots = [then for then in slots if then.possible or (then.model, then.slot) not in known]
+            slots.sort(key=lambda then: (then.model, then.slot))
+            return AsOf(recalled, at, tuple(slots), (note,) if note else ())
 
     def changed(
         self,
@@ -803,23 +810,18 @@ class Project:
         receipts: Path | str | None = None,
     ) -> "Between":
         """
-        Which slots held something else at one moment than at another. Each is a time as for `as_of`, or a commit, whose
-        own time is meant. `receipts`, and what is raised: as for `history`.
+        Which slots held something else at one moment than at another. Each is a time or a commit as for `as_of`.
+        `receipts`, and what is raised: as for `history`.
         """
         from reconciler.core.history import Between, changed
         from reconciler.render.words import held
 
         with self.undisturbed():
-            recalled, world = self._recalled(models, ref, receipts)
-            (one, first), (two, second) = (_moment_or_commit(text, world) for text in (before, after))
+            recalled, world, applied = self._recalled(models, ref, receipts)
+            (one, first), (two, second) = (_moment_or_commit(text, world, applied) for text in (before, after))
             _refuse_backwards(one, two)
             pairs = tuple(pair for past in recalled.models for pair in changed(past, one, two, held))
-            notes = (
-                f"{plain(name, 80)} stands for its committer's time, {at}: what it declares was applied later."
-                for name, at, is_commit in ((before, one, first), (after, two, second))
-                if is_commit
-            )
-            return Between(recalled, one, two, pairs, tuple(notes))
+            return Between(recalled, one, two, pairs, tuple(note for note in (first, second) if note))
 
     def audit(self, *, ref: str = "HEAD") -> "Audit":
         """
@@ -897,14 +899,19 @@ class Project:
             exported.write(replace(chain, stored=(), pruned=pruning), rules.policy.signers)
             return Exporting(new, kept, pruning)
 
-    def _recalled(self, models: Iterable[str], ref: str, receipts: Path | str | None) -> "tuple[Recalled, World]":
-        from reconciler.recalling import recall
+    def _recalled(
+        self, models: Iterable[str], ref: str, receipts: Path | str | None
+    ) -> "tuple[Recalled, World, Callable[[Commit], Link | None]]":
+        from reconciler.core.chain import with_exported
+        from reconciler.recalling import applied_by, kept_chain, recall
         from reconciler.writing.exports import Exported
 
         exported = None if receipts is None else Exported(Path(receipts)).read()
         world = self._open(LockKind.NONE, ref=ref)
         rules = load_rules(world, world.source.read(ref).revision, ref=ref)
-        return recall(world, ref, rules, models, exported), world
+        chain = kept_chain(world, rules)
+        chain = chain if exported is None else with_exported(chain, exported)
+        return recall(world, ref, rules, chain, models), world, partial(applied_by, world, rules, chain)
 
     def gates(
         self, model: str, version: int | None = None, *, ref: str = "HEAD", policy_ref: str | None = None
@@ -1573,17 +1580,25 @@ def _refuse_backwards(first: str, last: str) -> None:
         raise ReconcilerError(f"The first time, {first}, is after the second one, {last}.", "Swap them.")
 
 
-def _moment_or_commit(text: str, world: "World") -> tuple[str, bool]:
-    """The same, or the time of the commit that is named, and whether it is one."""
+def _moment_or_commit(text: str, world: "World", applied: "Callable[[Commit], Link | None]") -> tuple[str, str]:
+    """
+    The same, or the moment that a commit stands for, with a sentence that says which. Raises ReconcilerError for what
+    is neither.
+    """
     from reconciler.core.moments import moment_meant, moment_of, rfc3339
 
     now = world.clock.now()
-    if moment_meant(text, now) is not None:
-        return _moment(text, now), False
-    commit = world.source.read(text).revision.commit
-    note = None if commit is None else world.source.described([commit]).get(commit)
+    found = contained(lambda: world.source.read(text).revision.commit) if text.strip() else None
+    if moment_meant(text, now) is not None or found is None or isinstance(found, Failure):
+        return _moment(text, now), ""
+    link = applied(found)
+    if link is not None:
+        at = str(link.receipt.get("finished_at"))
+        return at, f"{plain(text, 80)} stands for the end of the apply that applied it, {at}: receipt {link.id}."
+    note = world.source.described([found]).get(found)
     when = None if note is None else moment_of(note.time * 1000)
-    return (_moment(text, now), False) if when is None else (rfc3339(when), True)
+    at = _moment(text, now) if when is None else rfc3339(when)
+    return at, f"{plain(text, 80)} stands for its committer's time, {at}: no receipt says when it was applied."
 
 
 def _unheard_check(_event: "CheckEvent") -> None:

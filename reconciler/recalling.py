@@ -4,11 +4,13 @@ and whether the receipts are as they were written. Reads everything, writes noth
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
 from typing import Any
 
 from reconciler.core.chain import (
+    Acknowledged,
     Audit,
     Chain,
     Claim,
@@ -22,14 +24,15 @@ from reconciler.core.chain import (
     pruning_of,
     signed_bytes,
     structure,
-    with_exported,
 )
 from reconciler.core.desired import DesiredState
+from reconciler.core.diff import as_renamed, to_rename
 from reconciler.core.entrances import occupants
 from reconciler.core.history import (
     Applying,
     Declaring,
     Held,
+    Names,
     Opinion,
     Past,
     Placed,
@@ -39,15 +42,16 @@ from reconciler.core.history import (
     Stretch,
     in_order,
 )
-from reconciler.core.moments import moment_of, rfc3339
+from reconciler.core.moments import moment, moment_of, rfc3339
 from reconciler.core.names import Commit, ModelRef, Slot, Version, names_of, registry_name, workspace_name
 from reconciler.core.past import Epoch, declared_versions, pins_of, to_be_copied
 from reconciler.core.past import Past as Trusted
 from reconciler.core.policy import RECORDS, listed_for
 from reconciler.core.records import canonical, member, members
+from reconciler.core.renames import with_renamings
 from reconciler.core.snapshot import ModelSnapshot, Ownership, Placement, RegistrySnapshot, VersionSnapshot
 from reconciler.core.text import amount, did_you_mean, plain
-from reconciler.errors import Failure, ReconcilerError, contained
+from reconciler.errors import ExitCode, Failure, ReconcilerError, contained
 from reconciler.planning import declare, versions_named, with_names, with_past
 from reconciler.ports import CommitNote, Seals, SignRecord, Wanted, World
 from reconciler.rules import Rules
@@ -61,7 +65,7 @@ _REQUEST = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Kept:
     """The links about the registry in hand."""
 
@@ -69,37 +73,48 @@ class _Kept:
     links: tuple[Link, ...] = ()
     signed: frozenset[str] = field(default_factory=frozenset[str])
 
+    @cached_property
+    def named(self) -> Mapping[str, tuple[int, ...]]:
+        """Which links tell of the slots of a model, by the name that they call it: their places in `links`."""
+        found: dict[str, list[int]] = {}
+        for number, link in enumerate(self.links):
+            for name in _models_of(link):
+                found.setdefault(name, []).append(number)
+        return {name: tuple(numbers) for name, numbers in found.items()}
+
+    def about(self, names: Iterable[str]) -> list[Link]:
+        """The links that tell of a model by one of its names, the newest first."""
+        numbers = sorted({number for name in names for number in self.named.get(name, ())}, reverse=True)
+        return [self.links[number] for number in numbers]
+
 
 def recall(
     world: World,
     ref: str,
     rules: Rules,
+    chain: Chain,
     names: Iterable[str] = (),
-    exported: Chain | None = None,
-    chain: Chain | None = None,
 ) -> Recalled:
     """
-    What is known of these models, or of all that are governed or have receipts; also by what was pruned of these and
-    exported, and by a `chain` that was read already, if one was. Raises ReconcilerError for a model of which nothing is
-    known, and for an export without what was pruned.
+    What is known of these models, or of all that are governed or have receipts in the chain. Raises ReconcilerError for
+    a model of which nothing is known.
     """
     rules, desired = with_names(rules, declare(world, ref).desired)
     chosen = {ModelRef(name) for name in names}
-    chain = chain or kept_chain(world, rules)
-    chain = chain if exported is None else with_exported(chain, exported)
     pruned = _counted(world, rules, chain)
     untold = ""
-    models = chosen or set(desired.models)
-    snapshot = contained(lambda: _snapshot(world, models, desired, everything=not chosen))
+    epochs = _epochs(rules, chosen or desired.models, desired)
+    snapshot = contained(lambda: _snapshot(world, epochs, desired, everything=not chosen))
     if isinstance(snapshot, Failure):
         untold, snapshot = snapshot.why, RegistrySnapshot()
-    models |= set() if chosen else snapshot.models.keys()
-    epochs = rules.trunk.histories(models, desired.models) if rules.trunk else dict[ModelRef, tuple[Epoch, ...]]()
-    called = {*models, *(e.manifest.name for some in epochs.values() for e in some if e.manifest)}
+    if not chosen:
+        epochs |= _epochs(rules, snapshot.models.keys() - epochs.keys(), desired)
+    called = {*epochs, *(e.manifest.name for some in epochs.values() for e in some if e.manifest)}
     kept = _about(world, chain, rules, called if chosen else None)
     if not chosen:
-        more = {ModelRef(name) for link in kept.links for name in _models_of(link)} - called
-        models |= more
+        unknown = {ModelRef(name) for link in kept.links for name in _models_of(link)} - called
+        more = _epochs(rules, unknown, desired)
+        epochs |= {name: some for name, some in more.items() if name not in epochs}
         # What nobody declares anymore has no record that a search would find.
         unread = contained(
             lambda: _snapshot(world, more, desired, everything=False) if more and not untold else snapshot
@@ -108,24 +123,25 @@ def recall(
             untold = unread.why
         else:
             snapshot = replace(snapshot, models={**snapshot.models, **unread.models})
-        epochs = {**epochs, **(rules.trunk.histories(more, desired.models) if rules.trunk and more else {})}
     verified, trusted = with_past(rules, desired, snapshot)
     verified = _with_unreceipted(rules, verified, trusted, chain)
     read_at = world.clock.now()
     notes = world.source.described(e.commit for some in epochs.values() for e in some if e.commit is not None)
     found = tuple(
-        _past(name, epochs.get(name, ()), kept, verified.models.get(name), trusted.get(name), notes, rules, read_at)
-        for name in sorted(models)
+        _past(world, name, some, kept, verified.models.get(name), trusted.get(name), notes, rules, read_at)
+        for name, some in sorted(epochs.items())
     )
     flaws = structure(chain, briefly=True)
     missing = _missing(chain, verified, desired) if world.receipts is not None else {}
     found = tuple(
-        replace(
-            past,
-            present=None if untold else past.present,
-            pruned=chain.pruned.until if chain.pruned else "",
-            missing=missing,
-            broken=tuple(_END if f.flaw is Flaw.UNKNOWN else f.sequence for f in flaws if f.grave or chain.untold),
+        with_renamings(
+            replace(
+                past,
+                present=None if untold else past.present,
+                pruned=chain.pruned.until if chain.pruned else "",
+                missing=missing,
+                broken=tuple(_END if f.flaw is Flaw.UNKNOWN else f.sequence for f in flaws if f.grave or chain.untold),
+            )
         )
         for past in found
     )
@@ -146,7 +162,7 @@ def recall(
             (
                 *(f for f in flaws if f.flaw is not Flaw.SHALLOW or not f.sequence),
                 *_unproven(chain, kept.links, kept.signed, pruned, rules.policy.signers),
-                *(() if world.receipts is None else against_records(chain, _claims_in(verified, desired), pruned)),
+                *_lacking(world, rules, chain, _claims_in(verified, desired), pruned),
             )
         ),
         pruned,
@@ -155,6 +171,40 @@ def recall(
 
 _END = 1 << 62
 """The number of what may be missing behind the last receipt."""
+
+
+def _lacking(
+    world: World, rules: Rules, chain: Chain, claims: Iterable[Claim], pruned: Pruning | None
+) -> Iterable[Finding]:
+    """What some records say of receipts that the chain does not bear out; what no record names, `audit` says."""
+    if world.receipts is None:
+        return ()
+    found = against_records(chain, claims, pruned, _acknowledged(world, rules))
+    return (finding for finding in found if finding.flaw is not Flaw.STALE)
+
+
+def _epochs(rules: Rules, names: Iterable[ModelRef], desired: DesiredState) -> dict[ModelRef, tuple[Epoch, ...]]:
+    """
+    What the trusted line declared of some models. What was declared under a name that a model gave up belongs to the
+    one that it was renamed to, which is known then, too; a name that was nothing else is not.
+    """
+    trunk, models = rules.trunk, desired.models
+    if trunk is None:
+        return dict.fromkeys(names, ())
+    found = dict(trunk.histories(names, models)) if names else {}
+    left = [*found]
+    while left:
+        name = left.pop()
+        heirs = trunk.heirs(name, models)
+        for heir in set(heirs.values()) - found.keys():
+            found[heir] = trunk.history(heir, models)
+            left.append(heir)
+        if heirs:
+            own = tuple(epoch for epoch in found[name] if epoch.start <= min(heirs))
+            found |= {name: own}
+            if not any(epoch.manifest for epoch in own):
+                del found[name]
+    return found
 
 
 def _with_unreceipted(
@@ -199,31 +249,55 @@ def kept_chain(world: World, rules: Rules) -> Chain:
     """The receipts that are kept."""
     if world.receipts is None:
         return Chain("nowhere")
-    return world.receipts.read(lambda pruning: _counts(world.seals, rules.policy.signers, pruning))
+    return world.receipts.read(lambda pruning: counts(world.seals, rules.policy.signers, pruning))
 
 
 def _counted(world: World, rules: Rules, chain: Chain) -> Pruning | None:
     """What stands in the place of receipts that were pruned, if a key that the standing policy lists signed it."""
     pruned = chain.pruned
-    return pruned if pruned is not None and _counts(world.seals, rules.policy.signers, pruned) else None
+    return pruned if pruned is not None and counts(world.seals, rules.policy.signers, pruned) else None
 
 
-def _counts(seals: Seals | None, signers: str, pruning: Pruning) -> bool:
+def counts(seals: Seals | None, signers: str, pruning: Pruning) -> bool:
+    """Whether a key that an allowed-signers text lists for records has signed a pruning."""
     if seals is None or pruning.seal is None or not listed_for(RECORDS, signers):
         return False
     return all(seals.verified([(pruning.signed_bytes, pruning.seal, pruning.at)], signers))
 
 
-def _snapshot(world: World, models: Iterable[ModelRef], desired: DesiredState, *, everything: bool) -> RegistrySnapshot:
-    versions = versions_named(manifest for name, manifest in desired.models.items() if name in set(models))
-    wanted = {name: versions.get(name, frozenset[Version]()) for name in models}
-    return world.registry.snapshot(Wanted(wanted, desired.revision.ours if everything else None))
+def _snapshot(
+    world: World, models: Collection[ModelRef], desired: DesiredState, *, everything: bool
+) -> RegistrySnapshot:
+    """Models as the registry has them; those that it calls otherwise than git, under the names that git gives them."""
+    ours = desired.revision.ours
+    declared = {name: manifest for name, manifest in desired.models.items() if name in models}
+    wanted = {**dict.fromkeys(models, frozenset[Version]()), **versions_named(declared.values())}
+    read = world.registry.snapshot(Wanted(wanted, ours if everything else None)).models
+    if not everything and not declared.keys() <= read.keys() | to_rename(declared, read, ours).keys():
+        # One of another name is only found by its record.
+        read = {**world.registry.snapshot(Wanted({}, ours)).models, **read}
+    renames = to_rename(declared, read, ours) | _renamed_by_hand(declared, read, desired)
+    shown = as_renamed(read, renames).models
+    known = models if not everything else {*models, *(n for n, live in shown.items() if live.owned_by(ours))}
+    return RegistrySnapshot({name: live for name, live in shown.items() if name in known})
+
+
+def _renamed_by_hand(
+    declared: Iterable[ModelRef], models: Mapping[ModelRef, ModelSnapshot], desired: DesiredState
+) -> dict[ModelRef, ModelRef]:
+    """Declared models that are gone, with the one other model of no manifest that carries their records."""
+    found: dict[ModelRef, list[ModelRef]] = {}
+    for name, live in models.items():
+        record = live.owned_by(desired.revision.ours)
+        if record is not None and record.model is not None and name not in desired.models:
+            found.setdefault(record.model, []).append(name)
+    return {name: found[name][0] for name in declared if name not in models and len(found.get(name, ())) == 1}
 
 
 def _about(world: World, chain: Chain, rules: Rules, names: Iterable[str] | None) -> _Kept:
     """The receipts about the registry in hand and these models, and which are signed by a key that counts."""
     marks = None if names is None else [canonical(str(name)).decode("ascii") for name in names]
-    here = (names_of(world.registry.uri, rules.policy.settings.registry_names), world.registry.workspace)
+    here = _here(world, rules)
     links: list[Link] = []
     for one in chain.stored:
         # To look for a name costs less than to read the whole.
@@ -232,6 +306,30 @@ def _about(world: World, chain: Chain, rules: Rules, names: Iterable[str] | None
             if link is not None and _is_here(link, here):
                 links.append(link)
     return _Kept(chain, tuple(links), signed_links(world.seals, rules.policy.signers, links))
+
+
+def applied_by(world: World, rules: Rules, chain: Chain, commit: Commit) -> Link | None:
+    """
+    The receipt of the apply that applied a commit to the registry: of several, the first one by which nothing failed,
+    or else the last.
+    """
+    links = [one.link for one in chain.stored if commit in one.text]
+    here = _here(world, rules)
+    found = [
+        link
+        for link in links
+        if link is not None
+        and member(member(link.receipt, "computed_from"), "commit") == commit
+        and _is_here(link, here)
+        and moment(str(link.receipt.get("finished_at"))) is not None
+    ]
+    whole = (link for link in found if link.receipt.get("exit_code") in {ExitCode.OK, ExitCode.BLOCKED})
+    return next(whole, found[-1] if found else None)
+
+
+def _here(world: World, rules: Rules) -> tuple[tuple[str, ...], str]:
+    """What the registry in hand is called, and its workspace."""
+    return names_of(world.registry.uri, rules.policy.settings.registry_names), world.registry.workspace
 
 
 def _is_here(link: Link, here: tuple[tuple[str, ...], str]) -> bool:
@@ -257,6 +355,7 @@ def _models_of(link: Link) -> frozenset[str]:
 
 
 def _past(
+    world: World,
     name: ModelRef,
     epochs: tuple[Epoch, ...],
     kept: _Kept,
@@ -269,10 +368,18 @@ def _past(
     there = live or ModelSnapshot(name)
     places: Mapping[Commit, int] = rules.trunk.places if rules.trunk else {}
     sightings: list[Sighting] = []
-    for link in kept.links:
+    called = name
+    names = {name.name, *(epoch.manifest.name.name for epoch in epochs if epoch.manifest)}
+    for link in kept.about(names):
         place = _place_of(link, places)
-        if (seen := _sighting(link, _name_at(epochs, place, name), place, link.id in kept.signed)) is not None:
+        if place is not None and epochs and place > epochs[-1].start:
+            # Of a model that had the name before.
+            continue
+        called = _name_at(epochs, place, called)
+        if (seen := _sighting(link, called, place, link.id in kept.signed)) is not None:
             sightings.append(seen)
+            called = seen.renamed[0].before if seen.renamed else called
+    sightings.reverse()
     whole = trusted.whole if trusted else not (rules.trunk and rules.trunk.line[-1].cut)
     stretches = tuple(_stretch(epoch, epochs[0], there, notes) for epoch in epochs if epoch.commit is not None)
     if not whole and rules.trunk:
@@ -283,11 +390,17 @@ def _past(
             *(stretch for stretch in stretches if stretch.declaring.commit != oldest),
             *(replace(stretch, declaring=Declaring(Commit(""), stretch.declaring.at)) for stretch in last),
         )
-    return Past(name, stretches, in_order(sightings), _present(there, trusted, places, kept.chain.ids, read_at), whole)
+    present = _present(there, trusted, places, kept.chain.ids, read_at)
+    if live is not None:
+        present = replace(present, name=live.called or live.name)
+    if not world.registry.capabilities.stages:
+        # What keeps no stages keeps no times of moves either.
+        present = replace(present, touched={})
+    return Past(name, stretches, in_order(sightings), present, whole)
 
 
-def _name_at(epochs: Iterable[Epoch], place: int | None, name: ModelRef) -> str:
-    """What a model was called at a place."""
+def _name_at(epochs: Iterable[Epoch], place: int | None, name: ModelRef) -> ModelRef:
+    """What a model was called at a place; where that is not known, the name that it had later."""
     if place is None:
         return name
     epoch = next((one for one in epochs if place <= one.start), None)
@@ -313,6 +426,7 @@ def _stretch(epoch: Epoch, newest: Epoch, live: ModelSnapshot, notes: Mapping[Co
         _declaring(epoch, notes),
         {slot: tuple(sorted(declared_versions(manifest, slot, declared))) for slot in slots},
         {slot: comment for slot, comment in comments.items() if comment},
+        manifest.name if manifest else None,
     )
 
 
@@ -364,7 +478,7 @@ def _stamp(milliseconds: int) -> str:
     return rfc3339(when) if when else ""
 
 
-def _sighting(link: Link, name: str, place: int | None, signed: bool) -> Sighting | None:
+def _sighting(link: Link, name: ModelRef, place: int | None, signed: bool) -> Sighting | None:
     """What a receipt says of a model; None where it says nothing of its slots."""
     receipt = link.receipt
     model = next((one for one in members(member(receipt, "models")) if member(one, "model") == name), None)
@@ -372,6 +486,7 @@ def _sighting(link: Link, name: str, place: int | None, signed: bool) -> Sightin
     if not slots:
         return None
     actor, commit = member(receipt, "actor"), member(member(receipt, "computed_from"), "commit")
+    calls = members(member(model, "calls"))
     applying = Applying(
         link.id,
         link.sequence,
@@ -388,7 +503,7 @@ def _sighting(link: Link, name: str, place: int | None, signed: bool) -> Sightin
         {slot: _held(member(one, "before")) for slot, one in slots},
         {slot: _held(member(one, "after")) for slot, one in slots},
         place,
-        _moved_at(members(member(model, "calls"))),
+        _moved_at(calls),
         {
             (Version(number), slot): _text(member(one, "kind"))
             for one in members(member(model, "entrances"))
@@ -396,12 +511,25 @@ def _sighting(link: Link, name: str, place: int | None, signed: bool) -> Sightin
         },
         _opinions(receipt, name),
         member(model, "read_back") is not False,
+        member(model, "status") == "applied",
         any(
             member(call, "method") == "delete_registered_model_tag"
             and member(member(call, "arguments"), "key") == "reconciler.owner"
-            for call in members(member(model, "calls"))
+            for call in calls
         ),
+        name if calls else None,
+        _renamed(calls),
     )
+
+
+def _renamed(calls: Iterable[object]) -> tuple[Names, str] | None:
+    """From what to what a call renamed the model, and when."""
+    for call in calls:
+        arguments = member(call, "arguments")
+        before, after = member(arguments, "name"), member(arguments, "new_name")
+        if member(call, "method") == "rename_registered_model" and isinstance(before, str) and isinstance(after, str):
+            return Names(ModelRef(before), ModelRef(after)), _text(member(call, "at"))
+    return None
 
 
 def _moved_at(calls: Iterable[object]) -> dict[Slot, str]:
@@ -430,8 +558,13 @@ def _opinions(receipt: Mapping[str, Any], name: str) -> dict[tuple[Version, Slot
 
 
 def _slot(value: object) -> Slot | None:
+    return _slot_called(value) if isinstance(value, str) else None
+
+
+@lru_cache(1024)
+def _slot_called(text: str) -> Slot | None:
     try:
-        return Slot(value) if isinstance(value, str) else None
+        return Slot(text)
     except ValueError:
         return None
 
@@ -453,16 +586,40 @@ def audit(world: World, ref: str, rules: Rules) -> Audit:
         sentence = f"The registry was not read, so records were not compared: {claims.why}"
         more: tuple[Finding, ...] = (Finding(Flaw.UNKNOWN, 0, sentence),)
     else:
-        more = against_records(chain, claims, verified.pruned)
+        proposed = rules.proposed.missing_receipts if rules.proposed else ()
+        announced = {one.receipt for one in proposed}
+        several = bool(rules.policy.registries)
+        known = _acknowledged(world, rules)
+        more = against_records(chain, claims, verified.pruned, known, announced, several=several)
     records = None if isinstance(claims, Failure) else len(claims)
     return replace(verified, records=records, findings=_gravest_first((*verified.findings, *more)))
+
+
+def _acknowledged(world: World, rules: Rules) -> dict[str, Acknowledged]:
+    """The missing receipts that every standing policy acknowledges, with the commit since which that is so."""
+    listed = [{one.receipt: one.reason for one in each.policy.missing_receipts} for each in (rules, *rules.beside)]
+    commits: dict[str, Commit] = {}
+    if rules.trunk is not None and listed[0]:
+        place = 1 if rules.base is None else rules.trunk.places.get(rules.base, 1)
+        left = set(listed[0])
+        for epoch in rules.trunk.policies:
+            if epoch.start >= place:
+                left &= {one.receipt for one in epoch.policy.missing_receipts}
+                commits |= dict.fromkeys(left, epoch.commit)
+    notes = world.source.described(set(commits.values()))
+    authors = {receipt: notes[commit].author for receipt, commit in commits.items() if commit in notes}
+    return {
+        receipt: Acknowledged(reason, commits.get(receipt), authors.get(receipt, ""))
+        for receipt, reason in listed[0].items()
+        if all(receipt in other for other in listed)
+    }
 
 
 def audit_chain(chain: Chain, seals: Seals | None, signers: str) -> Audit:
     """Whether some receipts are as they were written, by themselves and by the keys that are listed for records."""
     links = chain.links()
     signed = signed_links(seals, signers, links)
-    pruned = chain.pruned if chain.pruned and _counts(seals, signers, chain.pruned) else None
+    pruned = chain.pruned if chain.pruned and counts(seals, signers, chain.pruned) else None
     findings = [*structure(chain), *_unproven(chain, links, signed, pruned, signers)]
     return replace(audit_of(chain.place, len(chain.stored), links, signed, None, findings), pruned=pruned)
 
@@ -514,7 +671,7 @@ def doubtful(world: World, rules: Rules, last: Stored | None) -> str:
         return ""
     signers, link, pruning = rules.policy.signers, last.link, last.pruning
     if pruning is not None:
-        good = _counts(world.seals, signers, pruning)
+        good = counts(world.seals, signers, pruning)
     elif link is not None:
         good = not listed_for(RECORDS, signers) or bool(signed_links(world.seals, signers, [link]))
     else:
@@ -552,7 +709,7 @@ def what_to_prune(world: World, rules: Rules, before: str, sign: SignRecord | No
     if pruning is None:
         return chain, None
     signed = replace(pruning, seal=sign(pruning.signed_bytes))
-    if not _counts(world.seals, signers, signed):
+    if not counts(world.seals, signers, signed):
         raise ReconcilerError(
             "The key is none that the standing policy lists for records, so nobody would believe that it pruned.",
             "Nothing was pruned. Use the key of the job that applies.",

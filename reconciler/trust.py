@@ -94,6 +94,11 @@ class _Declared:
                 part = read(path, data)
                 self.put(path, {name: newer[name] for name in newer.keys() & names} if part is None else part)
 
+    def claimant(self, former: ModelRef) -> ModelRef:
+        """Who calls a name a former one. Raises StopIteration where nobody does."""
+        parts = chain.from_iterable(part.items() for part in self.parts.values())
+        return next(name for name, some in parts if any(former in one.former_names for one in some))
+
     def has(self, name: ModelRef, without: Set[str] = frozenset()) -> bool:
         """Whether a file declares a model, but for some files."""
         return bool(self._files.get(name, set[str]()) - without)
@@ -183,6 +188,7 @@ class Trunk:
     _walked: dict[tuple[ModelRef, bool], tuple[int | None, tuple[Epoch, ...]]] = field(
         default_factory=dict[tuple[ModelRef, bool], tuple[int | None, tuple[Epoch, ...]]], init=False
     )
+    _heirs: dict[ModelRef, dict[int, ModelRef]] = field(default_factory=dict[ModelRef, dict[int, ModelRef]], init=False)
 
     @cached_property
     def line(self) -> tuple[LineCommit, ...]:
@@ -546,6 +552,18 @@ class Trunk:
         """The same of several, by one walk."""
         return self._epochs(dict.fromkeys(names), desired)
 
+    def heirs(self, name: ModelRef, desired: Mapping[ModelRef, Manifest]) -> Mapping[int, ModelRef]:
+        """The models that a name was given up for, by the places of the commits that did so, as `histories` found."""
+        found: dict[int, ModelRef] = {}
+        for place, heir in self._heirs.get(name, {}).items():
+            epochs = self.history(heir, desired)
+            if any(
+                now.start == place and then.manifest is not None and then.manifest.name == name
+                for now, then in pairwise(epochs)
+            ):
+                found[place] = heir
+        return found
+
     def _epochs(
         self,
         needs: Mapping[ModelRef, int | None],
@@ -580,6 +598,7 @@ class Trunk:
             proposed = _Declared({"": {name: (manifest,) for name, manifest in desired.items()}})
             for name, epochs in found.items():
                 epochs.append(Epoch(0, self.revision.commit, FOREVER, desired.get(name)))
+                self._inherit(0, name, proposed, files.has)
                 called.name(name, _name_before(name, proposed, files.has))
 
         def close(name: ModelRef, one: LineCommit) -> None:
@@ -611,6 +630,7 @@ class Trunk:
             renamed = dict[ModelRef, ModelRef]()
             for key, paths in differing.items():
                 since = min((changed[path] for path in paths), key=lambda commit: self.places[commit.commit])
+                self._inherit(self.places[since.commit], key, files, was_there)
                 for name in called.by[key]:
                     close(name, since)
                     renamed[name] = _name_before(key, files, was_there)
@@ -624,6 +644,11 @@ class Trunk:
         for name in called.names:
             close(name, self.line[-1])
         return {name: tuple(epochs) for name, epochs in found.items()}
+
+    def _inherit(self, place: int, name: ModelRef, after: _Declared, was_there: Callable[[ModelRef], bool]) -> None:
+        """Note which other model may have been given a name that a change gave up."""
+        if was_there(name) and not after.has(name) and after.claims[name] == 1:
+            self._heirs.setdefault(name, {})[place] = after.claimant(name)
 
     def _look_at_others(self, after: Mapping[str, bytes | None], files: _Declared, names: Set[ModelRef]) -> None:
         """Learn of files that no newer commit changed, as a commit left them."""

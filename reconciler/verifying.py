@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from reconciler.core import bundle
 from reconciler.core.bundle import About, Inventory, placed, read_inventory, read_links, replaced
-from reconciler.core.chain import Audit, Chain, Claim, Finding, Flaw, Link, against_records
+from reconciler.core.chain import Audit, Chain, Claim, Finding, Flaw, Link, against_records, cut_off
 from reconciler.core.names import ModelRef, Version
 from reconciler.core.policy import RECORDS, listed_for
 from reconciler.core.records import member, members
@@ -19,7 +19,7 @@ from reconciler.core.snapshot import signed_bytes as record_bytes
 from reconciler.core.text import amount, plain
 from reconciler.errors import contained
 from reconciler.ports import Seals
-from reconciler.recalling import audit_of, signatures, signed_links
+from reconciler.recalling import audit_of, counts, signatures, signed_links
 
 MOST_FINDINGS = 50
 """Of more than these, the gravest are told one by one."""
@@ -51,6 +51,8 @@ def audit_bundle(
         return audit_of(place, 0, (), frozenset(), None, [Finding(Flaw.DAMAGED, 0, sentence)])
     about = inventory.about
     stored, wrong = read_links(files)
+    pruning, unreadable = bundle.read_beginning(files)
+    pruned = pruning if pruning is not None and counts(seals, signers, pruning) else None
     links = tuple(one.link for one in stored.values() if one.link is not None)
     telling = [link for link in links if about.is_in(link.receipt)]
     signed = signed_links(seals, signers, links)
@@ -65,17 +67,20 @@ def audit_bundle(
     findings = [
         *bundle.listed(inventory, files),
         *wrong,
-        *placed(inventory, stored),
+        *unreadable,
+        *placed(inventory, stored, pruning),
+        *((cut_off(pruning),) if pruning and not pruned else ()),
         *nobody,
-        *(signatures(links, signed) if names_signers else ()),
+        *(signatures(links, signed, after_signed=pruned is not None) if names_signers else ()),
         *(_list_signature(inventory, seals, signers) if names_signers else ()),
         *unread,
         *(_record_signatures(about, provenance, seals, signers) if names_signers else ()),
-        *against_records(Chain(place, tuple(stored.values())), claims),
+        *against_records(Chain(place, tuple(stored.values()), pruned=pruning), claims, pruned),
         *replaced(about, files, telling),
         *_unproven_approvals(about, telling, files, signers, is_signed_by),
     ]
     found = audit_of(place, len(links), links, signed, len(claims), dict.fromkeys(findings), about.title)
+    found = replace(found, pruned=pruned)
     more = found.findings[MOST_FINDINGS:]
     if not more:
         return found

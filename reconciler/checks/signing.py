@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from reconciler.core.moments import moment
 from reconciler.core.policy import RECORDS, listed_for
@@ -141,7 +141,7 @@ def verify(data: bytes, seal: Seal | None, signers: str, key: bytes | None, at: 
             same_key = hmac.compare_digest(good.key.encode(), seal.key.encode("utf-8", "replace"))
             return hmac.compare_digest(good.value.encode(), seal.value.encode("utf-8", "replace")) and same_key
         case SealKind.SSH:
-            return _verify_ssh(data, seal, listed_for(NAMESPACE, signers), NAMESPACE, at)
+            return _verify_ssh(data, seal, listed_for(NAMESPACE, signers), NAMESPACE, at, {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,16 +150,30 @@ class RecordSeals:
 
     def verified(self, claims: Iterable[tuple[bytes, Seal, str]], signers: str) -> tuple[bool, ...]:
         lines = listed_for(RECORDS, signers)
+        principals: _Principals = {}
 
         def check(claim: tuple[bytes, Seal, str]) -> bool:
             data, seal, at = claim
-            return seal.kind is SealKind.SSH and _verify_ssh(data, seal, lines, RECORDS, at)
+            return seal.kind is SealKind.SSH and _verify_ssh(data, seal, lines, RECORDS, at, principals)
 
+        asked = tuple(claims)
+        # By the first, the others know whom a line lists.
+        first = tuple(map(check, asked[:1]))
         with ThreadPoolExecutor(VERIFIERS) as pool:
-            return tuple(pool.map(check, claims))
+            return (*first, *pool.map(check, asked[1:]))
 
 
-def _verify_ssh(data: bytes, seal: Seal, lines: Sequence[str], namespace: str, at: str) -> bool:
+_Principals: TypeAlias = dict[tuple[str, str], tuple[str, ...]]
+"""Whom a line lists with a key."""
+
+
+def _verify_ssh(
+    data: bytes, seal: Seal, lines: Sequence[str], namespace: str, at: str, principals: _Principals
+) -> bool:
+    """
+    Whether a key of one of these lines made a signature. Whom a line lists with it is asked once; to verify takes the
+    time and the namespace into account again.
+    """
     # A key that was retired stays good for what it signed before.
     time = _as_ssh_time(at)
     if not time or not _ARMOR.fullmatch(seal.value) or _fingerprint(seal.value) != seal.key:
@@ -175,8 +189,11 @@ def _verify_ssh(data: bytes, seal: Seal, lines: Sequence[str], namespace: str, a
             if public not in line and not _AUTHORITY.search(line):
                 continue
             allowed.write_text(f"{line}\n", encoding="utf-8", errors="replace")
-            found = _ssh_keygen(["-Y", "find-principals", *files], b"")
-            for who in found.stdout.decode("utf-8", "replace").splitlines() if found.returncode == 0 else ():
+            if (line, public) not in principals:
+                found = _ssh_keygen(["-Y", "find-principals", *files], b"")
+                if found.returncode == 0:
+                    principals[line, public] = tuple(found.stdout.decode("utf-8", "replace").splitlines())
+            for who in principals.get((line, public), ()):
                 if _ssh_keygen(["-Y", "verify", "-n", namespace, "-I", who, *files], data).returncode == 0:
                     return True
         return False

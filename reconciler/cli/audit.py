@@ -75,4 +75,4 @@ def audit(
         click.echo(rendered_audit(found, form), nl=False)
     if found.grave:
         return ExitCode.BLOCKED
-    return ExitCode.CHANGES if found.findings else ExitCode.OK
+    return ExitCode.CHANGES if found.unproven else ExitCode.OK

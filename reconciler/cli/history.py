@@ -90,7 +90,8 @@ def as_of(
 ) -> int:
     """
     Show what each slot of MODEL, or of all models, held at a moment, on whose word, and where sources differ. WHEN is
-    `2026-03-03T10:00:00Z`, another time with its zone, a date (its first moment, in UTC), or `3 days ago`.
+    `2026-03-03T10:00:00Z`, another time with its zone, a date (its first moment, in UTC), `3 days ago`, or a commit:
+    the end of the apply that applied it, or else its committer's time.
     """
     from reconciler.render.history import as_of_lines
 
@@ -128,8 +129,8 @@ def diff(
     **settings: Any,
 ) -> int:
     """
-    Show which slots hold something else than at an earlier moment, or held at another one. WHEN is as for `as-of`, or a
-    commit, whose own time is meant. Exits with 2 if anything changed.
+    Show which slots hold something else than at an earlier moment, or held at another one. WHEN is as for `as-of`.
+    Exits with 2 if anything changed.
     """
     from reconciler.render.history import between_lines
 

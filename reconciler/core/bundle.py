@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from reconciler.core.chain import Finding, Flaw, Link, Stored, digest_of
+from reconciler.core.chain import Finding, Flaw, Link, Pruning, Stored, digest_of, read_pruning
 from reconciler.core.names import Commit
 from reconciler.core.records import Seal, as_object, as_text, canonical, member, members, read_record, read_seal
 from reconciler.core.text import plain
@@ -24,6 +24,7 @@ LIST = "bundle.json"
 RECEIPTS = "receipts/"
 FILES = "files.json"
 RECORDS = "provenance.json"
+PRUNING = "pruning.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,8 +196,28 @@ def read_links(files: Mapping[str, bytes]) -> tuple[dict[int, Stored], tuple[Fin
     return dict(sorted(found.items())), tuple(wrong)
 
 
-def placed(inventory: Inventory, links: Mapping[int, Stored]) -> Iterator[Finding]:
+def read_beginning(files: Mapping[str, bytes]) -> tuple[Pruning | None, tuple[Finding, ...]]:
+    """What stands in the place of receipts that were pruned before a bundle was made, or what is wrong with it."""
+    if PRUNING not in files:
+        return None, ()
+    try:
+        return read_pruning(files[PRUNING].decode("utf-8", "surrogateescape")), ()
+    except (KeyError, TypeError, ValueError):
+        return None, (Finding(Flaw.DAMAGED, 0, f"{PRUNING} is not a pruning as reconciler writes it."),)
+
+
+def placed(inventory: Inventory, links: Mapping[int, Stored], pruning: Pruning | None = None) -> Iterator[Finding]:
     """What of the receipts does not prove its place in the chain: each by the one before it and the one behind it."""
+    count = pruning.count if pruning else 0
+    if inventory.last and inventory.first != count + 1:
+        sentence = f"By {LIST}, the chain began with no. {inventory.first}: those before it were cut off."
+        if inventory.first <= count:
+            sentence = f"By {LIST}, the chain began with no. {inventory.first}; {PRUNING} says that it was pruned."
+        yield Finding(Flaw.BROKEN, 0, sentence)
+    following = links[count + 1].link if pruning and count + 1 in links else None
+    if pruning and following is not None and following.previous != pruning.digest:
+        sentence = f"No. {following.sequence} does not follow on what was pruned: one of them was changed."
+        yield Finding(Flaw.BROKEN, following.sequence, sentence)
     texts = {number: stored.text for number, stored in links.items()}
     found = {number: stored.link for number, stored in links.items() if stored.link is not None}
     for before, after in pairwise(found):

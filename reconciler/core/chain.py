@@ -6,10 +6,11 @@ ones can be pruned: a signed beginning then stands in their place, and the other
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from reconciler.core.moments import moment
@@ -270,24 +271,47 @@ class Flaw(StrEnum):
     UNSIGNED = "unsigned"
     UNPUSHED = "unpushed"
     UNKNOWN = "unknown"
+    STALE = "stale"
+    ACKNOWLEDGED = "acknowledged"
 
 
 GRAVE = frozenset({Flaw.LOST, Flaw.REWRITTEN, Flaw.DAMAGED, Flaw.BROKEN, Flaw.FORGED, Flaw.MISSING, Flaw.CONTRADICTED})
-"""These say that something is not as it was written. The others say that not everything is proven."""
+"""
+These say that something is not as it was written. The others say that not everything is proven, but for ACKNOWLEDGED:
+that a person answers for it.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """Why the standing policy says that a receipt is missing, and which commit, by whom, made it say so."""
+
+    reason: str
+    commit: Commit | None = None
+    author: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong: which, where in the chain (0: of the whole), and a sentence."""
+    """
+    One thing that is wrong: which, where in the chain (0: of the whole), and a sentence; and who answers for it, if
+    that is in the policy.
+    """
 
     flaw: Flaw
     sequence: int
     sentence: str
+    acknowledged: Acknowledged | None = None
 
     @property
     def grave(self) -> bool:
         """Whether something is not as it was written."""
         return self.flaw in GRAVE
+
+    @property
+    def unproven(self) -> bool:
+        """Whether something is not proven, and nobody answers for it."""
+        return not self.grave and self.flaw is not Flaw.ACKNOWLEDGED
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,6 +353,11 @@ class Audit:
     def grave(self) -> bool:
         """Whether something is not as it was written."""
         return any(finding.grave for finding in self.findings)
+
+    @property
+    def unproven(self) -> bool:
+        """Whether something is not proven, and nobody answers for it."""
+        return any(finding.unproven for finding in self.findings)
 
 
 def structure(chain: Chain, *, briefly: bool = False) -> tuple[Finding, ...]:
@@ -459,10 +488,20 @@ def with_exported(chain: Chain, exported: Chain) -> Chain:
     return replace(chain, stored=(*old.stored, *chain.stored), pruned=exported.pruned)
 
 
-def against_records(chain: Chain, claims: Iterable[Claim], pruned: Pruning | None = None) -> tuple[Finding, ...]:
+def against_records(
+    chain: Chain,
+    claims: Iterable[Claim],
+    pruned: Pruning | None = None,
+    acknowledged: Mapping[str, Acknowledged] = MappingProxyType({}),
+    announced: Collection[str] = (),
+    *,
+    several: bool = False,
+) -> tuple[Finding, ...]:
     """
     What records in the registry say of receipts that the chain does not bear out, beside those that were pruned; of
-    those that are missing, by the record that matters most. Where the chain was not read, nothing is missing.
+    those that are missing, by the record that matters most. Where the chain was not read, nothing is missing. Of some,
+    the standing policy acknowledges it, and of those `announced`, the next one will. With `several` registries, what no
+    record names may be another one's.
     """
     kept = {one.place.id: one for one in chain.stored if one.place is not None}
     gone = frozenset(pruned.ids if pruned else ())
@@ -475,7 +514,14 @@ def against_records(chain: Chain, claims: Iterable[Claim], pruned: Pruning | Non
         about += f" (by commit {claim.commit[:12]}, {claim.at})" if claim.commit else ""
         if link is None and chain.untold:
             continue
-        if link is None and not chain.stored and chain.pruned is None:
+        known = acknowledged.get(claim.receipt)
+        if link is None and known is not None:
+            by = f" by {plain(known.author.partition(' <')[0], 200)}" if known.author else ""
+            by += f" in {known.commit[:12]}" if known.commit else ""
+            sentence = f"The record of {about} names the receipt {claim.receipt}, which the chain lacks. Acknowledged"
+            sentence += f"{by}: {plain(known.reason, 400)}"
+            found.setdefault(("", claim.receipt), Finding(Flaw.ACKNOWLEDGED, 0, sentence, known))
+        elif link is None and not chain.stored and chain.pruned is None:
             sentence = f"There are no receipts at {chain.place}, and the record of {about} names {claim.receipt}."
             found.setdefault((Flaw.LOST, ""), Finding(Flaw.LOST, 0, sentence))
         elif link is None:
@@ -483,11 +529,27 @@ def against_records(chain: Chain, claims: Iterable[Claim], pruned: Pruning | Non
             if chain.cut:
                 found.setdefault((Flaw.SHALLOW, claim.receipt), Finding(Flaw.SHALLOW, 0, sentence))
             else:
-                sentence += f" If that apply was killed, see that {claim.slot} holds what it should: `reconciler plan`."
+                sentence += (
+                    " The policy acknowledges it from the next change on."
+                    if claim.receipt in announced
+                    else f" If that apply was killed, see that {claim.slot} holds what it should (`reconciler plan`), "
+                    "and acknowledge it in reconciler.yaml: `missing-receipts: [{receipt: "
+                    f'{claim.receipt}, reason: "…"}}]`.'
+                )
                 found.setdefault((Flaw.MISSING, claim.receipt), Finding(Flaw.MISSING, 0, sentence))
         elif not _bears_out(link, claim):
             sentence = f"The record of {about} names the receipt {claim.receipt}, which says nothing of that."
             found[Flaw.CONTRADICTED, f"{claim}"] = Finding(Flaw.CONTRADICTED, link.sequence, sentence)
+    for receipt, known in acknowledged.items() if not chain.untold else ():
+        if ("", receipt) not in found:
+            there = receipt in kept or receipt in gone
+            if several and not there:
+                continue
+            why = "it is not missing" if there else "no record names it"
+            sentence = (
+                f"The policy acknowledges that the receipt {receipt} is missing, and {why}: remove it from there."
+            )
+            found["stale", receipt] = Finding(Flaw.STALE, 0, sentence, known)
     return tuple(found.values())
 
 

@@ -4,10 +4,12 @@ out. Receipts are in the order of their chain, whatever the clocks of those who 
 order of the trusted line. Only one that was kept late is put where its times and what it saw agree that it belongs.
 """
 
+from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from itertools import accumulate, pairwise
+from itertools import accumulate, islice, pairwise
 from typing import TypeAlias
 
 from reconciler.core.chain import Finding, Pruning
@@ -41,6 +43,7 @@ class Turning(StrEnum):
     BY_HAND = "moved by hand"
     UNKNOWN = "not known how"
     RELEASE = "released"
+    RENAME = "renamed"
     DECLARE = "declare"
     PENDING = "pending"
     DRIFTED = "drifted"
@@ -90,12 +93,22 @@ class Stretch:
     """
     A stretch of the trusted line over which a model was declared alike: the place of its oldest commit, that commit,
     and what was declared for each slot, with the comments. A place is a distance from the newest commit, which has 0.
+    `name` is what the model was called; None: it was not declared.
     """
 
     start: int
     declaring: Declaring
     held: Mapping[Slot, Held] = field(default_factory=dict[Slot, Held])
     comments: Mapping[Slot, str] = field(default_factory=dict[Slot, str])
+    name: ModelRef | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What a model was called before it was renamed, and after that."""
+
+    before: ModelRef
+    after: ModelRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +116,10 @@ class Sighting:
     """
     What one receipt says of a model: what its slots held before the apply and after it, when the last call about each
     slot was made, how versions came in, and what gates said. `place` is that of the commit, None for one that is not on
-    the trusted line. `sure` says whether the model was read back, `released` whether the apply gave the model up.
+    the trusted line. `sure` says whether the model was read back, `done` whether it was as declared in the end, and
+    `released` whether the apply gave the model up.
+    `name` is what calls show the registry to have called it in the end, None where they show nothing; `renamed` are the
+    names, and the time, of the call that gave it another one.
     """
 
     applying: Applying
@@ -118,7 +134,10 @@ class Sighting:
         default_factory=dict[tuple[Version, Slot], tuple[Opinion, ...]]
     )
     sure: bool = True
+    done: bool = True
     released: bool = False
+    name: ModelRef | None = None
+    renamed: tuple[Names, str] | None = None
 
     @property
     def word(self) -> Word:
@@ -144,7 +163,8 @@ class Present:
     """
     The registry as it is: what the slots of a model hold, when MLflow last saw each version in a stage move or be
     edited, when each was registered, the records that count, and the place of the commit that was applied last.
-    `unreceipted` are the records, of versions that left too, that count and whose receipt is not kept.
+    `unreceipted` are the records, of versions that left too, that count and whose receipt is not kept. `name` is what
+    the registry calls the model, None where it has none.
     """
 
     read_at: str
@@ -154,6 +174,7 @@ class Present:
     placed: Mapping[tuple[Version, Slot], Placed] = field(default_factory=dict[tuple[Version, Slot], Placed])
     applied: int | None = None
     unreceipted: Mapping[tuple[Version, Slot], Placed] = field(default_factory=dict[tuple[Version, Slot], Placed])
+    name: ModelRef | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +182,8 @@ class Turn:
     """
     A slot came to hold something else, or was found to hold something: `before` is None where that is not known. It was
     between `earliest` and `latest` (RFC 3339, UTC), which are the same where the moment is known; empty: not known.
-    PENDING is what is declared and not there yet, DRIFTED what was applied and is not there anymore.
+    PENDING is what is declared and not there yet, DRIFTED what was applied and is not there anymore. With `renamed`, it
+    is the name of the model that turned.
     """
 
     model: ModelRef
@@ -177,6 +199,7 @@ class Turn:
     comment: str = ""
     opinions: tuple[Opinion, ...] = ()
     note: str = ""
+    renamed: Names | None = None
 
     @property
     def happened(self) -> bool:
@@ -190,12 +213,36 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
+class Renaming:
+    """
+    A model got another name, or is to: behind so many of its sightings, and otherwise as a `Turn`. An empty `earliest`:
+    it is not known after what.
+    """
+
+    names: Names
+    behind: int
+    turning: Turning
+    word: Word
+    earliest: str = ""
+    latest: str = ""
+    declaring: Declaring | None = None
+    applying: Applying | None = None
+    note: str = ""
+
+    @property
+    def happened(self) -> bool:
+        """Whether it was, and is not only declared."""
+        return self.turning is Turning.RENAME
+
+
+@dataclass(frozen=True, slots=True)
 class Past:
     """
     All that is known of one model. `stretches` are newest first, `sightings` in the order of the chain; `pruned` is
     when the last receipt was kept that is no longer there (RFC 3339, UTC), empty where none was pruned. `missing` are
     the receipts that records name and the chain lacks, with the times of these records; `broken` the numbers at which
-    the chain is not as it was written, 0 where that may be anywhere.
+    the chain is not as it was written, 0 where that may be anywhere. `renamings` are in the order in which they came
+    about; `model` is what git calls it now.
     """
 
     model: ModelRef
@@ -206,6 +253,7 @@ class Past:
     pruned: str = ""
     missing: Mapping[str, str] = field(default_factory=dict[str, str])
     broken: tuple[int, ...] = ()
+    renamings: tuple[Renaming, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +269,8 @@ class Possible:
 class Then:
     """
     What a slot held at a moment: one possibility or several, none where nothing is known. `differences` say what other
-    sources have to say, `why` is what is not known and why.
+    sources have to say, `why` is what is not known and why. `model` is the name that it had then, and `now` the one
+    that it has now; where it is not known which of some `names` it had, both are the latter.
     """
 
     model: ModelRef
@@ -229,12 +278,18 @@ class Then:
     possible: tuple[Possible, ...] = ()
     differences: tuple[str, ...] = ()
     why: str = ""
+    names: tuple[ModelRef, ...] = ()
+    now: ModelRef | None = None
 
     @property
     def certain(self) -> bool:
-        """Whether one thing alone is possible, no source says otherwise, and it is known to have been applied."""
+        """
+        Whether one thing alone is possible, under one name, no source says otherwise, and it is known to have been
+        applied.
+        """
         by_git = all(possible.word is Word.GIT for possible in self.possible)
-        return len({possible.held for possible in self.possible}) == 1 and not self.differences and not by_git
+        one = len({possible.held for possible in self.possible}) == 1 and len(self.names) <= 1
+        return one and not self.differences and not by_git
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,18 +323,19 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class AsOf:
-    """What each slot held at a moment (RFC 3339, UTC)."""
+    """What each slot held at a moment (RFC 3339, UTC). `notes` say which moment a commit stands for."""
 
     of: Recalled
     when: str
     slots: tuple[Then, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Between:
     """
     The slots that held something else, or may have, at one moment than at another, and those of which it is not known
-    what they held at one of them. `notes` say which times were meant.
+    what they held at one of them. `notes` say which moments commits stand for.
     """
 
     of: Recalled
@@ -341,23 +397,60 @@ def slots_of(past: Past) -> tuple[Slot, ...]:
 
 def turns_of(past: Past, slot: Slot) -> tuple[Turn, ...]:
     """The same of one slot, in the order in which they came about."""
-    seen = [s for s in past.sightings if slot in s.before or slot in s.after]
-    found = [*_declared_before(past, slot, seen[0] if seen else None)]
-    state = found[-1].after if found else None
+    seen = [(n, s) for n, s in enumerate(past.sightings) if slot in s.before or slot in s.after]
+    found = [*_declared_before(past, slot, seen[0][1] if seen else None)]
+    state = found[-1].after if found and found[-1].turning is not Turning.RELEASE else None
     former: Sighting | None = None
-    for sighting in seen:
+    renamings = deque(past.renamings)
+    renamed: list[tuple[int, Turn]] = []
+    for number, sighting in seen:
         there, then = sighting.before.get(slot, ()), sighting.after.get(slot, ())
         if state is not None and there != state:
             found.extend(_unseen(past, slot, state, there, former, sighting, found))
+        while renamings and renamings[0].behind <= number:
+            renamed.append((len(found), _renamed(past, slot, there, renamings.popleft())))
         if (turn := _turn_of(past, slot, sighting, there, then, found)) is not None:
             found.append(turn)
         state, former = then, sighting
-        if sighting.released:
+        if sighting.released or (sighting.done and _is_dropped(past, slot, sighting.place)):
             found.append(_release(past, slot, sighting, then))
             # From here on anybody may move it.
             state = None
+    if state is not None:
+        renamed.extend((len(found), _renamed(past, slot, state, renaming)) for renaming in renamings)
     found.extend(_since(past, slot, state, former, found))
+    for at, turn in reversed(renamed):
+        found.insert(at, turn)
     return tuple(found)
+
+
+def _is_dropped(past: Past, slot: Slot, place: int | None) -> bool:
+    """Whether a slot was not declared anymore at a place."""
+    at = len(past.stretches) if place is None else _stretch_at(past, place)
+    return at < len(past.stretches) and slot not in past.stretches[at].held
+
+
+def _stretch_at(past: Past, place: int) -> int:
+    """Which stretch a place is in, by its number; what is behind all of them is in none."""
+    return bisect_left(past.stretches, place, key=lambda stretch: stretch.start)
+
+
+def _renamed(past: Past, slot: Slot, held: Held, renaming: Renaming) -> Turn:
+    """What a model's other name means for one of its slots."""
+    return Turn(
+        past.model,
+        slot,
+        held,
+        held,
+        renaming.turning,
+        renaming.word,
+        renaming.earliest,
+        renaming.latest,
+        renaming.declaring,
+        renaming.applying,
+        note=renaming.note,
+        renamed=renaming.names,
+    )
 
 
 def _declared_before(past: Past, slot: Slot, first: Sighting | None) -> Iterator[Turn]:
@@ -379,11 +472,15 @@ def _declared_before(past: Past, slot: Slot, first: Sighting | None) -> Iterator
         applied = tuple(s for s in past.stretches if s.start >= _start_of(past, place))
     for stretch in reversed(applied):
         held = stretch.held.get(slot)
+        at = stretch.declaring.at
+        if held is None and state is not None:
+            by = stretch.declaring
+            yield Turn(past.model, slot, state, state, Turning.RELEASE, Word.GIT, at, at, by, note=_NOT_GOVERNED)
+            state = None
         if held is None or held == state:
             continue
         record = _record_of(past, slot, held, stretch) if first is None else None
         turning = Turning.ROLL_BACK if held in earlier else Turning.DECLARE if held else Turning.VACATE
-        at = stretch.declaring.at
         yield Turn(
             past.model,
             slot,
@@ -403,7 +500,8 @@ def _declared_before(past: Past, slot: Slot, first: Sighting | None) -> Iterator
 
 def _start_of(past: Past, place: int) -> int:
     """The start of the stretch that a place is in."""
-    return next((stretch.start for stretch in past.stretches if place <= stretch.start), place)
+    at = _stretch_at(past, place)
+    return past.stretches[at].start if at < len(past.stretches) else place
 
 
 def _record_of(past: Past, slot: Slot, held: Held, stretch: Stretch) -> Placed | None:
@@ -420,7 +518,8 @@ def _turn_of(past: Past, slot: Slot, sighting: Sighting, there: Held, then: Held
     entered = [version for version in then if version not in there]
     kinds = {sighting.kinds.get((version, slot), "") for version in entered or then}
     if there == then:
-        if "found" not in kinds:
+        again = bool(found) and found[-1].turning is Turning.RELEASE
+        if "found" not in kinds and not again:
             return None
         turning, at = Turning.FIND, sighting.started_at
     elif not entered:
@@ -455,24 +554,26 @@ def _turn_of(past: Past, slot: Slot, sighting: Sighting, there: Held, then: Held
 
 def _release(past: Past, slot: Slot, sighting: Sighting, then: Held) -> Turn:
     at, word, by = sighting.finished_at, sighting.word, sighting.applying
-    note = "Not governed from here on."
-    return Turn(past.model, slot, then, then, Turning.RELEASE, word, at, at, applying=by, note=note)
+    declaring = _declaring(past, slot, sighting.place)[0] if _is_dropped(past, slot, sighting.place) else None
+    return Turn(past.model, slot, then, then, Turning.RELEASE, word, at, at, declaring, by, note=_NOT_GOVERNED)
+
+
+_NOT_GOVERNED = "No longer declared: not governed from here on."
 
 
 def _declaring(past: Past, slot: Slot, place: int | None) -> tuple[Declaring | None, str]:
     """The commit that first declared what is declared for a slot at a place, in its unbroken run, and the comment."""
     if place is None:
         return None, ""
-    older = [stretch for stretch in past.stretches if place <= stretch.start]
-    if not older:
+    at = _stretch_at(past, place)
+    if at == len(past.stretches):
         return None, ""
-    held = older[0].held.get(slot)
-    run = older[0]
-    for stretch in older:
-        if stretch.held.get(slot) != held:
+    first = run = past.stretches[at]
+    for older in islice(past.stretches, at, None):
+        if older.held.get(slot) != first.held.get(slot):
             break
-        run = stretch
-    return run.declaring, older[0].comments.get(slot, "")
+        run = older
+    return run.declaring, first.comments.get(slot, "")
 
 
 def _unseen(
@@ -501,7 +602,9 @@ def _unseen(
     if former is None and seen is not None:
         turning = Turning.UNKNOWN
         note = "Seen by the first apply of which a receipt is kept"
-        note += ": somebody moved it, or the declaration was never applied." if not past.pruned else ", after others."
+        note += f": {_BY_GIT_ALONE}" if not past.pruned else ", after others."
+    elif former is None and found and found[-1].word is Word.GIT:
+        turning, note = Turning.UNKNOWN, f"Seen in the registry as it is now: {_BY_GIT_ALONE}"
     else:
         lacking = _lacks_receipts(past, former, seen, earliest, latest, found)
         turning = Turning.UNKNOWN if lacking else Turning.BY_HAND
@@ -514,6 +617,9 @@ def _unseen(
         touched = present.touched.get(there[-1], "") if there and slot.stage is not None else ""
         latest = touched if touched and _later(touched, earliest) else present.read_at
     yield Turn(past.model, slot, state, there, turning, seen.word if seen else Word.MLFLOW, earliest, latest, note=note)
+
+
+_BY_GIT_ALONE = "somebody moved it, or the declaration was never applied."
 
 
 def _records(
@@ -583,13 +689,13 @@ def _since(past: Past, slot: Slot, state: Held | None, last: Sighting | None, fo
     if present is None:
         return
     there = present.held.get(slot, ())
-    if last is not None and last.released:
-        if there != last.after.get(slot, ()):
+    if state is None and found and found[-1].turning is Turning.RELEASE:
+        given_up = found[-1]
+        if there != given_up.after:
             note = "Seen in the registry as it is now; not governed."
-            before, latest = last.after.get(slot, ()), present.read_at
-            yield Turn(
-                past.model, slot, before, there, Turning.BY_HAND, Word.MLFLOW, last.finished_at, latest, note=note
-            )
+            turning = Turning.UNKNOWN if given_up.word is Word.GIT else Turning.BY_HAND
+            since, latest = given_up.latest, present.read_at
+            yield Turn(past.model, slot, given_up.after, there, turning, Word.MLFLOW, since, latest, note=note)
     elif state is None and there and declared is not None:
         touched = present.touched.get(there[-1], "") if slot.stage is not None else ""
         yield Turn(
@@ -603,7 +709,7 @@ def _since(past: Past, slot: Slot, state: Held | None, last: Sighting | None, fo
             touched,
             note="No apply and no commit says more.",
         )
-    elif state is not None and there != state and (declared is not None or not past.stretches):
+    elif state is not None and there != state:
         yield from _unseen(past, slot, state, there, last, None, found)
     if declared is not None and declared != there:
         stretch = _declaring(past, slot, 0)
@@ -643,12 +749,33 @@ def within(found: Iterable[Turn], since: str = "", until: str = "") -> tuple[Tur
 
 def as_of(past: Past, when: str, say: Callable[[Held], str]) -> tuple[Then, ...]:
     """What each slot of a model that was ever governed held at a moment. `say` writes down what a slot holds."""
-    return tuple(_slot_as_of(past, slot, when, say) for slot in slots_of(past))
+    names, now = _names(past, when)
+    why = f"It was renamed from {names[0]} to {names[-1]}, and it is not known at which moment." if names[1:] else ""
+
+    def named(then: Then) -> Then:
+        whole = " ".join(part for part in (then.why, why) if part)
+        return replace(then, model=now if why else names[0], names=names, now=now, why=whole)
+
+    return tuple(named(_slot_as_of(past, slot, when, say)) for slot in slots_of(past))
+
+
+def _names(past: Past, when: str) -> tuple[tuple[ModelRef, ...], ModelRef]:
+    """What a model may have been called at a moment, and what it is called now."""
+    if not past.renamings:
+        return (past.model,), past.model
+    found = [one for one in past.renamings if one.happened]
+    names = [past.renamings[0].names.before, *(one.names.after for one in found)]
+    # Whether and when what git alone says was done is not known. Of two applies, the clocks may differ.
+    always = 0.0, float(_FOREVER)
+    spans = [always if one.word is Word.GIT else (_seconds(one.earliest), _seconds(one.latest)) for one in found]
+    standing = _standing([min(span) for span in spans], [max(span) for span in spans], _seconds(when))
+    return tuple(dict.fromkeys(names[number + 1] for number in standing)), names[-1]
 
 
 def _slot_as_of(past: Past, slot: Slot, when: str, say: Callable[[Held], str]) -> Then:
-    found = [turn for turn in turns_of(past, slot) if turn.happened]
-    possible = _possible(found, when) or _sighted(past, slot, when)
+    found = [turn for turn in turns_of(past, slot) if turn.happened and turn.renamed is None]
+    sighted = _sighted(past, slot, when)
+    possible = tuple(_as_sighted(one, sighted) for one in _possible(found, when)) or sighted
     if released := _released(past, slot, possible, when):
         return released
     by_mlflow = _by_mlflow(past, slot, when)
@@ -692,27 +819,47 @@ def _possible(found: Sequence[Turn], when: str) -> tuple[Possible, ...]:
     """
     if not found:
         return ()
-    at = _seconds(when)
     lows = [_seconds(turn.earliest or turn.latest) for turn in found]
     highs = [_seconds(turn.latest or turn.earliest) for turn in found]
+    states: list[Possible] = []
+    for number in _standing(lows, highs, _seconds(when)):
+        turn = found[max(number, 0)]
+        if number >= 0:
+            states.append(Possible(turn.after, turn.word, turn))
+        elif turn.before is not None and min(lows) <= _seconds(when):
+            # What was there before the first turn is known of the moment before it alone.
+            states.append(Possible(turn.before, turn.word))
+    return tuple(_once(states))
+
+
+def _standing(lows: Sequence[float], highs: Sequence[float], at: float) -> Iterator[int]:
+    """
+    By which of some turns, whose order is certain, and each of which was between two moments, it may have been so at a
+    moment: their numbers, -1 for before the first.
+    """
     # No turn is before one that it comes after in the order, or after one that it comes before.
     first = list(accumulate(reversed(lows), min))[::-1]
-    last = list(accumulate(highs, max))
-    states: list[Possible] = []
-    # What was there before the first turn is known of the moment before it alone.
-    if first[0] <= at < last[0] and (before := found[0].before) is not None:
-        states.append(Possible(before, found[0].word))
-    for number, turn in enumerate(found):
-        ended = last[number + 1] if number + 1 < len(found) else _FOREVER
-        if first[number] <= at < ended or first[number] == at == ended:
-            states.append(Possible(turn.after, turn.word, turn))
-    return tuple(_once(states))
+    last = [*accumulate(highs, max), _FOREVER]
+    if at < last[0]:
+        yield -1
+    for number, low in enumerate(first):
+        ended = last[number + 1]
+        # Of one whose moment is not known, the lower bound is when it was seen not to have been yet.
+        began = low < at if low == lows[number] < highs[number] else low <= at
+        if (began and at < ended) or low == at == ended:
+            yield number
 
 
 def _sighted(past: Past, slot: Slot, when: str) -> tuple[Possible, ...]:
     """What an apply left in a slot that nothing is known to have changed by that moment."""
     seen = [s for s in past.sightings if slot in s.after and not _later(s.finished_at, when)]
     return (Possible(seen[-1].after[slot], seen[-1].word),) if seen else ()
+
+
+def _as_sighted(one: Possible, sighted: Sequence[Possible]) -> Possible:
+    """What git declared is known to have been applied where an apply left it so."""
+    word = next((other.word for other in sighted if other.held == one.held), one.word)
+    return replace(one, word=word) if one.word is Word.GIT else one
 
 
 def _once(states: Iterable[Possible]) -> Iterator[Possible]:
@@ -777,20 +924,10 @@ def _differences(
 
 
 def changed(past: Past, before: str, after: str, say: Callable[[Held], str]) -> tuple[tuple[Then, Then], ...]:
-    """The slots of a model that held something else, or may have, at a moment than at another."""
+    """The slots of a model that held something else, or may have, at a moment than at another, or were called so."""
     pairs = zip(as_of(past, before, say), as_of(past, after, say), strict=True)
-    return tuple((one, two) for one, two in pairs if {p.held for p in one.possible} != {p.held for p in two.possible})
 
+    def what(then: Then) -> tuple[set[Held], tuple[ModelRef, ...]]:
+        return {one.held for one in then.possible}, then.names
 
-def with_slots(past: Past, wanted: Iterable[Slot]) -> Past:
-    """What is known of some slots alone."""
-    chosen = set(wanted)
-
-    def of(held: Mapping[Slot, Held]) -> dict[Slot, Held]:
-        return {slot: versions for slot, versions in held.items() if slot in chosen}
-
-    return replace(
-        past,
-        stretches=tuple(replace(s, held=of(s.held)) for s in past.stretches),
-        sightings=tuple(replace(s, before=of(s.before), after=of(s.after)) for s in past.sightings),
-    )
+    return tuple((one, two) for one, two in pairs if what(one) != what(two))

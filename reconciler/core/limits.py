@@ -19,6 +19,7 @@ REGISTRIES: Final = 20
 GATES: Final = 50
 POLICY_GATES: Final = 1_000
 WINDOWS: Final = 100
+MISSING_RECEIPTS: Final = 1_000
 WINDOW_YEARS: Final = 12
 GATE_SECONDS: Final = 2.0
 JUDGING_SECONDS: Final = 60.0
@@ -74,6 +75,7 @@ TABLE: Final = (
     Limit("gates of the policy", f"{POLICY_GATES:,}", _PROBLEM),
     Limit("gates before a slot", f"{GATES}", f"{_PROBLEM}, or {_UNKNOWN}"),
     Limit("windows of a `freeze` gate", f"{WINDOWS}", _PROBLEM),
+    Limit("missing receipts that the policy acknowledges", f"{MISSING_RECEIPTS:,}", _PROBLEM),
     Limit("time until a window opens again", f"{WINDOW_YEARS} years", _PROBLEM),
     Limit("CPU time of a gate", f"{GATE_SECONDS:g} s", _UNKNOWN),
     Limit("CPU time of all gates", f"{JUDGING_SECONDS:g} s", _UNKNOWN),

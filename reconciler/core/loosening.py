@@ -118,6 +118,7 @@ def changed_parts(standing: Policy, proposed: Policy) -> tuple[str, ...]:
         ("groups", standing.groups != proposed.groups),
         ("signers", standing.signers != proposed.signers),
         ("checks", _checks(standing) != _checks(proposed)),
+        ("missing receipts", standing.missing_receipts != proposed.missing_receipts),
         ("what stages and live slots are", standing.settings.slots != proposed.settings.slots),
         ("registries", standing.registries != proposed.registries),
         ("settings", replace(standing.settings, slots=proposed.settings.slots) != proposed.settings),

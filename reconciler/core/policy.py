@@ -89,6 +89,14 @@ class PolicySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class MissingReceipt:
+    """A receipt that somebody looked for and acknowledges to be missing, and why it is."""
+
+    receipt: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """
     A policy file, as of one commit (None: there is none). `groups` are people by their email addresses and `@logins`;
@@ -105,6 +113,7 @@ class Policy:
     path: str = "reconciler.yaml"
     commit: Commit | None = None
     text: str = ""
+    missing_receipts: tuple[MissingReceipt, ...] = ()
     registries: tuple[str, ...] = ()
 
     def of(self, registry: str) -> "Policy":

@@ -86,7 +86,10 @@ def cut(shown: str, longest: int) -> str:
 
 def plain(text: str, limit: int = 300) -> str:
     """The text on one line and not too long, with spaces for what a terminal would obey or a reader would not see."""
-    text = " ".join("".join(c if c.isprintable() and not is_ignorable(c) else " " for c in text).split())
+    # Of ASCII, which most texts are, nothing that is printable is ignorable; letter by letter takes ten times as long.
+    if not (text.isascii() and text.isprintable()):
+        text = "".join(c if c.isprintable() and not is_ignorable(c) else " " for c in text)
+    text = " ".join(text.split())
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

@@ -26,7 +26,7 @@ from reconciler.core.names import (
     alias_slot,
     has_control_characters,
 )
-from reconciler.core.policy import LOADABLE, Check, Policy, PolicySettings, Rule
+from reconciler.core.policy import LOADABLE, Check, MissingReceipt, Policy, PolicySettings, Rule
 from reconciler.core.slot_map import SlotMap, StageAlias
 from reconciler.core.text import did_you_mean
 from reconciler.errors import Location, ManifestError, Problem
@@ -110,6 +110,8 @@ class PolicyCode(StrEnum):
     SEVERAL_RUNNERS = "several-runners"
     INVALID_STAGE_ALIAS = "invalid-stage-alias"
     INVALID_LIVE_SLOT = "invalid-live-slot"
+    INVALID_RECEIPT = "invalid-receipt"
+    TOO_MANY_RECEIPTS = "too-many-receipts"
     INVALID_REGISTRY_NAME = "invalid-registry-name"
     UNKNOWN_REGISTRY = "unknown-registry"
     SHARED_FOLDER = "shared-folder"
@@ -474,6 +476,18 @@ def _variable(value: YamlValue) -> str:
     return written
 
 
+def _receipt(value: YamlValue) -> str:
+    written = text(value, "the ID of a receipt")
+    if not re.fullmatch(_RECEIPT, written):
+        raise fault(
+            PolicyCode.INVALID_RECEIPT,
+            f" is {described(value)}; expected the ID of a receipt, such as `20260501T100000Z-1f3a9c0b2d`.",
+            "Copy it from the output of `reconciler audit`.",
+        )
+    return written
+
+
+_RECEIPT = "[0-9]{8}T[0-9]{6}Z-[0-9a-f]{10}"
 _CHECK = re.compile(CHECK_NAME_PATTERN)
 # Strict, so that everybody who takes an address apart comes to the same host.
 _REGISTRY = re.compile(
@@ -481,6 +495,7 @@ _REGISTRY = re.compile(
     r"|http://(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\]))(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~%/-]*)?"
 )
 NAMES = "registry-names"
+MISSING_RECEIPTS = "missing-receipts"
 REGISTRY_NAME = "^[a-z][a-z0-9-]{0,39}$"
 _PREFIX = "[A-Z][A-Z0-9_]{0,60}_"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
@@ -501,6 +516,7 @@ _ARGUMENT_JSON = {"type": "string", "pattern": r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]
 _Registry = Annotated[str, Spelled(_registry, {"type": "string", "pattern": f"^{_REGISTRY.pattern}$"})]
 _Path = Annotated[str, Spelled(_path, _PATH_JSON)]
 _Alias = Annotated[AliasName, Spelled(_alias, _ALIAS_JSON)]
+_Receipt = Annotated[str, Spelled(_receipt, {"type": "string", "pattern": f"^{_RECEIPT}$"})]
 _Percent = Annotated[float, Spelled(_percent, {"type": "number", "minimum": 0, "maximum": 100})]
 _Models = Annotated[
     int,
@@ -547,6 +563,18 @@ class LimitsSpec(Spec):
     )
     max_change_models: _Models | None = Field(
         None, alias="max-change-models", description="The number of models that may always change.", examples=[10]
+    )
+
+
+class MissingReceiptSpec(Spec):
+    """A receipt that is missing, and that somebody has looked into."""
+
+    model_config = ConfigDict(title="Missing receipt")
+
+    receipt: _Receipt = Field(description="Its ID, as `audit` shows it.", examples=["20260501T100000Z-1f3a9c0b2d"])
+    reason: Line = Field(
+        description="Why it is missing, and what was looked at.",
+        examples=["The runner lost power; slots compared by hand."],
     )
 
 
@@ -790,6 +818,13 @@ class PolicySpec(PlacesSpec):
     ] = Field(
         {}, description="What can be run on a version, by name.", examples=[{"smoke": {"pytest": "checks/smoke"}}]
     )
+    missing_receipts: Annotated[tuple[Annotated[MissingReceiptSpec, MAPPING], ...], LISTED] = Field(
+        (),
+        alias=MISSING_RECEIPTS,
+        description="Receipts that are missing, and that `audit` no longer takes for cut off. They take effect with "
+        "the change after the one that adds them.",
+        examples=[[{"receipt": "20260501T100000Z-1f3a9c0b2d", "reason": "The runner lost power."}]],
+    )
     slots: Annotated[Any, JudgedLater(listed, _rule_list)] = Field(
         None,
         description="Which gates guard which slots.",
@@ -814,6 +849,10 @@ def _judge(reader: Reader, build: GateBuilder) -> tuple[Policy | None, list[Prob
             rules.append(rule)
     settings, wrong = (PolicySettings(), []) if spec is None else _settings(reader, spec)
     problems.extend(wrong)
+    if spec is not None and len(spec.missing_receipts) > limits.MISSING_RECEIPTS:
+        said, at = f": at most {limits.MISSING_RECEIPTS} are allowed.", (MISSING_RECEIPTS, limits.MISSING_RECEIPTS)
+        fix = "Remove those that `reconciler audit` calls stale."
+        problems.append(reader.problem(at, PolicyCode.TOO_MANY_RECEIPTS, said, fix))
     problems.extend(_unknown_registries(reader, rules, settings))
     slot_maps = [settings.slots, *(one.slots for one in settings.registries.values())]
     slots_of = [(*rule.slots, *(alias for one in slot_maps for alias in _aliases_guarded(rule, one))) for rule in rules]
@@ -831,6 +870,7 @@ def _judge(reader: Reader, build: GateBuilder) -> tuple[Policy | None, list[Prob
         settings,
         spec.groups,
         {key: _check(reader, key, one) for key, one in spec.checks.items()},
+        missing_receipts=tuple(MissingReceipt(one.receipt, one.reason) for one in spec.missing_receipts),
         registries=tuple(settings.registries),
     ), []
 

@@ -22,6 +22,7 @@ TONE = {
     Turning.BY_HAND: "warn",
     Turning.UNKNOWN: "warn",
     Turning.RELEASE: "faint",
+    Turning.RENAME: "change",
     Turning.DECLARE: "",
     Turning.PENDING: "change",
     Turning.DRIFTED: "remove",
@@ -67,7 +68,8 @@ def notes(of: Recalled) -> Iterator[str]:
         are = "missing" if lacking & {Flaw.LOST, Flaw.MISSING, Flaw.REWRITTEN} else "not as they were written"
         yield f"Receipts are {are}: run `reconciler audit`."
     yield from (clean(finding.sentence) for finding in of.findings[:_SHOWN])
-    if of.findings and (not lacking or len(of.findings) > _SHOWN):
+    settled = not any(finding.grave or finding.unproven for finding in of.findings[:_SHOWN])
+    if of.findings and not settled and (not lacking or len(of.findings) > _SHOWN):
         yield "`reconciler audit` says more."
 
 
@@ -92,7 +94,9 @@ def when(turn: Turn) -> str:
 
 
 def moved(turn: Turn) -> str:
-    """`v3 -> v4`; `v4` for what was found; `? -> v4` where it is not known what was there."""
+    """`v3 -> v4`; `v4` for what was found; `? -> v4` where it is not known what was there; `churn -> churn-eu`."""
+    if turn.renamed is not None:
+        return f"{clean(turn.renamed.before)} -> {clean(turn.renamed.after)}"
     after = words.held(turn.after)
     if turn.turning in {Turning.FIND, Turning.RELEASE}:
         return after
@@ -171,7 +175,7 @@ def history_line(history: History) -> str:
 
 def as_of_lines(as_of: AsOf, width: int = WIDTH) -> Iterator[Line]:
     """What each slot held at a moment; the last line is the one that scripts may parse."""
-    yield from _head(f"As of {as_of.when}: slots", as_of.of, width)
+    yield from _head(f"As of {as_of.when}: slots", as_of.of, width, as_of.notes)
     for model, found in groupby(as_of.slots, key=lambda then: then.model):
         yield ()
         yield (("name", clean(model)),)
@@ -205,6 +209,8 @@ def remarks(then: Then) -> Iterator[str]:
     for one in then.possible:
         if one.turn is not None:
             yield since(one, several=len(then.possible) > 1)
+    if then.now not in {None, then.model}:
+        yield f"Now called {clean(str(then.now))}."
     if then.why:
         yield clean(then.why)
     for difference in then.differences:
@@ -221,7 +227,8 @@ def since(possible: Possible, *, several: bool = False) -> str:
     start = (
         f"Since {when(turn)}" if turn.exact or not turn.latest else f"Since some moment before {_minute(turn.latest)}"
     )
-    doubt = " Whether and when that was applied is not known." if possible.word is Word.GIT else ""
+    unknown = "Whether and when" if possible.word is Word.GIT else "When"
+    doubt = f" {unknown} that was applied is not known." if turn.word is Word.GIT else ""
     return f"{lead}{start} ({turn.turning}).{by}{doubt}"
 
 
@@ -244,6 +251,8 @@ def between_lines(between: Between, width: int = WIDTH) -> Iterator[Line]:
         for one, two in shown:
             head: Line = (("", f"  {padded(clean(two.slot), wide)}  "),)
             yield from flowed(head, ((_tone(two), f"{what(one)} -> {what(two)}"), *_word(two)), width)
+            if one.model != two.model:
+                yield from flowed((("", "      "),), (("faint", f"Called {clean(one.model)} before."),), width)
             for text in remarks(two):
                 yield from flowed((("", "      "),), (("faint", text),), width)
     yield ()
@@ -276,19 +285,23 @@ def audit_lines(audit: Audit, width: int = WIDTH) -> Iterator[Line]:
 
 
 def _label(finding: Finding) -> Piece:
-    return ("error" if finding.grave else "warn", f"  {finding.flaw.ljust(12)}  ")
+    tone = "error" if finding.grave else "warn" if finding.unproven else "faint"
+    return (tone, f"  {finding.flaw.ljust(12)}  ")
 
 
 def audit_line(audit: Audit) -> str:
     """The last line of `audit`, which scripts may parse."""
-    grave = sum(finding.grave for finding in audit.findings)
-    return f"Audit: {audit.receipts} receipts, {grave} wrong, {len(audit.findings) - grave} not proven."
+    grave, unproven = (sum(getattr(finding, which) for finding in audit.findings) for which in ("grave", "unproven"))
+    settled = len(audit.findings) - grave - unproven
+    more = f", {settled} acknowledged" if settled else ""
+    return f"Audit: {audit.receipts} receipts, {grave} wrong, {unproven} not proven{more}."
 
 
 COLUMNS = (
     *("model", "slot", "turning", "before", "after", "earliest", "latest", "word"),
     *("commit", "declared_at", "author", "merged_by", "request", "subject"),
     *("receipt", "sequence", "applied_commit", "who", "person", "run", "comment", "verdicts", "note"),
+    *("name_before", "name_after"),
 )
 
 
@@ -320,6 +333,7 @@ def _row(turn: Turn) -> Iterable[object]:
     yield _cell(turn.comment)
     yield _cell("; ".join(f"{said.gate}: {said.ruling}" for said in turn.opinions))
     yield _cell(turn.note)
+    yield from map(_cell, (turn.renamed.before, turn.renamed.after) if turn.renamed else ("", ""))
 
 
 def _numbers(held: Sequence[int]) -> str:

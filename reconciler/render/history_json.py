@@ -22,8 +22,19 @@ from reconciler.render.json import FORMAT_VERSION, TOOL, Tool
 WordOf = Literal["signed receipt", "receipt", "record in the registry", "git", "MLflow's times"]
 
 
+class AcknowledgedDocument(TypedDict):
+    """Why the policy says that a receipt is missing, and which commit, by whom, made it say so."""
+
+    reason: str
+    commit: str | None
+    author: str
+
+
 class FindingDocument(TypedDict):
-    """What is wrong with the receipts: where in the chain (0: of the whole), and a sentence."""
+    """
+    What is wrong with the receipts: where in the chain (0: of the whole), and a sentence; and who answers for it, if
+    that is in the policy.
+    """
 
     flaw: Literal[
         "lost",
@@ -37,10 +48,13 @@ class FindingDocument(TypedDict):
         "unsigned",
         "unpushed",
         "unknown",
+        "stale",
+        "acknowledged",
     ]
     grave: bool
     sequence: int
     sentence: str
+    acknowledged: AcknowledgedDocument | None
 
 
 class PrunedDocument(TypedDict):
@@ -103,11 +117,19 @@ class OpinionDocument(TypedDict):
     note: str
 
 
+class NamesDocument(TypedDict):
+    """What a model was called before it was renamed, and after that."""
+
+    before: str
+    after: str
+
+
 class TurnDocument(TypedDict):
     """
     A slot came to hold something else: `before` is null where that is not known. It was between `earliest` and `latest`
     (RFC 3339, UTC), which are the same where the moment is known, and empty where nothing is. `word` is whose word it
-    is. `pending` is what is declared and not there yet, `drifted` what was applied and is not there anymore.
+    is. `pending` is what is declared and not there yet, `drifted` what was applied and is not there anymore. Where
+    `renamed` is not null, it is the name of the model that turned; `model` is the one that git gives it now.
     """
 
     model: str
@@ -121,6 +143,7 @@ class TurnDocument(TypedDict):
         "moved by hand",
         "not known how",
         "released",
+        "renamed",
         "declare",
         "pending",
         "drifted",
@@ -135,6 +158,7 @@ class TurnDocument(TypedDict):
     comment: str
     verdicts: list[OpinionDocument]
     note: str
+    renamed: NamesDocument | None
 
 
 class HeadDocument(TypedDict):
@@ -170,10 +194,13 @@ class ThenDocument(TypedDict):
     """
     What a slot held at a moment: one of `possible`, none where nothing is known. `certain` where it is only one, no
     source says otherwise, and it is known to have been applied. `why` says why not; `differences` are what other
-    sources say.
+    sources say. `model` is the name that it had then, `now` the one that it has now; where it is not known which of
+    some `names` it had, both are the latter.
     """
 
     model: str
+    names: list[str]
+    now: str
     slot: str
     certain: bool
     possible: list[PossibleDocument]
@@ -182,9 +209,10 @@ class ThenDocument(TypedDict):
 
 
 class AsOfDocument(SourcedDocument):
-    """What each slot held at a moment (RFC 3339, UTC)."""
+    """What each slot held at a moment (RFC 3339, UTC). `notes` say which moment a commit stands for."""
 
     when: str
+    notes: list[str]
     slots: list[ThenDocument]
 
 
@@ -197,8 +225,8 @@ class ChangedDocument(TypedDict):
 
 class BetweenDocument(SourcedDocument):
     """
-    What changed between two moments (RFC 3339, UTC); `notes` say which times were meant. Where `possible` is empty on
-    one side, it is not known what was there.
+    What changed between two moments (RFC 3339, UTC); `notes` say which moments commits stand for. Where `possible` is
+    empty on one side, it is not known what was there.
     """
 
     before: str
@@ -248,6 +276,7 @@ def as_of_document(as_of: AsOf) -> AsOfDocument:
     return {
         **_sourced(as_of.of),
         "when": as_of.when,
+        "notes": list(as_of.notes),
         "slots": [_then(then) for then in as_of.slots],
     }
 
@@ -300,11 +329,15 @@ def _pruned(pruning: Pruning | None) -> PrunedDocument | None:
 
 
 def _finding(finding: Finding) -> FindingDocument:
+    known = finding.acknowledged
     return {
         "flaw": finding.flaw.value,
         "grave": finding.grave,
         "sequence": finding.sequence,
         "sentence": finding.sentence,
+        "acknowledged": None
+        if known is None
+        else {"reason": known.reason, "commit": known.commit, "author": known.author},
     }
 
 
@@ -327,6 +360,7 @@ def turn_document(turn: Turn) -> TurnDocument:
             for said in turn.opinions
         ],
         "note": turn.note,
+        "renamed": None if turn.renamed is None else {"before": turn.renamed.before, "after": turn.renamed.after},
     }
 
 
@@ -356,6 +390,8 @@ def _applying(applying: Applying) -> ApplyingDocument:
 def _then(then: Then) -> ThenDocument:
     return {
         "model": then.model,
+        "names": list(then.names),
+        "now": then.now or then.model,
         "slot": then.slot,
         "certain": then.certain,
         "possible": [_possible(one) for one in then.possible],

@@ -294,7 +294,7 @@ def _spans(turns: list[Turn], start: str, end: str) -> Iterable[Span]:
     What a slot held from one moment to another. Where it is not known when it turned, both are named; what was there
     before the first turn is known of the moment before it alone.
     """
-    happened = [turn for turn in turns if turn.happened]
+    happened = [turn for turn in turns if turn.happened and turn.renamed is None]
     if not happened:
         return
     whole = max(figures.between(start, end) or 0.0, 1.0)

@@ -17,7 +17,7 @@ import pytest
 
 from reconciler import archive
 from reconciler.core import bundle
-from reconciler.core.chain import Audit, Flaw, read_link
+from reconciler.core.chain import Audit, Flaw, Pruning, digest_of, read_link
 from reconciler.core.limits import BUNDLE_BYTES, BUNDLE_FILES
 from reconciler.core.names import ModelRef, Version
 from reconciler.errors import ReconcilerError
@@ -337,3 +337,47 @@ def test_any_byte_that_was_flipped_in_the_archive_is_seen(made: House, files: Fi
 def test_a_bundle_that_could_not_be_verified_is_not_made() -> None:
     with pytest.raises(ReconcilerError, match="more than 10,000 files"):
         archive.packed({f"{n}": b"" for n in range(BUNDLE_FILES + 1)})
+
+
+def cut(files: Files, key: Path | None, *, digest: str = "") -> Files:
+    """Without all receipts but the last, which another file calls pruned."""
+    links = [read_link(files[receipt(n)].decode()) for n in (2, 3, 4)]
+    forged = Pruning(
+        links[-1].at, ("first", *(one.id for one in links)), digest or digest_of(links[-1].text), links[-1].at
+    )
+    if key is not None:
+        forged = replace(forged, seal=seal_with(key, forged.signed_bytes))
+    kept = {path: data for path, data in files.items() if path not in {receipt(n) for n in (2, 3, 4)}}
+    chain = {**json.loads(files[LIST])["chain"], "first": 5}
+    return listed_anew({**kept, bundle.PRUNING: forged.text.encode()}, chain=chain, receipts=[])
+
+
+@pytest.mark.parametrize("key", ["", "mallory"])
+def test_receipts_that_were_taken_out_are_not_called_pruned_by_anybody(made: House, files: Files, key: str) -> None:
+    audit = found(made, cut(files, key_of(key) if key else None))
+
+    assert audit.grave
+    assert audit.pruned is None
+    told = {finding.flaw: finding.sentence for finding in reversed(audit.findings)}
+    assert "those before it were cut off" in told[Flaw.BROKEN]
+    assert "which the chain lacks" in told[Flaw.MISSING]
+
+
+def test_a_pruning_of_another_chain_fits_no_receipt(made: House, files: Files) -> None:
+    forged = cut(files, key_of(made.key), digest="0" * 64)
+
+    assert "No. 5 does not follow on what was pruned" in flaws(made, forged)[Flaw.BROKEN]
+
+
+def test_a_pruning_that_was_changed_or_taken_out_leaves_a_chain_without_its_beginning(
+    made: House, files: Files
+) -> None:
+    fine = cut(files, key_of(made.key))
+    changed = {**fine, bundle.PRUNING: fine[bundle.PRUNING].replace(b'"count":4', b'"count":5')}
+    without = {path: data for path, data in fine.items() if path != bundle.PRUNING}
+    beside = listed_anew({**files, bundle.PRUNING: fine[bundle.PRUNING]})
+
+    assert not found(made, fine).grave
+    assert "is not a pruning as reconciler writes it" in flaws(made, listed_anew(changed))[Flaw.DAMAGED]
+    assert "began with no. 5: those before it were cut off" in flaws(made, listed_anew(without))[Flaw.BROKEN]
+    assert "says that it was pruned" in flaws(made, beside)[Flaw.BROKEN]

@@ -153,6 +153,22 @@ def test_a_renamed_model_keeps_its_evidence(house: House) -> None:
     assert flaws(house, evidence) == fine(house)
 
 
+@pytest.mark.parametrize("applied", [True, False])
+def test_a_bundle_is_of_the_same_version_by_each_name_that_its_model_has_or_had(house: House, *, applied: bool) -> None:
+    manifest = pins({"Production": 1}, model="attrition", also="formerly: churn\n")
+    house.merge(manifest, files={"manifests/churn.yaml": None}, approved_by=[GRACE])
+    if applied:
+        assert house.apply().exit_code == 0
+        house.merge(pins({"Production": 1}, model="attrition"), approved_by=[GRACE])
+
+    by_old, by_new = taken(house, 1), taken(house, 1, "attrition")
+
+    assert by_old.whole.files == by_new.whole.files
+    assert set(by_new.whole.about.names) == {"attrition", "churn"}
+    assert by_new.lacking == ()
+    assert flaws(house, by_new) == fine(house)
+
+
 def test_files_that_are_gone_are_said_to_be(house: House) -> None:
     house.files.lost.add(("churn", 1))
 

@@ -154,17 +154,159 @@ def test_what_was_found_at_adoption_is_told_as_found(house: House) -> None:
     assert lines(history(house)) == [("Production", "3>3", "find")]
 
 
-def test_a_renamed_model_keeps_its_history(house: House) -> None:
+def rename(house: House, version: int, *, by_plan: bool, model: str = "churn", name: str = "attrition") -> str:
+    """Rename a model and promote a version by one change; gives the moment before."""
+    before = house.clock.stamp
+    house.clock.later(hours=1)
+    if not by_plan:
+        house.rename_model(model, name)
+    house.push(
+        pins({"Production": version}, model=name, also=f"formerly: [{model}]\n"),
+        files={f"manifests/{model}.yaml": None},
+    )
+    house.clock.later(hours=1)
+    return before
+
+
+BOTH_WAYS = pytest.mark.parametrize("by_plan", [True, False], ids=["by a plan", "by hand"])
+
+
+def names(found: History) -> list[tuple[str, str, str]]:
+    """From what name to what, and how, of each turn of a name."""
+    return [(t.renamed.before, t.renamed.after, t.turning.value) for t in found.turns if t.renamed is not None]
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("asked", ["attrition", "churn", None])
+def test_a_renamed_model_keeps_its_history_and_the_rename_is_a_turn(
+    house: House, asked: str | None, *, by_plan: bool
+) -> None:
+    promote(house, 1)
+    rename(house, 2, by_plan=by_plan)
+    house.apply()
+    house.clock.later(hours=1)
+
+    found = history(house, *([asked] if asked else []))
+
+    assert [(turn.model, turn.renamed is None) for turn in found.turns] == [
+        ("attrition", t) for t in (True, False, True)
+    ]
+    assert lines(found)[0::2] == [("Production", "->1", "promote"), ("Production", "1>2", "promote")]
+    renamed = found.turns[1]
+    assert names(found) == [("churn", "attrition", "renamed")]
+    assert renamed.declaring is not None
+    assert renamed.declaring.commit == house.main
+    assert (renamed.exact, renamed.applying is not None) == (by_plan, by_plan)
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("asked", ["attrition", "churn", None])
+def test_no_name_is_certain_that_a_model_did_not_have(house: House, asked: str | None, *, by_plan: bool) -> None:
+    promote(house, 1)
+    early = house.clock.stamp
+    house.clock.later(hours=1)
+    before = rename(house, 1, by_plan=by_plan)
+    house.apply()
+    house.clock.later(hours=1)
+    models = [asked] if asked else []
+
+    then, later = (project(house).as_of(when, models) for when in (early, "now"))
+    between = project(house).changed(before, "now", models)
+
+    assert [(one.model, one.now, one.certain) for one in later.slots] == [("attrition", "attrition", True)]
+    assert [(one.model, one.certain) for one in then.slots] == [("churn", True) if by_plan else ("attrition", False)]
+    assert held(then) == [(1,)]
+    assert [one.names[0] for one, _ in between.slots] == ["churn"]
+
+
+def test_the_time_of_mlflow_bounds_a_rename_by_hand(house: House) -> None:
+    promote(house, 1)
+    rename(house, 1, by_plan=False)
+    renamed = project(house).history().turns[1]
+    house.clock.later(days=1)
+    house.apply()
+
+    (_, turn) = history(house).turns
+
+    assert (turn.latest, turn.word) == (renamed.latest, Word.MLFLOW)
+    assert project(house).as_of(turn.latest).slots[0].certain
+
+
+def test_a_rename_that_waits_is_pending_and_moves_nothing(house: House) -> None:
+    promote(house, 1)
+    rename(house, 1, by_plan=True)
+
+    found, now = history(house), project(house).as_of("now")
+
+    assert names(found) == [("churn", "attrition", "pending")]
+    assert len(found.turns) == 2
+    assert [(one.model, one.certain) for one in now.slots] == [("churn", True)]
+
+
+@pytest.mark.parametrize("models", [(), ("churn",)])
+def test_a_rename_in_the_registry_alone_is_told_and_is_no_move(house: House, models: tuple[str, ...]) -> None:
     promote(house, 1)
     house.rename_model("churn", "attrition")
-    house.push(
-        pins({"Production": 2}, model="attrition", also="formerly: [churn]\n"), files={"manifests/churn.yaml": None}
-    )
+
+    found, now = history(house, *models), project(house).as_of("now", models)
+
+    assert names(found) == [("churn", "attrition", "renamed"), ("attrition", "churn", "drifted")]
+    assert len(found.turns) == 3
+    assert [(one.model, one.certain) for one in now.slots] == [("attrition", True)]
+
+
+def test_who_takes_over_a_name_has_not_its_past(house: House) -> None:
+    promote(house, 1)
+    early = house.clock.stamp
+    rename(house, 2, by_plan=True)
     house.apply()
+    house.push(pins({"Production": 2}, model="attrition"))
+    house.register("churn", 3)
+    house.clock.later(hours=1)
+    promote(house, 3)
+
+    found, then = history(house, "churn"), project(house).as_of(early, ["churn"])
+
+    assert [turn.after for turn in found.turns if turn.model == "churn"] == [(3,)]
+    assert [(one.model, one.now, one.certain) for one in then.slots] == [("churn", "attrition", True)]
+
+
+def test_git_alone_tells_a_rename_where_nothing_else_does(house: House) -> None:
+    house.receipts = False
+    promote(house, 1)
+    before = rename(house, 2, by_plan=True)
+    house.apply()
+    house.clock.later(hours=1)
+
+    found = history(house)
+    (then,) = project(house).as_of(before).slots
+
+    assert names(found) == [("churn", "attrition", "renamed")]
+    assert then.names == ("churn", "attrition")
+    assert not then.certain
+
+
+def test_a_model_that_got_its_name_back_was_called_otherwise_between(house: House) -> None:
+    promote(house, 1)
+    rename(house, 1, by_plan=True)
+    house.apply()
+    house.clock.later(hours=1)
+    between = house.clock.stamp
+    rename(house, 2, by_plan=True, model="attrition", name="churn")
+    house.apply()
+    house.clock.later(hours=1)
 
     found = history(house, "attrition")
 
-    assert lines(found) == [("Production", "->1", "promote"), ("Production", "1>2", "promote")], found.turns
+    assert names(found) == [("churn", "attrition", "renamed"), ("attrition", "churn", "renamed")]
+    assert [(one.model, one.certain) for one in project(house).as_of(between).slots] == [("attrition", True)]
+    assert project(house).changed(between).slots[0][1].model == "churn"
+
+
+def test_what_was_declared_and_never_there_is_not_blamed_on_a_person(house: House) -> None:
+    house.push(pins({"Production": 1}))
+
+    assert [turn.turning.value for turn in history(house).turns] == ["declare", "not known how", "pending"]
 
 
 def test_turns_of_one_slot_between_two_moments(house: House) -> None:
@@ -314,7 +456,56 @@ def test_a_time_without_its_zone_and_a_commit_are_said_to_be_that(house: House) 
 
     with pytest.raises(ReconcilerError, match="without its zone"):
         project(house).as_of("2026-03-02T10:00")
-    assert "committer's time" in project(house).changed("HEAD").notes[0]
+    with pytest.raises(ReconcilerError, match="is no time"):
+        project(house).changed("no-such-commit")
+
+
+def test_a_commit_stands_for_the_end_of_the_apply_that_applied_it(house: House) -> None:
+    promote(house, 1)
+    first = house.main
+    promote(house, 2)
+    second = house.main
+    house.by_hand("churn", 3, "Production")
+    house.clock.later(hours=1)
+    house.apply(restore=["churn"])
+
+    one, two = (project(house).as_of(commit) for commit in (first, second))
+    between = project(house).changed(first, second)
+
+    assert (held(one), held(two)) == ([(1,)], [(2,)])
+    applied = [turn.applying for turn in history(house).turns[:2]]
+    for found, by in zip((one, two), applied, strict=True):
+        assert by is not None
+        assert found.notes == (
+            f"{by.commit} stands for the end of the apply that applied it, {found.when}: receipt {by.receipt}.",
+        )
+    assert between.notes == (*one.notes, *two.notes)
+    assert len(between.slots) == 1
+
+
+@pytest.mark.parametrize("receipts", [True, False])
+def test_a_commit_that_no_receipt_names_stands_for_its_committers_time(house: House, *, receipts: bool) -> None:
+    house.receipts = receipts
+    promote(house, 1)
+    if receipts:
+        house.push(pins({"Production": 2}))
+
+    found = project(house).as_of("HEAD")
+
+    assert "HEAD stands for its committer's time" in found.notes[0]
+    assert held(found) == ([(1,)] if receipts else [])
+
+
+def test_of_an_apply_that_was_run_again_the_one_that_was_whole_counts(house: House) -> None:
+    house.push(pins({"Production": 1, "@champion": 1}))
+    house.apply(killed_after=2)
+    house.clock.later(hours=1)
+    house.apply()
+
+    found = project(house).as_of("HEAD")
+
+    assert [one.certain for one in found.slots] == [True, True]
+    assert held(found, "@champion") == [(1,)]
 
 
 def given_up(house: House) -> None:
@@ -347,6 +538,59 @@ def test_what_was_given_up_is_told_as_the_registry_shows_it(house: House, models
     assert (held(then), then.slots[0].why) == ([], "Not governed then: not known.")
 
 
+@pytest.mark.parametrize("receipts", [True, False])
+@pytest.mark.parametrize("slot", ["Staging", "@champion"])
+def test_a_slot_that_is_not_declared_anymore_is_not_governed_from_then_on(
+    house: House, slot: str, *, receipts: bool
+) -> None:
+    house.receipts = receipts
+    house.push(pins({slot: 1, "Production": 3}))
+    assert house.apply().exit_code == 0
+    house.clock.later(hours=1)
+    house.push(pins({"Production": 3}))
+    house.clock.later(hours=1)
+    waiting = history(house, slot=slot)
+    assert house.apply(force=True).exit_code == 0
+    house.clock.later(hours=1)
+    between = house.clock.stamp
+    house.clock.later(hours=1)
+    house.by_hand("churn", 2, slot)
+    house.clock.later(hours=1)
+
+    found = history(house, slot=slot)
+    (then,) = (one for one in project(house).as_of(between).slots if one.slot == slot)
+    now = project(house).as_of("now")
+
+    released = [turn for turn in found.turns if turn.turning.value == "released"]
+    assert "released" not in [turn.turning.value for turn in waiting.turns]
+    assert [(turn.declaring and turn.declaring.commit, turn.note[:18]) for turn in released] == [
+        (house.main, "No longer declared")
+    ]
+    assert found.turns[-1].after == (2,)
+    assert (then.possible, then.why) == ((), "Not governed then: not known.")
+    assert held(now, slot) == [(2,)]
+    assert "pending" not in [turn.turning.value for turn in found.turns]
+
+
+def test_a_slot_that_is_declared_again_goes_on(house: House) -> None:
+    house.push(pins({"Production": 1, "@champion": 1}))
+    house.apply()
+    house.push(pins({"Production": 1}))
+    house.clock.later(hours=1)
+    house.apply(force=True)
+    house.by_hand("churn", 2, "@champion")
+    house.push(pins({"Production": 1, "@champion": 3}))
+    house.clock.later(hours=1)
+    house.apply()
+
+    assert lines(history(house, slot="@champion")) == [
+        ("@champion", "->1", "promote"),
+        ("@champion", "1>-", "vacate"),
+        ("@champion", "->-", "released"),
+        ("@champion", "2>3", "promote"),
+    ]
+
+
 def test_what_was_given_up_and_declared_again_goes_on(house: House) -> None:
     promote(house, 1)
     given_up(house)
@@ -358,8 +602,8 @@ def test_what_was_given_up_and_declared_again_goes_on(house: House) -> None:
 
     found = [turn.turning.value for turn in history(house, "churn").turns]
 
-    assert "released" in found
-    assert "moved by hand" not in found
+    assert found == ["promote", "released", "find"]
+    assert project(house).as_of("now", ["churn"]).slots[0].certain
     (then,) = project(house).as_of(between, ["churn"]).slots
     assert (then.possible, then.why) == ((), "Not governed then: not known.")
 

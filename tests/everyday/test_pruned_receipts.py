@@ -1,16 +1,20 @@
 """Receipts are exported and pruned, and everything goes on: the audit is clean, and the past is told."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from reconciler.core.chain import Flaw
+from reconciler.core.chain import Audit, Flaw
 from reconciler.core.history import Word
 from reconciler.errors import ReconcilerError
+from reconciler.git.approvals import is_signed_by
 from reconciler.project import Exporting, Project, audit_files
 from reconciler.render.history import notes
+from reconciler.verifying import audit_bundle
 from tests.house import House
-from tests.house.people import key_of, seal_with
+from tests.house.people import Seals, key_of, seal_with
 from tests.house.scenes import NO_RULES, pins
 
 pytestmark = pytest.mark.house
@@ -149,6 +153,50 @@ def test_nothing_is_pruned_where_nobody_signs(plain_house: House, tmp_path: Path
 
     assert project(house).export_receipts(tmp_path / "kept").exported == 1
     assert project(house).audit().receipts == 1
+
+
+def bundle(house: House, version: int) -> Mapping[str, bytes]:
+    key = key_of(house.key)
+    return project(house).evidence("churn", version, signing_key=lambda data: seal_with(key, data)).whole.files
+
+
+def verified(house: House, files: Mapping[str, bytes], signers: str | None = None) -> Audit:
+    return audit_bundle(files, "x.zip", house.signers if signers is None else signers, Seals(), is_signed_by)
+
+
+@pytest.mark.parametrize("version", [1, 2, 3, 4])
+def test_a_bundle_made_after_a_pruning_says_what_an_audit_of_the_chain_says(
+    house: House, tmp_path: Path, version: int
+) -> None:
+    before = bundle(house, version)
+    done = prune(house, tmp_path / "kept")
+    after = bundle(house, version)
+
+    ours, whole = project(house).audit(), verified(house, before)
+    theirs = verified(house, after)
+
+    assert (ours.findings, theirs.findings, whole.findings) == ((), (), ())
+    assert theirs.pruned == ours.pruned == done.pruned
+    assert whole.pruned is None
+    assert any("were pruned on" in line for line in json.loads(after["bundle.json"])["lacking"])
+
+
+def test_a_bundle_of_a_chain_of_which_all_was_pruned_is_fine(house: House, tmp_path: Path) -> None:
+    prune(house, tmp_path / "kept", "now")
+
+    found = verified(house, bundle(house, 4))
+
+    assert (found.findings, found.receipts, found.pruned is not None) == ((), 0, True)
+
+
+def test_a_pruning_in_a_bundle_counts_by_a_key_that_the_verifier_lists_alone(house: House, tmp_path: Path) -> None:
+    prune(house, tmp_path / "kept")
+    files = bundle(house, 4)
+    nobody = verified(house, files, "")
+
+    assert nobody.pruned is None
+    assert {Flaw.BROKEN, Flaw.UNSIGNED} <= {finding.flaw for finding in nobody.findings}
+    assert any("those before it were cut off" in finding.sentence for finding in nobody.findings)
 
 
 def test_an_export_is_not_proven_by_the_keys_that_lie_beside_it(house: House, tmp_path: Path) -> None:

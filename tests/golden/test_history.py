@@ -7,7 +7,7 @@ from typing import Any
 import jsonschema
 
 from reconciler.core.bundle import About, Bundle, FileDigest
-from reconciler.core.chain import Audit, Finding, Flaw, Pruning
+from reconciler.core.chain import Acknowledged, Audit, Finding, Flaw, Pruning
 from reconciler.core.desired import Revision
 from reconciler.core.history import (
     Applying,
@@ -16,6 +16,7 @@ from reconciler.core.history import (
     Declaring,
     Held,
     History,
+    Names,
     Opinion,
     Past,
     Placed,
@@ -28,6 +29,7 @@ from reconciler.core.history import (
     turns,
 )
 from reconciler.core.names import Commit, ModelRef, RepositoryId, Slot, Version
+from reconciler.core.renames import with_renamings
 from reconciler.reading.schemas import SCHEMAS
 from reconciler.render.bundle import Card, ProofDocument, bundle_lines, card_markdown
 from reconciler.render.formats import Format, rendered_as_of, rendered_audit, rendered_between, rendered_history
@@ -99,6 +101,33 @@ CHURN = Past(
     ),
     Present("2026-03-10T08:00:00Z", {P: v(3), C: v(3)}, {Version(3): "2026-03-06T10:00:02Z"}),
 )
+RISK = with_renamings(
+    Past(
+        ModelRef("risk-eu"),
+        (
+            Stretch(
+                1,
+                commit("f", "2026-03-04T09:30:00Z", "Rename risk", "#13", GRACE),
+                {P: v(1)},
+                name=ModelRef("risk-eu"),
+            ),
+            Stretch(5, commit("b", "2026-02-01T08:00:00Z", "Begin"), {P: v(1)}, name=ModelRef("risk")),
+        ),
+        (
+            Sighting(
+                apply(4, "f"),
+                "2026-03-04T10:00:00Z",
+                "2026-03-04T10:00:07Z",
+                {P: v(1)},
+                {P: v(1)},
+                1,
+                name=ModelRef("risk-eu"),
+                renamed=(Names(ModelRef("risk"), ModelRef("risk-eu")), "2026-03-04T10:00:03Z"),
+            ),
+        ),
+        Present("2026-03-10T08:00:00Z", {P: v(1)}, name=ModelRef("risk-eu")),
+    )
+)
 FRAUD = Past(
     ModelRef(NASTY),
     (Stretch(0, Declaring(Commit("b" * 40), "2026-02-01T08:00:00Z", NASTY, "", NASTY), {P: v(1)}, {P: NASTY}),),
@@ -116,7 +145,7 @@ RECALLED = Recalled(
     "https://mlflow.acme.example",
     "",
     "2026-03-10T08:00:00Z",
-    (CHURN, FRAUD),
+    (CHURN, FRAUD, RISK),
     2,
     "",
     (Finding(Flaw.UNPUSHED, 0, "1 receipt is in this clone alone. To push: `reconciler audit --push`."),),
@@ -162,6 +191,13 @@ AUDITS = (
         (
             Finding(Flaw.MISSING, 0, "The record of v4 of churn in Production names a receipt that the chain lacks."),
             Finding(Flaw.UNSIGNED, 0, "2 receipts of before are not signed."),
+            Finding(
+                Flaw.ACKNOWLEDGED,
+                0,
+                "The record of v4 of churn in Production names the receipt 20260501T100000Z-1f3a9c0b2d, which the "
+                "chain lacks. Acknowledged by Ada Lovelace in 1b9c02f4a7de: The runner lost power.",
+                Acknowledged("The runner lost power.", Commit("1b9c02f4a7de"), ADA),
+            ),
         ),
     ),
 )

@@ -10,6 +10,7 @@ from reconciler.core.history import (
     Applying,
     Declaring,
     Held,
+    Names,
     Past,
     Possible,
     Present,
@@ -22,6 +23,7 @@ from reconciler.core.history import (
 )
 from reconciler.core.moments import after, moment_meant, rfc3339
 from reconciler.core.names import Commit, ModelRef, Slot, Version
+from reconciler.core.renames import with_renamings
 from reconciler.render.words import held as said
 
 SLOT = Slot("Production")
@@ -41,6 +43,10 @@ class Story:
     sightings: list[Sighting] = field(default_factory=list[Sighting])
     applied: list[int] = field(default_factory=list[int])
     """The minutes of the applies that left a receipt, by the true clock."""
+    names: list[tuple[int, ModelRef]] = field(default_factory=lambda: [(0, ModelRef("a"))])
+    """What the registry calls the model."""
+    named: list[tuple[int, ModelRef]] = field(default_factory=lambda: [(0, ModelRef("a"))])
+    """What git calls it, by the number of the commit."""
     handled: bool = False
     hands: int = 0
     now: int = 0
@@ -52,8 +58,22 @@ class Story:
     def truth(self, minute: float) -> Held:
         return next(state for since, state in reversed(self.states) if since <= minute)
 
+    def name(self, minute: float) -> ModelRef:
+        return next(name for since, name in reversed(self.names) if since <= minute)
+
+    def name_at(self, number: int) -> ModelRef:
+        """What a commit calls the model."""
+        return next(name for since, name in reversed(self.named) if since <= number)
+
     def commit(self, held: Held) -> None:
         self.declared.append((self.now, held))
+
+    def rename(self, by_hand: bool) -> None:
+        """By a commit, and by hand in the registry, or by the next apply."""
+        self.commit(self.declared[-1][1])
+        self.named.append((len(self.declared) - 1, ModelRef(f"{self.now}")))
+        if by_hand:
+            self.names.append((self.now, self.named[-1][1]))
 
     def hand(self, held: Held) -> None:
         if not self.handled and held != self.state:
@@ -63,9 +83,14 @@ class Story:
     def apply(self, behind: int, skew: int) -> None:
         """Of the newest commit but so many, by a clock that is wrong by so much."""
         number = max(len(self.declared) - 1 - behind, max((s.place or 0 for s in self.sightings), default=0))
-        held = self.declared[number][1]
-        if held == self.state:
+        number = max(number, next((n for n, name in self.named if name == self.names[-1][1]), 0))
+        held, name = self.declared[number][1], self.name_at(number)
+        if held == self.state and name == self.names[-1][1]:
             return
+        renamed = None
+        if name != self.names[-1][1]:
+            renamed = Names(self.names[-1][1], name), at(self.now + skew)
+            self.names.append((self.now, name))
         self.sightings.append(
             Sighting(
                 Applying(f"r{len(self.sightings)}", len(self.sightings) + 1, Commit(str(number))),
@@ -75,37 +100,46 @@ class Story:
                 {SLOT: held},
                 number,
                 {SLOT: at(self.now + skew)},
+                name=name,
+                renamed=renamed,
             )
         )
-        self.states.append((self.now, held))
+        if held != self.state:
+            self.states.append((self.now, held))
         self.applied.append(self.now)
         self.handled = False
 
     def past(self) -> Past:
         newest = len(self.declared) - 1
         stretches = [
-            Stretch(newest - number, Declaring(Commit(str(number)), at(minute)), {SLOT: held})
+            Stretch(
+                newest - number, Declaring(Commit(str(number)), at(minute)), {SLOT: held}, name=self.name_at(number)
+            )
             for number, (minute, held) in enumerate(self.declared)
         ]
         from dataclasses import replace
 
         seen = tuple(replace(s, place=newest - (s.place or 0)) for s in self.sightings)
-        return Past(ModelRef("churn"), tuple(reversed(stretches)), seen, Present(at(self.now), {SLOT: self.state}))
+        present = Present(at(self.now), {SLOT: self.state}, name=self.names[-1][1])
+        return with_renamings(Past(self.named[-1][1], tuple(reversed(stretches)), seen, present))
 
 
 HELD = st.lists(st.integers(1, 3).map(Version), max_size=2, unique=True).map(lambda held: tuple(sorted(held)))
 COMMIT = st.tuples(st.just("commit"), HELD)
 HAND = st.tuples(st.just("hand"), HELD)
 APPLY = st.tuples(st.just("apply"), st.integers(0, 2))
+RENAME = st.tuples(st.just("rename"), st.booleans())
 
 
 @st.composite
 def stories(draw: st.DrawFn, *, hands: bool = True, skew: int = 0) -> Story:
     story = Story()
-    happening = [COMMIT, APPLY, APPLY, *([HAND] if hands else [])]
+    happening = [COMMIT, APPLY, APPLY, RENAME, *([HAND] if hands else [])]
     for what, value in draw(st.lists(st.one_of(happening), min_size=1, max_size=14)):
         story.now += draw(st.integers(1, 90))
         match what, value:
+            case "rename", bool(by_hand):
+                story.rename(by_hand)
             case "apply", int(behind):
                 story.apply(behind, draw(st.integers(-skew, skew)))
             case "commit", tuple(held):
@@ -155,12 +189,13 @@ def test_clocks_that_differ_by_an_hour_move_what_is_told_by_no_more_than_that(st
 @given(stories())
 @settings(max_examples=300, deadline=None)
 def test_the_turns_are_what_a_replay_of_the_whole_story_sees(story: Story) -> None:
-    found = [turn for turn in turns_of(story.past(), SLOT) if turn.happened]
-    if not story.applied:
+    found = [turn for turn in turns_of(story.past(), SLOT) if turn.happened and turn.renamed is None]
+    changing = [(minute, s) for minute, s in zip(story.applied, story.sightings, strict=True) if s.before != s.after]
+    if not changing:
         return
-    first = story.sightings[0].applying
+    since_then, first = changing[0][0], changing[0][1].applying
     start = next(n for n, turn in enumerate(found) if turn.applying == first)
-    replayed = [state for since, state in story.states if since >= story.applied[0]]
+    replayed = [state for since, state in story.states if since >= since_then]
 
     assert [turn.after for turn in found[start:]] == replayed
     assert sum(turn.turning is Turning.BY_HAND for turn in found[start:]) <= story.hands
@@ -171,6 +206,27 @@ def test_the_turns_are_what_a_replay_of_the_whole_story_sees(story: Story) -> No
                 number -= 1
             assert turn.declaring is not None
             assert turn.declaring.commit == str(number)
+
+
+@given(stories())
+@settings(max_examples=300, deadline=None)
+def test_every_other_name_is_told_and_no_name_that_a_model_did_not_have_is_certain(story: Story) -> None:
+    past = story.past()
+    if not story.applied:
+        return
+
+    turns = [turn for turn in turns_of(past, SLOT) if turn.renamed]
+    renamed = [turn.renamed.after for turn in turns if turn.happened and turn.renamed]
+    pending = [turn.renamed.after for turn in turns if turn.turning is Turning.PENDING and turn.renamed]
+
+    assert [name for _, name in story.names[1:] if name not in renamed] == []
+    assert pending == ([] if story.names[-1][1] == story.named[-1][1] else [story.named[-1][1]])
+    for minute in moments(story):
+        (then,) = as_of(past, at(minute), said)
+        assert story.name(minute) in then.names
+        assert not then.certain or then.model == story.name(minute)
+    exact = {turn.earliest for turn in turns if turn.exact}
+    assert {at(minute) for minute, _ in story.names[1:] if minute in story.applied} <= exact
 
 
 @given(stories(), st.integers(0, 600), st.integers(0, 600))
@@ -195,10 +251,17 @@ def test_the_stories_are_of_every_kind() -> None:
         seen["hands"] += story.hands > 0 and bool(story.applied)
         seen["uncertain"] += any(len(possible(story, m)) > 1 for m in (moments(story) if story.applied else ()))
         seen.update(turn.turning.value for turn in turns_of(story.past(), SLOT))
+        seen["by a plan"] += any(sighting.renamed for sighting in story.sightings)
 
     count()
 
-    assert min(seen[kind] for kind in ("receipts", "hands", "uncertain", "promote", "roll back", "vacate")) > 10, seen
+    assert (
+        min(
+            seen[kind]
+            for kind in ("receipts", "hands", "uncertain", "promote", "roll back", "vacate", "renamed", "by a plan")
+        )
+        > 10
+    ), seen
 
 
 @given(st.integers(0, 2_000_000_000), st.sampled_from(["Z", "+01:00", "-05:30", "+14:00"]))

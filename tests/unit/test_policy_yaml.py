@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
 from reconciler.core.gate import Entrance, FactKey, Facts, Gate, Guard, Judgement, Quorum, passed
+from reconciler.core.limits import MISSING_RECEIPTS
 from reconciler.core.names import RepositoryId
 from reconciler.core.policy import Check, Policy, PolicySettings
 from reconciler.core.signature import Compatibility
@@ -115,6 +116,7 @@ def test_every_code_is_expected_somewhere() -> None:
     # What can be wrong with any YAML is tested with the manifests.
     of_sizes = {
         PolicyCode.EMPTY_POLICY,
+        PolicyCode.TOO_MANY_RECEIPTS,
         PolicyCode.TOO_MANY_REGISTRIES,
         GateCode.TOO_MANY_GATES,
         GateCode.TOO_MANY_WINDOWS,
@@ -553,6 +555,16 @@ def test_reading_manifests_without_gates_imports_none() -> None:
     assert not {"croniter", "celpy", "reconciler.gates", "reconciler.core.gate", "reconciler.reading.gates"} & set(
         loaded
     )
+
+
+def test_of_missing_receipts_a_policy_acknowledges_no_more_than_the_limit() -> None:
+    one = "- {receipt: 20260501T100000Z-1f3a9c0b2d, reason: The runner lost power.}\n"
+
+    fine, too_many = (parsed(f"missing-receipts:\n{one * count}") for count in (MISSING_RECEIPTS, MISSING_RECEIPTS + 1))
+
+    assert fine[0] is not None
+    assert fine[0].missing_receipts[0].reason == "The runner lost power."
+    assert [(p.code, p.location.line) for p in too_many[1]] == [("too-many-receipts", MISSING_RECEIPTS + 2)]
 
 
 def test_what_a_registry_says_holds_for_it_and_the_rest_for_all() -> None:
