@@ -92,12 +92,12 @@ def make_bundle(
     recalled, name = replace(recalled, models=(past,)), past.model
     manifest = declare(world, ref).desired.models.get(name)
     formers = (*(manifest.former_names if manifest else ()), *(n.names.before for n in reversed(past.renamings)))
-    names = tuple(dict.fromkeys((name.name, *(former.name for former in formers))))
+    names = tuple(dict.fromkeys((name, *formers)))
     live = _live(world, past, number)
     world = under_former_names(world, RegistrySnapshot({name: live}))
     there = live.versions.get(number)
     identity = _identity(there, names, number, links)
-    about = About(name.name, names, number, identity.run_id, identity.created_at)
+    about = About(name, names, number, identity.run_id, identity.created_at)
     making = _Making(world, about, policy_at)
     for finding in recalled.findings:
         making.missing("The chain of receipts", finding.sentence)
@@ -114,7 +114,7 @@ def make_bundle(
         making.lacking.append(pruned(chain.pruned))
     telling = [link for link in links if about.is_in(link.receipt)]
     if there is not None:
-        making.files[bundle.RECORDS] = written({"model": name.name, "record": encode_provenance(there.provenance)})
+        making.files[bundle.RECORDS] = written({"model": name, "record": encode_provenance(there.provenance)})
     entering = [link for link in telling if any(about.entrances_in(link.receipt))]
     if not entering:
         making.missing("The review", "no receipt of an apply that let it in is kept, so what was shown is not known")

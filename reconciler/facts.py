@@ -295,7 +295,7 @@ class Gathering:
         for found in self.originals.of(case.entrance.model, candidate):
             if isinstance(found, str):
                 return _Unknown(found)
-            if found.original.model.name == key.model:
+            if found.original.model == key.model:
                 break
         else:
             return Placed() if key == placed(key.model) else Stay(None)

@@ -171,7 +171,7 @@ def _refuse_emptied(start: Setting, after: Manifest, version: Version, slot: Slo
     if emptied is not None:
         raise ReconcilerError(
             f"v{version} of {after.name} is the only version declared in {emptied}, which would be empty.",
-            f"To move it all the same, use `reconciler demote {quote(after.name.name)} --from {emptied} --to {slot}`.",
+            f"To move it all the same, use `reconciler demote {quote(after.name)} --from {emptied} --to {slot}`.",
         )
 
 

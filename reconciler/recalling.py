@@ -369,7 +369,7 @@ def _past(
     places: Mapping[Commit, int] = rules.trunk.places if rules.trunk else {}
     sightings: list[Sighting] = []
     called = name
-    names = {name.name, *(epoch.manifest.name.name for epoch in epochs if epoch.manifest)}
+    names = {name, *(epoch.manifest.name for epoch in epochs if epoch.manifest)}
     for link in kept.about(names):
         place = _place_of(link, places)
         if place is not None and epochs and place > epochs[-1].start:

@@ -310,8 +310,8 @@ def _notebook(check: Check, bench: _Bench, told: str) -> _Command:
     place = _inside(bench.tree, check.notebook)
     subject = bench.subject
     parameters = {
-        "model_uri": f"models:/{subject.model.name}/{subject.version}",
-        "model_name": subject.model.name,
+        "model_uri": f"models:/{subject.model}/{subject.version}",
+        "model_name": subject.model,
         "model_version": str(subject.version),
         "model_path": str(subject.files),
     }

@@ -104,7 +104,7 @@ class MlflowChecks:
             raise RegistryError("unfit-record", f"It cannot be a tag: {error}.") from error
         store: Any = self.registry.store
         with translated(self.registry.uri):
-            store.set_model_version_tag(model.name, str(version), ModelVersionTag(key, text))
+            store.set_model_version_tag(model, str(version), ModelVersionTag(key, text))
         if version_row(self.registry, model, version).tags.get(key) != text:
             raise RegistryError(
                 "unexpected-answer",

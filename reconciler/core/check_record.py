@@ -174,7 +174,7 @@ def signed_bytes(model: ModelRef, version: Version, record: Recorded) -> bytes:
     What a signature is made of: everything but itself, and the model and version, so that a record that is copied to
     another one does not verify.
     """
-    return canonical({**_fields(record), "model": model.name, "version": version, "purpose": "reconciler-check"})
+    return canonical({**_fields(record), "model": model, "version": version, "purpose": "reconciler-check"})
 
 
 _KEYS = frozenset(

@@ -12,6 +12,8 @@ from reconciler.core.looks import described, plainer, unseen_fault
 Version = NewType("Version", int)
 AliasName = NewType("AliasName", str)
 TagKey = NewType("TagKey", str)
+ModelRef = NewType("ModelRef", str)
+"""The name of a registered model."""
 Commit = NewType("Commit", str)
 RepositoryId = NewType("RepositoryId", str)
 
@@ -96,26 +98,6 @@ class Stage(StrEnum):
 ACTIVE_STAGES = (Stage.STAGING, Stage.PRODUCTION)
 
 
-class ModelRef(str):
-    """
-    A registered model: its `name` in MLflow, and the `registry` that it is in where a repository governs several; empty
-    where there is one. It is written, compared and sorted as its text: `RiskClassifier` or, as no name has a slash,
-    `prod/RiskClassifier`. What is sent to a registry, or kept in one, is the name. One made of another is that one.
-    """
-
-    __slots__ = ("name", "registry")
-
-    name: str
-    registry: str
-
-    def __new__(cls, name: str, registry: str = "") -> "ModelRef":
-        if isinstance(name, ModelRef) and not registry:
-            return name
-        ref = super().__new__(cls, f"{registry}/{name}" if registry else name)
-        ref.name, ref.registry = name, registry
-        return ref
-
-
 @dataclass(frozen=True, slots=True)
 class Original:
     """A version of another registered model, of which one is a copy."""
@@ -129,13 +111,13 @@ class Original:
     @property
     def uri(self) -> str:
         """The source of its copies, as MLflow's own client writes it (`copy_model_version`, seen in 3.17)."""
-        return f"models:/{self.model.name}/{self.version}"
+        return f"models:/{self.model}/{self.version}"
 
     @classmethod
-    def named_by(cls, source: str | None, registry: str = "") -> "Original | None":
+    def named_by(cls, source: str | None) -> "Original | None":
         """The version that a source names as what it was copied from. MLflow takes no `/` in the name of a model."""
         named = re.fullmatch(r"models:/([^/]+)/([1-9][0-9]{0,17})", source or "")
-        return None if named is None else cls(ModelRef(named[1], registry), Version(int(named[2])))
+        return None if named is None else cls(ModelRef(named[1]), Version(int(named[2])))
 
 
 class Slot(str):

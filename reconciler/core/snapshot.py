@@ -204,13 +204,13 @@ def encode_owner(owner: Ownership) -> str:
             "stages": list(owner.stages),
             "aliases": list(owner.aliases),
             "commit": owner.commit,
-            **({"model": owner.model.name} if owner.model else {}),
+            **({"model": owner.model} if owner.model else {}),
         }
     )
 
 
-def decode_owner(text: str, registry: str = "") -> OwnerRecord:
-    """The record in a tag `reconciler.owner` there; what cannot be read is kept as it is, never guessed at."""
+def decode_owner(text: str) -> OwnerRecord:
+    """The record in a tag `reconciler.owner`; what cannot be read is kept as it is, never guessed at."""
     try:
         record = read_record(text)
         if record["format"] != 1:
@@ -221,7 +221,7 @@ def decode_owner(text: str, registry: str = "") -> OwnerRecord:
             stages=tuple(sorted((Stage(s) for s in record["stages"]), key=list(Stage).index)),
             aliases=tuple(sorted(AliasName(as_text(a)) for a in record["aliases"])),
             commit=None if commit is None else Commit(as_commit(commit)),
-            model=None if model is None else ModelRef(as_text(model), registry),
+            model=None if model is None else ModelRef(as_text(model)),
         )
     except (ValueError, KeyError, TypeError):
         return UnreadableRecord(text)
@@ -252,7 +252,7 @@ def signed_bytes(model: ModelRef, placement: Placement) -> bytes:
     What the signature on a placement is made of: everything but itself, and the model, so that a record that is copied
     to another version, model or registry does not verify.
     """
-    document = {**_fields(placement), "slot": placement.slot, "model": model.name, "purpose": "reconciler-record"}
+    document = {**_fields(placement), "slot": placement.slot, "model": model, "purpose": "reconciler-record"}
     return canonical(document)
 
 

@@ -60,8 +60,8 @@ class Artifacts:
 
     def row(self, model: ModelRef, version: Version) -> Any:
         """A version as the registry has it."""
-        row = self._store().get_model_version(model.name, str(version))
-        if (row.name, int(row.version)) != (model.name, version):
+        row = self._store().get_model_version(model, str(version))
+        if (row.name, int(row.version)) != (model, version):
             raise ValueError("the server answered with another version")
         return row
 
@@ -82,12 +82,12 @@ class Artifacts:
         Where the registry says that the files of a version are: the same for a copy and its original. MLflow keeps that
         with the copy; older servers lead from one to the other.
         """
-        uri = self._named_by(model.name, str(version))
+        uri = self._named_by(model, str(version))
         for _ in range(MOST_HOPS):
             original = Original.named_by(uri)
             if original is None:
                 return uri
-            uri = self._named_by(original.model.name, str(original.version))
+            uri = self._named_by(original.model, str(original.version))
         raise ValueError("its source only leads from one version to another")
 
     def logged_model(self, model_id: str) -> Any:

@@ -193,8 +193,7 @@ class MlflowRegistry:
     """
     The registry port over one of MLflow's stores, which is opened when it is first needed: importing MLflow takes
     seconds, and manifests may turn out to be wrong before. `takes_lists` is False once it has refused `name IN (…)`,
-    which servers before MLflow 3 do. `called` is what the models say of their registry; what is sent to it and compared
-    with its answers are their names alone.
+    which servers before MLflow 3 do.
     """
 
     registry_uri: str
@@ -202,7 +201,6 @@ class MlflowRegistry:
     takes_lists: bool = True
     tries: Tries = field(default_factory=lambda: _tries(os.environ))
     workspace: str = field(default_factory=lambda: workspace_of(os.environ))
-    called: str = ""
     tell: Tell = untold
 
     @property
@@ -307,7 +305,7 @@ class MlflowRegistry:
 
     def _ref(self, row: Any) -> ModelRef:
         """The model that a row of MLflow's is, or is of."""
-        return ModelRef(row.name, self.called)
+        return ModelRef(row.name)
 
     def _patiently(self, read: Callable[[], T]) -> T:
         with self.reading:
@@ -356,28 +354,28 @@ class MlflowRegistry:
         """
 
         def read(ref: ModelRef) -> ModelSnapshot | None:
-            model = _or_none(lambda: self.store.get_registered_model(ref.name))
+            model = _or_none(lambda: self.store.get_registered_model(ref))
             if model is None:
                 return None
-            if model.name != ref.name:
-                _unexpected_answer(f"the model {ref.name}", self.uri)
-            rows = self._counted(self._versions_where(_name_filter(ref.name)))
-            versions = {v.version: v for v in (_version_snapshot(row, self.called, tags={}) for row in rows)}
+            if model.name != ref:
+                _unexpected_answer(f"the model {ref}", self.uri)
+            rows = self._counted(self._versions_where(_name_filter(ref)))
+            versions = {v.version: v for v in (_version_snapshot(row, {}) for row in rows)}
             named = {*wanted.models[ref], *(Version(int(number)) for number in model.aliases.values())}
             for number in sorted(named):
-                row = _or_none(lambda number=number: self.store.get_model_version(ref.name, str(number)))
+                row = _or_none(lambda number=number: self.store.get_model_version(ref, str(number)))
                 if row is None:
                     versions.pop(number, None)
-                elif row.name != ref.name:
-                    _unexpected_answer(f"version {number} of {ref.name}", self.uri)
+                elif row.name != ref:
+                    _unexpected_answer(f"version {number} of {ref}", self.uri)
                 else:
-                    versions[number] = _version_snapshot(row, self.called)
+                    versions[number] = _version_snapshot(row)
             live = _model_snapshot(ref, model, versions)
             mark = live.tags.get(OWNER_MARK)
             if mark is None:
                 return live
             tags = {key: value for key, value in live.tags.items() if key != OWNER_MARK}
-            return replace(live, tags=tags, owner=decode_owner(mark, ref.registry))
+            return replace(live, tags=tags, owner=decode_owner(mark))
 
         with ThreadPoolExecutor(READERS_EACH) as pool:
             found = [model for model in pool.map(read, sorted(wanted.models)) if model is not None]
@@ -413,7 +411,7 @@ class MlflowRegistry:
             taken = 0
             for row in rows:
                 if (ref := self._ref(row)) in remaining:
-                    version = _version_snapshot(row, self.called)
+                    version = _version_snapshot(row)
                     found.setdefault(ref, {})[version.version] = version
                     taken += 1
             return taken
@@ -435,7 +433,7 @@ class MlflowRegistry:
 
     def _filters(self, names: Iterable[ModelRef]) -> Sequence[str | None]:
         """What to search for to find these models, and perhaps others; None searches through all there is."""
-        ordered = sorted(ref.name for ref in names)
+        ordered = sorted(ref for ref in names)
         if self.takes_lists:
             return list(_name_filters(ordered))
         return [_name_filter(name) for name in ordered] if len(ordered) <= FEW_NAMES else [None]
@@ -473,11 +471,11 @@ class MlflowRegistry:
         return replace(snapshot, hidden=unlisted) if unlisted else snapshot
 
     def _unlisted_model(self, ref: ModelRef) -> ModelSnapshot | None:
-        model = _or_none(lambda: self.store.get_registered_model(ref.name))
+        model = _or_none(lambda: self.store.get_registered_model(ref))
         if model is None:
             return None
-        if model.name != ref.name:
-            _unexpected_answer(f"the model {ref.name}", self.uri)
+        if model.name != ref:
+            _unexpected_answer(f"the model {ref}", self.uri)
         # It is there and no search lists it: MLflow takes it for a prompt.
         return replace(_model_snapshot(ref, model, {}), hidden_model=True)
 
@@ -495,17 +493,17 @@ class MlflowRegistry:
         }
         if not there:
             return replace(model, hidden={})
-        rows = self._versions_where(_name_filter(model.name.name))
+        rows = self._versions_where(_name_filter(model.name))
         rows = (row for row in rows if self._ref(row) == model.name)
-        versions = {v.version: v for v in (_version_snapshot(row, self.called) for row in rows)}
+        versions = {v.version: v for v in (_version_snapshot(row) for row in rows)}
         return replace(model, versions=versions, hidden={n: s for n, s in there.items() if n not in versions})
 
     def _stage_of(self, ref: ModelRef, number: Version) -> Stage | None:
-        row = _or_none(lambda: self.store.get_model_version(ref.name, str(number)))
+        row = _or_none(lambda: self.store.get_model_version(ref, str(number)))
         if row is None:
             return None
-        if row.name != ref.name:
-            _unexpected_answer(f"version {number} of {ref.name}", self.uri)
+        if row.name != ref:
+            _unexpected_answer(f"version {number} of {ref}", self.uri)
         return _stage(row.current_stage)
 
     def execute(self, change: Change) -> None:
@@ -517,12 +515,12 @@ class MlflowRegistry:
     def _execute(self, change: Change) -> None:
         from mlflow.entities.model_registry import RegisteredModelTag
 
-        store, model = self.store, change.model.name
+        store, model = self.store, change.model
         match change:
             case CreateModel():
                 self._create(model)
             case RenameModel():
-                self._rename(change.before.name, model)
+                self._rename(change.before, model)
             case Claim():
                 store.set_registered_model_tag(model, RegisteredModelTag(*self._owner_tag(change.after)))
             case Release():
@@ -570,7 +568,7 @@ class MlflowRegistry:
 
     def _register(self, change: RegisterVersion) -> None:
         """Unless it is there: a call that is repeated, as its answer got lost, makes no second version."""
-        name = change.model.name
+        name = change.model
         rows = (row for row in self._versions_where(_name_filter(name)) if row.name == name)
         versions = {row.version: row for row in map(_version_snapshot, rows)}
         if not is_registered(ModelSnapshot(change.model, versions=versions), change):
@@ -600,7 +598,7 @@ class MlflowRegistry:
 
     def _transition(self, change: TransitionStage) -> None:
         # PostgreSQL compares a number with text only where the driver is psycopg2 (seen in MLflow 3.17).
-        name, number = change.model.name, str(change.version)
+        name, number = change.model, str(change.version)
         sent = int(number) if dialect_of(self.registry_uri) else number
         moved = self.store.transition_model_version_stage(name, sent, str(change.after), change.exclusive)
         if (moved.name, str(moved.version), moved.current_stage) != (name, number, change.after):
@@ -829,7 +827,7 @@ def _model_snapshot(ref: ModelRef, model: Any, versions: Mapping[Version, Versio
         # REST gives numbers as text, a database in place gives them as numbers (seen in MLflow 3.17).
         aliases={AliasName(alias): Version(int(version)) for alias, version in sorted(model.aliases.items())},
         versions=dict(sorted(versions.items())),
-        owner=None if record is None else decode_owner(record, ref.registry),
+        owner=None if record is None else decode_owner(record),
     )
 
 
@@ -850,7 +848,7 @@ def _stage(text: str | None) -> Stage:
     return Stage(text)
 
 
-def _version_snapshot(row: Any, registry: str = "", tags: Mapping[str, Any] | None = None) -> VersionSnapshot:
+def _version_snapshot(row: Any, tags: Mapping[str, Any] | None = None) -> VersionSnapshot:
     """A version as a row of a registry shows it; with other `tags`, where it shows none."""
     shown: Mapping[str, Any] = row.tags if tags is None else tags
     record, tagged = shown.get(PROVENANCE_TAG), shown.get(TAGS_TAG)
@@ -867,7 +865,7 @@ def _version_snapshot(row: Any, registry: str = "", tags: Mapping[str, Any] | No
         tagged=frozenset() if tagged is None else decode_tagged(tagged),
         source=source_digest(getattr(row, "source", None)),
         model_id=str(getattr(row, "model_id", None) or ""),
-        original=Original.named_by(getattr(row, "source", None), registry),
+        original=Original.named_by(getattr(row, "source", None)),
     )
 
 

@@ -34,7 +34,6 @@ class NotedRegistry:
 
     registry: Registry
     notebook: Notebook
-    called: str = ""
 
     @property
     def uri(self) -> str:
@@ -59,16 +58,16 @@ class NotedRegistry:
         notes = self.notebook.read()
         owned = (name for name, note in notes.items() if wanted.owned_by and self._is_owned(note, wanted.owned_by))
         # A record of a version is about one that is to be looked at.
-        models = {ModelRef(name, self.called): frozenset[Version]() for name in owned} | dict(wanted.models)
+        models = {ModelRef(name): frozenset[Version]() for name in owned} | dict(wanted.models)
         models = {
-            ref: versions | {Version(number) for number in notes.get(ref.name, _NOTHING).versions}
+            ref: versions | {Version(number) for number in notes.get(ref, _NOTHING).versions}
             for ref, versions in models.items()
         }
         read = self.registry.snapshot(Wanted(models))
-        return RegistrySnapshot({ref: _noted(live, notes.get(ref.name, _NOTHING)) for ref, live in read.models.items()})
+        return RegistrySnapshot({ref: _noted(live, notes.get(ref, _NOTHING)) for ref, live in read.models.items()})
 
     def _is_owned(self, note: Notes, ours: Ours) -> bool:
-        owner = decode_owner(note.model.get(OWNER_TAG, ""), self.called)
+        owner = decode_owner(note.model.get(OWNER_TAG, ""))
         return isinstance(owner, Ownership) and ours.owns(owner.repository, owner.commit)
 
     def execute(self, change: Change) -> None:
@@ -86,7 +85,7 @@ class NotedRegistry:
                 self._note(change.model, TAGS_TAG, text, change.version)
             case RenameModel():
                 self.registry.execute(change)
-                self.notebook.change(lambda notes: _rename(notes, change.before.name, change.model.name))
+                self.notebook.change(lambda notes: _rename(notes, change.before, change.model))
             case _:
                 self.registry.execute(change)
 
@@ -94,13 +93,13 @@ class NotedRegistry:
         """Keep a value under a key, or nothing."""
 
         def edit(notes: dict[str, Notes]) -> None:
-            note = notes.get(model.name, _NOTHING)
+            note = notes.get(model, _NOTHING)
             if version is None:
                 note = replace(note, model=_with(note.model, key, text))
             else:
                 versions = {**note.versions, version: _with(note.versions.get(version, {}), key, text)}
                 note = replace(note, versions={number: kept for number, kept in versions.items() if kept})
-            notes[model.name] = note
+            notes[model] = note
 
         self.notebook.change(edit)
 
@@ -128,7 +127,7 @@ def _noted(live: ModelSnapshot, note: Notes) -> ModelSnapshot:
         )
 
     owner, mark = note.model.get(OWNER_TAG), live.owner
-    ours = None if owner is None else decode_owner(owner, live.name.registry)
+    ours = None if owner is None else decode_owner(owner)
     if isinstance(ours, Ownership) and isinstance(mark, Ownership) and mark.repository != ours.repository:
         ours = mark
     return replace(

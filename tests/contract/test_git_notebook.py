@@ -111,7 +111,7 @@ def test_a_damaged_note_is_a_record_that_cannot_be_read_and_costs_its_model_alon
     found = notebook_of(cloned("two")).read()
 
     assert found["good"] == Notes({OWNER_TAG: "good"}, {1: {"key": "x"}})
-    assert isinstance(decode_owner(found["bad"].model[OWNER_TAG], ""), UnreadableRecord)
+    assert isinstance(decode_owner(found["bad"].model[OWNER_TAG]), UnreadableRecord)
 
 
 def test_something_else_in_the_ref_is_said_to_be_that_and_nothing_is_written_over_it(cloned: Clone) -> None:

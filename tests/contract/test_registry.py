@@ -70,8 +70,6 @@ from tests.properties import states
 from tests.servers import new_database
 
 NUMBER = itertools.count()
-CALLED = "prod"
-"""What the registries are called here, so that what is sent to one and read from it is told from what we call it."""
 
 
 class Place(Protocol):
@@ -122,7 +120,7 @@ class Noted:
                 notes.setdefault(number, {})[TAGS_TAG] = encode_tagged(version.tagged)
         bare = {n: replace(v, provenance={}, tagged=frozenset()) for n, v in model.versions.items()}
         self.beneath.models[model.name] = replace(model, owner=None, versions=bare)
-        self.paper.notes[model.name.name] = Notes(owner, notes)
+        self.paper.notes[model.name] = Notes(owner, notes)
 
 
 @dataclass
@@ -134,7 +132,7 @@ class InMlflow:
         from mlflow.entities.model_registry import ModelVersionTag, RegisteredModelTag
 
         store: Any = self.registry.store
-        name, tags = model.name.name, dict(model.tags)
+        name, tags = model.name, dict(model.tags)
         if isinstance(model.owner, Ownership):
             tags[OWNER_TAG] = encode_owner(model.owner)
         store.create_registered_model(name, [RegisteredModelTag(k, v) for k, v in tags.items()], model.description)
@@ -175,24 +173,19 @@ def place(request: pytest.FixtureRequest) -> Place:
         return InMemory(MemoryRegistry())
     if request.param == "noted":
         beneath, paper = MemoryRegistry(), Paper()
-        return Noted(NotedRegistry(beneath, paper, CALLED), beneath, paper)
+        return Noted(NotedRegistry(beneath, paper), beneath, paper)
     return at(request)
 
 
 def at(request: pytest.FixtureRequest) -> InMlflow:
     uri: str = request.getfixturevalue(REGISTRIES[request.param])
-    return InMlflow(MlflowRegistry(uri, uri, called=CALLED), uri)
+    return InMlflow(MlflowRegistry(uri, uri), uri)
 
 
 @pytest.fixture
 def name() -> ModelRef:
     """A name of its own for each test, so that all can share a registry."""
-    return called(f"model-{next(NUMBER)}-{id(object()):x}")
-
-
-def called(name: str) -> ModelRef:
-    """A model of that name in the registries here."""
-    return ModelRef(name, CALLED)
+    return ModelRef(f"model-{next(NUMBER)}-{id(object()):x}")
 
 
 def read(place: Place, *names: ModelRef) -> dict[ModelRef, ModelSnapshot]:
@@ -231,7 +224,7 @@ def test_a_model_that_is_not_there_is_not_in_the_snapshot(place: Place, name: Mo
 
 def test_every_model_is_listed_by_its_name(place: Place, name: ModelRef) -> None:
     place.seed(have({}, name=name))
-    quoted = called(f"{name.name} Ünïcode 'quoted'")
+    quoted = ModelRef(f"{name} Ünïcode 'quoted'")
     place.seed(replace(have({1: P}), name=quoted))
 
     names = place.registry.names()
@@ -241,9 +234,9 @@ def test_every_model_is_listed_by_its_name(place: Place, name: ModelRef) -> None
 
 
 def test_models_that_carry_our_record_are_found_without_being_named(place: Place, name: ModelRef) -> None:
-    ours = RepositoryId(f"github.com/acme/{name.name}#manifests")
+    ours = RepositoryId(f"github.com/acme/{name}#manifests")
     place.seed(replace(have({1: N}, owner=owns(P, by=ours)), name=name))
-    place.seed(replace(have({1: N}, owner=owns(P)), name=called(f"{name.name}-other")))
+    place.seed(replace(have({1: N}, owner=owns(P)), name=ModelRef(f"{name}-other")))
 
     found = place.registry.snapshot(Wanted({}, Ours(ours))).models
 
@@ -252,13 +245,13 @@ def test_models_that_carry_our_record_are_found_without_being_named(place: Place
 
 
 def test_records_are_found_by_former_names_and_in_whatever_case_the_forge_takes(place: Place, name: ModelRef) -> None:
-    former, other_case = RepositoryId(f"acme/{name.name}#m"), RepositoryId(f"github.com/Acme/{name.name}#m")
+    former, other_case = RepositoryId(f"acme/{name}#m"), RepositoryId(f"github.com/Acme/{name}#m")
     commit = Commit("1" * 40)
     for number, owner in enumerate((former, other_case)):
         record = replace(owns(P, by=owner), commit=commit)
-        place.seed(replace(have({1: N}, owner=record), name=called(f"{name.name}-{number}")))
+        place.seed(replace(have({1: N}, owner=record), name=ModelRef(f"{name}-{number}")))
 
-    ours = Ours(RepositoryId(f"github.com/acme/{name.name}#m".lower()), (RepositoryId(f"acme/{name.name}"),), {commit})
+    ours = Ours(RepositoryId(f"github.com/acme/{name}#m".lower()), (RepositoryId(f"acme/{name}"),), {commit})
     found = place.registry.snapshot(Wanted({}, ours)).models
 
     assert list(found) == [f"{name}-0", f"{name}-1"]
@@ -275,10 +268,10 @@ def test_records_are_found_whatever_the_repository_is_called(place: Place, name:
 
 def test_a_renamed_model_keeps_all_but_the_time_of_its_versions(mlflow_place: InMlflow, name: ModelRef) -> None:
     mlflow_place.seed(replace(RICH, name=name))
-    before, after = read(mlflow_place, name)[name], called(f"{name.name}-renamed")
+    before, after = read(mlflow_place, name)[name], ModelRef(f"{name}-renamed")
 
     store: Any = mlflow_place.registry.store
-    store.rename_registered_model(name.name, after.name)
+    store.rename_registered_model(name, after)
     found = read(mlflow_place, name, after)
 
     assert list(found) == [after]
@@ -293,7 +286,7 @@ HOSTILE = [
 
 
 def test_names_are_quoted_properly(place: Place, name: ModelRef) -> None:
-    names = [called(f"{name.name}{tail}") for tail in HOSTILE]
+    names = [ModelRef(f"{name}{tail}") for tail in HOSTILE]
     for n in names:
         place.seed(replace(have({1: P, 2: S}, {"champion": 1}), name=n))
 
@@ -305,7 +298,7 @@ def test_names_are_quoted_properly(place: Place, name: ModelRef) -> None:
 
 
 def test_names_that_differ_by_case_only_are_two_models(place: Place, name: ModelRef) -> None:
-    place.seed(replace(have({1: P}), name=called(name.name.upper())))
+    place.seed(replace(have({1: P}), name=ModelRef(name.upper())))
     place.seed(replace(have({1: S}), name=name))
 
     found = read(place, name)
@@ -367,7 +360,7 @@ def test_a_call_does_what_we_say_it_does_and_repeating_it_does_no_harm(
 
 def test_what_we_accept_every_store_accepts(place: Place, name: ModelRef) -> None:
     """At their longest, in letters of four bytes where there may be such, and as long as a URL makes of them."""
-    longest = called(name.name + "\U00020000" * (MAX_MODEL_NAME - len(name.name)))
+    longest = ModelRef(name + "\U00020000" * (MAX_MODEL_NAME - len(name)))
     live = replace(have({1: P}), name=longest)
     place.seed(live)
     changes: list[Change] = [
@@ -425,7 +418,7 @@ def test_versions_come_back_as_numbers(place: Place, name: ModelRef) -> None:
 def test_the_time_of_the_last_change_moves_with_a_stage_and_not_with_our_record(
     sqlite_uri: str, name: ModelRef
 ) -> None:
-    place = InMlflow(MlflowRegistry(sqlite_uri, sqlite_uri, called=CALLED))
+    place = InMlflow(MlflowRegistry(sqlite_uri, sqlite_uri))
     place.seed(replace(have({1: N}), name=name))
     one = Version(1)
 
@@ -445,7 +438,7 @@ def test_the_time_of_the_last_change_moves_with_a_stage_and_not_with_our_record(
 
 
 def test_a_renamed_model_keeps_all_that_is_in_it_and_is_renamed_once(place: Place, name: ModelRef) -> None:
-    before, after = called(f"{name.name}-before"), name
+    before, after = ModelRef(f"{name}-before"), name
     place.seed(replace(RICH, name=before))
     there = read(place, before)[before]
 
@@ -456,13 +449,13 @@ def test_a_renamed_model_keeps_all_that_is_in_it_and_is_renamed_once(place: Plac
 
 
 def test_a_rename_that_cannot_be_is_refused_and_nothing_changes(place: Place, name: ModelRef) -> None:
-    other, gone = called(f"{name.name}-other"), called(f"{name.name}-gone")
+    other, gone = ModelRef(f"{name}-other"), ModelRef(f"{name}-gone")
     place.seed(replace(have({1: P}), name=name))
     place.seed(replace(have({1: S}), name=other))
     there = read(place, name, other)
 
     refusals: list[str] = []
-    for change in (RenameModel(other, name), RenameModel(gone, called(f"{name.name}-never"))):
+    for change in (RenameModel(other, name), RenameModel(gone, ModelRef(f"{name}-never"))):
         with pytest.raises(RegistryError) as refused:
             place.registry.execute(change)
         refusals.append(refused.value.code)
@@ -472,7 +465,7 @@ def test_a_rename_that_cannot_be_is_refused_and_nothing_changes(place: Place, na
 
 
 def test_a_name_may_change_its_letters_case_alone(place: Place, name: ModelRef) -> None:
-    upper = called(name.name.upper())
+    upper = ModelRef(name.upper())
     place.seed(replace(have({1: P}, {"champion": 1}), name=name))
 
     place.registry.execute(RenameModel(upper, name))
@@ -484,7 +477,7 @@ def test_a_name_may_change_its_letters_case_alone(place: Place, name: ModelRef) 
 
 @pytest.mark.parametrize("place", OF_MLFLOW, indirect=True)
 def test_a_rename_moves_the_time_of_every_version(place: Place, name: ModelRef) -> None:
-    before = called(f"{name.name}-before")
+    before = ModelRef(f"{name}-before")
     place.seed(replace(have({1: P, 2: N}), name=before))
     then = read(place, before)[before].versions
 
@@ -499,9 +492,9 @@ def test_a_rename_moves_the_time_of_every_version(place: Place, name: ModelRef) 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_plan_does_in_mlflow_what_its_simulation_says(sqlite_uri: str, case: tuple[ModelSnapshot, Manifest]) -> None:
     live, manifest = case
-    place = InMlflow(MlflowRegistry(sqlite_uri, sqlite_uri, called=CALLED))
-    name = called(f"random-{next(NUMBER)}-{id(live):x}")
-    before = name if live.called is None else called(f"{name.name}-before")
+    place = InMlflow(MlflowRegistry(sqlite_uri, sqlite_uri))
+    name = ModelRef(f"random-{next(NUMBER)}-{id(live):x}")
+    before = name if live.called is None else ModelRef(f"{name}-before")
     live = replace(live, name=name, called=live.called and before)
     plan = diff(manifest, live, NOW, name=name, adopt=True)
     place.seed(replace(live, name=before, called=None))
@@ -543,9 +536,9 @@ def counted(mlflow_place: InMlflow, monkeypatch: pytest.MonkeyPatch) -> list[str
 def twenty_models(uri: str) -> tuple[ModelRef, ...]:
     """Made once in each registry."""
     prefix = f"twenty-{next(NUMBER)}"
-    names = tuple(ModelRef(f"{prefix}-{i:02}", CALLED) for i in range(20))
+    names = tuple(ModelRef(f"{prefix}-{i:02}") for i in range(20))
     for name in names:
-        InMlflow(MlflowRegistry(uri, uri, called=CALLED)).seed(replace(TWENTIETH, name=name))
+        InMlflow(MlflowRegistry(uri, uri)).seed(replace(TWENTIETH, name=name))
     return names
 
 
@@ -623,7 +616,7 @@ def test_a_version_tagged_as_a_prompt_is_hidden_not_gone(mlflow_place: InMlflow,
     mlflow_place.seed(replace(have({1: P, 2: N, 3: N}), name=name))
     store: Any = mlflow_place.registry.store
     for number in ("1", "3"):
-        store.set_model_version_tag(name.name, number, ModelVersionTag("mlflow.prompt.is_prompt", "true"))
+        store.set_model_version_tag(name, number, ModelVersionTag("mlflow.prompt.is_prompt", "true"))
 
     found = mlflow_place.registry.snapshot(Wanted({name: frozenset({Version(3)})})).models[name]
 
@@ -637,7 +630,7 @@ def test_a_model_tagged_as_a_prompt_is_hidden_not_gone(mlflow_place: InMlflow, n
 
     mlflow_place.seed(replace(have({1: P}), name=name))
     store: Any = mlflow_place.registry.store
-    store.set_registered_model_tag(name.name, RegisteredModelTag("mlflow.prompt.is_prompt", "true"))
+    store.set_registered_model_tag(name, RegisteredModelTag("mlflow.prompt.is_prompt", "true"))
 
     assert read(mlflow_place, name)[name].hidden_model
 
@@ -658,7 +651,7 @@ def test_a_store_that_a_package_brings_for_a_service_is_spoken_to_like_a_server(
 
     known: Any = utils._get_store_registry()  # pyright: ignore[reportPrivateUsage]
     monkeypatch.setitem(known._registry, "arn", ServiceStore)
-    place = InMlflow(MlflowRegistry(ARN, ARN, called=CALLED), ARN)
+    place = InMlflow(MlflowRegistry(ARN, ARN), ARN)
     place.seed(have({1: P, 2: N}, {"champion": 1}, name=name))
 
     place.registry.execute(TransitionStage(name, Version(2), N, P, exclusive=True))
