@@ -143,6 +143,11 @@ class Sighting:
     def word(self) -> Word:
         return Word.SIGNED if self.applying.signed else Word.RECEIPT
 
+    @property
+    def called(self) -> ModelRef | None:
+        """What the registry called the model when the apply began; None where nothing shows that."""
+        return self.renamed[0].before if self.renamed else self.name
+
 
 @dataclass(frozen=True, slots=True)
 class Placed:
@@ -382,10 +387,11 @@ def in_order(sightings: Sequence[Sighting]) -> tuple[Sighting, ...]:
 
 
 def _changed(one: Sighting | None, following: Sighting | None) -> int:
-    """How many slots held something else when an apply began than when another one had ended."""
+    """How many slots held something else, or had another name, when an apply began than when another one had ended."""
     if one is None or following is None:
         return 0
-    return sum(following.before.get(slot, held) != held for slot, held in one.after.items())
+    renamed = None not in {one.name, following.called} and one.name != following.called
+    return renamed + sum(following.before.get(slot, held) != held for slot, held in one.after.items())
 
 
 def slots_of(past: Past) -> tuple[Slot, ...]:

@@ -34,7 +34,7 @@ def _renamings(past: Past) -> Iterator[Renaming]:
     called = next((stretch.name for stretch in reversed(past.stretches) if stretch.name is not None), None)
     last: Sighting | None = None
     for number, sighting in enumerate(past.sightings):
-        before = sighting.renamed[0].before if sighting.renamed else sighting.name
+        before = sighting.called
         if before is not None and before != called:
             if called is not None:
                 between = last.finished_at if last else "", sighting.started_at
