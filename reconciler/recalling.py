@@ -277,6 +277,13 @@ def _snapshot(
         # One of another name is only found by its record.
         read = {**world.registry.snapshot(Wanted({}, ours)).models, **read}
     renames = to_rename(declared, read, ours) | _renamed_by_hand(declared, read, desired)
+    # What a record alone led to was read without its versions.
+    bare = dict.fromkeys(read if everything else renames.values(), frozenset[Version]())
+    bare |= {called: wanted[name] for name, called in renames.items()}
+    if bare := {name: versions for name, versions in bare.items() if name not in wanted}:
+        whole = world.registry.snapshot(Wanted(bare)).models
+        read = {**{name: live for name, live in read.items() if name not in bare}, **whole}
+        renames = {name: called for name, called in renames.items() if called in read}
     shown = as_renamed(read, renames).models
     known = models if not everything else {*models, *(n for n, live in shown.items() if live.owned_by(ours))}
     return RegistrySnapshot({name: live for name, live in shown.items() if name in known})
@@ -744,9 +751,10 @@ def signatures(links: Sequence[Link], signed: frozenset[str], *, after_signed: b
 
 
 def _claims(world: World, ref: str, rules: Rules) -> tuple[Claim, ...]:
-    """The records of governed models that name a receipt."""
+    """The records that name a receipt, of all models that are governed or ever were."""
     _, desired = with_names(rules, declare(world, ref).desired)
-    return _claims_in(_snapshot(world, desired.models, desired, everything=True), desired)
+    names = {*desired.models, *(rules.trunk.names if rules.trunk else ())}
+    return _claims_in(_snapshot(world, names, desired, everything=True), desired)
 
 
 def _claims_in(snapshot: RegistrySnapshot, desired: DesiredState) -> tuple[Claim, ...]:

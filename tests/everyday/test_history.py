@@ -4,9 +4,10 @@ from collections.abc import Iterable
 
 import pytest
 
-from reconciler.core.history import AsOf, History, Word
+from reconciler.core.history import AsOf, History, Turning, Word
 from reconciler.core.moments import after
 from reconciler.errors import ReconcilerError
+from reconciler.ports import Wanted
 from reconciler.project import Project
 from reconciler.render.history import declared_by, notes
 from tests.house import ADA, GRACE, House
@@ -253,6 +254,47 @@ def test_a_rename_in_the_registry_alone_is_told_and_is_no_move(house: House, mod
     assert names(found) == [("churn", "attrition", "renamed"), ("attrition", "churn", "drifted")]
     assert len(found.turns) == 3
     assert [(one.model, one.certain) for one in now.slots] == [("attrition", True)]
+
+
+@pytest.mark.parametrize("by_plan", [True, False])
+def test_a_model_that_its_record_alone_leads_to_is_never_taken_for_empty(house: House, *, by_plan: bool) -> None:
+    promote(house, 1)
+    if by_plan:
+        house.push(files={"manifests/churn.yaml": None})
+    else:
+        house.rename_model("churn", "attrition")
+    house.clock.later(hours=1)
+
+    named, unnamed = (project(house).as_of("now", models) for models in (["churn"], []))
+    audit = project(house).audit()
+
+    assert (held(named), held(unnamed)) == ([(1,)], [(1,)])
+    assert Turning.BY_HAND not in {turn.turning for turn in history(house).turns}
+    assert history(house).turns == history(house, "churn").turns
+    assert project(house).changed("1 hour ago", "now").slots == ()
+    assert audit.records == 1
+
+
+def test_the_status_of_what_is_given_up_and_not_released_yet_shows_what_it_holds(house: House) -> None:
+    promote(house, 1)
+    house.push(files={"manifests/churn.yaml": None})
+
+    (model,) = project(house).status().models
+
+    assert [(one.slot, [held.version for held in one.actual]) for one in model.slots] == [("Production", [1])]
+
+
+def test_a_model_is_read_again_only_where_its_record_alone_led_to_it(house: House) -> None:
+    promote(house, 1)
+    reads: list[Wanted] = []
+    house.registry.read = reads.append
+
+    history(house)
+    before = len(reads)
+    house.push(files={"manifests/churn.yaml": None})
+    history(house)
+
+    assert (before, len(reads) - before) == (1, 2)
 
 
 def test_who_takes_over_a_name_has_not_its_past(house: House) -> None:
