@@ -465,18 +465,17 @@ def _present(
         (number, slot): Placed(record.applied_at, record.commit, record.receipt, place, record.proven)
         for number, version in live.versions.items()
         for slot, record in version.provenance.items()
-        if not record.found and trusted is not None and (place := trusted.place_of(record, version)) is not None
+        if not record.found and record.receipt not in receipts and trusted is not None
+        if (place := trusted.place_of(record, version)) is not None
     }
-    placed = {(n, slot): one for (n, slot), one in records.items() if not live.versions[n].provenance[slot].left}
     applied = places.get(live.owner.commit) if isinstance(live.owner, Ownership) and live.owner.commit else None
     return Present(
         read_at,
         {slot: tuple(sorted(occupants(live, slot))) for slot in slots},
         {number: _stamp(version.updated_at) for number, version in live.versions.items() if version.updated_at},
         {number: _stamp(version.created_at) for number, version in live.versions.items() if version.created_at},
-        placed,
         applied,
-        {key: record for key, record in records.items() if record.receipt not in receipts},
+        records,
     )
 
 

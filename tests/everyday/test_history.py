@@ -538,6 +538,21 @@ def test_a_commit_that_no_receipt_names_stands_for_its_committers_time(house: Ho
     assert held(found) == ([(1,)] if receipts else [])
 
 
+def test_commits_whose_moments_are_in_the_wrong_order_are_told_with_what_each_stands_for(house: House) -> None:
+    promote(house, 1)
+    applied = house.main
+    with house.clock.ahead(hours=-8):
+        house.push(pins({"Production": 2}))
+    waiting = house.main
+
+    with pytest.raises(ReconcilerError) as raised:
+        project(house).changed(applied, waiting)
+
+    assert f"{applied} stands for the end of the apply that applied it" in raised.value.message
+    assert f"{waiting} stands for its committer's time" in raised.value.message
+    assert "name times" in raised.value.fix
+
+
 def test_of_an_apply_that_was_run_again_the_one_that_was_whole_counts(house: House) -> None:
     house.push(pins({"Production": 1, "@champion": 1}))
     house.apply(killed_after=2)

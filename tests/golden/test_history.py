@@ -136,7 +136,7 @@ FRAUD = Past(
         "2026-03-10T08:00:00Z",
         {P: v(1)},
         {Version(1): "2026-02-02T08:00:00Z"},
-        placed={(Version(1), P): Placed("2026-02-02T08:00:00Z", Commit("b" * 40))},
+        unreceipted={(Version(1), P): Placed("2026-02-02T08:00:00Z", Commit("b" * 40), place=0)},
         applied=0,
     ),
 )
