@@ -322,9 +322,7 @@ def refuse_unapproved(
             models[name] = replace(model, blockers=(*model.blockers, blocker))
     # One that was dropped before it was ever applied is in no plan but for this.
     added = models.keys() - {model.model for model in plan.models} - desired.models.keys()
-    return replace(
-        plan, models=tuple(models[name] for name in sorted(models)), undeclared=plan.undeclared | added
-    )
+    return replace(plan, models=tuple(models[name] for name in sorted(models)), undeclared=plan.undeclared | added)
 
 
 def not_judged(name: ModelRef, failure: Failure) -> Blocker:

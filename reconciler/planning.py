@@ -675,8 +675,8 @@ def survey_drift(world: World, ref: str, rules: Rules, *, files: bool = False) -
     snapshot = _snapshot(world, PlanOptions(), desired)
     if orphans := snapshot.orphans(ours, desired.models):
         # What a record alone led to was read without its versions.
-        models = {name: live for name, live in snapshot.models.items() if name not in orphans}
-        snapshot = RegistrySnapshot({**models, **read_again(world, desired, orphans).models})
+        declared = {name: live for name, live in snapshot.models.items() if name not in orphans}
+        snapshot = RegistrySnapshot({**declared, **read_again(world, desired, orphans).models})
     snapshot, pasts = with_past(rules, desired, snapshot)
     owned = {name: record for name, live in snapshot.models.items() if (record := live.owned_by(ours))}
     places = [pasts[name].place(record.commit) for name, record in owned.items() if name in pasts]

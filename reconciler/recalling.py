@@ -615,7 +615,7 @@ def _acknowledged(world: World, rules: Rules) -> dict[str, Acknowledged]:
     notes = world.source.described(set(commits.values()))
     authors = {receipt: notes[commit].author for receipt, commit in commits.items() if commit in notes}
     return {
-        receipt: Acknowledged(reason, commits.get(receipt), authors.get(receipt, ""))
+        receipt: Acknowledged(reason, commits.get(receipt), authors.get(receipt, ""), receipt)
         for receipt, reason in listed[0].items()
         if all(receipt in other for other in listed)
     }

@@ -236,7 +236,8 @@ class Plan:
             roll_back=roll_back,
             aliases=len(effects) - len(versions),
             other=len(versions) - sum(count[verb] for verb in named),
-            unchanged=self.governed - len({m.model for m in self.models if m.blocked or seen[m.model]} - self.undeclared),
+            unchanged=self.governed
+            - len({m.model for m in self.models if m.blocked or seen[m.model]} - self.undeclared),
             blocked=sum(model.blocked for model in self.models),
             kinds=tuple((verb, kinds[verb]) for verb in order if kinds[verb]),
         )

@@ -196,7 +196,7 @@ AUDITS = (
                 0,
                 "The record of v4 of churn in Production names the receipt 20260501T100000Z-1f3a9c0b2d, which the "
                 "chain lacks. Acknowledged by Ada Lovelace in 1b9c02f4a7de: The runner lost power.",
-                Acknowledged("The runner lost power.", Commit("1b9c02f4a7de"), ADA),
+                Acknowledged("The runner lost power.", Commit("1b9c02f4a7de"), ADA, "20260501T100000Z-1f3a9c0b2d"),
             ),
         ),
     ),
