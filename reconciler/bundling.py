@@ -53,6 +53,9 @@ from reconciler.render.formats import Format, rendered, rendered_history
 from reconciler.render.history import pruned
 from reconciler.rules import Rules
 
+_LONGEST_REASON = 1_000
+"""Letters of why something is not in a bundle; what somebody wrote is cut where it is quoted."""
+
 
 @dataclass(slots=True)
 class _Making:
@@ -66,7 +69,7 @@ class _Making:
     proofs: list[ProofDocument] = field(default_factory=list[ProofDocument])
 
     def missing(self, what: str, why: str) -> None:
-        self.lacking.append(f"{what}: {plain(why)}")
+        self.lacking.append(f"{what}: {plain(why, _LONGEST_REASON)}")
 
 
 def make_bundle(

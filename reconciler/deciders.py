@@ -320,7 +320,9 @@ def refuse_unapproved(
         blocker = not_judged(name, standing) if isinstance(standing, Failure) else standing.blocker
         if blocker is not None and blocker not in model.blockers:
             models[name] = replace(model, blockers=(*model.blockers, blocker))
-    return replace(plan, models=tuple(models[name] for name in sorted(models)))
+    # One that was dropped before it was ever applied is in no plan but for this.
+    added = models.keys() - {model.model for model in plan.models} - desired.models.keys()
+    return replace(plan, models=tuple(models[name] for name in sorted(models)), undeclared=plan.undeclared | added)
 
 
 def not_judged(name: ModelRef, failure: Failure) -> Blocker:

@@ -674,8 +674,13 @@ def find_drift(world: World, ref: str, rules: Rules, *, files: bool = False) -> 
 def survey_drift(world: World, ref: str, rules: Rules, *, files: bool = False) -> Survey:
     """The same, with what it was found by."""
     rules, desired = with_names(rules, declare(world, ref).desired)
-    snapshot, pasts = with_past(rules, desired, _snapshot(world, PlanOptions(), desired))
     ours = desired.revision.ours
+    snapshot = _snapshot(world, PlanOptions(), desired)
+    if orphans := snapshot.orphans(ours, desired.models):
+        # What a record alone led to was read without its versions.
+        declared = {name: live for name, live in snapshot.models.items() if name not in orphans}
+        snapshot = RegistrySnapshot({**declared, **read_again(world, desired, orphans).models})
+    snapshot, pasts = with_past(rules, desired, snapshot)
     owned = {name: record for name, live in snapshot.models.items() if (record := live.owned_by(ours))}
     places = [pasts[name].place(record.commit) for name, record in owned.items() if name in pasts]
     hints = rules.trunk.hints(snapshot) if rules.trunk else ()

@@ -239,7 +239,10 @@ class ManifestParser(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a snapshot must show: these models, with these versions, and all that carry this repository's record."""
+    """
+    What a snapshot must show: these models, with these versions, and all that carry this repository's record. Of one
+    that is found by its record alone, versions may be left out.
+    """
 
     models: Mapping[ModelRef, frozenset[Version]]
     owned_by: Ours | None = None

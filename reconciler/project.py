@@ -819,7 +819,7 @@ class Project:
         with self.undisturbed():
             recalled, world, applied = self._recalled(models, ref, receipts)
             (one, first), (two, second) = (_moment_or_commit(text, world, applied) for text in (before, after))
-            _refuse_backwards(one, two)
+            _refuse_backwards(one, two, first, second)
             pairs = tuple(pair for past in recalled.models for pair in changed(past, one, two, held))
             return Between(recalled, one, two, pairs, tuple(note for note in (first, second) if note))
 
@@ -1575,9 +1575,11 @@ def _moment(text: str, now: str) -> str:
     return rfc3339(named)
 
 
-def _refuse_backwards(first: str, last: str) -> None:
+def _refuse_backwards(first: str, last: str, *notes: str) -> None:
+    """Raise ReconcilerError where a moment is after another one, with what is noted of how they were found."""
     if first and last and first > last:
-        raise ReconcilerError(f"The first time, {first}, is after the second one, {last}.", "Swap them.")
+        told = [f"The first time, {first}, is after the second one, {last}.", *filter(None, notes)]
+        raise ReconcilerError(" ".join(told), "Swap them, or name times." if told[1:] else "Swap them.")
 
 
 def _moment_or_commit(text: str, world: "World", applied: "Callable[[Commit], Link | None]") -> tuple[str, str]:

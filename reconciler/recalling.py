@@ -277,6 +277,13 @@ def _snapshot(
         # One of another name is only found by its record.
         read = {**world.registry.snapshot(Wanted({}, ours)).models, **read}
     renames = to_rename(declared, read, ours) | _renamed_by_hand(declared, read, desired)
+    # What a record alone led to was read without its versions.
+    bare = dict.fromkeys(read if everything else renames.values(), frozenset[Version]())
+    bare |= {called: wanted[name] for name, called in renames.items()}
+    if bare := {name: versions for name, versions in bare.items() if name not in wanted}:
+        whole = world.registry.snapshot(Wanted(bare)).models
+        read = {**{name: live for name, live in read.items() if name not in bare}, **whole}
+        renames = {name: called for name, called in renames.items() if called in read}
     shown = as_renamed(read, renames).models
     known = models if not everything else {*models, *(n for n, live in shown.items() if live.owned_by(ours))}
     return RegistrySnapshot({name: live for name, live in shown.items() if name in known})
@@ -458,18 +465,17 @@ def _present(
         (number, slot): Placed(record.applied_at, record.commit, record.receipt, place, record.proven)
         for number, version in live.versions.items()
         for slot, record in version.provenance.items()
-        if not record.found and trusted is not None and (place := trusted.place_of(record, version)) is not None
+        if not record.found and record.receipt not in receipts and trusted is not None
+        if (place := trusted.place_of(record, version)) is not None
     }
-    placed = {(n, slot): one for (n, slot), one in records.items() if not live.versions[n].provenance[slot].left}
     applied = places.get(live.owner.commit) if isinstance(live.owner, Ownership) and live.owner.commit else None
     return Present(
         read_at,
         {slot: tuple(sorted(occupants(live, slot))) for slot in slots},
         {number: _stamp(version.updated_at) for number, version in live.versions.items() if version.updated_at},
         {number: _stamp(version.created_at) for number, version in live.versions.items() if version.created_at},
-        placed,
         applied,
-        {key: record for key, record in records.items() if record.receipt not in receipts},
+        records,
     )
 
 
@@ -609,7 +615,7 @@ def _acknowledged(world: World, rules: Rules) -> dict[str, Acknowledged]:
     notes = world.source.described(set(commits.values()))
     authors = {receipt: notes[commit].author for receipt, commit in commits.items() if commit in notes}
     return {
-        receipt: Acknowledged(reason, commits.get(receipt), authors.get(receipt, ""))
+        receipt: Acknowledged(reason, commits.get(receipt), authors.get(receipt, ""), receipt)
         for receipt, reason in listed[0].items()
         if all(receipt in other for other in listed)
     }
@@ -744,9 +750,10 @@ def signatures(links: Sequence[Link], signed: frozenset[str], *, after_signed: b
 
 
 def _claims(world: World, ref: str, rules: Rules) -> tuple[Claim, ...]:
-    """The records of governed models that name a receipt."""
+    """The records that name a receipt, of all models that are governed or ever were."""
     _, desired = with_names(rules, declare(world, ref).desired)
-    return _claims_in(_snapshot(world, desired.models, desired, everything=True), desired)
+    names = {*desired.models, *(rules.trunk.names if rules.trunk else ())}
+    return _claims_in(_snapshot(world, names, desired, everything=True), desired)
 
 
 def _claims_in(snapshot: RegistrySnapshot, desired: DesiredState) -> tuple[Claim, ...]:

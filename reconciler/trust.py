@@ -552,6 +552,15 @@ class Trunk:
         """The same of several, by one walk."""
         return self._epochs(dict.fromkeys(names), desired)
 
+    @cached_property
+    def names(self) -> frozenset[ModelRef]:
+        """Every name by which the line ever declared a model, as far as the clone reaches back."""
+        found = {fragment.name for fragment in self._fragments(self.tip) or ()}
+        for step in self.world.source.steps(self.line, None):
+            for path, data in step.before.items():
+                found.update((self._part(path, data) if data else None) or ())
+        return frozenset(found)
+
     def heirs(self, name: ModelRef, desired: Mapping[ModelRef, Manifest]) -> Mapping[int, ModelRef]:
         """The models that a name was given up for, by the places of the commits that did so, as `histories` found."""
         found: dict[int, ModelRef] = {}

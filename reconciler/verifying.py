@@ -64,6 +64,7 @@ def audit_bundle(
         for slot, record in sorted(provenance.items())
         if record.receipt
     ]
+    told = {one.receipt: one for one in inventory.acknowledged}
     findings = [
         *bundle.listed(inventory, files),
         *wrong,
@@ -75,7 +76,7 @@ def audit_bundle(
         *(_list_signature(inventory, seals, signers) if names_signers else ()),
         *unread,
         *(_record_signatures(about, provenance, seals, signers) if names_signers else ()),
-        *against_records(Chain(place, tuple(stored.values()), pruned=pruning), claims, pruned),
+        *against_records(Chain(place, tuple(stored.values()), pruned=pruning), claims, pruned, told=told),
         *replaced(about, files, telling),
         *_unproven_approvals(about, telling, files, signers, is_signed_by),
     ]

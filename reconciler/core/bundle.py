@@ -11,9 +11,19 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from reconciler.core.chain import Finding, Flaw, Link, Pruning, Stored, digest_of, read_pruning
+from reconciler.core.chain import Acknowledged, Finding, Flaw, Link, Pruning, Stored, digest_of, read_pruning
 from reconciler.core.names import Commit
-from reconciler.core.records import Seal, as_object, as_text, canonical, member, members, read_record, read_seal
+from reconciler.core.records import (
+    Seal,
+    as_commit,
+    as_object,
+    as_text,
+    canonical,
+    member,
+    members,
+    read_record,
+    read_seal,
+)
 from reconciler.core.text import plain
 
 FORMAT = 1
@@ -98,7 +108,7 @@ class Inventory:
     """
     The list: what the bundle is about, as of when, the numbers of the first and last receipt that were kept then, the
     digest of the last, the numbers of those that tell of the version, and the files. `signed` is what the signature is
-    made of.
+    made of. `acknowledged` are the missing receipts for which the repository answers, by the bundle's own word.
     """
 
     about: About
@@ -110,6 +120,7 @@ class Inventory:
     files: tuple[FileDigest, ...]
     signed: bytes
     seal: Seal | None = None
+    acknowledged: tuple[Acknowledged, ...] = ()
 
 
 def signed_bytes(document: Mapping[str, Any]) -> bytes:
@@ -139,6 +150,17 @@ def read_inventory(data: bytes) -> Inventory:
         read_files(document["files"]),
         signed_bytes(document),
         read_seal(document["signature"]),
+        tuple(_acknowledged(as_object(one)) for one in members(document.get("acknowledged"))),
+    )
+
+
+def _acknowledged(one: Mapping[str, Any]) -> Acknowledged:
+    commit = one["commit"]
+    return Acknowledged(
+        as_text(one["reason"]),
+        None if commit is None else Commit(as_commit(commit)),
+        as_text(one["author"]),
+        as_text(one["receipt"]),
     )
 
 

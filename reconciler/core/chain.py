@@ -289,6 +289,14 @@ class Acknowledged:
     reason: str
     commit: Commit | None = None
     author: str = ""
+    receipt: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """`Acknowledged by Ada in 1b9c02f4a7de: The runner lost power.`"""
+        by = f" by {plain(self.author.partition(' <')[0], 200)}" if self.author else ""
+        by += f" in {self.commit[:12]}" if self.commit else ""
+        return f"Acknowledged{by}: {plain(self.reason, 400)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -496,12 +504,13 @@ def against_records(
     announced: Collection[str] = (),
     *,
     several: bool = False,
+    told: Mapping[str, Acknowledged] = MappingProxyType({}),
 ) -> tuple[Finding, ...]:
     """
     What records in the registry say of receipts that the chain does not bear out, beside those that were pruned; of
     those that are missing, by the record that matters most. Where the chain was not read, nothing is missing. Of some,
     the standing policy acknowledges it, and of those `announced`, the next one will. With `several` registries, what no
-    record names may be another one's.
+    record names may be another one's. What a bundle has `told` of acknowledgments settles nothing.
     """
     kept = {one.place.id: one for one in chain.stored if one.place is not None}
     gone = frozenset(pruned.ids if pruned else ())
@@ -516,18 +525,21 @@ def against_records(
             continue
         known = acknowledged.get(claim.receipt)
         if link is None and known is not None:
-            by = f" by {plain(known.author.partition(' <')[0], 200)}" if known.author else ""
-            by += f" in {known.commit[:12]}" if known.commit else ""
-            sentence = f"The record of {about} names the receipt {claim.receipt}, which the chain lacks. Acknowledged"
-            sentence += f"{by}: {plain(known.reason, 400)}"
+            sentence = (
+                f"The record of {about} names the receipt {claim.receipt}, which the chain lacks. {known.sentence}"
+            )
             found.setdefault(("", claim.receipt), Finding(Flaw.ACKNOWLEDGED, 0, sentence, known))
         elif link is None and not chain.stored and chain.pruned is None:
             sentence = f"There are no receipts at {chain.place}, and the record of {about} names {claim.receipt}."
+            sentence += _by_its_own_word(told.get(claim.receipt))
             found.setdefault((Flaw.LOST, ""), Finding(Flaw.LOST, 0, sentence))
         elif link is None:
             sentence = f"The record of {about} names the receipt {claim.receipt}, which the chain lacks."
             if chain.cut:
                 found.setdefault((Flaw.SHALLOW, claim.receipt), Finding(Flaw.SHALLOW, 0, sentence))
+            elif claim.receipt in told:
+                sentence += _by_its_own_word(told[claim.receipt])
+                found.setdefault((Flaw.MISSING, claim.receipt), Finding(Flaw.MISSING, 0, sentence))
             else:
                 sentence += (
                     " The policy acknowledges it from the next change on."
@@ -551,6 +563,11 @@ def against_records(
             )
             found["stale", receipt] = Finding(Flaw.STALE, 0, sentence, known)
     return tuple(found.values())
+
+
+def _by_its_own_word(told: Acknowledged | None) -> str:
+    """What a bundle says of a missing receipt itself."""
+    return f" By the bundle's own word, its repository answers for that: {told.sentence}" if told else ""
 
 
 def _bears_out(link: Link, claim: Claim) -> bool:

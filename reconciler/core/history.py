@@ -167,16 +167,15 @@ class Placed:
 class Present:
     """
     The registry as it is: what the slots of a model hold, when MLflow last saw each version in a stage move or be
-    edited, when each was registered, the records that count, and the place of the commit that was applied last.
-    `unreceipted` are the records, of versions that left too, that count and whose receipt is not kept. `name` is what
-    the registry calls the model, None where it has none.
+    edited, when each was registered, and the place of the commit that was applied last. `unreceipted` are the records,
+    of versions that left too, that count and whose receipt is not kept. `name` is what the registry calls the model,
+    None where it has none.
     """
 
     read_at: str
     held: Mapping[Slot, Held] = field(default_factory=dict[Slot, Held])
     touched: Mapping[Version, str] = field(default_factory=dict[Version, str])
     created: Mapping[Version, str] = field(default_factory=dict[Version, str])
-    placed: Mapping[tuple[Version, Slot], Placed] = field(default_factory=dict[tuple[Version, Slot], Placed])
     applied: int | None = None
     unreceipted: Mapping[tuple[Version, Slot], Placed] = field(default_factory=dict[tuple[Version, Slot], Placed])
     name: ModelRef | None = None
@@ -485,7 +484,7 @@ def _declared_before(past: Past, slot: Slot, first: Sighting | None) -> Iterator
             state = None
         if held is None or held == state:
             continue
-        record = _record_of(past, slot, held, stretch) if first is None else None
+        record = _record_of(past, slot, held, stretch, first)
         turning = Turning.ROLL_BACK if held in earlier else Turning.DECLARE if held else Turning.VACATE
         yield Turn(
             past.model,
@@ -510,13 +509,16 @@ def _start_of(past: Past, place: int) -> int:
     return past.stretches[at].start if at < len(past.stretches) else place
 
 
-def _record_of(past: Past, slot: Slot, held: Held, stretch: Stretch) -> Placed | None:
-    """What a record says of when the version that consumers get came into a slot, if it came there by that stretch."""
-    if past.present is None or not held:
+def _record_of(past: Past, slot: Slot, held: Held, stretch: Stretch, first: Sighting | None) -> Placed | None:
+    """
+    What a record whose receipt is not kept says of when the version that consumers get came into a slot, if it came
+    there while that was declared, from a stretch on, and before the first receipt.
+    """
+    record = past.present.unreceipted.get((held[-1], slot)) if past.present and held else None
+    if record is None or record.place is None or (first and _later(record.at, first.started_at)):
         return None
-    placed = past.present.placed.get((held[-1], slot))
-    newest = next((s for s in past.stretches if s.held.get(slot) == held), None)
-    return placed if placed is not None and newest is not None and newest.start == stretch.start else None
+    newer = past.stretches[_stretch_at(past, record.place) : _stretch_at(past, stretch.start) + 1]
+    return record if newer and all(one.held.get(slot) == held for one in newer) else None
 
 
 def _turn_of(past: Past, slot: Slot, sighting: Sighting, there: Held, then: Held, found: Sequence[Turn]) -> Turn | None:

@@ -177,8 +177,9 @@ class Status(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Plan:
     """
-    What would be done, to which revision's end. `models` holds those with calls or blockers only; `safeties` are
-    reasons to refuse the plan as a whole.
+    What would be done, to which revision's end. `models` holds those with calls or blockers only, and `undeclared`
+    names those of them that no manifest declares, which are not among the `governed` ones; `safeties` are reasons to
+    refuse the plan as a whole.
     """
 
     revision: Revision
@@ -187,6 +188,7 @@ class Plan:
     governed: int
     safeties: tuple[Blocker, ...] = ()
     fingerprint: str = ""
+    undeclared: frozenset[ModelRef] = frozenset()
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -234,14 +236,11 @@ class Plan:
             roll_back=roll_back,
             aliases=len(effects) - len(versions),
             other=len(versions) - sum(count[verb] for verb in named),
-            unchanged=self.governed - sum((m.blocked or bool(seen[m.model])) and _is_declared(m) for m in self.models),
+            unchanged=self.governed
+            - len({m.model for m in self.models if m.blocked or seen[m.model]} - self.undeclared),
             blocked=sum(model.blocked for model in self.models),
             kinds=tuple((verb, kinds[verb]) for verb in order if kinds[verb]),
         )
-
-
-def _is_declared(model: ModelPlan) -> bool:
-    return not any(isinstance(change, Release) for change in model.changes)
 
 
 class UnsoundPlanError(BlockedError):
@@ -290,7 +289,8 @@ def build_plan(
             model = ModelPlan(name, blockers=(strays[name],))
         if model.proposals or model.blocked:
             models.append(model)
-    governed = sum(name in desired.models or name in strays for name in names)
+    undeclared = frozenset(names) - desired.models.keys() - strays.keys()
+    governed = len(names) - len(undeclared)
     return Plan(
         revision=desired.revision,
         options=options,
@@ -298,6 +298,7 @@ def build_plan(
         governed=governed,
         safeties=tuple(_mass_change(models, governed, snapshot, options, desired.revision.live_slots)),
         fingerprint=fingerprint(snapshot.models.get(model.model) for model in models),
+        undeclared=undeclared,
     )
 
 

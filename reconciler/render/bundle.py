@@ -20,7 +20,14 @@ from reconciler.render.evidence_json import KnownDocument, facts_document
 from reconciler.render.findings import by_dataset, findings
 from reconciler.render.history import moved as moved_in
 from reconciler.render.history import told, when
-from reconciler.render.history_json import SourcesDocument, TurnDocument, sources_document, turn_document
+from reconciler.render.history_json import (
+    AcknowledgedDocument,
+    SourcesDocument,
+    TurnDocument,
+    acknowledged_document,
+    sources_document,
+    turn_document,
+)
 from reconciler.render.json import TOOL, ApprovalDocument, IdentityDocument, Tool
 from reconciler.render.layout import WIDTH, Line, flowed
 from reconciler.render.markdown import metric_table, row_table
@@ -56,8 +63,8 @@ class BundleDocument(TypedDict):
     """
     The list of a bundle of evidence: which version it is about, and every file. `as_of` is the time (RFC 3339, UTC) of
     the newest of what it was made from; `receipts` are the numbers of those that tell of the version; `lacking` is what
-    could not be put in. `signature` is of the document without it, and with a `purpose`, `reconciler-bundle`, in
-    canonical JSON (keys sorted, no spaces, ASCII).
+    could not be put in, and `acknowledged` the missing receipts for which the policy answers. `signature` is of the
+    document without it, and with a `purpose`, `reconciler-bundle`, in canonical JSON (keys sorted, no spaces, ASCII).
     """
 
     format: int
@@ -73,6 +80,7 @@ class BundleDocument(TypedDict):
     chain: ChainDocument
     receipts: list[int]
     lacking: list[str]
+    acknowledged: list[AcknowledgedDocument]
     files: list[ListedDocument]
     signature: SignatureDocument | None
 
@@ -152,6 +160,7 @@ def bundle_document(
         "chain": chain,
         "receipts": list(receipts),
         "lacking": list(lacking),
+        "acknowledged": [acknowledged_document(one.acknowledged) for one in of.findings if one.acknowledged],
         "files": files_document(files),
         "signature": None,
     }

@@ -5,7 +5,7 @@ from typing import Literal
 # On Python 3.11 pydantic, which makes the schemas, cannot look into those of `typing`.
 from typing_extensions import TypedDict
 
-from reconciler.core.chain import Audit, Finding, Pruning
+from reconciler.core.chain import Acknowledged, Audit, Finding, Pruning
 from reconciler.core.history import (
     Applying,
     AsOf,
@@ -25,6 +25,7 @@ WordOf = Literal["signed receipt", "receipt", "record in the registry", "git", "
 class AcknowledgedDocument(TypedDict):
     """Why the policy says that a receipt is missing, and which commit, by whom, made it say so."""
 
+    receipt: str
     reason: str
     commit: str | None
     author: str
@@ -335,10 +336,13 @@ def _finding(finding: Finding) -> FindingDocument:
         "grave": finding.grave,
         "sequence": finding.sequence,
         "sentence": finding.sentence,
-        "acknowledged": None
-        if known is None
-        else {"reason": known.reason, "commit": known.commit, "author": known.author},
+        "acknowledged": None if known is None else acknowledged_document(known),
     }
+
+
+def acknowledged_document(known: Acknowledged) -> AcknowledgedDocument:
+    """Who answers for a missing receipt, as a document."""
+    return {"receipt": known.receipt, "reason": known.reason, "commit": known.commit, "author": known.author}
 
 
 def turn_document(turn: Turn) -> TurnDocument:

@@ -152,7 +152,7 @@ def what_moves(effect: Effect) -> str:
         case Verb.FIND:
             return f"{after} already, found and not judged"
         case _ if effect.before == effect.after:
-            return f"{after} already, put there by hand"
+            return f"{after} already; no record that counts says how it came in"
         case Verb.SET_ALIAS:
             return f"-> {after}"
         case Verb.DELETE_ALIAS:

@@ -32,7 +32,7 @@ class MemoryRegistry:
         with self.lock:
             return RegistrySnapshot(
                 {
-                    name: model
+                    name: model if name in wanted.models else _without_versions(model)
                     for name, model in sorted(self.models.items())
                     if name in wanted.models or (owner is not None and model.owned_by(owner))
                 }
@@ -66,6 +66,12 @@ class MemoryRegistry:
         if before is not None:
             del self.models[change.before]
             self.models[change.model] = replace(before, name=change.model)
+
+
+def _without_versions(model: ModelSnapshot) -> ModelSnapshot:
+    """A model that is found by its record alone: its own entry shows the newest version of each stage, and no other."""
+    newest = {version.stage: number for number, version in sorted(model.versions.items()) if version.stage.active}
+    return replace(model, versions={}, hidden={number: stage for stage, number in newest.items()})
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,19 @@ def test_a_receipt_that_was_changed_is_seen(house: House) -> None:
     assert (Flaw.FORGED in found) == house.signed
 
 
+def test_a_cut_off_end_is_seen_that_was_about_a_model_that_was_given_up(house: House) -> None:
+    whole = texts(house)
+    house.register("spam")
+    for done in ({"manifests/spam.yaml": pins({"Production": 1}, model="spam")}, {"manifests/spam.yaml": None}):
+        house.push(files=done)
+        assert house.apply().exit_code == 0
+    put(house, *whole)
+    forget(house)
+
+    assert set(flaws(house)) == {Flaw.MISSING}
+    assert "v1 of spam" in flaws(house)[Flaw.MISSING]
+
+
 def test_a_chain_that_was_changed_and_chained_anew_is_seen_by_its_signatures(signing_house: House) -> None:
     house = signing_house
     house.receipts = True

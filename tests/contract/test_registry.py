@@ -244,6 +244,18 @@ def test_models_that_carry_our_record_are_found_without_being_named(place: Place
     assert found[name].owner == owns(P, by=ours)
 
 
+def test_a_model_that_is_found_by_its_record_alone_shows_no_versions(place: Place, name: ModelRef) -> None:
+    ours = RepositoryId(f"github.com/acme/{name}#manifests")
+    place.seed(replace(have({1: A, 2: P, 3: P, 4: N}, {"champion": 3}, owner=owns(P, by=ours)), name=name))
+
+    found = place.registry.snapshot(Wanted({}, Ours(ours))).models[name]
+    named = read(place, name)[name]
+
+    # Where records are kept beside the registry, each model is read by its name.
+    assert found == (named if isinstance(place, Noted) else replace(named, versions={}, hidden={3: P}))
+    assert (named.versions.keys(), named.hidden) == ({1, 2, 3, 4}, {})
+
+
 def test_records_are_found_by_former_names_and_in_whatever_case_the_forge_takes(place: Place, name: ModelRef) -> None:
     former, other_case = RepositoryId(f"acme/{name}#m"), RepositoryId(f"github.com/Acme/{name}#m")
     commit = Commit("1" * 40)

@@ -4,9 +4,10 @@ from collections.abc import Iterable
 
 import pytest
 
-from reconciler.core.history import AsOf, History, Word
+from reconciler.core.history import AsOf, History, Turning, Word
 from reconciler.core.moments import after
 from reconciler.errors import ReconcilerError
+from reconciler.ports import Wanted
 from reconciler.project import Project
 from reconciler.render.history import declared_by, notes
 from tests.house import ADA, GRACE, House
@@ -255,6 +256,47 @@ def test_a_rename_in_the_registry_alone_is_told_and_is_no_move(house: House, mod
     assert [(one.model, one.certain) for one in now.slots] == [("attrition", True)]
 
 
+@pytest.mark.parametrize("by_plan", [True, False])
+def test_a_model_that_its_record_alone_leads_to_is_never_taken_for_empty(house: House, *, by_plan: bool) -> None:
+    promote(house, 1)
+    if by_plan:
+        house.push(files={"manifests/churn.yaml": None})
+    else:
+        house.rename_model("churn", "attrition")
+    house.clock.later(hours=1)
+
+    named, unnamed = (project(house).as_of("now", models) for models in (["churn"], []))
+    audit = project(house).audit()
+
+    assert (held(named), held(unnamed)) == ([(1,)], [(1,)])
+    assert Turning.BY_HAND not in {turn.turning for turn in history(house).turns}
+    assert history(house).turns == history(house, "churn").turns
+    assert project(house).changed("1 hour ago", "now").slots == ()
+    assert audit.records == 1
+
+
+def test_the_status_of_what_is_given_up_and_not_released_yet_shows_what_it_holds(house: House) -> None:
+    promote(house, 1)
+    house.push(files={"manifests/churn.yaml": None})
+
+    (model,) = project(house).status().models
+
+    assert [(one.slot, [held.version for held in one.actual]) for one in model.slots] == [("Production", [1])]
+
+
+def test_a_model_is_read_again_only_where_its_record_alone_led_to_it(house: House) -> None:
+    promote(house, 1)
+    reads: list[Wanted] = []
+    house.registry.read = reads.append
+
+    history(house)
+    before = len(reads)
+    house.push(files={"manifests/churn.yaml": None})
+    history(house)
+
+    assert (before, len(reads) - before) == (1, 2)
+
+
 def test_who_takes_over_a_name_has_not_its_past(house: House) -> None:
     promote(house, 1)
     early = house.clock.stamp
@@ -494,6 +536,21 @@ def test_a_commit_that_no_receipt_names_stands_for_its_committers_time(house: Ho
 
     assert "HEAD stands for its committer's time" in found.notes[0]
     assert held(found) == ([(1,)] if receipts else [])
+
+
+def test_commits_whose_moments_are_in_the_wrong_order_are_told_with_what_each_stands_for(house: House) -> None:
+    promote(house, 1)
+    applied = house.main
+    with house.clock.ahead(hours=-8):
+        house.push(pins({"Production": 2}))
+    waiting = house.main
+
+    with pytest.raises(ReconcilerError) as raised:
+        project(house).changed(applied, waiting)
+
+    assert f"{applied} stands for the end of the apply that applied it" in raised.value.message
+    assert f"{waiting} stands for its committer's time" in raised.value.message
+    assert "name times" in raised.value.fix
 
 
 def test_of_an_apply_that_was_run_again_the_one_that_was_whole_counts(house: House) -> None:

@@ -6,10 +6,13 @@ import pytest
 
 from reconciler.core.chain import Finding, Flaw
 from reconciler.core.history import Turning
+from reconciler.git.approvals import is_signed_by
 from reconciler.git.receipts import RECEIPTS
 from reconciler.project import Project
 from reconciler.render.history import audit_line, notes
+from reconciler.verifying import audit_bundle
 from tests.house import GRACE, House
+from tests.house.people import Seals
 from tests.house.scenes import NO_RULES, pins
 from tests.story.repository import git
 
@@ -133,6 +136,27 @@ def test_one_that_is_not_missing_or_that_no_record_names_is_stale(house: House, 
     assert other in stale.sentence
     assert ("it is not missing" in stale.sentence) == known
     assert project(house).audit().unproven
+
+
+def test_a_bundle_says_whole_that_a_missing_receipt_is_acknowledged_and_proves_no_more_by_it(house: House) -> None:
+    lost = receipt_in(missing(house))
+    policy = f'- {{receipt: {lost}, reason: "{REASON} {"The page of the incident has all. " * 5}Seen."}}\n'
+    house.merge(policy=f"missing-receipts:\n{policy}", title="Answer for it")
+    answered = house.main
+    house.apply()
+    house.push(pins({"Production": 3}, also="description: Seen\n"))
+
+    made = project(house).evidence("churn", 2)
+    audit = audit_bundle(made.whole.files, made.name, house.signers, Seals(), is_signed_by)
+
+    (line,) = (one for one in made.whole.lacking if "Acknowledged by" in one)
+    (finding,) = (one for one in audit.findings if one.flaw is Flaw.MISSING)
+    assert line.endswith("Seen.")
+    assert (
+        f"By the bundle's own word, its repository answers for that: Acknowledged by Ada Lovelace in {answered[:12]}"
+        in (finding.sentence)
+    )
+    assert "missing-receipts" not in finding.sentence
 
 
 def test_who_takes_it_back_has_it_missing_again(house: House) -> None:

@@ -83,10 +83,30 @@ def test_history_says_what_was_pruned_and_tells_it_from_the_export(house: House,
     short = project(house).history()
     again = project(house).history(receipts=tmp_path / "kept")
 
-    assert [turn.word for turn in short.turns] == [Word.GIT, Word.GIT, Word.SIGNED, Word.SIGNED]
+    assert [turn.word for turn in short.turns] == [Word.RECORD, Word.RECORD, Word.SIGNED, Word.SIGNED]
+    assert [turn.applying and turn.applying.receipt for turn in short.turns] == [
+        turn.applying and turn.applying.receipt for turn in whole
+    ]
     assert [turn.after for turn in short.turns] == [turn.after for turn in whole]
     assert "Receipts no. 1 to 2, up to " in next(notes(short.of))
     assert (again.turns, list(notes(again.of))) == (whole, [])
+
+
+def test_a_version_that_came_in_twice_has_a_record_of_the_last_time_alone(house: House, tmp_path: Path) -> None:
+    promote(house, 2)
+    prune(house, tmp_path / "kept", "12 hours ago")
+    promote(house, 5)
+
+    turns = project(house).history().turns
+
+    assert [(turn.after[0], turn.word) for turn in turns] == [
+        (1, Word.RECORD),
+        (2, Word.GIT),
+        (3, Word.RECORD),
+        (4, Word.RECORD),
+        (2, Word.RECORD),
+        (5, Word.SIGNED),
+    ]
 
 
 def test_as_of_knows_by_the_export_what_git_alone_cannot(house: House, tmp_path: Path) -> None:

@@ -238,3 +238,17 @@ def test_one_model_of_several_is_put_back(house: House) -> None:
 
     assert done.exit_code == ExitCode.OK, done.message
     assert house.in_slot("churn", "@champion") == (4,)
+
+
+def test_a_revert_of_a_model_that_was_never_applied_counts_no_model_below_zero(house: House) -> None:
+    house.register("spam")
+    house.push(policy=readme_policy())
+    request = house.merge(pins({"Production": 1}, model="spam"))
+    assert house.apply().exit_code == ExitCode.BLOCKED
+
+    house.revert(request, by=LINUS)
+    plan = house.plan().plan
+
+    assert plan is not None
+    assert [model.model for model in plan.models if model.blocked] == ["spam"]
+    assert (plan.summary.unchanged, plan.summary.blocked) == (0, 1)

@@ -136,7 +136,7 @@ FRAUD = Past(
         "2026-03-10T08:00:00Z",
         {P: v(1)},
         {Version(1): "2026-02-02T08:00:00Z"},
-        placed={(Version(1), P): Placed("2026-02-02T08:00:00Z", Commit("b" * 40))},
+        unreceipted={(Version(1), P): Placed("2026-02-02T08:00:00Z", Commit("b" * 40), place=0)},
         applied=0,
     ),
 )
@@ -196,7 +196,7 @@ AUDITS = (
                 0,
                 "The record of v4 of churn in Production names the receipt 20260501T100000Z-1f3a9c0b2d, which the "
                 "chain lacks. Acknowledged by Ada Lovelace in 1b9c02f4a7de: The runner lost power.",
-                Acknowledged("The runner lost power.", Commit("1b9c02f4a7de"), ADA),
+                Acknowledged("The runner lost power.", Commit("1b9c02f4a7de"), ADA, "20260501T100000Z-1f3a9c0b2d"),
             ),
         ),
     ),

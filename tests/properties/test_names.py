@@ -11,7 +11,7 @@ from reconciler.core.looks import skeleton
 from reconciler.core.names import AliasName, alias_fault, look_alike_fault
 from reconciler.core.plan import PlanOptions, build_plan
 from reconciler.core.policy import Policy
-from tests.build import P, desired, have, registry, want
+from tests.build import P, desired, have, owns, registry, want
 
 # Of each letter, some that are drawn like it, and some that are not.
 LETTERS = "aɑαаáo0oοоօi1lІӀıрpсcеeéбжゎ力カ一ー-_"
@@ -49,6 +49,17 @@ def test_no_new_alias_that_is_let_in_passes_for_another(declared: list[str], the
 
     pairs = pass_for_each_other(sorted({*declared, *there}))
     assert plan.blocked or not {one for one, _ in pairs} & set(declared)
+
+
+@given(*(st.lists(NAMES, unique=True, max_size=4) for _ in range(2)))
+def test_no_figure_of_a_plan_is_below_zero(declared: list[str], owned: list[str]) -> None:
+    wanted = desired(*(want({P: [1]}, name=name) for name in declared))
+    live = registry(*(have({1: P}, name=name, owner=owns(P)) for name in owned))
+
+    bare = build_plan(wanted, live, PlanOptions(allow_empty=True, force=True))
+    plan = refuse_look_alikes(bare, live, wanted, StandingNames(), Policy())
+
+    assert 0 <= plan.summary.unchanged <= plan.governed == len(declared)
 
 
 @given(st.lists(NAMES, unique=True, max_size=6))

@@ -237,7 +237,7 @@ def test_drift_is_told_apart_from_the_change(
     assert document["base"] == {"ref": "origin/main", "commit": git(repository.top, "rev-parse", "origin/main")}
     origins = {(change["name"], change["origin"]) for change in document["resource_changes"]}
     assert origins == {(moved, "drift"), (changed, "change"), (healed, "change")}
-    assert "admit  v2  Production already, put there by hand" in told.out
+    assert "admit  v2  Production already; no record that counts says how it came in" in told.out
     settled = {change["name"]: change["settled"] for change in document["resource_drift"]}
     assert settled == {moved: False, healed: True}
     assert "already pending without this change:" in told.out
