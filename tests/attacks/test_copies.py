@@ -7,7 +7,7 @@ import pytest
 
 from reconciler.core.changes import RegisterVersion
 from reconciler.core.gate import Ruling
-from reconciler.core.names import ModelRef
+from reconciler.core.names import ModelRef, Version
 from reconciler.core.snapshot import ModelSnapshot, VersionSnapshot
 from reconciler.errors import ExitCode
 from tests.house import GRACE, House, Trigger
@@ -353,3 +353,78 @@ def second(live: ModelSnapshot) -> ModelSnapshot:
     newest = max(live.versions)
     copy = replace(live.versions[newest], version=newest + 1)  # pyright: ignore[reportArgumentType]  # a number
     return replace(live, versions={**live.versions, copy.version: copy})
+
+
+def impostor(house: House, policy: str, slot: str = "Staging") -> None:
+    """evil.risk has been in a slot for as long as staging.risk, and a copy of staging.risk's v2 is declared."""
+    house.register("evil.risk", 2)
+    house.by_hand("evil.risk", 2, slot)
+    environments(house, policy=policy)
+    house.merge(pins({slot: 2}, model="evil.risk"))
+    house.apply()
+    house.clock.later(days=5)
+    promote_copy(house)
+
+
+def trade_names(house: House) -> None:
+    house.rename_model("staging.risk", "staging.old")
+    house.rename_model("evil.risk", "staging.risk")
+
+
+@pytest.mark.parametrize(
+    ("policy", "slot"),
+    [
+        (APPROVALS, "Staging"),
+        (PATH, "Staging"),
+        (SOAK.replace("@challenger", "Staging"), "Staging"),
+        (SOAK, "@challenger"),
+    ],
+    ids=["approvals", "path", "soak", "soak behind an alias"],
+)
+@pytest.mark.parametrize("pinned", [False, True], ids=["by its number", "by its run too"])
+def test_what_takes_an_originals_name_has_none_of_its_word(house: House, policy: str, slot: str, pinned: bool) -> None:
+    impostor(house, policy, slot)
+    if pinned:
+        house.merge(pins({"Production": pinned_copy(house)}, model="prod.risk"), approved_by=[GRACE])
+    trade_names(house)
+
+    said = refused(house)
+
+    assert house.versions_of("prod.risk") == [1]
+    assert pinned or any(f": {gate}: " in said for gate in ("approvals", "path", "soak"))
+
+
+def pinned_copy(house: House) -> str:
+    run = house.registry.models[ModelRef("staging.risk")].versions[Version(2)].run_id
+    return f"{{from: {{model: staging.risk, version: 2, run_id: {run}}}}}"
+
+
+def test_an_approval_from_before_an_original_was_renamed_says_to_pin_its_run(house: House) -> None:
+    impostor(house, APPROVALS)
+    trade_names(house)
+
+    said = refused(house)
+
+    assert "since v2 of staging.risk was moved, edited or renamed after" in said
+    assert "with its run pinned (`run_id` in `from`)" in said
+
+
+@SLOTS
+def test_with_its_run_pinned_an_original_may_change_after_the_approval(house: House, slot: str) -> None:
+    environments(house, slot, APPROVALS)
+    house.merge(pins({slot: pinned_copy(house)}, model="prod.risk"), approved_by=[GRACE])
+    house.by_hand("staging.risk", 2, "Archived")
+
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.OK, f"{done.message}\n{done.sentences(slot, 'prod.risk')}"
+    assert house.in_slot("prod.risk", slot) == (2,)
+    assert house.apply(Trigger.SCHEDULE).exit_code == ExitCode.OK
+
+
+def test_what_is_copied_of_a_pinned_run_is_of_no_other_one(house: House) -> None:
+    environments(house, policy="")
+    house.merge(pins({"Production": copy_of(2).replace("2}", f"2, run_id: {'e' * 32}}}")}, model="prod.risk"))
+
+    assert "is of another run" in refused(house)
+    assert house.versions_of("prod.risk") == [1]
