@@ -149,6 +149,32 @@ class Originals:
         if version.original is not None:
             yield f"only {COPIES_OF_COPIES} copies of copies are followed"
 
+    def by_name(self, version: VersionSnapshot, renames: Mapping[ModelRef, frozenset[ModelRef]]) -> Iterator[Original]:
+        """
+        All that it may have been copied from, by the names in sources and those that models got since: nothing proves
+        it, so it may only make rules stricter. Raises ReconcilerError where there are more than are followed.
+        """
+        seen: set[Original] = set()
+        copies = [version]
+        for _ in range(COPIES_OF_COPIES):
+            named = {
+                Original(name, first.version)
+                for copy in copies
+                if (first := copy.original) is not None
+                for name in (first.model, *renames.get(first.model, ()))
+            }
+            fresh = sorted(named - seen, key=str)
+            yield from fresh
+            seen.update(fresh)
+            self.read(fresh)
+            there = ((self._read[one.model], one.version) for one in fresh)
+            copies = [live.versions[number] for live, number in there if live is not None and number in live.versions]
+        if any(copy.original is not None for copy in copies):
+            raise ReconcilerError(
+                f"Only {COPIES_OF_COPIES} copies of copies are followed, so it is not known whether an original of "
+                f"v{version.version} is on hold."
+            )
+
     def read(self, originals: Iterable[Original]) -> None:
         """Read the models of these versions together. Raises ReconcilerError."""
         wanted = {one.model: frozenset({one.version}) for one in originals if one.model not in self._read}

@@ -320,6 +320,47 @@ def test_a_held_original_is_not_copied_past_its_hold(house: House) -> None:
     assert house.versions_of("prod.risk") == [1]
 
 
+HELD = 'hold: [{version: 2, reason: "It leaks personal data"}]\n'
+
+
+def test_a_hold_is_on_copies_of_copies_too(house: House) -> None:
+    environments(house)
+    house.copy_by_hand("staging.risk", 2, "canary.risk")
+    house.merge(pins({"Staging": 2}, model="staging.risk", also=HELD))
+    house.apply()
+    house.merge(pins({"Production": copy_of(1, "canary.risk")}, model="prod.risk"), approved_by=[GRACE])
+
+    said = refused(house)
+
+    assert "a copy of v2 of staging.risk, is on hold for Production: It leaks personal data." in said
+
+
+def test_no_more_copies_are_made_than_a_hold_is_followed_through(house: House) -> None:
+    environments(house, policy="")
+    for number in range(1, 6):
+        house.copy_by_hand("staging.risk" if number == 1 else f"m{number - 1}", 2 if number == 1 else 1, f"m{number}")
+    house.merge(pins({"Staging": 2}, model="staging.risk", also=HELD))
+    house.apply()
+    house.merge(pins({"Production": copy_of(1, "m5")}, model="prod.risk"))
+
+    assert "so it is not known whether an original of v2 is on hold" in refused(house)
+
+
+@pytest.mark.parametrize("number", [1, 2], ids=["a copy of it", "a copy of its copy"])
+def test_a_hold_is_on_the_copies_of_a_model_that_was_renamed(house: House, number: int) -> None:
+    environments(house, policy="")
+    house.copy_by_hand("staging.risk", 2, "prod.risk")
+    house.copy_by_hand("prod.risk", 2, "prod.risk")
+    house.merge(
+        pins({"Staging": 2}, model="candidates.risk", also=f"formerly: staging.risk\n{HELD}"),
+        files={"manifests/staging.risk.yaml": None},
+    )
+    assert house.apply().exit_code == ExitCode.OK
+    house.merge(pins({"Production": 1 + number}, model="prod.risk"))
+
+    assert "a copy of v2 of candidates.risk, is on hold" in refused(house)
+
+
 def test_two_applies_at_once_do_not_undo_each_other(house: House) -> None:
     environments(house)
     promote_copy(house)
