@@ -50,7 +50,7 @@ from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot, VersionSna
 from reconciler.core.stays import stay_in
 from reconciler.deciders import CommitRange, find_reviews
 from reconciler.errors import Failure, contained
-from reconciler.originals import Originals, copy_pin
+from reconciler.originals import Lost, Originals, copy_pin
 from reconciler.ports import Asked, Reviews, Work, World
 from reconciler.rules import Rules
 
@@ -306,8 +306,8 @@ class Gathering:
     def _of_original(self, key: FactKey[Any], case: Case, candidate: VersionSnapshot) -> object:
         """What is asked of the version of another model that the candidate was copied from."""
         for found in self.originals.of(case.entrance.model, candidate):
-            if isinstance(found, str):
-                return _Unknown(found)
+            if isinstance(found, Lost):
+                return _Unknown(found.why, gone=found.gone)
             if found.original.model == key.model:
                 break
         else:
@@ -346,10 +346,13 @@ class Gathering:
             return _Unknown("this registry has no model files")
         own = checks.facts(entrance.model, entrance.candidate, signers)
         digest, records = own.digest, list(own.records)
+        lost: Original | None = None
 
         def theirs() -> Iterator[CheckFacts]:
+            nonlocal lost
             for found in () if candidate is None else self.originals.of(entrance.model, candidate):
-                if isinstance(found, str):
+                if isinstance(found, Lost):
+                    lost = found.original if found.gone else None
                     return
                 facts = checks.facts(found.original.model, found.original.version, signers)
                 counting = (
@@ -366,7 +369,7 @@ class Gathering:
         for facts in followed:
             digest = digest or facts.digest
             records.extend(facts.records)
-        return CheckFacts(digest, tuple(records), own.original)
+        return CheckFacts(digest, tuple(records), own.original, lost)
 
     def _file_fact(self, key: FactKey[Any], entrance: Entrance) -> object:
         checks = self.world.checks

@@ -114,6 +114,15 @@ class Found:
     version: VersionSnapshot
 
 
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Why an original is not known: what was copied is `gone`, deleted or under another name, or too far away."""
+
+    original: Original
+    why: str
+    gone: bool = True
+
+
 @dataclass
 class Originals:
     """What versions were copied from, in models of whoever governs them: each is read once, when a gate asks."""
@@ -126,10 +135,10 @@ class Originals:
         default_factory=dict[ModelRef, tuple[ModelSnapshot, Past]]
     )
 
-    def of(self, model: ModelRef, version: VersionSnapshot) -> Iterator[Found | str]:
+    def of(self, model: ModelRef, version: VersionSnapshot) -> Iterator[Found | Lost]:
         """
-        Its original, the original of that, and so on; last a sentence where what a version names as its original is
-        not, or not anymore, what it was copied from. Raises ReconcilerError where that cannot be known.
+        Its original, the original of that, and so on; last the one that is lost, where what a version names as its
+        original is not, or not anymore, what it was copied from. Raises ReconcilerError where that cannot be known.
         """
         for _ in range(COPIES_OF_COPIES):
             original = version.original
@@ -139,15 +148,16 @@ class Originals:
             live = self._read[original.model]
             there = None if live is None else live.versions.get(original.version)
             if live is None or there is None:
-                yield f"{original}, from which v{version.version} of {model} was copied, is not there anymore"
+                said = f"{original}, from which v{version.version} of {model} was copied, is not there anymore"
+                yield Lost(original, said)
                 return
             if (fault := copy_fault(self.world, model, version, there.run_id, there.created_at)) is not None:
-                yield fault
+                yield Lost(original, fault)
                 return
             yield Found(original, live, there)
             model, version = original.model, there
         if version.original is not None:
-            yield f"only {COPIES_OF_COPIES} copies of copies are followed"
+            yield Lost(version.original, f"only {COPIES_OF_COPIES} copies of copies are followed", gone=False)
 
     def by_name(self, version: VersionSnapshot, renames: Mapping[ModelRef, frozenset[ModelRef]]) -> Iterator[Original]:
         """

@@ -176,12 +176,13 @@ class CheckRecord:
 class CheckFacts:
     """
     The digest of the candidate's files now, and the records of checks on it. `original` is what can be checked in its
-    place as long as it is a copy that is still to be made.
+    place as long as it is a copy that is still to be made; `lost` is one that is not there anymore, with its records.
     """
 
     digest: str
     records: tuple[CheckRecord, ...] = ()
     original: Original | None = None
+    lost: Original | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -361,6 +361,24 @@ def test_a_hold_is_on_the_copies_of_a_model_that_was_renamed(house: House, numbe
     assert "a copy of v2 of candidates.risk, is on hold" in refused(house)
 
 
+@pytest.mark.parametrize("signed_then", [True, False], ids=["it passed then", "nothing says that it passed then"])
+def test_a_lost_original_is_missing_data_only_where_a_record_says_that_the_check_passed(
+    house: House, signed_then: bool
+) -> None:
+    environments(house, policy=CHECK if signed_then else "")
+    house.merge(pins({"Production": copy_of(2)}, model="prod.risk"))
+    assert house.apply().exit_code == ExitCode.OK
+    house.merge(pins({"Production": 1}, model="prod.risk"))
+    assert house.apply().exit_code == ExitCode.OK
+    house.merge(pins({}, model="staging.risk"), policy=CHECK)
+    house.delete_model("staging.risk")
+    house.merge(pins({"Production": 2}, model="prod.risk"))
+    done = house.apply()
+
+    assert (done.exit_code == ExitCode.OK) is signed_then, done.message
+    assert signed_then or "and v2 of staging.risk, its original, is not there anymore" in done.message
+
+
 def test_two_applies_at_once_do_not_undo_each_other(house: House) -> None:
     environments(house)
     promote_copy(house)

@@ -186,6 +186,27 @@ def test_the_original_may_be_deleted_once_the_copy_is_in(house: House) -> None:
     assert house.in_slot("prod.risk") == (2,)
 
 
+@pytest.mark.parametrize("renamed", [True, False], ids=["renamed", "deleted"])
+def test_a_copy_is_rolled_back_to_after_its_original_is_gone(house: House, renamed: bool) -> None:
+    environments(house)
+    promote_copy(house)
+    assert house.apply().exit_code == ExitCode.OK
+    house.merge(pins({"Production": 1}, model="prod.risk"), approved_by=[GRACE])
+    assert house.apply().exit_code == ExitCode.OK
+    house.merge(files={"manifests/staging.risk.yaml": None})
+    if renamed:
+        house.rename_model("staging.risk", "candidates.risk")
+    else:
+        house.delete_model("staging.risk")
+    house.merge(pins({"Production": 2}, model="prod.risk"), approved_by=[GRACE])
+
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.OK, f"{done.message}\n{done.sentences(model='prod.risk')}"
+    assert house.in_slot("prod.risk") == (2,)
+    assert done.rulings(model="prod.risk")["check"] == Ruling.WAIVED
+
+
 @pytest.mark.parametrize("number", [1, 2])
 def test_gates_says_of_a_copy_what_an_apply_would(house: House, number: int) -> None:
     environments(house)
