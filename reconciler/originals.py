@@ -216,7 +216,7 @@ def copy_fault(world: World, model: ModelRef, version: VersionSnapshot, run_id: 
     if original is None:
         return f"v{version.version} of {model} is no copy"
     if not version.may_be_copied_from(run_id, since):
-        return f"v{version.version} of {model} is a copy of another {original}, which was deleted since"
+        return f"v{version.version} of {model} is a copy of another {original}, which was deleted or renamed since"
     if world.checks is None:
         raise ReconcilerError(f"It is not known where the files of {original} are.")
     if world.checks.place(model, version.version) != world.checks.place(original.model, original.version):

@@ -126,6 +126,22 @@ def test_what_became_another_original_while_it_was_copied_does_not_enter(house: 
     assert house.versions_of("prod.risk") == [1, 2]
 
 
+def test_a_copy_that_got_another_number_than_was_planned_is_moved_nowhere(house: House) -> None:
+    environments(house)
+    promote_copy(house)
+
+    def renumber() -> None:
+        live = house.registry.models[ModelRef("prod.risk")]
+        copy = replace(live.versions[Version(2)], version=Version(3))
+        house.registry.models[live.name] = replace(
+            live, versions={Version(1): live.versions[Version(1)], copy.version: copy}
+        )
+
+    meanwhile(house, renumber)
+
+    assert "It was copied, but not under the number that was planned" in refused(house)
+
+
 @SLOTS
 def test_gates_are_asked_again_about_the_copy_that_is_there(house: House, slot: str) -> None:
     environments(house, slot)

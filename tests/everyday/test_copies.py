@@ -79,6 +79,20 @@ def test_a_model_is_made_for_its_first_copy(house: House) -> None:
     assert house.drift_of("prod.risk") == "in sync"
 
 
+def test_a_model_that_is_made_for_a_copy_alone_is_applied_and_not_repaired(house: House) -> None:
+    house.register("staging.risk", 1)
+    house.begin("", pins({}, model="other"))
+    house.merge(pins({"None": copy_of(1)}, model="prod.risk"))
+
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.OK, done.message
+    assert done.receipt is not None
+    assert [outcome.repaired for outcome in done.receipt.outcomes if outcome.model == "prod.risk"] == [False]
+    assert house.apply(Trigger.SCHEDULE).exit_code == ExitCode.OK
+    assert house.drift_of("prod.risk") == "in sync"
+
+
 @SLOTS
 def test_the_live_slot_is_occupied_and_one_copy_made_wherever_an_apply_is_killed(house: House, slot: str) -> None:
     environments(house, slot)
