@@ -199,7 +199,7 @@ def apply(world: World, request: ApplyRequest, report: Report) -> Receipt:
         unreviewed = plan.model_digests if not request.asks_for_review else frozenset[str]()
         if request.look_up is not None:
             unreviewed = _unreviewed(world, request.look_up, plan, commit, request)
-        plan = _without_unseen(plan, unreviewed, request)
+        plan = _without_unseen(plan, unreviewed, request, world.named)
         if request.sign is None and _must_sign(request.rules):
             report(Noticed(_UNSIGNED))
             plan = _without_unsigned_again(_without_new(plan))
@@ -336,8 +336,9 @@ def _only_records(changes: Iterable[Change]) -> bool:
     return all(isinstance(change, RecordProvenance) for change in changes)
 
 
-def _without_unseen(plan: Plan, unreviewed: frozenset[str], request: ApplyRequest) -> Plan:
+def _without_unseen(plan: Plan, unreviewed: frozenset[str], request: ApplyRequest, registry: str) -> Plan:
     """Without what would be put back unseen: a repair of drift never rides along with another change."""
+    option = f" --registry {registry}" if registry else ""
     return _blocked(
         plan,
         lambda model: (
@@ -348,7 +349,7 @@ def _without_unseen(plan: Plan, unreviewed: frozenset[str], request: ApplyReques
         lambda entrance: Blocker(
             "restoration-not-reviewed",
             f"v{entrance.candidate} of {entrance.model} is declared in {entrance.slot}; somebody changed that by hand.",
-            f"Apply a reviewed plan that restores it, or run `reconciler apply --restore {entrance.model}`.",
+            f"Apply a reviewed plan that restores it, or run `reconciler apply{option} --restore {entrance.model}`.",
         ),
     )
 

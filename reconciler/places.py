@@ -5,15 +5,16 @@ A change must not lead its own plan or apply, and the credentials with it, to an
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from reconciler.core.names import Commit
-from reconciler.core.policy import PolicySettings
+from reconciler.core.names import Commit, names_of, workspace_name
+from reconciler.core.policy import USUAL_FOLDER, PolicySettings
 from reconciler.core.text import did_you_mean, plain
 from reconciler.errors import NoRegistryError, ReconcilerError, SeveralRegistriesError
 from reconciler.planning import standing_commit
-from reconciler.reading.policy import USUAL_FOLDER, settings_of
+from reconciler.reading.policy import settings_of
+from reconciler.surroundings import WORKSPACE, seen_by
 from reconciler.trust import POLICY_PATH
 
 ANYWHERE = PolicySettings()
@@ -110,6 +111,36 @@ def named_registry(option: str | None, environment: Mapping[str, str]) -> str:
     return named.strip()
 
 
+def refuse_same(named: str, settings: PolicySettings, environment: Mapping[str, str], here: tuple[str, str]) -> None:
+    """
+    Raises ReconcilerError where another one of the policy's registries is the same one by the address that it has now,
+    `here` being the name and the workspace of ours: what one folder declares would pass by the rules of the other.
+    """
+    for other, its in settings.registries.items():
+        seen = seen_by(its, environment)
+        uri = named_registry(None, seen) or its.registry or ""
+        there = names_of(uri, its.registry_names)[0], workspace_name(seen.get(WORKSPACE, ""))
+        if other != named and uri and there == here:
+            raise ReconcilerError(
+                f"{named} and {other} are the same registry, {here[0]}.",
+                "Give each an address or a workspace of its own: all models of one registry are in one folder.",
+            )
+
+
+def refuse_file_of_credentials(named: str, prefix: str, uri: str, environment: Mapping[str, str]) -> None:
+    """
+    Raises ReconcilerError where MLflow's client would send what a file has as credentials to one of several registries:
+    it is for none of them.
+    """
+    file = Path(environment.get("HOME", "~")).expanduser() / ".mlflow" / "credentials"
+    user, password = (f"MLFLOW_TRACKING_{word}" for word in ("USERNAME", "PASSWORD"))
+    if uri.startswith("http") and not (environment.get(user) and environment.get(password)) and file.is_file():
+        raise ReconcilerError(
+            f"MLflow's client would send the credentials in {file} to {named}.",
+            f"Set {prefix}{user} and {prefix}{password}, or move the file away while several registries are governed.",
+        )
+
+
 def chosen(named: str, settings: PolicySettings) -> str:
     """
     Which of the registries of the policy that stands is meant: the one that is `named`, or the only one; empty where it
@@ -118,7 +149,7 @@ def chosen(named: str, settings: PolicySettings) -> str:
     names = tuple(settings.registries)
     if named and named not in settings.registries:
         there = f"it names {', '.join(names)}" if names else "it names none"
-        otherwise = f"Name one of these. One that a change adds is known from the next change on ({POLICY_PATH})."
+        otherwise = f"{'Name one of these. ' if names else ''}One that a change adds is known from the next change on."
         raise ReconcilerError(
             f"The policy that stands names no registry `{plain(named, 80)}`: {there}.",
             did_you_mean(named, names, otherwise),

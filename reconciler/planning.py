@@ -208,13 +208,14 @@ def make_review(
         plan=plan,
         registry=world.registry.uri,
         workspace=world.registry.workspace,
+        named=world.named,
         evidence=_evidence(world, plan, snapshot, scope),
         base=None if base is None or before is None else pending,
         notes=(
             *(Note(text, Weight.POLICY) for text in unasked(plan, snapshot, desired, rules)),
             *notes,
             *(Note(str(doubt), Weight.DOUBT) for doubt in doubts(rules.proposed or Policy())),
-            *_registries_added(rules),
+            *_registries_changed(rules),
             *_owners_changed(rules, desired),
             *_receipts_given_up(rules),
             *_tags_dropped(rules, desired),
@@ -239,11 +240,13 @@ def _evidence(world: World, plan: Plan, snapshot: RegistrySnapshot, scope: Scope
     return gather(with_originals(world, plan), pairings(plan, copied, scope), copied)
 
 
-def _registries_added(rules: Rules) -> tuple[Note, ...]:
-    """One note for registries that the change names: where credentials go is nothing that it says itself."""
-    added = [] if rules.proposed is None else sorted({*rules.proposed.registries} - {*rules.policy.registries})
-    text = f"This change names registries: {_names(added)}. They are planned from the change after it."
-    return (Note(text, Weight.POLICY),) if added else ()
+def _registries_changed(rules: Rules) -> tuple[Note, ...]:
+    """Which registries the change names, and which it does not name anymore."""
+    before, after = {*rules.policy.registries}, {*(rules.proposed or rules.policy).registries}
+    added, dropped = sorted(after - before), sorted(before - after)
+    came = f"This change names registries: {_names(added)}. They are planned from the change after it."
+    left = f"This change names registries no more: {_names(dropped)}. Their models stay as they are, under our name."
+    return tuple(Note(text, Weight.POLICY) for names, text in ((added, came), (dropped, left)) if names)
 
 
 def _owners_changed(rules: Rules, desired: DesiredState) -> tuple[Note, ...]:
@@ -706,7 +709,7 @@ def survey_drift(world: World, ref: str, rules: Rules, *, files: bool = False) -
         unknown = isinstance(drift, Failure)
         models.append(ModelDrift(name, DriftStatus.UNKNOWN, why=drift.why) if unknown else drift)
     number = len(compared) if files else None
-    drift = Drift(desired.revision, world.registry.uri, tuple(models), number, world.registry.workspace)
+    drift = Drift(desired.revision, world.registry.uri, tuple(models), number, world.registry.workspace, world.named)
     return Survey(drift, desired, snapshot, pasts)
 
 

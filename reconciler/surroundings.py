@@ -15,7 +15,7 @@ _OF_ONE = re.compile(
     r"|MLFLOW_TRACKING_(?:URI|USERNAME|PASSWORD|TOKEN|AUTH|AWS_SIGV4|CLIENT_CERT_PATH)"
 )
 """Where one registry is, and what lets us in there: of no use, and none of the business, of another one."""
-_WORKSPACE = "MLFLOW_WORKSPACE"
+WORKSPACE = "MLFLOW_WORKSPACE"
 
 
 def seen_by(settings: PolicySettings, environment: Mapping[str, str]) -> Mapping[str, str]:
@@ -31,7 +31,7 @@ def seen_by(settings: PolicySettings, environment: Mapping[str, str]) -> Mapping
         for name, value in environment.items()
         if name.startswith(settings.prefix) and _OF_REGISTRIES.fullmatch(rest := name.removeprefix(settings.prefix))
     }
-    workspace = {_WORKSPACE: settings.workspace} if settings.workspace else {}
+    workspace = {WORKSPACE: settings.workspace} if settings.workspace else {}
     return {**shared, **workspace, **own}
 
 

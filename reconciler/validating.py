@@ -88,9 +88,9 @@ def usual_folders(environment: Mapping[str, str]) -> list[Path]:
     Where the manifests are that nothing names: where the environment says, the policy, or else at the top. Of several
     registries, the folder of each that there is, and the usual one.
     """
-    from reconciler.core.policy import PolicySettings
+    from reconciler.core.policy import USUAL_FOLDER, PolicySettings
     from reconciler.reading.files import beginning
-    from reconciler.reading.policy import USUAL_FOLDER, settings_of
+    from reconciler.reading.policy import settings_of
     from reconciler.reading.repository import is_plain_file, top_above
 
     if named := environment.get("RECONCILER_MANIFESTS"):

@@ -86,7 +86,7 @@ def open_world(
     from reconciler.git.notebook import GitNotebook, notebook_ref
     from reconciler.git.receipts import GitReceipts
     from reconciler.git.source import open_source
-    from reconciler.places import registry_uri
+    from reconciler.places import refuse_file_of_credentials, refuse_same, registry_uri
     from reconciler.registry.mlflow import MlflowRegistry
     from reconciler.registry.noted import NotedRegistry
 
@@ -96,6 +96,10 @@ def open_world(
     uri = registry_uri(settings.registry_uri, environment, policy)
     tracking = environment.get("MLFLOW_TRACKING_URI") or uri
     registry = MlflowRegistry(uri, tracking, tell=tell)
+    if settings.named:
+        here = names_of(uri, policy.registry_names)[0], registry.workspace
+        refuse_same(settings.named, policy, environment, here)
+        refuse_file_of_credentials(settings.named, policy.prefix, uri, environment)
     clock = SystemClock()
     attempt, name = registry.tries.longest, _lock_name(registry, policy)
     ours = Ours(source.identity, policy.formerly)
@@ -174,10 +178,9 @@ def _standing_settings(
     The settings with the registry that is meant, what the policy that stands says of it and of former names, the folder
     of manifests, and the repository as it was read for that.
     """
-    from reconciler.core.policy import PolicySettings
+    from reconciler.core.policy import USUAL_FOLDER, PolicySettings
     from reconciler.git.source import open_source
     from reconciler.places import Search, chosen, named_registry
-    from reconciler.reading.policy import USUAL_FOLDER
     from reconciler.surroundings import seen_by
 
     named = None if settings.manifests is None else settings.start / settings.manifests
@@ -195,12 +198,17 @@ def _standing_settings(
         settings.named,
     )
     side = search.standing(base=base, ref=ref, policy_ref=policy_ref)
-    if side.settings.registries:
+    if side.settings.registries and not side.settings.prefix:
         # None is meant yet, or one that is not there.
         meant = replace(settings, named=chosen(settings.named, side.settings))
         return _standing_settings(meant, environment, base, ref, policy_ref)
     if settings.named and not side.settings.prefix:
         chosen(settings.named, side.settings)
+    if settings.named and named is not None:
+        raise ReconcilerError(
+            f"The manifests of {settings.named} are in {side.settings.manifests}, as the policy says.",
+            "Leave out --manifests, and RECONCILER_MANIFESTS.",
+        )
     return settings, side.settings, named or side.source.top / side.source.folder, side.source
 
 
@@ -379,7 +387,8 @@ def policy_reader(world: World) -> "PolicyAt":
             policy, problems = parse_policy(file, gate_builder(), text)
             if policy is None or any(problem.severity is Severity.ERROR for problem in problems):
                 raise ManifestError(problems)
-            known[file.data, text] = replace(policy.of(world.named), signers_path=named or "")
+            about = policy.of(world.named, str(world.source.folder))
+            known[file.data, text] = replace(about, signers_path=named or "")
         return known[file.data, text]
 
     return policy_at

@@ -19,7 +19,7 @@ from reconciler.render.formats import Format
 
 F = TypeVar("F", bound=Callable[..., int])
 
-_BY_WEIGHT = (ExitCode.INTERRUPTED, ExitCode.ERROR, ExitCode.BLOCKED, ExitCode.STALE, ExitCode.CHANGES)
+_BY_WEIGHT = (ExitCode.INTERRUPTED, ExitCode.ERROR, ExitCode.STALE, ExitCode.BLOCKED, ExitCode.CHANGES)
 _OF_ONE = {
     "targets": "--target",
     "models": "MODEL",
@@ -63,7 +63,8 @@ class _Round:
         files = dict(self._files())
         for key, called in _OF_ONE.items():
             if self.given.get(key):
-                raise click.UsageError(f"{called} is about one registry: name it with --registry.")
+                known = ", ".join(self.names)
+                raise click.UsageError(f"{called} is about one registry: name it with --registry ({known}).")
         gathering = Gathering(len(self.names))
         click.get_current_context().meta[GATHERING] = gathering
         shown: dict[str, str] = {}
@@ -80,8 +81,9 @@ class _Round:
                     written[path][name] = place.read_text(encoding="utf-8") if place.exists() else ""
         if form is not Format.TEXT:
             click.echo(self._together(form, shown), nl=False)
+        # What Prometheus reads says by its age that it is not of now.
         for path, parts in written.items():
-            if any(parts.values()):
+            if any(parts.values()) and not (self.failed and files[path] is Format.PROMETHEUS):
                 console.write_file(path, self._together(files[path], parts))
         gathering.publish()
         return next((code for code in _BY_WEIGHT if code in self.codes), ExitCode.OK)
@@ -109,6 +111,10 @@ class _Round:
         """What ends it for one registry ends it for no other."""
         try:
             yield
+        except (KeyboardInterrupt, click.Abort):
+            self.codes.append(ExitCode.INTERRUPTED)
+            self.failed[name] = Ending(ExitCode.INTERRUPTED, ExitCode.INTERRUPTED.reason, "It was interrupted.")
+            console.say(f"Interrupted: nothing was written for {name}.")
         except ReconcilerError as error:
             self.codes.append(error.exit_code)
             console.show_error(error, name)

@@ -73,7 +73,7 @@ class ModelDrift:
 class Drift:
     """
     All governed models, sorted by name, as seen from one commit. `compared` is how many versions had their files looked
-    at; None where that was not asked for.
+    at; None where that was not asked for. `named` is what the policy calls the registry, where it names several.
     """
 
     revision: Revision
@@ -81,6 +81,7 @@ class Drift:
     models: tuple[ModelDrift, ...]
     compared: int | None = None
     workspace: str = ""
+    named: str = ""
 
     def count(self, status: DriftStatus) -> int:
         """How many models have that status; pending counts those too that drifted and have more to come."""

@@ -6,7 +6,8 @@ from enum import StrEnum
 
 from reconciler.core.gate import Entrance, Guard, Verdict
 from reconciler.core.names import ModelRef, Slot, Version
-from reconciler.core.policy import Policy
+from reconciler.core.policy import Policy, PolicySettings
+from reconciler.core.slot_map import PLAIN
 
 
 class Shift(StrEnum):
@@ -121,9 +122,14 @@ def changed_parts(standing: Policy, proposed: Policy) -> tuple[str, ...]:
         ("missing receipts", standing.missing_receipts != proposed.missing_receipts),
         ("what stages and live slots are", standing.settings.slots != proposed.settings.slots),
         ("registries", standing.registries != proposed.registries),
-        ("settings", replace(standing.settings, slots=proposed.settings.slots) != proposed.settings),
+        ("settings", _of_one(standing) != _of_one(proposed)),
     )
     return tuple(name for name, differs in parts if differs)
+
+
+def _of_one(policy: Policy) -> PolicySettings:
+    """What is said of the registry in hand, but for its slots."""
+    return replace(policy.settings, slots=PLAIN, registries={})
 
 
 def _essence(policy: Policy) -> list[object]:

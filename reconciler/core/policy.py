@@ -11,6 +11,8 @@ from reconciler.core.names import Commit, ModelRef, RepositoryId, Slot
 from reconciler.core.slot_map import PLAIN, SlotMap
 from reconciler.errors import Location
 
+USUAL_FOLDER = "manifests"
+"""The folder of manifests at the top of a repository, where nothing names one, wherever in it a command is run."""
 LOADABLE = "loadable"
 """The check that every policy has: it loads the model, and does nothing else."""
 
@@ -84,8 +86,9 @@ class PolicySettings:
     workspace: str = ""
 
     def of(self, registry: str) -> "PolicySettings":
-        """What holds for a registry of that name; where none is called so, what holds for all."""
-        return self.registries.get(registry, self)
+        """What holds for a registry of that name, among the others; where none is called so, what holds for all."""
+        found = self.registries.get(registry)
+        return self if found is None else replace(found, registries=self.registries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +119,17 @@ class Policy:
     missing_receipts: tuple[MissingReceipt, ...] = ()
     registries: tuple[str, ...] = ()
 
-    def of(self, registry: str) -> "Policy":
-        """The policy for a registry of that name: its settings, and the rules that are about it."""
-        rules = tuple(rule for rule in self.rules if not rule.registries or registry in rule.registries)
-        return replace(self, rules=rules, settings=self.settings.of(registry))
+    def of(self, registry: str, folder: str = "") -> "Policy":
+        """
+        The policy for a registry of that name, whose manifests are in that folder: its settings, and the rules that are
+        about it. One that has another name for the folder speaks of it by that; one that knows neither has no rule.
+        """
+        named = self.settings.registries
+        if named and registry not in named:
+            registry = next((name for name, one in named.items() if one.manifests == folder), registry)
+        known = registry in named if named else not registry or (self.settings.manifests or USUAL_FOLDER) == folder
+        about = (rule for rule in self.rules if not rule.registries or registry in rule.registries)
+        return replace(self, rules=tuple(about) if known else (), settings=self.settings.of(registry))
 
     @property
     def names_signers(self) -> bool:

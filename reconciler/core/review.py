@@ -148,7 +148,7 @@ class Review:
     """
     All that renderings are made of. `base` is None where nothing was asked of it; so is `evidence`. `notes` are what
     the reader should know of how the plan was made. `policy` says which rules judged, where there are any. `applied` is
-    None for what may still be applied.
+    None for what may still be applied. `named` is what the policy calls the registry, where it names several.
     """
 
     plan: Plan
@@ -159,6 +159,7 @@ class Review:
     policy: PolicyNote | None = None
     workspace: str = ""
     applied: Applied | None = None
+    named: str = ""
 
     @property
     def digest(self) -> str:

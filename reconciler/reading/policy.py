@@ -25,8 +25,10 @@ from reconciler.core.names import (
     alias_fault,
     alias_slot,
     has_control_characters,
+    registry_name,
+    workspace_name,
 )
-from reconciler.core.policy import LOADABLE, Check, MissingReceipt, Policy, PolicySettings, Rule
+from reconciler.core.policy import LOADABLE, USUAL_FOLDER, Check, MissingReceipt, Policy, PolicySettings, Rule
 from reconciler.core.slot_map import SlotMap, StageAlias
 from reconciler.core.text import did_you_mean
 from reconciler.errors import Location, ManifestError, Problem
@@ -89,8 +91,6 @@ if TYPE_CHECKING:
 
 DEFAULT_BUILDER = GateBuilder()
 MAX_MODELS = 1_000_000
-USUAL_FOLDER = "manifests"
-"""The folder of manifests at the top of a repository, where nothing names one, wherever in it a command is run."""
 
 
 class PolicyCode(StrEnum):
@@ -115,6 +115,8 @@ class PolicyCode(StrEnum):
     INVALID_REGISTRY_NAME = "invalid-registry-name"
     UNKNOWN_REGISTRY = "unknown-registry"
     SHARED_FOLDER = "shared-folder"
+    SHARED_REGISTRY = "shared-registry"
+    SHARED_PREFIX = "shared-prefix"
     BESIDE_REGISTRIES = "beside-registries"
     TOO_MANY_REGISTRIES = "too-many-registries"
 
@@ -253,13 +255,35 @@ def _wrong_places(reader: Reader, spec: "PlacesSpec", several: Mapping[str, Poli
     for key, told in (("registry", spec.registry), (NAMES, spec.registry_names), ("manifests", spec.manifests)):
         if several and told:
             yield reader.problem((key,), PolicyCode.BESIDE_REGISTRIES, said, "Move it there.")
+    whose: dict[tuple[str, str], str] = {}
+    prefixes: dict[str, str] = {}
+    for key, settings in several.items():
+        for address in dict.fromkeys(filter(None, (settings.registry, *settings.registry_names))):
+            other = whose.setdefault((registry_name(address), workspace_name(settings.workspace)), key)
+            if other != key:
+                said = f" is the same registry as {other}: `{shown(address)}`."
+                fix = "Give each an address or a workspace of its own: all models of one registry are in one folder."
+                yield reader.problem(("registries", key), PolicyCode.SHARED_REGISTRY, said, fix)
+        other = prefixes.setdefault(settings.prefix, key)
+        if other != key and (settings.registry is None or settings.registry != several[other].registry):
+            said = f" has the prefix of {other}, `{settings.prefix}`: each would get the other's credentials."
+            fix = "Give each its own, unless they are workspaces of one server, with the same `address`."
+            yield reader.problem(("registries", key), PolicyCode.SHARED_PREFIX, said, fix)
+    for at, former in enumerate(spec.formerly):
+        folder = former.partition("#")[2]
+        key = next((key for key, settings in several.items() if folder and settings.manifests == folder), None)
+        if key is not None:
+            said = f" names the folder of {key}, which governs what is declared there."
+            fix = "Write the repository's name alone: it stands for each folder."
+            yield reader.problem(("formerly", at), PolicyCode.SHARED_FOLDER, said, fix)
     folders = {key: PurePosixPath(str(settings.manifests)) for key, settings in several.items()}
     for key, folder in folders.items():
         other = next((o for o, its in folders.items() if o != key and folder.is_relative_to(its)), None)
         if other is not None:
             said = f" has its manifests in `{folder}`, which is {other}'s `{folders[other]}`, or inside it."
             where = ("registries", key)
-            yield reader.problem(where, PolicyCode.SHARED_FOLDER, said, "Give each a folder of its own: `manifests`.")
+            fix = "Give each a folder of its own, none inside another."
+            yield reader.problem(where, PolicyCode.SHARED_FOLDER, said, fix)
 
 
 def _wrong_slots(reader: Reader, slots: SlotMap, spec: "SlotsSpec") -> Iterator[Problem]:

@@ -111,6 +111,11 @@ def _lines(annotations: Iterable[Annotation]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
+def failure_annotation(registry: str, why: str) -> str:
+    """That there is no result for one of several registries."""
+    return f"::error title={_property(registry)}::{_data(clean(why))}\n"
+
+
 def _data(text: str) -> str:
     """
     The message of a command. The runner ends a line at a carriage return, too, and undoes these three (its

@@ -398,7 +398,7 @@ def _footer(review: Review) -> str:
     plan = review.plan
     lines = [f"Digest {code(plan.digest)}"]
     if plan.changes:
-        apply = f"reconciler apply --yes --expect-digest {plan.digest}"
+        apply = f"reconciler apply{words.of_one(review.named)} --yes --expect-digest {plan.digest}"
         lines.append(f"Merging applies this; by hand: {code(apply)}. {prose(words.ROLLBACK)}")
     return f"---\n<sub>{'<br>'.join(lines)}</sub>"
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from reconciler.core.text import clean
+from reconciler.render.annotations import failure_annotation
 from reconciler.render.formats import Format
 from reconciler.render.marker import Marker, read_marker, read_markers
 from reconciler.render.spans import code, prose
@@ -56,7 +57,9 @@ def together(form: Format, parts: Sequence[Part]) -> str:
             return _table(parts)
         case Format.PROMETHEUS:
             return _samples(parts)
-        case Format.TEXT | Format.GITHUB:
+        case Format.GITHUB:
+            return "".join(part.text or failure_annotation(part.registry, part.failed) for part in parts)
+        case Format.TEXT:
             return "".join(texts)
 
 

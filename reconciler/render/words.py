@@ -391,9 +391,14 @@ def ways_out(drift: Drift) -> str:
         return ""
     options = " ".join(f"--restore {name}" for name in (models if len(models) <= WAYS else ["MODEL"]))
     return (
-        f"To put it back, run `reconciler apply --yes {options}`. To keep what is there, run "
-        "`reconciler drift --adopt --open-pr`: gates judge it then."
+        f"To put it back, run `reconciler apply{of_one(drift.named)} --yes {options}`. To keep what is there, run "
+        f"`reconciler drift{of_one(drift.named)} --adopt --open-pr`: gates judge it then."
     )
+
+
+def of_one(registry: str) -> str:
+    """The option by which a command is about one of several registries, behind its name."""
+    return f" --registry {registry}" if registry else ""
 
 
 ROLLBACK = "To roll back, `git revert` the commit (`git revert -m 1` a merge commit) and merge that."

@@ -7,6 +7,7 @@ than a few lines lie beside this file.
 import difflib
 import hashlib
 import json
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.names import model_name_fault
 from reconciler.core.text import clean
-from reconciler.errors import Problem, ReconcilerError
+from reconciler.errors import ManifestError, Problem, ReconcilerError
 from reconciler.forges.kinds import ForgeKind, host_of, kind_of_repository
 from reconciler.git.refs import default_branch
 from reconciler.ports import SourceFile
@@ -137,9 +138,9 @@ def scaffold(
     git_directory = Path(repo.read("rev-parse", "--path-format=absolute", "--git-common-dir").text)
     wanted = (
         *_manifests(top, first),
-        *_checks(),
+        *_checks(top),
         *_jobs(top, kind, default_branch(repo, remote), jobs, anew=False),
-        *_owners(kind, first),
+        *_owners(top, kind, first),
         *(_signers(top, git_directory) if signing_key else ()),
     )
     laid: list[Laid] = []
@@ -175,7 +176,7 @@ def update(
     recorded = _recorded(top)
     renewed: list[Renewed] = []
     changed: list[_File] = []
-    for file in (*_checks(), *_jobs(top, kind, default_branch(repo, remote), jobs, anew=write)):
+    for file in (*_checks(top), *_jobs(top, kind, default_branch(repo, remote), jobs, anew=write)):
         if not file.ours:
             continue
         there = is_there(top, file.path)
@@ -324,14 +325,45 @@ def _prove(top: Path, missing: Iterable[_File]) -> None:
         )
 
 
-def _checks() -> Iterator[_File]:
+def _checks(top: Path) -> Iterator[_File]:
     from reconciler.reading.schemas import schema_text
 
     for name in ("manifest", "policy"):
         yield _File(f"schemas/{name}.schema.json", schema_text(name), _DIFFERS, ours=True)
-    entry = _template("pre-commit-config.yaml")
+    entry = _for_folders(_template("pre-commit-config.yaml"), top)
     by_hand = f"Add to its `repos`:\n{entry.partition('repos:' + chr(10))[2].rstrip()}"
     yield _File(".pre-commit-config.yaml", entry, by_hand, "reconciler validate")
+
+
+def _folders(top: Path) -> list[str]:
+    """The folders of manifests of several registries, by the policy that is there; none where it names no several."""
+    from reconciler.reading.policy import settings_of
+
+    if not is_there(top, POLICY):
+        return []
+    try:
+        settings = settings_of(SourceFile(POLICY, _text(top / POLICY).encode()))
+    except ManifestError:
+        return []  # what is wrong with it is for `validate` to say
+    return sorted(str(one.manifests) for one in settings.registries.values())
+
+
+def _for_folders(text: str, top: Path) -> str:
+    """A template, which is for the one folder `manifests`, for the folders of several registries."""
+    folders = _folders(top)
+    if not folders:
+        return text
+    patterns = ", ".join(f'"{folder}/**"' for folder in folders)
+    beginnings = "|".join(re.escape(f"{folder}/") for folder in folders)
+    for one, several in (
+        ('"manifests/**"', patterns),
+        ("(manifests/|", f"({beginnings}|"),
+        ("    RECONCILER_MANIFESTS: manifests\n", ""),
+        ('validate "$RECONCILER_MANIFESTS"', "validate"),
+        ("validate manifests", "validate"),
+    ):
+        text = text.replace(one, several)
+    return text
 
 
 _DIFFERS = "It differs from what this version writes. To see the difference: reconciler init --update"
@@ -368,12 +400,12 @@ def _github_jobs(top: Path, branch: str, jobs: Jobs, anew: bool) -> Iterator[_Fi
             text = text.replace("branches: [main]", f'branches: ["{branch}"]')
             text = text.replace("'refs/heads/main'", f"'refs/heads/{branch}'")
             text = text.replace("base.ref == 'main'", f"base.ref == '{branch}'")
-        yield _File(f".github/workflows/reconciler-{name}.yml", text, _DIFFERS, ours=True)
+        yield _File(f".github/workflows/reconciler-{name}.yml", _for_folders(text, top), _DIFFERS, ours=True)
     yield from _installation(top, ".github/workflows", jobs, anew=anew)
 
 
 def _gitlab_jobs(top: Path, _branch: str, jobs: Jobs, anew: bool) -> Iterator[_File]:
-    text = _template("gitlab/reconciler.gitlab-ci.yml")
+    text = _for_folders(_template("gitlab/reconciler.gitlab-ci.yml"), top)
     yield _File(".gitlab/reconciler.gitlab-ci.yml", text, _DIFFERS, ours=True)
     yield from _installation(top, ".gitlab", jobs, anew=anew)
     text = _template("gitlab/gitlab-ci.yml")
@@ -443,7 +475,7 @@ def _signers(top: Path, git_directory: Path) -> Iterator[_File]:
     yield _File(POLICY, _template("reconciler.yaml"), "" if named else f"Add:\nsigners: {path}")
 
 
-def _owners(kind: ForgeKind, first: First) -> Iterator[_File]:
+def _owners(top: Path, kind: ForgeKind, first: First) -> Iterator[_File]:
     site = _SITES.get(kind)
     if site is None:
         return
@@ -458,7 +490,7 @@ def _owners(kind: ForgeKind, first: First) -> Iterator[_File]:
         f"# Takes effect once the default branch is protected and requires approval from code owners.\n"
         f"{'' if first.owner else f'# Put your own team in the place of {owner}, and take the # away.' + chr(10)}"
         f"\n"
-        f"{line('/manifests/')}"
+        f"{''.join(line(f'/{folder}/') for folder in _folders(top) or ['manifests'])}"
         f"# Those who may move Staging. A staging.yaml can declare Production too, unless a production.yaml of the\n"
         f"# same model does: let there be one for every model before you use this line.\n"
         f"{line('/manifests/**/staging.yaml', '@acme/data-scientists', '# ')}"

@@ -140,7 +140,7 @@ def test_what_is_about_one_registry_says_which(two: Two) -> None:
 
     assert [ended.code for ended in (*said, promoted, validated)] == [1, 1, 1, 0, 0], promoted.said + validated.said
     assert "several registries: dev, prod. Name one of them with --registry." in said[0].err
-    assert "--target is about one registry: name it with --registry." in said[1].err
+    assert "--target is about one registry: name it with --registry (dev, prod)." in said[1].err
     assert "names no registry `pord`: it names dev, prod. Did you mean `prod`?" in said[2].err
     assert "Production: 2" in (two.repository.top / "manifests/dev/models.yaml").read_text()
 
@@ -149,7 +149,7 @@ def test_no_change_leads_its_own_plan_and_the_credentials_with_it_to_another_reg
     two.declare("prod", production=1)
     two.repository.commit()
     elsewhere = f"http://127.0.0.1:{free_port()}"
-    moved = POLICY.replace("prod: {", f'prod: {{address: "{elsewhere}", prefix: DEV_, manifests: manifests/dev, ')
+    moved = POLICY.replace("prod: {", f'prod: {{address: "{elsewhere}", prefix: D_, manifests: manifests/dev, ')
     (two.repository.top / "reconciler.yaml").write_text(moved.replace("dev: {", "dev: {manifests: manifests/prod, "))
     git(two.repository.top, "checkout", "--quiet", "-b", "change")
     git(two.repository.top, "commit", "--quiet", "--all", "--message", "Lead it elsewhere")
@@ -217,6 +217,63 @@ def test_from_python_each_is_opened_by_its_name_and_the_environment_stays_as_it_
     assert dict(os.environ) == before
 
 
+def test_two_names_of_one_registry_are_refused_whatever_says_the_address(two: Two) -> None:
+    two.declare("dev", production=3)
+    two.declare("prod", production=[])
+    two.repository.commit()
+    same = {name.replace("PROD_", "DEV_"): value for name, value in two.run.environment.items() if "PROD_" in name}
+
+    planned = two.run("plan", **same)
+    elsewhere = two.run("plan", "--registry", "dev", RECONCILER_MANIFESTS="manifests")
+
+    assert (planned.code, elsewhere.code) == (1, 1)
+    assert planned.err.count("are the same registry") == 2
+    assert "The manifests of dev are in manifests/dev, as the policy says. Leave out --manifests" in elsewhere.err
+
+
+def test_credentials_that_a_file_has_are_sent_to_none_of_several(two: Two, tmp_path: Path) -> None:
+    two.declare("dev", production=3)
+    two.repository.commit()
+    file = tmp_path / ".mlflow" / "credentials"
+    file.parent.mkdir()
+    file.write_text("[mlflow]\nmlflow_tracking_username = a\nmlflow_tracking_password = b\n")
+
+    planned = two.run("plan", "--registry", "dev", HOME=str(tmp_path))
+    with_own = two.run(
+        *("plan", "--registry", "dev"),
+        HOME=str(tmp_path),
+        DEV_MLFLOW_TRACKING_USERNAME="c",
+        DEV_MLFLOW_TRACKING_PASSWORD="d",
+    )
+
+    assert (planned.code, with_own.code) == (1, 0), planned.said + with_own.said
+    assert f"would send the credentials in {file} to dev. Set DEV_MLFLOW_TRACKING_USERNAME" in planned.err
+
+
+def test_rules_from_before_a_registry_was_named_are_not_about_it(two: Two) -> None:
+    (two.repository.top / "reconciler.yaml").write_text(
+        "slots:\n- {slot: Production, gates: [{path: {from: Staging}}]}\n"
+    )
+    two.repository.write(manifest(two.model, staging=2))
+    two.repository.commit("One registry, whose Production is guarded")
+    (two.repository.top / "reconciler.yaml").write_text(
+        POLICY.replace("dev: {", "dev: {manifests: dev, ").replace("prod: {", "prod: {manifests: manifests, ")
+    )
+    (two.repository.top / "dev").mkdir()
+    (two.repository.top / "dev" / "models.yaml").write_text(manifest(two.model, production=3))
+    two.repository.commit("Name two")
+    two.repository.write(manifest(two.model, staging=2, production=1))
+    two.repository.commit("Promote in prod")
+
+    planned = two.run("plan")
+
+    assert planned.code == 3
+    dev, prod = planned.out.split("\nprod:\n")
+    assert "@champion   -> v3" in dev
+    assert "fail" not in dev
+    assert "fail     path before Production" in prod, "by the folder, it is the one that was guarded"
+
+
 @pytest.fixture
 def actions(two: Two, tmp_path: Path) -> Iterator[Actions]:
     folder = tmp_path / "runner"
@@ -244,6 +301,7 @@ def test_one_comment_shows_all_of_them_and_each_is_applied_by_its_part(two: Two,
     assert comment.count("<!-- reconciler:plan") == 3
     assert comment.index("## `dev`") < comment.index("## `prod`")
     assert summary.count("## `") == 2
+    assert "reconciler apply --registry prod --yes --expect-digest" in comment
     assert two.dev.aliases(two.model) == {"champion": 2}
     assert two.prod.production(two.model) == [1]
     assert actions.outputs["failure-reason"] == "plan-changed"

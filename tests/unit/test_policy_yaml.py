@@ -583,7 +583,9 @@ def test_what_a_registry_says_holds_for_it_and_the_rest_for_all() -> None:
     dev, prod = policy.of("dev"), policy.of("prod-eu")
 
     assert policy.registries == ("dev", "prod-eu")
-    assert (len(dev.rules), len(prod.rules), len(policy.of("other").rules)) == (1, 2, 1)
+    assert (len(dev.rules), len(prod.rules), len(policy.of("other").rules)) == (1, 2, 0)
+    assert [len(policy.of(name, "dev").rules) for name in ("other", "")] == [1, 1], "by the folder it is dev"
+    assert len(policy.of("other", "manifests/prod-eu").rules) == 2
     assert (dev.settings.manifests, dev.settings.prefix, dev.settings.registry) == ("dev", "D_", None)
     assert (prod.settings.manifests, prod.settings.prefix) == ("manifests/prod-eu", "PROD_EU_")
     assert (prod.settings.registry, prod.settings.workspace) == ("https://mlflow.acme.example", "risk")

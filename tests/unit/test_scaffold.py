@@ -83,6 +83,24 @@ def test_on_github_every_workflow_is_written(top: Path) -> None:
         assert text == path.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("kind", [ForgeKind.GITHUB, ForgeKind.GITLAB])
+def test_the_jobs_look_at_the_folders_of_all_registries(top: Path, kind: ForgeKind) -> None:
+    (top / "reconciler.yaml").write_text("registries: {prod: {manifests: manifests}, dev: {manifests: dev.d}}\n")
+
+    lay(top, forge=kind)
+
+    files = files_of(top)
+    jobs = "".join(text for path, text in files.items() if path.startswith((".github", ".gitlab/")))
+    assert "validate manifests" not in jobs + files[".pre-commit-config.yaml"]
+    assert "RECONCILER_MANIFESTS" not in jobs
+    assert "files: (?i)^(dev\\.d/|manifests/|reconciler" in files[".pre-commit-config.yaml"]
+    owners = files[".github/CODEOWNERS" if kind is ForgeKind.GITHUB else ".gitlab/CODEOWNERS"]
+    assert "/dev.d/ " in owners
+    assert "/manifests/ " in owners
+    if kind is ForgeKind.GITHUB:
+        assert 'paths: ["dev.d/**", "manifests/**", reconciler.yaml]' in jobs
+
+
 def test_on_gitlab_the_jobs_are_included(tmp_path: Path) -> None:
     top = new(tmp_path / "models", "git@gitlab.com:acme/models.git")
 

@@ -4,13 +4,17 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from pathlib import Path
 
+import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.cli.several import each_registry
 from reconciler.core.limits import MARKDOWN_CHARACTERS, REGISTRIES
 from reconciler.core.names import Commit
+from reconciler.errors import ExitCode, SeveralRegistriesError
 from reconciler.ports import Request
 from reconciler.publishing import Gathering
 from reconciler.render.formats import Format
@@ -207,3 +211,33 @@ def test_what_other_programs_read_of_several_is_one_file_of_the_same_kind(
 @pytest.mark.parametrize("form", list(Format))
 def test_of_none_that_succeeded_there_is_a_result_in_every_format(form: Format) -> None:
     assert isinstance(together(form, [Part("dev", "", "Gone.", "error")]), str)
+
+
+@click.command()
+@click.option("--registry", "named")
+@click.option("--receipt", type=click.Path(path_type=Path))
+@each_registry
+def applying(named: str | None, receipt: Path | None) -> int:
+    if named is None:
+        raise SeveralRegistriesError(("dev", "prod", "eu"))
+    if named == "prod":
+        raise click.Abort
+    if receipt is not None:
+        receipt.write_text(f'{{"id": "{named}"}}')
+    return ExitCode.BLOCKED
+
+
+def test_an_interruption_ends_all_that_is_left_and_keeps_what_was_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    receipt = tmp_path / "receipt.json"
+
+    code: object = applying.main(["--receipt", str(receipt)], standalone_mode=False)
+
+    assert code == ExitCode.INTERRUPTED
+    told = capsys.readouterr().err
+    assert "Interrupted: nothing was written for prod." in told
+    assert "Not begun: eu." in told
+    written = json.loads(receipt.read_text())["registries"]
+    assert written["dev"] == {"id": "dev"}
+    assert written["prod"]["error"]["reason"] == "interrupted"
