@@ -41,8 +41,8 @@ from reconciler.core.gate import (
     placed,
     stay,
 )
-from reconciler.core.moments import moment, moment_of
-from reconciler.core.names import OUR_TAG_PREFIX, ModelRef, Version, alias_slot
+from reconciler.core.moments import moment, moment_of, rfc3339
+from reconciler.core.names import OUR_TAG_PREFIX, ModelRef, Original, Version, alias_slot
 from reconciler.core.past import CLOCKS_DIFFER_BY_LESS_THAN, Past
 from reconciler.core.plan import Plan
 from reconciler.core.slot_map import SlotMap
@@ -50,7 +50,7 @@ from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot, VersionSna
 from reconciler.core.stays import stay_in
 from reconciler.deciders import CommitRange, find_reviews
 from reconciler.errors import Failure, contained
-from reconciler.originals import Originals, copy_pin
+from reconciler.originals import Lost, Originals, copy_pin
 from reconciler.ports import Asked, Reviews, Work, World
 from reconciler.rules import Rules
 
@@ -231,8 +231,8 @@ class Gathering:
                 return NOBODY
             return self._without_declared(_facts_of(versions, entrance.model, entrance.incumbent))
         if key in {CHANGE, APPROVALS}:
-            created_at = self._registered_at(entrance, candidate)
-            return self._review_fact(key, change, self._reviews_of(case, change), created_at, now)
+            since = self._approvable(entrance, candidate)
+            return self._review_fact(key, change, self._reviews_of(case, change), since, now)
         if key == CHECKS:
             return self._checked(case, candidate)
         if key in {PRESENT, PINNED}:
@@ -268,45 +268,73 @@ class Gathering:
         return replace(facts, tags=kept, self_declared=keys) if keys else facts
 
     def _review_fact(
-        self, key: FactKey[Any], change: CommitRange, found: Reviews | str, created_at: int | None, now: str
+        self, key: FactKey[Any], change: CommitRange, found: Reviews | str, since: "_Approvable | str", now: str
     ) -> object:
         if isinstance(found, str):
             return _Unknown(found)
-        if created_at is None:
-            return _Unknown("the registry does not show the version, so approvals of it are not known")
-        approvals, early = in_time(found.approvals, created_at, now)
+        if isinstance(since, str):
+            return _Unknown(since)
+        approvals, early = in_time(found.approvals, since.at, now)
         if key == APPROVALS:
             return approvals
         names = tuple(sorted({a.who for a in early} - {a.who for a in approvals}))
         subject = self.desired.revision.subject
-        return ChangeFacts(change.head, found.authors, subject, change.base, found.people, found.by_bots, names)
+        about = found.authors, subject, change.base, found.people, found.by_bots, names
+        return ChangeFacts(change.head, *about, since.original, since.renamable)
 
-    def _registered_at(self, entrance: Entrance, candidate: VersionSnapshot | None) -> int | None:
-        """When what is approved was registered; where a copy is declared as one, that is its original."""
+    def _approvable(self, entrance: Entrance, candidate: VersionSnapshot | None) -> "_Approvable | str":
+        """
+        Since when what is approved is what it is: since it was registered. Where a copy is declared as one, that is its
+        original; and another model may have that one's name by now, which MLflow's time of the last change tells.
+        """
         if candidate is None:
-            return None
+            return "the registry does not show the version, so approvals of it are not known"
         pin = copy_pin(self.desired.models.get(entrance.model), entrance.slot, candidate)
-        if pin is None or not isinstance(pin.source, Source):
-            return candidate.created_at
-        return pin.source.since or None
+        if pin is None or pin.original is None or not isinstance(pin.source, Source):
+            return _Approvable(candidate.created_at)
+        since, changed = pin.source.since, pin.source.changed
+        if not since:
+            return f"the registry does not say when {pin.original} was registered"
+        if pin.run_id is not None:
+            return _Approvable(since, pin.original)
+        if not changed:
+            return f"the registry does not say when {pin.original} was last changed; pin its run (`run_id` in `from`)"
+        # Approvals are dated in whole seconds: one of the second of the change may be from before it.
+        renamable = changed > since
+        return _Approvable(changed + 999 if renamable else since, pin.original, renamable)
 
     def _of_original(self, key: FactKey[Any], case: Case, candidate: VersionSnapshot) -> object:
         """What is asked of the version of another model that the candidate was copied from."""
         for found in self.originals.of(case.entrance.model, candidate):
-            if isinstance(found, str):
-                return _Unknown(found)
+            if isinstance(found, Lost):
+                return _Unknown(found.why, gone=found.gone)
             if found.original.model == key.model:
                 break
         else:
             return Placed() if key == placed(key.model) else Stay(None)
+        pin = copy_pin(self.desired.models.get(case.entrance.model), case.entrance.slot, candidate)
+        by_name = pin is not None and pin.run_id is None
         if key == placed(key.model):
+            if by_name and self._changed_since_declared(case.entrance, found.version):
+                return _Unknown(
+                    f"{found.original} was moved, edited or renamed after its copy was declared here: pin its run "
+                    "(`run_id` in `from`)"
+                )
             slots = _slots_of(found.live, found.version, self.world.slots)
             return Placed(found.version.version, found.version.stage.value, slots)
         if key == stay(key.argument, key.model):
             live, past = self.originals.verified(found, case.rules.trunk)
             held = stay_in(self.world.slots.place(key.argument), found.version.version, live, past)
-            return _Unknown(held) if isinstance(held, str) else held
+            if isinstance(held, str):
+                return _Unknown(held)
+            return _since_its_change(held, found.version) if by_name else held
         return _Unknown("this release cannot look it up")
+
+    def _changed_since_declared(self, entrance: Entrance, original: VersionSnapshot) -> bool:
+        """Whether what has the name and number of an original may be another one than when its copy was declared."""
+        past, live = self.pasts.get(entrance.model), self.snapshot.models[entrance.model]
+        declared = past.run(live, entrance.slot, entrance.candidate) if past else None
+        return declared is not None and declared.since * 1000 < original.updated_at != original.created_at
 
     def _checked(self, case: Case, candidate: VersionSnapshot | None) -> object:
         """
@@ -318,10 +346,13 @@ class Gathering:
             return _Unknown("this registry has no model files")
         own = checks.facts(entrance.model, entrance.candidate, signers)
         digest, records = own.digest, list(own.records)
+        lost: Original | None = None
 
         def theirs() -> Iterator[CheckFacts]:
+            nonlocal lost
             for found in () if candidate is None else self.originals.of(entrance.model, candidate):
-                if isinstance(found, str):
+                if isinstance(found, Lost):
+                    lost = found.original if found.gone else None
                     return
                 facts = checks.facts(found.original.model, found.original.version, signers)
                 counting = (
@@ -338,7 +369,7 @@ class Gathering:
         for facts in followed:
             digest = digest or facts.digest
             records.extend(facts.records)
-        return CheckFacts(digest, tuple(records), own.original)
+        return CheckFacts(digest, tuple(records), own.original, lost)
 
     def _file_fact(self, key: FactKey[Any], entrance: Entrance) -> object:
         checks = self.world.checks
@@ -375,6 +406,12 @@ def _is_younger(record: CheckRecord, version: VersionSnapshot) -> bool:
     return ended is not None and registered is not None and ended + CLOCKS_DIFFER_BY_LESS_THAN >= registered
 
 
+def _since_its_change(stay: Stay, version: VersionSnapshot) -> Stay:
+    """The stay of what is known by its name alone: what it was called before it was last changed, nobody knows."""
+    since, changed = moment(stay.since or ""), moment_of(version.updated_at)
+    return Stay(rfc3339(changed)) if since and changed and changed > since else stay
+
+
 def _slots_of(live: ModelSnapshot, candidate: VersionSnapshot, slots: SlotMap) -> tuple[str, ...]:
     """
     What a version is in, by all names that a policy may use. An alias beside a stage of the registry is no such stage:
@@ -383,6 +420,18 @@ def _slots_of(live: ModelSnapshot, candidate: VersionSnapshot, slots: SlotMap) -
     named = sorted(alias_slot(alias) for alias, version in live.aliases.items() if version == candidate.version)
     called = (slots.names(slot) if slots.twin_of(slot) is None else (slot,) for slot in named)
     return (candidate.stage.value, *chain.from_iterable(called))
+
+
+@dataclass(frozen=True, slots=True)
+class _Approvable:
+    """
+    Since when approvals count, in milliseconds since 1970; of which original, and whether that one is known by its name
+    alone and has changed.
+    """
+
+    at: int
+    original: Original | None = None
+    renamable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

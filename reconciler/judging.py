@@ -1,7 +1,7 @@
 """What the rules that stand say of a plan: every version that it moves into a guarded slot is put before its gates."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -28,11 +28,11 @@ from reconciler.core.plan import Plan, PlanOptions
 from reconciler.core.policy import Policy
 from reconciler.core.slot_map import SlotMap
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot
-from reconciler.core.text import plain, some
+from reconciler.core.text import ended, plain, some
 from reconciler.deciders import Deciders, change_at, not_judged, refuse_unapproved
 from reconciler.errors import Failure, ReconcilerError, contained
 from reconciler.facts import Case, Gathering, Known
-from reconciler.originals import as_copied, copy_fault, copy_pin, with_originals
+from reconciler.originals import Originals, as_copied, copy_fault, copy_pin, with_originals
 from reconciler.ports import World
 from reconciler.rules import Rules, guards_before, is_guarded, is_same_gate, place_of, proposed_guards
 
@@ -49,10 +49,11 @@ def judge(world: World, plan: Plan, snapshot: RegistrySnapshot, desired: Desired
     plan = replace(plan, models=tuple(_without_expired(model, desired, now) for model in plan.models))
     deciders = Deciders(world, plan, snapshot, desired, rules)
     judged = _judged(world, plan, snapshot, desired, rules, None, deciders)
+    originals = Originals(world, snapshot, desired)
 
     def refused(model: ModelPlan) -> tuple[Blocker, ...]:
         return (
-            *_held_back(model, snapshot, desired, rules, now),
+            *_held_back(model, originals, rules, now),
             *_moved_by_hand(model),
             *_unregistered(model, snapshot, desired, rules),
             *_other_files(world, model, snapshot, desired, rules),
@@ -79,14 +80,12 @@ def _without_expired(model: ModelPlan, desired: DesiredState, now: str) -> Model
     return replace(model, blockers=(*model.blockers, *blockers))
 
 
-def _held_back(
-    model: ModelPlan, snapshot: RegistrySnapshot, desired: DesiredState, rules: Rules, now: str
-) -> Iterable[Blocker]:
+def _held_back(model: ModelPlan, originals: Originals, rules: Rules, now: str) -> Iterable[Blocker]:
     """
     What a hold keeps from coming back, or from being declared where somebody put it. One that stood before the change
     of the pin is not lifted by the change that needs it lifted, and not while the pin waits.
     """
-    live = snapshot.models.get(model.model)
+    desired, live = originals.desired, originals.snapshot.models.get(model.model)
 
     def holds_of(name: ModelRef, standing: Iterable[Rules]) -> Iterator[Hold]:
         proposed = desired.models.get(name)
@@ -98,19 +97,44 @@ def _held_back(
         named = f"v{entrance.candidate} of {model.model}"
         hold = hold_on(holds_of(model.model, standing), entrance.candidate, entrance.slot, now)
         version = live.versions.get(entrance.candidate) if live else None
-        original = version.original if version else None
-        if hold is None and original is not None:
+        if hold is None and version is not None and version.original is not None:
             # What a hold keeps from every slot is not let in under another name.
-            of_original = holds_of(original.model, rules.judging(place_of(model, live, entrance)))
-            everywhere = (one for one in of_original if one.slot is None)
-            hold, named = hold_on(everywhere, original.version, entrance.slot, now), f"{named}, a copy of {original},"
+            standing = rules.judging(place_of(model, live, entrance))
+            everywhere = _held_everywhere(desired, standing, now)
+            for original in originals.by_name(version, _renames(desired, standing)) if everywhere else ():
+                hold = next(
+                    (one for one in everywhere.get(original.model, ()) if one.version == original.version), None
+                )
+                if hold is not None:
+                    named = f"{named}, a copy of {original},"
+                    break
         if hold is not None:
             yield Blocker(
                 "on-hold",
-                f"{named} is on hold for {entrance.slot}: {plain(hold.reason)}",
+                f"{named} is on hold for {entrance.slot}: {ended(plain(hold.reason))}",
                 "Declare another version; or lift the hold in a separate change, and then declare this one again.",
                 hold.at,
             )
+
+
+def _held_everywhere(desired: DesiredState, standing: Iterable[Rules], now: str) -> Mapping[ModelRef, tuple[Hold, ...]]:
+    """The holds of each model that keep a version from every slot."""
+    found: dict[ModelRef, tuple[Hold, ...]] = {}
+    declared = ((name, manifest.holds) for name, manifest in desired.models.items())
+    for name, holds in chain(chain.from_iterable(one.holds.items() for one in standing), declared):
+        if kept := tuple(hold for hold in holds if hold.slot is None and hold.stands(now)):
+            found[name] = (*found.get(name, ()), *kept)
+    return found
+
+
+def _renames(desired: DesiredState, standing: Iterable[Rules]) -> Mapping[ModelRef, frozenset[ModelRef]]:
+    """What models with a former name are called now."""
+    found: dict[ModelRef, frozenset[ModelRef]] = defaultdict(frozenset)
+    declared = ((name, manifest.former_names) for name, manifest in desired.models.items())
+    for name, formers in chain(chain.from_iterable(one.formerly.items() for one in standing), declared):
+        for former in formers:
+            found[former] |= {name}
+    return found
 
 
 def _moved_by_hand(model: ModelPlan) -> Iterable[Blocker]:

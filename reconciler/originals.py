@@ -114,6 +114,15 @@ class Found:
     version: VersionSnapshot
 
 
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Why an original is not known: what was copied is `gone`, deleted or under another name, or too far away."""
+
+    original: Original
+    why: str
+    gone: bool = True
+
+
 @dataclass
 class Originals:
     """What versions were copied from, in models of whoever governs them: each is read once, when a gate asks."""
@@ -126,10 +135,10 @@ class Originals:
         default_factory=dict[ModelRef, tuple[ModelSnapshot, Past]]
     )
 
-    def of(self, model: ModelRef, version: VersionSnapshot) -> Iterator[Found | str]:
+    def of(self, model: ModelRef, version: VersionSnapshot) -> Iterator[Found | Lost]:
         """
-        Its original, the original of that, and so on; last a sentence where what a version names as its original is
-        not, or not anymore, what it was copied from. Raises ReconcilerError where that cannot be known.
+        Its original, the original of that, and so on; last the one that is lost, where what a version names as its
+        original is not, or not anymore, what it was copied from. Raises ReconcilerError where that cannot be known.
         """
         for _ in range(COPIES_OF_COPIES):
             original = version.original
@@ -139,15 +148,42 @@ class Originals:
             live = self._read[original.model]
             there = None if live is None else live.versions.get(original.version)
             if live is None or there is None:
-                yield f"{original}, from which v{version.version} of {model} was copied, is not there anymore"
+                said = f"{original}, from which v{version.version} of {model} was copied, is not there anymore"
+                yield Lost(original, said)
                 return
             if (fault := copy_fault(self.world, model, version, there.run_id, there.created_at)) is not None:
-                yield fault
+                yield Lost(original, fault)
                 return
             yield Found(original, live, there)
             model, version = original.model, there
         if version.original is not None:
-            yield f"only {COPIES_OF_COPIES} copies of copies are followed"
+            yield Lost(version.original, f"only {COPIES_OF_COPIES} copies of copies are followed", gone=False)
+
+    def by_name(self, version: VersionSnapshot, renames: Mapping[ModelRef, frozenset[ModelRef]]) -> Iterator[Original]:
+        """
+        All that it may have been copied from, by the names in sources and those that models got since: nothing proves
+        it, so it may only make rules stricter. Raises ReconcilerError where there are more than are followed.
+        """
+        seen: set[Original] = set()
+        copies = [version]
+        for _ in range(COPIES_OF_COPIES):
+            named = {
+                Original(name, first.version)
+                for copy in copies
+                if (first := copy.original) is not None
+                for name in (first.model, *renames.get(first.model, ()))
+            }
+            fresh = sorted(named - seen, key=str)
+            yield from fresh
+            seen.update(fresh)
+            self.read(fresh)
+            there = ((self._read[one.model], one.version) for one in fresh)
+            copies = [live.versions[number] for live, number in there if live is not None and number in live.versions]
+        if any(copy.original is not None for copy in copies):
+            raise ReconcilerError(
+                f"Only {COPIES_OF_COPIES} copies of copies are followed, so it is not known whether an original of "
+                f"v{version.version} is on hold."
+            )
 
     def read(self, originals: Iterable[Original]) -> None:
         """Read the models of these versions together. Raises ReconcilerError."""
@@ -180,7 +216,7 @@ def copy_fault(world: World, model: ModelRef, version: VersionSnapshot, run_id: 
     if original is None:
         return f"v{version.version} of {model} is no copy"
     if not version.may_be_copied_from(run_id, since):
-        return f"v{version.version} of {model} is a copy of another {original}, which was deleted since"
+        return f"v{version.version} of {model} is a copy of another {original}, which was deleted or renamed since"
     if world.checks is None:
         raise ReconcilerError(f"It is not known where the files of {original} are.")
     if world.checks.place(model, version.version) != world.checks.place(original.model, original.version):

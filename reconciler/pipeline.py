@@ -689,8 +689,11 @@ class _Run:
         if now.blocked:
             return _told(now)
         if _without_records(now.changes) != _without_records(planned):
-            return "It was registered, but not under the number that was planned: plan and apply again."
-        return (self._refused(now, live, copies) if copies and live is not None else "") or now.changes
+            done = "copied" if copies else "registered"
+            return f"It was {done}, but not under the number that was planned: plan and apply again."
+        # Where nothing is moved, what is left is to write down the commit; a plan of that alone would not.
+        rest = now.changes or tuple(change for change in planned if isinstance(change, Claim))
+        return (self._refused(now, live, copies) if copies and live is not None else "") or rest
 
     def _refused(self, now: ModelPlan, live: ModelSnapshot, copies: tuple[RegisterVersion, ...]) -> str:
         """

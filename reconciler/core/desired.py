@@ -48,7 +48,7 @@ class Declared(Generic[T]):
 class Origin:
     """
     What a version is made of: the model that a run logged at a path, a logged model by its ID, or a version of another
-    model.
+    model, which must be of the run, if one is named.
     """
 
     run_id: str | None = None
@@ -67,7 +67,8 @@ class Source:
     """
     An origin that is there: a version of it is registered with `uri`, for its run, and its source has one of the
     `digests`, whoever registered it. `about` says when the run finished, and its main figure. `since` is when the
-    original of copies was registered, in milliseconds since 1970.
+    original of copies was registered, in milliseconds since 1970, and `changed` when it was last moved, edited or
+    renamed; 0 where the registry does not say.
     """
 
     run_id: str
@@ -76,6 +77,7 @@ class Source:
     model_id: str = ""
     about: str = ""
     since: int = 0
+    changed: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ class Pin:
     """
     A reference to a model version that cannot come to mean another one: its number, the run it came from, or both, in
     which case both must hold. Or what it is made of, its `origin`: then it is registered if there is none, and `source`
-    is what was found there. `tags` are those that the version is to have.
+    is what was found there; a copy has the run of its `original`. `tags` are those that the version is to have.
     """
 
     at: Location

@@ -615,7 +615,8 @@ def _bound_version(
         if not made:
             other = next((v for v in versions.values() if pin.names_original_of(v)), None)
             if other is not None and isinstance(pin.source, Source):
-                said = f"v{other.version} of {name} is a copy of another {pin.original}, which was deleted since."
+                gone = "which was deleted or renamed since"
+                said = f"v{other.version} of {name} is a copy of another {pin.original}, {gone}."
                 block("another-original", said, f"Declare v{other.version} by its number, or copy another version.")
                 return None
             return _registered(pin, live, block, registered)

@@ -91,7 +91,8 @@ class ChangeFacts:
     """
     The change under review. `authors` had a hand in it, as `Name <email>` and as the forge's logins where known;
     `people` has, in one text each, the names that are known to be one person's. `by_bots`: nobody but bots is known to
-    have made it. `early` approved before the candidate was registered, which counts for nothing.
+    have made it. `early` approved before the candidate was registered, which counts for nothing; where it is declared
+    as a copy, before the `original` was, or, if that one is `renamable`, before it was last moved, edited or renamed.
     """
 
     commit: Commit | None
@@ -101,6 +102,8 @@ class ChangeFacts:
     people: tuple[str, ...] = ()
     by_bots: bool = False
     early: tuple[str, ...] = ()
+    original: Original | None = None
+    renamable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,12 +176,13 @@ class CheckRecord:
 class CheckFacts:
     """
     The digest of the candidate's files now, and the records of checks on it. `original` is what can be checked in its
-    place as long as it is a copy that is still to be made.
+    place as long as it is a copy that is still to be made; `lost` is one that is not there anymore, with its records.
     """
 
     digest: str
     records: tuple[CheckRecord, ...] = ()
     original: Original | None = None
+    lost: Original | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,10 @@ class Artifacts:
             raise ValueError("the server answered with another version")
         return row
 
+    def model(self, name: ModelRef) -> Any:
+        """A registered model as the registry has it."""
+        return self._store().get_registered_model(name)
+
     def of_version(self, row: Any) -> Any:
         """The artifact repository of a version."""
         return self._repository(self._named_by(row.name, str(row.version)))

@@ -31,7 +31,7 @@ def source_of(artifacts: Artifacts, origin: Origin) -> Source | NoSource:
     """
     try:
         if origin.original is not None:
-            return _of_original(artifacts, origin.original)
+            return _of_original(artifacts, origin.original, origin.run_id)
         return _of_logged_model(artifacts, origin) if origin.model_id else _of_run(artifacts, origin)
     except _NotThereError as error:
         named = origin.model_id or origin.original
@@ -48,18 +48,27 @@ def _made_before(artifacts: Artifacts, origin: Origin) -> frozenset[str]:
     return _digests(_place(run, path), f"runs:/{origin.run_id}/{path}", *chain.from_iterable(named))
 
 
-def _of_original(artifacts: Artifacts, original: Original) -> Source:
-    """What a copy of a version is made of: MLflow's own client writes no more of it (`copy_model_version`)."""
+def _of_original(artifacts: Artifacts, original: Original, run_id: str | None) -> Source:
+    """
+    What a copy of a version is made of: MLflow's own client writes no more of it (`copy_model_version`). Where a run is
+    named, the version must be of that one.
+    """
     row = _asked(lambda: artifacts.row(original.model, original.version))
     if row is None:
-        digests = _digests(original.uri)
-        raise _NotThereError("no-such-source", f"There is no {original}.", "Name another version.", digests)
+        known = _asked(lambda: artifacts.model(original.model)) is not None
+        named, what = (str(original), "version") if known else (f"registered model {original.model}", "model")
+        raise _NotThereError("no-such-source", f"There is no {named}.", f"Name another {what}.", _digests(original.uri))
+    if run_id is not None and row.run_id != run_id:
+        came = f"from run {row.run_id}" if row.run_id else "from no run"
+        said = f"The {original} that is there comes {came}, not from run {run_id}: it is another one."
+        fix = "Copy another version, or correct the run."
+        raise _NotThereError("another-original", said, fix, _digests(original.uri))
     if row.status != READY:
         fix = "Wait until its registration is complete, or name another version."
         raise _NotThereError("source-not-ready", f"The {original} is {row.status}, not {READY}.", fix)
     about = f"run {row.run_id}" if row.run_id else ""
-    since = int(row.creation_timestamp or 0)
-    return Source(str(row.run_id or ""), original.uri, _digests(original.uri), about=about, since=since)
+    since, changed = int(row.creation_timestamp or 0), int(row.last_updated_timestamp or 0)
+    return Source(str(row.run_id or ""), original.uri, _digests(original.uri), "", about, since, changed)
 
 
 def _of_logged_model(artifacts: Artifacts, origin: Origin) -> Source:

@@ -9,6 +9,7 @@ from reconciler.core.gate import (
     APPROVALS,
     CHANGE,
     MODEL,
+    ChangeFacts,
     Entrance,
     FactKey,
     Facts,
@@ -64,8 +65,19 @@ class Approvals:
         others = sorted({a.who for a in approvals if not counted((a,), people, authors, change.people)})
         found = f"only {_listed(counting)} approved" if counting else "no approval counts"
         beside = f"; approvals by authors and by people outside do not count: {_listed(others)}" if others else ""
-        early = f"; approve again: v{entrance.candidate} was not registered yet when {_listed(change.early)} approved"
-        return failed(f"{wanted}; {found}{beside}{early if change.early else ''}")
+        early = f"; {_approve_again(change, entrance)}" if change.early else ""
+        return failed(f"{wanted}; {found}{beside}{early}")
+
+
+def _approve_again(change: ChangeFacts, entrance: Entrance) -> str:
+    """Why approvals came too early, and what to do."""
+    version, who = str(change.original or f"v{entrance.candidate}"), _listed(change.early)
+    if change.renamable:
+        return (
+            f"approve again, since {version} was moved, edited or renamed after {who} approved; with its run pinned "
+            "(`run_id` in `from`), such a change does not matter"
+        )
+    return f"approve again: {version} was not registered yet when {who} approved"
 
 
 def _listed(people: Iterable[str]) -> str:

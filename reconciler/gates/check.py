@@ -62,6 +62,9 @@ class CheckGate:
         if (original := checks.original) is not None:
             version = f"{original}, the original of v{entrance.candidate}"
         run_it = f"to run it: `{self._command(entrance, checks.original)}`"
+        if not of_name and checks.lost is not None:
+            lost = f"{checks.lost}, its original, is not there anymore, with what was run on it"
+            return failed(f"{name} has never been run on {version} itself, and {lost}; {run_it}", gone=True)
         if not of_name:
             return failed(f"{name} has never been run on {version}; {run_it}")
         if not checks.digest:

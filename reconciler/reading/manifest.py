@@ -480,6 +480,12 @@ class OriginalSpec(Spec):
 
     model: _ModelName = Field(description="The registered model.", examples=["staging.risk"])
     version: _VersionNumber = Field(description="The number of the version.", examples=[7])
+    run_id: _RunId | None = Field(
+        None,
+        description="The MLflow run that the version must come from. With it, nothing else can take its place: neither "
+        "a model that was registered again, nor one that was renamed to that name.",
+        examples=["8c1f0c9d1f5d4f0a9f0e0b6a5f3a2b1c"],
+    )
 
 
 class PinSpec(Spec):
@@ -797,13 +803,14 @@ def _manifest(
 
     def pin(spec: PinSpec, *where: int | str) -> Pin:
         named_by = "version" if spec.version is not None else "run_id" if spec.run_id is not None else "model_id"
-        original = None
+        original, run_id = None, spec.run_id
         if spec.original is not None:
             named_by, original = "from", Original(spec.original.model, spec.original.version)
+            run_id = spec.original.run_id
         return Pin(
             reader.at(*where, named_by),
             spec.version,
-            spec.run_id,
+            run_id,
             spec.comment,
             dict(spec.tags or {}),
             spec.artifact_path,

@@ -9,6 +9,8 @@ import ssl
 from collections.abc import Iterator
 from textwrap import shorten
 
+from reconciler.core.text import ended
+
 
 def why_unreachable(error: BaseException) -> tuple[str, str] | None:
     """
@@ -62,8 +64,7 @@ def why_unreachable(error: BaseException) -> tuple[str, str] | None:
 
 def sentence(said: str) -> str:
     """Not too long, and with an end, so that what to do can follow."""
-    short = shorten(said, 600, placeholder=" …")
-    return short if short.endswith((".", "!", "?", "…")) else f"{short}."
+    return ended(shorten(said, 600, placeholder=" …"))
 
 
 def _behind(error: BaseException) -> Iterator[BaseException]:

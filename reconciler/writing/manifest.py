@@ -229,10 +229,11 @@ def _keys(pin: Pin) -> dict[str, Value]:
     """What is written of a version in a mapping."""
     original: dict[str, Value] | None = None
     if pin.original is not None:
-        original = {"model": str(pin.original.model), "version": pin.original.version}
+        run = {"run_id": pin.run_id} if pin.run_id is not None else {}
+        original = {"model": str(pin.original.model), "version": pin.original.version, **run}
     written: dict[str, Value] = {
         "version": pin.version,
-        "run_id": pin.run_id,
+        "run_id": pin.run_id if original is None else None,
         "artifact_path": pin.artifact_path,
         "model_id": pin.model_id,
         "from": original,

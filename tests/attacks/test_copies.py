@@ -7,7 +7,7 @@ import pytest
 
 from reconciler.core.changes import RegisterVersion
 from reconciler.core.gate import Ruling
-from reconciler.core.names import ModelRef
+from reconciler.core.names import ModelRef, Version
 from reconciler.core.snapshot import ModelSnapshot, VersionSnapshot
 from reconciler.errors import ExitCode
 from tests.house import GRACE, House, Trigger
@@ -124,6 +124,22 @@ def test_what_became_another_original_while_it_was_copied_does_not_enter(house: 
 
     assert "changed while it was copied" in refused(house)
     assert house.versions_of("prod.risk") == [1, 2]
+
+
+def test_a_copy_that_got_another_number_than_was_planned_is_moved_nowhere(house: House) -> None:
+    environments(house)
+    promote_copy(house)
+
+    def renumber() -> None:
+        live = house.registry.models[ModelRef("prod.risk")]
+        copy = replace(live.versions[Version(2)], version=Version(3))
+        house.registry.models[live.name] = replace(
+            live, versions={Version(1): live.versions[Version(1)], copy.version: copy}
+        )
+
+    meanwhile(house, renumber)
+
+    assert "It was copied, but not under the number that was planned" in refused(house)
 
 
 @SLOTS
@@ -320,6 +336,65 @@ def test_a_held_original_is_not_copied_past_its_hold(house: House) -> None:
     assert house.versions_of("prod.risk") == [1]
 
 
+HELD = 'hold: [{version: 2, reason: "It leaks personal data"}]\n'
+
+
+def test_a_hold_is_on_copies_of_copies_too(house: House) -> None:
+    environments(house)
+    house.copy_by_hand("staging.risk", 2, "canary.risk")
+    house.merge(pins({"Staging": 2}, model="staging.risk", also=HELD))
+    house.apply()
+    house.merge(pins({"Production": copy_of(1, "canary.risk")}, model="prod.risk"), approved_by=[GRACE])
+
+    said = refused(house)
+
+    assert "a copy of v2 of staging.risk, is on hold for Production: It leaks personal data." in said
+
+
+def test_no_more_copies_are_made_than_a_hold_is_followed_through(house: House) -> None:
+    environments(house, policy="")
+    for number in range(1, 6):
+        house.copy_by_hand("staging.risk" if number == 1 else f"m{number - 1}", 2 if number == 1 else 1, f"m{number}")
+    house.merge(pins({"Staging": 2}, model="staging.risk", also=HELD))
+    house.apply()
+    house.merge(pins({"Production": copy_of(1, "m5")}, model="prod.risk"))
+
+    assert "so it is not known whether an original of v2 is on hold" in refused(house)
+
+
+@pytest.mark.parametrize("number", [1, 2], ids=["a copy of it", "a copy of its copy"])
+def test_a_hold_is_on_the_copies_of_a_model_that_was_renamed(house: House, number: int) -> None:
+    environments(house, policy="")
+    house.copy_by_hand("staging.risk", 2, "prod.risk")
+    house.copy_by_hand("prod.risk", 2, "prod.risk")
+    house.merge(
+        pins({"Staging": 2}, model="candidates.risk", also=f"formerly: staging.risk\n{HELD}"),
+        files={"manifests/staging.risk.yaml": None},
+    )
+    assert house.apply().exit_code == ExitCode.OK
+    house.merge(pins({"Production": 1 + number}, model="prod.risk"))
+
+    assert "a copy of v2 of candidates.risk, is on hold" in refused(house)
+
+
+@pytest.mark.parametrize("signed_then", [True, False], ids=["it passed then", "nothing says that it passed then"])
+def test_a_lost_original_is_missing_data_only_where_a_record_says_that_the_check_passed(
+    house: House, signed_then: bool
+) -> None:
+    environments(house, policy=CHECK if signed_then else "")
+    house.merge(pins({"Production": copy_of(2)}, model="prod.risk"))
+    assert house.apply().exit_code == ExitCode.OK
+    house.merge(pins({"Production": 1}, model="prod.risk"))
+    assert house.apply().exit_code == ExitCode.OK
+    house.merge(pins({}, model="staging.risk"), policy=CHECK)
+    house.delete_model("staging.risk")
+    house.merge(pins({"Production": 2}, model="prod.risk"))
+    done = house.apply()
+
+    assert (done.exit_code == ExitCode.OK) is signed_then, done.message
+    assert signed_then or "and v2 of staging.risk, its original, is not there anymore" in done.message
+
+
 def test_two_applies_at_once_do_not_undo_each_other(house: House) -> None:
     environments(house)
     promote_copy(house)
@@ -353,3 +428,78 @@ def second(live: ModelSnapshot) -> ModelSnapshot:
     newest = max(live.versions)
     copy = replace(live.versions[newest], version=newest + 1)  # pyright: ignore[reportArgumentType]  # a number
     return replace(live, versions={**live.versions, copy.version: copy})
+
+
+def impostor(house: House, policy: str, slot: str = "Staging") -> None:
+    """evil.risk has been in a slot for as long as staging.risk, and a copy of staging.risk's v2 is declared."""
+    house.register("evil.risk", 2)
+    house.by_hand("evil.risk", 2, slot)
+    environments(house, policy=policy)
+    house.merge(pins({slot: 2}, model="evil.risk"))
+    house.apply()
+    house.clock.later(days=5)
+    promote_copy(house)
+
+
+def trade_names(house: House) -> None:
+    house.rename_model("staging.risk", "staging.old")
+    house.rename_model("evil.risk", "staging.risk")
+
+
+@pytest.mark.parametrize(
+    ("policy", "slot"),
+    [
+        (APPROVALS, "Staging"),
+        (PATH, "Staging"),
+        (SOAK.replace("@challenger", "Staging"), "Staging"),
+        (SOAK, "@challenger"),
+    ],
+    ids=["approvals", "path", "soak", "soak behind an alias"],
+)
+@pytest.mark.parametrize("pinned", [False, True], ids=["by its number", "by its run too"])
+def test_what_takes_an_originals_name_has_none_of_its_word(house: House, policy: str, slot: str, pinned: bool) -> None:
+    impostor(house, policy, slot)
+    if pinned:
+        house.merge(pins({"Production": pinned_copy(house)}, model="prod.risk"), approved_by=[GRACE])
+    trade_names(house)
+
+    said = refused(house)
+
+    assert house.versions_of("prod.risk") == [1]
+    assert pinned or any(f": {gate}: " in said for gate in ("approvals", "path", "soak"))
+
+
+def pinned_copy(house: House) -> str:
+    run = house.registry.models[ModelRef("staging.risk")].versions[Version(2)].run_id
+    return f"{{from: {{model: staging.risk, version: 2, run_id: {run}}}}}"
+
+
+def test_an_approval_from_before_an_original_was_renamed_says_to_pin_its_run(house: House) -> None:
+    impostor(house, APPROVALS)
+    trade_names(house)
+
+    said = refused(house)
+
+    assert "since v2 of staging.risk was moved, edited or renamed after" in said
+    assert "with its run pinned (`run_id` in `from`)" in said
+
+
+@SLOTS
+def test_with_its_run_pinned_an_original_may_change_after_the_approval(house: House, slot: str) -> None:
+    environments(house, slot, APPROVALS)
+    house.merge(pins({slot: pinned_copy(house)}, model="prod.risk"), approved_by=[GRACE])
+    house.by_hand("staging.risk", 2, "Archived")
+
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.OK, f"{done.message}\n{done.sentences(slot, 'prod.risk')}"
+    assert house.in_slot("prod.risk", slot) == (2,)
+    assert house.apply(Trigger.SCHEDULE).exit_code == ExitCode.OK
+
+
+def test_what_is_copied_of_a_pinned_run_is_of_no_other_one(house: House) -> None:
+    environments(house, policy="")
+    house.merge(pins({"Production": copy_of(2).replace("2}", f"2, run_id: {'e' * 32}}}")}, model="prod.risk"))
+
+    assert "is of another run" in refused(house)
+    assert house.versions_of("prod.risk") == [1]

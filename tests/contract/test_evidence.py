@@ -15,10 +15,10 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from reconciler.core.changes import CreateModel, RegisterVersion
+from reconciler.core.changes import CreateModel, RegisterVersion, RenameModel
 from reconciler.core.desired import NoSource, Origin, Pin, Source
 from reconciler.core.evidence import Dataset, Metric, RunFacts, VersionFacts
-from reconciler.core.names import ModelRef, Slot, Version
+from reconciler.core.names import ModelRef, Original, Slot, Version
 from reconciler.core.signature import Column, Parameter, Scalar, Signature, Tensor
 from reconciler.core.snapshot import Placement, encode_provenance
 from reconciler.errors import Location, RegistryError
@@ -529,3 +529,33 @@ def test_a_logged_model_is_registered_as_mlflow_would(seeded: Seeded) -> None:
     facts = MlflowEvidence(seeded.uri, seeded.uri, patience=60).gather([Asked(name, Version(1))])
     assert (row.run_id, row.source, row.status) == (seeded.run_id, f"models:/{seeded.logged_model}", "READY")
     assert facts[Asked(name, Version(1))].signature is not None
+
+
+def test_an_original_says_when_it_was_renamed_and_is_of_the_run_that_is_named(seeded: Seeded) -> None:
+    before, name = ModelRef("an-original"), ModelRef("an-original-renamed")
+    registry, evidence = MlflowRegistry(seeded.uri, seeded.uri), MlflowEvidence(seeded.uri, seeded.uri)
+    registry.execute(CreateModel(before))
+    registry.execute(
+        RegisterVersion(before, Version(1), f"models:/{seeded.logged_model}", seeded.run_id, seeded.logged_model)
+    )
+    first = Origin(original=Original(before, Version(1)))
+    fresh = evidence.sources([first])[first]
+    registry.execute(RenameModel(name, before))
+    there, another, none = (
+        Origin(run_id, original=Original(name, Version(number)))
+        for run_id, number in ((seeded.run_id, 1), ("f" * 32, 1), (None, 2))
+    )
+
+    found = evidence.sources([first, there, another, none])
+
+    renamed = found[there]
+    assert isinstance(fresh, Source)
+    assert isinstance(renamed, Source)
+    assert fresh.since == fresh.changed == renamed.since < renamed.changed
+    came = f"comes from run {seeded.run_id}, not from run {'f' * 32}"
+    refusals = [one for one in (found[first], found[another], found[none]) if isinstance(one, NoSource)]
+    assert [(one.code, one.why) for one in refusals] == [
+        ("no-such-source", "There is no registered model an-original."),
+        ("another-original", f"The v1 of {name} that is there {came}: it is another one."),
+        ("no-such-source", f"There is no v2 of {name}."),
+    ]

@@ -79,6 +79,20 @@ def test_a_model_is_made_for_its_first_copy(house: House) -> None:
     assert house.drift_of("prod.risk") == "in sync"
 
 
+def test_a_model_that_is_made_for_a_copy_alone_is_applied_and_not_repaired(house: House) -> None:
+    house.register("staging.risk", 1)
+    house.begin("", pins({}, model="other"))
+    house.merge(pins({"None": copy_of(1)}, model="prod.risk"))
+
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.OK, done.message
+    assert done.receipt is not None
+    assert [outcome.repaired for outcome in done.receipt.outcomes if outcome.model == "prod.risk"] == [False]
+    assert house.apply(Trigger.SCHEDULE).exit_code == ExitCode.OK
+    assert house.drift_of("prod.risk") == "in sync"
+
+
 @SLOTS
 def test_the_live_slot_is_occupied_and_one_copy_made_wherever_an_apply_is_killed(house: House, slot: str) -> None:
     environments(house, slot)
@@ -184,6 +198,27 @@ def test_the_original_may_be_deleted_once_the_copy_is_in(house: House) -> None:
 
     assert house.apply().exit_code == ExitCode.OK
     assert house.in_slot("prod.risk") == (2,)
+
+
+@pytest.mark.parametrize("renamed", [True, False], ids=["renamed", "deleted"])
+def test_a_copy_is_rolled_back_to_after_its_original_is_gone(house: House, renamed: bool) -> None:
+    environments(house)
+    promote_copy(house)
+    assert house.apply().exit_code == ExitCode.OK
+    house.merge(pins({"Production": 1}, model="prod.risk"), approved_by=[GRACE])
+    assert house.apply().exit_code == ExitCode.OK
+    house.merge(files={"manifests/staging.risk.yaml": None})
+    if renamed:
+        house.rename_model("staging.risk", "candidates.risk")
+    else:
+        house.delete_model("staging.risk")
+    house.merge(pins({"Production": 2}, model="prod.risk"), approved_by=[GRACE])
+
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.OK, f"{done.message}\n{done.sentences(model='prod.risk')}"
+    assert house.in_slot("prod.risk") == (2,)
+    assert done.rulings(model="prod.risk")["check"] == Ruling.WAIVED
 
 
 @pytest.mark.parametrize("number", [1, 2])

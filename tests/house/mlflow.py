@@ -188,16 +188,19 @@ class Sources:
         return {}
 
     def sources(self, origins: Iterable[Origin]) -> Mapping[Origin, Source | NoSource]:
-        return {origin: self._of(origin.original) for origin in origins}
+        return {origin: self._of(origin.original, origin.run_id) for origin in origins}
 
-    def _of(self, original: Original | None) -> Source | NoSource:
+    def _of(self, original: Original | None, run_id: str | None) -> Source | NoSource:
         live = None if original is None else self.registry.models.get(original.model)
         version = None if live is None or original is None else live.versions.get(original.version)
         if version is None or original is None:
             digests = frozenset({source_digest(original.uri)}) if original else frozenset[str]()
             return NoSource("no-such-source", f"There is no {original}.", "Name another version.", digests)
         digests = frozenset({source_digest(original.uri)})
-        return Source(version.run_id, original.uri, digests, about=f"run {version.run_id}", since=version.created_at)
+        if run_id not in {None, version.run_id}:
+            return NoSource("another-original", f"The {original} is of another run.", "Copy another version.", digests)
+        about, since = f"run {version.run_id}", version.created_at
+        return Source(version.run_id, original.uri, digests, "", about, since, version.updated_at)
 
 
 @dataclass

@@ -264,3 +264,13 @@ def test_a_file_that_a_promotion_begins_leads_editors_to_the_schema_on_its_first
     (new,) = rewritten(files, after, parse, lambda _: "m/a/aliases.yaml", "my/s.json")
 
     assert new.data.decode().splitlines() == [f"{SCHEMA_LINE}../../my/s.json", "model: A", "aliases:", "  new: 4"]
+
+
+def test_the_run_of_a_copys_original_is_written_where_the_original_is() -> None:
+    text = "model: prod\nstages:\n  Production:\n    from: {model: staging, version: 7, run_id: abc}\n"
+    manifest = manifest_of(text)
+    (pinned,) = manifest.stages[P].value
+    commented = replace(manifest, stages={P: Declared((replace(pinned, comment="Why."),), NOWHERE)})
+
+    assert pinned.run_id == "abc"
+    assert written(text, commented) == f"{text}    comment: Why.\n"
