@@ -560,7 +560,7 @@ class _Run:
         if not names:
             return {}
         read = read_again(self.world, self.desired, names)
-        snapshot, pasts = with_past(self.request.rules, self.desired, read)
+        snapshot, pasts = with_past(self.request.rules, self.desired, read, names)
         self.pasts.update(pasts)
         self.report(ModelsRead(tuple(names), snapshot.models))
         return snapshot.models

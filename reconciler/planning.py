@@ -157,22 +157,26 @@ def with_names(rules: Rules, desired: DesiredState) -> tuple[Rules, DesiredState
 
 
 def with_past(
-    rules: Rules, desired: DesiredState, snapshot: RegistrySnapshot
+    rules: Rules, desired: DesiredState, snapshot: RegistrySnapshot, names: Iterable[ModelRef] | None = None
 ) -> tuple[RegistrySnapshot, Mapping[ModelRef, Past]]:
     """
     The snapshot with its records verified, and what trusted history says of its models, those that are to be made for
-    copies too.
+    copies too: of all that are declared, or of those that the snapshot is about.
     """
     if rules.trunk is None:
         return snapshot, NO_PASTS
     new = {
         name: ModelSnapshot(name)
-        for name, manifest in desired.models.items()
-        if name not in snapshot.models and any(pin.original is not None for pin in manifest.pins())
+        for name in (desired.models if names is None else names)
+        if name not in snapshot.models and _has_copies(desired.models.get(name))
     }
     verified, pasts = rules.trunk.pasts(desired.models, RegistrySnapshot({**snapshot.models, **new}))
     there = {name: live for name, live in verified.models.items() if name in snapshot.models}
     return RegistrySnapshot(there), {name: past for name, past in pasts.items() if name in there or name in new}
+
+
+def _has_copies(manifest: Manifest | None) -> bool:
+    return manifest is not None and any(pin.original is not None for pin in manifest.pins())
 
 
 def make_review(
