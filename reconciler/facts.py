@@ -334,7 +334,9 @@ class Gathering:
         """Whether what has the name and number of an original may be another one than when its copy was declared."""
         past, live = self.pasts.get(entrance.model), self.snapshot.models[entrance.model]
         declared = past.run(live, entrance.slot, entrance.candidate) if past else None
-        return declared is not None and declared.since * 1000 < original.updated_at != original.created_at
+        if declared is None or original.updated_at == original.created_at:
+            return False
+        return original.updated_at > (declared.since + CLOCKS_DIFFER_BY_LESS_THAN.total_seconds()) * 1000
 
     def _checked(self, case: Case, candidate: VersionSnapshot | None) -> object:
         """

@@ -442,6 +442,8 @@ def impostor(house: House, policy: str, slot: str = "Staging") -> None:
 
 
 def trade_names(house: House) -> None:
+    # Clocks may differ by less.
+    house.clock.later(minutes=10)
     house.rename_model("staging.risk", "staging.old")
     house.rename_model("evil.risk", "staging.risk")
 
