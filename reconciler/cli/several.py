@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass, field
 from functools import wraps
 from io import StringIO
@@ -100,7 +100,7 @@ class _Round:
         if form is Format.TEXT and given.get("log_format") != "json":
             first = name == self.names[0]
             console.show([*([] if first else [(("", ""),)]), (("name", f"{name}:"),)])
-        with self._contained(name, printed), redirect_stdout(printed) if form is not Format.TEXT else _as_it_is():
+        with self._contained(name, printed), redirect_stdout(printed) if form is not Format.TEXT else nullcontext():
             if given.get("saved") is not None:
                 given["saved"] = _saved(given["saved"], name, folder)
             self.codes.append(self.command(**given))
@@ -136,11 +136,6 @@ class _Round:
         return together(
             form, [Part(name, text, endings[name].message, endings[name].reason) for name, text in texts.items()]
         )
-
-
-@contextmanager
-def _as_it_is() -> Generator[None]:
-    yield
 
 
 def _saved(path: Path, name: str, folder: Path) -> Path:

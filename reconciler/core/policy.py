@@ -103,8 +103,7 @@ class MissingReceipt:
 class Policy:
     """
     A policy file, as of one commit (None: there is none). `groups` are people by their email addresses and `@logins`;
-    `signers` is the text of an SSH allowed-signers file: whose commits and check records count as signed. `registries`
-    are the names of several, where it names them.
+    `signers` is the text of an SSH allowed-signers file: whose commits and check records count as signed.
     """
 
     rules: tuple[Rule, ...] = ()
@@ -117,7 +116,6 @@ class Policy:
     commit: Commit | None = None
     text: str = ""
     missing_receipts: tuple[MissingReceipt, ...] = ()
-    registries: tuple[str, ...] = ()
 
     def of(self, registry: str, folder: str = "") -> "Policy":
         """
@@ -130,6 +128,11 @@ class Policy:
         known = registry in named if named else not registry or (self.settings.manifests or USUAL_FOLDER) == folder
         about = (rule for rule in self.rules if not rule.registries or registry in rule.registries)
         return replace(self, rules=tuple(about) if known else (), settings=self.settings.of(registry))
+
+    @property
+    def registries(self) -> tuple[str, ...]:
+        """The names of several registries, where it names them."""
+        return tuple(self.settings.registries)
 
     @property
     def names_signers(self) -> bool:

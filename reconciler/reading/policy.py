@@ -895,7 +895,6 @@ def _judge(reader: Reader, build: GateBuilder) -> tuple[Policy | None, list[Prob
         spec.groups,
         {key: _check(reader, key, one) for key, one in spec.checks.items()},
         missing_receipts=tuple(MissingReceipt(one.receipt, one.reason) for one in spec.missing_receipts),
-        registries=tuple(settings.registries),
     ), []
 
 
