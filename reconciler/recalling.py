@@ -7,7 +7,6 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from typing import Any
 
 from reconciler.core.chain import (
     Acknowledged,
@@ -38,6 +37,7 @@ from reconciler.core.history import (
     Placed,
     Present,
     Recalled,
+    Refusal,
     Sighting,
     Stretch,
     in_order,
@@ -82,10 +82,31 @@ class _Kept:
                 found.setdefault(name, []).append(number)
         return {name: tuple(numbers) for name, numbers in found.items()}
 
+    @cached_property
+    def refusing(self) -> Mapping[str, tuple[int, ...]]:
+        """In which links gates refused something of a model, alike."""
+        found: dict[str, list[int]] = {}
+        for number, link in enumerate(self.links):
+            refusing = filter(_blocks, members(member(link.receipt, "verdicts")))
+            for name in {str(member(one, "model")) for one in refusing}:
+                found.setdefault(name, []).append(number)
+        return {name: tuple(numbers) for name, numbers in found.items()}
+
     def about(self, names: Iterable[str]) -> list[Link]:
         """The links that tell of a model by one of its names, the newest first."""
         numbers = sorted({number for name in names for number in self.named.get(name, ())}, reverse=True)
         return [self.links[number] for number in numbers]
+
+    def refusals(self, name: str, places: Mapping[Commit, int]) -> dict[tuple[Version, Slot], Refusal]:
+        """The last refusal of each version for each slot."""
+        found: dict[tuple[Version, Slot], Refusal] = {}
+        for number in self.refusing.get(name, ()):
+            link = self.links[number]
+            place = _place_of(link, places)
+            refusing = filter(_blocks, members(member(link.receipt, "verdicts")))
+            for key, opinions in _opinions(refusing, name).items():
+                found[key] = Refusal(link.id, place, opinions)
+        return found
 
 
 def recall(
@@ -403,7 +424,8 @@ def _past(
     if not world.registry.capabilities.stages:
         # What keeps no stages keeps no times of moves either.
         present = replace(present, touched={})
-    return Past(name, stretches, in_order(sightings), present, whole)
+    refusals = kept.refusals(name, places)
+    return Past(name, stretches, in_order(sightings), present, whole, refusals=refusals)
 
 
 def _name_at(epochs: Iterable[Epoch], place: int | None, name: ModelRef) -> ModelRef:
@@ -515,7 +537,7 @@ def _sighting(link: Link, name: ModelRef, place: int | None, signed: bool) -> Si
             for one in members(member(model, "entrances"))
             if (slot := _slot(member(one, "slot"))) is not None and isinstance(number := member(one, "version"), int)
         },
-        _opinions(receipt, name),
+        _opinions(members(member(receipt, "verdicts")), name),
         member(model, "read_back") is not False,
         member(model, "status") == "applied",
         any(
@@ -553,9 +575,13 @@ def _moved_at(calls: Iterable[object]) -> dict[Slot, str]:
     return found
 
 
-def _opinions(receipt: Mapping[str, Any], name: str) -> dict[tuple[Version, Slot], tuple[Opinion, ...]]:
+def _blocks(verdict: object) -> bool:
+    return member(verdict, "ruling") in {"fail", "unknown"}
+
+
+def _opinions(verdicts: Iterable[object], name: str) -> dict[tuple[Version, Slot], tuple[Opinion, ...]]:
     found: dict[tuple[Version, Slot], list[Opinion]] = {}
-    for one in members(member(receipt, "verdicts")):
+    for one in verdicts:
         slot, number = _slot(member(one, "slot")), member(one, "version")
         if member(one, "model") == name and slot is not None and isinstance(number, int):
             said = (_text(member(one, key)) for key in ("gate", "ruling", "sentence", "note"))

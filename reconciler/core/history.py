@@ -150,6 +150,15 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """The last apply whose gates refused a version for a slot: its receipt, the place of its commit, and why."""
+
+    receipt: str
+    place: int | None
+    opinions: tuple[Opinion, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Placed:
     """
     What a record in the registry that counts says of a version in a slot: when, and by which commit, it came in.
@@ -246,7 +255,7 @@ class Past:
     when the last receipt was kept that is no longer there (RFC 3339, UTC), empty where none was pruned. `missing` are
     the receipts that records name and the chain lacks, with the times of these records; `broken` the numbers at which
     the chain is not as it was written, 0 where that may be anywhere. `renamings` are in the order in which they came
-    about; `model` is what git calls it now.
+    about; `model` is what git calls it now. `refusals` are of receipts: an apply that did nothing else leaves none.
     """
 
     model: ModelRef
@@ -258,6 +267,7 @@ class Past:
     missing: Mapping[str, str] = field(default_factory=dict[str, str])
     broken: tuple[int, ...] = ()
     renamings: tuple[Renaming, ...] = ()
+    refusals: Mapping[tuple[Version, Slot], Refusal] = field(default_factory=dict[tuple[Version, Slot], Refusal])
 
 
 @dataclass(frozen=True, slots=True)
@@ -721,6 +731,7 @@ def _since(past: Past, slot: Slot, state: Held | None, last: Sighting | None, fo
         yield from _unseen(past, slot, state, there, last, None, found)
     if declared is not None and declared != there:
         stretch = _declaring(past, slot, 0)
+        refused = _refused(past, slot, [version for version in declared if version not in there])
         applied = state == declared and any(turn.after == declared and turn.word is not Word.GIT for turn in found)
         yield Turn(
             past.model,
@@ -733,8 +744,26 @@ def _since(past: Past, slot: Slot, state: Held | None, last: Sighting | None, fo
             present.read_at if applied else "",
             stretch[0],
             comment=stretch[1],
-            note="Applied, and not there anymore." if applied else "Declared, and not there.",
+            opinions=refused.opinions if refused else (),
+            note="Applied, and not there anymore." if applied else _not_there(refused),
         )
+
+
+def _refused(past: Past, slot: Slot, entering: Iterable[Version]) -> Refusal | None:
+    """Why what is declared now was not let in, as far as a receipt says so of this declaration."""
+    declared = past.stretches[0].held.get(slot)
+    for version in entering:
+        refusal = past.refusals.get((version, slot))
+        at = len(past.stretches) if refusal is None or refusal.place is None else _stretch_at(past, refusal.place)
+        if all(one.held.get(slot) == declared for one in past.stretches[: at + 1]) and at < len(past.stretches):
+            return refusal
+    return None
+
+
+def _not_there(refused: Refusal | None) -> str:
+    if refused is None:
+        return "Declared, and not there: `reconciler plan` says why."
+    return f"Declared, and not there: gates refused it, as receipt {refused.receipt} says."
 
 
 def _later(text: str, other: str) -> bool:
@@ -808,8 +837,15 @@ def _released(past: Past, slot: Slot, possible: Sequence[Possible], when: str) -
         past.model,
         slot,
         () if by_mlflow is None else (Possible(by_mlflow, Word.MLFLOW),),
-        why="Not governed then." if by_mlflow is not None else "Not governed then: not known.",
+        why=_why_released(past, slot, when) + ("." if by_mlflow is not None else ": not known."),
     )
+
+
+def _why_released(past: Past, slot: Slot, when: str) -> str:
+    """What is said of a slot that was given up, and that git may have declared again since."""
+    declared = next((s for s in past.stretches if not _later(s.declaring.at, when)), None)
+    again = declared is not None and slot in declared.held
+    return "Declared again, and not known to have been applied" if again else "Not governed then"
 
 
 def _why_nothing(past: Past, when: str) -> str:

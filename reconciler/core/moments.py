@@ -40,6 +40,14 @@ def to_the_minute(when: datetime) -> str:
     return f"{when.astimezone(UTC).replace(tzinfo=None).isoformat(' ', 'minutes')} UTC"
 
 
+def to_the_second(when: datetime) -> str:
+    """The same where the order of two moments may matter: `2026-05-01 10:00:27 UTC`; full minutes without seconds."""
+    whole = when.second == when.microsecond == 0
+    return (
+        to_the_minute(when) if whole else f"{when.astimezone(UTC).replace(tzinfo=None).isoformat(' ', 'seconds')} UTC"
+    )
+
+
 _DATE = re.compile(r"(\d{4}-\d{2}-\d{2})(Z|[+-]\d{2}:\d{2})?", re.ASCII)
 _AGO = re.compile(r"(\d{1,6}) ?(s|sec|second|m|min|minute|h|hour|d|day|w|week)s?(?: ago)?", re.ASCII | re.IGNORECASE)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}

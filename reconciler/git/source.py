@@ -42,6 +42,9 @@ MOST_LINK = 4096
 STEPS_AT_ONCE = 50
 """How many commits' files are read from git in one call, when history is walked."""
 
+MOST_APPROVALS = 20
+"""So many commits without a change are passed over when it is asked who wrote what was merged."""
+
 MOST_ENTRIES = 200_000
 """A commit can hold one folder a million times over, at no cost to whoever makes it."""
 
@@ -137,20 +140,34 @@ class GitSource:
             if (header := self._header(commit)) is None:
                 continue
             people, parents, message = header
-            brought = self._header(parents[1]) if len(parents) > 1 else None
+            brought = self._header(self._changing(parents[1])) if len(parents) > 1 else None
             author = (brought[0] if brought else people).get("author", "")
             committer = people.get("author" if brought else "committer", "")
             time = re.search(r" (\d+) [+-]\d{4}$", people.get("committer", ""))
             found[commit] = CommitNote(_person(author), _person(committer), int(time[1]) if time else 0, message)
         return found
 
+    def _changing(self, tip: Commit) -> Commit:
+        """The tip of what was merged; of an approval, which is a commit that changes no file, what it approves."""
+        commit = tip
+        for _ in range(MOST_APPROVALS):
+            header = self._header(commit)
+            parent = header[1][0] if header is not None and len(header[1]) == 1 else None
+            above = None if parent is None else self._header(parent)
+            if header is None or above is None or parent is None:
+                return tip
+            if header[0]["tree"] != above[0]["tree"]:
+                return commit
+            commit = parent
+        return tip
+
     def _header(self, commit: Commit) -> tuple[dict[str, str], list[Commit], str] | None:
-        """The people, the parents and the message of a commit as git has it."""
+        """The people and the tree, the parents and the message of a commit as git has it."""
         if not self._has(commit):
             return None
         head, _, message = self.git.contents(commit).decode("utf-8", "replace").partition("\n\n")
         fields = [line.partition(" ") for line in head.split("\n")]
-        people = {key: value for key, _, value in fields if key in {"author", "committer"}}
+        people = {key: value for key, _, value in fields if key in {"author", "committer", "tree"}}
         return people, [Commit(value) for key, _, value in fields if key == "parent"], message
 
     def read(self, ref: str | None) -> Checkout:

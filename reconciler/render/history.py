@@ -8,7 +8,7 @@ from itertools import groupby
 
 from reconciler.core.chain import Audit, Finding, Flaw, Pruning
 from reconciler.core.history import AsOf, Between, History, Possible, Recalled, Then, Turn, Turning, Word
-from reconciler.core.moments import moment, to_the_minute
+from reconciler.core.moments import moment, to_the_minute, to_the_second
 from reconciler.core.text import amount, clean
 from reconciler.render import words
 from reconciler.render.layout import WIDTH, Line, Piece, flowed, padded
@@ -90,7 +90,7 @@ def when(turn: Turn) -> str:
     named = moment(text)
     if named is None:
         return "not known when"
-    return to_the_minute(named) if turn.exact or not turn.latest else f"by {to_the_minute(named)}"
+    return to_the_second(named) if turn.exact or not turn.latest else f"by {to_the_second(named)}"
 
 
 def moved(turn: Turn) -> str:
@@ -112,7 +112,7 @@ def told(turn: Turn) -> Iterator[str]:
     elif turn.word is Word.GIT and turn.happened:
         yield "Declared in git; whether and when it was applied is not known."
     if turn.earliest and not turn.exact and turn.latest:
-        yield f"After {_minute(turn.earliest)}."
+        yield f"After {_second(turn.earliest)}."
     if turn.comment:
         yield f'"{clean(turn.comment)}"'
     yield from opinions(turn)
@@ -164,6 +164,11 @@ def _person(text: str) -> str:
 def _minute(text: str) -> str:
     named = moment(text)
     return clean(text) if named is None else to_the_minute(named)
+
+
+def _second(text: str) -> str:
+    named = moment(text)
+    return clean(text) if named is None else to_the_second(named)
 
 
 def history_line(history: History) -> str:
@@ -225,7 +230,7 @@ def since(possible: Possible, *, several: bool = False) -> str:
     lead = f"{words.held(possible.held)}: " if several else ""
     by = f" {declared_by(turn)}" if turn.declaring is not None else ""
     start = (
-        f"Since {when(turn)}" if turn.exact or not turn.latest else f"Since some moment before {_minute(turn.latest)}"
+        f"Since {when(turn)}" if turn.exact or not turn.latest else f"Since some moment before {_second(turn.latest)}"
     )
     unknown = "Whether and when" if possible.word is Word.GIT else "When"
     doubt = f" {unknown} that was applied is not known." if turn.word is Word.GIT else ""

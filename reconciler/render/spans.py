@@ -66,7 +66,7 @@ _WORD = re.compile(r"(\s*)(?:`([^`]+)`|(\u2068[^\u2069]*\u2069|[^\s`\u2068]+|.))
 _AROUND = re.compile(r"""([("']*)(.*?)([)"'.,;:?]*)""", re.DOTALL)
 _HARMLESS = re.compile(
     r"[^\W_]+(?:['’-][^\W_]+)*%?"  # words, and with hyphens
-    r"|\d+(?:[.,]\d+)*%?|\d\d?:\d\d"  # figures and times
+    r"|\d+(?:[.,]\d+)*%?|\d\d?:\d\d(?::\d\d)?"  # figures and times
     r"|->|[-–…]|"
 )
 _REFERENCE = re.compile(r"[0-9a-f]{7,}|[a-z][a-z0-9]*-\d+", re.IGNORECASE)

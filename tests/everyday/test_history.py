@@ -6,12 +6,12 @@ import pytest
 
 from reconciler.core.history import AsOf, History, Turning, Word
 from reconciler.core.moments import after
-from reconciler.errors import ReconcilerError
+from reconciler.errors import ExitCode, ReconcilerError
 from reconciler.ports import Wanted
 from reconciler.project import Project
 from reconciler.render.history import declared_by, notes
 from tests.house import ADA, GRACE, House
-from tests.house.scenes import APPROVALS, NO_RULES, pins
+from tests.house.scenes import APPROVALS, NO_RULES, SOAK, pins
 from tests.story.repository import git
 
 pytestmark = pytest.mark.house
@@ -114,6 +114,26 @@ def test_what_is_declared_and_not_applied_yet_is_pending(house: House) -> None:
     assert lines(found) == [("Production", "->1", "promote"), ("Production", "1>2", "pending")]
     assert found.turns[1].declaring is not None
     assert found.turns[1].declaring.commit == house.main
+    assert found.turns[1].note == "Declared, and not there: `reconciler plan` says why."
+
+
+def test_what_is_declared_and_was_refused_is_told_with_what_refused_it(house: House) -> None:
+    house.register("other", 2)
+    house.push(pins({"Production": 1}), pins({"Production": 1}, model="other"))
+    house.apply()
+    house.push(policy=SOAK)
+    house.push(pins({"Production": 2}), pins({"Production": 1, "@best": 2}, model="other"))
+    house.clock.later(hours=1)
+    assert house.apply(force=True).exit_code == ExitCode.BLOCKED
+
+    *_, pending = history(house, "churn").turns
+    house.push(pins({"Production": 3}))
+    *_, again = history(house, "churn").turns
+
+    assert (pending.turning, pending.after) == (Turning.PENDING, (2,))
+    assert [(said.gate, said.ruling) for said in pending.opinions] == [("soak", "fail")]
+    assert pending.note.startswith("Declared, and not there: gates refused it, as receipt ")
+    assert (again.after, again.opinions) == ((3,), ())
 
 
 def test_without_receipts_git_tells_what_was_declared_and_records_when_the_last_of_it_came_in(house: House) -> None:
@@ -663,6 +683,31 @@ def test_what_was_given_up_and_declared_again_goes_on(house: House) -> None:
     assert project(house).as_of("now", ["churn"]).slots[0].certain
     (then,) = project(house).as_of(between, ["churn"]).slots
     assert (then.possible, then.why) == ((), "Not governed then: not known.")
+
+
+def test_what_was_given_up_and_is_declared_again_is_not_called_ungoverned(house: House) -> None:
+    promote(house, 1)
+    given_up(house)
+    house.clock.later(hours=1)
+    house.push(pins({"Production": 2}))
+    house.clock.later(hours=1)
+
+    (then,) = project(house).as_of("now", ["churn"]).slots
+
+    assert then.why == "Declared again, and not known to have been applied."
+
+
+def test_who_approved_by_an_empty_commit_did_not_declare(house: House) -> None:
+    request = house.request(pins({"Production": 1}), by=ADA)
+    house.approve(GRACE, request, signed=True)
+    house.merge(request)
+    house.clock.later(hours=1)
+    assert house.apply().exit_code == 0
+
+    (turn,) = history(house).turns
+
+    assert turn.declaring is not None
+    assert turn.declaring.author == str(ADA)
 
 
 def test_a_shallow_clone_names_no_commit_that_it_does_not_have(house: House) -> None:
