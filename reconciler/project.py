@@ -792,8 +792,8 @@ class Project:
 
         with self.undisturbed():
             recalled, world, applied = self._recalled(models, ref, receipts)
-            at, note = _moment_or_commit(when, world, applied)
-            slots = [then for past in recalled.models for then in as_of(past, at, held)]
+            at, ended, note = _moment_or_commit(when, world, applied)
+            slots = [then for past in recalled.models for then in as_of(past, at, held, ended)]
             # A model that has a name now which was another one's then.
             known = {(then.model, then.slot) for then in slots if then.possible}
             slots = [then for then in slots if then.possible or (then.model, then.slot) not in known]
@@ -818,9 +818,11 @@ class Project:
 
         with self.undisturbed():
             recalled, world, applied = self._recalled(models, ref, receipts)
-            (one, first), (two, second) = (_moment_or_commit(text, world, applied) for text in (before, after))
+            meant = [_moment_or_commit(text, world, applied) for text in (before, after)]
+            (one, first_ended, first), (two, second_ended, second) = meant
             _refuse_backwards(one, two, first, second)
-            pairs = tuple(pair for past in recalled.models for pair in changed(past, one, two, held))
+            ended = first_ended, second_ended
+            pairs = tuple(pair for past in recalled.models for pair in changed(past, one, two, held, ended))
             return Between(recalled, one, two, pairs, tuple(note for note in (first, second) if note))
 
     def audit(self, *, ref: str = "HEAD") -> "Audit":
@@ -1582,25 +1584,26 @@ def _refuse_backwards(first: str, last: str, *notes: str) -> None:
         raise ReconcilerError(" ".join(told), "Swap them, or name times." if told[1:] else "Swap them.")
 
 
-def _moment_or_commit(text: str, world: "World", applied: "Callable[[Commit], Link | None]") -> tuple[str, str]:
+def _moment_or_commit(text: str, world: "World", applied: "Callable[[Commit], Link | None]") -> tuple[str, str, str]:
     """
-    The same, or the moment that a commit stands for, with a sentence that says which. Raises ReconcilerError for what
-    is neither.
+    The same, or the moment that a commit stands for, with the receipt of the apply whose end that is, if it is one, and
+    a sentence that says which. Raises ReconcilerError for what is neither.
     """
     from reconciler.core.moments import moment_meant, moment_of, rfc3339
 
     now = world.clock.now()
     found = contained(lambda: world.source.read(text).revision.commit) if text.strip() else None
     if moment_meant(text, now) is not None or found is None or isinstance(found, Failure):
-        return _moment(text, now), ""
+        return _moment(text, now), "", ""
     link = applied(found)
     if link is not None:
         at = str(link.receipt.get("finished_at"))
-        return at, f"{plain(text, 80)} stands for the end of the apply that applied it, {at}: receipt {link.id}."
-    note = world.source.described([found]).get(found)
-    when = None if note is None else moment_of(note.time * 1000)
+        note = f"{plain(text, 80)} stands for the end of the apply that applied it, {at}: receipt {link.id}."
+        return at, link.id, note
+    described = world.source.described([found]).get(found)
+    when = None if described is None else moment_of(described.time * 1000)
     at = _moment(text, now) if when is None else rfc3339(when)
-    return at, f"{plain(text, 80)} stands for its committer's time, {at}: no receipt says when it was applied."
+    return at, "", f"{plain(text, 80)} stands for its committer's time, {at}: no receipt says when it was applied."
 
 
 def _unheard_check(_event: "CheckEvent") -> None:

@@ -784,8 +784,11 @@ def within(found: Iterable[Turn], since: str = "", until: str = "") -> tuple[Tur
     return tuple(turn for turn in found if may_be(turn))
 
 
-def as_of(past: Past, when: str, say: Callable[[Held], str]) -> tuple[Then, ...]:
-    """What each slot of a model that was ever governed held at a moment. `say` writes down what a slot holds."""
+def as_of(past: Past, when: str, say: Callable[[Held], str], ended: str = "") -> tuple[Then, ...]:
+    """
+    What each slot of a model that was ever governed held at a moment. `say` writes down what a slot holds. `ended`: the
+    receipt of the apply whose end is meant, as the next one may have begun in the same second.
+    """
     names, now = _names(past, when)
     why = f"It was renamed from {names[0]} to {names[-1]}, and it is not known at which moment." if names[1:] else ""
 
@@ -793,7 +796,7 @@ def as_of(past: Past, when: str, say: Callable[[Held], str]) -> tuple[Then, ...]
         whole = " ".join(part for part in (then.why, why) if part)
         return replace(then, model=now if why else names[0], names=names, now=now, why=whole)
 
-    return tuple(named(_slot_as_of(past, slot, when, say)) for slot in slots_of(past))
+    return tuple(named(_slot_as_of(past, slot, when, say, ended)) for slot in slots_of(past))
 
 
 def _names(past: Past, when: str) -> tuple[tuple[ModelRef, ...], ModelRef]:
@@ -809,10 +812,12 @@ def _names(past: Past, when: str) -> tuple[tuple[ModelRef, ...], ModelRef]:
     return tuple(dict.fromkeys(names[number + 1] for number in standing)), names[-1]
 
 
-def _slot_as_of(past: Past, slot: Slot, when: str, say: Callable[[Held], str]) -> Then:
+def _slot_as_of(past: Past, slot: Slot, when: str, say: Callable[[Held], str], ended: str) -> Then:
     found = [turn for turn in turns_of(past, slot) if turn.happened and turn.renamed is None]
     sighted = _sighted(past, slot, when)
     possible = tuple(_as_sighted(one, sighted) for one in _possible(found, when)) or sighted
+    left = next((s for s in past.sightings if s.applying.receipt == ended and s.sure and slot in s.after), None)
+    possible = possible if left is None else (_as_left(left, slot, possible, found),)
     if released := _released(past, slot, possible, when):
         return released
     by_mlflow = _by_mlflow(past, slot, when)
@@ -900,6 +905,13 @@ def _sighted(past: Past, slot: Slot, when: str) -> tuple[Possible, ...]:
     return (Possible(seen[-1].after[slot], seen[-1].word),) if seen else ()
 
 
+def _as_left(left: Sighting, slot: Slot, possible: Sequence[Possible], found: Sequence[Turn]) -> Possible:
+    """What an apply left in a slot when it ended, by whichever turn that came there."""
+    held = left.after[slot]
+    turn = next((turn for turn in reversed(found) if turn.after == held), None)
+    return next((one for one in possible if one.held == held), Possible(held, left.word, turn))
+
+
 def _as_sighted(one: Possible, sighted: Sequence[Possible]) -> Possible:
     """What git declared is known to have been applied where an apply left it so."""
     word = next((other.word for other in sighted if other.held == one.held), one.word)
@@ -967,9 +979,11 @@ def _differences(
             yield f"MLflow says that {say((version,))} was registered later, at {created}"
 
 
-def changed(past: Past, before: str, after: str, say: Callable[[Held], str]) -> tuple[tuple[Then, Then], ...]:
+def changed(
+    past: Past, before: str, after: str, say: Callable[[Held], str], ended: tuple[str, str] = ("", "")
+) -> tuple[tuple[Then, Then], ...]:
     """The slots of a model that held something else, or may have, at a moment than at another, or were called so."""
-    pairs = zip(as_of(past, before, say), as_of(past, after, say), strict=True)
+    pairs = zip(as_of(past, before, say, ended[0]), as_of(past, after, say, ended[1]), strict=True)
 
     def what(then: Then) -> tuple[set[Held], tuple[ModelRef, ...]]:
         return {one.held for one in then.possible}, then.names

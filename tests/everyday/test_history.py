@@ -1,6 +1,7 @@
 """What was in Production when, and on whose word: by receipts, git and the registry together."""
 
 from collections.abc import Iterable
+from datetime import timedelta
 
 import pytest
 
@@ -542,6 +543,23 @@ def test_a_commit_stands_for_the_end_of_the_apply_that_applied_it(house: House) 
             f"{by.commit} stands for the end of the apply that applied it, {found.when}: receipt {by.receipt}.",
         )
     assert between.notes == (*one.notes, *two.notes)
+    assert len(between.slots) == 1
+
+
+def test_a_commit_stands_for_the_end_of_its_apply_though_the_next_one_has_a_clock_that_is_behind(house: House) -> None:
+    house.push(pins({"Production": 1}))
+    first = house.main
+    house.apply()
+    ended = house.clock.at
+    house.push(pins({"Production": 2}))
+    house.clock.at = ended - timedelta(minutes=1)
+    house.apply()
+    house.clock.later(hours=1)
+
+    found = [held(project(house).as_of(commit)) for commit in (first, house.main)]
+    between = project(house).changed(first, "now")
+
+    assert found == [[(1,)], [(2,)]]
     assert len(between.slots) == 1
 
 
