@@ -181,4 +181,5 @@ def registry_uri_given(option: str | None, environment: Mapping[str, str]) -> st
     try:
         return registry_uri(option, environment)
     except ReconcilerError as error:
-        raise ReconcilerError(error.message, "Set MLFLOW_TRACKING_URI, or pass --registry-uri.") from error
+        fix = "Set MLFLOW_TRACKING_URI, pass --registry-uri, or name one of several registries with --registry."
+        raise ReconcilerError(error.message, fix) from error

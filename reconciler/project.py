@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from reconciler.core.names import Commit, Slot, Stage, Version
     from reconciler.core.overview import Overview
     from reconciler.core.plan import Plan, PlanOptions
-    from reconciler.core.policy import Policy
+    from reconciler.core.policy import Policy, PolicySettings
     from reconciler.core.review import Note
     from reconciler.core.review import Review as WholeReview
     from reconciler.core.slot_map import SlotMap
@@ -1304,18 +1304,11 @@ def declared_models(manifests: Path | None = None, named: str = "") -> dict[str,
     What is wrong with them is left out. Speaks to no registry, and needs no git.
     """
     from reconciler.core.desired import resolve
-    from reconciler.core.policy import PolicySettings
-    from reconciler.ports import SourceFile
-    from reconciler.reading.files import beginning, files_below
+    from reconciler.reading.files import files_below
     from reconciler.reading.manifest import parse
-    from reconciler.reading.policy import settings_of
-    from reconciler.reading.repository import top_above
-    from reconciler.validating import POLICY_NAME
 
-    top = top_above(Path()) or Path.cwd()
+    top, settings = _policy_here()
     folder = manifests or os.environ.get("RECONCILER_MANIFESTS")
-    policy = top / POLICY_NAME
-    settings = settings_of(SourceFile(POLICY_NAME, beginning(policy))) if policy.is_file() else PolicySettings()
     meant = settings.of(named)
     found: dict[str, DeclaredModel] = {}
     for one in (meant,) if folder else meant.registries.values() or (meant,):
@@ -1325,6 +1318,25 @@ def declared_models(manifests: Path | None = None, named: str = "") -> dict[str,
             there = found.get(str(name), DeclaredModel(frozenset(), frozenset()))
             found[str(name)] = DeclaredModel(there.versions | versions, there.aliases | frozenset(manifest.aliases))
     return dict(sorted(found.items()))
+
+
+def declared_registries() -> tuple[str, ...]:
+    """What the policy of the work tree around us calls the registries, where it names several."""
+    return tuple(_policy_here()[1].registries)
+
+
+def _policy_here() -> "tuple[Path, PolicySettings]":
+    """The top of the work tree around us, and what its policy says of places."""
+    from reconciler.core.policy import PolicySettings
+    from reconciler.ports import SourceFile
+    from reconciler.reading.files import beginning
+    from reconciler.reading.policy import settings_of
+    from reconciler.reading.repository import top_above
+    from reconciler.validating import POLICY_NAME
+
+    top = top_above(Path()) or Path.cwd()
+    policy = top / POLICY_NAME
+    return top, settings_of(SourceFile(POLICY_NAME, beginning(policy))) if policy.is_file() else PolicySettings()
 
 
 def owner_patterns(everywhere: Iterable[str] = (), file: Path | None = None) -> tuple[tuple[str, tuple[str, ...]], ...]:
@@ -1339,19 +1351,25 @@ def owner_patterns(everywhere: Iterable[str] = (), file: Path | None = None) -> 
 
 
 def access(
-    registry: str | None = None, identity: str | None = None, *, ending: Callable[[], None] = lambda: None
+    registry: str | None = None,
+    identity: str | None = None,
+    *,
+    named: str = "",
+    ending: Callable[[], None] = lambda: None,
 ) -> "Access":
     """
     Who can write to a registry, and with `identity` (`person`, `plan`, `check`, `apply`) the proof that the user in
     RECONCILER_ACCESS_USERNAME and RECONCILER_ACCESS_PASSWORD can do no more; `ending` is called before scratch models
-    are removed. The registry's address is never the policy's.
+    are removed. The registry's address is never the policy's; of several registries, `named` is the one whose variables
+    say it. Raises ReconcilerError where no address is given.
     """
     from reconciler.core.access import Access, Identity
     from reconciler.places import registry_uri_given
-    from reconciler.wiring import checked_user, registry_access
+    from reconciler.wiring import Settings, checked_user, registry_access, surroundings_of
 
     with _undisturbed():
-        asked = registry_access(registry_uri_given(registry, os.environ))
+        seen = surroundings_of(Settings(named=named), os.environ)
+        asked = registry_access(registry_uri_given(registry, seen))
         server, proof = asked.server(), None
         if identity is not None:
             proof = asked.prove(server, Identity(identity), checked_user(os.environ), ending)

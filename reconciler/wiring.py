@@ -143,6 +143,16 @@ def _as_shown(policy: "PolicySettings", environment: Mapping[str, str]) -> Mappi
     return SURROUNDINGS.show(policy) if policy.prefix else environment
 
 
+def surroundings_of(settings: Settings, environment: Mapping[str, str]) -> Mapping[str, str]:
+    """
+    The environment as it is for the registry that is named among several, by the policy that stands; as it is, where
+    none is named. Raises ReconcilerError for one that the policy does not name.
+    """
+    if not settings.named:
+        return environment
+    return _as_shown(_standing_settings(settings, environment, None, None, None)[1], environment)
+
+
 def actor_of(environment: Mapping[str, str], now: str) -> Actor:
     """Who this process is, and who started the CI job that it is in."""
     from reconciler.git.branch import author_of_job

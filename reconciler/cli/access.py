@@ -38,13 +38,13 @@ def access(identity: str | None, form: ListFormat, **settings: Any) -> int:
     from reconciler.render.access import access_document, access_lines
     from reconciler.reporter import Uninterrupted
 
-    uri = settings["registry_uri"]
+    uri, named = settings["registry_uri"], settings["named"] or ""
     if identity is None:
-        result = replace(project.access(uri), governed=_governed(settings))
+        result = replace(project.access(uri, named=named), governed=_governed(settings))
     else:
         try:
             with Uninterrupted() as ending:
-                result = project.access(uri, identity, ending=ending.begin)
+                result = project.access(uri, identity, named=named, ending=ending.begin)
         except KeyboardInterrupt:
             console.say("Interrupted: no scratch model is left.")
             return ExitCode.INTERRUPTED

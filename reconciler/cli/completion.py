@@ -44,6 +44,15 @@ def complete_model(ctx: click.Context, _parameter: click.Parameter, incomplete: 
     return _offered(_declared(ctx), incomplete)
 
 
+def complete_registry(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """What the policy calls its registries."""
+    from reconciler.project import declared_registries
+
+    with suppress(ReconcilerError, OSError, ValueError):
+        return _offered(declared_registries(), incomplete)
+    return []
+
+
 def complete_version(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
     """The versions that manifests name of the model that was named before."""
     numbers = sorted({number for model in _meant(ctx) for number in model.versions}, reverse=True)

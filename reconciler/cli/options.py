@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from reconciler.cli.completion import complete_model
+from reconciler.cli.completion import complete_model, complete_registry
 from reconciler.cli.types import Choice
 from reconciler.core.limits import MARKDOWN_CHARACTERS
 from reconciler.core.text import did_you_mean
@@ -43,6 +43,7 @@ def registry_options(command: F) -> F:
             "--registry",
             "named",
             metavar="NAME",
+            shell_complete=complete_registry,
             envvar="RECONCILER_REGISTRY",
             show_envvar=True,
             help="Which of the policy's `registries`, where it names several.",

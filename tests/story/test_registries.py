@@ -136,6 +136,9 @@ def test_what_is_about_one_registry_says_which(two: Two) -> None:
         )
     ]
     promoted = two.run("promote", two.model, "2", "--registry", "dev")
+    open_to_all, with_users, neither = (
+        two.run("access", "--format", "json", *named) for named in (("--registry", "dev"), ("--registry", "prod"), ())
+    )
     validated = two.run("validate")
 
     assert [ended.code for ended in (*said, promoted, validated)] == [1, 1, 1, 0, 0], promoted.said + validated.said
@@ -143,6 +146,11 @@ def test_what_is_about_one_registry_says_which(two: Two) -> None:
     assert "--target is about one registry: name it with --registry (dev, prod)." in said[1].err
     assert "names no registry `pord`: it names dev, prod. Did you mean `prod`?" in said[2].err
     assert "Production: 2" in (two.repository.top / "manifests/dev/models.yaml").read_text()
+    of_dev, of_prod = (json.loads(ended.out) for ended in (open_to_all, with_users))
+    assert (of_dev["registry"], of_prod["registry"]) == (two.dev.uri, two.prod.uri)
+    assert (of_dev["server"]["kind"], of_prod["server"]["kind"]) == ("open", "grants")
+    assert ([one["slot"] for one in of_dev["governed"]["slots"]], of_prod["governed"]) == (["@champion"], None)
+    assert (neither.code, "does not answer" in neither.err) == (1, True), neither.said
 
 
 def test_no_change_leads_its_own_plan_and_the_credentials_with_it_to_another_registry(two: Two) -> None:

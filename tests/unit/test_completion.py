@@ -131,3 +131,13 @@ def test_bash_completes_after_one_command(folder: Path) -> None:
 
     assert (done.stdout, done.stderr) == ("Risk\n", "")
     assert not (folder / "hacked").exists()
+
+
+def test_the_registries_that_the_policy_names(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    none = offered("reconciler plan --registry ", monkeypatch, capsys)
+    (folder / "reconciler.yaml").write_text("registries: {dev: {}, prod: {}, preview: {}}\n")
+
+    assert none == []
+    assert offered("reconciler plan --registry p", monkeypatch, capsys) == ["prod", "preview"]
