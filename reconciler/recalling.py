@@ -67,17 +67,26 @@ _REQUEST = (
 
 @dataclass(frozen=True)
 class _Kept:
-    """The links about the registry in hand."""
+    """
+    The links about the registry in hand, and which are signed. `doubted` are the numbers of those that
+    should be signed by a key that counts, and are not: whoever can push may have written them.
+    """
 
     chain: Chain
     links: tuple[Link, ...] = ()
     signed: frozenset[str] = field(default_factory=frozenset[str])
+    doubted: frozenset[int] = field(default_factory=frozenset[int])
+
+    @cached_property
+    def counting(self) -> tuple[Link, ...]:
+        """Those that count."""
+        return tuple(link for link in self.links if link.sequence not in self.doubted)
 
     @cached_property
     def named(self) -> Mapping[str, tuple[int, ...]]:
-        """Which links tell of the slots of a model, by the name that they call it: their places in `links`."""
+        """Which links tell of the slots of a model, by the name that they call it: their places in `counting`."""
         found: dict[str, list[int]] = {}
-        for number, link in enumerate(self.links):
+        for number, link in enumerate(self.counting):
             for name in _models_of(link):
                 found.setdefault(name, []).append(number)
         return {name: tuple(numbers) for name, numbers in found.items()}
@@ -86,7 +95,7 @@ class _Kept:
     def refusing(self) -> Mapping[str, tuple[int, ...]]:
         """In which links gates refused something of a model, alike."""
         found: dict[str, list[int]] = {}
-        for number, link in enumerate(self.links):
+        for number, link in enumerate(self.counting):
             refusing = filter(_blocks, members(member(link.receipt, "verdicts")))
             for name in {str(member(one, "model")) for one in refusing}:
                 found.setdefault(name, []).append(number)
@@ -95,13 +104,13 @@ class _Kept:
     def about(self, names: Iterable[str]) -> list[Link]:
         """The links that tell of a model by one of its names, the newest first."""
         numbers = sorted({number for name in names for number in self.named.get(name, ())}, reverse=True)
-        return [self.links[number] for number in numbers]
+        return [self.counting[number] for number in numbers]
 
     def refusals(self, name: str, places: Mapping[Commit, int]) -> dict[tuple[Version, Slot], Refusal]:
         """The last refusal of each version for each slot."""
         found: dict[tuple[Version, Slot], Refusal] = {}
         for number in self.refusing.get(name, ()):
-            link = self.links[number]
+            link = self.counting[number]
             place = _place_of(link, places)
             refusing = filter(_blocks, members(member(link.receipt, "verdicts")))
             for key, opinions in _opinions(refusing, name).items():
@@ -161,7 +170,10 @@ def recall(
                 present=None if untold else past.present,
                 pruned=chain.pruned.until if chain.pruned else "",
                 missing=missing,
-                broken=tuple(_END if f.flaw is Flaw.UNKNOWN else f.sequence for f in flaws if f.grave or chain.untold),
+                broken=(
+                    *kept.doubted,
+                    *(_END if f.flaw is Flaw.UNKNOWN else f.sequence for f in flaws if f.grave or chain.untold),
+                ),
             )
         )
         for past in found
@@ -333,7 +345,13 @@ def _about(world: World, chain: Chain, rules: Rules, names: Iterable[str] | None
             link = one.link
             if link is not None and _is_here(link, here):
                 links.append(link)
-    return _Kept(chain, tuple(links), signed_links(world.seals, rules.policy.signers, links))
+    signed = signed_links(world.seals, rules.policy.signers, links)
+    if not listed_for(RECORDS, rules.policy.signers):
+        return _Kept(chain, tuple(links), signed)
+    # Those from before there was a key are not signed, and cannot be.
+    since = chain.first_sealed
+    doubted = {link.sequence for link in links if link.id not in signed and (link.seal or link.sequence > since)}
+    return _Kept(chain, tuple(links), signed, frozenset(doubted))
 
 
 def applied_by(world: World, rules: Rules, chain: Chain, commit: Commit) -> Link | None:
@@ -638,6 +656,9 @@ def _acknowledged(world: World, rules: Rules) -> dict[str, Acknowledged]:
             if epoch.start >= place:
                 left &= {one.receipt for one in epoch.policy.missing_receipts}
                 commits |= dict.fromkeys(left, epoch.commit)
+    if rules.trunk is not None and rules.trunk.line[-1].cut:
+        # The oldest commit that a shallow clone has did not make all that it holds.
+        commits = {name: commit for name, commit in commits.items() if commit != rules.trunk.line[-1].commit}
     notes = world.source.described(set(commits.values()))
     authors = {receipt: notes[commit].author for receipt, commit in commits.items() if commit in notes}
     return {

@@ -5,6 +5,7 @@ ones can be pruned: a signed beginning then stands in their place, and the other
 """
 
 import hashlib
+import math
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -161,6 +162,7 @@ def read_pruning(text: str) -> Pruning:
 
 _SEQUENCE = ',"sequence":'
 _SIGNATURE = r'\{"key":"[^"\\]*","kind":"[a-z]+","value":"(?:[^"\\]|\\n)*"\}'
+_UNSIGNED = '"signature":null}'
 _BEGINNING = re.compile(r'\{"at":"[0-9TZ:-]*","format":1,"id":"([^"\\]*)","previous":"([0-9a-f]*)","receipt":\{')
 _ENDING = re.compile(rf'{_SEQUENCE}([1-9][0-9]{{0,17}}),"signature":(?:null|{_SIGNATURE})\}}')
 
@@ -246,6 +248,13 @@ class Chain:
     def ids(self) -> frozenset[str]:
         """The ids of what is kept."""
         return frozenset(one.place.id for one in self.stored if one.place is not None)
+
+    @property
+    def first_sealed(self) -> float:
+        """The number of the first that has a signature, valid or not, or that of what was pruned under one."""
+        if self.pruned is not None and self.pruned.seal is not None:
+            return self.pruned.count
+        return next((number for number, one in self.numbered if not one.text.endswith(_UNSIGNED)), math.inf)
 
     @property
     def end(self) -> str:

@@ -366,12 +366,13 @@ class Between:
 
 def turns(past: Past, only: Slot | None = None) -> tuple[Turn, ...]:
     """Every change of occupant of a model's slots, oldest first; of one slot, in the order in which they came about."""
-    found = [turn for slot in slots_of(past) if only in {None, slot} for turn in turns_of(past, slot)]
-    return tuple(sorted(found, key=_when))
-
-
-def _when(turn: Turn) -> tuple[bool, str]:
-    return not turn.happened, turn.earliest or turn.latest
+    found: list[tuple[tuple[bool, str], Turn]] = []
+    for slot in slots_of(past) if only is None else {only}.intersection(slots_of(past)):
+        own = turns_of(past, slot)
+        # Of one slot, the order is known; the clocks of two applies may differ.
+        whens = accumulate((turn.earliest or turn.latest for turn in own), max)
+        found.extend(((not turn.happened, when), turn) for turn, when in zip(own, whens, strict=True))
+    return tuple(turn for _, turn in sorted(found, key=lambda one: one[0]))
 
 
 def in_order(sightings: Sequence[Sighting]) -> tuple[Sighting, ...]:
@@ -492,7 +493,7 @@ def _declared_before(past: Past, slot: Slot, first: Sighting | None) -> Iterator
             by = stretch.declaring
             yield Turn(past.model, slot, state, state, Turning.RELEASE, Word.GIT, at, at, by, note=_NOT_GOVERNED)
             state = None
-        if held is None or held == state:
+        if held is None or held == state or (first is None and _never_was(past, slot, held, at)):
             continue
         record = _record_of(past, slot, held, stretch, first)
         turning = Turning.ROLL_BACK if held in earlier else Turning.DECLARE if held else Turning.VACATE
@@ -511,6 +512,15 @@ def _declared_before(past: Past, slot: Slot, first: Sighting | None) -> Iterator
         )
         earlier.add(held)
         state = held
+
+
+def _never_was(past: Past, slot: Slot, held: Held, at: str) -> bool:
+    """Whether MLflow's times disprove that what git declared came to be: what would have left has not moved since."""
+    there = past.present.held.get(slot, ()) if past.present and slot.stage is not None else ()
+    touched = (
+        [past.present.touched.get(version, "") for version in there if version not in held] if past.present else []
+    )
+    return any(moment(time) is not None and _later(at, time) for time in touched)
 
 
 def _start_of(past: Past, place: int) -> int:
@@ -745,7 +755,7 @@ def _since(past: Past, slot: Slot, state: Held | None, last: Sighting | None, fo
             stretch[0],
             comment=stretch[1],
             opinions=refused.opinions if refused else (),
-            note="Applied, and not there anymore." if applied else _not_there(refused),
+            note="Applied, and not there anymore." if applied else _not_there(refused, last),
         )
 
 
@@ -760,7 +770,9 @@ def _refused(past: Past, slot: Slot, entering: Iterable[Version]) -> Refusal | N
     return None
 
 
-def _not_there(refused: Refusal | None) -> str:
+def _not_there(refused: Refusal | None, last: Sighting | None) -> str:
+    if last is not None and last.place is None and last.applying.commit:
+        return f"The last apply was of {last.applying.commit[:12]}, which is not in this history: fetch what is new."
     if refused is None:
         return "Declared, and not there: `reconciler plan` says why."
     return f"Declared, and not there: gates refused it, as receipt {refused.receipt} says."
@@ -827,7 +839,8 @@ def _slot_as_of(past: Past, slot: Slot, when: str, say: Callable[[Held], str], e
         why = "" if by_mlflow is not None else _why_nothing(past, when)
     elif len({one.held for one in possible}) > 1:
         why = _why_several(possible)
-    return Then(past.model, slot, possible, tuple(_differences(past, slot, when, possible, by_mlflow, say)), why)
+    differences = _differences(past, slot, when, possible, by_mlflow, say)
+    return Then(past.model, slot, possible, (*differences, *_doubts(past, slot, when, possible, found)), why)
 
 
 def _released(past: Past, slot: Slot, possible: Sequence[Possible], when: str) -> Then | None:
@@ -977,6 +990,34 @@ def _differences(
         created = present.created.get(version, "") if present else ""
         if created and _later(created, when):
             yield f"MLflow says that {say((version,))} was registered later, at {created}"
+
+
+def _doubts(past: Past, slot: Slot, when: str, possible: Sequence[Possible], found: Sequence[Turn]) -> Iterator[str]:
+    """What may have been otherwise at a moment, without anything left that says how."""
+    seen = [s for s in past.sightings if slot in s.after]
+    last = next((s for s in reversed(seen) if not _later(s.finished_at, when)), None)
+    following = next((s for s in seen if _later(s.finished_at, when)), None)
+    until = following.started_at if following else ""
+    if past.pruned and not _later(when, past.pruned):
+        yield "receipts of that time were pruned, and may say otherwise"
+    elif _lacks_receipts(past, last, following, last.finished_at if last else "", until, found):
+        yield "receipts of that time are missing, or are not proven, and may say otherwise"
+    present = past.present
+    if present is not None and last is not None and following is None and slot.stage is not None:
+        # Whoever moved it away and back left no trace but this.
+        for version in present.held.get(slot, ()):
+            touched = present.touched.get(version, "")
+            if _later(touched, when) and _later(touched, after(last.finished_at, CLOCKS_DIFFER_BY_LESS_THAN.seconds)):
+                yield f"MLflow says that v{version} was moved or edited at {touched}: it may have been elsewhere before"
+    for turn in (one.turn for one in possible):
+        if turn is None or turn.declaring is None or turn.applying is None or not turn.applying.sequence:
+            continue
+        ahead = _seconds(turn.declaring.at) - _seconds(turn.latest)
+        if turn.declaring.at and ahead > 0 and not _later(when, after(turn.declaring.at, ahead)):
+            yield (
+                f"by their clocks, it was applied at {turn.latest}, before it was committed at {turn.declaring.at}: "
+                "one is wrong"
+            )
 
 
 def changed(

@@ -83,7 +83,8 @@ def _unseen(
         note = "No commit declares it."
         yield Renaming(names, behind, Turning.RENAME, word, earliest, latest, note=note)
     for one in path:
-        yield Renaming(one.names, behind, Turning.RENAME, word, earliest, latest, one.declaring)
+        note = "No receipt tells of it: by hand, or by an apply whose receipt is missing."
+        yield Renaming(one.names, behind, Turning.RENAME, word, earliest, latest, one.declaring, note=note)
 
 
 def _since(past: Past, declared: list[_Declared], called: ModelRef | None, last: Sighting | None) -> Iterator[Renaming]:

@@ -106,6 +106,61 @@ def test_a_move_by_hand_that_nobody_took_back_is_told_with_the_time_of_mlflow(ho
     assert (found.turns[1].latest, found.turns[1].word) == (moved, Word.MLFLOW)
 
 
+def test_a_move_by_hand_that_was_taken_back_by_hand_leaves_nothing_certain_until_then(house: House) -> None:
+    promote(house, 1)
+    house.by_hand("churn", 2, "Production")
+    house.by_hand("churn", 1, "Archived")
+    house.clock.later(hours=1)
+    between = house.clock.stamp
+    house.clock.later(hours=1)
+    house.by_hand("churn", 2, "Archived")
+    house.by_hand("churn", 1, "Production")
+    house.clock.later(hours=1)
+
+    then, now = (project(house).as_of(when).slots[0] for when in (between, "now"))
+
+    assert (then.certain, now.certain) == (False, True)
+    assert "it may have been elsewhere before" in then.differences[0]
+
+
+def test_what_mlflows_times_disprove_is_no_turn(house: House) -> None:
+    house.by_hand("churn", 1, "Production")
+    house.clock.later(hours=6)
+    house.push(pins({"Production": 1}))
+    house.push(policy=SOAK)
+    house.push(pins({"Production": 2}))
+    house.clock.later(hours=6)
+    assert house.apply().exit_code == ExitCode.BLOCKED
+
+    assert lines(history(house)) == [("Production", "?>1", "declare"), ("Production", "1>2", "pending")]
+
+
+def test_the_turns_of_a_slot_are_in_the_order_of_their_applies_whatever_the_clocks_said(house: House) -> None:
+    promote(house, 1)
+    house.push(pins({"Production": 2}))
+    at = house.clock.at
+    house.clock.at = at - timedelta(hours=2)
+    assert house.apply().exit_code == 0
+    house.clock.at = at + timedelta(minutes=1)
+    promote(house, 3)
+
+    assert [between for _, between, _ in lines(history(house))] == ["->1", "1>2", "2>3"]
+    (then,) = project(house).as_of(after(house.clock.stamp, -6 * 3600 - 60)).slots
+    assert not then.certain
+    assert "one is wrong" in "".join(then.differences)
+
+
+def test_a_clone_that_is_behind_says_so_of_what_it_declares(house: House) -> None:
+    promote(house, 1)
+    behind = house.main
+    promote(house, 2)
+
+    *_, last = project(house).history(["churn"], ref=behind).turns
+
+    assert last.turning is Turning.PENDING
+    assert last.note == f"The last apply was of {house.main[:12]}, which is not in this history: fetch what is new."
+
+
 def test_what_is_declared_and_not_applied_yet_is_pending(house: House) -> None:
     promote(house, 1)
     house.push(pins({"Production": 2}))

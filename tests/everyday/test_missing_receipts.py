@@ -11,7 +11,7 @@ from reconciler.git.receipts import RECEIPTS
 from reconciler.project import Project
 from reconciler.render.history import audit_line, notes
 from reconciler.verifying import audit_bundle
-from tests.house import GRACE, House
+from tests.house import ADA, GRACE, House
 from tests.house.people import Seals
 from tests.house.scenes import NO_RULES, pins
 from tests.story.repository import git
@@ -180,3 +180,15 @@ def test_the_first_apply_of_all_can_be_acknowledged_too(houses: Callable[..., Ho
 
     assert lost.flaw is Flaw.LOST
     assert [finding.flaw for finding in findings(house)] == [Flaw.ACKNOWLEDGED]
+
+
+def test_a_shallow_clone_takes_its_last_commit_for_nobodys_word(house: House) -> None:
+    acknowledge(house, receipt_in(missing(house)))
+    house.push(files={"notes/1.md": "A note\n"}, by=ADA)
+    house.push(files={"notes/2.md": "A note\n"}, by=ADA)
+    git(house.repository.top, "fetch", "--quiet", "--depth=2", f"file://{house.repository.remote}", "main")
+
+    (finding,) = [one for one in findings(house) if one.acknowledged]
+
+    assert finding.acknowledged is not None
+    assert (finding.acknowledged.commit, finding.acknowledged.author) == (None, "")

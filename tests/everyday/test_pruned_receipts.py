@@ -65,6 +65,18 @@ def test_what_was_pruned_is_said_and_nothing_is_missing(house: House, tmp_path: 
     assert (project(house).audit().findings, project(house).audit().receipts) == ((), 3)
 
 
+def test_without_the_export_nothing_is_certain_of_the_time_whose_receipts_were_pruned(
+    house: House, tmp_path: Path
+) -> None:
+    prune(house, tmp_path / "kept")
+
+    early, late = (project(house).as_of(when).slots[0] for when in ("80 hours ago", "30 hours ago"))
+    told = project(house).as_of("80 hours ago", receipts=tmp_path / "kept").slots[0]
+
+    assert (early.certain, late.certain, told.certain) == (False, True, True)
+    assert early.differences == ("receipts of that time were pruned, and may say otherwise",)
+
+
 def test_the_export_is_verified_by_itself(house: House, tmp_path: Path) -> None:
     prune(house, tmp_path / "kept")
     promote(house, 5)
