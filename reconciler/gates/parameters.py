@@ -113,18 +113,20 @@ class Surroundings:
     """
     What gates are made with that nobody writes. `compile_fault` says why a condition is none. `groups` and the names of
     `checks` are the policy's; None where no policy is at hand: then it is not asked whether it has the ones that are
-    named. `stages` are those of the policy's own.
+    named. `stages` are those of the policy's own; None where it may be of another day.
     """
 
     evaluate: Callable[[str, Mapping[str, object]], bool | str] = nobody_evaluates
     compile_fault: Callable[[str], str | None] = _no_fault
     groups: Mapping[str, tuple[str, ...]] | None = None
     checks: frozenset[str] | None = None
-    stages: frozenset[str] = frozenset()
+    stages: frozenset[str] | None = frozenset()
 
 
 def stage_faults(slots: Iterable[str], around: Surroundings, where: str) -> Iterator[Fault]:
     """What is wrong with slots that gates name: a word that is no stage here."""
+    if around.stages is None:
+        return
     for slot in slots:
         known = {*(stage.value for stage in Stage), *around.stages}
         if not slot.startswith("@") and slot not in known:

@@ -759,7 +759,7 @@ def _judge(
         return None, [problem]
     reader = Reader(root, "A manifest", root.at)
     spec, errors = reader.judge(spelling)
-    gates, problems = _judge_gates(reader, root.get("gates"), build, slots)
+    gates, problems = _judge_gates(reader, root.get("gates"), build, slots, past=past)
     problems.extend(_problem(reader, spelling, error) for error in errors)
     if not past:
         problems.extend(_unknown_stages(reader, root.get("stages"), slots))
@@ -768,23 +768,28 @@ def _judge(
 
 
 def _judge_gates(
-    reader: Reader, written: YamlValue | None, build: "GateBuilder | None", slots: SlotMap
+    reader: Reader, written: YamlValue | None, build: "GateBuilder | None", slots: SlotMap, *, past: bool
 ) -> "tuple[dict[Slot, Declared[tuple[Guard, ...]]], list[Problem]]":
-    """The gates by slot. What is wrong with the mapping, its keys or the lists themselves is for the model to say."""
+    """
+    The gates by slot. What is wrong with the mapping, its keys or the lists themselves is for the model to say. Those
+    of the past are read whatever stages stand for by now: a policy that gives one up forgets no gate, hold or owner.
+    """
     found: dict[Slot, Declared[tuple[Guard, ...]]] = {}
     problems: list[Problem] = []
     for key, entries in written.items() if isinstance(written, YamlMap) else ():
         from reconciler.reading.gates import GateBuilder, parse_gates
 
         below = reader.below("gates", key)
-        around = replace(build or GateBuilder(), stages=frozenset(one.stage for one in slots.stages))
+        around = replace(build or GateBuilder(), stages=None if past else frozenset(s.stage for s in slots.stages))
         guards, wrong = parse_gates(below, around) if isinstance(entries, YamlList) else ((), ())
         problems.extend(wrong)
         try:
             slot = slots.place(slot_key(key))
         except ValueError:
             continue
-        if slot in found:
+        if slot in found and past:
+            found[slot] = replace(found[slot], value=(*found[slot].value, *guards))
+        elif slot in found:
             said = f"`{below.called}` is the slot `{slot}`, which is already on line {found[slot].at.line}."
             problems.append(Problem(below.place, YamlCode.DUPLICATE_KEY, said, "Keep one of the two."))
         found.setdefault(slot, Declared(guards, below.place))
