@@ -112,7 +112,8 @@ def _held_back(model: ModelPlan, originals: Originals, rules: Rules, now: str) -
         if hold is None and version is not None and version.original is not None:
             # What a hold keeps from every slot is not let in under another name.
             declared = _Declared(originals.world, desired, rules.judging(place_of(model, live, entrance)))
-            may_be_held = version.original.registry or declared.holds_any(now)
+            # Where there are other registries, an original of its original may be in one.
+            may_be_held = originals.world.neighbors is not None or declared.holds_any(now)
             for original in originals.by_name(version, declared.names_now) if may_be_held else ():
                 hold = declared.hold_on(original, now)
                 if hold is not None:

@@ -260,6 +260,9 @@ def simulate(live: ModelSnapshot | None, change: Change) -> ModelSnapshot:
 
 def _made(change: RegisterVersion) -> VersionSnapshot:
     """What a call registers."""
+    if (brought := change.brought) is not None:
+        place, said = source_digest(brought.source), brought.attribution
+        return VersionSnapshot(change.version, run_id=brought.run_id, source=place, attribution=said)
     if change.original is not None:
         return copy_of(change.version, change.original, change.run_id, change.since)
     source = source_digest(change.uri)

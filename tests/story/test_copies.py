@@ -1,12 +1,7 @@
 """A version is copied from one registry to another: two real servers, one of them with users."""
 
-import json
-from dataclasses import replace
-from typing import Any
-
 import pytest
 
-from tests.story.registry import Registry
 from tests.story.repository import git
 from tests.story.test_registries import Two, two
 
@@ -57,4 +52,4 @@ def test_a_version_is_copied_from_another_registry_and_promoted_by_one_plan(pair
     print(applied.said)
     again = two.run("plan", "--registry", "prod", "--detailed-exitcode")
     print(again.said)
-    assert 0
+    assert again.code == 0
