@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from itertools import islice
+from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -182,16 +183,22 @@ class MlflowCarrier:
         done, total = 0, sum(sizes.values())
         for path in ordered(sizes):
             place, digest = elsewhere.fetch(model, original.version, path)
-            if path not in there or self._here(artifacts, home, folder, path) != digest:
-                parent = "/".join(filter(None, (below, path.rpartition("/")[0])))
-                writing.log_artifact(str(place), parent or None)
-                if self._here(artifacts, home, folder, path) != digest:
-                    raise ReconcilerError(
-                        f"{plain(path, 100)} of {original} is not what was sent after it was written to "
-                        f"{self.registry.uri}: nothing was registered.",
-                        "Check its artifact store, and apply again.",
-                    )
+            kept = path in there and there[path] == digest.size
+            if not kept:
+                self._write(writing, place, below, path)
+            # One file at a time is on this machine.
             elsewhere.drop()
+            if kept and self._here(artifacts, home, folder, path) != digest:
+                place, digest = elsewhere.fetch(model, original.version, path)
+                self._write(writing, place, below, path)
+                elsewhere.drop()
+                kept = False
+            if not kept and self._here(artifacts, home, folder, path) != digest:
+                raise ReconcilerError(
+                    f"{plain(path, 100)} of {original} is not what was sent after it was written to "
+                    f"{self.registry.uri}: nothing was registered.",
+                    "Check its artifact store, and apply again.",
+                )
             done += digest.size
             work.reach(done // MEBIBYTE, total // MEBIBYTE)
         if more := sorted(self._there(artifacts, home, folder).keys() - sizes.keys()):
@@ -201,15 +208,19 @@ class MlflowCarrier:
                 f"Delete the run (`mlflow runs delete --run-id {home.run_id}`), and apply again.",
             )
 
-    def _stored(self, artifacts: Artifacts, home: _Home, folder: Any) -> StoredFiles:
+    def _write(self, writing: Any, place: Path, below: str, path: str) -> None:
+        parent = "/".join(filter(None, (below, path.rpartition("/")[0])))
+        writing.log_artifact(str(place), parent or None)
+
+    def _stored(self, artifacts: Artifacts, home: _Home, folder: Path) -> StoredFiles:
         place = home.logged.artifact_location if home.logged is not None else home.source
         return StoredFiles(artifacts.repository(str(place)), folder)
 
-    def _there(self, artifacts: Artifacts, home: _Home, folder: Any) -> Mapping[str, int]:
+    def _there(self, artifacts: Artifacts, home: _Home, folder: Path) -> Mapping[str, int]:
         """What has been brought already, with sizes."""
         return self._stored(artifacts, home, folder).found()
 
-    def _here(self, artifacts: Artifacts, home: _Home, folder: Any, path: str) -> FileDigest:
+    def _here(self, artifacts: Artifacts, home: _Home, folder: Path, path: str) -> FileDigest:
         """A file as it is read here."""
         with self._stored(artifacts, home, folder).at_hand(path) as (_, digest):
             return digest
