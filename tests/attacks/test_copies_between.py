@@ -10,9 +10,10 @@ import pytest
 from reconciler.core.gate import Ruling
 from reconciler.core.names import ModelRef, Version
 from reconciler.errors import ExitCode
+from reconciler.project import validate
 from tests.house import GRACE, House, Trigger
 from tests.house.neighbors import attribute
-from tests.house.scenes import APPROVALS, SLOTS, between, from_dev, pins, promote_from_dev
+from tests.house.scenes import APPROVALS, REGISTRIES, SLOTS, between, from_dev, pins, promote_from_dev
 
 RISK = ModelRef("risk")
 NO_RULES = ""
@@ -67,7 +68,7 @@ def test_figures_that_somebody_altered_in_the_copied_run_count_for_nothing(house
     assert "f1 on holdout is 0.64" in refused(house, slot)
 
 
-@SLOTS
+@pytest.mark.parametrize("slot", ["Production"])
 def test_the_incumbents_figures_are_its_originals_too(house: House, slot: str) -> None:
     better = METRIC.replace("threshold: 0.7", "min-absolute-change: 0.01")
     dev = between(house, slot, better)
@@ -83,7 +84,7 @@ def test_the_incumbents_figures_are_its_originals_too(house: House, slot: str) -
     assert house.in_slot("risk", slot) == (2,)
 
 
-@SLOTS
+@pytest.mark.parametrize("slot", ["Production"])
 @pytest.mark.parametrize("policy", [NO_RULES, METRIC.replace("0.7", "0.1"), PATH], ids=["no gate", "metric", "path"])
 @pytest.mark.parametrize("by", ["number", "origin"])
 def test_a_tag_alone_makes_no_copy(house: House, slot: str, policy: str, by: str) -> None:
@@ -201,6 +202,23 @@ def test_what_another_registrys_folder_holds_must_be_readable(house: House) -> N
     promote_from_dev(house)
 
     assert "The manifests of dev cannot be read: dev/risk.yaml:2:" in refused(house)
+
+
+def test_copies_in_a_circle_over_registries_are_an_error_at_their_line(plain_house: House) -> None:
+    house = plain_house
+    between(house, policy=NO_RULES)
+    back = "{from: {registry: prod, model: canary, version: 1}}"
+    house.push(files={"dev/risk.yaml": pins({"Staging": back}, model="risk")})
+    house.push(pins({"None": "{from: {model: risk, version: 1}}"}, model="canary"))
+    promote_from_dev(house)
+    (house.repository.top / "reconciler.yaml").write_text(REGISTRIES)
+
+    said = house.apply().message
+    found = [str(problem) for problem in validate([house.repository.top / name for name in ("manifests", "dev")])]
+
+    circle = "copied-in-a-circle: prod/risk is copied from dev/risk, and that from prod/risk. Copy in one direction"
+    assert f"manifests/risk.yaml:4:16: {circle}" in said
+    assert sum("copied-in-a-circle" in problem for problem in found) == 2, found
 
 
 def test_a_soak_behind_an_alias_of_the_other_registry_rests_on_records_of_ours_alone(house: House) -> None:

@@ -74,7 +74,8 @@ class Pair:
 
     def promote(self, version: int = 1) -> None:
         declared = f"{{from: {{registry: dev, model: {self.model}, version: {version}}}}}"
-        self.repository.write(manifest(self.model, production=declared), "prod/models.yaml")
+        text = f"model: {self.model}\nstages:\n  Production: {declared}\n"
+        self.repository.write(text, "prod/models.yaml")
         self.repository.commit("Promote what dev has")
 
     def apply(self, *options: str, **environment: str) -> Ended:
