@@ -8,7 +8,7 @@ from itertools import chain
 
 from reconciler.budget import Budget
 from reconciler.core.changes import SetAlias, simulate_all
-from reconciler.core.desired import DesiredState, Hold, Manifest, Source, expired, hold_on
+from reconciler.core.desired import DesiredState, Hold, Manifest, NoSource, Source, expired, hold_on
 from reconciler.core.diff import Blocker, Grounds, ModelPlan
 from reconciler.core.drift import FilesThen, Replaced, files_then
 from reconciler.core.entrances import entrance_of
@@ -114,7 +114,8 @@ def _held_back(model: ModelPlan, originals: Originals, rules: Rules, now: str) -
             declared = _Declared(originals.world, desired, rules.judging(place_of(model, live, entrance)))
             # Where there are other registries, an original of its original may be in one.
             may_be_held = originals.world.neighbors is not None or declared.holds_any(now)
-            for original in originals.by_name(version, declared.names_now) if may_be_held else ():
+            back = entrance.kind in WAY_BACK
+            for original in originals.by_name(version, declared.names_now, back=back) if may_be_held else ():
                 hold = declared.hold_on(original, now)
                 if hold is not None:
                     named = f"{named}, a copy of {original},"
@@ -248,12 +249,17 @@ def _other_originals(
     live, manifest = snapshot.models.get(model.model), desired.models.get(model.model)
     for entrance in model.entrances:
         version = None if live is None else live.versions.get(entrance.candidate)
-        pin = None if version is None else copy_pin(manifest, entrance.slot, version)
+        pin = None if version is None else copy_pin(manifest, entrance.slot, version, found=False)
         if version is None or pin is None:
             continue
         # Only a tag says of which original a copy from another registry is: so it is compared before any slot.
         elsewhere = pin.original is not None and bool(pin.original.registry)
         if not elsewhere and (entrance.slot not in model.guarded or entrance.kind in EXEMPT):
+            continue
+        if elsewhere and not isinstance(pin.source, Source) and entrance.kind not in WAY_BACK:
+            # What was let in before may come back while its original cannot be asked about; a tag lets nothing in.
+            lacking = pin.source or NoSource("source-not-read", f"{pin.original} is not known.", "Apply again.")
+            yield Blocker(lacking.code, lacking.why, lacking.fix, pin.at)
             continue
         if world.checks is None or not isinstance(pin.source, Source):
             continue
@@ -462,6 +468,9 @@ def _judging(rules: Rules, model: ModelPlan, place: int, deciders: Deciders) -> 
         if older is not None:
             yield older
 
+
+WAY_BACK = frozenset({Kind.ROLLBACK, Kind.RESTORATION, Kind.RESUMED, Kind.FOUND})
+"""What was let in before, or was there: it stays possible while another registry does not answer."""
 
 EXEMPT = frozenset({Kind.RESTORATION, Kind.FOUND})
 """What no gate is asked about: it was, or it was there before there was anything to ask."""

@@ -5,6 +5,7 @@ is made and after, as far as MLflow's own fields show that it is one.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from reconciler.core.bundle import FileDigest
 from reconciler.core.changes import CreateModel, copies_in, simulate_all
@@ -16,7 +17,7 @@ from reconciler.core.names import ModelRef, Original, Slot, Version, name_there,
 from reconciler.core.past import Past, pins_of
 from reconciler.core.plan import Plan
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot, VersionSnapshot
-from reconciler.errors import ReconcilerError
+from reconciler.errors import Failure, ReconcilerError, contained
 from reconciler.neighbors import declared_beside, neighbor_of
 from reconciler.ports import Asked, Checks, Clock, EvidenceSource, Wanted, World
 from reconciler.trust import Trunk
@@ -100,10 +101,13 @@ class _ChecksOfOriginals:
         return self.source.place(*self._of(model, version))
 
 
-def copy_pin(manifest: Manifest | None, slot: Slot, version: VersionSnapshot) -> Pin | None:
-    """The pin that declares a version for a slot as the copy of one that is there; None where it is not named so."""
-    pins = (pin for pin in pins_of(manifest, slot) if pin.original is not None and isinstance(pin.source, Source))
-    return next((pin for pin in pins if pin.means(version)), None)
+def copy_pin(manifest: Manifest | None, slot: Slot, version: VersionSnapshot, *, found: bool = True) -> Pin | None:
+    """
+    The pin that declares a version for a slot as the copy of one, which was `found` there or may be gone; None where it
+    is not named so.
+    """
+    pins = (pin for pin in pins_of(manifest, slot) if pin.original is not None)
+    return next((pin for pin in pins if (not found or isinstance(pin.source, Source)) and pin.means(version)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,11 +165,12 @@ class Originals:
             yield Lost(version.original, f"only {COPIES_OF_COPIES} copies of copies are followed", gone=False)
 
     def by_name(
-        self, version: VersionSnapshot, renames: Callable[[ModelRef], Iterable[ModelRef]]
+        self, version: VersionSnapshot, renames: Callable[[ModelRef], Iterable[ModelRef]], *, back: bool = False
     ) -> Iterator[Original]:
         """
         All that it may have been copied from, by the names in sources and those that models got since: nothing proves
-        it, so it may only make rules stricter. Raises ReconcilerError where there are more than are followed.
+        it, so it may only make rules stricter. Raises ReconcilerError where there are more than are followed, and where
+        a registry does not answer; then those behind it are not known, which does not keep one from coming `back`.
         """
         seen: set[Original] = set()
         copies = [version]
@@ -179,6 +184,9 @@ class Originals:
             fresh = sorted(named - seen, key=str)
             yield from fresh
             seen.update(fresh)
+            read = contained(partial(self.read, fresh)) if back and any(one.registry for one in fresh) else None
+            if isinstance(read, Failure):
+                return
             self.read(fresh)
             there = ((self._read[one.model], one.version) for one in fresh)
             copies = [live.versions[number] for live, number in there if live is not None and number in live.versions]

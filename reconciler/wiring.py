@@ -212,17 +212,21 @@ class _Neighbors:
         from reconciler.checks.signing import RecordSeals
         from reconciler.core.text import without_credentials
         from reconciler.git.source import open_source
-        from reconciler.places import refuse_file_of_credentials, registry_uri
+        from reconciler.places import named_registry, refuse_file_of_credentials, registry_uri
         from reconciler.registry.mlflow import MlflowRegistry, workspace_of
         from reconciler.surroundings import seen_alone, seen_by
 
         seen = seen_by(its, self.around)
-        uri = registry_uri(None, seen, its)
-        refuse_file_of_credentials(name, its.prefix, uri, seen)
-        alone = seen_alone(its, self.policy.registries.values(), self.around, (SIGNING_KEY,))
-        place = Place(uri, seen.get("MLFLOW_TRACKING_URI") or uri, alone)
+        uri = named_registry(None, seen) or its.registry or ""
         workspace = workspace_of(seen)
-        elsewhere = Elsewhere(lambda: place, without_credentials(uri), workspace)
+
+        def place() -> Place:
+            at = registry_uri(None, seen, its)
+            refuse_file_of_credentials(name, its.prefix, at, seen)
+            alone = seen_alone(its, self.policy.registries.values(), self.around, (SIGNING_KEY,))
+            return Place(at, seen.get("MLFLOW_TRACKING_URI") or at, alone)
+
+        elsewhere = Elsewhere(place, without_credentials(uri) or name, workspace)
         source = open_source(self.source.top / str(its.manifests), self.settings.repository, self.settings.remote)
         slots, registries = _slots(source, self.ref, name, its.slots), tuple(self.policy.registries)
         known: _Known = {}
@@ -230,9 +234,10 @@ class _Neighbors:
             manifest_parser(slots, past=past, known=known, named=name, registries=registries) for past in (False, True)
         )
         clock, ours = SystemClock(), Ours(source.identity, its.formerly)
-        there = MlflowRegistry(uri, place.tracking_uri, workspace=workspace)
-        locked = replace(self.settings, lock=LockKind.AUTO, named=name)
-        memory = _lock(locked, there, _lock_name(there, its), source, ours, clock, self.around, 0.0, may_lack=True)
+        there, locked = MlflowRegistry(uri, uri, workspace=workspace), replace(self.settings, lock=LockKind.AUTO)
+        # Manifests are read and judged also where nothing says where their registry is.
+        lock = _lock_name(there, its) if uri else None
+        memory = lock and _lock(locked, there, lock, source, ours, clock, self.around, 0.0, may_lack=True)
         world = World(
             source,
             parse,
@@ -240,7 +245,7 @@ class _Neighbors:
             clock,
             evidence=elsewhere,
             checks=elsewhere,
-            memory=memory,
+            memory=memory or None,
             seals=RecordSeals(),
             runs=elsewhere,
             slots=slots,

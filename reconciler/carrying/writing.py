@@ -31,6 +31,7 @@ from reconciler.evidence.artifacts import Artifacts, output_ids
 from reconciler.evidence.mlflow import DEFAULTS
 from reconciler.evidence.model_files import MEBIBYTE, StoredFiles
 from reconciler.ports import UNREACHABLE, Tell, Work, untold
+from reconciler.registry.database import dialect_of
 from reconciler.registry.mlflow import MlflowRegistry, translated
 from reconciler.registry.unreachable import why_unreachable
 
@@ -131,6 +132,13 @@ class MlflowCarrier:
         """The one that is called as where the run was."""
         tracking, name = self._tracking, name or "Default"
         found = tracking.get_experiment_by_name(name)
+        if found is None and dialect_of(self.registry.tracking_uri):
+            raise ReconcilerError(
+                f"There is no experiment `{plain(name, 80)}` in {self.registry.uri}, and where the files of a new one "
+                "would be, only its server knows.",
+                "Create the experiment there, with a place for its files, or name the server in the place of its "
+                "database.",
+            )
         if found is None:
             try:
                 return str(tracking.create_experiment(name, None, None))

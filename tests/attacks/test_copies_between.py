@@ -103,6 +103,23 @@ def test_a_tag_alone_makes_no_copy(house: House, slot: str, policy: str, by: str
     assert house.versions_of("risk") == [1, 2]
 
 
+@SLOTS
+@pytest.mark.parametrize("why", ["down", "gone"])
+def test_a_tag_alone_makes_no_copy_while_its_original_cannot_be_asked_about(house: House, slot: str, why: str) -> None:
+    dev = between(house, slot, NO_RULES)
+    house.register("risk", f1=0.9)
+    attribute(house, "risk", 2, dev, "risk", 2, files=False)
+    promote_from_dev(house, slot)
+    if why == "down":
+        dev.is_down = True
+    else:
+        dev.delete_model("risk")
+
+    said = refused(house, slot)
+
+    assert "is down" in said if why == "down" else "There is no v2 of risk" in said
+
+
 def test_a_version_that_was_moved_in_and_tagged_is_not_in_sync(house: House) -> None:
     dev = between(house, policy=NO_RULES)
     promote_from_dev(house)

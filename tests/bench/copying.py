@@ -35,7 +35,7 @@ def measure_copying(uri: str, folder: Path, mebibytes: int, repeats: int) -> Cop
         (source / f"part-{number}.bin").write_bytes(os.urandom(MEBIBYTE) * (mebibytes // FILES))
     elsewhere = Elsewhere(lambda: Place(uri, uri, environment()), uri)
     elsewhere.names()  # what starting it takes is no matter of size
-    cp, bare, bring = [], [], []
+    cp, bare, bring = list[float](), list[float](), list[float]()
     with closing(requests.Session()) as session:
         for number in range(repeats):
             place, run_id, since = _registered(session, uri, source, f"copied-{number}")

@@ -117,6 +117,28 @@ def test_what_is_in_place_stays_so_while_the_other_registry_is_down(house: House
     assert house.drift_of("risk") == "in sync"
 
 
+@SLOTS
+@pytest.mark.parametrize("why", ["down", "gone"])
+def test_what_was_let_in_comes_back_while_its_original_cannot_be_asked_about(house: House, slot: str, why: str) -> None:
+    dev = between(house, slot, policy="")
+    promote_from_dev(house, slot)
+    assert house.apply().exit_code == ExitCode.OK
+    request = house.merge(pins({slot: 1}, model="risk"), approved_by=[GRACE])
+    assert house.apply().exit_code == ExitCode.OK
+    if why == "down":
+        dev.is_down = True
+    else:
+        dev.delete_model("risk")
+
+    house.revert(request)
+    reverted = house.apply()
+    house.by_hand("risk", 1, slot)
+    restored = house.apply(restore=["risk"])
+
+    assert (reverted.exit_code, restored.exit_code) == (ExitCode.OK, ExitCode.OK), reverted.message + restored.message
+    assert house.in_slot("risk", slot) == (2,)
+
+
 def test_the_original_may_be_deleted_once_the_copy_is_in(house: House) -> None:
     dev = between(house)
     promote_from_dev(house)

@@ -23,20 +23,20 @@ from reconciler.core.plan import Plan, effects_of
 from reconciler.core.review import Review as PlanReview
 from reconciler.core.slot_map import PLAIN, SlotMap
 from reconciler.core.snapshot import Placement, UnreadableRecord, encode_provenance
-from reconciler.errors import ExitCode, Problem, ReconcilerError, RegistryError
+from reconciler.errors import ExitCode, Problem, ReconcilerError
 from reconciler.events import Event, Noticed, Planned, Receipt
 from reconciler.forges.reviewers import GitAndForge
 from reconciler.git.receipts import GitReceipts
 from reconciler.git.source import open_source
 from reconciler.neighbors import beside
-from reconciler.ports import UNREACHABLE, Lock, Neighbor, Wanted, World
+from reconciler.ports import Lock, Neighbor, Wanted, World
 from reconciler.project import Project, validate
 from reconciler.render import words
 from reconciler.render.text import review_lines
 from reconciler.wiring import LockKind, manifest_parser, policy_reader
 from tests.house.forge import Forge, Request, Review, Way
 from tests.house.mlflow import Clock, Files, KilledError, Mlflow, Runs, Sources
-from tests.house.neighbors import Beside, Carrying, copy_in
+from tests.house.neighbors import Beside, Carrying, Down, copy_in
 from tests.house.people import (
     ADA,
     FORGE,
@@ -810,9 +810,10 @@ class House:
 
     def world_beside(self, name: str) -> Neighbor:
         """This house's registry as one that another one's models are copied from."""
-        if self.is_down:
-            raise RegistryError(UNREACHABLE, f"{self.registry.uri} is down.")
         world = replace(self._world(name), parse=manifest_parser(self.slots, past=True))
+        if self.is_down:
+            down = Down(self.registry.uri)
+            world = replace(world, registry=down, evidence=down, checks=down, runs=down)
         return Neighbor(world, policy_reader(world))
 
 

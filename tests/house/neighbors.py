@@ -3,13 +3,13 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reconciler.core.changes import Brought, RegisterVersion
 from reconciler.core.names import ModelRef, Version, name_there
 from reconciler.core.snapshot import Attribution
-from reconciler.errors import ReconcilerError
-from reconciler.ports import Neighbor
+from reconciler.errors import ReconcilerError, RegistryError
+from reconciler.ports import UNREACHABLE, Neighbor
 
 if TYPE_CHECKING:
     from tests.house import House
@@ -29,6 +29,19 @@ class Beside:
         if name not in self.opened:
             raise ReconcilerError(f"The policy names no registry {name}.")
         return self.opened[name]()
+
+
+@dataclass(frozen=True, slots=True)
+class Down:
+    """A registry that does not answer."""
+
+    uri: str
+
+    def __getattr__(self, name: str) -> Any:
+        def ask(*_: object) -> None:
+            raise RegistryError(UNREACHABLE, f"{self.uri} is down.")
+
+        return ask
 
 
 @dataclass(frozen=True, slots=True)
