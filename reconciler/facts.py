@@ -41,6 +41,7 @@ from reconciler.core.gate import (
     placed,
     stay,
 )
+from reconciler.core.limits import COPIES_OF_COPIES
 from reconciler.core.moments import moment, moment_of, rfc3339
 from reconciler.core.names import OUR_TAG_PREFIX, ModelRef, Original, Version, alias_slot
 from reconciler.core.past import CLOCKS_DIFFER_BY_LESS_THAN, Past
@@ -50,6 +51,7 @@ from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot, VersionSna
 from reconciler.core.stays import stay_in
 from reconciler.deciders import CommitRange, find_reviews
 from reconciler.errors import Failure, contained
+from reconciler.neighbors import neighbor_of
 from reconciler.originals import Lost, Originals, copy_pin
 from reconciler.ports import Asked, Reviews, Work, World
 from reconciler.rules import Rules
@@ -158,7 +160,9 @@ class Gathering:
                 work.advance()
         return known
 
-    def _versions(self, wanted: Mapping[Entrance, set[FactKey[Any]]]) -> Mapping[Asked, VersionFacts] | str:
+    def _versions(
+        self, wanted: Mapping[Entrance, set[FactKey[Any]]]
+    ) -> "Mapping[Asked, VersionFacts | _Unknown] | str":
         asked = {
             Asked(entrance.model, version)
             for entrance, needs in wanted.items()
@@ -171,7 +175,58 @@ class Gathering:
             return "this registry has no evidence"
         gather, ordered = self.world.evidence.gather, sorted(asked, key=lambda a: (a.model, a.version))
         gathered = contained(lambda: gather(ordered))
-        return gathered.why if isinstance(gathered, Failure) else gathered
+        if isinstance(gathered, Failure):
+            return gathered.why
+        found: dict[Asked, VersionFacts | _Unknown] = dict(gathered)
+        for one in ordered:
+            there = contained(partial(self._figures_elsewhere, one, gathered.get(one)))
+            if there is not None:
+                found[one] = _Unknown(there.why) if isinstance(there, Failure) else there
+        return found
+
+    def _figures_elsewhere(self, one: Asked, own: VersionFacts | None) -> VersionFacts | None:
+        """
+        What is known of a version that was copied from another registry: its run here was made by the copying, and its
+        figures are anybody's to alter who may write here. So they are asked of the original; what is written on the
+        version itself stays its own. None where it is no copy from elsewhere, or not what it says it is.
+        """
+        live = self.snapshot.models.get(one.model)
+        version = None if live is None else live.versions.get(one.version)
+        if version is None or own is None or self.world.evidence is None:
+            return None
+        original: Original | None = None
+        for found in self.originals.of(one.model, version) if self._comes_from_elsewhere(version) else ():
+            if isinstance(found, Lost):
+                break
+            original = found.original if found.original.registry else original
+        if original is None or (original == version.original and version.is_planned_copy):
+            return None
+        asked = Asked(original.model, original.version)
+        facts = self.world.evidence.gather([asked])[asked]
+        return replace(
+            facts,
+            model=own.model,
+            version=own.version,
+            description=own.description,
+            tags=own.tags,
+            created_at=own.created_at,
+            url=own.url,
+            staged_at=own.staged_at,
+            staged_until=own.staged_until,
+        )
+
+    def _comes_from_elsewhere(self, version: VersionSnapshot) -> bool:
+        """Whether a version may be a copy from another registry, or a copy of one, by what anybody can write."""
+        for _ in range(COPIES_OF_COPIES):
+            original = version.original
+            if original is None or original.registry:
+                return original is not None
+            self.originals.read([original])
+            there = self.originals.live(original)
+            if there is None:
+                return False
+            version = there
+        return False
 
     def _read_originals(self, wanted: Mapping[Entrance, set[FactKey[Any]]]) -> None:
         """Those of all cases together; what cannot be read so, is read again where it is asked for, and fails there."""
@@ -193,7 +248,7 @@ class Gathering:
         case: Case,
         change: CommitRange,
         needs: set[FactKey[Any]],
-        versions: Mapping[Asked, VersionFacts] | str,
+        versions: "Mapping[Asked, VersionFacts | _Unknown] | str",
         now: str,
     ) -> Facts:
         known: dict[FactKey[Any], object] = {}
@@ -213,7 +268,7 @@ class Gathering:
         key: FactKey[Any],
         case: Case,
         change: CommitRange,
-        versions: Mapping[Asked, VersionFacts] | str,
+        versions: "Mapping[Asked, VersionFacts | _Unknown] | str",
         now: str,
     ) -> object:
         entrance = case.entrance
@@ -320,15 +375,21 @@ class Gathering:
                     f"{found.original} was moved, edited or renamed after its copy was declared here: pin its run "
                     "(`run_id` in `from`)"
                 )
-            slots = _slots_of(found.live, found.version, self.world.slots)
+            slots = _slots_of(found.live, found.version, self._slots_there(found.original))
             return Placed(found.version.version, found.version.stage.value, slots)
         if key == stay(key.argument, key.model):
             live, past = self.originals.verified(found, case.rules.trunk)
-            held = stay_in(self.world.slots.place(key.argument), found.version.version, live, past)
+            slot = self._slots_there(found.original).place(key.argument)
+            held = stay_in(slot, found.version.version, live, past)
             if isinstance(held, str):
                 return _Unknown(held)
             return _since_its_change(held, found.version) if by_name else held
         return _Unknown("this release cannot look it up")
+
+    def _slots_there(self, original: Original) -> SlotMap:
+        """What stages are in the registry that an original is in."""
+        registry = original.registry
+        return neighbor_of(self.world, registry).world.slots if registry else self.world.slots
 
     def _changed_since_declared(self, entrance: Entrance, original: VersionSnapshot) -> bool:
         """Whether what has the name and number of an original may be another one than when its copy was declared."""
@@ -443,7 +504,7 @@ class _Unknown:
 
 
 def _facts_of(
-    versions: Mapping[Asked, VersionFacts] | str, model: ModelRef, version: Version
+    versions: Mapping[Asked, VersionFacts | _Unknown] | str, model: ModelRef, version: Version
 ) -> VersionFacts | _Unknown:
     if isinstance(versions, str):
         return _Unknown(versions)

@@ -2,13 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 
 from reconciler.budget import Budget
 from reconciler.core.changes import SetAlias, simulate_all
-from reconciler.core.desired import DesiredState, Hold, Manifest, Source, expired, hold_on
+from reconciler.core.desired import DesiredState, Hold, Manifest, NoSource, Source, expired, hold_on
 from reconciler.core.diff import Blocker, Grounds, ModelPlan
 from reconciler.core.drift import FilesThen, Replaced, files_then
 from reconciler.core.entrances import entrance_of
@@ -22,7 +22,18 @@ from reconciler.core.gate import (
     Verdict,
 )
 from reconciler.core.likeness import refuse_look_alikes
-from reconciler.core.names import ACTIVE_STAGES, ModelRef, Slot, Stage, Version, alias_slot
+from reconciler.core.names import (
+    ACTIVE_STAGES,
+    ModelRef,
+    Original,
+    Slot,
+    Stage,
+    Version,
+    alias_slot,
+    in_registry,
+    name_there,
+    registry_of,
+)
 from reconciler.core.past import Past, declared_versions
 from reconciler.core.plan import Plan, PlanOptions
 from reconciler.core.policy import Policy
@@ -32,6 +43,7 @@ from reconciler.core.text import ended, plain, some
 from reconciler.deciders import Deciders, change_at, not_judged, refuse_unapproved
 from reconciler.errors import Failure, ReconcilerError, contained
 from reconciler.facts import Case, Gathering, Known
+from reconciler.neighbors import declared_beside
 from reconciler.originals import Originals, as_copied, copy_fault, copy_pin, with_originals
 from reconciler.ports import World
 from reconciler.rules import Rules, guards_before, is_guarded, is_same_gate, place_of, proposed_guards
@@ -99,12 +111,12 @@ def _held_back(model: ModelPlan, originals: Originals, rules: Rules, now: str) -
         version = live.versions.get(entrance.candidate) if live else None
         if hold is None and version is not None and version.original is not None:
             # What a hold keeps from every slot is not let in under another name.
-            standing = rules.judging(place_of(model, live, entrance))
-            everywhere = _held_everywhere(desired, standing, now)
-            for original in originals.by_name(version, _renames(desired, standing)) if everywhere else ():
-                hold = next(
-                    (one for one in everywhere.get(original.model, ()) if one.version == original.version), None
-                )
+            declared = _Declared(originals.world, desired, rules.judging(place_of(model, live, entrance)))
+            # Where there are other registries, an original of its original may be in one.
+            may_be_held = originals.world.neighbors is not None or declared.holds_any(now)
+            back = entrance.kind in WAY_BACK
+            for original in originals.by_name(version, declared.names_now, back=back) if may_be_held else ():
+                hold = declared.hold_on(original, now)
                 if hold is not None:
                     named = f"{named}, a copy of {original},"
                     break
@@ -117,24 +129,63 @@ def _held_back(model: ModelPlan, originals: Originals, rules: Rules, now: str) -
             )
 
 
-def _held_everywhere(desired: DesiredState, standing: Iterable[Rules], now: str) -> Mapping[ModelRef, tuple[Hold, ...]]:
-    """The holds of each model that keep a version from every slot."""
-    found: dict[ModelRef, tuple[Hold, ...]] = {}
-    declared = ((name, manifest.holds) for name, manifest in desired.models.items())
-    for name, holds in chain(chain.from_iterable(one.holds.items() for one in standing), declared):
-        if kept := tuple(hold for hold in holds if hold.slot is None and hold.stands(now)):
-            found[name] = (*found.get(name, ()), *kept)
-    return found
+@dataclass(frozen=True, slots=True)
+class _Declared:
+    """
+    What manifests say of originals, those that stand and those of the change: of models of other registries those in
+    the folders of these, by the same commits.
+    """
+
+    world: World
+    desired: DesiredState
+    standing: tuple[Rules, ...]
+    _beside: dict[str, list[Mapping[ModelRef, Manifest]]] = field(
+        default_factory=dict[str, list[Mapping[ModelRef, Manifest]]]
+    )
+
+    def holds_any(self, now: str) -> bool:
+        """Whether any of our own models has a version that is held out of every slot."""
+        own = {*self.desired.models, *chain.from_iterable(one.holds for one in self.standing)}
+        return any(_everywhere(hold, now) for name in own for hold in self._holds(name))
+
+    def hold_on(self, original: Original, now: str) -> Hold | None:
+        """What keeps a version from every slot."""
+        holds = (hold for hold in self._holds(original.model) if _everywhere(hold, now))
+        return next((hold for hold in holds if hold.version == original.version), None)
+
+    def names_now(self, model: ModelRef) -> Iterator[ModelRef]:
+        """What a model may be called now, that had a name once."""
+        if registry := registry_of(model):
+            for declared in self._declared_in(registry):
+                names = (name for name, manifest in declared.items() if name_there(model) in manifest.former_names)
+                yield from (in_registry(registry, name) for name in names)
+            return
+        proposed = ((name, manifest.former_names) for name, manifest in self.desired.models.items())
+        for name, formers in chain(chain.from_iterable(one.formerly.items() for one in self.standing), proposed):
+            if model in formers:
+                yield name
+
+    def _holds(self, model: ModelRef) -> Iterator[Hold]:
+        if registry := registry_of(model):
+            for declared in self._declared_in(registry):
+                manifest = declared.get(name_there(model))
+                yield from manifest.holds if manifest else ()
+            return
+        yield from chain.from_iterable(one.holds.get(model, ()) for one in self.standing)
+        proposed = self.desired.models.get(model)
+        yield from proposed.holds if proposed else ()
+
+    def _declared_in(self, registry: str) -> Iterable[Mapping[ModelRef, Manifest]]:
+        """Raises ReconcilerError where manifests cannot be read: what they hold is not known."""
+        if registry not in self._beside:
+            commits = {*(one.base for one in self.standing if one.base is not None), self.desired.revision.commit}
+            ordered = sorted(commits, key=str)
+            self._beside[registry] = [declared_beside(self.world, registry, commit) for commit in ordered]
+        return self._beside[registry]
 
 
-def _renames(desired: DesiredState, standing: Iterable[Rules]) -> Mapping[ModelRef, frozenset[ModelRef]]:
-    """What models with a former name are called now."""
-    found: dict[ModelRef, frozenset[ModelRef]] = defaultdict(frozenset)
-    declared = ((name, manifest.former_names) for name, manifest in desired.models.items())
-    for name, formers in chain(chain.from_iterable(one.formerly.items() for one in standing), declared):
-        for former in formers:
-            found[former] |= {name}
-    return found
+def _everywhere(hold: Hold, now: str) -> bool:
+    return hold.slot is None and hold.stands(now)
 
 
 def _moved_by_hand(model: ModelPlan) -> Iterable[Blocker]:
@@ -194,12 +245,21 @@ def _other_files(
 def _other_originals(
     world: World, model: ModelPlan, snapshot: RegistrySnapshot, desired: DesiredState
 ) -> Iterable[Blocker]:
-    """What would enter a guarded slot as the copy of a version that it is no copy of."""
+    """What would enter a slot as the copy of a version that it is no copy of."""
     live, manifest = snapshot.models.get(model.model), desired.models.get(model.model)
     for entrance in model.entrances:
         version = None if live is None else live.versions.get(entrance.candidate)
-        pin = None if version is None else copy_pin(manifest, entrance.slot, version)
-        if version is None or pin is None or entrance.slot not in model.guarded or entrance.kind in EXEMPT:
+        pin = None if version is None else copy_pin(manifest, entrance.slot, version, found=False)
+        if version is None or pin is None:
+            continue
+        # Only a tag says of which original a copy from another registry is: so it is compared before any slot.
+        elsewhere = pin.original is not None and bool(pin.original.registry)
+        if not elsewhere and (entrance.slot not in model.guarded or entrance.kind in EXEMPT):
+            continue
+        if elsewhere and not isinstance(pin.source, Source) and entrance.kind not in WAY_BACK:
+            # What was let in before may come back while its original cannot be asked about; a tag lets nothing in.
+            lacking = pin.source or NoSource("source-not-read", f"{pin.original} is not known.", "Apply again.")
+            yield Blocker(lacking.code, lacking.why, lacking.fix, pin.at)
             continue
         if world.checks is None or not isinstance(pin.source, Source):
             continue
@@ -408,6 +468,9 @@ def _judging(rules: Rules, model: ModelPlan, place: int, deciders: Deciders) -> 
         if older is not None:
             yield older
 
+
+WAY_BACK = frozenset({Kind.ROLLBACK, Kind.RESTORATION, Kind.RESUMED, Kind.FOUND})
+"""What was let in before, or was there: it stays possible while another registry does not answer."""
 
 EXEMPT = frozenset({Kind.RESTORATION, Kind.FOUND})
 """What no gate is asked about: it was, or it was there before there was anything to ask."""

@@ -3,8 +3,9 @@ What versions were copied from. A copy has its original's identity: what is know
 is made and after, as far as MLflow's own fields show that it is one.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from reconciler.core.bundle import FileDigest
 from reconciler.core.changes import CreateModel, copies_in, simulate_all
@@ -12,11 +13,12 @@ from reconciler.core.desired import DesiredState, Manifest, Pin, Source
 from reconciler.core.evidence import VersionFacts
 from reconciler.core.gate import CheckFacts, Presence
 from reconciler.core.limits import COPIES_OF_COPIES
-from reconciler.core.names import ModelRef, Original, Slot, Version
+from reconciler.core.names import ModelRef, Original, Slot, Version, name_there, registry_of
 from reconciler.core.past import Past, pins_of
 from reconciler.core.plan import Plan
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot, VersionSnapshot
-from reconciler.errors import ReconcilerError
+from reconciler.errors import Failure, ReconcilerError, contained
+from reconciler.neighbors import declared_beside, neighbor_of
 from reconciler.ports import Asked, Checks, Clock, EvidenceSource, Wanted, World
 from reconciler.trust import Trunk
 
@@ -99,10 +101,13 @@ class _ChecksOfOriginals:
         return self.source.place(*self._of(model, version))
 
 
-def copy_pin(manifest: Manifest | None, slot: Slot, version: VersionSnapshot) -> Pin | None:
-    """The pin that declares a version for a slot as the copy of one that is there; None where it is not named so."""
-    pins = (pin for pin in pins_of(manifest, slot) if pin.original is not None and isinstance(pin.source, Source))
-    return next((pin for pin in pins if pin.means(version)), None)
+def copy_pin(manifest: Manifest | None, slot: Slot, version: VersionSnapshot, *, found: bool = True) -> Pin | None:
+    """
+    The pin that declares a version for a slot as the copy of one, which was `found` there or may be gone; None where it
+    is not named so.
+    """
+    pins = (pin for pin in pins_of(manifest, slot) if pin.original is not None)
+    return next((pin for pin in pins if (not found or isinstance(pin.source, Source)) and pin.means(version)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +164,13 @@ class Originals:
         if version.original is not None:
             yield Lost(version.original, f"only {COPIES_OF_COPIES} copies of copies are followed", gone=False)
 
-    def by_name(self, version: VersionSnapshot, renames: Mapping[ModelRef, frozenset[ModelRef]]) -> Iterator[Original]:
+    def by_name(
+        self, version: VersionSnapshot, renames: Callable[[ModelRef], Iterable[ModelRef]], *, back: bool = False
+    ) -> Iterator[Original]:
         """
         All that it may have been copied from, by the names in sources and those that models got since: nothing proves
-        it, so it may only make rules stricter. Raises ReconcilerError where there are more than are followed.
+        it, so it may only make rules stricter. Raises ReconcilerError where there are more than are followed, and where
+        a registry does not answer; then those behind it are not known, which does not keep one from coming `back`.
         """
         seen: set[Original] = set()
         copies = [version]
@@ -171,11 +179,14 @@ class Originals:
                 Original(name, first.version)
                 for copy in copies
                 if (first := copy.original) is not None
-                for name in (first.model, *renames.get(first.model, ()))
+                for name in (first.model, *renames(first.model))
             }
             fresh = sorted(named - seen, key=str)
             yield from fresh
             seen.update(fresh)
+            read = contained(partial(self.read, fresh)) if back and any(one.registry for one in fresh) else None
+            if isinstance(read, Failure):
+                return
             self.read(fresh)
             there = ((self._read[one.model], one.version) for one in fresh)
             copies = [live.versions[number] for live, number in there if live is not None and number in live.versions]
@@ -194,23 +205,46 @@ class Originals:
             here |= self.world.registry.snapshot(Wanted(missing)).models
         self._read |= {name: here.get(name) for name in wanted}
 
+    def live(self, original: Original) -> VersionSnapshot | None:
+        """A version whose model was read, if it is there."""
+        live = self._read[original.model]
+        return None if live is None else live.versions.get(original.version)
+
     def verified(self, found: Found, trunk: Trunk | None) -> tuple[ModelSnapshot, Past]:
         """
         The model of an original with its records verified, and what is known of its past. They count as those of our
         own models do; of another repository's, none does.
         """
         name = found.original.model
+        if name not in self._pasts and trunk is not None and found.original.registry:
+            self._pasts[name] = self._verified_there(found, trunk)
         if name not in self._pasts and trunk is not None:
-            models = {n: live for n, live in self._read.items() if live is not None and n not in self._pasts}
+            models = {
+                n: live
+                for n, live in self._read.items()
+                if live is not None and n not in self._pasts and not registry_of(n)
+            }
             there, pasts = trunk.pasts(self.desired.models, RegistrySnapshot(models))
             self._pasts |= {n: (there.models[n], past) for n, past in pasts.items()}
         return self._pasts.get(name, (found.live, Past(self.desired.revision.ours)))
+
+    def _verified_there(self, found: Found, trunk: Trunk) -> tuple[ModelSnapshot, Past]:
+        """The same where the original is in another registry: by the manifests and the rules that are for that one."""
+        there = neighbor_of(self.world, found.original.registry)
+        ours = replace(trunk.revision, repository=there.world.source.identity, known_as=None, slots=there.world.slots)
+        line = Trunk(there.world, there.policy_at, ours, trunk.tip, trunk.ahead, trunk.named, trunk.unremembered)
+        name = name_there(found.original.model)
+        declared = declared_beside(self.world, found.original.registry, self.desired.revision.commit)
+        live, pasts = line.pasts(declared, RegistrySnapshot({name: replace(found.live, name=name)}))
+        return replace(live.models[name], name=found.live.name), pasts[name]
 
 
 def copy_fault(world: World, model: ModelRef, version: VersionSnapshot, run_id: str, since: int) -> str | None:
     """
     Why a version is no copy of its original, which is of that run and was registered at `since`, by MLflow's own
-    fields: the runs, the times of both, and where the files are. Raises ReconcilerError where these cannot be known.
+    fields: the runs, the times of both, and where the files are. Where that is in another registry, no field of
+    MLflow's leads from one to the other, and what says so is anybody's to write: so the files themselves are compared,
+    all of them. Raises ReconcilerError where these cannot be known.
     """
     original = version.original
     if original is None:
@@ -219,6 +253,12 @@ def copy_fault(world: World, model: ModelRef, version: VersionSnapshot, run_id: 
         return f"v{version.version} of {model} is a copy of another {original}, which was deleted or renamed since"
     if world.checks is None:
         raise ReconcilerError(f"It is not known where the files of {original} are.")
+    if version.is_planned_copy:
+        return None
+    if original.registry:
+        same = world.checks.digest(model, version.version) == world.checks.digest(original.model, original.version)
+        said = f"v{version.version} of {model} does not have the files of {original}, although its tag says so"
+        return None if same else said
     if world.checks.place(model, version.version) != world.checks.place(original.model, original.version):
         return f"v{version.version} of {model} has other files than {original}"
     return None

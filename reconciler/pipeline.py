@@ -656,7 +656,8 @@ class _Run:
             left = deque(model.changes)
             while left:
                 change = left.popleft()
-                if why := self._make(change):
+                call = self._brought(change)
+                if why := call if isinstance(call, str) else self._make(call):
                     return why
                 made.append(change)
                 self.report(ChangeMade(change))
@@ -740,6 +741,27 @@ class _Run:
         if record == before and now.identities == planned.identities and _without_records(now.changes) == rest:
             return "" if not now.blocked else _told(now)
         return f"{change.before} was renamed, but what is there now is not what was planned: plan and apply again."
+
+    def _brought(self, change: Change) -> Change | str:
+        """
+        A call, once what it needs is there: what is to be copied from another registry is brought here first, however
+        long that takes, so that the call itself is short and made while the lock is certainly held. Or why it is not.
+        """
+        if not isinstance(change, RegisterVersion) or change.original is None or not change.original.registry:
+            return change
+        carrier, why = self.world.carrier, ""
+        if carrier is None:
+            return f"Nothing can be copied from {change.original.registry} here."
+        for _ in self.world.registry.tries.turns(Flag().wait):
+            if lost := self._lease_lost():
+                return lost
+            brought = contained(partial(carrier.bring, change))
+            if not isinstance(brought, Failure):
+                return replace(change, brought=brought)
+            why = brought.why
+            if brought.code != UNREACHABLE:
+                break
+        return why
 
     def _make(self, change: Change) -> str:
         """

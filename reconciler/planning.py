@@ -16,6 +16,7 @@ from reconciler.core.desired import (
     Pin,
     Revision,
     Source,
+    copied_between_registries,
     each_pin,
     resolve,
 )
@@ -40,6 +41,7 @@ from reconciler.errors import Failure, ManifestError, Problem, ReconcilerError, 
 from reconciler.gates.authority import check_paths
 from reconciler.gates.prospects import doubts
 from reconciler.judging import compared_files, judge, judge_one, judge_proposed, left_behind, unguarded
+from reconciler.neighbors import readable_beside
 from reconciler.originals import as_copied, with_originals
 from reconciler.ports import (
     Asked,
@@ -89,13 +91,22 @@ def declaration_of(world: World, checkout: Checkout) -> Declaration:
     """What the manifests of a checkout declare. Raises ManifestError with every problem."""
     fragments, unreadable = world.parse(checkout.files)
     models, contradictions = resolve(fragments)
-    problems = tuple(sorted((*checkout.problems, *unreadable, *contradictions)))
+    circles = _copied_in_circles(world, checkout.revision.commit, models)
+    problems = tuple(sorted((*checkout.problems, *unreadable, *contradictions, *circles)))
     lacking = () if any(problem.severity is Severity.ERROR for problem in problems) else _lacking(world, models)
     problems = tuple(sorted((*problems, *lacking)))
     if any(problem.severity is Severity.ERROR for problem in problems):
         raise ManifestError(problems)
     desired = DesiredState(replace(checkout.revision, slots=world.slots), models)
     return Declaration(with_sources(world, desired), problems, checkout.dirty)
+
+
+def _copied_in_circles(world: World, commit: Commit | None, models: Mapping[ModelRef, Manifest]) -> Iterable[Problem]:
+    """Copies of what is copied from here, over other registries of the policy."""
+    pins = (pin for manifest in models.values() for pin in manifest.pins())
+    if not any(pin.original is not None and pin.original.registry for pin in pins):
+        return ()
+    return copied_between_registries(world.named, models, readable_beside(world, commit))
 
 
 def _lacking(world: World, models: Mapping[ModelRef, Manifest]) -> Iterable[Problem]:

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     # Not at run time: reading and checking manifests has no use for the rest of the core, and starts faster without.
     from reconciler.core.bundle import FileDigest
     from reconciler.core.chain import Chain, Link, Pruning, Stored
-    from reconciler.core.changes import Change
+    from reconciler.core.changes import Brought, Change, RegisterVersion
     from reconciler.core.check_record import Ran, Recorded
     from reconciler.core.desired import Manifest, NoSource, Origin, Revision, Source
     from reconciler.core.evidence import RunSummary, VersionFacts
     from reconciler.core.gate import Approval, CheckFacts, Presence
     from reconciler.core.heads import Head
-    from reconciler.core.policy import Check
+    from reconciler.core.policy import Check, Policy
     from reconciler.core.records import Seal
     from reconciler.core.snapshot import RegistrySnapshot
 
@@ -700,11 +700,47 @@ class Stopwatch(Protocol):
         ...
 
 
+class Carrier(Protocol):
+    """Brings what versions of other registries are made of to where a copy can be registered from it."""
+
+    def bring(self, change: "RegisterVersion") -> "Brought":
+        """
+        The files of an original, compared with those that are there then, and its run's figures. Goes on where one that
+        was broken off ended, and registers nothing. Raises ReconcilerError; a RegistryError whose code is UNREACHABLE
+        may be worth another try.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbor:
+    """
+    Another registry that the policy names, which is read and never written to. `world` is that of its own folder of
+    manifests; `policy_at` reads what the policy of a commit says of it.
+    """
+
+    world: "World"
+    policy_at: "Callable[[str | None], Policy | None]"
+
+
+class Neighbors(Protocol):
+    """The other registries that the policy which stands names."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the policy calls them."""
+        ...
+
+    def of(self, name: str) -> Neighbor:
+        """One of them. Raises ReconcilerError for a name that the policy does not have."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """
     All that is outside, handed to the pipeline. `lock` is None by the explicit choice of the user alone. `named` is
-    what the policy calls the registry, where it names several.
+    what the policy calls the registry, where it names several, and `neighbors` are the others.
     """
 
     source: ManifestSource
@@ -725,3 +761,5 @@ class World:
     slots: SlotMap = PLAIN
     parse_past: ManifestParser | None = None
     named: str = ""
+    neighbors: Neighbors | None = None
+    carrier: Carrier | None = None

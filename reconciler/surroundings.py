@@ -35,6 +35,27 @@ def seen_by(settings: PolicySettings, environment: Mapping[str, str]) -> Mapping
     return {**shared, **workspace, **own}
 
 
+def seen_alone(
+    settings: PolicySettings,
+    all_of_them: Iterable[PolicySettings],
+    environment: Mapping[str, str],
+    not_this: Iterable[str],
+) -> dict[str, str]:
+    """
+    The environment of a process that is for one of several registries and for nothing else: without what is for the
+    others, behind their prefixes, and without some more that it has no use for.
+    """
+    prefixes = tuple(one.prefix for one in all_of_them)
+    seen = seen_by(settings, environment)
+    others = {
+        name
+        for name in seen
+        for prefix in prefixes
+        if name.startswith(prefix) and _OF_REGISTRIES.fullmatch(name.removeprefix(prefix))
+    }
+    return {name: value for name, value in seen.items() if name not in {*others, *not_this}}
+
+
 class Surroundings:
     """
     Puts back what calls change in the environment when the last of those that are under way at the same time ends.
@@ -53,6 +74,14 @@ class Surroundings:
             if self._inside == 0:
                 self._before, self._prefix = {name: os.environ.get(name) for name in usual}, ""
             self._inside += 1
+
+    def before(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """An environment as it was before any call changed it, if it is that of the process."""
+        with self._guard:
+            found: dict[str, str | None] = dict(environment)
+            if environment is os.environ and self._inside:
+                found.update(self._before)
+            return {name: value for name, value in found.items() if value is not None}
 
     def leave(self) -> bool:
         """A call ends; whether it was the last one."""

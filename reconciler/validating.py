@@ -11,6 +11,8 @@ from reconciler.errors import Location, ManifestError, Problem, Validation
 from reconciler.ports import SourceFile
 
 if TYPE_CHECKING:
+    from reconciler.core.desired import Manifest
+    from reconciler.core.names import ModelRef
     from reconciler.core.policy import Policy, PolicySettings
     from reconciler.reading.gates import GateBuilder
 
@@ -23,6 +25,7 @@ def check_files(paths: Sequence[Path], build: "GateBuilder", now: str) -> Valida
     `now` is RFC 3339 in UTC: what has expired by then is a problem. Where the policy names several registries, each
     file is one's, by its folder.
     """
+    from reconciler.core.desired import copied_between_registries
     from reconciler.core.policy import PolicySettings
     from reconciler.reading.files import files_below
     from reconciler.reading.repository import top_above
@@ -35,20 +38,24 @@ def check_files(paths: Sequence[Path], build: "GateBuilder", now: str) -> Valida
     settings = PolicySettings() if policy is None else policy.settings
     problems = {*unreadable, *broken}
     models = 0
+    declared: dict[str, Mapping[ModelRef, Manifest]] = {}
     for registry, of_one in _by_registry(files, settings).items():
         if not registry and settings.registries:
             problems.update(_nobodys(file.path, settings) for file in of_one)
             continue
-        number, wrong = _checked(of_one, policy and policy.of(registry), build, now, registry)
-        models += number
+        declared[registry], wrong = _checked(of_one, policy and policy.of(registry), build, now, registry)
+        models += len(declared[registry])
         problems.update(wrong)
+    for registry, of_one in declared.items():
+        others = {name: theirs for name, theirs in declared.items() if name != registry}
+        problems.update(copied_between_registries(registry, of_one, others) if others else ())
     return Validation(len(files), models, tuple(sorted(problems)))
 
 
 def _checked(
     files: Sequence[SourceFile], policy: "Policy | None", build: "GateBuilder", now: str, registry: str
-) -> tuple[int, set[Problem]]:
-    """How many models these manifests of one registry declare, and what is wrong with them."""
+) -> "tuple[Mapping[ModelRef, Manifest], set[Problem]]":
+    """What these manifests of one registry declare, and what is wrong with them."""
     from reconciler.core.desired import expired, resolve
     from reconciler.core.slot_map import PLAIN
     from reconciler.gates.authority import unapprovable
@@ -57,14 +64,15 @@ def _checked(
     if policy is not None:
         build = replace(build, groups=policy.groups, checks=frozenset(policy.checks))
     slots = PLAIN if policy is None else policy.settings.slots
-    fragments, wrong = parse(files, build, slots=slots, named=registry)
+    named = None if policy is None else policy.registries
+    fragments, wrong = parse(files, build, slots=slots, named=registry, registries=named)
     models, contradictory = resolve(fragments)
     doubtful: tuple[Problem, ...] = ()
     if policy is not None:
         from reconciler.gates.prospects import doubts, doubts_of
 
         doubtful = (*doubts(policy), *doubts_of(models, policy), *unapprovable(policy, models.values()))
-    return len(models), {*wrong, *contradictory, *expired(models.values(), now), *doubtful}
+    return models, {*wrong, *contradictory, *expired(models.values(), now), *doubtful}
 
 
 def _by_registry(files: Sequence[SourceFile], settings: "PolicySettings") -> dict[str, list[SourceFile]]:

@@ -6,11 +6,12 @@ import secrets
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.clocks import SystemClock
@@ -18,9 +19,10 @@ from reconciler.core.names import WORKSPACE, Commit, Ours, in_workspace, names_o
 from reconciler.core.slot_map import PLAIN, SlotMap
 from reconciler.core.text import plain
 from reconciler.errors import ManifestError, Problem, ReconcilerError, Severity
-from reconciler.ports import Actor, Clock, Forge, ManifestParser, Seals, SourceFile, Tell, World, untold
+from reconciler.ports import Actor, Clock, Forge, ManifestParser, Neighbor, Seals, SourceFile, Tell, World, untold
 
 if TYPE_CHECKING:
+    from reconciler.carrying.writing import Origin
     from reconciler.checking import Sign
     from reconciler.core.desired import Manifest
     from reconciler.core.policy import Policy, PolicySettings
@@ -89,7 +91,9 @@ def open_world(
     from reconciler.places import refuse_file_of_credentials, refuse_same, registry_uri
     from reconciler.registry.mlflow import MlflowRegistry
     from reconciler.registry.noted import NotedRegistry
+    from reconciler.surroundings import SURROUNDINGS
 
+    around = SURROUNDINGS.before(environment)
     settings, policy, folder, like = _standing_settings(settings, environment, base, ref, policy_ref)
     environment = _as_shown(policy, environment)
     source = open_source(folder, settings.repository, settings.remote, like=like)
@@ -109,12 +113,16 @@ def open_world(
     )
     slots = _slots(source, ref, settings.named, policy.slots)
     known: _Known = {}
-    parse, parse_past = (manifest_parser(slots, past=past, known=known, named=settings.named) for past in (False, True))
+    registries = tuple(policy.registries)
+    parse, parse_past = (
+        manifest_parser(slots, past=past, known=known, named=settings.named, registries=registries)
+        for past in (False, True)
+    )
     checks, evidence = MlflowChecks(uri, tracking, environment, tell=tell), MlflowEvidence(uri, tracking, tell=tell)
     beside = None
     if not registry.capabilities.records:
         beside = NotedRegistry(registry, GitNotebook(source.git, source.remote, notebook_ref(name)))
-    return World(
+    world = World(
         source,
         parse,
         beside or registry,
@@ -134,6 +142,118 @@ def open_world(
         parse_past=parse_past,
         named=settings.named,
     )
+    if not settings.named:
+        return world
+    return _among_others(world, registry, _Neighbors(settings, policy, around, ref, source))
+
+
+def _among_others(world: World, registry: "MlflowRegistry", neighbors: "_Neighbors") -> World:
+    """The world, in which models of the other registries of the policy can be asked about, and copied."""
+    from reconciler.carrying.writing import MlflowCarrier
+    from reconciler.neighbors import beside
+
+    carrier = MlflowCarrier(registry, neighbors.origin_of, world.tell)
+    return replace(beside(world, neighbors, neighbors.called), carrier=carrier)
+
+
+@dataclass
+class _Neighbors:
+    """
+    The other registries of the policy that stands, which alone says where they are: each is opened when it is first
+    asked about, by its part of the environment `around` all of them, and read by a process that sees no other part.
+    """
+
+    settings: Settings
+    policy: "PolicySettings"
+    around: Mapping[str, str]
+    ref: str | None
+    source: "GitSource"
+    _opened: "dict[str, tuple[Neighbor, Origin]]" = field(default_factory=dict, init=False)
+    _guard: Lock = field(default_factory=Lock, init=False)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(name for name in self.policy.registries if name != self.settings.named)
+
+    @property
+    def called(self) -> Mapping[tuple[str, str], str]:
+        """What the policy calls each, ours included, by the name and the workspace that records have of it."""
+        from reconciler.places import named_registry
+        from reconciler.registry.mlflow import workspace_of
+        from reconciler.surroundings import seen_by
+
+        found: dict[tuple[str, str], str] = {}
+        for name, its in self.policy.registries.items():
+            seen = seen_by(its, self.around)
+            if uri := named_registry(None, seen) or its.registry:
+                known_as = "" if name == self.settings.named else name
+                found.update(((one, workspace_of(seen)), known_as) for one in names_of(uri, its.registry_names))
+        return found
+
+    def of(self, name: str) -> Neighbor:
+        return self._open(name)[0]
+
+    def origin_of(self, name: str) -> "Origin":
+        """What reads one of them for copies, and what records have it called."""
+        return self._open(name)[1]
+
+    def _open(self, name: str) -> "tuple[Neighbor, Origin]":
+        with self._guard:
+            if name not in self._opened:
+                if name not in self.names:
+                    known = ", ".join(self.names) or "no other"
+                    raise ReconcilerError(f"The policy that stands names no registry `{plain(name, 80)}`: {known}.")
+                self._opened[name] = self._neighbor(name, self.policy.of(name))
+            return self._opened[name]
+
+    def _neighbor(self, name: str, its: "PolicySettings") -> "tuple[Neighbor, Origin]":
+        from reconciler.carrying.process import Elsewhere, Place
+        from reconciler.carrying.writing import Origin
+        from reconciler.checks.signing import RecordSeals
+        from reconciler.core.text import without_credentials
+        from reconciler.git.source import open_source
+        from reconciler.places import named_registry, refuse_file_of_credentials, registry_uri
+        from reconciler.registry.mlflow import MlflowRegistry, workspace_of
+        from reconciler.surroundings import seen_alone, seen_by
+
+        seen = seen_by(its, self.around)
+        uri = named_registry(None, seen) or its.registry or ""
+        workspace = workspace_of(seen)
+
+        def place() -> Place:
+            at = registry_uri(None, seen, its)
+            refuse_file_of_credentials(name, its.prefix, at, seen)
+            alone = seen_alone(its, self.policy.registries.values(), self.around, (SIGNING_KEY,))
+            return Place(at, seen.get("MLFLOW_TRACKING_URI") or at, alone)
+
+        elsewhere = Elsewhere(place, without_credentials(uri) or name, workspace)
+        source = open_source(self.source.top / str(its.manifests), self.settings.repository, self.settings.remote)
+        slots, registries = _slots(source, self.ref, name, its.slots), tuple(self.policy.registries)
+        known: _Known = {}
+        parse, parse_past = (
+            manifest_parser(slots, past=past, known=known, named=name, registries=registries) for past in (False, True)
+        )
+        clock, ours = SystemClock(), Ours(source.identity, its.formerly)
+        there, locked = MlflowRegistry(uri, uri, workspace=workspace), replace(self.settings, lock=LockKind.AUTO)
+        # Manifests are read and judged also where nothing says where their registry is.
+        lock = _lock_name(there, its) if uri else None
+        memory = lock and _lock(locked, there, lock, source, ours, clock, self.around, 0.0, may_lack=True)
+        world = World(
+            source,
+            parse,
+            elsewhere,
+            clock,
+            evidence=elsewhere,
+            checks=elsewhere,
+            memory=memory or None,
+            seals=RecordSeals(),
+            runs=elsewhere,
+            slots=slots,
+            parse_past=parse_past,
+            named=name,
+        )
+        identity = names_of(uri, its.registry_names)[0]
+        return Neighbor(world, policy_reader(world)), Origin(elsewhere, identity, workspace)
 
 
 def _as_shown(policy: "PolicySettings", environment: Mapping[str, str]) -> Mapping[str, str]:
@@ -279,13 +399,18 @@ _Known: TypeAlias = "dict[tuple[SourceFile, bool], _Read]"
 
 
 def manifest_parser(
-    slots: SlotMap = PLAIN, *, past: bool = False, known: "_Known | None" = None, named: str = ""
+    slots: SlotMap = PLAIN,
+    *,
+    past: bool = False,
+    known: "_Known | None" = None,
+    named: str = "",
+    registries: tuple[str, ...] = (),
 ) -> ManifestParser:
     """
     Reads manifests, each file once for the run of a command, however many commits have it. `slots` says what their
     stages are in the registry: some that were declared in the `past` may be nothing there now. The policy has it
-    `named`, if it names several. Parsers that share what
-    is `known` read a file that nothing is wrong with once between them.
+    `named`, if it names several, which are `registries`. Parsers that share what is `known` read a file that nothing is
+    wrong with once between them.
     """
     from reconciler.reading.manifest import parse, within_limits
 
@@ -295,7 +420,7 @@ def manifest_parser(
         if (file, past) not in memory:
             today = memory.get((file, False))
             if today is None or today[1]:
-                today = parse([file], build, slots=slots, past=past, named=named)
+                today = parse([file], build, slots=slots, past=past, named=named, registries=registries)
             memory[file, past] = today
         return memory[file, past]
 

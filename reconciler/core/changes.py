@@ -6,12 +6,14 @@ from typing import TypeAlias, assert_never
 
 from reconciler.core.names import AliasName, ModelRef, Original, Stage, Version
 from reconciler.core.snapshot import (
+    Attribution,
     ModelSnapshot,
     OwnerRecord,
     Ownership,
     Placement,
     Provenance,
     VersionSnapshot,
+    copy_of,
     source_digest,
 )
 
@@ -49,11 +51,24 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class Brought:
+    """
+    What an apply has brought from another registry for a version to be registered from: where its files are here, the
+    run and the logged model that were made for them, and what the version is to say of its original.
+    """
+
+    source: str
+    run_id: str
+    model_id: str
+    attribution: Attribution
+
+
+@dataclass(frozen=True, slots=True)
 class RegisterVersion:
     """
     Register a version from what a run logged, or as a copy of the `original` that was registered at `since`, in
     milliseconds since 1970. `version` is the number that it gets if none was deleted above those that are there.
-    `about` is for readers.
+    `about` is for readers. `brought` says where an original's files are that came from another registry.
     """
 
     model: ModelRef
@@ -64,6 +79,7 @@ class RegisterVersion:
     about: str = ""
     original: Original | None = None
     since: int = 0
+    brought: Brought | None = None
 
     @property
     def made_of(self) -> str:
@@ -223,15 +239,7 @@ def simulate(live: ModelSnapshot | None, change: Change) -> ModelSnapshot:
         case RegisterVersion():
             if change.version in live.versions:
                 raise ValueError(f"{live.name} has a version {change.version} already")
-            digest = source_digest(change.uri)
-            made = VersionSnapshot(
-                change.version,
-                run_id=change.run_id,
-                source=digest,
-                model_id=change.model_id,
-                original=change.original,
-            )
-            return replace(live, versions={**live.versions, change.version: made})
+            return replace(live, versions={**live.versions, change.version: _made(change)})
         case DescribeModel():
             return replace(live, description=change.after)
         case TagModel():
@@ -250,10 +258,28 @@ def simulate(live: ModelSnapshot | None, change: Change) -> ModelSnapshot:
             assert_never(change)
 
 
+def _made(change: RegisterVersion) -> VersionSnapshot:
+    """What a call registers."""
+    if (brought := change.brought) is not None:
+        place, said = source_digest(brought.source), brought.attribution
+        return VersionSnapshot(change.version, run_id=brought.run_id, source=place, attribution=said)
+    if change.original is not None:
+        return copy_of(change.version, change.original, change.run_id, change.since)
+    source = source_digest(change.uri)
+    return VersionSnapshot(change.version, run_id=change.run_id, source=source, model_id=change.model_id)
+
+
 def is_registered(live: ModelSnapshot, change: RegisterVersion) -> bool:
-    """Whether some version was made of the same files, for the same run."""
+    """Whether some version was made of the same files, for the same run; or as a copy of the same original."""
+    versions = live.versions.values()
+    if change.brought is not None:
+        # As the registry itself has it, which knows none of the policy's names.
+        return any(version.attribution == change.brought.attribution for version in versions)
+    if change.original is not None and change.original.registry:
+        copies = (version for version in versions if version.original == change.original)
+        return any(copy.may_be_copied_from(change.run_id, change.since) for copy in copies)
     digest = source_digest(change.uri)
-    return any((v.source, v.run_id) == (digest, change.run_id) for v in live.versions.values())
+    return any((v.source, v.run_id) == (digest, change.run_id) for v in versions)
 
 
 def copies_in(changes: Iterable[Change]) -> tuple[RegisterVersion, ...]:

@@ -19,6 +19,7 @@ from reconciler.core.names import (
     Stage,
     Version,
     alias_slot,
+    in_registry,
 )
 from reconciler.core.slot_map import PLAIN, SlotMap
 from reconciler.core.snapshot import VersionSnapshot, source_digest
@@ -68,7 +69,7 @@ class Source:
     An origin that is there: a version of it is registered with `uri`, for its run, and its source has one of the
     `digests`, whoever registered it. `about` says when the run finished, and its main figure. `since` is when the
     original of copies was registered, in milliseconds since 1970, and `changed` when it was last moved, edited or
-    renamed; 0 where the registry does not say.
+    renamed; 0 where the registry does not say. `elsewhere`: that is in another registry.
     """
 
     run_id: str
@@ -78,6 +79,7 @@ class Source:
     about: str = ""
     since: int = 0
     changed: int = field(default=0, compare=False)
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +130,19 @@ class Pin:
         Whether it refers to that version. Where no source was looked up, a path means every version of the run; else
         another model of the run is not what was declared, also where nothing can be registered anymore.
         """
+        if self.original is not None:
+            said = version.attribution if self.original.registry else None
+            run_id = version.run_id if said is None else said.run_id
+            return (
+                self.run_id in {None, run_id}
+                and self.names_original_of(version)
+                and (
+                    not isinstance(self.source, Source)
+                    or version.may_be_copied_from(self.source.run_id, self.source.since)
+                )
+            )
         if self.version not in {None, version.version} or self.run_id not in {None, version.run_id}:
             return False
-        if self.original is not None:
-            return self.names_original_of(version) and (
-                not isinstance(self.source, Source) or version.may_be_copied_from(self.source.run_id, self.source.since)
-            )
         if self.origin is None or (self.model_id is not None and version.model_id == self.model_id):
             return True
         if isinstance(self.source, Source) or (self.source is not None and self.model_id is None):
@@ -145,6 +154,8 @@ class Pin:
         Whether a version was copied from one of the number and the model that the pin names, be it the one that is
         there now or one that was deleted.
         """
+        if self.original is not None and self.original.registry:
+            return version.original == self.original
         return self.original is not None and version.source == source_digest(self.original.uri)
 
 
@@ -307,12 +318,40 @@ def _claimed(models: Mapping[ModelRef, Manifest]) -> Iterable[Problem]:
 
 def _copied_in_circles(models: Mapping[ModelRef, Manifest]) -> Iterable[Problem]:
     """Copies of what is, over other models, copied from the same model."""
-    copied = {
-        name: {pin.original.model: pin.at for pin in manifest.pins() if pin.original is not None}
+    return _circles(_copied(models), models)
+
+
+def copied_between_registries(
+    named: str, models: Mapping[ModelRef, Manifest], others: Mapping[str, Mapping[ModelRef, Manifest]]
+) -> Iterable[Problem]:
+    """The same for copies from other registries of the policy, which has `named` the one of these models."""
+    copied = _copied(models, named)
+    for other, theirs in others.items():
+        copied |= _copied(theirs, other)
+    across = {pin.at for m in models.values() for pin in m.pins() if pin.original is not None and pin.original.registry}
+    for problem in _circles(copied, (in_registry(named, name) for name in models)):
+        if problem.location in across:
+            yield problem
+
+
+def _copied(models: Mapping[ModelRef, Manifest], registry: str = "") -> dict[ModelRef, dict[ModelRef, Location]]:
+    """What the models of a registry are copied from, and where that is declared, by names that all registries know."""
+
+    def known(original: Original) -> ModelRef:
+        return original.model if original.registry else in_registry(registry, original.model)
+
+    return {
+        in_registry(registry, name): {
+            known(pin.original): pin.at for pin in manifest.pins() if pin.original is not None
+        }
         for name, manifest in models.items()
     }
-    for name, originals in copied.items():
-        for original, at in originals.items():
+
+
+def _circles(copied: Mapping[ModelRef, Mapping[ModelRef, Location]], models: Iterable[ModelRef]) -> Iterable[Problem]:
+    """Those of some models that are copied in a circle."""
+    for name in models:
+        for original, at in copied[name].items():
             above, found = [original], {original}
             while above and name not in found:
                 more = copied.get(above.pop(), {}).keys() - found

@@ -52,6 +52,7 @@ from reconciler.core.snapshot import (
     VersionSnapshot,
     encode_owner,
     governed_stages,
+    source_digest,
 )
 from reconciler.errors import Location
 
@@ -307,6 +308,9 @@ def _identities(work: Iterable[Proposal], live: ModelSnapshot, bound: _Bound) ->
                 pass
     for number in sorted(touched - (bound.registered.keys() - bound.copies.keys())):
         identity, original = live.versions[number].identity, bound.copies.get(number)
+        if original is not None and original.elsewhere:
+            # Its own run and place, it has of the apply that made it.
+            identity = replace(identity, run_id=original.run_id, source=source_digest(original.uri))
         yield identity if original is None else replace(identity, created_at=original.since)
 
 

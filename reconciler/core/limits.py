@@ -32,6 +32,8 @@ VERSION_VALUES: Final = 10_000
 RECORD_CHARACTERS: Final = 100_000
 CHECK_RECORDS: Final = 100
 COPIES_OF_COPIES: Final = 4
+CARRIED_POINTS: Final = 1_000_000
+ANSWER_BYTES: Final = 256 * 1024 * 1024
 
 LOCK_BYTES: Final = 256 * 1024
 LOCK_SECONDS: Final = 3600.0
@@ -88,6 +90,14 @@ TABLE: Final = (
     Limit("a record of ours in a tag", f"{RECORD_CHARACTERS:,} characters", "unreadable"),
     Limit("check records of a version", f"{CHECK_RECORDS}", _UNKNOWN),
     Limit("copies of copies that are followed to an original", f"{COPIES_OF_COPIES}", _UNKNOWN),
+    Limit(
+        "values of the metrics of a run that is copied to another registry", f"{CARRIED_POINTS:,}", "it is not copied"
+    ),
+    Limit(
+        "an answer about another registry, from the process that reads it",
+        f"{ANSWER_BYTES // 1024**2} MiB",
+        "what is copied from there is not known",
+    ),
     Limit("the record of a lock", f"{LOCK_BYTES // 1024} KiB", "not a valid record: nothing is applied"),
     Limit("time to wait for a lock whose holder has died", f"{LOCK_SECONDS / 3600:g} h", "counted as the limit"),
     Limit("a kept receipt", f"{RECEIPT_BYTES // 1024**2} MiB", "not kept; read as damaged"),

@@ -13,7 +13,10 @@ Version = NewType("Version", int)
 AliasName = NewType("AliasName", str)
 TagKey = NewType("TagKey", str)
 ModelRef = NewType("ModelRef", str)
-"""The name of a registered model."""
+"""
+The name of a registered model; of one in another registry of the policy, behind that one's name and a `/`, which MLflow
+takes in no model's name: `dev/risk`.
+"""
 Commit = NewType("Commit", str)
 RepositoryId = NewType("RepositoryId", str)
 
@@ -98,9 +101,28 @@ class Stage(StrEnum):
 ACTIVE_STAGES = (Stage.STAGING, Stage.PRODUCTION)
 
 
+REGISTRY_NAME = "^[a-z][a-z0-9-]{0,39}$"
+"""What a policy may call one of several registries: nothing of it can be a `/`."""
+
+
+def in_registry(registry: str, model: ModelRef) -> ModelRef:
+    """A model of a registry by the name that it has among those of all: its own, where no registry is named."""
+    return ModelRef(f"{registry}/{model}") if registry else model
+
+
+def registry_of(model: ModelRef) -> str:
+    """The other registry that a model is in; empty for ours."""
+    return model.rpartition("/")[0]
+
+
+def name_there(model: ModelRef) -> ModelRef:
+    """What a model is called in its own registry."""
+    return ModelRef(model.rpartition("/")[2])
+
+
 @dataclass(frozen=True, slots=True)
 class Original:
-    """A version of another registered model, of which one is a copy."""
+    """A version of another registered model, here or in another registry, of which one is a copy."""
 
     model: ModelRef
     version: Version
@@ -109,8 +131,16 @@ class Original:
         return f"v{self.version} of {self.model}"
 
     @property
+    def registry(self) -> str:
+        """The other registry that it is in; empty for ours."""
+        return registry_of(self.model)
+
+    @property
     def uri(self) -> str:
-        """The source of its copies, as MLflow's own client writes it (`copy_model_version`, seen in 3.17)."""
+        """
+        The source of its copies, as MLflow's own client writes it (`copy_model_version`, seen in 3.17). It is that of
+        none where the original is in another registry: nothing that MLflow has leads there.
+        """
         return f"models:/{self.model}/{self.version}"
 
     @classmethod

@@ -7,7 +7,7 @@ from datetime import timedelta
 from reconciler.core.desired import Manifest, Pin, Source
 from reconciler.core.moments import moment, moment_of
 from reconciler.core.names import Commit, ModelRef, Ours, Slot, Version, registry_name, workspace_name
-from reconciler.core.snapshot import ModelSnapshot, Ownership, Placement, VersionSnapshot, source_digest
+from reconciler.core.snapshot import ModelSnapshot, Ownership, Placement, VersionSnapshot, copy_of
 
 CLOCKS_DIFFER_BY_LESS_THAN = timedelta(minutes=5)
 """
@@ -211,7 +211,8 @@ def to_be_copied(manifest: Manifest | None, live: ModelSnapshot) -> ModelSnapsho
         if pin.original is not None and not any(map(pin.means, live.versions.values())):
             number = Version(1 + max((*live.versions, *live.hidden), default=0))
             run_id = pin.source.run_id if isinstance(pin.source, Source) else ""
-            made = VersionSnapshot(number, run_id=run_id, source=source_digest(pin.original.uri), original=pin.original)
+            since = pin.source.since if isinstance(pin.source, Source) else 0
+            made = copy_of(number, pin.original, run_id, since)
             live = replace(live, versions={**live.versions, number: made})
     return live
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import astuple, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from typing import Any, TypeAlias, cast
 
 from reconciler.core.names import (
@@ -22,6 +22,7 @@ from reconciler.core.records import Seal, as_commit, as_text, canonical, compact
 OWNER_TAG = "reconciler.owner"
 PROVENANCE_TAG = "reconciler.provenance"
 TAGS_TAG = "reconciler.tags"
+ORIGINAL_TAG = "reconciler.original"
 READY = "READY"
 
 
@@ -112,13 +113,29 @@ Provenance: TypeAlias = Mapping[Slot, Placement]
 
 
 @dataclass(frozen=True, slots=True)
+class Attribution:
+    """
+    What the tag `reconciler.original` says that a version was copied from: a version in another registry, its run, and
+    when it was registered, in milliseconds since 1970. Anybody can write it: only equal files bear it out.
+    """
+
+    run_id: str
+    created_at: int
+    registry: str = ""
+    workspace: str = ""
+    model: ModelRef = ModelRef("")
+    version: Version = Version(0)
+
+
+@dataclass(frozen=True, slots=True)
 class VersionSnapshot:
     """
     One model version. `created_at`, in milliseconds since 1970, tells it from another one of the same number.
     `updated_at` moves with every change of the version, ours too, so it is no part of what is compared. `tags` are
     without those of MLflow and ours; `tagged` are the keys of those that manifests set: the tag `reconciler.tags`.
     `source` is the digest of where its files are, `model_id` the logged model that it was made of, if MLflow says so,
-    and `original` the version that it was copied from.
+    and `original` the version that it was copied from: by MLflow's own word, or, in another registry, by what its
+    `attribution` says.
     """
 
     version: Version
@@ -134,6 +151,7 @@ class VersionSnapshot:
     source: str = field(default="", compare=False)
     model_id: str = field(default="", compare=False)
     original: Original | None = field(default=None, compare=False)
+    attribution: Attribution | None = field(default=None, compare=False)
 
     @property
     def identity(self) -> Identity:
@@ -144,8 +162,19 @@ class VersionSnapshot:
         """When it was last moved or edited, by MLflow's own time, in seconds since 1970."""
         return self.updated_at // 1000
 
+    @property
+    def is_planned_copy(self) -> bool:
+        """Whether it is to be copied from another registry, and is not there yet: no tag says of which."""
+        return self.attribution is not None and not self.attribution.registry
+
     def may_be_copied_from(self, run_id: str, since: int) -> bool:
-        """Whether the original that it names may be one of that run, registered at `since`: a copy is no older."""
+        """
+        Whether the original that it names may be one of that run, registered at `since`. A copy is no older, and of the
+        same run; one from another registry has a run of its own, and says of which original it is.
+        """
+        if self.original is not None and self.original.registry:
+            said = self.attribution
+            return said is not None and (said.run_id, said.created_at) == (run_id, since)
         return self.run_id == run_id and not 0 < self.created_at < since
 
     def placed_by(self, ours: Ours) -> bool:
@@ -225,6 +254,33 @@ def decode_owner(text: str) -> OwnerRecord:
         )
     except (ValueError, KeyError, TypeError):
         return UnreadableRecord(text)
+
+
+def copy_of(number: Version, original: Original, run_id: str, since: int) -> VersionSnapshot:
+    """A version as it will be once it is copied from an original of that run, which was registered at `since`."""
+    source, said = source_digest(original.uri), Attribution(run_id, since) if original.registry else None
+    return VersionSnapshot(number, run_id=run_id, source=source, original=original, attribution=said)
+
+
+def encode_attribution(said: Attribution) -> str:
+    """The value of the tag `reconciler.original`."""
+    return compact({"format": 1, **asdict(said)})
+
+
+def decode_attribution(text: str | None) -> Attribution | None:
+    """What a tag `reconciler.original` says; None where there is none, or it cannot be read."""
+    try:
+        record = read_record(text) if text is not None else {}
+        if record.get("format") != 1:
+            return None
+        texts = (as_text(record[key]) for key in ("run_id", "registry", "workspace", "model"))
+        run_id, registry, workspace, model = texts
+        version = Version(int(record["version"]))
+        if not registry:
+            return None
+        return Attribution(run_id, int(record["created_at"]), registry, workspace, ModelRef(model), version)
+    except (ValueError, KeyError, TypeError, OverflowError):
+        return None
 
 
 def encode_tagged(keys: Iterable[str]) -> str:

@@ -71,11 +71,11 @@ class Artifacts:
 
     def of_version(self, row: Any) -> Any:
         """The artifact repository of a version."""
-        return self._repository(self._named_by(row.name, str(row.version)))
+        return self.repository(self._named_by(row.name, str(row.version)))
 
     def of_run(self, run_id: str) -> Any:
         """The artifact repository of a run."""
-        return self._repository(str(self.tracking.get_run(run_id).info.artifact_uri))
+        return self.repository(str(self.tracking.get_run(run_id).info.artifact_uri))
 
     def place(self, row: Any) -> str:
         """Where the files of a version are, as the URI of a store."""
@@ -138,7 +138,7 @@ class Artifacts:
                 return str(logged.artifact_location)
         return str(uris.append_to_uri_path(run.info.artifact_uri, folder))
 
-    def _repository(self, uri: str) -> Any:
+    def repository(self, uri: str) -> Any:
         """
         MLflow's way to the files there. Over HTTP, only on the servers that we were told of: MLflow sends its user's
         password or token to whatever host a version names as its source (seen in 3.17). MLflow is given no URI that it

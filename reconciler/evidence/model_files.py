@@ -57,7 +57,7 @@ def fetched(
         target = Path(folder) / "model"
         target.mkdir()
         downloading = Work(registry.tell, f"Downloading {plain(model, 80)} v{version}", "MiB")
-        with _told(registry, model, version), downloading as work:
+        with told(registry, model, version), downloading as work:
             repository = Artifacts(registry).of_version(row)
             if isinstance(repository, _local_repository()):
                 _copy(Path(repository.artifact_dir), target, most_bytes)
@@ -70,11 +70,80 @@ def digests(
     registry: MlflowRegistry, model: ModelRef, version: Version, most_bytes: int = MOST_BYTES
 ) -> tuple[FileDigest, ...]:
     """
-    The digests of a version's files as they are now. All of them are downloaded for it: MLflow keeps no digests, and
-    the registry does not notice when a file is replaced in its store.
+    The digests of a version's files as they are now. All of them are downloaded for it, one after the other: MLflow
+    keeps no digests, and the registry does not notice when a file is replaced in its store.
     """
-    with fetched(registry, model, version, most_bytes) as folder:
-        return _digests(folder)
+    row = version_row(registry, model, version)
+    comparing = Work(registry.tell, f"Reading {plain(model, 80)} v{version}", "MiB")
+    with tempfile.TemporaryDirectory(prefix="reconciler-model-") as folder, told(registry, model, version):
+        files = StoredFiles(Artifacts(registry).of_version(row), Path(folder), most_bytes)
+        with comparing as work:
+            listed = files.listed()
+            found: list[FileDigest] = []
+            for path in listed:
+                with files.at_hand(path, work, sum(listed.values())) as (_, digest):
+                    found.append(digest)
+    return tuple(found)
+
+
+class StoredFiles:
+    """
+    The files of a model in a store, one of them at a time in a folder of ours. What a store says of them raises a
+    ValueError where it is not as it has to be, and what MLflow raises where it does not answer.
+    """
+
+    def __init__(self, repository: Any, folder: Path, most_bytes: int = MOST_BYTES) -> None:
+        self.repository, self._folder, self._left, self._most = repository, folder, most_bytes, most_bytes
+        self._local = Path(repository.artifact_dir) if isinstance(repository, _local_repository()) else None
+
+    def listed(self) -> dict[str, int]:
+        """The sizes of a model's files as the store has them, in the order of their paths."""
+        sizes = self.found()
+        _refuse_other_than_a_model(sizes)
+        _refuse_size(sum(sizes.values()), self._most)
+        return sizes
+
+    def found(self) -> dict[str, int]:
+        """The same of whatever is there."""
+        if self._local is not None and not self._local.is_dir():
+            return {}
+        if self._local is not None:
+            if (self._local / ".git").exists():
+                raise _FilesError("they are a git repository")
+            sizes = {path: place.lstat().st_size for path, place in _files(self._local)}
+        else:
+            sizes = {file.path: file.size or 0 for file in _listing(self.repository)}
+        return {path: sizes[path] for path in sorted(sizes, key=os.fsencode)}
+
+    @contextmanager
+    def at_hand(self, path: str, work: Work | None = None, total: int = 0) -> "Generator[tuple[Path, FileDigest]]":
+        """One file under its own name, with its digest, as long as the block lasts."""
+        with tempfile.TemporaryDirectory(dir=self._folder) as folder:
+            place = Path(folder) / PurePosixPath(_safe(path)).name
+            self._fetch(path, place, work, total)
+            mode = place.lstat()
+            if not stat.S_ISREG(mode.st_mode):
+                raise _FilesError(f"{plain(path, 100)} is not a regular file")
+            self._left -= mode.st_size
+            _refuse_size(self._most - self._left, self._most)
+            with place.open("rb") as file:
+                content = hashlib.file_digest(file, "sha256").hexdigest()
+            yield place, FileDigest(path, content, mode.st_size)
+
+    def _fetch(self, path: str, place: Path, work: Work | None, total: int) -> None:
+        before = self._most - self._left
+
+        def reached(there: int) -> None:
+            if work is not None:
+                work.reach((before + there) // MEBIBYTE, total // MEBIBYTE)
+
+        if self._local is None:
+            _download_one(self.repository, path, place, self._left, reached)
+            return
+        descriptor = os.open(self._local / path, os.O_RDONLY | os.O_NOFOLLOW)
+        with os.fdopen(descriptor, "rb") as reading, place.open("xb") as writing:
+            while block := reading.read(MEBIBYTE):
+                writing.write(block)
 
 
 def folder_digest(folder: Path) -> str:
@@ -131,7 +200,7 @@ def _lacking(repository: Any) -> str:
 
 
 @contextmanager
-def _told(registry: MlflowRegistry, model: ModelRef, version: Version) -> Generator[None]:
+def told(registry: MlflowRegistry, model: ModelRef, version: Version) -> Generator[None]:
     """Whatever a store raises, as our own error."""
     try:
         yield

@@ -19,7 +19,7 @@ from reconciler.core.gate import (
     passed,
     unknown,
 )
-from reconciler.core.names import Original
+from reconciler.core.names import Original, name_there, registry_of
 from reconciler.core.policy import LOADABLE
 from reconciler.core.text import did_you_mean, plain
 from reconciler.errors import Fault
@@ -86,7 +86,8 @@ class CheckGate:
         """What makes the record that this gate asks for, wherever model code may run and the key is at hand."""
         sign = " --sign ssh --signing-key KEY" if self.signed or original else ""
         model, version = (original.model, original.version) if original else (entrance.model, entrance.candidate)
-        return f"reconciler check {shlex.quote(model)} {version} --check {self.check}{sign}"
+        registry = f" --registry {registry_of(model)}" if registry_of(model) else ""
+        return f"reconciler check{registry} {shlex.quote(name_there(model))} {version} --check {self.check}{sign}"
 
     def _of(self, record: CheckRecord, age: float, name: str, version: str, run_it: str) -> Judgement:
         if age < 0:

@@ -45,6 +45,7 @@ class GateCode(StrEnum):
     UNKNOWN_GATE = "unknown-gate"
     UNKNOWN_GROUP = "unknown-group"
     UNKNOWN_STAGE = "unknown-stage"
+    UNKNOWN_REGISTRY = "unknown-registry"
     REFUSED_GATE = "refused-gate"
     TOO_MANY_GATES = "too-many-gates"
     TOO_MANY_WINDOWS = "too-many-windows"
@@ -113,7 +114,8 @@ class Surroundings:
     """
     What gates are made with that nobody writes. `compile_fault` says why a condition is none. `groups` and the names of
     `checks` are the policy's; None where no policy is at hand: then it is not asked whether it has the ones that are
-    named. `stages` are those of the policy's own; None where it may be of another day.
+    named. `stages` are those of the policy's own, None where it may be of another day; `registries` the names of
+    several, None where no policy is at hand.
     """
 
     evaluate: Callable[[str, Mapping[str, object]], bool | str] = nobody_evaluates
@@ -121,6 +123,7 @@ class Surroundings:
     groups: Mapping[str, tuple[str, ...]] | None = None
     checks: frozenset[str] | None = None
     stages: frozenset[str] | None = frozenset()
+    registries: frozenset[str] | None = None
 
 
 def stage_faults(slots: Iterable[str], around: Surroundings, where: str) -> Iterator[Fault]:

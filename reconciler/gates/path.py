@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from reconciler.core.gate import SLOTS, STAGE, Entrance, FactKey, Facts, Gate, Judgement, failed, passed, placed
+from reconciler.core.names import ModelRef
 from reconciler.core.text import plain
 from reconciler.errors import Fault
-from reconciler.gates.copies import OTHER_MODEL, called, not_copied
+from reconciler.gates.copies import OTHER_MODEL, OTHER_REGISTRY, called, not_copied, other_model, registry_faults
 from reconciler.gates.parameters import GateKind, Key, Name, SlotName, Surroundings, stage_faults
 
 
@@ -24,12 +25,20 @@ class Path:
         Key("One stage or alias, or several.", examples=("Staging", ["None", "@challenger"]), name="from"),
     ]
     model: Annotated[Name, OTHER_MODEL] = ""
+    registry: Annotated[Name, OTHER_REGISTRY] = ""
 
     def faults(self, around: Surroundings) -> Iterator[Fault]:
-        return stage_faults(self.slots, around, "from")
+        yield from registry_faults(self.registry, self.model, around)
+        # What stages another registry has, only its own manifests are read by.
+        yield from () if self.registry else stage_faults(self.slots, around, "from")
+
+    @property
+    def original(self) -> ModelRef:
+        """The model whose versions are asked about, where it is not the candidate's."""
+        return other_model(self.registry, self.model)
 
     def needs(self, entrance: Entrance) -> Iterable[FactKey[Any]]:
-        return (placed(self.model),) if self.model else (STAGE, SLOTS)
+        return (placed(self.original),) if self.model else (STAGE, SLOTS)
 
     def on_rollback(self) -> Gate | None:
         return None
@@ -37,10 +46,10 @@ class Path:
     def judge(self, entrance: Entrance, facts: Facts) -> Judgement:
         version = f"v{entrance.candidate}"
         if self.model:
-            original = facts[placed(self.model)]
+            original = facts[placed(self.original)]
             if original.version is None:
-                return failed(not_copied(entrance, self.model))
-            stage, found, version = original.stage, original.slots, called(original.version, entrance, self.model)
+                return failed(not_copied(entrance, self.original))
+            stage, found, version = original.stage, original.slots, called(original.version, entrance, self.original)
         else:
             stage, found = facts[STAGE], facts[SLOTS]
         through = next((slot for slot in self.slots if slot in found), None)

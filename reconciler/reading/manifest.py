@@ -4,7 +4,7 @@ JSON Schema is made from them too; what they accept becomes core types at once.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from enum import StrEnum
 from functools import partial
@@ -23,6 +23,7 @@ from reconciler.core.names import (
     MLFLOW_TAG_PREFIX,
     MODEL_NAME_PATTERN,
     OUR_TAG_PREFIX,
+    REGISTRY_NAME,
     TAG_KEY_PATTERN,
     AliasName,
     ModelRef,
@@ -32,6 +33,7 @@ from reconciler.core.names import (
     Version,
     alias_fault,
     has_control_characters,
+    in_registry,
     model_name_fault,
     tag_key_fault,
 )
@@ -114,6 +116,8 @@ class ManifestCode(StrEnum):
     INVALID_UNTIL = "invalid-until"
     TOO_MANY_FILES = "too-many-files"
     OTHER_REGISTRY = "other-registry"
+    UNKNOWN_REGISTRY = "unknown-registry"
+    OWN_REGISTRY = "own-registry"
 
 
 CODES = frozenset[str]({*YamlCode, *SpellingCode, *ManifestCode})
@@ -140,12 +144,13 @@ def parse(
     *,
     past: bool = False,
     named: str = "",
+    registries: Collection[str] | None = None,
 ) -> tuple[tuple[Manifest, ...], tuple[Problem, ...]]:
     """
     The manifests in the order of the files, and everything wrong with the rest, in the order of places. A document with
     a problem gives no manifest. `build` is what gates are made with, where a manifest has some; `spec` is how it is
-    spelled; and `slots` what its stages are in the registry, which the policy has `named`, if it names several. What
-    was declared in the `past` may be nothing there now.
+    spelled; and `slots` what its stages are in the registry, which the policy has `named`, if it names several, which
+    are `registries`; None where no policy is at hand. What was declared in the `past` may be nothing there now.
     """
     manifests: list[Manifest] = []
     problems: list[Problem] = []
@@ -157,9 +162,12 @@ def parse(
             found.extend(document.problems)
             if document.root is None:
                 continue
-            manifest, faults = _judge(document.root, build, spec or ManifestSpec, slots, past=past)
+            manifest, faults = _judge(document.root, build, spec or ManifestSpec, slots, registries, past=past)
             found.extend(faults)
-            found.extend(() if past else _other_registry(document.root, named))
+            if not past:
+                found.extend(_other_registry(document.root, named))
+                if manifest is not None and registries is not None:
+                    found.extend(_wrong_originals(manifest, named, registries))
             if manifest is not None and not document.problems:
                 manifests.append(manifest)
             if len(found) > limits.PROBLEMS:
@@ -176,6 +184,24 @@ def _other_registry(root: YamlValue, named: str) -> Iterator[Problem]:
         message = f"`registry` is `{shown(said.text)}`, and this is {here}."
         fix = "Move the file into that registry's folder, or correct the name."
         yield Problem(said.at, ManifestCode.OTHER_REGISTRY, message, fix)
+
+
+def _wrong_originals(manifest: Manifest, named: str, registries: Collection[str]) -> Iterator[Problem]:
+    """Copies from a registry that the policy does not name, or from this one by its name."""
+    for pin in manifest.pins():
+        name = "" if pin.original is None else pin.original.registry
+        if name and name == named:
+            message = f"`from` names the registry {shown(name)}, which is the one that this folder is for."
+            yield Problem(pin.at, ManifestCode.OWN_REGISTRY, message, "Leave `registry` out, or name another one.")
+        elif name and name not in registries:
+            others = [one for one in registries if one != named]
+            known = f"names {', '.join(others)}" if others else "names no other"
+            message = f"`from` names the registry `{shown(name)}`; the policy {known}."
+            otherwise = "Correct the name. A registry that a change adds can be copied from by the change after it."
+            guess = nearest(name, others)
+            yield Problem(
+                pin.at, ManifestCode.UNKNOWN_REGISTRY, message, f"Did you mean `{guess}`?" if guess else otherwise
+            )
 
 
 def within_limits(files: "Iterable[SourceFile]") -> "tuple[list[SourceFile], list[Problem]]":
@@ -325,6 +351,13 @@ def _run_id(value: YamlValue) -> str:
     return value.text
 
 
+def _registry_name(value: YamlValue) -> str:
+    if not isinstance(value, YamlScalar) or not re.fullmatch(REGISTRY_NAME.strip("^$"), value.text):
+        said = f" is {described(value)}; expected the name of a registry: small letters, digits and `-`."
+        raise fault(ManifestCode.UNKNOWN_REGISTRY, said, "Write its name under `registries` of the policy.")
+    return value.text
+
+
 ARTIFACT_PATH_PATTERN = r"^(?!.*(^|/)\.{0,2}(/|$))[^\x00-\x1f\x7f\\]{1,500}$"
 
 
@@ -468,16 +501,23 @@ _RunId = Annotated[str, Spelled(_run_id, _RUN_ID_JSON)]
 _ArtifactPath = Annotated[str, Spelled(_artifact_path, {"type": "string", "pattern": ARTIFACT_PATH_PATTERN})]
 _ModelId = Annotated[str, Spelled(_model_id, {"type": "string", "pattern": RUN_ID_PATTERN})]
 _ModelName = Annotated[ModelRef, Spelled(_model_name, _MODEL_NAME_JSON)]
+_OtherRegistry = Annotated[str, Spelled(_registry_name, {"type": "string", "pattern": REGISTRY_NAME})]
 _VersionNumber = Annotated[Version, Spelled(_version, {"oneOf": _VERSION_JSON})]
 _Reason = Annotated[str, Spelled(_reason, {**PROSE_JSON, "minLength": MIN_REASON})]
 _Until = Annotated[str, Spelled(_until, _UNTIL_JSON)]
 
 
 class OriginalSpec(Spec):
-    """A version of another registered model."""
+    """A version of another registered model, in this registry or in another one that the policy names."""
 
     model_config = ConfigDict(title="Original")
 
+    registry: _OtherRegistry | None = Field(
+        None,
+        description="The registry that the version is in, by its name in the policy. Default: the one that this "
+        "manifest is for.",
+        examples=["dev"],
+    )
     model: _ModelName = Field(description="The registered model.", examples=["staging.risk"])
     version: _VersionNumber = Field(description="The number of the version.", examples=[7])
     run_id: _RunId | None = Field(
@@ -747,7 +787,13 @@ KEY_ORDER: Mapping[tuple[str, ...], Sequence[str]] = {
 
 
 def _judge(
-    root: YamlValue, build: "GateBuilder | None", spelling: type[ManifestSpec], slots: SlotMap, *, past: bool
+    root: YamlValue,
+    build: "GateBuilder | None",
+    spelling: type[ManifestSpec],
+    slots: SlotMap,
+    registries: Collection[str] | None,
+    *,
+    past: bool,
 ) -> tuple[Manifest | None, list[Problem]]:
     if not isinstance(root, YamlMap):
         problem = Problem(
@@ -759,7 +805,8 @@ def _judge(
         return None, [problem]
     reader = Reader(root, "A manifest", root.at)
     spec, errors = reader.judge(spelling)
-    gates, problems = _judge_gates(reader, root.get("gates"), build, slots, past=past)
+    known = None if past else registries
+    gates, problems = _judge_gates(reader, root.get("gates"), build, slots, known, past=past)
     problems.extend(_problem(reader, spelling, error) for error in errors)
     if not past:
         problems.extend(_unknown_stages(reader, root.get("stages"), slots))
@@ -768,7 +815,13 @@ def _judge(
 
 
 def _judge_gates(
-    reader: Reader, written: YamlValue | None, build: "GateBuilder | None", slots: SlotMap, *, past: bool
+    reader: Reader,
+    written: YamlValue | None,
+    build: "GateBuilder | None",
+    slots: SlotMap,
+    registries: Collection[str] | None,
+    *,
+    past: bool,
 ) -> "tuple[dict[Slot, Declared[tuple[Guard, ...]]], list[Problem]]":
     """
     The gates by slot. What is wrong with the mapping, its keys or the lists themselves is for the model to say. Those
@@ -780,7 +833,9 @@ def _judge_gates(
         from reconciler.reading.gates import GateBuilder, parse_gates
 
         below = reader.below("gates", key)
-        around = replace(build or GateBuilder(), stages=None if past else frozenset(s.stage for s in slots.stages))
+        stages = None if past else frozenset(one.stage for one in slots.stages)
+        known = None if registries is None else frozenset(registries)
+        around = replace(build or GateBuilder(), stages=stages, registries=known)
         guards, wrong = parse_gates(below, around) if isinstance(entries, YamlList) else ((), ())
         problems.extend(wrong)
         try:
@@ -810,7 +865,8 @@ def _manifest(
         named_by = "version" if spec.version is not None else "run_id" if spec.run_id is not None else "model_id"
         original, run_id = None, spec.run_id
         if spec.original is not None:
-            named_by, original = "from", Original(spec.original.model, spec.original.version)
+            named_by = "from"
+            original = Original(in_registry(spec.original.registry or "", spec.original.model), spec.original.version)
             run_id = spec.original.run_id
         return Pin(
             reader.at(*where, named_by),

@@ -18,6 +18,7 @@ from reconciler.core.gate import Guard
 from reconciler.core.looks import folded, skeleton
 from reconciler.core.names import (
     ALIAS_PATTERN,
+    REGISTRY_NAME,
     WORKSPACE,
     AliasName,
     RepositoryId,
@@ -520,7 +521,6 @@ _REGISTRY = re.compile(
 )
 NAMES = "registry-names"
 MISSING_RECEIPTS = "missing-receipts"
-REGISTRY_NAME = "^[a-z][a-z0-9-]{0,39}$"
 _PREFIX = "[A-Z][A-Z0-9_]{0,60}_"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 
@@ -861,7 +861,8 @@ def _judge(reader: Reader, build: GateBuilder) -> tuple[Policy | None, list[Prob
     if spec is not None:
         maps: list[SlotsSpec] = [spec, *spec.registries.values()]
         stages = frozenset(stage for one in maps for stage in one.stages or ())
-        build = replace(build, groups=spec.groups, checks=frozenset(spec.checks), stages=stages)
+        named = frozenset(spec.registries)
+        build = replace(build, groups=spec.groups, checks=frozenset(spec.checks), stages=stages, registries=named)
     if (over := _too_many_gates(reader)) is not None:
         return None, [*problems, over]
     slots = reader.below("slots") if isinstance(reader.root, YamlMap) and "slots" in reader.root else None

@@ -56,6 +56,7 @@ from reconciler.core.names import (
     workspace_name,
 )
 from reconciler.core.snapshot import (
+    ORIGINAL_TAG,
     OWNER_TAG,
     PROVENANCE_TAG,
     TAGS_TAG,
@@ -63,9 +64,11 @@ from reconciler.core.snapshot import (
     Ownership,
     RegistrySnapshot,
     VersionSnapshot,
+    decode_attribution,
     decode_owner,
     decode_provenance,
     decode_tagged,
+    encode_attribution,
     encode_owner,
     encode_provenance,
     encode_tagged,
@@ -572,8 +575,20 @@ class MlflowRegistry:
         rows = (row for row in self._versions_where(_name_filter(name)) if row.name == name)
         versions = {row.version: row for row in map(_version_snapshot, rows)}
         if not is_registered(ModelSnapshot(change.model, versions=versions), change):
+            self._create_version(change)
+
+    def _create_version(self, change: RegisterVersion) -> None:
+        from mlflow.entities.model_registry import ModelVersionTag
+
+        name, brought = change.model, change.brought
+        if brought is None:
             model_id = {"model_id": change.model_id} if change.model_id else {}
             self.store.create_model_version(name, change.uri, run_id=change.run_id or None, **model_id)
+            return
+        # The tag is there as soon as the version is: no apply can end between the two.
+        said: dict[str, Any] = {"tags": [ModelVersionTag(ORIGINAL_TAG, encode_attribution(brought.attribution))]}
+        said |= {"model_id": brought.model_id} if brought.model_id else {}
+        self.store.create_model_version(name, brought.source, run_id=brought.run_id, **said)
 
     def _create(self, name: str) -> None:
         from mlflow.exceptions import MlflowException
@@ -866,6 +881,7 @@ def _version_snapshot(row: Any, tags: Mapping[str, Any] | None = None) -> Versio
         source=source_digest(getattr(row, "source", None)),
         model_id=str(getattr(row, "model_id", None) or ""),
         original=Original.named_by(getattr(row, "source", None)),
+        attribution=decode_attribution(shown.get(ORIGINAL_TAG)),
     )
 
 

@@ -30,7 +30,7 @@ from reconciler.core.changes import (
 from reconciler.core.diff import Blocker, ModelPlan
 from reconciler.core.drift import Drift, DriftStatus
 from reconciler.core.gate import Approval, Entrance, Verdict
-from reconciler.core.names import ModelRef, Slot, VersionTag
+from reconciler.core.names import ModelRef, Slot, VersionTag, name_there
 from reconciler.core.overview import Overview, SlotState
 from reconciler.core.plan import Effect, Plan, Value, Verb, effects_of
 from reconciler.core.review import Origin, PolicyNote, Review
@@ -804,8 +804,7 @@ def _call(change: Change) -> tuple[str, dict[str, Any]]:
         case DescribeVersion():
             return "update_model_version", {"version": change.version, "description": change.after}
         case RegisterVersion():
-            model_id = {"model_id": change.model_id} if change.model_id else {}
-            return "create_model_version", {"source": change.uri, "run_id": change.run_id, **model_id}
+            return "create_model_version", _registered(change)
         case RecordTags():
             return "set_model_version_tag", {"version": change.version, "key": TAGS_TAG, "keys": list(change.after)}
         case TagVersion():
@@ -829,6 +828,16 @@ def _call(change: Change) -> tuple[str, dict[str, Any]]:
             return "delete_registered_model_alias", {"alias": change.alias}
         case _:
             assert_never(change)
+
+
+def _registered(change: RegisterVersion) -> dict[str, Any]:
+    original = change.original
+    if original is not None and original.registry:
+        # Where its files will be here, and of which run, is known once they are.
+        there = {"registry": original.registry, "model": name_there(original.model), "version": original.version}
+        return {"from": {**there, "run_id": change.run_id}}
+    model_id = {"model_id": change.model_id} if change.model_id else {}
+    return {"source": change.uri, "run_id": change.run_id, **model_id}
 
 
 def _computed_from(plan: Plan, registry: str, workspace: str) -> ComputedFrom:

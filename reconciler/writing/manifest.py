@@ -13,7 +13,7 @@ from functools import partial
 import yaml
 
 from reconciler.core.desired import Manifest, Pin, resolve
-from reconciler.core.names import ModelRef, Slot, Stage
+from reconciler.core.names import ModelRef, Slot, Stage, name_there
 from reconciler.core.proposal import difference
 from reconciler.errors import Severity
 from reconciler.ports import ManifestParser, SourceFile
@@ -230,7 +230,8 @@ def _keys(pin: Pin) -> dict[str, Value]:
     original: dict[str, Value] | None = None
     if pin.original is not None:
         run = {"run_id": pin.run_id} if pin.run_id is not None else {}
-        original = {"model": str(pin.original.model), "version": pin.original.version, **run}
+        registry = {"registry": pin.original.registry} if pin.original.registry else {}
+        original = {**registry, "model": str(name_there(pin.original.model)), "version": pin.original.version, **run}
     written: dict[str, Value] = {
         "version": pin.version,
         "run_id": pin.run_id if original is None else None,

@@ -101,6 +101,18 @@ class Remembering:
 
 
 @dataclass(frozen=True, slots=True)
+class Copying:
+    """A version that is brought from another registry: the seconds of `cp`, of the bare requests, and of all of it."""
+
+    mebibytes: int
+    files: int
+    repeats: int
+    cp: float
+    bare: float
+    bring: float
+
+
+@dataclass(frozen=True, slots=True)
 class Machine:
     cores: int
     python: str
@@ -121,6 +133,7 @@ class Results:
     applying: Applying
     growth: tuple[Growth, ...]
     remembering: Remembering
+    copying: Copying
 
     def along(self, way: str) -> tuple[Reading, ...]:
         return tuple(reading for reading in self.readings if reading.way == way)

@@ -19,6 +19,7 @@ from types import FrameType
 from typing import Any
 
 from tests.bench import fleet, page
+from tests.bench.copying import measure_copying
 from tests.bench.measure import ROOT, Ran, environment, fastest, fastest_whole, interleaved, probe, run
 from tests.bench.past import LongPast
 from tests.bench.probe import import_beforehand
@@ -43,12 +44,13 @@ class Scale:
     past_models: int
     past_commits: int
     past_repeats: int
+    copied_mebibytes: int
     workers: int | None = None
     forked: bool = False
 
 
-FULL = Scale({200: 4, 2_000: 4, 10_000: 3}, 80, 2_000, 50, 2, 10, 200, 20_000, 3)
-QUICK = Scale({250: 1}, 5, 250, 4, 1, 1, 10, 200, 1, workers=1, forked=True)
+FULL = Scale({200: 4, 2_000: 4, 10_000: 3}, 80, 2_000, 50, 2, 10, 200, 20_000, 3, 64)
+QUICK = Scale({250: 1}, 5, 250, 4, 1, 1, 10, 200, 1, 4, workers=1, forked=True)
 
 
 def measure(scale: Scale, folder: Path) -> Results:
@@ -83,10 +85,12 @@ def measure(scale: Scale, folder: Path) -> Results:
                 offline = measure_offline(workshop, scale.offline_repeats)
         say(f"history and as-of: {scale.past_commits} commits")
         remembering = measure_remembering(scale, folder, near)
+        say(f"a copy of {scale.copied_mebibytes} MiB from another registry")
+        copying = measure_copying(near, folder, scale.copied_mebibytes, min(2, scale.past_repeats))
     assert applying is not None
     assert offline is not None
     grown = tuple(Growth(command, seconds) for command, seconds in growth.items())
-    return Results(machine(scale, before), offline, tuple(readings), applying, grown, remembering)
+    return Results(machine(scale, before), offline, tuple(readings), applying, grown, remembering, copying)
 
 
 def measure_reading(workshop: Workshop, way: str, uri: str, repeats: int, script_models: int) -> Reading:

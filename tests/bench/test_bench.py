@@ -34,4 +34,5 @@ def test_plan_asks_for_pages_and_never_for_models(tmp_path: Path) -> None:
     assert results["offline"]["without_mlflow"]
     # That they tell the whole past is checked where it is measured.
     assert results["remembering"]["receipts"] == 100
+    assert results["copying"]["bring"] > results["copying"]["cp"]
     assert page.read_text(encoding="utf-8").startswith("# Benchmarks\n")

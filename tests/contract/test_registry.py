@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from reconciler.core.changes import (
+    Brought,
     Change,
     Claim,
     CreateModel,
@@ -43,6 +44,7 @@ from reconciler.core.names import (
     AliasName,
     Commit,
     ModelRef,
+    Original,
     Ours,
     RepositoryId,
     Stage,
@@ -52,6 +54,7 @@ from reconciler.core.snapshot import (
     OWNER_TAG,
     PROVENANCE_TAG,
     TAGS_TAG,
+    Attribution,
     ModelSnapshot,
     Ownership,
     Placement,
@@ -331,6 +334,20 @@ CHANGES: dict[str, Change] = {
     "tag": TagModel(NAME, "team.name", None, "risk, ml"),
     "describe a version": DescribeVersion(NAME, Version(4), "", "F1 +4.2 %"),
     "register a version": RegisterVersion(NAME, Version(5), "s3://bucket/other", "run-5"),
+    "register a version that was brought from another registry": RegisterVersion(
+        NAME,
+        Version(5),
+        "models:/dev/risk/7",
+        "run-7",
+        original=Original(ModelRef("dev/risk"), Version(7)),
+        since=1,
+        brought=Brought(
+            "s3://bucket/other",
+            "run-5",
+            "",
+            Attribution("run-7", 1, "https://dev.example", "team", ModelRef("it's “risk”"), Version(7)),
+        ),
+    ),
     "tag a version": TagVersion(NAME, Version(4), "validation_status", None, "approved; it's “good”"),
     "tag a version with nothing": TagVersion(NAME, Version(4), "checked", None, ""),
     "untag a version": UntagVersion(NAME, Version(1), "risk", "low"),
@@ -367,7 +384,9 @@ def test_a_call_does_what_we_say_it_does_and_repeating_it_does_no_harm(
     for _ in range(times):
         place.registry.execute(change)
 
-    assert essence(read(place, name)[name]) == essence(simulate(live, change))
+    there, said = read(place, name)[name], simulate(live, change)
+    assert essence(there) == essence(said)
+    assert [v.attribution for v in there.versions.values()] == [v.attribution for v in said.versions.values()]
 
 
 def test_what_we_accept_every_store_accepts(place: Place, name: ModelRef) -> None:

@@ -56,6 +56,13 @@ COPY = Pin(
     SOMEWHERE, original=ORIGINAL, source=Source("run-7", ORIGINAL.uri, frozenset(), about="run run-7", since=1_747_000)
 )
 
+ELSEWHERE = Original(ModelRef("dev/risk"), Version(7))
+COPY_FROM_ELSEWHERE = Pin(
+    SOMEWHERE,
+    original=ELSEWHERE,
+    source=Source("run-7", ELSEWHERE.uri, frozenset(), about="run run-7", since=1_747_000, elsewhere=True),
+)
+
 SCENES: dict[str, Plan] = {
     "nothing to do": scene(*in_step(2)),
     "a promotion": scene(
@@ -103,6 +110,7 @@ SCENES: dict[str, Plan] = {
         options=PlanOptions(limits=Limits(0.3, 10)),
     ),
     "a copy": scene((want({P: [COPY]}), have({1: P}, owner=owns(P)))),
+    "a copy from another registry": scene((want({P: [COPY_FROM_ELSEWHERE]}), have({1: P}, owner=owns(P)))),
 }  # fmt: skip
 
 WHOLE = ("a promotion", "blocked, adopted, created and released")

@@ -28,13 +28,15 @@ from reconciler.events import Event, Noticed, Planned, Receipt
 from reconciler.forges.reviewers import GitAndForge
 from reconciler.git.receipts import GitReceipts
 from reconciler.git.source import open_source
-from reconciler.ports import Lock, Wanted, World
+from reconciler.neighbors import beside
+from reconciler.ports import Lock, Neighbor, Wanted, World
 from reconciler.project import Project, validate
 from reconciler.render import words
 from reconciler.render.text import review_lines
-from reconciler.wiring import LockKind, manifest_parser
+from reconciler.wiring import LockKind, manifest_parser, policy_reader
 from tests.house.forge import Forge, Request, Review, Way
 from tests.house.mlflow import Clock, Files, KilledError, Mlflow, Runs, Sources
+from tests.house.neighbors import Beside, Carrying, Down, copy_in
 from tests.house.people import (
     ADA,
     FORGE,
@@ -154,6 +156,9 @@ class House:
     pushes: list[Push] = field(default_factory=list[Push])
     run_numbers: Iterator[int] = field(default_factory=lambda: count(1))
     slots: SlotMap = PLAIN
+    named: str = ""
+    others: dict[str, "House"] = field(default_factory=dict[str, "House"])
+    is_down: bool = False
 
     def __post_init__(self) -> None:
         self.registry.renamed = self._follow
@@ -185,6 +190,13 @@ class House:
         """The same repository and forge, applied to another registry."""
         registry = Mlflow(uri=uri, clock=self.clock)
         return replace(self, registry=registry, runs=Runs(), files=Files(), lock=FakeLock())
+
+    def neighbor(self, name: str = "dev") -> "House":
+        """Another registry that the policy names, whose manifests are in the folder of its name; this one is prod."""
+        uri = f"memory://{name}"
+        other = replace(self.another_registry(uri), named=name, others={}, files=Files(server=uri))
+        self.named, self.others[name] = "prod", other
+        return other
 
     # What data scientists do, and whoever else may write to the registry.
 
@@ -228,6 +240,9 @@ class House:
         return self.registry.copy(original, number, model, **more)
 
     def _copy(self, change: RegisterVersion) -> None:
+        if change.original is not None and change.original.registry:
+            copy_in(self, self.others[change.original.registry], change)
+            return
         self.runs.copied(change, self.clock.stamp)
         self.files.copied(change)
 
@@ -768,10 +783,13 @@ class House:
 
     def _world(self, manifests: str, lock: Lock | None = None) -> World:
         source = self._source(manifests)
-        known: Any = {}
-        read, past = (manifest_parser(self.slots, past=past, known=known) for past in (False, True))
+        registries, known = ((self.named, *self.others) if self.others else ()), dict[Any, Any]()
+        read, past = (
+            manifest_parser(self.slots, past=past, known=known, named=self.named, registries=registries)
+            for past in (False, True)
+        )
         reviewers = GitAndForge(source, past, self.forge)
-        return World(
+        world = World(
             source,
             read,
             self.registry,
@@ -785,8 +803,22 @@ class House:
             receipts=GitReceipts(source.git, "origin") if self.receipts else None,
             runs=Sources(self.registry),
             slots=self.slots,
+            named=self.named,
             parse_past=past,
         )
+        if not self.others:
+            return world
+        called = {(house.registry.uri, ""): name for name, house in self.others.items()}
+        opened = {name: partial(house.world_beside, name) for name, house in self.others.items()}
+        return replace(beside(world, Beside(opened), called), carrier=Carrying(self.others))
+
+    def world_beside(self, name: str) -> Neighbor:
+        """This house's registry as one that another one's models are copied from."""
+        world = replace(self._world(name), parse=manifest_parser(self.slots, past=True))
+        if self.is_down:
+            down = Down(self.registry.uri)
+            world = replace(world, registry=down, evidence=down, checks=down, runs=down)
+        return Neighbor(world, policy_reader(world))
 
 
 def _with_key(who: Person | None) -> tuple[str, ...]:

@@ -260,6 +260,7 @@ class Files:
     records: dict[tuple[str, int], tuple[CheckRecord, ...]] = field(
         default_factory=dict[tuple[str, int], tuple[CheckRecord, ...]]
     )
+    server: str = ""
 
     def facts(self, model: ModelRef, version: Version, signers: str) -> CheckFacts:
         self._refuse_lost(model, version)
@@ -267,7 +268,7 @@ class Files:
 
     def place(self, model: ModelRef, version: Version) -> str:
         """Where they are: a copy's are where its original's were when it was made."""
-        return self.places.get((model, version), f"{model}-{version}")
+        return self.places.get((model, version), f"{self.server}{model}-{version}")
 
     def copied(self, change: RegisterVersion) -> None:
         if (original := change.original) is not None:

@@ -60,6 +60,30 @@ slots:
 """
 
 
+REGISTRIES = """\
+registries:
+  dev: {manifests: dev}
+  prod: {manifests: manifests}
+"""
+
+BETWEEN = """\
+checks:
+  bias: {command: ["true"]}
+slots:
+- slot: [Production, "@champion*"]
+  registries: prod
+  gates:
+  - path: {from: Staging, model: risk, registry: dev}
+  - soak: {stage: Staging, model: risk, registry: dev, for: 3d}
+  - metric: {name: f1, min-absolute-change: 0.01}
+  - signature: {}
+  - lineage: {}
+  - artifact: {pinned: true}
+  - check: {name: bias, signed: true}
+  - approvals: {count: 1, of: owners}
+"""
+
+
 def improving_by(f1: float) -> str:
     """A policy that compares a version with the one that it takes the place of."""
     gate = f"metric: {{name: f1, min-absolute-change: {f1}}}"
@@ -145,19 +169,50 @@ def promote_copy(house: House, slot: str = "Production", version: int = 2) -> No
     house.merge(pins({slot: copy_of(version)}, model="prod.risk"), approved_by=[GRACE])
 
 
+def between(house: House, slot: str = "Production", policy: str = BETWEEN) -> House:
+    """
+    Two registries, of which this house is prod: v2 of dev's risk has been in Staging for four days, and was checked;
+    prod's risk has v1 of its own in its slot.
+    """
+    dev = house.neighbor("dev")
+    house.register("risk", 1)
+    house.check("risk", 1, "bias")
+    house.by_hand("risk", 1, slot)
+    dev.register("risk", 2)
+    dev.by_hand("risk", 2, "Staging")
+    house.push(files={"dev/risk.yaml": pins({"Staging": 2}, model="risk")})
+    house.begin(REGISTRIES + policy, pins({slot: 1}, model="risk"))
+    house.clock.later(days=4)
+    dev.check("risk", 2, "bias")
+    return dev
+
+
+def from_dev(version: int, model: str = "risk") -> str:
+    return f"{{from: {{registry: dev, model: {model}, version: {version}}}}}"
+
+
+def promote_from_dev(house: House, slot: str = "Production", version: int = 2) -> None:
+    house.merge(pins({slot: from_dev(version)}, model="risk"), approved_by=[GRACE])
+
+
 __all__ = [
     "APPROVALS",
+    "BETWEEN",
     "ENVIRONMENTS",
     "GATES",
     "NO_RULES",
+    "REGISTRIES",
     "SLOTS",
     "SOAK",
     "at_least",
     "at_work",
+    "between",
     "copy_of",
     "environments",
+    "from_dev",
     "improving_by",
     "pins",
     "promote_copy",
+    "promote_from_dev",
     "readme_policy",
 ]

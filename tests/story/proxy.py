@@ -18,6 +18,7 @@ class Request:
     path: str
     query: str = ""
     body: bytes = b""
+    authorization: str = ""
 
     @property
     def writes(self) -> bool:
@@ -115,15 +116,18 @@ class _Server(ThreadingHTTPServer):
         """Connections break here all the time; that is what this is for."""
 
 
+_OF_ONE_HOP = {"host", "connection", "transfer-encoding"}
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 30
     proxy: Proxy
 
     def _handle(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        asked = urlsplit(self.path)
-        match self.proxy.judge(Request(self.command, asked.path, asked.query, body)):
+        body = self._chunks() if "Transfer-Encoding" in self.headers else self._rest()
+        asked, let_in_by = urlsplit(self.path), self.headers.get("Authorization", "")
+        match self.proxy.judge(Request(self.command, asked.path, asked.query, body, let_in_by)):
             case Answer(status, text, kind):
                 self._answer(status, text.encode(), kind)
             case Hang():
@@ -141,11 +145,23 @@ class _Handler(BaseHTTPRequestHandler):
                 else:
                     self._answer(status, answer, kind)
 
+    def _rest(self) -> bytes:
+        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
+    def _chunks(self) -> bytes:
+        """A body of unknown length, as requests sends an empty file."""
+        body = b""
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
+
     def _forward(self, body: bytes) -> tuple[int, bytes, str]:
         server = http.client.HTTPConnection(urlsplit(self.proxy.server).netloc, timeout=60)
         try:
-            headers = {k: v for k, v in self.headers.items() if k.lower() not in {"host", "connection"}}
-            server.request(self.command, self.path, body or None, headers)
+            headers = {k: v for k, v in self.headers.items() if k.lower() not in _OF_ONE_HOP}
+            server.request(self.command, self.path, body if self.command == "PUT" else body or None, headers)
             answer = server.getresponse()
             return answer.status, answer.read(), answer.getheader("Content-Type", "")
         finally:

@@ -45,6 +45,90 @@ class Registry:
         urllib.request.urlopen(urllib.request.Request(address, mlmodel.encode(), method="PUT"), timeout=60).close()
         self._post("model-versions/create", name=model, source=place, run_id=run["run_id"])
 
+    def store(self, run: dict[str, Any], files: dict[str, bytes], path: str = "model") -> str:
+        """Files that a run has logged at a path; where that is."""
+        place = "/".join(filter(None, (run["artifact_uri"], path)))
+        folder = place.removeprefix("mlflow-artifacts:/").lstrip("/")
+        for name, data in files.items():
+            address = f"{self.uri}/api/2.0/mlflow-artifacts/artifacts/{folder}/{name}"
+            urllib.request.urlopen(urllib.request.Request(address, data, method="PUT"), timeout=60).close()
+        return place
+
+    def train_with(self, model: str, files: dict[str, bytes], **metrics: float) -> str:
+        """One version more, of a finished run with parameters, tags, a dataset and these files; gives the run's ID."""
+        run = self._post("runs/create", experiment_id="0", run_name="train", start_time=1)["run"]["info"]
+        run_id: str = run["run_id"]
+        for step, (name, value) in enumerate([pair for pair in metrics.items() for _ in range(3)]):
+            self._post("runs/log-metric", run_id=run_id, key=name, value=value, timestamp=step, step=step)
+        self._post("runs/log-parameter", run_id=run_id, key="depth", value="6")
+        for key in ("team", "mlflow.source.git.commit", "mlflow.log-model.history", "reconciler.provenance"):
+            self._post("runs/set-tag", run_id=run_id, key=key, value="a" * 40)
+        dataset = {"name": "loans", "digest": "9f2c7a1b", "source_type": "local", "source": "loans.csv"}
+        context = [{"key": "mlflow.data.context", "value": "training"}]
+        self._post("runs/log-inputs", run_id=run_id, datasets=[{"dataset": dataset, "tags": context}])
+        place = self.store(run, files)
+        self.end_run(run_id)
+        self._post("model-versions/create", name=model, source=place, run_id=run_id)
+        return run_id
+
+    def train_logged(self, model: str, files: dict[str, bytes], f1: float) -> str:
+        """One version more, of a logged model of MLflow 3 with a figure on a dataset and these files; gives its ID."""
+        run = self._post("runs/create", experiment_id="0", run_name="train", start_time=1)["run"]["info"]
+        made = self._post(
+            "logged-models", experiment_id="0", name="model", source_run_id=run["run_id"], model_type="classifier"
+        )["model"]["info"]
+        self._post("runs/outputs", run_id=run["run_id"], models=[{"model_id": made["model_id"], "step": 0}])
+        on = {"dataset_name": "loans", "dataset_digest": "9f2c7a1b"}
+        figure = {"key": "f1", "value": f1, "timestamp": 1, "step": 0}
+        self._post("runs/log-metric", run_id=run["run_id"], model_id=made["model_id"], **figure, **on)
+        self.store({"artifact_uri": made["artifact_uri"]}, files, "")
+        body = json.dumps({"model_id": made["model_id"], "status": "LOGGED_MODEL_READY"}).encode()
+        at = self._at(f"logged-models/{made['model_id']}")
+        self._call(urllib.request.Request(at, body, {"Content-Type": "application/json"}, method="PATCH"))
+        self.end_run(run["run_id"])
+        source = f"models:/{made['model_id']}"
+        self._post("model-versions/create", name=model, source=source, run_id=run["run_id"], model_id=made["model_id"])
+        return made["model_id"]
+
+    def logged_model(self, model_id: str) -> dict[str, Any]:
+        return self._get(f"logged-models/{model_id}")["model"]
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        return self._get("runs/get", run_id=run_id)["run"]
+
+    def history(self, run_id: str, metric: str) -> list[float]:
+        answer = self._get("metrics/get-history", run_id=run_id, metric_key=metric)
+        return [float(point["value"]) for point in answer.get("metrics", [])]
+
+    def source(self, model: str, version: int) -> str:
+        return self._get("model-versions/get", name=model, version=str(version))["model_version"]["source"]
+
+    def files(self, place: str) -> dict[str, bytes]:
+        """What is stored at a place, by paths below it."""
+        folder = place.removeprefix("mlflow-artifacts:/").lstrip("/")
+        found: dict[str, bytes] = {}
+        address = f"{self.uri}/api/2.0/mlflow-artifacts/artifacts"
+        for entry in self._call(self._signed(f"{address}?{urlencode({'path': folder})}")).get("files", []):
+            if entry.get("is_dir"):
+                below = self.files(f"{place}/{entry['path']}")
+                found |= {f"{entry['path']}/{name}": data for name, data in below.items()}
+            else:
+                with urllib.request.urlopen(self._signed(f"{address}/{folder}/{entry['path']}"), timeout=60) as answer:
+                    found[entry["path"]] = answer.read()
+        return found
+
+    def replace_file(self, folder: str, name: str, data: bytes) -> None:
+        """Somebody writes another file in the place of one."""
+        request = self._signed(f"{self.uri}/api/2.0/mlflow-artifacts/artifacts/{folder}/{name}")
+        request.data, request.method = data, "PUT"
+        urllib.request.urlopen(request, timeout=60).close()
+
+    def _signed(self, address: str) -> urllib.request.Request:
+        request = urllib.request.Request(address)
+        if self.user[0]:
+            request.add_header("Authorization", f"Basic {b64encode(':'.join(self.user).encode()).decode()}")
+        return request
+
     def log(self, **metrics: float) -> str:
         """A run that logs a model as `model`, and goes on; gives its ID."""
         run = self._post("runs/create", experiment_id="0", run_name="train", start_time=1)["run"]["info"]

@@ -10,7 +10,7 @@ from reconciler.core.desired import Manifest, NoSource, Pin, Source
 from reconciler.core.diff import ModelPlan, diff
 from reconciler.core.names import AliasName, ModelRef, Original, Stage, Version
 from reconciler.core.plan import effects_of
-from reconciler.core.snapshot import ModelSnapshot, Ownership, UnreadableRecord, source_digest
+from reconciler.core.snapshot import Attribution, ModelSnapshot, Ownership, UnreadableRecord, source_digest
 from reconciler.render import words
 from tests.build import (
     CHURN,
@@ -46,6 +46,11 @@ MADE = Pin(SOMEWHERE, run_id="run-2", artifact_path="model", source=SOURCE)
 
 ORIGINAL = Original(ModelRef("staging"), Version(7))
 COPIED = source_digest(ORIGINAL.uri)
+ELSEWHERE = Original(ModelRef("dev/staging"), Version(7))
+FROM_ELSEWHERE = Pin(
+    SOMEWHERE, original=ELSEWHERE, source=Source("run-1", ELSEWHERE.uri, frozenset(), since=2, elsewhere=True)
+)
+OF_ELSEWHERE = Attribution("run-1", 2, "https://dev.example")
 COPY = Pin(SOMEWHERE, original=ORIGINAL, source=Source("run-1", ORIGINAL.uri, frozenset({COPIED}), since=2))
 
 
@@ -185,6 +190,21 @@ CASES: dict[str, tuple[ModelSnapshot | None, Manifest | None, list[str]]] = {
         want({P: [replace(COPY, source=NoSource("no-such-source", "There is no v7 of staging.", "Name another."))]}),
         ["move v1: None -> Production, archiving v2"],
     ),
+    "a version of another registry is copied, and moved": (
+        have({1: P}, owner=owns(P)),
+        want({P: [FROM_ELSEWHERE]}),
+        ["copy v2 from v7 of dev/staging", "move v2: None -> Production, archiving v1"],
+    ),
+    "a copy from another registry that is there already is that one, whatever its run": (
+        with_version(have({1: N, 2: P}), 1, run_id="its-own", original=ELSEWHERE, attribution=OF_ELSEWHERE),
+        want({P: [FROM_ELSEWHERE]}),
+        ["move v1: None -> Production, archiving v2"],
+    ),
+    "what is said of a version by MLflow's own source is no copy from another registry": (
+        with_version(have({1: N, 2: P}), 1, source=source_digest(ELSEWHERE.uri)),
+        want({P: [FROM_ELSEWHERE]}),
+        ["copy v3 from v7 of dev/staging", "move v3: None -> Production, archiving v2"],
+    ),
     "a model is made with its first version": (
         None,
         want({S: [MADE]}, {"challenger": MADE}),
@@ -287,6 +307,11 @@ BLOCKED: dict[str, tuple[ModelSnapshot | None, Manifest, str]] = {
             {"champion": Pin(SOMEWHERE, run_id="run-1", tags={"risk": "high"})},
         ),
         "conflicting-tag",
+    ),
+    "an original of another registry that was registered again since it was copied": (
+        with_version(have({1: N}), 1, original=ELSEWHERE, attribution=replace(OF_ELSEWHERE, created_at=1)),
+        want({P: [FROM_ELSEWHERE]}),
+        "another-original",
     ),
     "an original that was registered again since it was copied": (
         with_version(have({1: N}), 1, source=COPIED, created_at=1),

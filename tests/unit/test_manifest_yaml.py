@@ -48,7 +48,20 @@ def found(data: bytes | str) -> Expectation:
 
 @pytest.mark.parametrize("path", texts.BAD, ids=lambda path: path.stem)
 def test_a_bad_manifest_has_the_problems_that_it_says_it_has(path: Path) -> None:
-    assert found(path.read_bytes()) == texts.expected(path)
+    named, registries = ("prod", ("dev", "prod")) if path.stem == "other-originals" else ("", None)
+    problems = parse([SourceFile(path.name, path.read_bytes())], named=named, registries=registries)[1]
+
+    assert sorted((problem.location.line, str(problem.code)) for problem in problems) == texts.expected(path)
+
+
+def test_a_copy_from_another_registry_names_its_model_there() -> None:
+    text = "model: churn\nstages:\n  Production: {from: {registry: dev, model: risk, version: 7, run_id: abc}}\n"
+    ((manifest,), problems) = parse([SourceFile("churn.yaml", text.encode())], named="prod", registries=("dev", "prod"))
+    (pin,) = manifest.pins()
+
+    assert problems == ()
+    assert pin.original is not None
+    assert (str(pin.original), pin.original.registry, pin.run_id) == ("v7 of dev/risk", "dev", "abc")
 
 
 LAUGHS = "model: churn\n_0: &_0 [ha, ha, ha, ha, ha, ha, ha, ha, ha, ha]\n" + "".join(

@@ -31,6 +31,7 @@ VALIDATOR = Draft7Validator(manifest_schema())
 # What is wrong with these is gone once YAML is read: a duplicate key, how a number is spelled, anchors, tags.
 ONLY_IN_THE_TEXT = {
     "other-registry",
+    "other-originals",
     "anchors",
     "broken-documents",
     "duplicate-keys",

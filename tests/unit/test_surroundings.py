@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from reconciler.core.policy import PolicySettings
 from reconciler.errors import ReconcilerError
-from reconciler.surroundings import Surroundings, seen_by
+from reconciler.surroundings import Surroundings, seen_alone, seen_by
 
 SECRETS = (
     *("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_AUTH"),
@@ -40,6 +40,38 @@ def test_to_look_twice_is_to_look_once(environment: Mapping[str, str], prefix: s
 
     assert seen_by(settings, once) == once
     assert once["MLFLOW_WORKSPACE"] == environment.get(f"{prefix}MLFLOW_WORKSPACE", "risk")
+
+
+@given(environments, st.sampled_from(PREFIXES[1:]))
+def test_a_process_for_one_registry_sees_nothing_that_is_for_another_one(
+    environment: Mapping[str, str], prefix: str
+) -> None:
+    named = {name: name for name in environment}
+    all_of_them = [PolicySettings(prefix=one) for one in PREFIXES[1:]]
+    seen = seen_alone(PolicySettings(prefix=prefix), all_of_them, named, ["RECONCILER_SIGNING_KEY"])
+
+    theirs = {f"{one}{name}" for one in PREFIXES if one != prefix for name in SECRETS}
+    assert not theirs & {*seen.values()}
+    assert not {"PROD_AWS_REGION", "DEV_AWS_REGION", "A_PROD_AWS_REGION"} & {*seen.values()} - {f"{prefix}AWS_REGION"}
+    assert "RECONCILER_SIGNING_KEY" not in seen
+    assert seen.get("PATH") == named.get("PATH")
+
+
+def test_what_was_shown_for_one_registry_is_not_passed_on_to_another_ones_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PROD_AWS_SECRET_ACCESS_KEY", "prod")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY", raising=False)
+    surroundings, prod, dev = Surroundings(), PolicySettings(prefix="PROD_"), PolicySettings(prefix="DEV_")
+
+    surroundings.enter([])
+    surroundings.show(prod)
+    shown = os.environ.get("AWS_SECRET_ACCESS_KEY")
+    alone = seen_alone(dev, [dev, prod], surroundings.before(os.environ), [])
+    surroundings.leave()
+
+    assert shown == "prod"
+    assert "prod" not in alone.values()
 
 
 def test_a_policy_without_several_registries_sees_all() -> None:

@@ -1,0 +1,69 @@
+"""
+The process that reads another registry for an apply or a plan: it answers what `carrying.process` asks on its standard
+input until that ends. Its environment is that of this one registry.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from reconciler.carrying.process import received, send
+from reconciler.carrying.reading import Reading, new_folder
+from reconciler.checks.versions import MlflowChecks
+from reconciler.errors import ReconcilerError, RegistryError, fault_of
+from reconciler.evidence.mlflow import MlflowEvidence
+from reconciler.registry.mlflow import MlflowRegistry
+
+
+def main(registry_uri: str, tracking_uri: str) -> None:
+    """Answers one question after the other."""
+    questions, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    # What libraries print is no answer.
+    os.dup2(2, 1)
+    registry = MlflowRegistry(registry_uri, tracking_uri)
+    evidence = MlflowEvidence(registry_uri, tracking_uri)
+    checks = MlflowChecks(registry_uri, tracking_uri, os.environ)
+    with new_folder() as folder:
+        reading = Reading(registry, Path(folder))
+        known: dict[str, Callable[..., object]] = {
+            "snapshot": registry.snapshot,
+            "names": registry.names,
+            "gather": evidence.gather,
+            "runs": evidence.runs,
+            "sources": evidence.sources,
+            "facts": checks.facts,
+            "present": checks.present,
+            "digest": checks.digest,
+            "files": checks.files,
+            "place": checks.place,
+            "describe": reading.describe,
+            "points": reading.points,
+            "listed": reading.listed,
+            "fetch": reading.fetch,
+            "drop": reading.drop,
+            "folder": lambda: folder,
+        }
+        while True:
+            try:
+                what, arguments = received(questions)
+            except EOFError:
+                break
+            send(answers, _answer(known[what], arguments))
+        reading.drop()
+
+
+def _answer(ask: Callable[..., object], arguments: tuple[Any, ...]) -> tuple[object, ...]:
+    try:
+        return "value", ask(*arguments)
+    except RegistryError as error:
+        return "registry", error.code, error.message, error.fix
+    except ReconcilerError as error:
+        return "error", error.message, error.fix
+    except Exception as error:  # noqa: BLE001  # whoever wrote the model may break whatever reads it
+        return "error", fault_of(error), ""
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

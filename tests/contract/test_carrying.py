@@ -1,0 +1,132 @@
+"""What is brought from one registry to another, both databases that are opened in place, with files in folders."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.carrying.process import Elsewhere, Place
+from reconciler.carrying.writing import MlflowCarrier, Origin
+from reconciler.core.changes import Brought, RegisterVersion
+from reconciler.core.names import ModelRef, Original, Version
+from reconciler.errors import ReconcilerError
+from reconciler.registry.mlflow import MlflowRegistry
+from tests.servers import new_database
+from tests.story.conftest import INHERITED
+
+FILES = {"MLmodel": b"flavors: {}\n", "data/model.pkl": b"\0" * 1000}
+
+
+@dataclass
+class Pair:
+    """dev's risk has a v1, of a finished run with figures."""
+
+    dev: Any
+    prod: Any
+    carrier: MlflowCarrier
+    change: RegisterVersion
+    place: Path
+
+    def bring(self) -> Brought:
+        return self.carrier.bring(self.change)
+
+    def brought(self) -> dict[str, bytes]:
+        """The files that are in prod."""
+        tops = [top for top in self.place.rglob("model") if top.is_dir()]
+        return {
+            file.relative_to(top).as_posix(): file.read_bytes()
+            for top in tops
+            for file in top.rglob("*")
+            if file.is_file()
+        }
+
+
+@pytest.fixture
+def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pair:
+    from mlflow.tracking import MlflowClient
+
+    monkeypatch.chdir(tmp_path)
+    uris = {name: f"sqlite:///{new_database(tmp_path / f'{name}.db')}" for name in ("dev", "prod")}
+    dev, prod = (MlflowClient(uri, uri) for uri in uris.values())
+    experiments = {name: tmp_path / f"files-of-{name}" for name in uris}
+    experiment = dev.create_experiment("trained", experiments["dev"].as_uri())
+    prod.create_experiment("trained", experiments["prod"].as_uri())
+    run = dev.create_run(experiment, run_name="train", start_time=1).info
+    for step in range(3):
+        dev.log_metric(run.run_id, "f1", step / 10, timestamp=step, step=step)
+    for path, data in FILES.items():
+        file = tmp_path / "logged" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+    dev.log_artifacts(run.run_id, str(tmp_path / "logged"), "model")
+    dev.set_terminated(run.run_id, "FINISHED", 5)
+    dev.create_registered_model("risk")
+    made = dev.create_model_version("risk", f"{run.artifact_uri}/model", run.run_id)
+    environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    elsewhere = Elsewhere(lambda: Place(uris["dev"], uris["dev"], environment), uris["dev"])
+    carrier = MlflowCarrier(MlflowRegistry(uris["prod"], uris["prod"]), lambda _: Origin(elsewhere, "dev", ""))
+    original = Original(ModelRef("dev/risk"), Version(1))
+    change = RegisterVersion(
+        ModelRef("risk"),
+        Version(1),
+        original.uri,
+        run.run_id,
+        original=original,
+        since=int(made.creation_timestamp),
+    )
+    return Pair(dev, prod, carrier, change, experiments["prod"])
+
+
+def test_files_and_figures_are_brought_once_and_what_is_there_must_be_what_was_sent(pair: Pair) -> None:
+    first = pair.bring()
+    again = pair.bring()
+    history = [point.value for point in pair.prod.get_metric_history(first.run_id, "f1")]
+    (there,) = pair.place.rglob("model.pkl")
+    there.write_bytes(b"other")
+    mended = pair.bring()
+    here = pair.brought()
+    (there.parent / "planted.py").write_text("import os\n")
+
+    assert first == again == mended
+    assert history == [0.0, 0.1, 0.2]
+    assert here == FILES
+    with pytest.raises(ReconcilerError, match=r"has files that it does not have, such as data/planted\.py") as refused:
+        pair.bring()
+    assert f"mlflow runs delete --run-id {first.run_id}" in refused.value.fix
+    pair.prod.delete_run(first.run_id)
+    assert pair.bring().run_id != first.run_id
+
+
+def test_what_cannot_be_brought_to_its_place_or_is_another_one_is_not_brought(pair: Pair) -> None:
+    experiment = pair.prod.get_experiment_by_name("trained").experiment_id
+
+    pair.prod.rename_experiment(experiment, "other")
+    with pytest.raises(ReconcilerError, match="There is no experiment `trained`"):
+        pair.bring()
+    pair.prod.rename_experiment(experiment, "trained")
+    pair.prod.delete_experiment(experiment)
+    with pytest.raises(ReconcilerError, match="The experiment `trained` was deleted"):
+        pair.bring()
+    pair.prod.restore_experiment(experiment)
+    pair.dev.delete_registered_model("risk")
+    pair.dev.create_registered_model("risk")
+    pair.dev.create_model_version("risk", "s3://elsewhere/model")
+    with pytest.raises(ReconcilerError, match="is another one than was planned for"):
+        pair.bring()
+
+    assert pair.brought() == {}
+
+
+def test_a_link_among_the_files_is_not_followed(pair: Pair, tmp_path: Path) -> None:
+    (there,) = tmp_path.joinpath("files-of-dev").rglob("model.pkl")
+    secret = tmp_path / "secret"
+    secret.write_text("of prod's job")
+    there.unlink()
+    there.symlink_to(secret)
+
+    with pytest.raises(ReconcilerError, match="is a link, or not a regular file"):
+        pair.bring()
+
+    assert b"of prod" not in b"".join(pair.brought().values())
