@@ -15,7 +15,7 @@ from reconciler.core.past import Epoch, Past
 from reconciler.core.plan import Plan
 from reconciler.core.policy import Policy
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot
-from reconciler.core.text import amount, plain
+from reconciler.core.text import amount, ended, plain
 from reconciler.errors import Failure, contained
 from reconciler.gates.authority import Shift, Side, check_paths, shifts
 from reconciler.gates.check import CheckGate
@@ -327,5 +327,5 @@ def refuse_unapproved(
 
 def not_judged(name: ModelRef, failure: Failure) -> Blocker:
     """A model that cannot be judged. The others are."""
-    why = f"The entrances of {name} could not be judged: {failure.why}."
-    return Blocker("not-judged", why, "Correct its data in the registry, or report this.")
+    why = f"The entrances of {name} could not be judged: {ended(failure.why)}"
+    return Blocker("not-judged", why, "" if failure.remedied else "Correct its data in the registry, or report this.")

@@ -216,10 +216,14 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why some work on one model came to nothing, and the code of a registry's error, if it was one."""
+    """
+    Why some work on one model came to nothing, the code of a registry's error, if it was one, and whether `why` says
+    what to do.
+    """
 
     why: str
     code: str = ""
+    remedied: bool = False
 
 
 def contained(work: Callable[[], T]) -> T | Failure:
@@ -230,7 +234,8 @@ def contained(work: Callable[[], T]) -> T | Failure:
     try:
         return work()
     except Exception as error:  # noqa: BLE001  # whoever wrote the model may break whatever reads it
-        return Failure(fault_of(error), error.code if isinstance(error, RegistryError) else "")
+        code = error.code if isinstance(error, RegistryError) else ""
+        return Failure(fault_of(error), code, isinstance(error, ReconcilerError) and bool(error.fix))
 
 
 def fault_of(error: BaseException) -> str:

@@ -27,7 +27,8 @@ from reconciler.core.plan import Plan, PlanOptions
 from reconciler.core.policy import Policy, Rule
 from reconciler.core.review import Scope
 from reconciler.core.snapshot import Placement
-from reconciler.errors import Location, ReconcilerError, RegistryError
+from reconciler.deciders import not_judged
+from reconciler.errors import Failure, Location, ReconcilerError, RegistryError, contained
 from reconciler.events import OutcomeStatus
 from reconciler.gates.approvals import Approvals
 from reconciler.gates.metric import Metric as MetricGate
@@ -404,3 +405,19 @@ def test_a_record_of_an_alias_that_was_never_moved_is_no_roll_back(
     plan = plan_of(place.world, rules(guard(NO, waive_on_rollback=True), slot="@champion"))
 
     assert rulings(plan) == [("@champion", "gate", ruling)]
+
+
+def test_what_says_itself_what_to_do_gets_no_other_remedy() -> None:
+    def shallow() -> None:
+        raise ReconcilerError("The clone is shallow.", "Fetch the whole history (`git fetch --unshallow`).")
+
+    def broken() -> None:
+        raise ValueError("no number")
+
+    faults = [contained(work) for work in (shallow, broken)]
+    blockers = [not_judged(ModelRef("churn"), fault) for fault in faults if isinstance(fault, Failure)]
+
+    assert [(blocker.message.partition(": ")[2], blocker.fix) for blocker in blockers] == [
+        ("The clone is shallow. Fetch the whole history (`git fetch --unshallow`).", ""),
+        ("ValueError: no number.", "Correct its data in the registry, or report this."),
+    ]
