@@ -191,8 +191,9 @@ class Originals:
     def read(self, originals: Iterable[Original]) -> None:
         """Read the models of these versions together. Raises ReconcilerError."""
         wanted = {one.model: frozenset({one.version}) for one in originals if one.model not in self._read}
-        # One that is to be renamed has its name still.
-        here = {name: live for name in wanted if (live := self.snapshot.models.get(name)) and live.called is None}
+        # One that is to be renamed has its name still; what our record alone led to was read without its versions.
+        known = self.snapshot.models
+        here = {n: live for n in wanted if (live := known.get(n)) and live.called is None and live.versions}
         if missing := {name: versions for name, versions in wanted.items() if name not in here}:
             here |= self.world.registry.snapshot(Wanted(missing)).models
         self._read |= {name: here.get(name) for name in wanted}
