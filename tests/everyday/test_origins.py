@@ -1,0 +1,70 @@
+"""What a manifest declares by what it is made of may be declared by its number, too, and the other way around."""
+
+import pytest
+
+from reconciler.core.names import ModelRef, Version
+from reconciler.errors import ExitCode
+from tests.house import GRACE, Done, House
+from tests.house.scenes import APPROVALS, SLOTS, at_work, copy_of, environments, pins
+
+
+def went_well(done: Done, slot: str = "Production", model: str = "churn") -> None:
+    assert done.exit_code == ExitCode.OK, f"{done.message}\n{done.sentences(slot, model)}"
+
+
+def by_run(house: House, number: int, model: str = "churn") -> str:
+    return f"{{run_id: {house.registry.models[ModelRef(model)].versions[Version(number)].run_id}}}"
+
+
+@SLOTS
+@pytest.mark.parametrize("origin", ["run", "copy"])
+def test_what_is_in_may_be_named_by_its_number_and_by_its_origin_again(house: House, slot: str, origin: str) -> None:
+    if origin == "copy":
+        environments(house, slot, APPROVALS)
+        model, pin, number = "prod.risk", copy_of(2), 2
+    else:
+        at_work(house, slot, APPROVALS)
+        model, pin, number = "churn", by_run(house, 6), 6
+    house.merge(pins({slot: pin}, model=model), approved_by=[GRACE])
+    went_well(house.apply(), slot, model)
+    house.merge(pins({slot: pin}, model=model, also="description: What it is for.\n"))
+    went_well(house.apply(), slot, model)
+
+    for named in (number, pin):
+        house.merge(pins({slot: named}, model=model))
+        done = house.apply()
+
+        went_well(done, slot, model)
+        assert done.kinds(model) == {}
+    assert house.in_slot(model, slot) == (number,)
+
+
+@pytest.mark.parametrize("origin", ["run", "copy"])
+def test_what_was_in_by_its_origin_is_gone_back_to_by_its_number(house: House, origin: str) -> None:
+    if origin == "copy":
+        environments(house, policy=APPROVALS)
+        model, pin, number, before = "prod.risk", copy_of(2), 2, 1
+    else:
+        at_work(house, policy=APPROVALS)
+        model, pin, number, before = "churn", by_run(house, 6), 6, 4
+    house.merge(pins({"Production": pin}, model=model), approved_by=[GRACE])
+    went_well(house.apply(), model=model)
+    house.merge(pins({"Production": before}, model=model))
+    went_well(house.apply(), model=model)
+
+    house.merge(pins({"Production": number}, model=model))
+    done = house.apply()
+
+    went_well(done, model=model)
+    assert done.kinds(model) == {"Production": "rollback"}
+
+
+def test_a_copy_that_waited_can_be_declared_by_its_number_and_approved_anew(house: House) -> None:
+    environments(house, policy=APPROVALS)
+    house.merge(pins({"Production": copy_of(2)}, model="prod.risk"))
+    assert house.apply().exit_code == ExitCode.BLOCKED
+    house.copy_by_hand("staging.risk", 2, "prod.risk")
+
+    house.merge(pins({"Production": 2}, model="prod.risk"), approved_by=[GRACE])
+
+    went_well(house.apply(), model="prod.risk")
