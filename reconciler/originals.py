@@ -13,7 +13,7 @@ from reconciler.core.evidence import VersionFacts
 from reconciler.core.gate import CheckFacts, Presence
 from reconciler.core.limits import COPIES_OF_COPIES
 from reconciler.core.names import ModelRef, Original, Slot, Version, name_there, registry_of
-from reconciler.core.past import Past, pins_of
+from reconciler.core.past import Past, named_since, pins_of
 from reconciler.core.plan import Plan
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot, VersionSnapshot
 from reconciler.errors import ReconcilerError
@@ -202,6 +202,15 @@ class Originals:
         """A version whose model was read, if it is there."""
         live = self._read[original.model]
         return None if live is None else live.versions.get(original.version)
+
+    def named_since(self, original: Original, trunk: Trunk | None) -> int:
+        """Since when the model of an original has its name for certain, in milliseconds since 1970."""
+        self.read([original])
+        live, version = self._read[original.model], self.live(original)
+        if live is None or version is None:
+            return 0
+        there, past = self.verified(Found(original, live, version), trunk)
+        return named_since(past, there)
 
     def verified(self, found: Found, trunk: Trunk | None) -> tuple[ModelSnapshot, Past]:
         """

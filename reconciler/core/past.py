@@ -238,12 +238,13 @@ def is_unmoved_since(record: Placement, version: VersionSnapshot) -> bool:
 def named_since(past: Past, live: ModelSnapshot) -> int:
     """
     Since when a model has its name for certain, in milliseconds since 1970. One of our records on it says that it had
-    it all along; else MLflow's own times, as it takes every version for touched when their model is renamed.
+    it all along, signed where anybody signs; else MLflow's own times, as it takes every version for touched when their
+    model is renamed.
     """
     for version in live.versions.values():
         for record in version.provenance.values():
-            borne_out = record.proven or record.retired or not past.sealed
-            if borne_out and past.place_of(record, version) is not None:
+            signed = record.proven or record.retired or past.signers_since is None
+            if signed and past.place_of(record, version) is not None:
                 return 0
     return min((version.updated_at for version in live.versions.values()), default=0)
 

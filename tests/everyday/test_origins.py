@@ -68,3 +68,46 @@ def test_a_copy_that_waited_can_be_declared_by_its_number_and_approved_anew(hous
     house.merge(pins({"Production": 2}, model="prod.risk"), approved_by=[GRACE])
 
     went_well(house.apply(), model="prod.risk")
+
+
+@pytest.mark.parametrize("governed", [False, True], ids=["first of all", "then"])
+def test_what_was_approved_may_be_moved_and_edited_until_it_is_applied(house: House, governed: bool) -> None:
+    """A model that we govern had its name by our record; of another, one version that nobody touched tells it."""
+    house.push(policy=APPROVALS)
+    house.push(pins({}))
+    house.register("churn", 1)
+    if governed:
+        house.push(pins({"Staging": 1}))
+        went_well(house.apply())
+    else:
+        house.register("churn", 1)
+    number = len(house.versions_of("churn"))
+    house.merge(pins({"Production": number}), approved_by=[GRACE])
+
+    house.by_hand("churn", number, "Staging")
+    house.describe("churn", number)
+
+    went_well(house.apply())
+
+
+def test_a_model_of_one_version_that_was_touched_after_its_approval_is_approved_again(house: House) -> None:
+    house.push(policy=APPROVALS)
+    house.push(pins({}))
+    house.register("churn", 1)
+    house.merge(pins({"Production": 1}), approved_by=[GRACE])
+    house.describe("churn", 1)
+    assert "approve again: every version of churn was moved, edited or renamed after" in house.apply().message
+
+    house.approve(GRACE, house.forge.requests[-1])
+
+    went_well(house.apply())
+
+
+def test_an_original_of_a_pinned_run_may_be_moved_and_edited_until_it_is_copied(house: House) -> None:
+    environments(house, policy=APPROVALS)
+    pinned = copy_of(2).replace("2}", f"2, {by_run(house, 2, 'staging.risk')[1:-1]}}}")
+    house.merge(pins({"Production": pinned}, model="prod.risk"), approved_by=[GRACE])
+    for number in (1, 2):
+        house.describe("staging.risk", number)
+
+    went_well(house.apply(), model="prod.risk")
