@@ -44,7 +44,7 @@ from reconciler.core.gate import (
 from reconciler.core.limits import COPIES_OF_COPIES
 from reconciler.core.moments import moment, moment_of, rfc3339
 from reconciler.core.names import OUR_TAG_PREFIX, ModelRef, Original, Version, alias_slot
-from reconciler.core.past import CLOCKS_DIFFER_BY_LESS_THAN, Past
+from reconciler.core.past import CLOCKS_DIFFER_BY_LESS_THAN, FOREVER, Past, named_since
 from reconciler.core.plan import Plan
 from reconciler.core.slot_map import SlotMap
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot, VersionSnapshot
@@ -286,7 +286,7 @@ class Gathering:
                 return NOBODY
             return self._without_declared(_facts_of(versions, entrance.model, entrance.incumbent))
         if key in {CHANGE, APPROVALS}:
-            since = self._approvable(entrance, candidate)
+            since = self._approvable(case, candidate)
             return self._review_fact(key, change, self._reviews_of(case, change), since, now)
         if key == CHECKS:
             return self._checked(case, candidate)
@@ -335,23 +335,27 @@ class Gathering:
         names = tuple(sorted({a.who for a in early} - {a.who for a in approvals}))
         subject = self.desired.revision.subject
         about = found.authors, subject, change.base, found.people, found.by_bots, names
-        return ChangeFacts(change.head, *about, since.original, since.renamable)
+        return ChangeFacts(change.head, *about, since.original, since.renamable, since.traded)
 
-    def _approvable(self, entrance: Entrance, candidate: VersionSnapshot | None) -> "_Approvable | str":
+    def _approvable(self, case: Case, candidate: VersionSnapshot | None) -> "_Approvable | str":
         """
         Since when what is approved is what it is: since it was registered. Where a copy is declared as one, that is its
-        original; and another model may have that one's name by now, which MLflow's time of the last change tells.
+        original. Another model may have the name by now, with versions that say they are of the same runs: so it is
+        since the model has its name, or, of an original without its run, since MLflow's time of the last change.
         """
         if candidate is None:
             return "the registry does not show the version, so approvals of it are not known"
+        entrance = case.entrance
         pin = copy_pin(self.desired.models.get(entrance.model), entrance.slot, candidate)
         if pin is None or pin.original is None or not isinstance(pin.source, Source):
-            return _Approvable(candidate.created_at)
+            past, live = self.pasts.get(entrance.model), self.snapshot.models[entrance.model]
+            return _of_model(candidate.created_at, entrance.model, named_since(past, live) if past else 0)
         since, changed = pin.source.since, pin.source.changed
         if not since:
             return f"the registry does not say when {pin.original} was registered"
         if pin.run_id is not None:
-            return _Approvable(since, pin.original)
+            named = self.originals.named_since(pin.original, case.rules.trunk)
+            return _of_model(since, pin.original.model, named, pin.original)
         if not changed:
             return f"the registry does not say when {pin.original} was last changed; pin its run (`run_id` in `from`)"
         # Approvals are dated in whole seconds: one of the second of the change may be from before it.
@@ -370,10 +374,16 @@ class Gathering:
         pin = copy_pin(self.desired.models.get(case.entrance.model), case.entrance.slot, candidate)
         by_name = pin is not None and pin.run_id is None
         if key == placed(key.model):
-            if by_name and self._changed_since_declared(case.entrance, found.version):
+            if by_name and self._declared_before(case, found.version.updated_at, found.version):
                 return _Unknown(
                     f"{found.original} was moved, edited or renamed after its copy was declared here: pin its run "
                     "(`run_id` in `from`)"
+                )
+            named = 0 if pin is None or by_name else self.originals.named_since(found.original, case.rules.trunk)
+            if self._declared_before(case, named, found.version):
+                return _Unknown(
+                    f"every version of {found.original.model} was moved, edited or renamed after the copy was declared "
+                    "here, so another model may have its name now: declare the copy anew"
                 )
             slots = _slots_of(found.live, found.version, self._slots_there(found.original))
             return Placed(found.version.version, found.version.stage.value, slots)
@@ -391,13 +401,21 @@ class Gathering:
         registry = original.registry
         return neighbor_of(self.world, registry).world.slots if registry else self.world.slots
 
-    def _changed_since_declared(self, entrance: Entrance, original: VersionSnapshot) -> bool:
-        """Whether what has the name and number of an original may be another one than when its copy was declared."""
-        past, live = self.pasts.get(entrance.model), self.snapshot.models[entrance.model]
-        declared = past.run(live, entrance.slot, entrance.candidate) if past else None
-        if declared is None or original.updated_at == original.created_at:
+    def _declared_before(self, case: Case, changed: int, original: VersionSnapshot) -> bool:
+        """
+        Whether a copy was declared before its original, or that one's model, was changed at a moment (milliseconds
+        since 1970). A commit names a time of its own: one that is ahead of now says nothing, and an apply may have seen
+        the commit before it.
+        """
+        past, live = self.pasts.get(case.entrance.model), self.snapshot.models[case.entrance.model]
+        declared = past.run(live, case.entrance.slot, case.entrance.candidate) if past else None
+        if declared is None or declared.since == FOREVER or changed <= original.created_at:
             return False
-        return original.updated_at > (declared.since + CLOCKS_DIFFER_BY_LESS_THAN.total_seconds()) * 1000
+        trunk, now = case.rules.trunk, moment(self.world.clock.now())
+        since = declared.since if trunk is None else min(declared.since, trunk.seen(declared.start))
+        until = since + CLOCKS_DIFFER_BY_LESS_THAN.total_seconds()
+        is_ahead = now is None or since > (now + CLOCKS_DIFFER_BY_LESS_THAN).timestamp()
+        return is_ahead or changed > until * 1000
 
     def _checked(self, case: Case, candidate: VersionSnapshot | None) -> object:
         """
@@ -489,12 +507,21 @@ def _slots_of(live: ModelSnapshot, candidate: VersionSnapshot, slots: SlotMap) -
 class _Approvable:
     """
     Since when approvals count, in milliseconds since 1970; of which original, and whether that one is known by its name
-    alone and has changed.
+    alone and has changed. `traded` is the model whose name another one may have had until then.
     """
 
     at: int
     original: Original | None = None
     renamable: bool = False
+    traded: str = ""
+
+
+def _of_model(registered: int, model: ModelRef, named: int, original: Original | None = None) -> _Approvable:
+    """What was registered at a moment in a model that has its name since another."""
+    # Approvals are dated in whole seconds: one of the second of the change may be from before it.
+    if named > registered:
+        return _Approvable(named + 999, original, traded=str(model))
+    return _Approvable(registered, original)
 
 
 @dataclass(frozen=True, slots=True)

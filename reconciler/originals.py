@@ -14,7 +14,7 @@ from reconciler.core.evidence import VersionFacts
 from reconciler.core.gate import CheckFacts, Presence
 from reconciler.core.limits import COPIES_OF_COPIES
 from reconciler.core.names import ModelRef, Original, Slot, Version, name_there, registry_of
-from reconciler.core.past import Past, pins_of
+from reconciler.core.past import Past, named_since, pins_of
 from reconciler.core.plan import Plan
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot, VersionSnapshot
 from reconciler.errors import Failure, ReconcilerError, contained
@@ -199,8 +199,9 @@ class Originals:
     def read(self, originals: Iterable[Original]) -> None:
         """Read the models of these versions together. Raises ReconcilerError."""
         wanted = {one.model: frozenset({one.version}) for one in originals if one.model not in self._read}
-        # One that is to be renamed has its name still.
-        here = {name: live for name in wanted if (live := self.snapshot.models.get(name)) and live.called is None}
+        # One that is to be renamed has its name still; what our record alone led to was read without its versions.
+        known = self.snapshot.models
+        here = {n: live for n in wanted if (live := known.get(n)) and live.called is None and live.versions}
         if missing := {name: versions for name, versions in wanted.items() if name not in here}:
             here |= self.world.registry.snapshot(Wanted(missing)).models
         self._read |= {name: here.get(name) for name in wanted}
@@ -209,6 +210,15 @@ class Originals:
         """A version whose model was read, if it is there."""
         live = self._read[original.model]
         return None if live is None else live.versions.get(original.version)
+
+    def named_since(self, original: Original, trunk: Trunk | None) -> int:
+        """Since when the model of an original has its name for certain, in milliseconds since 1970."""
+        self.read([original])
+        live, version = self._read[original.model], self.live(original)
+        if live is None or version is None:
+            return 0
+        there, past = self.verified(Found(original, live, version), trunk)
+        return named_since(past, there)
 
     def verified(self, found: Found, trunk: Trunk | None) -> tuple[ModelSnapshot, Past]:
         """

@@ -304,7 +304,7 @@ class Trunk:
                 new = [head for head in new if head not in good]
         return tuple(head for head in heads if self._proven.get((head, policy.signers), False))
 
-    def _seen(self, place: int) -> int:
+    def seen(self, place: int) -> int:
         """
         When an apply first saw the commit at a place, in seconds since 1970: whoever pushes a commit chooses the time
         that it names, and not this one.
@@ -461,7 +461,10 @@ class Trunk:
         everywhere: bool = False,
     ) -> dict[ModelRef, Past]:
         epochs = self._epochs(needs, desired, everywhere=everywhere)
-        return {name: self._let_in(replace(bare, epochs=epochs[name]), models[name]) for name in needs}
+        return {
+            name: self._let_in(replace(bare, epochs=epochs[name], declared=desired.get(name)), models[name])
+            for name in needs
+        }
 
     def _let_in(self, past: Past, live: ModelSnapshot) -> Past:
         """
@@ -501,7 +504,7 @@ class Trunk:
         former = _names(past, live.name)
         guarded = {
             slot: [
-                min(e.since, self._seen(e.start))
+                min(e.since, self.seen(e.start))
                 for e in self.policies
                 if e.policy.guards(live.name, slot, *tags, formerly=former, slots=self.world.slots)
             ]
@@ -519,7 +522,7 @@ class Trunk:
 
     def _as_seen(self, epochs: Iterable[Epoch]) -> tuple[Epoch, ...]:
         """With no later time than that at which an apply first saw them."""
-        return tuple(replace(epoch, since=min(epoch.since, self._seen(epoch.start))) for epoch in epochs)
+        return tuple(replace(epoch, since=min(epoch.since, self.seen(epoch.start))) for epoch in epochs)
 
     def _declared_elsewhere(self, name: ModelRef) -> frozenset[Slot]:
         """The slots of a model that manifests in another folder of the repository declare, or did once."""

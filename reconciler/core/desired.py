@@ -125,6 +125,10 @@ class Pin:
             return None
         return Origin(self.run_id, self.artifact_path, self.model_id, self.original)
 
+    def is_like(self, other: "Pin") -> bool:
+        """Whether both name a version in the same way, whatever they say of it besides."""
+        return (self.version, self.run_id, self.origin) == (other.version, other.run_id, other.origin)
+
     def means(self, version: VersionSnapshot) -> bool:
         """
         Whether it refers to that version. Where no source was looked up, a path means every version of the run; else

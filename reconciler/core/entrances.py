@@ -82,8 +82,8 @@ def incumbent(live: ModelSnapshot, slot: Slot, candidate: Version, past: Past | 
     """
     if past is not None:
         for epoch in past.epochs:
-            declared = declared_versions(epoch.manifest, slot, live) - {candidate}
-            if candidate not in declared_versions(epoch.manifest, slot, live) and declared:
+            declared = past.declared_in(epoch, slot, live) or declared_versions(epoch.manifest, slot, live)
+            if declared and candidate not in declared:
                 known = live.versions.get(max(declared))
                 if known is not None and not _never_came_in(live, slot, known, epoch, past):
                     return known.version
@@ -221,10 +221,10 @@ def _has_held_and_left(live: ModelSnapshot, slot: Slot, version: VersionSnapshot
     if past.sealed and not (record and record.proven):
         return False
     run, then = past.run(live, slot, version.version), past.epoch_at(place)
-    declared = declared_versions(then.manifest, slot, live) if then else frozenset[Version]()
+    declared = past.declared_in(then, slot, live)
     if version.version not in declared or (run is not None and place <= run.start):
         return False
-    now = declared_versions(past.epochs[0].manifest, slot, live) if past.epochs else frozenset[Version]()
+    now = past.declared_in(past.epochs[0], slot, live) if past.epochs else frozenset[Version]()
     return max(declared) == version.version or (bool(now) and max(now) != version.version)
 
 

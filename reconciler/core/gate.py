@@ -93,6 +93,7 @@ class ChangeFacts:
     `people` has, in one text each, the names that are known to be one person's. `by_bots`: nobody but bots is known to
     have made it. `early` approved before the candidate was registered, which counts for nothing; where it is declared
     as a copy, before the `original` was, or, if that one is `renamable`, before it was last moved, edited or renamed.
+    `traded` is the model whose name another one may have had when they approved.
     """
 
     commit: Commit | None
@@ -104,6 +105,7 @@ class ChangeFacts:
     early: tuple[str, ...] = ()
     original: Original | None = None
     renamable: bool = False
+    traded: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import TypeAlias, TypeVar
 from reconciler.core.desired import DesiredState, Manifest
 from reconciler.core.diff import Blocker, ModelPlan
 from reconciler.core.looks import Look, drawn, looks, mixed_word, skeleton, telling_apart
-from reconciler.core.names import AliasName, ModelRef, Stage, alias_slot
+from reconciler.core.names import AliasName, ModelRef, Stage, alias_slot, name_there
 from reconciler.core.plan import Plan
 from reconciler.core.policy import Policy, matches, spells
 from reconciler.core.snapshot import Ownership, RegistrySnapshot
@@ -93,11 +93,21 @@ class _Likeness:
             told.add(other)
         for name, manifest in sorted(self._manifests.items()):
             yield from self._notes_on_aliases(name, manifest)
+        yield from self._notes_on_originals()
         declared = _owners(self._manifests)
         people = _by_looks({*declared, *self._standing.owners, *self._groups})
         for owner in sorted(set(declared) - self._standing.owners):
             if other := _alike(owner, people):
                 yield f"The new owner {owner} looks like {other}: {telling_apart(owner, other)}."
+
+    def _notes_on_originals(self) -> Iterator[str]:
+        """What is copied from a model that no manifest declares, and that passes for one which some manifest does."""
+        originals = {pin.original.model for m in self._manifests.values() for pin in m.pins() if pin.original}
+        for name in sorted(originals - self._manifests.keys()):
+            called = name_there(name)
+            if other := _alike(called, self._models):
+                apart = telling_apart(called, other)
+                yield f"The model {name}, from which versions are copied, looks like the model {other}: {apart}."
 
     def _notes_on_aliases(self, name: ModelRef, manifest: Manifest) -> Iterator[str]:
         live, names = self._live.get(name), self._aliases(name, manifest)

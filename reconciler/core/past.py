@@ -1,6 +1,6 @@
 """What trusted history says of one model: what was declared there and when, and which of our records it bears out."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -44,7 +44,8 @@ class Past:
     that its version was in a slot and left it: those that git bore out were signed then. `signers_time` is that
     commit's time. `guarded_since` says since when (seconds since 1970) gates guard a slot. `governed_elsewhere` are
     the slots that were governed once by another folder of the repository, or of a model that was renamed and whose
-    past does not count. Where it is not `whole`, what was before the last epoch is not known.
+    past does not count. Where it is not `whole`, what was before the last epoch is not known. `declared` is what the
+    revision declares, with what its origins were found to be.
     """
 
     ours: Ours
@@ -61,6 +62,7 @@ class Past:
     governed_elsewhere: frozenset[Slot] = frozenset()
     whole: bool = True
     disowned: ModelRef | None = None
+    declared: Manifest | None = None
 
     def place(self, commit: Commit | None) -> int | None:
         """Where on the trusted line a commit is, or None."""
@@ -128,7 +130,7 @@ class Past:
         first: Epoch | None = None
         served = False
         for epoch in self.epochs:
-            declared = declared_versions(epoch.manifest, slot, live)
+            declared = self.declared_in(epoch, slot, live)
             if version not in declared:
                 break
             if first is None:
@@ -137,6 +139,48 @@ class Past:
                 break
             first = epoch
         return first
+
+    def declared_in(self, epoch: Epoch | None, slot: Slot, live: ModelSnapshot) -> frozenset[Version]:
+        """
+        The versions that were declared for a slot. What was declared by its origin was the version that our record says
+        an apply put there while it was; and what that origin means now, if it is declared still. Otherwise nobody
+        knows: several versions may say that they are of one origin, and who registers one more would choose.
+        """
+        found: set[Version] = set()
+        for pin in pins_of(epoch.manifest, slot) if epoch else ():
+            if pin.version is not None:
+                found |= _meant(pin, live)
+            elif epoch is not None:
+                found |= self._recorded(epoch, pin, slot, live)
+                now = (one for one in pins_of(self.declared, slot) if one.is_like(pin))
+                found |= {version for one in now for version in _meant(one, live)}
+        return frozenset(found)
+
+    def _recorded(self, epoch: Epoch, pin: Pin, slot: Slot, live: ModelSnapshot) -> set[Version]:
+        """
+        The versions that an apply put into a slot in the unbroken run of epochs that declared a pin without a number:
+        by a signed record, whichever it is; by another one only the first that may be meant, as anybody can write such
+        a record on one more.
+        """
+        meant = sorted(number for number, version in live.versions.items() if pin.means(version))
+        records = {number: live.versions[number].provenance.get(slot) for number in meant}
+        counting = {number: r for number, r in records.items() if r and (r.proven or number == meant[0])}
+        return {
+            number
+            for number, record in counting.items()
+            if (place := self.place_of(record, live.versions[number])) is not None
+            and any(one.start == epoch.start and at <= place <= end for one, at, end in self._runs_of(pin, slot))
+        }
+
+    def _runs_of(self, pin: Pin, slot: Slot) -> Iterator[tuple[Epoch, int, int]]:
+        """The epochs that declared a pin for a slot, each with the first and the last place of its unbroken run."""
+        at, run = 0, list[Epoch]()
+        for epoch in (*self.epochs, None):
+            if epoch is not None and any(one.is_like(pin) for one in pins_of(epoch.manifest, slot)):
+                run.append(epoch)
+                continue
+            yield from ((one, at, run[-1].start) for one in run)
+            at, run = epoch.start + 1 if epoch else at, []
 
     def held(self, live: ModelSnapshot, slot: Slot, version: Version) -> bool:
         """Whether a record that counts says that this very declaration put the version there."""
@@ -164,8 +208,7 @@ class Past:
         """
         applied = self.place(live.owner.commit) if isinstance(live.owner, Ownership) else None
         epoch = None if applied is None else self.epoch_at(applied)
-        then = declared_versions(epoch.manifest if epoch else None, slot, live)
-        now = declared_versions(self.epochs[0].manifest, slot, live)
+        then, now = self.declared_in(epoch, slot, live), self.declared_in(self.epochs[0], slot, live)
         if version.version not in then or (max(now) == version.version and max(then) != version.version):
             return False
         others = (self.place_of(v.provenance.get(slot), v) for v in live.versions.values() if v is not version)
@@ -192,17 +235,37 @@ def is_unmoved_since(record: Placement, version: VersionSnapshot) -> bool:
     return written is not None and touched is not None and touched <= written + CLOCKS_DIFFER_BY_LESS_THAN
 
 
+def named_since(past: Past, live: ModelSnapshot) -> int:
+    """
+    Since when a model has its name for certain, in milliseconds since 1970. One of our records on it says that it had
+    it all along, signed where anybody signs; else MLflow's own times, as it takes every version for touched when their
+    model is renamed.
+    """
+    for version in live.versions.values():
+        for record in version.provenance.values():
+            signed = record.proven or record.retired or past.signers_since is None
+            if signed and past.place_of(record, version) is not None:
+                return 0
+    return min((version.updated_at for version in live.versions.values()), default=0)
+
+
 def declared_versions(manifest: Manifest | None, slot: Slot, live: ModelSnapshot) -> frozenset[Version]:
     """
-    The versions that a manifest declares for a slot, those that are gone by now too. A pin means the version with its
-    number and its run; one without a number means whichever version comes from its run.
+    The versions that a manifest declares for a slot, those that are gone by now too. What it declares is what stands
+    now; of what stood before, `Past.declared_in` tells.
     """
-    found: set[Version] = set()
-    for pin in pins_of(manifest, slot):
-        if pin.version is not None and pin.version not in live.versions:
-            found.add(pin.version)
-        found.update(number for number, version in live.versions.items() if pin.means(version))
-    return frozenset(found)
+    return frozenset(number for pin in pins_of(manifest, slot) for number in _meant(pin, live))
+
+
+def _meant(pin: Pin, live: ModelSnapshot) -> set[Version]:
+    """
+    What a pin means: the version with its number and its run; without a number, the first one of its origin. Others
+    that say they are of the same origin are nobody's choice but theirs who registered them.
+    """
+    if pin.version is not None:
+        known = live.versions.get(pin.version)
+        return {pin.version} if known is None or pin.means(known) else set()
+    return {*sorted(number for number, version in live.versions.items() if pin.means(version))[:1]}
 
 
 def to_be_copied(manifest: Manifest | None, live: ModelSnapshot) -> ModelSnapshot:

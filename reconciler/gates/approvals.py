@@ -72,6 +72,11 @@ class Approvals:
 def _approve_again(change: ChangeFacts, entrance: Entrance) -> str:
     """Why approvals came too early, and what to do."""
     version, who = str(change.original or f"v{entrance.candidate}"), _listed(change.early)
+    if change.traded:
+        return (
+            f"approve again: every version of {plain(change.traded, 80)} was moved, edited or renamed after {who} "
+            "approved, so another model may have its name now"
+        )
     if change.renamable:
         return (
             f"approve again, since {version} was moved, edited or renamed after {who} approved; with its run pinned "

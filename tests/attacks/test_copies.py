@@ -10,7 +10,7 @@ from reconciler.core.gate import Ruling
 from reconciler.core.names import ModelRef, Version
 from reconciler.core.snapshot import ModelSnapshot, VersionSnapshot
 from reconciler.errors import ExitCode
-from tests.house import GRACE, House, Trigger
+from tests.house import GRACE, MALLORY, House, Trigger
 from tests.house.scenes import APPROVALS, SLOTS, at_least, copy_of, environments, pins, promote_copy
 
 PATH = """\
@@ -505,3 +505,58 @@ def test_what_is_copied_of_a_pinned_run_is_of_no_other_one(house: House) -> None
 
     assert "is of another run" in refused(house)
     assert house.versions_of("prod.risk") == [1]
+
+
+# Originals in models that are read without their versions, because our record on them says that they are ours.
+
+
+def recorded_as_ours(house: House, model: str) -> None:
+    """Somebody writes our record on a model that no manifest declares."""
+    house.put_owner_record(model, replace(house.owner_record("prod.risk"), model=ModelRef(model)))
+
+
+@pytest.mark.parametrize("how", ["released by the change", "somebody wrote our record"])
+def test_a_check_that_failed_on_an_original_is_not_lost_with_its_manifest(signing_house: House, how: str) -> None:
+    house = signing_house
+    environments(house, policy=CHECK)
+    for pin in (copy_of(2), 1):
+        house.merge(pins({"Production": pin}, model="prod.risk"))
+        assert house.apply().exit_code == ExitCode.OK
+    house.check("staging.risk", 2, "bias", passed=False)
+    gone = {"manifests/staging.risk.yaml": None}
+    if how == "somebody wrote our record":
+        house.merge(files=gone)
+        assert house.apply().exit_code == ExitCode.OK
+        recorded_as_ours(house, "staging.risk")
+        gone = {}
+
+    house.merge(pins({"Production": 2}, model="prod.risk"), files=gone, by=MALLORY)
+
+    assert ": check: " in refused(house)
+
+
+def test_a_hold_is_followed_through_a_model_that_somebody_wrote_our_record_on(signing_house: House) -> None:
+    house = signing_house
+    environments(house, policy="")
+    house.copy_by_hand("staging.risk", 2, "canary.risk")
+    house.copy_by_hand("canary.risk", 1, "prod.risk")
+    held = 'hold: [{version: 2, reason: "It leaks personal data."}]\n'
+    house.merge(pins({"Staging": 2}, model="staging.risk", also=held))
+    assert house.apply().exit_code == ExitCode.OK
+
+    recorded_as_ours(house, "canary.risk")
+    house.merge(pins({"Production": 2}, model="prod.risk"), by=MALLORY)
+
+    assert "is on hold" in refused(house)
+
+
+def test_a_target_does_not_hide_the_originals_of_what_is_planned(signing_house: House) -> None:
+    house = signing_house
+    environments(house, policy=CHECK)
+    house.merge(pins({"Production": copy_of(2)}, model="prod.risk"))
+    house.check("staging.risk", 2, "bias", passed=False)
+
+    done = house.apply(targets=["prod.risk"])
+
+    assert done.noes(model="prod.risk") == {"check"}
+    assert "failed" in done.sentences(model="prod.risk")

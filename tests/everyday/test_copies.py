@@ -175,6 +175,17 @@ def test_a_copy_may_come_from_a_model_that_nobody_here_governs(house: House) -> 
     assert done.exit_code == ExitCode.OK, f"{done.message}\n{done.sentences(model='prod.risk')}"
 
 
+def test_an_original_that_the_same_change_gives_up_is_there_still(signing_house: House) -> None:
+    house, gate = signing_house, "path: {from: Staging, model: staging.risk}"
+    environments(house, policy=f'slots:\n- slot: Production\n  models: ["prod.*"]\n  gates:\n  - {gate}\n')
+
+    gone = {"manifests/staging.risk.yaml": None}
+    house.merge(pins({"Production": copy_of(2)}, model="prod.risk"), files=gone, approved_by=[GRACE])
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.OK, f"{done.message}\n{done.sentences(model='prod.risk')}"
+
+
 def test_a_copy_is_found_drifted_and_put_back_like_any_version(house: House) -> None:
     environments(house)
     promote_copy(house)
