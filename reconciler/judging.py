@@ -390,7 +390,8 @@ def _cases(
             seen.extend((guard, people) for guard in guards)
             if guards:
                 change, last = (change_at(judging, plan, at) for at in (place, latest))
-                yield Case(entrance, guards, _overrides(manifest, entrance.slot), judging, change, last)
+                means = (policy or judging.policy).settings.slots
+                yield Case(entrance, guards, _overrides(manifest, entrance.slot), judging, change, last, means)
 
 
 def _judged_as(entrance: Entrance, slots: SlotMap, live: ModelSnapshot, manifest: Manifest | None) -> Slot | None:

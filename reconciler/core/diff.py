@@ -987,7 +987,11 @@ class _Moves:
     def _note(self, version: Version, slot: Slot) -> None:
         past, known = self.past, self.live.versions[version]
         if past is not None and past.recorded(self.live, slot, version):
-            # It is being put back: how it came there is recorded.
+            # It is being put back: how it came there is recorded. MLflow keeps no time of an alias, so there a record
+            # says since when; one from before the move would count the time in which it named something else.
+            if slot.stage is None:
+                again = replace(known.provenance[slot], applied_at="", left=False)
+                self.unrecorded.setdefault(version, []).append(self._signed_anew(known, again))
             return
         repository, commit, author = self.revision.repository, self.revision.commit, self.revision.author
         before = before_move(self.live, slot, version)

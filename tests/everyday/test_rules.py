@@ -1,5 +1,7 @@
 """Rules change, one step at a time, and what no rule could ever let in is said when it is proposed."""
 
+import pytest
+
 from reconciler.errors import ExitCode, Problem
 from tests.house import ADA, GRACE, LINUS, House, Trigger, Way
 from tests.house.fixtures import EVERY_WAY
@@ -211,3 +213,18 @@ def test_an_override_that_is_over_stops_its_own_model_alone(house: House) -> Non
         assert [(m.model, b.code) for m in plan.models for b in m.blockers] == [("churn", "expired-override")]
     assert done.exit_code == ExitCode.BLOCKED
     assert (house.in_slot("churn"), house.in_slot("risk")) == ((6,), (4,))
+
+
+@pytest.mark.parametrize("challenger", [{"@challenger": 6}, {"@challenger": 5}, {"@challenger": None}, {}], ids=str)
+def test_what_has_soaked_in_an_alias_is_promoted_by_a_change_that_takes_it_out_or_leaves_it(
+    house: House, challenger: dict[str, int | None]
+) -> None:
+    at_work(house, policy='slots:\n- slot: Production\n  gates:\n  - soak: {stage: "@challenger", for: 3d}\n')
+    house.merge(pins({"Production": 4, "@challenger": 6}))
+    house.apply()
+    house.clock.later(days=4)
+
+    house.merge(pins({"Production": 6, **challenger}))
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.OK, done.sentences()
