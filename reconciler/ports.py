@@ -704,7 +704,8 @@ class Stopwatch(Protocol):
 class World:
     """
     All that is outside, handed to the pipeline. `lock` is None by the explicit choice of the user alone. `named` is
-    what the policy calls the registry, where it names several.
+    what the policy calls the registry, where it names several. `slots` says what stages are by the revision in hand;
+    what was declared before is read by what they were then.
     """
 
     source: ManifestSource
@@ -723,5 +724,9 @@ class World:
     receipts: Receipts | None = None
     tell: Tell = untold
     slots: SlotMap = PLAIN
-    parse_past: ManifestParser | None = None
+    parse_past: Callable[[SlotMap], ManifestParser] | None = None
     named: str = ""
+
+    def parser(self, slots: SlotMap) -> ManifestParser:
+        """What reads manifests that were declared when stages were these in the registry."""
+        return self.parse if self.parse_past is None else self.parse_past(slots)

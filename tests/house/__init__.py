@@ -32,7 +32,7 @@ from reconciler.ports import Lock, Wanted, World
 from reconciler.project import Project, validate
 from reconciler.render import words
 from reconciler.render.text import review_lines
-from reconciler.wiring import LockKind, manifest_parser
+from reconciler.wiring import LockKind, manifest_parser, own_slots
 from tests.house.forge import Forge, Request, Review, Way
 from tests.house.mlflow import Clock, Files, KilledError, Mlflow, Runs, Sources
 from tests.house.people import (
@@ -769,8 +769,8 @@ class House:
     def _world(self, manifests: str, lock: Lock | None = None) -> World:
         source = self._source(manifests)
         known: Any = {}
-        read, past = (manifest_parser(self.slots, past=past, known=known) for past in (False, True))
-        reviewers = GitAndForge(source, past, self.forge)
+        read, past = manifest_parser(self.slots, known=known), partial(manifest_parser, past=True, known=known)
+        reviewers = GitAndForge(source, lambda commit: past(own_slots(source, commit) or self.slots), self.forge)
         return World(
             source,
             read,
