@@ -309,8 +309,7 @@ def _review(making: _Making, link: Link, evidence: Evidence | None, *, signed: b
 
 
 def _declared_then(world: World, commit: str) -> DesiredState:
-    parse = world.parse_past or world.parse
-    return declaration_of(replace(world, parse=parse), world.source.read(commit)).desired
+    return declaration_of(replace(world, parse=world.parser(world.slots)), world.source.read(commit)).desired
 
 
 def _as_then(exhibit: Exhibit, started_at: str) -> Exhibit:

@@ -43,10 +43,10 @@ from reconciler.core.gate import (
 )
 from reconciler.core.limits import COPIES_OF_COPIES
 from reconciler.core.moments import moment, moment_of, rfc3339
-from reconciler.core.names import OUR_TAG_PREFIX, ModelRef, Original, Version, alias_slot
+from reconciler.core.names import OUR_TAG_PREFIX, ModelRef, Original, Slot, Version, alias_slot
 from reconciler.core.past import CLOCKS_DIFFER_BY_LESS_THAN, FOREVER, Past, named_since
 from reconciler.core.plan import Plan
-from reconciler.core.slot_map import SlotMap
+from reconciler.core.slot_map import PLAIN, SlotMap
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot, VersionSnapshot
 from reconciler.core.stays import stay_in
 from reconciler.deciders import CommitRange, find_reviews
@@ -61,7 +61,8 @@ from reconciler.rules import Rules
 class Case:
     """
     One entrance, the gates before it by some rules, and the overrides that the manifest asks for. `change` declared the
-    pin; `latest` is the last one that changed the manifest, and brought the overrides.
+    pin; `latest` is the last one that changed the manifest, and brought the overrides. `slots` are what the policy with
+    these gates means by the stages that they name: no change says itself where its versions have soaked.
     """
 
     entrance: Entrance
@@ -70,6 +71,7 @@ class Case:
     rules: Rules
     change: CommitRange
     latest: CommitRange
+    slots: SlotMap = PLAIN
 
     def restrained(self, share: Share) -> "Case":
         """The same, with gates that cost their model alone."""
@@ -297,12 +299,13 @@ class Gathering:
         if key == STAGE:
             return candidate.stage.value
         if key == SLOTS:
-            return _slots_of(live, candidate, self.world.slots)
+            return _slots_of(live, candidate, case.slots)
         if key.model:
             return self._of_original(key, case, candidate)
         if key.name == "stay":
             past = self.pasts.get(live.name)
-            held = stay_in(self.world.slots.place(key.argument), candidate.version, live, past)
+            slot, before = case.slots.place(key.argument), _place_before(case)
+            held = stay_in(slot, candidate.version, live, past, before)
             return _Unknown(held) if isinstance(held, str) else held
         if key.name == "contained":
             return self._contained(key.argument, _facts_of(versions, entrance.model, entrance.candidate))
@@ -385,21 +388,21 @@ class Gathering:
                     f"every version of {found.original.model} was moved, edited or renamed after the copy was declared "
                     "here, so another model may have its name now: declare the copy anew"
                 )
-            slots = _slots_of(found.live, found.version, self._slots_there(found.original))
+            slots = _slots_of(found.live, found.version, self._slots_there(found.original, case))
             return Placed(found.version.version, found.version.stage.value, slots)
         if key == stay(key.argument, key.model):
             live, past = self.originals.verified(found, case.rules.trunk)
-            slot = self._slots_there(found.original).place(key.argument)
-            held = stay_in(slot, found.version.version, live, past)
+            slot = self._slots_there(found.original, case).place(key.argument)
+            held = stay_in(slot, found.version.version, live, past, _place_before(case))
             if isinstance(held, str):
                 return _Unknown(held)
             return _since_its_change(held, found.version) if by_name else held
         return _Unknown("this release cannot look it up")
 
-    def _slots_there(self, original: Original) -> SlotMap:
-        """What stages are in the registry that an original is in."""
+    def _slots_there(self, original: Original, case: Case) -> SlotMap:
+        """What stages are in the registry that an original is in: in ours, by the policy whose gates ask."""
         registry = original.registry
-        return neighbor_of(self.world, registry).world.slots if registry else self.world.slots
+        return neighbor_of(self.world, registry).world.slots if registry else case.slots
 
     def _declared_before(self, case: Case, changed: int, original: VersionSnapshot) -> bool:
         """
@@ -496,11 +499,24 @@ def _since_its_change(stay: Stay, version: VersionSnapshot) -> Stay:
 def _slots_of(live: ModelSnapshot, candidate: VersionSnapshot, slots: SlotMap) -> tuple[str, ...]:
     """
     What a version is in, by all names that a policy may use. An alias beside a stage of the registry is no such stage:
-    the version itself says which it is in.
+    the version itself says which it is in. Nor is MLflow's stage the one that an alias alone stands for.
     """
+    stage = candidate.stage.slot
     named = sorted(alias_slot(alias) for alias, version in live.aliases.items() if version == candidate.version)
-    called = (slots.names(slot) if slots.twin_of(slot) is None else (slot,) for slot in named)
-    return (candidate.stage.value, *chain.from_iterable(called))
+    called = ((slot, *_stands_for(slot, slots)) for slot in named)
+    return (*((stage,) if slots.place(stage) == stage else ()), *chain.from_iterable(called))
+
+
+def _stands_for(alias: Slot, slots: SlotMap) -> tuple[str, ...]:
+    """What an alias is called that stands for a stage which the registry does not have."""
+    stage = slots.stage_of(alias)
+    return () if stage is None or slots.is_stage(stage) else (stage, f"@{stage}")
+
+
+def _place_before(case: Case) -> int:
+    """Where on the trusted line the change began that declared an entrance."""
+    base, trunk = case.change.base, case.rules.trunk
+    return trunk.places.get(base, 0) if trunk is not None and base is not None else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from reconciler.core.changes import SetAlias, simulate_all
 from reconciler.core.desired import DesiredState, Hold, Manifest, NoSource, Source, expired, hold_on
 from reconciler.core.diff import Blocker, Grounds, ModelPlan
 from reconciler.core.drift import FilesThen, Replaced, files_then
-from reconciler.core.entrances import entrance_of
+from reconciler.core.entrances import entrance_of, was_let_in
 from reconciler.core.gate import (
     PINNED,
     Entrance,
@@ -99,15 +99,17 @@ def _held_back(model: ModelPlan, originals: Originals, rules: Rules, now: str) -
     """
     desired, live = originals.desired, originals.snapshot.models.get(model.model)
 
-    def holds_of(name: ModelRef, standing: Iterable[Rules]) -> Iterator[Hold]:
-        proposed = desired.models.get(name)
-        yield from chain.from_iterable(one.holds.get(name, ()) for one in standing)
-        yield from proposed.holds if proposed else ()
+    def holds_on(slot: Slot, standing: Iterable[Rules]) -> Iterator[Hold]:
+        """Those on a slot by any of its names."""
+        proposed = desired.models.get(model.model)
+        for one in standing:
+            for hold in (*one.holds.get(model.model, ()), *(proposed.holds if proposed else ())):
+                yield replace(hold, slot=slot) if hold.slot and one.is_about(hold.slot, slot) else hold
 
     for entrance in model.entrances:
         standing = rules.judging_model(model.model, place_of(model, live, entrance), model.past)
         named = f"v{entrance.candidate} of {model.model}"
-        hold = hold_on(holds_of(model.model, standing), entrance.candidate, entrance.slot, now)
+        hold = hold_on(holds_on(entrance.slot, standing), entrance.candidate, entrance.slot, now)
         version = live.versions.get(entrance.candidate) if live else None
         if hold is None and version is not None and version.original is not None:
             # What a hold keeps from every slot is not let in under another name.
@@ -442,21 +444,40 @@ def _cases(
                 if policy is None
                 else proposed_guards(judging, policy, live, manifest, entrance.slot)
             )
-            if (twin := _judged_as(entrance, plan.revision.slots, live, manifest)) is not None:
-                # What guards the stage is asked before the stage.
-                asked = guards_before(judging, policy or judging.policy, live, manifest, twin)
+            if (other := _judged_as(entrance, plan.revision.slots, live, manifest, model.past)) is not None:
+                # What guards that slot is asked before that slot, or was.
+                asked = guards_before(judging, policy or judging.policy, live, manifest, other)
                 found = tuple(guard for guard in found if guard not in asked)
             guards = tuple(g for g in found if not any(is_same_gate(g, other) and people == by for other, by in seen))
             seen.extend((guard, people) for guard in guards)
             if guards:
                 change, last = (change_at(judging, plan, at) for at in (place, latest))
-                yield Case(entrance, guards, _overrides(manifest, entrance.slot), judging, change, last)
+                means = (policy or judging.policy).settings.slots
+                yield Case(entrance, guards, _overrides(manifest, entrance.slot), judging, change, last, means)
 
 
-def _judged_as(entrance: Entrance, slots: SlotMap, live: ModelSnapshot, manifest: Manifest | None) -> Slot | None:
-    """The stage that an alias stands for, if it is to hold the same version: it is there, or enters and is judged."""
-    twin = slots.twin_of(entrance.slot)
-    return twin if twin and entrance.candidate in declared_versions(manifest, twin, live) else None
+def _judged_as(
+    entrance: Entrance, slots: SlotMap, live: ModelSnapshot, manifest: Manifest | None, past: Past | None
+) -> Slot | None:
+    """
+    The slot by whose gates a version is let into another one, too. For an alias, the stage that it stands for, if that
+    is to hold the same version: it is there, or enters and is judged. For a stage, the alias that stood for it when the
+    version was let in there, and names it still. For an alias that is kept on what left, the one that it leaves.
+    """
+    slot, version = entrance.slot, entrance.candidate
+    twin = slots.twin_of(slot)
+    if twin is not None:
+        return twin if version in declared_versions(manifest, twin, live) else None
+    if past is None:
+        return None
+    if slot.stage is not None:
+        alias = slots.alias_of(slot)
+        if alias is None or slots.twin_of(alias_slot(alias)) != slot:
+            return None
+        held = past.held(live, alias_slot(alias), version) and was_let_in(live, alias_slot(alias), version, past, slot)
+        return alias_slot(alias) if held else None
+    leaving = (alias_slot(one.alias) for one in slots.stages if one.previous == slot.alias)
+    return next((one for one in leaving if was_let_in(live, one, version, past)), None)
 
 
 def _judging(rules: Rules, model: ModelPlan, place: int, deciders: Deciders) -> Iterable[Rules]:

@@ -804,7 +804,9 @@ class _Run:
         placements: list[Placement] = []
         for planned in change.placements:
             stamped = planned
-            if not planned.applied_at:
+            if planned.plan and not planned.applied_at:
+                stamped = replace(planned, applied_at=now)  # it is put back by what let it in
+            elif not planned.applied_at:
                 entering = (change.version, planned.slot)
                 verdicts = [v for v in model.verdicts if (v.entrance.candidate, v.entrance.slot) == entering]
                 kinds = frozenset(e.kind for e in model.entrances if (e.candidate, e.slot) == entering)

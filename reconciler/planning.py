@@ -23,11 +23,11 @@ from reconciler.core.desired import (
 from reconciler.core.diff import as_renamed, diff, renamed, to_rename
 from reconciler.core.drift import Drift, DriftStatus, ModelDrift, judge_drift, recorded_files, with_files
 from reconciler.core.evidence import Evidence, Exhibit, Missing, Pairing, VersionFacts, compare
-from reconciler.core.gate import CheckFacts, Presence, Verdict
+from reconciler.core.gate import CheckFacts, Guard, Presence, Verdict
 from reconciler.core.likeness import look_alike_notes
 from reconciler.core.limits import COMPARED_LINES
 from reconciler.core.loosening import changed_parts, consequences, exposures
-from reconciler.core.names import Commit, ModelRef, Version
+from reconciler.core.names import Commit, ModelRef, Slot, Version
 from reconciler.core.overview import Overview, overview
 from reconciler.core.past import Past
 from reconciler.core.plan import NO_PASTS, Plan, PlanOptions, build_plan
@@ -384,12 +384,19 @@ def _policy_note(
     before, after = (policy.text.splitlines()[:COMPARED_LINES] for policy in (standing, proposed))
     difference = list(unified_diff(before, after, f"standing {standing.path}", "proposed", lineterm="", n=1))
     unread = sum(max(0, len(policy.text.splitlines()) - COMPARED_LINES) for policy in (standing, proposed))
+    declared: Mapping[ModelRef, Manifest] = {}
+    if rules.trunk is not None and rules.base is not None:
+        declared = rules.trunk.declared(rules.base)
     slots = (
         (name, slot)
         for name, manifest in sorted(desired.models.items())
         if name in snapshot.models
-        for slot in manifest.slots
+        for slot in dict.fromkeys((*manifest.slots, *(declared[name].slots if name in declared else ())))
     )
+
+    def guards(policy: Policy, name: ModelRef, slot: Slot) -> tuple[Guard, ...]:
+        return rules.guards(policy, snapshot.models[name], slot, desired.models[name], policy.settings.slots)
+
     return PolicyNote(
         standing.path,
         standing.commit,
@@ -399,8 +406,8 @@ def _policy_note(
         consequences((v for model in plan.models for v in model.verdicts), verdicts),
         exposures(
             slots,
-            lambda name, slot: rules.guards(standing, snapshot.models[name], slot, desired.models[name]),
-            lambda name, slot: rules.guards(proposed, snapshot.models[name], slot, desired.models[name]),
+            partial(guards, standing),
+            partial(guards, proposed),
         ),
     )
 
@@ -415,7 +422,8 @@ def _before(world: World, base: str, ref: str | None, rules: Rules, notes: list[
         )
         notes.append(Note(text, Weight.DOUBT))
     try:
-        then = replace(world, parse=world.parse_past or world.parse)
+        slots = world.slots if rules.trunk is None else rules.trunk.slots_of(fork.commit)
+        then = replace(world, parse=world.parser(slots), slots=slots)
         return with_names(rules, declaration_of(then, world.source.read(fork.commit)).desired)[1]
     except ManifestError as error:
         text = (

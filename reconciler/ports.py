@@ -740,7 +740,8 @@ class Neighbors(Protocol):
 class World:
     """
     All that is outside, handed to the pipeline. `lock` is None by the explicit choice of the user alone. `named` is
-    what the policy calls the registry, where it names several, and `neighbors` are the others.
+    what the policy calls the registry, where it names several, and `neighbors` are the others. `slots` says what stages
+    are by the revision in hand; what was declared before is read by what they were then.
     """
 
     source: ManifestSource
@@ -759,7 +760,11 @@ class World:
     receipts: Receipts | None = None
     tell: Tell = untold
     slots: SlotMap = PLAIN
-    parse_past: ManifestParser | None = None
+    parse_past: Callable[[SlotMap], ManifestParser] | None = None
     named: str = ""
     neighbors: Neighbors | None = None
     carrier: Carrier | None = None
+
+    def parser(self, slots: SlotMap) -> ManifestParser:
+        """What reads manifests that were declared when stages were these in the registry."""
+        return self.parse if self.parse_past is None else self.parse_past(slots)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import TypeVar
 
 from reconciler.core.desired import Hold, Manifest
@@ -14,7 +15,7 @@ from reconciler.core.likeness import StandingNames, standing_names
 from reconciler.core.names import Commit, ModelRef, Slot
 from reconciler.core.past import Past
 from reconciler.core.policy import Policy
-from reconciler.core.slot_map import PLAIN
+from reconciler.core.slot_map import PLAIN, SlotMap
 from reconciler.core.snapshot import ModelSnapshot
 from reconciler.gates.approvals import Approvals
 from reconciler.gates.authority import Side
@@ -74,17 +75,26 @@ class Rules:
             renames=renames,
         )
 
-    def guards(self, policy: Policy, live: ModelSnapshot, slot: Slot, manifest: Manifest | None) -> tuple[Guard, ...]:
+    def guards(
+        self, policy: Policy, live: ModelSnapshot, slot: Slot, manifest: Manifest | None, slots: SlotMap | None = None
+    ) -> tuple[Guard, ...]:
         """
         The gates of a policy before a slot. A rule is about a model by its tags in the registry, by those that the
         trusted manifests declare, and by those of the change, and by former names of these as by its own: nobody who
-        tags or renames a model, or stops to say so, takes it out of a rule that one of these puts it into.
+        tags or renames a model, or stops to say so, takes it out of a rule that one of these puts it into. What slots
+        stand for is what the change says, and what the policy before it does; else what `slots` say.
         """
         proposed = manifest.tag_values if manifest else {}
         standing = self.tags.get(live.name, {})
         tags = (live.tags, {**live.tags, **standing}, {**live.tags, **proposed})
-        slots = PLAIN if self.trunk is None else self.trunk.world.slots
+        if slots is None:
+            slots = PLAIN if self.trunk is None else self.trunk.world.slots
         return policy.guards(live.name, slot, *tags, formerly=self.former_names(live.name, manifest), slots=slots)
+
+    def is_about(self, named: Slot, slot: Slot) -> bool:
+        """Whether what manifests say of one slot is about another, by what stages are here or are to be."""
+        here = self.policy.settings.slots
+        return here.is_about(named, slot) or (self.trunk is not None and self.trunk.world.slots.is_about(named, slot))
 
     def former_names(self, name: ModelRef, manifest: Manifest | None) -> tuple[ModelRef, ...]:
         """What a model was called, by the trusted manifests or by those of the change."""
@@ -194,7 +204,9 @@ def guards_before(
     """
     Those of the policy, then those by which the manifest tightens it for its model, as it stands and as it is proposed.
     """
-    standing = tuple(_with_groups(guard, policy.groups) for guard in rules.gates.get(live.name, {}).get(slot, ()))
+    own = rules.gates.get(live.name, {})
+    tightened = chain.from_iterable(guards for named, guards in own.items() if rules.is_about(named, slot))
+    standing = tuple(_with_groups(guard, policy.groups) for guard in tightened)
     found = proposed_guards(rules, policy, live, manifest, slot)
     return (*found, *(guard for guard in standing if not any(is_same_gate(guard, other) for other in found)))
 
@@ -203,8 +215,9 @@ def proposed_guards(
     rules: Rules, policy: Policy, live: ModelSnapshot, manifest: Manifest | None, slot: Slot
 ) -> tuple[Guard, ...]:
     """The same, by what the manifest says now."""
-    own = manifest.gates.get(slot) if manifest else None
-    tightened = (_with_groups(guard, policy.groups) for guard in (own.value if own else ()))
+    own = manifest.gates.items() if manifest else ()
+    guards = chain.from_iterable(declared.value for named, declared in own if rules.is_about(named, slot))
+    tightened = (_with_groups(guard, policy.groups) for guard in guards)
     return (*rules.guards(policy, live, slot, manifest), *tightened)
 
 

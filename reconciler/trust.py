@@ -5,9 +5,9 @@ model's past. Read lazily, and no further back than it takes.
 
 import re
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain, islice, pairwise, takewhile
 from typing import TypeAlias
 
@@ -19,6 +19,7 @@ from reconciler.core.heads import signed_bytes as head_bytes
 from reconciler.core.limits import HEADS
 from reconciler.core.moments import moment
 from reconciler.core.names import (
+    AliasName,
     Commit,
     ModelRef,
     Ours,
@@ -29,6 +30,7 @@ from reconciler.core.names import (
 )
 from reconciler.core.past import FOREVER, Epoch, Past, declared_versions, pins_of
 from reconciler.core.policy import RECORDS, Policy, listed_for
+from reconciler.core.slot_map import PLAIN, SlotMap
 from reconciler.core.snapshot import (
     ModelSnapshot,
     Ownership,
@@ -38,7 +40,7 @@ from reconciler.core.snapshot import (
     signed_bytes,
 )
 from reconciler.errors import LockError, ManifestError, ReconcilerError, Severity
-from reconciler.ports import LineCommit, ManifestParser, Relation, SourceFile, Step, World
+from reconciler.ports import LineCommit, Relation, SourceFile, Step, World
 
 POLICY_PATH = "reconciler.yaml"
 FEW_NAMES = 8
@@ -376,6 +378,55 @@ class Trunk:
         """The policy as of a place, if there was one."""
         return tuple(islice((epoch for epoch in self.policies if epoch.start >= place), 1))
 
+    def slots_of(self, commit: Commit) -> SlotMap:
+        """What stages were in the registry by the policy of a commit itself."""
+        place = self.places.get(commit)
+        if place is not None:
+            return self._slots_at(place)
+        try:
+            return (self.policy_at(commit) or Policy()).settings.slots
+        except ManifestError:
+            return self.world.slots
+
+    def _slots_at(self, place: int) -> SlotMap:
+        """The same as of a place. What a manifest declared is what it was when it did: no change says otherwise."""
+        if place == 0:
+            return self.world.slots
+        return next((epoch.policy.settings.slots for epoch in self.standing_at(place)), PLAIN)
+
+    @cached_property
+    def _all_slots(self) -> tuple[SlotMap, ...]:
+        """Whatever stages were at some time."""
+        return tuple(dict.fromkeys((self.world.slots, PLAIN, *(e.policy.settings.slots for e in self.policies))))
+
+    @cached_property
+    def _turns(self) -> tuple[int, ...]:
+        """The places at which stages became something else in the registry, the newest first."""
+        starts = [epoch.start for epoch in self.policies]
+        return tuple(at for at in starts if not self._slots_at(at).reads_like(self._slots_at(at + 1)))
+
+    def _steps(self, *, everywhere: bool) -> Iterator[Step]:
+        """
+        The commits that changed files; and those by whose policy stages became something else in the registry, as if
+        they had changed every file.
+        """
+        turns = deque(self._turns)
+        for step in self.world.source.steps(self.line, "" if everywhere else None):
+            while turns and turns[0] < self.places[step.commit]:
+                yield from self._turned(turns.popleft())
+            if turns and turns[0] == self.places[step.commit]:
+                yield from self._turned(turns.popleft(), step)
+            else:
+                yield step
+        for turn in turns:
+            yield from self._turned(turn)
+
+    def _turned(self, place: int, step: Step | None = None) -> Iterator[Step]:
+        at = place - int(self.ahead)
+        step = step or Step(self.line[at].commit, {}, {})
+        files = self.world.source.read(self.line[at + 1].commit).files if at + 1 < len(self.line) else ()
+        yield replace(step, before={**{file.path: file.data for file in files}, **step.before})
+
     def signers_since(self, place: int) -> int | None:
         """The place of the commit that first named signers of records; None where nobody did as of `place`."""
         standing = (epoch for epoch in self.policies if epoch.start >= place)
@@ -392,7 +443,8 @@ class Trunk:
     def _fragments(self, commit: Commit) -> tuple[Manifest, ...] | None:
         """What the files of a commit declare; None where some cannot be read."""
         if commit not in self._read:
-            fragments, problems = self._parse(self.world.source.read(commit).files)
+            parse = self.world.parser(self.slots_of(commit))
+            fragments, problems = parse(self.world.source.read(commit).files)
             broken = any(problem.severity is Severity.ERROR for problem in problems)
             self._read[commit] = None if broken else fragments
         return self._read[commit]
@@ -461,10 +513,34 @@ class Trunk:
         everywhere: bool = False,
     ) -> dict[ModelRef, Past]:
         epochs = self._epochs(needs, desired, everywhere=everywhere)
-        return {
+        pasts = {
             name: self._let_in(replace(bare, epochs=epochs[name], declared=desired.get(name)), models[name])
             for name in needs
         }
+        return {name: self._as_meant(past, models[name]) for name, past in pasts.items()}
+
+    def _as_meant(self, past: Past, live: ModelSnapshot) -> Past:
+        """
+        Without what an alias named before it came to stand for a stage whose gates did not guard it until then: what
+        was let in there was let in past these.
+        """
+        newest: dict[AliasName, Epoch] = {}
+        lost: set[AliasName] = set()
+        epochs: list[Epoch] = []
+        for epoch in past.epochs:
+            manifest = epoch.manifest
+            for alias, declared in manifest.aliases.items() if manifest else ():
+                now = newest.get(alias, epoch)
+                meant = now.manifest.aliases[alias].stage if now.manifest else ""
+                if declared.stage != meant and self._gains_gates(now, epoch, alias_slot(alias), live):
+                    lost.add(alias)
+                newest[alias] = epoch
+            kept = {alias: one for alias, one in manifest.aliases.items() if alias not in lost} if manifest else {}
+            epochs.append(replace(epoch, manifest=replace(manifest, aliases=kept)) if manifest and lost else epoch)
+        if not lost:
+            return past
+        elsewhere = past.governed_elsewhere.union(map(alias_slot, lost))
+        return replace(past, epochs=tuple(epochs), governed_elsewhere=elsewhere)
 
     def _let_in(self, past: Past, live: ModelSnapshot) -> Past:
         """
@@ -482,18 +558,21 @@ class Trunk:
         return past
 
     def _gains_gates(self, now: Epoch, then: Epoch, slot: Slot, live: ModelSnapshot) -> bool:
-        """Whether a gate guards a slot under the new name, and did not under the former one, when it was renamed."""
+        """
+        Whether a gate guards a slot by what it and its model are called now, and did not by what they were called then,
+        when that was changed.
+        """
 
-        def guards(policy: Policy, manifest: Manifest, formerly: Iterable[ModelRef]) -> tuple[Guard, ...]:
+        def guards(policy: Policy, epoch: Epoch, manifest: Manifest, formerly: Iterable[ModelRef]) -> tuple[Guard, ...]:
             declared = {**live.tags, **manifest.tag_values}
-            slots = self.world.slots
+            slots = self._slots_at(epoch.start)
             return policy.guards(manifest.name, slot, live.tags, declared, formerly=formerly, slots=slots)
 
         return any(
-            guard not in guards(standing.policy, then.manifest, then.manifest.former_names)
+            guard not in guards(standing.policy, then, then.manifest, then.manifest.former_names)
             for standing in self.standing_before(now.start)
             if now.manifest and then.manifest
-            for guard in guards(standing.policy, now.manifest, ())
+            for guard in guards(standing.policy, now, now.manifest, ())
         )
 
     def _adopting(self, live: ModelSnapshot, slots: frozenset[Slot], past: Past) -> Past:
@@ -529,9 +608,10 @@ class Trunk:
         found: set[Slot] = set()
         for path, data in self._elsewhere:
             if _may_name(data, {name}):
-                for fragment in self._parsed(path, data) or ():
-                    if fragment.name == name:
-                        found.update(fragment.slots)
+                for slots in self._all_slots:
+                    for fragment in self._parsed(path, data, slots) or ():
+                        if fragment.name == name:
+                            found.update(fragment.slots)
         return frozenset(found)
 
     @cached_property
@@ -561,7 +641,7 @@ class Trunk:
         found = {fragment.name for fragment in self._fragments(self.tip) or ()}
         for step in self.world.source.steps(self.line, None):
             for path, data in step.before.items():
-                found.update((self._part(path, data) if data else None) or ())
+                found.update((self._part(path, data, self.world.slots) if data else None) or ())
         return frozenset(found)
 
     def heirs(self, name: ModelRef, desired: Mapping[ModelRef, Manifest]) -> Mapping[int, ModelRef]:
@@ -617,16 +697,17 @@ class Trunk:
             manifest = resolve(files.of(called.names[name]))[0].get(called.names[name])
             found[name].append(Epoch(self.places[one.commit], one.commit, one.time, manifest))
 
-        for step in self.world.source.steps(self.line, "" if everywhere else None) if needs else ():
+        for step in self._steps(everywhere=everywhere) if needs else ():
             one = self.line[self.places[step.commit] - int(self.ahead)]
-            self._look_at_others(step.after if everywhere else {}, files, called.names.keys())
+            now, then = (self._slots_at(self.places[step.commit] + back) for back in (0, 1))
+            self._look_at_others(step.after if everywhere else {}, files, called.names.keys(), now)
             while due and due[0][0] < self.places[step.commit]:
                 _, name = due.popleft()
                 close(name, one)
                 called.drop(name)
             if not called.names:
                 break
-            older = self._before(step, called.by.keys())
+            older = self._before(step, called.by.keys(), then)
             changed: dict[str, LineCommit] = {}
             for path in step.before:
                 # What is declared since a file could not be read, was declared when it could be read again.
@@ -636,8 +717,8 @@ class Trunk:
                     del mended[path]
             differing, was_there = files.differing(older, called.by.keys()), files.before(older)
             if formers := files.formers(key for key in differing if not was_there(key)):
-                files.learn(formers, self._part)
-                older |= self._before(step, formers | called.by.keys())
+                files.learn(formers, partial(self._part, slots=now))
+                older |= self._before(step, formers | called.by.keys(), then)
                 was_there = files.before(older)
             renamed = dict[ModelRef, ModelRef]()
             for key, paths in differing.items():
@@ -662,16 +743,18 @@ class Trunk:
         if was_there(name) and not after.has(name) and after.claims[name] == 1:
             self._heirs.setdefault(name, {})[place] = after.claimant(name)
 
-    def _look_at_others(self, after: Mapping[str, bytes | None], files: _Declared, names: Set[ModelRef]) -> None:
+    def _look_at_others(
+        self, after: Mapping[str, bytes | None], files: _Declared, names: Set[ModelRef], slots: SlotMap
+    ) -> None:
         """Learn of files that no newer commit changed, as a commit left them."""
         for path, data in after.items():
             if path not in files.parts:
                 if data and not _may_name(data, names):
                     files.leave(path, data)
                 else:
-                    files.put(path, (self._part(path, data) if data else None) or {})
+                    files.put(path, (self._part(path, data, slots) if data else None) or {})
 
-    def _before(self, step: Step, names: Set[ModelRef]) -> dict[str, _Part | bytes]:
+    def _before(self, step: Step, names: Set[ModelRef], slots: SlotMap) -> dict[str, _Part | bytes]:
         """
         What the files that a commit changed declared before it, or the file itself where it names none of some models;
         nothing of those that cannot be read.
@@ -682,23 +765,18 @@ class Trunk:
                 found[path] = {}
             elif not _may_name(data, names):
                 found[path] = data
-            elif (read := self._part(path, data)) is not None:
+            elif (read := self._part(path, data, slots)) is not None:
                 found[path] = read
         return found
 
-    def _part(self, path: str, data: bytes) -> _Part | None:
+    def _part(self, path: str, data: bytes, slots: SlotMap) -> _Part | None:
         """What a file declared of each model; None where it could not be read."""
-        read = self._parsed(path, data)
+        read = self._parsed(path, data, slots)
         return None if read is None else _by_model(read)
 
-    @property
-    def _parse(self) -> ManifestParser:
-        """Reads what was declared before."""
-        return self.world.parse_past or self.world.parse
-
-    def _parsed(self, path: str, data: bytes) -> tuple[Manifest, ...] | None:
+    def _parsed(self, path: str, data: bytes, slots: SlotMap) -> tuple[Manifest, ...] | None:
         """What a file declared; None where it could not be read. Then it was never applied."""
-        fragments, problems = self._parse([SourceFile(path, data)])
+        fragments, problems = self.world.parser(slots)([SourceFile(path, data)])
         return None if any(problem.severity is Severity.ERROR for problem in problems) else fragments
 
     def verified(

@@ -114,10 +114,8 @@ def open_world(
     slots = _slots(source, ref, settings.named, policy.slots)
     known: _Known = {}
     registries = tuple(policy.registries)
-    parse, parse_past = (
-        manifest_parser(slots, past=past, known=known, named=settings.named, registries=registries)
-        for past in (False, True)
-    )
+    parse = manifest_parser(slots, known=known, named=settings.named, registries=registries)
+    parse_past = partial(manifest_parser, past=True, known=known, named=settings.named, registries=registries)
     checks, evidence = MlflowChecks(uri, tracking, environment, tell=tell), MlflowEvidence(uri, tracking, tell=tell)
     beside = None
     if not registry.capabilities.records:
@@ -129,7 +127,7 @@ def open_world(
         clock,
         lock,
         evidence,
-        GitAndForge(source, parse_past, forge),
+        GitAndForge(source, lambda commit: parse_past(own_slots(source, commit, settings.named) or slots), forge),
         checks,
         checks,
         memory=memory,
@@ -230,9 +228,8 @@ class _Neighbors:
         source = open_source(self.source.top / str(its.manifests), self.settings.repository, self.settings.remote)
         slots, registries = _slots(source, self.ref, name, its.slots), tuple(self.policy.registries)
         known: _Known = {}
-        parse, parse_past = (
-            manifest_parser(slots, past=past, known=known, named=name, registries=registries) for past in (False, True)
-        )
+        parse = manifest_parser(slots, known=known, named=name, registries=registries)
+        parse_past = partial(manifest_parser, past=True, known=known, named=name, registries=registries)
         clock, ours = SystemClock(), Ours(source.identity, its.formerly)
         there, locked = MlflowRegistry(uri, uri, workspace=workspace), replace(self.settings, lock=LockKind.AUTO)
         # Manifests are read and judged also where nothing says where their registry is.
@@ -289,16 +286,22 @@ def new_receipt_id(now: str) -> str:
 
 def _slots(source: "GitSource", ref: str | None, named: str, standing: SlotMap) -> SlotMap:
     """What stages are in the registry, by the policy of what is read, and beside it by the one that stands."""
+    own = own_slots(source, ref, named)
+    # What is wrong with a policy is said where its rules are read.
+    return standing if own is None or own == standing else replace(own, standing=standing)
+
+
+def own_slots(source: "GitSource", ref: str | None, named: str = "") -> SlotMap | None:
+    """What stages are by the policy of a commit, or of the work tree, itself; None where it cannot be read."""
     from reconciler.core.policy import PolicySettings
     from reconciler.reading.policy import settings_of
     from reconciler.trust import POLICY_PATH
 
     file = None if ref is not None and source.head is None else source.file(ref, POLICY_PATH)
     try:
-        own = (PolicySettings() if file is None else settings_of(file)).of(named).slots
+        return (PolicySettings() if file is None else settings_of(file)).of(named).slots
     except ManifestError:
-        return standing  # what is wrong with it is said where its rules are read
-    return own if own == standing else replace(own, standing=standing)
+        return None
 
 
 def _standing_settings(
@@ -395,7 +398,7 @@ def _compile_fault(condition: str) -> str | None:
 
 
 _Read: TypeAlias = "tuple[tuple[Manifest, ...], tuple[Problem, ...]]"
-_Known: TypeAlias = "dict[tuple[SourceFile, bool], _Read]"
+_Known: TypeAlias = "dict[tuple[SourceFile, bool, object], _Read]"
 
 
 def manifest_parser(
@@ -415,14 +418,15 @@ def manifest_parser(
     from reconciler.reading.manifest import parse, within_limits
 
     build, memory = gate_builder(), {} if known is None else known
+    means = slots.stages, slots.aliases_only
 
     def read(file: SourceFile) -> _Read:
-        if (file, past) not in memory:
-            today = memory.get((file, False))
+        if (file, past, means) not in memory:
+            today = memory.get((file, False, means))
             if today is None or today[1]:
                 today = parse([file], build, slots=slots, past=past, named=named, registries=registries)
-            memory[file, past] = today
-        return memory[file, past]
+            memory[file, past, means] = today
+        return memory[file, past, means]
 
     def parse_each(files: Iterable[SourceFile]) -> _Read:
         listed, over = within_limits(files)

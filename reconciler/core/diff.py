@@ -770,7 +770,7 @@ def _unnamed_blockers(
     """A live alias is removed only by a manifest that says so: `champion: null`, or `[]` for the stage that it is."""
     for alias in owned.aliases if owned else ():
         slot = alias_slot(alias)
-        gone = alias in live.aliases and alias not in manifest.aliases and _was_governed(past, slot)
+        gone = alias in live.aliases and alias not in manifest.aliases and _was_governed(past, slot, slots)
         if gone and slot in slots.live_slots:
             stage = slots.stage_of(slot)
             empty = f"aliases: {{{alias}: null}}" if stage is None else f"stages: {{{stage}: []}}"
@@ -991,7 +991,11 @@ class _Moves:
     def _note(self, version: Version, slot: Slot) -> None:
         past, known = self.past, self.live.versions[version]
         if past is not None and past.recorded(self.live, slot, version):
-            # It is being put back: how it came there is recorded.
+            # It is being put back: how it came there is recorded. MLflow keeps no time of an alias, so there a record
+            # says since when; one from before the move would count the time in which it named something else.
+            if slot.stage is None:
+                again = replace(known.provenance[slot], applied_at="", left=False)
+                self.unrecorded.setdefault(version, []).append(self._signed_anew(known, again))
             return
         repository, commit, author = self.revision.repository, self.revision.commit, self.revision.author
         before = before_move(self.live, slot, version)
@@ -1041,6 +1045,8 @@ class _Moves:
         record = leaving.provenance.get(alias_slot(alias))
         if self.past is not None and self.past.place_of(record, leaving) is None:
             return
+        if any(hold.version == before and hold.slot in {None, alias_slot(previous)} for hold in self.manifest.holds):
+            return
         named = self.live.aliases.get(previous)
         if named != before:
             because = Reason(Why.LEFT, at, (before,))
@@ -1052,16 +1058,24 @@ class _Moves:
                 version, at = self.bound.aliases[alias]
                 because = Reason(Why.DECLARED, at) if version is None else None
             else:
-                was_ours = owned is not None and alias in owned.aliases and _was_governed(self.past, alias_slot(alias))
+                governed = _was_governed(self.past, alias_slot(alias), self.revision.slots)
+                was_ours = owned is not None and alias in owned.aliases and governed
                 because = Reason(Why.UNDECLARED) if was_ours else None
             if because is not None:
                 self._record(before)
                 self.out.append(Proposal(DeleteAlias(self.live.name, alias, before), because))
 
 
-def _was_governed(past: Past | None, slot: Slot) -> bool:
-    """Whether git declared the slot once, as far as it is known: our own record is anybody's to write."""
-    return past is None or not past.whole or past.first_governed(slot) is not None
+def _was_governed(past: Past | None, slot: Slot, slots: SlotMap) -> bool:
+    """
+    Whether git declared an alias once, as far as it is known: our own record is anybody's to write. One that stood for
+    a stage, and does not anymore, is let go of as it is.
+    """
+    if past is None or not past.whole:
+        return True
+    declared = (e.manifest.aliases.get(slot.alias) for e in past.epochs if e.manifest and slot.alias is not None)
+    last = next((one for one in declared if one is not None), None)
+    return last is not None and last.stage in {"", slots.stage_of(slot)}
 
 
 def _next(version: VersionSnapshot) -> int:

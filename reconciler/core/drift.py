@@ -11,7 +11,6 @@ from reconciler.core.gate import Entrance, Kind
 from reconciler.core.names import Commit, ModelRef, Slot, Stage, Version
 from reconciler.core.past import Past, declared_versions
 from reconciler.core.plan import Effect, Subject, Value, Verb, effects_of, needs_review
-from reconciler.core.proposal import as_read_with
 from reconciler.core.slot_map import SlotMap
 from reconciler.core.snapshot import ModelSnapshot, VersionSnapshot
 from reconciler.core.text import plain
@@ -130,7 +129,7 @@ def judge_drift(
     epoch = past.epoch_at(applied)
     then = epoch.manifest if epoch else None
     if then is not None and slots_then is not None:
-        then, revision = as_read_with(then, slots_then), replace(revision, slots=slots_then)
+        revision = replace(revision, slots=slots_then)
     # What was applied under a former name asks for no other.
     there = replace(live, called=None) if live is not None and (then is None or then.name != now.model) else live
     back = diff(then, there, replace(revision, commit=owned.commit), name=now.model)

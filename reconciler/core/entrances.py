@@ -74,6 +74,24 @@ def before_move(live: ModelSnapshot, slot: Slot, version: Version) -> str:
     return live.versions[version].stage
 
 
+def was_let_in(live: ModelSnapshot, alias: Slot, version: Version, past: Past, stage: str = "") -> bool:
+    """
+    Whether an alias names a version by a record that counts, of a commit that declared it so; if a stage is named, one
+    that declared it for that stage.
+    """
+    known = live.versions.get(version)
+    record = known.provenance.get(alias) if known else None
+    if known is None or record is None or record.left or version not in occupants(live, alias):
+        return False
+    place = past.place_of(record, known)
+    then = None if place is None or (past.sealed and not record.proven) else past.epoch_at(place)
+    if then is None or then.manifest is None or alias.alias is None:
+        return False
+    declared = then.manifest.aliases.get(alias.alias)
+    meant = declared is not None and (not stage or declared.stage == stage)
+    return meant and version in declared_versions(then.manifest, alias, live)
+
+
 def incumbent(live: ModelSnapshot, slot: Slot, candidate: Version, past: Past | None) -> Version | None:
     """
     The version that a candidate takes the place of: the one that was declared before and let in, or else the one that

@@ -181,18 +181,6 @@ def with_aliases(manifest: Manifest, slots: SlotMap) -> Manifest:
     return replace(manifest, aliases=aliases)
 
 
-def as_read_with(manifest: Manifest, slots: SlotMap) -> Manifest:
-    """What a manifest declares where its stages are something else in the registry."""
-    named = {d.stage: d for d in manifest.aliases.values() if d.stage}
-    stages = {
-        stage: manifest.stages.get(stage) or Declared(tuple(filter(None, [named[stage].value])), named[stage].at)
-        for stage in Stage
-        if slots.is_stage(stage) and (stage in manifest.stages or stage in named)
-    }
-    aliases = {a: d for a, d in manifest.aliases.items() if not d.stage or slots.alias_of(d.stage) == a}
-    return with_aliases(replace(manifest, stages=stages, aliases=aliases), slots)
-
-
 def _own_stage(alias: AliasName, slots: SlotMap) -> str:
     """The stage under which an alias is declared anew that stands for one which the registry does not have."""
     stage = slots.stage_of(alias_slot(alias))

@@ -36,6 +36,10 @@ class SlotMap:
     live: tuple[str, ...] = (Stage.PRODUCTION.value,)
     standing: "SlotMap | None" = None
 
+    def reads_like(self, other: "SlotMap") -> bool:
+        """Whether manifests mean the same by both."""
+        return (self.stages, self.aliases_only) == (other.stages, other.aliases_only)
+
     def is_stage(self, name: str) -> bool:
         """Whether what manifests declare under that name is a stage in the registry."""
         return name in set(Stage) and not self.aliases_only
@@ -74,6 +78,14 @@ class SlotMap:
         stages = [] if alias is None else [one.stage for one in self.stages if _alike(one.alias, alias)]
         before = () if self.standing is None else self.standing.names(slot)
         return tuple(dict.fromkeys((slot, *(name for stage in stages for name in (stage, f"@{stage}")), *before)))
+
+    def is_about(self, named: Slot, slot: Slot) -> bool:
+        """
+        Whether what manifests say of a slot is about another one: the alias that stands for it, or the stage for which
+        it is an alias alone.
+        """
+        stage = self.stage_of(named)
+        return named in self.names(slot) or (stage is not None and stage == slot and not self.is_stage(stage))
 
     def declared(self, slot: Slot) -> Slot:
         """The slot under which manifests declare what an alias names: the stage of the registry that it moves with."""

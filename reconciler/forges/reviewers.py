@@ -22,10 +22,13 @@ MOST_TOGETHER = 50
 
 @dataclass(frozen=True, slots=True)
 class GitAndForge:
-    """The port `Reviewers`. Without a forge, signed commits alone can approve. Everything is looked up once."""
+    """
+    The port `Reviewers`. Without a forge, signed commits alone can approve. Everything is looked up once. What reads
+    the manifests of a commit is for that commit alone: its own policy says what its stages are.
+    """
 
     source: "GitSource"
-    parse: ManifestParser
+    parser: Callable[[Commit], ManifestParser]
     forge: Forge | None = None
     _manifests: dict[Commit, Mapping[ModelRef, Manifest]] = field(
         default_factory=dict[Commit, Mapping[ModelRef, Manifest]], init=False, repr=False
@@ -129,7 +132,7 @@ class GitAndForge:
         """What a commit declares of a model, whatever the places it is declared in."""
         if commit not in self._manifests:
             checkout = self.source.read(commit)
-            fragments, problems = self.parse(checkout.files)
+            fragments, problems = self.parser(commit)(checkout.files)
             models, contradictions = resolve(fragments)
             wrong = any(p.severity is Severity.ERROR for p in (*checkout.problems, *problems, *contradictions))
             self._manifests[commit] = {} if wrong else models

@@ -50,7 +50,7 @@ class Request:
         signers = self.signers or self.desk.signer(GRACE) + self.desk.signer(MALLORY)
         source = open_source(self.desk.top, "github.com/acme/models#")
         forge = None if self.hub is None else forge_of(self.hub, self.desk.folder, event)
-        found = GitAndForge(source, parse, forge)
+        found = GitAndForge(source, lambda _: parse, forge)
         return found.find(base or self.base, self.head, None if self.whole else ModelRef("churn"), signers)
 
     def approvers(self, **asked: Any) -> tuple[str, ...]:

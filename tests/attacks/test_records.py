@@ -1,10 +1,18 @@
 """What somebody writes into the registry relaxes nothing: forged records, genuine ones put elsewhere, other models."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import pytest
 
+from reconciler.core.names import Slot
+from reconciler.core.snapshot import encode_provenance
 from reconciler.errors import ExitCode
-from tests.house import GRACE, House
-from tests.house.scenes import APPROVALS, GATES, SLOTS, SOAK, at_least, at_work, pins
+from tests.house import GRACE, MALLORY, House
+from tests.house.scenes import APPROVALS, GATES, SLOTS, SOAK, at_least, at_work, environments, pins, promote_copy
+
+CHALLENGES = 'slots:\n- slot: Production\n  gates:\n  - soak: {stage: "@challenger", for: 3d}\n'
+"""MLflow keeps no time of an alias: since when it names a version, our record says."""
 
 
 def held_back(house: House, slot: str) -> str:
@@ -354,3 +362,90 @@ def test_a_record_of_a_slot_that_there_cannot_be_costs_no_other_model(signing_ho
 
     assert done.exit_code == ExitCode.OK, done.message
     assert house.in_slot("churn") == (5,)
+
+
+def _refused(house: House, model: str = "churn", stays: int = 4) -> None:
+    done = house.apply()
+
+    assert (done.exit_code, done.noes(model=model)) == (ExitCode.BLOCKED, {"soak"}), done.message
+    assert house.in_slot(model) == (stays,)
+
+
+@pytest.mark.parametrize("away", [{"@challenger": 5}, {"@challenger": None}, {}], ids=["moved", "emptied", "dropped"])
+def test_a_soak_in_an_alias_ends_when_a_commit_takes_the_version_out(
+    signing_house: House, away: Mapping[str, int | None]
+) -> None:
+    house = signing_house
+    at_work(house, policy=CHALLENGES)
+    house.merge(pins({"Production": 4, "@challenger": 6}))
+    assert house.apply().exit_code == ExitCode.OK
+    house.merge(pins({"Production": 4, **away}))
+    assert house.apply().exit_code == ExitCode.OK
+    house.clock.later(days=4)
+
+    house.by_hand("churn", 6, "@challenger")
+    house.merge(pins({**away, "Production": 6}), by=MALLORY)
+
+    _refused(house)
+
+
+def test_a_soak_in_an_alias_begins_with_its_move_and_not_with_the_record_that_an_apply_wrote_before_it_was_killed(
+    signing_house: House,
+) -> None:
+    house = signing_house
+    at_work(house, policy=CHALLENGES)
+    house.merge(pins({"Production": 4, "@challenger": 6}))
+    house.apply(killed_after=2)
+    assert Slot("@challenger") in house.registry.provenance("churn", 6)
+    assert house.in_slot("churn", "@challenger") == ()
+    house.clock.later(days=4)
+    assert house.apply().exit_code == ExitCode.OK
+
+    house.merge(pins({"Production": 6, "@challenger": 6}), by=MALLORY)
+
+    _refused(house)
+
+
+def test_nor_does_an_original_soak_where_it_was_taken_out(signing_house: House) -> None:
+    house, gate = signing_house, 'soak: {stage: "@challenger", model: staging.risk, for: 3d}'
+    environments(house, policy=f'slots:\n- slot: Production\n  models: ["prod.*"]\n  gates:\n  - {gate}\n')
+    for named_by in (2, 1):
+        house.merge(pins({"Staging": 2, "@challenger": named_by}, model="staging.risk"))
+        assert house.apply().exit_code == ExitCode.OK
+    house.clock.later(days=4)
+
+    house.by_hand("staging.risk", 2, "@challenger")
+    promote_copy(house)
+
+    _refused(house, "prod.risk", 1)
+
+
+def test_a_record_of_a_commit_that_never_declared_the_alias_is_no_soak(plain_house: House) -> None:
+    house = plain_house
+    at_work(house, policy=CHALLENGES)
+    house.by_hand("churn", 6, "@challenger")
+    house.forge_record("churn", 6, "@challenger", house.main)
+    forged = house.registry.provenance("churn", 6)[Slot("@challenger")]
+    long_ago = replace(forged, applied_at="2026-03-03T00:00:00Z")
+    house.put_record("churn", 6, encode_provenance({long_ago.slot: long_ago}))
+
+    house.merge(pins({"Production": 6}), by=MALLORY)
+
+    _refused(house)
+
+
+def test_a_soak_in_an_alias_begins_again_where_somebody_moved_it_away_and_an_apply_put_it_back(
+    signing_house: House,
+) -> None:
+    house = signing_house
+    at_work(house, policy=CHALLENGES)
+    house.merge(pins({"Production": 4, "@challenger": 6}))
+    assert house.apply().exit_code == ExitCode.OK
+    house.by_hand("churn", 5, "@challenger")
+    house.clock.later(days=4)
+    assert house.apply(restore=["churn"]).exit_code == ExitCode.OK
+    assert house.in_slot("churn", "@challenger") == (6,)
+
+    house.merge(pins({"Production": 6, "@challenger": 6}), by=MALLORY)
+
+    _refused(house)

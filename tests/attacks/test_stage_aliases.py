@@ -1,11 +1,14 @@
 """An alias that stands for a stage is no way past the gates of that stage, nor a stage past those of its alias."""
 
+from dataclasses import replace
+
 import pytest
 
 from reconciler.core.names import AliasName, ModelRef
-from reconciler.core.slot_map import SlotMap, StageAlias
+from reconciler.core.slot_map import PLAIN, SlotMap, StageAlias
 from reconciler.errors import ExitCode
-from tests.house import GRACE, House
+from tests.house import GRACE, MALLORY, Done, House
+from tests.house.scenes import GATES as PATTERNS
 from tests.house.scenes import at_work, pins
 
 BOTH = SlotMap((StageAlias("Production", AliasName("champion")), StageAlias("Canary", AliasName("canary"))))
@@ -143,3 +146,259 @@ def test_what_somebody_moved_by_hand_is_drift_of_the_alias_and_not_of_what_keeps
 
     assert [(effect.subject, effect.after) for effect in model.drifted] == [("@champion", 3)]
     assert aliases(house) == {"champion": 1, "before": 2}
+
+
+TRIED = """\
+slots:
+- slot: Production
+  gates:
+  - path: {from: Staging}
+  - soak: {stage: Staging, for: 3d}
+"""
+"""It speaks of Production alone: an alias is guarded because it stands for it."""
+HELD = "hold: {slot: Production, version: 6, reason: It leaks personal data.}\n"
+CHAMPION, AS_ALIAS = "stages: {Production: champion}\n", "mode: alias\nstages: {Production: champion}\n"
+
+
+def stands(stage: str, alias: str, previous: str = "") -> StageAlias:
+    return StageAlias(stage, AliasName(alias), AliasName(previous) if previous else None)
+
+
+TOGETHER = SlotMap((stands("Production", "champion"),))
+APART = replace(TOGETHER, aliases_only=True)
+
+
+def settled(house: House, slots: SlotMap, policy: str, also: str = "") -> None:
+    """v4 of churn is in Production and named by @champion, v5 in Staging, v6 was never anywhere."""
+    house.slots = slots
+    house.register("churn", 6)
+    for slot in ("Production", "@champion"):
+        house.by_hand("churn", 4, slot)
+    house.by_hand("churn", 5, "Staging")
+    house.begin(policy, pins({"Production": 4}, also=also))
+    house.clock.later(days=4)
+
+
+def refused(done: Done, house: House, slot: str = "Production", stays: int = 4) -> None:
+    assert done.exit_code == ExitCode.BLOCKED, done.message
+    assert house.in_slot("churn", slot) == (stays,)
+
+
+@pytest.mark.parametrize("slots", [TOGETHER, APART], ids=["both", "aliases alone"])
+def test_what_stood_for_a_stage_is_not_found_when_the_change_lets_go_of_the_stage(
+    signing_house: House, slots: SlotMap
+) -> None:
+    house = signing_house
+    settled(house, slots, (AS_ALIAS if slots is APART else CHAMPION) + TRIED)
+    house.by_hand("churn", 6, "@champion")
+
+    house.slots = replace(PLAIN, standing=slots)
+    house.merge(pins({"Production": 4, "@champion": 6}), policy=TRIED, by=MALLORY)
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.BLOCKED
+    assert {"path", "soak"} <= done.noes("@champion")
+
+
+def test_nor_when_an_earlier_change_let_go_of_it_and_a_rule_guards_the_alias_itself(signing_house: House) -> None:
+    house, guarded = signing_house, TRIED.replace("slot: Production", 'slot: [Production, "@champion"]')
+    settled(house, APART, AS_ALIAS + guarded)
+    house.slots = replace(PLAIN, standing=APART)
+    house.merge(policy=guarded)
+    house.apply()
+
+    house.slots = PLAIN
+    house.by_hand("churn", 6, "@champion")
+    house.merge(pins({"Production": 4, "@champion": 6}), by=MALLORY)
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.BLOCKED
+    assert done.kinds() == {"@champion": "new"}
+
+
+def test_a_version_does_not_soak_in_a_stage_by_what_the_change_says_that_the_stage_is(signing_house: House) -> None:
+    house = signing_house
+    settled(house, PLAIN, TRIED)
+    house.merge(pins({"Production": 4, "@scratch": 6}))
+    assert house.apply().exit_code == ExitCode.OK
+    house.clock.later(days=4)
+
+    house.slots = SlotMap((stands("Staging", "scratch"), *TOGETHER.stages), aliases_only=True, standing=PLAIN)
+    policy = f"mode: alias\nstages: {{Staging: scratch, Production: champion}}\n{TRIED}"
+    house.merge(pins({"Production": 6, "Staging": 6}), policy=policy, by=MALLORY)
+    done = house.apply()
+
+    refused(done, house, "@champion")
+    assert {"path", "soak"} <= done.noes("@champion")
+
+
+def test_a_pin_that_waits_does_not_come_to_soak_by_another_alias_for_the_stage(signing_house: House) -> None:
+    house, gates = signing_house, TRIED.replace("Staging", "Canary")
+    before = SlotMap((stands("Canary", "canary"),))
+    settled(house, before, f"stages: {{Canary: canary}}\n{gates}")
+    house.merge(pins({"Production": 4, "@scratch": 6}))
+    house.apply()
+    house.clock.later(days=4)
+    house.merge(pins({"Production": 6, "@scratch": 6}), by=MALLORY)
+    refused(house.apply(), house)
+
+    house.slots = SlotMap((stands("Canary", "scratch"),), standing=before)
+    house.merge(pins({"Production": 6, "Canary": 6}), policy=f"stages: {{Canary: scratch}}\n{gates}")
+
+    refused(house.apply(), house)
+
+
+def test_an_approval_of_one_alias_is_none_of_another_that_stands_for_the_same_stage_later(
+    signing_house: House,
+) -> None:
+    house, asks = signing_house, "slots:\n- slot: Production\n  gates:\n  - approvals: {count: 1, of: owners}\n"
+    before = SlotMap((*TOGETHER.stages, stands("Canary", "canary")), aliases_only=True)
+    settled(house, before, f"mode: alias\nstages: {{Production: champion, Canary: canary}}\n{asks}")
+    house.merge(pins({"Production": 4, "Canary": 6}), approved_by=[GRACE])
+    assert house.apply().exit_code == ExitCode.OK
+
+    now = (stands("Production", "prod"), stands("Canary", "champion"))
+    house.slots = SlotMap(now, aliases_only=True, live=("Canary",), standing=before)
+    policy = f"mode: alias\nlive: [Canary]\nstages: {{Production: prod, Canary: champion}}\n{asks}"
+    house.merge(pins({"Canary": 6}), policy=policy, by=MALLORY)
+
+    refused(house.apply(), house, "@champion")
+
+
+def test_what_was_in_an_alias_that_nothing_guarded_is_no_way_back_into_the_stage_that_it_stands_for_now(
+    signing_house: House,
+) -> None:
+    house = signing_house
+    house.register("churn", 6)
+    house.begin(PATTERNS, pins({"@scratch": 5}))
+    for number in (6, 5):
+        house.merge(pins({"@scratch": number}))
+        assert house.apply().exit_code == ExitCode.OK
+
+    house.slots = SlotMap((stands("Production", "scratch"),), aliases_only=True, standing=PLAIN)
+    house.merge(pins({"Production": 6}), policy=f"mode: alias\nstages: {{Production: scratch}}\n{PATTERNS}", by=MALLORY)
+
+    refused(house.apply(), house, "@scratch", stays=5)
+
+
+def test_a_hold_stays_on_the_alias_that_it_was_on_when_the_change_has_another_one_for_its_stage(
+    signing_house: House,
+) -> None:
+    house = signing_house
+    settled(house, APART, AS_ALIAS, also=HELD)
+
+    house.slots = SlotMap((stands("Production", "prod"),), aliases_only=True, standing=APART)
+    policy = "mode: alias\nstages: {Production: prod}\n"
+    house.merge(pins({"Production": 4, "@champion": 6}, also=HELD), policy=policy, by=MALLORY)
+
+    refused(house.apply(), house, "@champion")
+
+
+def test_a_hold_of_a_stage_is_on_the_alias_that_moves_with_it(signing_house: House) -> None:
+    house = signing_house
+    settled(house, TOGETHER, CHAMPION)
+    house.by_hand("churn", 5, "@champion")
+
+    house.merge(pins({"Production": 4}, also=HELD.replace("6", "4")))
+    house.apply(restore=["churn"])
+
+    assert house.in_slot("churn", "@champion") == (5,)
+
+
+def test_where_an_alias_stands_for_a_stage_what_is_in_mlflows_stage_is_not_in_it(signing_house: House) -> None:
+    house = signing_house
+    slots = SlotMap((*TOGETHER.stages, stands("Staging", "staging")), aliases_only=True)
+    path = "slots:\n- slot: Production\n  gates:\n  - path: {from: Staging}\n"
+    settled(house, slots, f"mode: alias\nstages: {{Production: champion, Staging: staging}}\n{path}")
+    house.merge(pins({"Production": 4, "Staging": 6}))
+    assert house.apply().exit_code == ExitCode.OK
+
+    house.merge(pins({"Production": 5, "Staging": 6}))
+
+    refused(house.apply(), house, "@champion")
+
+
+def test_the_review_says_that_an_alias_which_stood_for_a_stage_is_not_guarded_anymore(signing_house: House) -> None:
+    house = signing_house
+    settled(house, APART, AS_ALIAS + TRIED)
+
+    house.slots = replace(PLAIN, standing=APART)
+    house.request(pins({"Production": 4, "@champion": 4}), policy=TRIED)
+    planned = house.plan()
+
+    assert planned.review is not None
+    assert planned.review.policy is not None
+    assert [exposure.slot for exposure in planned.review.policy.exposed] == ["@champion"]
+
+
+def test_an_approval_is_lost_where_a_later_commit_of_the_request_says_that_the_stage_is_another_alias(
+    signing_house: House,
+) -> None:
+    house, asks = signing_house, "slots:\n- slot: Production\n  gates:\n  - approvals: {count: 1, of: owners}\n"
+    before = SlotMap((*TOGETHER.stages, stands("Canary", "canary")), aliases_only=True)
+    settled(house, before, f"mode: alias\nstages: {{Production: champion, Canary: canary}}\n{asks}")
+    request = house.request(pins({"Production": 4, "Canary": 6}), by=MALLORY)
+    house.approve(GRACE, request, signed=True)
+
+    now = (stands("Production", "prod"), stands("Canary", "champion"))
+    house.slots = SlotMap(now, aliases_only=True, standing=before)
+    policy = f"mode: alias\nstages: {{Production: prod, Canary: champion}}\n{asks}"
+    house.amend(request, pins({"Canary": 6}), policy=policy, by=MALLORY)
+    house.merge(request)
+
+    refused(house.apply(), house, "@champion")
+
+
+def test_an_alias_is_not_kept_past_the_gates_of_what_it_is(signing_house: House) -> None:
+    """The change says that @champion is kept on what leaves @scratch, which nothing guards."""
+    house = signing_house
+    settled(house, APART, AS_ALIAS + TRIED)
+    house.merge(pins({"Production": 4, "@scratch": 6}))
+    assert house.apply().exit_code == ExitCode.OK
+
+    house.slots = SlotMap((stands("Canary", "scratch", "champion"),), aliases_only=True, standing=APART)
+    policy = f"mode: alias\nstages: {{Canary: {{alias: scratch, previous: champion}}}}\n{TRIED}"
+    house.merge(pins({"Canary": 6}), policy=policy, by=MALLORY)
+    house.apply()
+    house.merge(pins({"Canary": 5}), by=MALLORY)
+    house.apply()
+
+    assert house.in_slot("churn", "@champion") == (4,)
+
+
+def test_what_is_in_an_alias_that_stands_for_a_stage_from_now_on_is_judged(signing_house: House) -> None:
+    house = signing_house
+    settled(house, PLAIN, TRIED)
+    house.merge(pins({"Production": 4, "@scratch": 6}))
+    assert house.apply().exit_code == ExitCode.OK
+
+    house.slots = SlotMap((stands("Production", "scratch"),), standing=PLAIN)
+    house.merge(pins({"Production": 6}), policy=f"stages: {{Production: scratch}}\n{TRIED}", by=MALLORY)
+
+    refused(house.apply(), house)
+
+
+def test_gates_that_a_manifest_has_before_a_stage_are_before_its_alias(signing_house: House) -> None:
+    house, own = signing_house, "gates:\n  Production:\n  - metric: {name: f1, threshold: 0.99}\n"
+    settled(house, TOGETHER, CHAMPION, also=own)
+
+    house.merge(pins({"@champion": 6}, also=own))
+
+    refused(house.apply(), house, "@champion")
+
+
+@pytest.mark.parametrize("alias", ["Staging", "STAGING"])
+def test_no_version_comes_from_a_stage_by_an_alias_that_looks_like_its_own(signing_house: House, alias: str) -> None:
+    house = signing_house
+    slots = SlotMap((*TOGETHER.stages, stands("Staging", "staging")), aliases_only=True)
+    path = TRIED[: TRIED.index("  - soak")]
+    settled(
+        house,
+        slots,
+        f"mode: alias\nstages: {{Production: champion, Staging: staging}}\n{path}",
+    )
+    house.by_hand("churn", 6, f"@{alias}")
+
+    house.merge(pins({"Production": 6}))
+
+    refused(house.apply(), house, "@champion")

@@ -1,7 +1,13 @@
 """Rules change, one step at a time, and what no rule could ever let in is said when it is proposed."""
 
+from dataclasses import replace
+
+import pytest
+
+from reconciler.core.names import AliasName
+from reconciler.core.slot_map import SlotMap, StageAlias
 from reconciler.errors import ExitCode, Problem
-from tests.house import ADA, GRACE, LINUS, House, Trigger, Way
+from tests.house import ADA, GRACE, LINUS, Done, House, Trigger, Way
 from tests.house.fixtures import EVERY_WAY
 from tests.house.scenes import APPROVALS, GATES, NO_RULES, SLOTS, SOAK, at_least, at_work, pins
 
@@ -211,3 +217,89 @@ def test_an_override_that_is_over_stops_its_own_model_alone(house: House) -> Non
         assert [(m.model, b.code) for m in plan.models for b in m.blockers] == [("churn", "expired-override")]
     assert done.exit_code == ExitCode.BLOCKED
     assert (house.in_slot("churn"), house.in_slot("risk")) == ((6,), (4,))
+
+
+@pytest.mark.parametrize("challenger", [{"@challenger": 6}, {"@challenger": 5}, {"@challenger": None}, {}], ids=str)
+def test_what_has_soaked_in_an_alias_is_promoted_by_a_change_that_takes_it_out_or_leaves_it(
+    house: House, challenger: dict[str, int | None]
+) -> None:
+    at_work(house, policy='slots:\n- slot: Production\n  gates:\n  - soak: {stage: "@challenger", for: 3d}\n')
+    house.merge(pins({"Production": 4, "@challenger": 6}))
+    house.apply()
+    house.clock.later(days=4)
+
+    house.merge(pins({"Production": 6, **challenger}))
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.OK, done.sentences()
+
+
+TRIED = """\
+slots:
+- slot: Production
+  gates:
+  - path: {from: Staging}
+  - soak: {stage: Staging, for: 3d}
+"""
+
+
+def _stands(stage: str, alias: str, previous: str = "") -> StageAlias:
+    return StageAlias(stage, AliasName(alias), AliasName(previous) if previous else None)
+
+
+def _settled(house: House, slots: SlotMap, policy: str) -> None:
+    """v4 is in Production and named by @champion, v5 in Staging."""
+    house.slots = slots
+    house.register("churn", 6)
+    for version, slot in ((4, "Production"), (4, "@champion"), (5, "Staging")):
+        house.by_hand("churn", version, slot)
+    house.begin(policy, pins({"Production": 4}))
+    house.clock.later(days=4)
+
+
+def _went_well(done: Done, slot: str = "Production") -> None:
+    assert done.exit_code == ExitCode.OK, f"{done.message}\n{done.sentences(slot)}"
+
+
+KEPT = SlotMap((_stands("Production", "champion", "champion-previous"),))
+KEEPS = "stages: {Production: {alias: champion, previous: champion-previous}}\n"
+
+
+def test_what_keeps_the_version_that_left_is_no_entrance_that_a_pattern_guards(house: House) -> None:
+    _settled(house, KEPT, KEEPS + GATES)
+
+    house.merge(pins({"Production": 5}), approved_by=[GRACE])
+
+    _went_well(house.apply(), "@champion-previous")
+
+
+def test_a_version_on_hold_can_be_replaced_where_an_alias_keeps_what_left(house: House) -> None:
+    _settled(house, KEPT, KEEPS)
+
+    house.merge(pins({"Production": 5}, also="hold: {version: 4, reason: It leaks personal data.}\n"))
+
+    _went_well(house.apply())
+
+
+def test_the_way_back_from_aliases_alone_to_stages_is_open(house: House) -> None:
+    both = SlotMap((_stands("Production", "champion"), _stands("Staging", "staging")))
+    policy = f"stages: {{Production: champion, Staging: staging}}\n{TRIED}"
+    house.slots = both
+    house.register("churn", 6)
+    house.by_hand("churn", 4, "Production")
+    house.by_hand("churn", 5, "Staging")
+    house.begin(policy, pins({"Production": 4, "Staging": 5}))
+    house.slots = replace(both, aliases_only=True, standing=both)
+    alone = house.merge(policy=f"mode: alias\n{policy}")
+    _went_well(house.apply())
+    house.slots = replace(both, aliases_only=True)
+    house.merge(pins({"Production": 4, "Staging": 6}))
+    _went_well(house.apply())
+    house.clock.later(days=4)
+    house.merge(pins({"Production": 6, "Staging": 5}))
+    _went_well(house.apply(), "@champion")
+
+    house.slots = replace(both, standing=house.slots)
+    house.revert(alone)
+
+    _went_well(house.apply())

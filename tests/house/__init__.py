@@ -33,7 +33,7 @@ from reconciler.ports import Lock, Neighbor, Wanted, World
 from reconciler.project import Project, validate
 from reconciler.render import words
 from reconciler.render.text import review_lines
-from reconciler.wiring import LockKind, manifest_parser, policy_reader
+from reconciler.wiring import LockKind, manifest_parser, own_slots, policy_reader
 from tests.house.forge import Forge, Request, Review, Way
 from tests.house.mlflow import Clock, Files, KilledError, Mlflow, Runs, Sources
 from tests.house.neighbors import Beside, Carrying, Down, copy_in
@@ -784,11 +784,9 @@ class House:
     def _world(self, manifests: str, lock: Lock | None = None) -> World:
         source = self._source(manifests)
         registries, known = ((self.named, *self.others) if self.others else ()), dict[Any, Any]()
-        read, past = (
-            manifest_parser(self.slots, past=past, known=known, named=self.named, registries=registries)
-            for past in (False, True)
-        )
-        reviewers = GitAndForge(source, past, self.forge)
+        settings: Any = {"known": known, "named": self.named, "registries": registries}
+        read, past = manifest_parser(self.slots, **settings), partial(manifest_parser, past=True, **settings)
+        reviewers = GitAndForge(source, lambda commit: past(own_slots(source, commit) or self.slots), self.forge)
         world = World(
             source,
             read,

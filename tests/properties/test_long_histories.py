@@ -299,7 +299,9 @@ def told(story: Story, folder: str, skew: int = 0, pruned: int = 0) -> Told:
     chain = chained(story, commits, skew, pruned)
     source = open_source(repository.top / "manifests", "house#manifests")
     read = manifest_parser()
-    world = World(source, read, registry, Fixed(at(story.now)), receipts=cast(Any, Kept(chain)), parse_past=read)
+    world = World(
+        source, read, registry, Fixed(at(story.now)), receipts=cast(Any, Kept(chain)), parse_past=lambda _: read
+    )
 
     def opener(lock: LockKind, **_: object) -> World:
         return world
