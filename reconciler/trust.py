@@ -438,6 +438,7 @@ class Trunk:
         if moved:
             found = self._pasts(bare, dict.fromkeys(moved), desired, models, everywhere=True)
             pasts |= {name: replace(pasts[name], epochs=self._as_seen(past.epochs)) for name, past in found.items()}
+        pasts |= {n: replace(pasts[n], heirs=self._last_heirs(n, desired)) for n in pasts.keys() - desired.keys()}
         return RegistrySnapshot(dict(sorted(models.items()))), pasts
 
     def _sealing(self, past: Past, models: Mapping[ModelRef, ModelSnapshot]) -> Past:
@@ -572,6 +573,18 @@ class Trunk:
             ):
                 found[place] = heir
         return found
+
+    def _last_heirs(self, name: ModelRef, desired: Mapping[ModelRef, Manifest]) -> frozenset[ModelRef]:
+        """The models that a name which is declared no more was last given up for, and those they were renamed to."""
+        found, left = set[ModelRef](), [name]
+        while left:
+            one = left.pop()
+            epochs = self.history(one, desired)
+            heir = self.heirs(one, desired).get(epochs[0].start) if epochs and epochs[0].manifest is None else None
+            if heir is not None and heir not in found:
+                found.add(heir)
+                left.append(heir)
+        return frozenset(found)
 
     def _epochs(
         self,

@@ -44,7 +44,8 @@ class Past:
     that its version was in a slot and left it: those that git bore out were signed then. `signers_time` is that
     commit's time. `guarded_since` says since when (seconds since 1970) gates guard a slot. `governed_elsewhere` are
     the slots that were governed once by another folder of the repository, or of a model that was renamed and whose
-    past does not count. Where it is not `whole`, what was before the last epoch is not known.
+    past does not count. Where it is not `whole`, what was before the last epoch is not known. `heirs` are the models
+    that the name was given up for by the last commit that declared it otherwise, and those that took it over from them.
     """
 
     ours: Ours
@@ -61,6 +62,7 @@ class Past:
     governed_elsewhere: frozenset[Slot] = frozenset()
     whole: bool = True
     disowned: ModelRef | None = None
+    heirs: frozenset[ModelRef] = frozenset()
 
     def place(self, commit: Commit | None) -> int | None:
         """Where on the trusted line a commit is, or None."""
@@ -116,6 +118,12 @@ class Past:
     def has_former_name(self, name: ModelRef) -> bool:
         """Whether the model was declared under another name before, and goes on from there."""
         return any(epoch.manifest is not None and epoch.manifest.name != name for epoch in self.epochs)
+
+    def name_at(self, commit: Commit, name: ModelRef) -> ModelRef:
+        """What a model of that name was called by a commit of the trusted line."""
+        place = self.place(commit)
+        epoch = None if place is None else self.epoch_at(place)
+        return epoch.manifest.name if epoch is not None and epoch.manifest is not None else name
 
     def epoch_at(self, place: int) -> Epoch | None:
         return next((epoch for epoch in self.epochs if place <= epoch.start), None)
