@@ -768,8 +768,9 @@ class House:
 
     def _world(self, manifests: str, lock: Lock | None = None) -> World:
         source = self._source(manifests)
-        read = manifest_parser(self.slots)
-        reviewers = GitAndForge(source, read, self.forge)
+        known: Any = {}
+        read, past = (manifest_parser(self.slots, past=past, known=known) for past in (False, True))
+        reviewers = GitAndForge(source, past, self.forge)
         return World(
             source,
             read,
@@ -784,6 +785,7 @@ class House:
             receipts=GitReceipts(source.git, "origin") if self.receipts else None,
             runs=Sources(self.registry),
             slots=self.slots,
+            parse_past=past,
         )
 
 
