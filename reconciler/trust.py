@@ -538,10 +538,29 @@ class Trunk:
         here = f"{self.world.source.folder}/"
         return tuple(
             (path, data)
-            for step in self.world.source.steps(self.line, "")
+            for step in self._steps(everywhere=True)
             for path, data in chain(step.before.items(), step.after.items())
             if data is not None and here != "./" and not path.startswith(here)
         )
+
+    def _steps(self, *, everywhere: bool) -> Iterable[Step]:
+        """
+        The commits that changed files of our folder, or of any; without those of another registry's folder that never
+        was ours: a model of the same name there is another one.
+        """
+        steps = self.world.source.steps(self.line, "" if everywhere else None)
+        if not everywhere:
+            return steps
+        ours = frozenset(chain.from_iterable(epoch.policy.folders for epoch in self.policies if epoch.start >= 1))
+        others = tuple(f"{folder}/" for folder in self.standing.others - ours)
+        if not others:
+            return steps
+        here = f"{self.world.source.folder}/"
+
+        def kept(files: Mapping[str, bytes | None]) -> dict[str, bytes | None]:
+            return {p: data for p, data in files.items() if p.startswith(here) or not p.startswith(others)}
+
+        return (replace(step, before=kept(step.before), after=kept(step.after)) for step in steps)
 
     def history(self, name: ModelRef, desired: Mapping[ModelRef, Manifest]) -> tuple[Epoch, ...]:
         """All that the line ever declared of a model, the newest first."""
@@ -627,7 +646,7 @@ class Trunk:
             manifest = resolve(files.of(called.names[name]))[0].get(called.names[name])
             found[name].append(Epoch(self.places[one.commit], one.commit, one.time, manifest))
 
-        for step in self.world.source.steps(self.line, "" if everywhere else None) if needs else ():
+        for step in self._steps(everywhere=everywhere) if needs else ():
             one = self.line[self.places[step.commit] - int(self.ahead)]
             self._look_at_others(step.after if everywhere else {}, files, called.names.keys())
             while due and due[0][0] < self.places[step.commit]:

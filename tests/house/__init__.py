@@ -135,7 +135,7 @@ def readme_policy() -> str:
 class House:
     """
     Made by `build`. `signed`: the policy names a key that signs records, and the apply's job has it. `receipts`: they
-    are kept on the remote.
+    are kept on the remote. `named`: what the policy calls the registry, where it names several.
     """
 
     repository: Repository
@@ -154,6 +154,7 @@ class House:
     pushes: list[Push] = field(default_factory=list[Push])
     run_numbers: Iterator[int] = field(default_factory=lambda: count(1))
     slots: SlotMap = PLAIN
+    named: str = ""
 
     def __post_init__(self) -> None:
         self.registry.renamed = self._follow
@@ -786,6 +787,7 @@ class House:
             runs=Sources(self.registry),
             slots=self.slots,
             parse_past=past,
+            named=self.named,
         )
 
 
