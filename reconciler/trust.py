@@ -24,10 +24,11 @@ from reconciler.core.names import (
     Ours,
     RepositoryId,
     Slot,
+    Version,
     alias_slot,
     names_of,
 )
-from reconciler.core.past import FOREVER, Epoch, Past, declared_versions, pins_of
+from reconciler.core.past import FOREVER, Epoch, Past, declared_versions, pins_of, undeclared_tags
 from reconciler.core.policy import RECORDS, Policy, listed_for
 from reconciler.core.snapshot import (
     ModelSnapshot,
@@ -438,6 +439,7 @@ class Trunk:
         if moved:
             found = self._pasts(bare, dict.fromkeys(moved), desired, models, everywhere=True)
             pasts |= {name: replace(pasts[name], epochs=self._as_seen(past.epochs)) for name, past in found.items()}
+        models = {n: _with_unset(live, desired.get(n), pasts[n]) for n, live in models.items()}
         pasts |= {n: replace(pasts[n], heirs=self._last_heirs(n, desired)) for n in pasts.keys() - desired.keys()}
         return RegistrySnapshot(dict(sorted(models.items()))), pasts
 
@@ -567,10 +569,10 @@ class Trunk:
         return self.histories((name,), desired)[name]
 
     def histories(
-        self, names: Iterable[ModelRef], desired: Mapping[ModelRef, Manifest]
+        self, names: Iterable[ModelRef], desired: Mapping[ModelRef, Manifest], *, everywhere: bool = False
     ) -> Mapping[ModelRef, tuple[Epoch, ...]]:
-        """The same of several, by one walk."""
-        return self._epochs(dict.fromkeys(names), desired)
+        """The same of several, by one walk; `everywhere` in other folders of the repository, too."""
+        return self._epochs(dict.fromkeys(names), desired, everywhere=everywhere)
 
     @cached_property
     def names(self) -> frozenset[ModelRef]:
@@ -868,11 +870,31 @@ def _need(live: ModelSnapshot, manifest: Manifest | None, bare: Past) -> int | N
     """How far back the line must be read to see whether all that is in place was put there; None: to its end."""
     if live.called is not None or not _is_in_place(live, manifest):
         return None
+    if any(undeclared_tags(manifest, version) for version in live.versions.values()):
+        return None
     places = [
         bare.place_of(live.versions[number].provenance.get(slot), live.versions[number])
         for slot, number in in_place(manifest, live)
     ]
     return max((place for place in places if place is not None), default=0) if None not in places else None
+
+
+def _with_unset(live: ModelSnapshot, manifest: Manifest | None, past: Past) -> ModelSnapshot:
+    """
+    With those tags marked that are to be removed by the word of our record, and that no manifest of trusted history
+    sets: where records are in a ref, whoever can push refs may have written it.
+    """
+    unset: dict[Version, frozenset[str]] = {}
+    for number, version in live.versions.items():
+        left = undeclared_tags(manifest, version)
+        for epoch in past.epochs if left else ():
+            left &= undeclared_tags(epoch.manifest, version)
+        if left:
+            unset[number] = left
+    if not unset:
+        return live
+    versions = {n: replace(v, unset=unset.get(n, frozenset())) for n, v in live.versions.items()}
+    return replace(live, versions=versions)
 
 
 def _unknown(live: ModelSnapshot, manifest: Manifest | None, past: Past) -> frozenset[Slot]:

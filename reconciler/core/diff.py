@@ -866,7 +866,7 @@ def _tags(
     name: ModelRef, live: VersionSnapshot, declared: Mapping[str, tuple[str, Location]], governed: Reason
 ) -> Iterator[Proposal]:
     """The tags that a version is to have, and without those that a manifest set once and does not declare anymore."""
-    number, final = live.version, frozenset(declared)
+    number, final = live.version, frozenset(declared) | (live.tagged & live.unset)
     widest = final | live.tagged
     if widest != live.tagged:
         yield Proposal(RecordTags(name, number, tuple(sorted(live.tagged)), tuple(sorted(widest))), governed)

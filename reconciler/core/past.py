@@ -233,3 +233,9 @@ def pins_of(manifest: Manifest | None, slot: Slot) -> tuple[Pin, ...]:
         return declared.value if declared else ()
     named = manifest.aliases.get(slot.alias) if slot.alias is not None else None
     return () if named is None or named.value is None else (named.value,)
+
+
+def undeclared_tags(manifest: Manifest | None, version: VersionSnapshot) -> frozenset[str]:
+    """Those of the tags that our record says a manifest set on a version, which this manifest does not set."""
+    pins = manifest.pins() if manifest and version.tagged else ()
+    return version.tagged.difference(*(pin.tags for pin in pins if pin.means(version)))

@@ -26,10 +26,12 @@ from reconciler.core.snapshot import Placement, UnreadableRecord, encode_provena
 from reconciler.errors import ExitCode, Problem, ReconcilerError
 from reconciler.events import Event, Noticed, Planned, Receipt
 from reconciler.forges.reviewers import GitAndForge
+from reconciler.git.notebook import GitNotebook, notebook_ref
 from reconciler.git.receipts import GitReceipts
 from reconciler.git.source import open_source
 from reconciler.ports import Lock, Wanted, World
 from reconciler.project import Project, validate
+from reconciler.registry.noted import NotedRegistry
 from reconciler.render import words
 from reconciler.render.text import review_lines
 from reconciler.wiring import LockKind, manifest_parser
@@ -136,6 +138,7 @@ class House:
     """
     Made by `build`. `signed`: the policy names a key that signs records, and the apply's job has it. `receipts`: they
     are kept on the remote. `named`: what the policy calls the registry, where it names several.
+    `noted`: our records are in a ref on the remote, as they are of a registry whose tags do not hold them.
     """
 
     repository: Repository
@@ -155,6 +158,7 @@ class House:
     run_numbers: Iterator[int] = field(default_factory=lambda: count(1))
     slots: SlotMap = PLAIN
     named: str = ""
+    noted: bool = False
 
     def __post_init__(self) -> None:
         self.registry.renamed = self._follow
@@ -767,6 +771,11 @@ class House:
     def _source(self, manifests: str = "manifests") -> Any:
         return open_source(self.repository.top / manifests, f"{self.address}#{manifests}")
 
+    @property
+    def notebook(self) -> GitNotebook:
+        """Where the records are that are in a ref."""
+        return GitNotebook(self._source().git, "origin", notebook_ref(self.registry.uri))
+
     def _world(self, manifests: str, lock: Lock | None = None) -> World:
         source = self._source(manifests)
         known: Any = {}
@@ -775,7 +784,7 @@ class House:
         return World(
             source,
             read,
-            self.registry,
+            NotedRegistry(self.registry, self.notebook) if self.noted else self.registry,
             self.clock,
             lock,
             self.runs,
