@@ -388,7 +388,22 @@ class Trunk:
         place = self.places.get(commit)
         before = () if place is None else islice(self.line, place - int(self.ahead) + 1, None)
         read = next((f for c in (commit, *(one.commit for one in before)) if (f := self._fragments(c)) is not None), ())
-        return resolve(read)[0]
+        return resolve((*read, *self._in_former_folders(commit)))[0]
+
+    def _in_former_folders(self, commit: Commit) -> Iterable[Manifest]:
+        """
+        What a commit declares where the registry in hand had its manifests then, if the policy has moved them since:
+        nobody loses a hold, a gate or owners on the way.
+        """
+        here = str(self.world.source.folder)
+        if here not in self.standing.folders:
+            return
+        place = self.places.get(commit)
+        then = Policy() if place is None else next((one.policy for one in self.standing_at(place)), Policy().of(""))
+        for folder in sorted(then.folders) if here not in then.folders else ():
+            fragments, problems = self._parse(self.world.source.files_in(commit, folder) or ())
+            if not any(problem.severity is Severity.ERROR for problem in problems):
+                yield from fragments
 
     def _fragments(self, commit: Commit) -> tuple[Manifest, ...] | None:
         """What the files of a commit declare; None where some cannot be read."""

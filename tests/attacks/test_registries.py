@@ -120,3 +120,22 @@ def test_a_version_is_not_compared_with_one_that_another_folder_declares_for_ano
     done = house.apply()
 
     assert (done.exit_code, done.noes()) == (ExitCode.BLOCKED, {"metric"}), done.sentences()
+
+
+HELD = "hold: {slot: Production, version: 6, reason: It leaks personal data.}\n"
+
+
+@pytest.mark.parametrize("after", ["several", "one"])
+def test_a_hold_is_not_lost_on_the_way_to_another_folder(signing_house: House, after: str) -> None:
+    house = signing_house
+    at_work(house, policy=NO_RULES)
+    house.merge(pins({"Production": 4}, also=HELD), policy=MOVED)
+    house.apply()
+    policy = "registries: {live: {manifests: live}}\n" if after == "several" else "manifests: live\n"
+    gone = {"manifests/churn.yaml": None}
+    house.merge(pins({"Production": 6}), files=gone, into="live", policy=policy + MOVED, by=MALLORY)
+    house.apply()
+
+    house.named = "live" if after == "several" else ""
+
+    refused(next_merges(house, "live"), house)
