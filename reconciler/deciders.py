@@ -52,18 +52,27 @@ def change_at(rules: Rules, plan: Plan, place: int) -> CommitRange:
     return CommitRange(before.commit if before else None, end.commit, last.commit if last else head)
 
 
-def find_reviews(world: World, change: CommitRange, model: ModelRef | None, signers: str) -> Reviews | str:
-    """Who approved what a change declares of a model, or the change as a whole."""
+def find_reviews(
+    world: World, change: CommitRange, model: ModelRef | None, signers: str, past: Past | None = None
+) -> Reviews | str:
+    """
+    Who approved what a change declares of a model, by the name that its `past` says that it had then, or the change as
+    a whole.
+    """
     head = change.head
     if head is None:
         return "uncommitted changes cannot have been approved"
     if world.reviews is None:
         return "this command does not look for approvals"
     find = world.reviews.find
-    reviews = contained(lambda: find(change.base, head, model, signers))
+
+    def called(commit: Commit) -> ModelRef | None:
+        return model if model is None or past is None else past.name_at(commit, model)
+
+    reviews = contained(lambda: find(change.base, head, called(head), signers))
     last = change.last
     if not isinstance(reviews, Failure) and not reviews.approvals and last is not None and last != head:
-        reviews = contained(lambda: find(change.base, last, model, signers))
+        reviews = contained(lambda: find(change.base, last, called(last), signers))
     return reviews.why if isinstance(reviews, Failure) else reviews
 
 

@@ -240,9 +240,10 @@ class Gathering:
 
     def _reviews_of(self, case: Case, change: CommitRange) -> Reviews | str:
         """Who approved what a change declares of a model, looked up for those models where a gate asks."""
-        key = (change, case.entrance.model, case.rules.policy.signers)
+        model, signers = case.entrance.model, case.rules.policy.signers
+        key = (change, model, signers)
         if key not in self.reviews:
-            self.reviews[key] = find_reviews(self.world, change, case.entrance.model, case.rules.policy.signers)
+            self.reviews[key] = find_reviews(self.world, change, model, signers, self.pasts.get(model))
         return self.reviews[key]
 
     def _facts(

@@ -169,6 +169,10 @@ class ManifestSource(Protocol):
         """The manifests of a commit, or of the work tree when `ref` is None."""
         ...
 
+    def files_in(self, commit: Commit, folder: str) -> tuple[SourceFile, ...] | None:
+        """The files of manifests that a commit has in another folder; None where some cannot be read."""
+        ...
+
     def fork(self, base: str, ref: str | None) -> Fork:
         """
         Where a commit, or HEAD, left the history of `base`. Raises ReconcilerError where they have none in common, or

@@ -1418,10 +1418,10 @@ def load_rules(
     The rules that judge a revision, as `planning.read_rules` gives them. `ahead` says that what is judged comes after
     it. Raises ManifestError for a wrong policy.
     """
-    from reconciler.planning import open_trunk, read_rules
+    from reconciler.planning import open_trunk, read_rules, standing_commit
     from reconciler.wiring import policy_reader
 
-    policy_at = policy_reader(world)
+    policy_at = policy_reader(world, lambda: standing_commit(world.source, base=base, ref=ref, policy_ref=policy_ref))
     trunk = open_trunk(world, policy_at, revision, base=base, ahead=ahead, policy_ref=policy_ref)
     return read_rules(trunk, policy_at, ref=ref)
 

@@ -43,7 +43,16 @@ from reconciler.core.history import (
     in_order,
 )
 from reconciler.core.moments import moment, moment_of, rfc3339
-from reconciler.core.names import Commit, ModelRef, Slot, Version, names_of, registry_name, workspace_name
+from reconciler.core.names import (
+    Commit,
+    ModelRef,
+    Slot,
+    Version,
+    alias_slot,
+    names_of,
+    registry_name,
+    workspace_name,
+)
 from reconciler.core.past import Epoch, declared_versions, pins_of, to_be_copied
 from reconciler.core.past import Past as Trusted
 from reconciler.core.policy import RECORDS, listed_for
@@ -55,6 +64,7 @@ from reconciler.errors import ExitCode, Failure, ReconcilerError, contained
 from reconciler.planning import declare, versions_named, with_names, with_past
 from reconciler.ports import CommitNote, Seals, SignRecord, Wanted, World
 from reconciler.rules import Rules
+from reconciler.trust import Trunk
 
 # How forges name the request in the message of a merge or a squash: GitHub, GitLab, Bitbucket.
 _REQUEST = (
@@ -162,7 +172,8 @@ def recall(
         for name, some in sorted(epochs.items())
     )
     flaws = structure(chain, briefly=True)
-    missing = _missing(chain, verified, desired) if world.receipts is not None else {}
+    claims = _claims_in(verified, desired, rules.trunk) if world.receipts is not None else ()
+    missing = _missing(chain, claims)
     found = tuple(
         with_renamings(
             replace(
@@ -195,7 +206,7 @@ def recall(
             (
                 *(f for f in flaws if f.flaw is not Flaw.SHALLOW or not f.sequence),
                 *_unproven(chain, kept.links, kept.signed, pruned, rules.policy.signers),
-                *_lacking(world, rules, chain, _claims_in(verified, desired), pruned),
+                *_lacking(world, rules, chain, claims, pruned),
             )
         ),
         pruned,
@@ -271,10 +282,9 @@ def _with_unreceipted(
     return replace(snapshot, models={name: of(name, live) for name, live in snapshot.models.items()})
 
 
-def _missing(chain: Chain, snapshot: RegistrySnapshot, desired: DesiredState) -> dict[str, str]:
+def _missing(chain: Chain, claims: Iterable[Claim]) -> dict[str, str]:
     """The receipts that records name and the chain lacks, with the times of these records."""
     kept = chain.ids | frozenset(chain.pruned.ids if chain.pruned else ())
-    claims = _claims_in(snapshot, desired)
     return {claim.receipt: claim.at for claim in claims if claim.receipt not in kept}
 
 
@@ -800,15 +810,47 @@ def _claims(world: World, ref: str, rules: Rules) -> tuple[Claim, ...]:
     """The records that name a receipt, of all models that are governed or ever were."""
     _, desired = with_names(rules, declare(world, ref).desired)
     names = {*desired.models, *(rules.trunk.names if rules.trunk else ())}
-    return _claims_in(_snapshot(world, names, desired, everything=True), desired)
+    return _claims_in(_snapshot(world, names, desired, everything=True), desired, rules.trunk)
 
 
-def _claims_in(snapshot: RegistrySnapshot, desired: DesiredState) -> tuple[Claim, ...]:
+def _claims_in(snapshot: RegistrySnapshot, desired: DesiredState, trunk: Trunk | None) -> tuple[Claim, ...]:
     ours = desired.revision.ours
-    return tuple(
-        Claim(record.receipt, name, slot, number, record.applied_at, record.commit, number in occupants(live, slot))
+    records = [
+        (name, number, slot, record)
         for name, live in sorted(snapshot.models.items())
         for number, version in sorted(live.versions.items())
         for slot, record in sorted(version.provenance.items())
         if record.receipt and ours.is_repository(record.repository) and record.identity in {None, version.identity}
-    )
+    ]
+    moved = any(not ours.has_folder(record.repository) for *_, record in records)
+    models = {name for name, *_ in records}
+    epochs: Mapping[ModelRef, tuple[Epoch, ...]] = {}
+    if trunk is not None and models:
+        epochs = trunk.histories(models, desired.models, everywhere=moved)
+    found: list[Claim] = []
+    for name, number, slot, record in records:
+        live, past = snapshot.models[name], epochs.get(name, ())
+        names = frozenset({name, *(epoch.manifest.name for epoch in past if epoch.manifest)})
+        there = number in occupants(live, slot)
+        doubted = trunk is not None and not _declared_then(trunk, past, live, slot, number, record)
+        found.append(Claim(record.receipt, name, slot, number, record.applied_at, record.commit, there, names, doubted))
+    return tuple(found)
+
+
+def _declared_then(
+    trunk: Trunk, epochs: Sequence[Epoch], live: ModelSnapshot, slot: Slot, number: Version, record: Placement
+) -> bool:
+    """
+    Whether a record may be of the commit that it names, by what that declared. What a version leaves for, the stage
+    Archived or an alias that keeps what left, is not declared; where a clone ends early, nothing is known.
+    """
+    kept = {alias_slot(one.previous) for one in trunk.world.slots.stages if one.previous is not None}
+    if not slot.active or slot in kept:
+        return True
+    place = trunk.places.get(record.commit) if record.commit is not None else None
+    if place is None:
+        return trunk.line[-1].cut
+    manifest = next((epoch.manifest for epoch in epochs if place <= epoch.start), None)
+    slots = trunk.world.slots
+    called = {slot, slots.declared(slot), slots.place(slot)}
+    return any(number in declared_versions(manifest, one, live) for one in called)

@@ -13,8 +13,12 @@ _OF_REGISTRIES = re.compile(r"(?:MLFLOW|DATABRICKS|AWS|AZURE|GOOGLE)_[A-Z0-9_]+"
 _OF_ONE = re.compile(
     r"MLFLOW_REGISTRY_URI|MLFLOW_WORKSPACE|DATABRICKS_[A-Z0-9_]+"
     r"|MLFLOW_TRACKING_(?:URI|USERNAME|PASSWORD|TOKEN|AUTH|AWS_SIGV4|CLIENT_CERT_PATH)"
+    r"|(?:AWS|AZURE|GOOGLE)_(?:[A-Z0-9]+_)*(?:KEY|TOKEN|SECRET|PASSWORD|CREDENTIALS?|CONNECTION|SAS|CLIENT|PROFILE|ROLE)"
+    r"(?:_[A-Z0-9_]*)?"
 )
-"""Where one registry is, and what lets us in there: of no use, and none of the business, of another one."""
+"""
+Where one registry is, and what lets us in there and at its files: of no use, and none of the business, of another one.
+"""
 WORKSPACE = "MLFLOW_WORKSPACE"
 
 

@@ -25,10 +25,11 @@ from reconciler.core.names import (
     Ours,
     RepositoryId,
     Slot,
+    Version,
     alias_slot,
     names_of,
 )
-from reconciler.core.past import FOREVER, Epoch, Past, declared_versions, pins_of
+from reconciler.core.past import FOREVER, Epoch, Past, declared_versions, pins_of, undeclared_tags
 from reconciler.core.policy import RECORDS, Policy, listed_for
 from reconciler.core.slot_map import PLAIN, SlotMap
 from reconciler.core.snapshot import (
@@ -411,7 +412,7 @@ class Trunk:
         they had changed every file.
         """
         turns = deque(self._turns)
-        for step in self.world.source.steps(self.line, "" if everywhere else None):
+        for step in self._changing(everywhere=everywhere):
             while turns and turns[0] < self.places[step.commit]:
                 yield from self._turned(turns.popleft())
             if turns and turns[0] == self.places[step.commit]:
@@ -438,7 +439,23 @@ class Trunk:
         place = self.places.get(commit)
         before = () if place is None else islice(self.line, place - int(self.ahead) + 1, None)
         read = next((f for c in (commit, *(one.commit for one in before)) if (f := self._fragments(c)) is not None), ())
-        return resolve(read)[0]
+        return resolve((*read, *self._in_former_folders(commit)))[0]
+
+    def _in_former_folders(self, commit: Commit) -> Iterable[Manifest]:
+        """
+        What a commit declares where the registry in hand had its manifests then, if the policy has moved them since:
+        nobody loses a hold, a gate or owners on the way.
+        """
+        here = str(self.world.source.folder)
+        if here not in self.standing.folders:
+            return
+        place = self.places.get(commit)
+        then = Policy() if place is None else next((one.policy for one in self.standing_at(place)), Policy().of(""))
+        for folder in sorted(then.folders) if here not in then.folders else ():
+            parse = self.world.parser(self.slots_of(commit))
+            fragments, problems = parse(self.world.source.files_in(commit, folder) or ())
+            if not any(problem.severity is Severity.ERROR for problem in problems):
+                yield from fragments
 
     def _fragments(self, commit: Commit) -> tuple[Manifest, ...] | None:
         """What the files of a commit declare; None where some cannot be read."""
@@ -490,6 +507,8 @@ class Trunk:
         if moved:
             found = self._pasts(bare, dict.fromkeys(moved), desired, models, everywhere=True)
             pasts |= {name: replace(pasts[name], epochs=self._as_seen(past.epochs)) for name, past in found.items()}
+        models = {n: _with_unset(live, desired.get(n), pasts[n]) for n, live in models.items()}
+        pasts |= {n: replace(pasts[n], heirs=self._last_heirs(n, desired)) for n in pasts.keys() - desired.keys()}
         return RegistrySnapshot(dict(sorted(models.items()))), pasts
 
     def _sealing(self, past: Past, models: Mapping[ModelRef, ModelSnapshot]) -> Past:
@@ -620,20 +639,39 @@ class Trunk:
         here = f"{self.world.source.folder}/"
         return tuple(
             (path, data)
-            for step in self.world.source.steps(self.line, "")
+            for step in self._steps(everywhere=True)
             for path, data in chain(step.before.items(), step.after.items())
             if data is not None and here != "./" and not path.startswith(here)
         )
+
+    def _changing(self, *, everywhere: bool) -> Iterable[Step]:
+        """
+        The commits that changed files of our folder, or of any; without those of another registry's folder that never
+        was ours: a model of the same name there is another one.
+        """
+        steps = self.world.source.steps(self.line, "" if everywhere else None)
+        if not everywhere:
+            return steps
+        ours = frozenset(chain.from_iterable(epoch.policy.folders for epoch in self.policies if epoch.start >= 1))
+        others = tuple(f"{folder}/" for folder in self.standing.others - ours)
+        if not others:
+            return steps
+        here = f"{self.world.source.folder}/"
+
+        def kept(files: Mapping[str, bytes | None]) -> dict[str, bytes | None]:
+            return {p: data for p, data in files.items() if p.startswith(here) or not p.startswith(others)}
+
+        return (replace(step, before=kept(step.before), after=kept(step.after)) for step in steps)
 
     def history(self, name: ModelRef, desired: Mapping[ModelRef, Manifest]) -> tuple[Epoch, ...]:
         """All that the line ever declared of a model, the newest first."""
         return self.histories((name,), desired)[name]
 
     def histories(
-        self, names: Iterable[ModelRef], desired: Mapping[ModelRef, Manifest]
+        self, names: Iterable[ModelRef], desired: Mapping[ModelRef, Manifest], *, everywhere: bool = False
     ) -> Mapping[ModelRef, tuple[Epoch, ...]]:
-        """The same of several, by one walk."""
-        return self._epochs(dict.fromkeys(names), desired)
+        """The same of several, by one walk; `everywhere` in other folders of the repository, too."""
+        return self._epochs(dict.fromkeys(names), desired, everywhere=everywhere)
 
     @cached_property
     def names(self) -> frozenset[ModelRef]:
@@ -655,6 +693,18 @@ class Trunk:
             ):
                 found[place] = heir
         return found
+
+    def _last_heirs(self, name: ModelRef, desired: Mapping[ModelRef, Manifest]) -> frozenset[ModelRef]:
+        """The models that a name which is declared no more was last given up for, and those they were renamed to."""
+        found, left = set[ModelRef](), [name]
+        while left:
+            one = left.pop()
+            epochs = self.history(one, desired)
+            heir = self.heirs(one, desired).get(epochs[0].start) if epochs and epochs[0].manifest is None else None
+            if heir is not None and heir not in found:
+                found.add(heir)
+                left.append(heir)
+        return frozenset(found)
 
     def _epochs(
         self,
@@ -917,11 +967,31 @@ def _need(live: ModelSnapshot, manifest: Manifest | None, bare: Past) -> int | N
     """How far back the line must be read to see whether all that is in place was put there; None: to its end."""
     if live.called is not None or not _is_in_place(live, manifest):
         return None
+    if any(undeclared_tags(manifest, version) for version in live.versions.values()):
+        return None
     places = [
         bare.place_of(live.versions[number].provenance.get(slot), live.versions[number])
         for slot, number in in_place(manifest, live)
     ]
     return max((place for place in places if place is not None), default=0) if None not in places else None
+
+
+def _with_unset(live: ModelSnapshot, manifest: Manifest | None, past: Past) -> ModelSnapshot:
+    """
+    With those tags marked that are to be removed by the word of our record, and that no manifest of trusted history
+    sets: where records are in a ref, whoever can push refs may have written it.
+    """
+    unset: dict[Version, frozenset[str]] = {}
+    for number, version in live.versions.items():
+        left = undeclared_tags(manifest, version)
+        for epoch in past.epochs if left else ():
+            left &= undeclared_tags(epoch.manifest, version)
+        if left:
+            unset[number] = left
+    if not unset:
+        return live
+    versions = {n: replace(v, unset=unset.get(n, frozenset())) for n, v in live.versions.items()}
+    return replace(live, versions=versions)
 
 
 def _unknown(live: ModelSnapshot, manifest: Manifest | None, past: Past) -> frozenset[Slot]:

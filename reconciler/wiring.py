@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import partial
+from functools import cache, partial
 from itertools import chain
 from pathlib import Path
 from threading import Lock
@@ -508,12 +508,22 @@ def top_of(world: World) -> Path:
     return world.source.top
 
 
-def policy_reader(world: World) -> "PolicyAt":
-    """Reads the policy of a commit, or of the work tree, each once."""
-    from reconciler.reading.policy import parse_policy, signers_path
+def policy_reader(world: World, standing: Callable[[], str | None] = lambda: None) -> "PolicyAt":
+    """
+    Reads the policy of a commit, or of the work tree, each once; what it says of the registry in hand, that has its
+    name and folder by the policy of the `standing` commit.
+    """
+    from reconciler.core.policy import PolicySettings
+    from reconciler.reading.policy import parse_policy, settings_of, signers_path
     from reconciler.trust import POLICY_PATH
 
     known: dict[tuple[bytes, str], Policy] = {}
+
+    @cache
+    def now() -> PolicySettings | None:
+        commit = standing()
+        file = None if commit is None else world.source.file(commit, POLICY_PATH)
+        return None if file is None else settings_of(file)
 
     def policy_at(ref: str | None) -> "Policy | None":
         file = world.source.file(ref, POLICY_PATH)
@@ -526,7 +536,8 @@ def policy_reader(world: World) -> "PolicyAt":
             policy, problems = parse_policy(file, gate_builder(), text)
             if policy is None or any(problem.severity is Severity.ERROR for problem in problems):
                 raise ManifestError(problems)
-            about = policy.of(world.named, str(world.source.folder))
+            several = world.named or policy.registries
+            about = policy.of(world.named, str(world.source.folder), now() if several else None)
             known[file.data, text] = replace(about, signers_path=named or "")
         return known[file.data, text]
 

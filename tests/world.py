@@ -58,6 +58,9 @@ class History:
     def file(self, ref: str | None, path: str) -> SourceFile | None:
         return None
 
+    def files_in(self, commit: Commit, folder: str) -> tuple[SourceFile, ...] | None:
+        return ()
+
     def stored(self, commit: Commit) -> bytes | None:
         return None
 

@@ -335,7 +335,8 @@ class Finding:
 class Claim:
     """
     A record in the registry that names a receipt: it says how this version of a model came into that slot, when and by
-    which commit. `there`: it still is there.
+    which commit. `there`: it still is there. `names` are those that the model had, where that is known. `doubted`: by
+    trusted history, that commit did not declare it there.
     """
 
     receipt: str
@@ -345,6 +346,8 @@ class Claim:
     at: str = ""
     commit: Commit | None = None
     there: bool = False
+    names: frozenset[str] = frozenset()
+    doubted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -532,7 +535,8 @@ def against_records(
         about += f" (by commit {claim.commit[:12]}, {claim.at})" if claim.commit else ""
         if link is None and chain.untold:
             continue
-        known = acknowledged.get(claim.receipt)
+        # Who answers for an apply answers for what it declared, and for no record that somebody writes later.
+        known = None if claim.doubted else acknowledged.get(claim.receipt)
         if link is None and known is not None:
             sentence = (
                 f"The record of {about} names the receipt {claim.receipt}, which the chain lacks. {known.sentence}"
@@ -581,13 +585,16 @@ def _by_its_own_word(told: Acknowledged | None) -> str:
 
 def _bears_out(link: Link, claim: Claim) -> bool:
     """
-    Whether a receipt says that its apply wrote such a record. A model may have been renamed since, so the version and
-    the slot are looked for in all of them; and the answer to a call may have been lost, with which a model fails.
+    Whether a receipt says that its apply wrote such a record, of the model by one of its names; where these are not
+    known, it may have been renamed since, and is looked for in all of them. The answer to a call may have been lost,
+    with which a model fails.
     """
     for model in members(link.receipt.get("models")):
+        if claim.names and member(model, "model") not in claim.names:
+            continue
         written = (member(call, "arguments") for call in members(member(model, "calls")))
         if any(member(a, "version") == claim.version and claim.slot in members(member(a, "slots")) for a in written):
             return True
-        if member(model, "status") == "failed" and member(model, "model") == claim.model:
+        if member(model, "status") == "failed" and (claim.names or member(model, "model") == claim.model):
             return True
     return False

@@ -466,6 +466,7 @@ def renamed(
         before = _name_before(name, live, desired, models, pasts)
         original = None if before is None else desired.models[before]
         if before is None or original is None:
+            found |= _unnamed(name, live, desired, models, pasts.get(name))
             continue
         another = f" The {before} that is there now is another one." if before in models else ""
         cure = "Rename it" if name in desired.models else f"Declare {name} with `formerly: {before}`, or rename it"
@@ -481,6 +482,47 @@ def renamed(
             if not (adopt and one in models and one in desired.models):
                 found.setdefault(one, blocker)
     return found
+
+
+def _unnamed(
+    name: ModelRef,
+    live: ModelSnapshot,
+    desired: DesiredState,
+    models: Mapping[ModelRef, ModelSnapshot],
+    past: Past | None,
+) -> dict[ModelRef, Blocker]:
+    """
+    The same where manifests alone gave a model another name, and it is not told which: by several commits that came to
+    an apply together, or by taking back the one that had it renamed. Nobody meant to give the model up.
+    """
+    record = live.owned_by(desired.revision.ours)
+    if (
+        past is None
+        or name in desired.models
+        or record is None
+        or not desired.revision.ours.has_folder(record.repository)
+    ):
+        return {}
+    gone = [manifest for other, manifest in sorted(desired.models.items()) if other not in models]
+    heir = next((manifest for manifest in gone if manifest.name in past.heirs), None)
+    other = heir or next((manifest for manifest in gone if past.was_called(manifest.name)), None)
+    if other is None:
+        return {}
+    if heir is not None:
+        fix = f"Add {name} to `formerly` of {heir.name}."
+    else:
+        fix = (
+            f"Declare it as {name} again and apply that; then rename it in its manifest, by one commit, with "
+            f"`formerly: {name}`."
+        )
+    blocker = Blocker(
+        "renamed-by-manifests",
+        f"No manifest declares {name} anymore. This repository's history gives it the name {other.name}, which is "
+        f"declared, and of which the registry has no model.",
+        f"{fix} To release {name} instead, first remove {other.name} and apply that.",
+        other.model.at,
+    )
+    return {name: blocker, other.name: blocker}
 
 
 def _name_before(
@@ -828,7 +870,7 @@ def _tags(
     name: ModelRef, live: VersionSnapshot, declared: Mapping[str, tuple[str, Location]], governed: Reason
 ) -> Iterator[Proposal]:
     """The tags that a version is to have, and without those that a manifest set once and does not declare anymore."""
-    number, final = live.version, frozenset(declared)
+    number, final = live.version, frozenset(declared) | (live.tagged & live.unset)
     widest = final | live.tagged
     if widest != live.tagged:
         yield Proposal(RecordTags(name, number, tuple(sorted(live.tagged)), tuple(sorted(widest))), governed)

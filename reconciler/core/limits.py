@@ -43,6 +43,7 @@ BUNDLE_BYTES: Final = 256 * 1024 * 1024
 BUNDLE_FILES: Final = 10_000
 NOTEBOOK_BYTES: Final = 1024 * 1024
 NOTEBOOK_MODELS: Final = 20_000
+NOTEBOOK_VERSIONS: Final = 1_000
 
 NOTES: Final = 20
 DIFF_LINES: Final = 60
@@ -108,6 +109,7 @@ TABLE: Final = (
     ),
     Limit("commits that a lock remembers per repository", f"{HEADS}", "the oldest are forgotten"),
     Limit("records of a model in `refs/reconciler/records`", f"{NOTEBOOK_BYTES // 1024**2} MiB", "unreadable"),
+    Limit("versions with a record there, a model", f"{NOTEBOOK_VERSIONS:,}", "the same"),
     Limit("models there", f"{NOTEBOOK_MODELS:,}", "none of them is read, and nothing is applied"),
     Limit("notes above a review", f"the {NOTES} most important", "counted"),
     Limit("lines of a policy diff in a comment", f"{DIFF_LINES}", "counted"),

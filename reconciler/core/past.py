@@ -45,7 +45,8 @@ class Past:
     commit's time. `guarded_since` says since when (seconds since 1970) gates guard a slot. `governed_elsewhere` are
     the slots that were governed once by another folder of the repository, or of a model that was renamed and whose
     past does not count. Where it is not `whole`, what was before the last epoch is not known. `declared` is what the
-    revision declares, with what its origins were found to be.
+    revision declares, with what its origins were found to be. `heirs` are the models that the name was given up for by
+    the last commit that declared it otherwise, and those that took it over from them.
     """
 
     ours: Ours
@@ -63,6 +64,7 @@ class Past:
     whole: bool = True
     disowned: ModelRef | None = None
     declared: Manifest | None = None
+    heirs: frozenset[ModelRef] = frozenset()
 
     def place(self, commit: Commit | None) -> int | None:
         """Where on the trusted line a commit is, or None."""
@@ -118,6 +120,12 @@ class Past:
     def has_former_name(self, name: ModelRef) -> bool:
         """Whether the model was declared under another name before, and goes on from there."""
         return any(epoch.manifest is not None and epoch.manifest.name != name for epoch in self.epochs)
+
+    def name_at(self, commit: Commit, name: ModelRef) -> ModelRef:
+        """What a model of that name was called by a commit of the trusted line."""
+        place = self.place(commit)
+        epoch = None if place is None else self.epoch_at(place)
+        return epoch.manifest.name if epoch is not None and epoch.manifest is not None else name
 
     def epoch_at(self, place: int) -> Epoch | None:
         return next((epoch for epoch in self.epochs if place <= epoch.start), None)
@@ -289,3 +297,9 @@ def pins_of(manifest: Manifest | None, slot: Slot) -> tuple[Pin, ...]:
         return declared.value if declared else ()
     named = manifest.aliases.get(slot.alias) if slot.alias is not None else None
     return () if named is None or named.value is None else (named.value,)
+
+
+def undeclared_tags(manifest: Manifest | None, version: VersionSnapshot) -> frozenset[str]:
+    """Those of the tags that our record says a manifest set on a version, which this manifest does not set."""
+    pins = manifest.pins() if manifest and version.tagged else ()
+    return version.tagged.difference(*(pin.tags for pin in pins if pin.means(version)))

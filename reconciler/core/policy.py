@@ -103,7 +103,8 @@ class MissingReceipt:
 class Policy:
     """
     A policy file, as of one commit (None: there is none). `groups` are people by their email addresses and `@logins`;
-    `signers` is the text of an SSH allowed-signers file: whose commits and check records count as signed.
+    `signers` is the text of an SSH allowed-signers file: whose commits and check records count as signed. `folders` are
+    those of the registry in hand, and `others` those of other registries.
     """
 
     rules: tuple[Rule, ...] = ()
@@ -116,18 +117,33 @@ class Policy:
     commit: Commit | None = None
     text: str = ""
     missing_receipts: tuple[MissingReceipt, ...] = ()
+    folders: frozenset[str] = frozenset()
+    others: frozenset[str] = frozenset()
 
-    def of(self, registry: str, folder: str = "") -> "Policy":
+    def of(self, registry: str, folder: str = "", now: PolicySettings | None = None) -> "Policy":
         """
         The policy for a registry of that name, whose manifests are in that folder: its settings, and the rules that are
-        about it. One that has another name for the folder speaks of it by that; one that knows neither has no rule.
+        about it. `now` is what the policy says that gives it these; one of before knows the registry by its name or by
+        its folder, present or former, and nobody gets away from its rules by one change of both: of what that policy
+        names, all that `now` knows by neither is this one, too. One that knows none of these has no rule.
         """
-        named = self.settings.registries
-        if named and registry not in named:
-            registry = next((name for name, one in named.items() if one.manifests == folder), registry)
-        known = registry in named if named else not registry or (self.settings.manifests or USUAL_FOLDER) == folder
-        about = (rule for rule in self.rules if not rule.registries or registry in rule.registries)
-        return replace(self, rules=tuple(about) if known else (), settings=self.settings.of(registry))
+        named = self.settings.registries or {"": self.settings}
+        folders = {name: one.manifests or USUAL_FOLDER for name, one in named.items()}
+        former = () if now is None else (name.partition("#")[2] for name in now.formerly)
+        places = {folder, *filter(None, former)}
+        ours = {name for name, place in folders.items() if name == registry or place in places}
+        if not ours and now is not None:
+            known = now.registries or {registry: now}
+            kept = {one.manifests or USUAL_FOLDER for one in known.values()}
+            ours = {name for name, place in folders.items() if name not in known and place not in kept}
+        about = (rule for rule in self.rules if not rule.registries or not ours.isdisjoint(rule.registries))
+        return replace(
+            self,
+            rules=tuple(about) if ours else (),
+            settings=self.settings.of(registry if registry in ours else next(iter(sorted(ours)), registry)),
+            folders=frozenset(folders[name] for name in ours),
+            others=frozenset(place for name, place in folders.items() if name not in ours),
+        )
 
     @property
     def registries(self) -> tuple[str, ...]:

@@ -132,7 +132,8 @@ class VersionSnapshot:
     """
     One model version. `created_at`, in milliseconds since 1970, tells it from another one of the same number.
     `updated_at` moves with every change of the version, ours too, so it is no part of what is compared. `tags` are
-    without those of MLflow and ours; `tagged` are the keys of those that manifests set: the tag `reconciler.tags`.
+    without those of MLflow and ours; `tagged` are the keys of those that manifests set: the tag `reconciler.tags`. Of
+    these, trusted history shows no manifest for those in `unset`, so they are not removed.
     `source` is the digest of where its files are, `model_id` the logged model that it was made of, if MLflow says so,
     and `original` the version that it was copied from: by MLflow's own word, or, in another registry, by what its
     `attribution` says.
@@ -147,6 +148,7 @@ class VersionSnapshot:
     provenance: Provenance = field(default_factory=dict[Slot, Placement])
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
     tagged: frozenset[str] = frozenset()
+    unset: frozenset[str] = field(default=frozenset(), compare=False)
     updated_at: int = field(default=0, compare=False)
     source: str = field(default="", compare=False)
     model_id: str = field(default="", compare=False)

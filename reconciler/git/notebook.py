@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from urllib.parse import quote, unquote
 
-from reconciler.core.limits import NOTEBOOK_BYTES, NOTEBOOK_MODELS
+from reconciler.core.limits import NOTEBOOK_BYTES, NOTEBOOK_MODELS, NOTEBOOK_VERSIONS
 from reconciler.core.names import registry_name
 from reconciler.core.records import canonical
 from reconciler.core.text import amount
@@ -192,6 +192,9 @@ def _read(text: bytes | None) -> Notes:
     try:
         document = json.loads(text or b"")
         record, versions = document["record"], document["versions"]
+        if len(versions) > NOTEBOOK_VERSIONS:
+            # Each is asked for, be it there or not.
+            raise ValueError("too many versions")
         return Notes(_texts(record), {int(number): _texts(kept) for number, kept in versions.items()})
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         from reconciler.core.snapshot import OWNER_TAG

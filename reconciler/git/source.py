@@ -173,6 +173,10 @@ class GitSource:
     def read(self, ref: str | None) -> Checkout:
         return self._commit(ref) if ref is not None else self._work_tree()
 
+    def files_in(self, commit: Commit, folder: str) -> tuple[SourceFile, ...] | None:
+        files, problems = self._tree(self._named(commit)).manifests(PurePosixPath(folder))
+        return None if problems else files
+
     def relation(self, commit: Commit, other: Commit) -> Relation:
         """As many models ask about the same two commits, what is certain is asked of git once."""
         if commit == other:

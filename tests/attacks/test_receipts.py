@@ -440,3 +440,23 @@ def test_where_the_remote_is_not_reached_nothing_is_missing(house: House) -> Non
 
     assert set(flaws(house)) == {Flaw.UNKNOWN}
     assert Turning.BY_HAND not in {turn.turning for turn in project(house).history().turns}
+
+
+def test_a_receipt_of_one_model_bears_out_no_record_of_another(house: House) -> None:
+    house.register("fraud", 4)
+    house.push(pins({"Production": 4}, model="fraud"))
+    house.apply()
+    genuine = house.registry.provenance("fraud", 4)[Slot("Production")]
+
+    house.by_hand("churn", 4, "Production")
+    house.put_record("churn", 4, encode_provenance({genuine.slot: replace(genuine, identity=None)}))
+
+    assert "v4 of churn in Production" in flaws(house)[Flaw.CONTRADICTED]
+
+
+def test_a_receipt_bears_out_the_record_of_a_model_that_was_renamed_since(house: House) -> None:
+    manifest = pins({"Production": 3}, model="churn-eu", also="formerly: churn\n")
+    house.merge(manifest, files={"manifests/churn.yaml": None})
+    assert house.apply().exit_code == 0
+
+    assert flaws(house) == {}

@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.core.names import Slot
-from reconciler.core.snapshot import encode_provenance
+from reconciler.core.limits import NOTEBOOK_VERSIONS
+from reconciler.core.names import ModelRef, Slot, Version
+from reconciler.core.snapshot import TAGS_TAG, VersionSnapshot, encode_provenance, encode_tagged
 from reconciler.errors import ExitCode
+from reconciler.ports import Notes
 from tests.house import GRACE, MALLORY, House
 from tests.house.scenes import APPROVALS, GATES, SLOTS, SOAK, at_least, at_work, environments, pins, promote_copy
 
@@ -449,3 +451,69 @@ def test_a_soak_in_an_alias_begins_again_where_somebody_moved_it_away_and_an_app
     house.merge(pins({"Production": 6, "@challenger": 6}), by=MALLORY)
 
     _refused(house)
+
+
+# Where the records are in a ref, whoever can push refs may have written them.
+
+
+def in_a_ref(house: House) -> None:
+    house.noted = True
+    house.register("churn", 4)
+    house.by_hand("churn", 4, "@champion")
+    house.begin(GATES, pins({"@champion": 4}))
+
+
+def version(house: House, number: int) -> VersionSnapshot:
+    return house.registry.models[ModelRef("churn")].versions[Version(number)]
+
+
+@pytest.mark.parametrize("more", [False, True], ids=["alone", "beside another change"])
+def test_who_can_push_refs_has_no_tags_removed_from_versions(signing_house: House, *, more: bool) -> None:
+    house = signing_house
+    in_a_ref(house)
+    house.registry.put("churn", replace(version(house, 4), tags={"validated": "by the risk committee"}))
+
+    def forge(notes: dict[str, Notes]) -> None:
+        note = notes["churn"]
+        kept = {**note.versions.get(4, {}), TAGS_TAG: encode_tagged(["validated"])}
+        notes["churn"] = Notes(note.model, {**note.versions, 4: kept})
+
+    house.notebook.change(forge)
+    house.merge(pins({"@champion": 4}, also="description: Another one\n" if more else ""))
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.OK, done.message
+    assert version(house, 4).tags == {"validated": "by the risk committee"}
+    assert house.registry.models[ModelRef("churn")].description == ("Another one" if more else "")
+
+
+def test_a_tag_that_a_manifest_set_goes_with_it(signing_house: House) -> None:
+    house = signing_house
+    in_a_ref(house)
+    tagged = pins({"@champion": "{version: 4, tags: {validated: by-us}}"})
+    house.merge(tagged)
+    assert house.apply().exit_code == ExitCode.OK
+    house.merge(f"{tagged}description: Another one\n")
+    assert house.apply().exit_code == ExitCode.OK
+    there = version(house, 4).tags
+
+    house.merge(pins({"@champion": 4}))
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.OK, done.message
+    assert (there, version(house, 4).tags) == ({"validated": "by-us"}, {})
+
+
+def test_who_can_push_refs_has_nobody_ask_for_thousands_of_versions_that_are_not_there(signing_house: House) -> None:
+    """Unity Catalog is asked for each by itself: a file of 1 MiB has room for a hundred thousand."""
+    house = signing_house
+    in_a_ref(house)
+    many = {number: {"a": ""} for number in range(NOTEBOOK_VERSIONS + 1)}
+    house.notebook.change(lambda notes: notes.update(churn=Notes(notes["churn"].model, many)))
+    asked: list[int] = []
+    house.registry.read = lambda wanted: asked.extend(map(len, wanted.models.values()))
+
+    planned = house.plan()
+
+    assert max(asked) < 10
+    assert "The ownership record of churn is damaged" in planned.text

@@ -1,11 +1,14 @@
 """A receipt that is missing is somebody's word against nobody's, until a person answers for it in a reviewed commit."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from reconciler.core.chain import Finding, Flaw
 from reconciler.core.history import Turning
+from reconciler.core.names import Slot
+from reconciler.core.snapshot import encode_provenance
 from reconciler.git.approvals import is_signed_by
 from reconciler.git.receipts import RECEIPTS
 from reconciler.project import Project
@@ -73,6 +76,21 @@ def acknowledge(house: House, *receipts: str) -> str:
     house.apply()
     house.push(pins({"Production": 3}, also=f"description: Seen {house.clock.stamp}\n"))
     return done
+
+
+def test_who_answers_for_it_answers_for_no_record_that_somebody_writes_later(house: House) -> None:
+    receipt = receipt_in(missing(house))
+    acknowledge(house, receipt)
+    placed = house.registry.provenance("churn", 2)[Slot("Production")]
+
+    house.by_hand("churn", 4, "@champion")
+    forged = replace(placed, receipt=receipt, seal=None, slot=Slot("@champion"), identity=None)
+    house.put_record("churn", 4, encode_provenance({forged.slot: forged}))
+    beside = {finding.flaw for finding in findings(house)}
+    house.put_record("churn", 4, encode_provenance({placed.slot: replace(forged, slot=placed.slot)}))
+    instead = {finding.flaw for finding in findings(house)}
+
+    assert beside == instead == {Flaw.ACKNOWLEDGED, Flaw.MISSING}
 
 
 def test_what_the_policy_acknowledges_is_listed_with_who_answers_for_it(house: House) -> None:

@@ -263,3 +263,75 @@ def test_a_model_that_is_renamed_and_back_is_as_if_nothing_had_been(house: House
     assert done.exit_code == ExitCode.OK, done.message
     assert house.in_slot("churn") == (4,)
     assert house.drift_of("churn") is DriftStatus.IN_SYNC
+
+
+def to_be_renamed(house: House, before: str, after: str, version: int, formerly: str = "") -> Request:
+    """The manifests say that a model is to have another name."""
+    manifest = pins({"Production": version}, model=after, also=f"formerly: [{formerly or before}]\n")
+    return house.merge(manifest, files={f"manifests/{before}.yaml": None}, approved_by=[GRACE])
+
+
+def test_a_promotion_and_a_rename_that_were_both_approved_go_through_in_one_run(signing_house: House) -> None:
+    house = signing_house
+    at_work(house, policy=APPROVALS)
+    house.merge(pins({"Production": 6}), approved_by=[GRACE])
+    to_be_renamed(house, "churn", NEW, 6)
+
+    done = house.apply()
+
+    assert done.exit_code == ExitCode.OK, f"{done.message}\n{done.sentences(model=NEW)}"
+    assert house.in_slot(NEW) == (6,)
+
+
+def test_two_renames_that_come_in_one_run_give_up_nothing(signing_house: House) -> None:
+    house = signing_house
+    at_work(house)
+    to_be_renamed(house, "churn", "churn-us", 4)
+    to_be_renamed(house, "churn-us", NEW, 4)
+
+    blocked = house.apply()
+    kept = house.owner_record("churn")
+    house.merge(pins({"Production": 4}, model=NEW, also="formerly: [churn-us, churn]\n"))
+    done = house.apply()
+
+    assert blocked.exit_code == ExitCode.BLOCKED
+    assert f"Add churn to `formerly` of {NEW}" in blocked.message
+    assert isinstance(kept, Ownership)
+    assert done.exit_code == ExitCode.OK, f"{done.message}\n{done.sentences(model=NEW)}"
+    assert (house.registry.names(), house.in_slot(NEW)) == ((NEW,), (4,))
+
+
+def test_the_revert_of_a_rename_gives_up_nothing(signing_house: House) -> None:
+    house = signing_house
+    at_work(house)
+    rename = to_be_renamed(house, "churn", NEW, 4)
+    assert house.apply().exit_code == ExitCode.OK
+
+    undo = house.revert(rename, approved_by=[GRACE])
+    blocked = house.apply()
+    drift, kept = house.drift_of(NEW), house.owner_record(NEW)
+    house.revert(undo, approved_by=[GRACE])
+    again = house.apply()
+    to_be_renamed(house, NEW, "churn", 4)
+    done = house.apply()
+
+    assert blocked.exit_code == ExitCode.BLOCKED
+    assert f"Declare it as {NEW} again" in blocked.message
+    assert drift is DriftStatus.DRIFTED
+    assert isinstance(kept, Ownership)
+    for one, name in ((again, NEW), (done, "churn")):
+        assert one.exit_code == ExitCode.OK, f"{one.message}\n{one.sentences(model=name)}"
+    assert (house.registry.names(), house.in_slot("churn")) == (("churn",), (4,))
+
+
+def test_a_model_that_was_renamed_once_can_be_given_up(signing_house: House) -> None:
+    house = signing_house
+    at_work(house)
+    to_be_renamed(house, "churn", NEW, 4)
+    assert house.apply().exit_code == ExitCode.OK
+
+    house.merge(files={f"manifests/{NEW}.yaml": None, "notes.md": "No model is left.\n"}, approved_by=[GRACE])
+    done = house.apply(allow_empty=True)
+
+    assert done.exit_code == ExitCode.OK, done.message
+    assert house.owner_record(NEW) is None

@@ -240,3 +240,54 @@ def test_a_folder_that_the_base_does_not_have_yet_is_planned(house: House) -> No
 
     assert planned.exit_code == ExitCode.OK, planned.message
     assert planned.verbs() == {"": "claim", "v4": "find"}
+
+
+SEVERAL = "registries:\n  prod: {manifests: manifests}\n  dev: {manifests: dev}\n"
+
+
+def test_what_one_registry_has_is_found_there_though_another_folder_declares_a_model_of_that_name(
+    signing_house: House,
+) -> None:
+    house = signing_house
+    house.named = "prod"
+    house.register("churn", 6)
+    house.by_hand("churn", 4, "@champion")
+    house.begin(SEVERAL + GATES, pins({"@champion": 4}))
+    dev = house.another_registry("memory://dev")
+    dev.named = "dev"
+    dev.register("churn", 6)
+    dev.by_hand("churn", 5, "@champion")
+
+    house.merge(pins({"@champion": 5}), into="dev", approved_by=[GRACE])
+    done = dev.apply(manifests="dev")
+
+    assert done.exit_code == ExitCode.OK, f"{done.message}\n{done.sentences('@champion')}"
+    assert done.kinds() == {"@champion": "found"}
+
+
+def test_a_registry_that_gets_another_name_and_folder_goes_on(signing_house: House) -> None:
+    house = signing_house
+    house.named = "prod"
+    house.register("churn", 6)
+    house.by_hand("churn", 4, "Production")
+    house.by_hand("churn", 5, "Staging")
+    house.begin(SEVERAL + GATES.replace("- slot", "- registries: prod\n  slot"), pins({"Production": 4}))
+    moved = SEVERAL.replace("prod: {manifests: manifests}", "live: {manifests: live}")
+    former = f"formerly: [{house.name}]\n"
+    rules = GATES.replace("- slot", "- registries: live\n  slot")
+    files = {"manifests/churn.yaml": None, "live/churn.yaml": pins({"Production": 4})}
+    house.merge(files=files, policy=moved + former + rules, approved_by=[GRACE])
+    house.apply()
+    house.clock.later(days=4)
+
+    house.named = "live"
+    for note in ("The jobs have the new name\n", "A former name counts from the change after it\n"):
+        house.merge(files={"notes.md": note})
+        first = house.apply(manifests="live")
+    house.merge(pins({"Production": 5}), into="live", approved_by=[GRACE])
+    promoted = house.apply(manifests="live")
+
+    for done in (first, promoted):
+        assert done.exit_code == ExitCode.OK, f"{done.message}\n{done.sentences()}"
+    assert house.in_slot("churn") == (5,)
+    assert house.drift_of("churn", manifests="live") is DriftStatus.IN_SYNC

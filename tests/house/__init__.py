@@ -26,11 +26,13 @@ from reconciler.core.snapshot import Placement, UnreadableRecord, encode_provena
 from reconciler.errors import ExitCode, Problem, ReconcilerError
 from reconciler.events import Event, Noticed, Planned, Receipt
 from reconciler.forges.reviewers import GitAndForge
+from reconciler.git.notebook import GitNotebook, notebook_ref
 from reconciler.git.receipts import GitReceipts
 from reconciler.git.source import open_source
 from reconciler.neighbors import beside
 from reconciler.ports import Lock, Neighbor, Wanted, World
 from reconciler.project import Project, validate
+from reconciler.registry.noted import NotedRegistry
 from reconciler.render import words
 from reconciler.render.text import review_lines
 from reconciler.wiring import LockKind, manifest_parser, own_slots, policy_reader
@@ -137,7 +139,8 @@ def readme_policy() -> str:
 class House:
     """
     Made by `build`. `signed`: the policy names a key that signs records, and the apply's job has it. `receipts`: they
-    are kept on the remote.
+    are kept on the remote. `named`: what the policy calls the registry, where it names several.
+    `noted`: our records are in a ref on the remote, as they are of a registry whose tags do not hold them.
     """
 
     repository: Repository
@@ -159,6 +162,7 @@ class House:
     named: str = ""
     others: dict[str, "House"] = field(default_factory=dict[str, "House"])
     is_down: bool = False
+    noted: bool = False
 
     def __post_init__(self) -> None:
         self.registry.renamed = self._follow
@@ -781,6 +785,11 @@ class House:
     def _source(self, manifests: str = "manifests") -> Any:
         return open_source(self.repository.top / manifests, f"{self.address}#{manifests}")
 
+    @property
+    def notebook(self) -> GitNotebook:
+        """Where the records are that are in a ref."""
+        return GitNotebook(self._source().git, "origin", notebook_ref(self.registry.uri))
+
     def _world(self, manifests: str, lock: Lock | None = None) -> World:
         source = self._source(manifests)
         registries, known = ((self.named, *self.others) if self.others else ()), dict[Any, Any]()
@@ -790,7 +799,7 @@ class House:
         world = World(
             source,
             read,
-            self.registry,
+            NotedRegistry(self.registry, self.notebook) if self.noted else self.registry,
             self.clock,
             lock,
             self.runs,

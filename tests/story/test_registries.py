@@ -174,7 +174,8 @@ def test_a_repository_of_one_registry_comes_to_govern_a_second_one(two: Two) -> 
     two.prod.move(two.model, 2, "Staging")
     alone = {"MLFLOW_TRACKING_URI": two.dev.uri, "MLFLOW_TRACKING_USERNAME": "", "MLFLOW_TRACKING_PASSWORD": ""}
     (two.repository.top / "reconciler.yaml").write_text("stages: {Production: champion}\n")
-    two.repository.commit("Name one registry")
+    git(two.repository.top, "commit", "--quiet", "--all", "--amend", "--message", "Name one registry")
+    git(two.repository.top, "push", "--quiet", "--force", "origin", "HEAD:refs/heads/main")
     two.repository.merge(manifest(two.model, production=1))
     assert two.run("apply", "--yes", **alone).code == 0
     (two.repository.top / "reconciler.yaml").write_text(

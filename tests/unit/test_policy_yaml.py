@@ -594,6 +594,32 @@ def test_what_a_registry_says_holds_for_it_and_the_rest_for_all() -> None:
     assert [(s.max_change_percent, s.max_change_models) for s in (dev.settings, prod.settings)] == [(20, 5), (5, 5)]
 
 
+GUARDED = "slots:\n- {slot: Production, registries: prod, gates: [{age: {min: 1h}}]}\n"
+TWO = "registries: {prod: {manifests: p}, dev: {manifests: d}}\n"
+
+
+@pytest.mark.parametrize(
+    ("named", "folder", "now", "rules"),
+    [
+        ("prod", "p", TWO, 1),
+        ("dev", "d", TWO, 0),
+        ("prod", "live", "registries: {prod: {manifests: live}, dev: {manifests: d}}\n", 1),
+        ("dev", "p", "registries: {dev: {manifests: p}, prod: {manifests: d}}\n", 1),
+        ("live", "live", "registries: {live: {manifests: live}, dev: {manifests: d}}\n", 1),
+        ("dev", "live", "registries: {dev: {manifests: live}}\nformerly: [a/b#p]\n", 1),
+        ("new", "new", f"{TWO[:-2]}, new: {{manifests: new}}}}\n", 0),
+        ("", "live", "manifests: live\n", 1),
+    ],
+    ids=["itself", "another", "by name", "by folder", "by neither", "by a former folder", "new", "alone"],
+)
+def test_a_registry_is_known_by_its_name_its_folders_or_by_what_is_named_no_more(
+    named: str, folder: str, now: str, rules: int
+) -> None:
+    before = policy_of(TWO + GUARDED)
+
+    assert len(before.of(named, folder, policy_of(now).settings).rules) == rules
+
+
 def test_rules_of_different_registries_never_meet() -> None:
     def names(*registries: str) -> list[str]:
         rules = "".join(f"- {{slot: Production, {one}gates: [{{age: {{min: 1h}}}}]}}\n" for one in registries)
