@@ -8,8 +8,8 @@ from reconciler.core.names import AliasName, ModelRef
 from reconciler.core.slot_map import PLAIN, SlotMap, StageAlias
 from reconciler.errors import ExitCode
 from tests.house import GRACE, MALLORY, Done, House
+from tests.house.scenes import APPROVALS, at_least, at_work, pins
 from tests.house.scenes import GATES as PATTERNS
-from tests.house.scenes import at_work, pins
 
 BOTH = SlotMap((StageAlias("Production", AliasName("champion")), StageAlias("Canary", AliasName("canary"))))
 ALONE = SlotMap(BOTH.stages, aliases_only=True)
@@ -400,5 +400,83 @@ def test_no_version_comes_from_a_stage_by_an_alias_that_looks_like_its_own(signi
     house.by_hand("churn", 6, f"@{alias}")
 
     house.merge(pins({"Production": 6}))
+
+    refused(house.apply(), house, "@champion")
+
+
+def test_an_override_that_was_approved_for_one_alias_lets_nothing_into_another(signing_house: House) -> None:
+    """No manifest changes: the policy alone says that Canary is @champion from now on."""
+    house, gate = signing_house, "soak: {stage: Staging, for: 3d}\n    override: {approvals: 1, of: owners}"
+    rules = f"slots:\n- slot: [Production, Canary]\n  gates:\n  - {gate}\n"
+    before = SlotMap((*TOGETHER.stages, stands("Canary", "canary")), aliases_only=True)
+    settled(house, before, f"mode: alias\nstages: {{Production: champion, Canary: canary}}\n{rules}")
+    override = "overrides: [{gate: soak, slot: Canary, reason: It cannot wait at all., until: 2026-12-01}]\n"
+    house.merge(pins({"Canary": 6}, also=override), approved_by=[GRACE])
+    house.apply()
+
+    now = (stands("Production", "prod"), stands("Canary", "champion"))
+    house.slots = SlotMap(now, aliases_only=True, live=("Canary",), standing=before)
+    house.merge(
+        policy=f"mode: alias\nlive: [Canary]\nstages: {{Production: prod, Canary: champion}}\n{rules}", by=MALLORY
+    )
+
+    refused(house.apply(), house, "@champion")
+
+
+CANARY = SlotMap((stands("Canary", "canary"),))
+CANARIES = "stages: {Canary: canary}\n"
+IN_CANARY = "gates:\n  Production:\n  - soak: {stage: Canary, for: 7d}\n"
+EVERYWHERE = HELD.replace("slot: Production, ", "")
+
+
+def test_a_stage_that_the_change_gives_up_takes_no_hold_and_no_gate_with_it(signing_house: House) -> None:
+    house = signing_house
+    settled(house, CANARY, CANARIES + at_least(0.1), also=IN_CANARY + EVERYWHERE)
+
+    house.slots = replace(PLAIN, standing=CANARY)
+    house.merge(pins({"Production": 6}), policy=at_least(0.1), by=MALLORY)
+
+    refused(house.apply(), house)
+
+
+def test_nor_where_the_gate_that_names_it_is_of_another_model(signing_house: House) -> None:
+    house = signing_house
+    house.slots = CANARY
+    house.register("churn", 6)
+    house.register("mine")
+    house.by_hand("churn", 4, "Production")
+    mine = pins({"Canary": 1}, model="mine", also=IN_CANARY)
+    house.begin(CANARIES + at_least(0.1), pins({"Production": 4}, also=EVERYWHERE), mine)
+
+    house.slots = replace(PLAIN, standing=CANARY)
+    gone = {"manifests/mine.yaml": None}
+    house.merge(pins({"Production": 6}), files=gone, policy=at_least(0.1), by=MALLORY)
+    house.apply()
+
+    assert house.in_slot("churn") == (4,)
+
+
+def test_nor_are_those_who_decide_forgotten_with_it(signing_house: House) -> None:
+    house = signing_house
+    settled(house, CANARY, CANARIES + APPROVALS, also=IN_CANARY)
+    house.slots = replace(PLAIN, standing=CANARY)
+    house.merge(pins({"Production": 4}, owners=[MALLORY]), policy=APPROVALS, by=MALLORY)
+    house.apply()
+
+    house.slots = PLAIN
+    house.merge(pins({"Production": 6}, owners=[MALLORY]), approved_by=[MALLORY])
+
+    refused(house.apply(), house)
+
+
+def test_nor_with_gates_of_a_stage_and_of_an_alias_that_stands_for_it_from_now_on(signing_house: House) -> None:
+    house, gate = signing_house, "[{metric: {name: f1, threshold: 0.1}}]"
+    own = f'gates: {{Production: {gate}, "@champion": {gate}}}\n'
+    settled(house, PLAIN, at_least(0.1), also=own + EVERYWHERE)
+
+    house.slots = replace(APART, standing=PLAIN)
+    house.merge(
+        pins({"Production": 6}), policy="mode: alias\nstages: {Production: champion}\n" + at_least(0.1), by=MALLORY
+    )
 
     refused(house.apply(), house, "@champion")
