@@ -1,6 +1,6 @@
 """What git declares: fragments of models, each value with the place that declares it, and what they add up to."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
@@ -354,20 +354,49 @@ def _copied(models: Mapping[ModelRef, Manifest], registry: str = "") -> dict[Mod
 
 def _circles(copied: Mapping[ModelRef, Mapping[ModelRef, Location]], models: Iterable[ModelRef]) -> Iterable[Problem]:
     """Those of some models that are copied in a circle."""
+    circles = _together(copied)
     for name in models:
         for original, at in copied[name].items():
-            above, found = [original], {original}
-            while above and name not in found:
-                more = copied.get(above.pop(), {}).keys() - found
-                found |= more
-                above.extend(sorted(more))
-            if name in found:
+            if circles.get(original) == circles[name]:
                 yield Problem(
                     at,
                     "copied-in-a-circle",
                     f"{name} is copied from {original}, and that from {name}.",
                     "Copy in one direction: each environment from the one before it.",
                 )
+
+
+def _together(copied: Mapping[ModelRef, Collection[ModelRef]]) -> dict[ModelRef, int]:
+    """
+    Models by a number that those have in common that lead to each other: Kosaraju's strongly connected components, as
+    a way for each model would take a time that grows with their square.
+    """
+    left, seen = list[ModelRef](), set[ModelRef]()
+    for start in copied:
+        path = [] if start in seen else [(start, iter(copied[start]))]
+        seen.add(start)
+        while path:
+            name, originals = path[-1]
+            following = next((one for one in originals if one not in seen), None)
+            if following is None:
+                left.append(name)
+                path.pop()
+            else:
+                seen.add(following)
+                path.append((following, iter(copied.get(following, ()))))
+    copies: dict[ModelRef, list[ModelRef]] = {}
+    for name, originals in copied.items():
+        for original in originals:
+            copies.setdefault(original, []).append(name)
+    found: dict[ModelRef, int] = {}
+    for number, start in enumerate(reversed(left)):
+        waiting = [start]
+        while waiting:
+            name = waiting.pop()
+            if name not in found:
+                found[name] = number
+                waiting.extend(copies.get(name, ()))
+    return found
 
 
 def _merge(first: Manifest, second: Manifest, problems: list[Problem]) -> Manifest:
