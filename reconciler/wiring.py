@@ -115,7 +115,7 @@ def open_world(
     known: _Known = {}
     registries = tuple(policy.registries)
     parse = manifest_parser(slots, known=known, named=settings.named, registries=registries)
-    parse_past = partial(manifest_parser, past=True, known=known, named=settings.named, registries=registries)
+    parse_past = cache(partial(manifest_parser, past=True, known=known, named=settings.named, registries=registries))
     checks, evidence = MlflowChecks(uri, tracking, environment, tell=tell), MlflowEvidence(uri, tracking, tell=tell)
     beside = None
     if not registry.capabilities.records:
@@ -229,7 +229,7 @@ class _Neighbors:
         slots, registries = _slots(source, self.ref, name, its.slots), tuple(self.policy.registries)
         known: _Known = {}
         parse = manifest_parser(slots, known=known, named=name, registries=registries)
-        parse_past = partial(manifest_parser, past=True, known=known, named=name, registries=registries)
+        parse_past = cache(partial(manifest_parser, past=True, known=known, named=name, registries=registries))
         clock, ours = SystemClock(), Ours(source.identity, its.formerly)
         there, locked = MlflowRegistry(uri, uri, workspace=workspace), replace(self.settings, lock=LockKind.AUTO)
         # Manifests are read and judged also where nothing says where their registry is.
