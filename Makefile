@@ -20,7 +20,8 @@ demo: $(READY) ## Gates on, on a real registry: a promotion, its rollback, a mov
 unexport PYTHONDONTWRITEBYTECODE
 
 # A file's tests share what they begin with, so they stay together; in the order of the folders the small ones come last.
-PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+# One worker more than the two processors that there are at least: each waits for servers and for git now and then.
+PYTEST := $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 # The type checker takes a minute of one core, and the tests wait for others now and then.
 test: $(READY) ## Lint, types, import rules, schemas, and every test
