@@ -61,7 +61,7 @@ def _answer(ask: Callable[..., object], arguments: tuple[Any, ...]) -> tuple[obj
         return "registry", error.code, error.message, error.fix
     except ReconcilerError as error:
         return "error", error.message, error.fix
-    except Exception as error:  # noqa: BLE001  # whoever wrote the model may break whatever reads it
+    except Exception as error:  # noqa: BLE001  # whatever a model breaks costs its question alone, as `contained`
         return "error", fault_of(error), ""
 
 

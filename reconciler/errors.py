@@ -228,8 +228,8 @@ class Failure:
 
 def contained(work: Callable[[], T]) -> T | Failure:
     """
-    What came of some work on one model, or why nothing did: whatever it raises costs that model alone. This is the one
-    place below `cli` that catches every exception.
+    What came of some work on one model, or why nothing did: whatever it raises costs that model alone. Nothing else
+    below `cli` catches every exception, but the end of the process that reads another registry, which sends it on.
     """
     try:
         return work()

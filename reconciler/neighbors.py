@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from reconciler.core.bundle import FileDigest
-from reconciler.core.changes import Change
 from reconciler.core.desired import Manifest, NoSource, Origin, Source, resolve
 from reconciler.core.evidence import RunSummary, VersionFacts
 from reconciler.core.gate import CheckFacts, Presence
@@ -16,14 +15,12 @@ from reconciler.core.snapshot import Attribution, ModelSnapshot, RegistrySnapsho
 from reconciler.errors import Failure, ReconcilerError, RegistryError, Severity, contained
 from reconciler.ports import (
     Asked,
-    Capabilities,
     Checks,
     EvidenceSource,
     Neighbor,
     Neighbors,
-    Registry,
+    RegistryAround,
     Runs,
-    Tries,
     Wanted,
     World,
 )
@@ -80,32 +77,9 @@ def _by_registry(models: Iterable[ModelRef]) -> dict[str, list[ModelRef]]:
 
 
 @dataclass(frozen=True, slots=True)
-class _RegistryAmongOthers:
-    registry: Registry
+class _RegistryAmongOthers(RegistryAround):
     neighbors: Neighbors
     called: Mapping[tuple[str, str], str]
-
-    @property
-    def uri(self) -> str:
-        return self.registry.uri
-
-    @property
-    def workspace(self) -> str:
-        return self.registry.workspace
-
-    @property
-    def tries(self) -> Tries:
-        return self.registry.tries
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return self.registry.capabilities
-
-    def names(self) -> tuple[ModelRef, ...]:
-        return self.registry.names()
-
-    def execute(self, change: Change) -> None:
-        self.registry.execute(change)
 
     def snapshot(self, wanted: Wanted) -> RegistrySnapshot:
         models: dict[ModelRef, ModelSnapshot] = {}

@@ -352,6 +352,38 @@ class Registry(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class RegistryAround:
+    """A registry port around another one, to which it passes on what it has nothing to add to."""
+
+    registry: Registry
+
+    @property
+    def uri(self) -> str:
+        return self.registry.uri
+
+    @property
+    def workspace(self) -> str:
+        return self.registry.workspace
+
+    @property
+    def tries(self) -> Tries:
+        return self.registry.tries
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self.registry.capabilities
+
+    def names(self) -> tuple[ModelRef, ...]:
+        return self.registry.names()
+
+    def snapshot(self, wanted: Wanted) -> "RegistrySnapshot":
+        return self.registry.snapshot(wanted)
+
+    def execute(self, change: "Change") -> None:
+        self.registry.execute(change)
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """A version that evidence is asked for; `brief` asks for its metrics alone."""
 

@@ -13,7 +13,7 @@ from reconciler.core.limits import VERSION_VALUES
 from reconciler.core.names import ModelRef, Version
 from reconciler.errors import ReconcilerError
 from reconciler.evidence.artifacts import Artifacts, version_row
-from reconciler.evidence.model_files import StoredFiles, told
+from reconciler.evidence.model_files import StoredFiles, readable
 from reconciler.registry.mlflow import MlflowRegistry, translated
 
 POINTS_PAGE = 5000
@@ -54,7 +54,7 @@ class Reading:
     def listed(self, model: ModelRef, version: Version) -> Mapping[str, int]:
         """The paths of its files, and how many bytes the store says they have. Raises ReconcilerError."""
         row = version_row(self._registry, model, version)
-        with told(self._registry, model, version):
+        with readable(self._registry, model, version):
             files = StoredFiles(self._artifacts.of_version(row), self._folder)
             self._stores[model, version] = files
             return files.listed()
@@ -62,7 +62,7 @@ class Reading:
     def fetch(self, model: ModelRef, version: Version, path: str) -> tuple[str, FileDigest]:
         """Where one of the files that were listed is now, until the next one is asked for. Raises ReconcilerError."""
         self.drop()
-        with told(self._registry, model, version):
+        with readable(self._registry, model, version):
             held = self._stores[model, version].at_hand(path)
             place, digest = held.__enter__()
             self._held = held

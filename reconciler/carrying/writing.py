@@ -97,7 +97,7 @@ class MlflowCarrier:
             said = Attribution(
                 carried.run_id, carried.created_at, origin.name, origin.workspace, model, original.version
             )
-            with self._told(original):
+            with self._writable(original):
                 home = self._home(said, carried)
                 self._bring_files(origin.elsewhere, model, original, home, work)
                 self._bring_figures(origin.elsewhere, carried, home)
@@ -278,7 +278,7 @@ class MlflowCarrier:
             tracking.log_inputs(run_id, list(some))
 
     @contextmanager
-    def _told(self, original: Original) -> Generator[None]:
+    def _writable(self, original: Original) -> Generator[None]:
         """Whatever our registry's servers and stores raise, as our own error."""
         try:
             with translated(self.registry.uri):

@@ -57,7 +57,7 @@ def fetched(
         target = Path(folder) / "model"
         target.mkdir()
         downloading = Work(registry.tell, f"Downloading {plain(model, 80)} v{version}", "MiB")
-        with told(registry, model, version), downloading as work:
+        with readable(registry, model, version), downloading as work:
             repository = Artifacts(registry).of_version(row)
             if isinstance(repository, _local_repository()):
                 _copy(Path(repository.artifact_dir), target, most_bytes)
@@ -75,7 +75,7 @@ def digests(
     """
     row = version_row(registry, model, version)
     comparing = Work(registry.tell, f"Reading {plain(model, 80)} v{version}", "MiB")
-    with tempfile.TemporaryDirectory(prefix="reconciler-model-") as folder, told(registry, model, version):
+    with tempfile.TemporaryDirectory(prefix="reconciler-model-") as folder, readable(registry, model, version):
         files = StoredFiles(Artifacts(registry).of_version(row), Path(folder), most_bytes)
         with comparing as work:
             listed = files.listed()
@@ -200,7 +200,7 @@ def _lacking(repository: Any) -> str:
 
 
 @contextmanager
-def told(registry: MlflowRegistry, model: ModelRef, version: Version) -> Generator[None]:
+def readable(registry: MlflowRegistry, model: ModelRef, version: Version) -> Generator[None]:
     """Whatever a store raises, as our own error."""
     try:
         yield

@@ -23,36 +23,16 @@ from reconciler.core.snapshot import (
     encode_provenance,
     encode_tagged,
 )
-from reconciler.ports import Capabilities, Notebook, Notes, Registry, Tries, Wanted
+from reconciler.ports import Notebook, Notes, RegistryAround, Wanted
 
 _NOTHING = Notes()
 
 
 @dataclass(frozen=True, slots=True)
-class NotedRegistry:
+class NotedRegistry(RegistryAround):
     """The registry port: models and slots as `registry` has them, records as the `notebook` does."""
 
-    registry: Registry
     notebook: Notebook
-
-    @property
-    def uri(self) -> str:
-        return self.registry.uri
-
-    @property
-    def workspace(self) -> str:
-        return self.registry.workspace
-
-    @property
-    def tries(self) -> Tries:
-        return self.registry.tries
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return self.registry.capabilities
-
-    def names(self) -> tuple[ModelRef, ...]:
-        return self.registry.names()
 
     def snapshot(self, wanted: Wanted) -> RegistrySnapshot:
         notes = self.notebook.read()

@@ -8,7 +8,7 @@ from reconciler.core.names import AliasName, ModelRef
 from reconciler.core.slot_map import PLAIN, SlotMap, StageAlias
 from reconciler.errors import ExitCode
 from tests.house import GRACE, MALLORY, Done, House
-from tests.house.scenes import APPROVALS, at_least, at_work, pins
+from tests.house.scenes import APPROVALS, TRIED, at_least, at_work, pins
 from tests.house.scenes import GATES as PATTERNS
 
 BOTH = SlotMap((StageAlias("Production", AliasName("champion")), StageAlias("Canary", AliasName("canary"))))
@@ -148,14 +148,6 @@ def test_what_somebody_moved_by_hand_is_drift_of_the_alias_and_not_of_what_keeps
     assert aliases(house) == {"champion": 1, "before": 2}
 
 
-TRIED = """\
-slots:
-- slot: Production
-  gates:
-  - path: {from: Staging}
-  - soak: {stage: Staging, for: 3d}
-"""
-"""It speaks of Production alone: an alias is guarded because it stands for it."""
 HELD = "hold: {slot: Production, version: 6, reason: It leaks personal data.}\n"
 CHAMPION, AS_ALIAS = "stages: {Production: champion}\n", "mode: alias\nstages: {Production: champion}\n"
 

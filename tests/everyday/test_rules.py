@@ -9,7 +9,7 @@ from reconciler.core.slot_map import SlotMap, StageAlias
 from reconciler.errors import ExitCode, Problem
 from tests.house import ADA, GRACE, LINUS, Done, House, Trigger, Way
 from tests.house.fixtures import EVERY_WAY
-from tests.house.scenes import APPROVALS, GATES, NO_RULES, SLOTS, SOAK, at_least, at_work, pins
+from tests.house.scenes import APPROVALS, GATES, NO_RULES, SLOTS, SOAK, TRIED, at_least, at_work, pins
 
 
 @SLOTS
@@ -232,15 +232,6 @@ def test_what_has_soaked_in_an_alias_is_promoted_by_a_change_that_takes_it_out_o
     done = house.apply()
 
     assert done.exit_code == ExitCode.OK, done.sentences()
-
-
-TRIED = """\
-slots:
-- slot: Production
-  gates:
-  - path: {from: Staging}
-  - soak: {stage: Staging, for: 3d}
-"""
 
 
 def _stands(stage: str, alias: str, previous: str = "") -> StageAlias:

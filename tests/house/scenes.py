@@ -39,48 +39,46 @@ slots:
     waive-on-rollback: true
 """
 
+TRIED = """\
+slots:
+- slot: Production
+  gates:
+  - path: {from: Staging}
+  - soak: {stage: Staging, for: 3d}
+"""
+"""It speaks of Production alone: an alias is guarded because it stands for it."""
+
 NO_RULES = "# There is no rule.\n"
 
 
-ENVIRONMENTS = """\
+def _of_copies(about: str, original: str) -> str:
+    """A policy whose gates ask where the original of a copy is."""
+    return f"""\
 checks:
-  bias: {command: ["true"]}
+  bias: {{command: ["true"]}}
 slots:
 - slot: [Production, "@champion*"]
-  models: ["prod.*"]
+  {about}
   gates:
-  - path: {from: Staging, model: staging.risk}
-  - soak: {stage: Staging, model: staging.risk, for: 3d}
-  - metric: {name: f1, min-absolute-change: 0.01}
-  - signature: {}
-  - lineage: {}
-  - artifact: {pinned: true}
-  - check: {name: bias, signed: true}
-  - approvals: {count: 1, of: owners}
+  - path: {{from: Staging, {original}}}
+  - soak: {{stage: Staging, {original}, for: 3d}}
+  - metric: {{name: f1, min-absolute-change: 0.01}}
+  - signature: {{}}
+  - lineage: {{}}
+  - artifact: {{pinned: true}}
+  - check: {{name: bias, signed: true}}
+  - approvals: {{count: 1, of: owners}}
 """
 
+
+ENVIRONMENTS = _of_copies('models: ["prod.*"]', "model: staging.risk")
+
+BETWEEN = _of_copies("registries: prod", "model: risk, registry: dev")
 
 REGISTRIES = """\
 registries:
   dev: {manifests: dev}
   prod: {manifests: manifests}
-"""
-
-BETWEEN = """\
-checks:
-  bias: {command: ["true"]}
-slots:
-- slot: [Production, "@champion*"]
-  registries: prod
-  gates:
-  - path: {from: Staging, model: risk, registry: dev}
-  - soak: {stage: Staging, model: risk, registry: dev, for: 3d}
-  - metric: {name: f1, min-absolute-change: 0.01}
-  - signature: {}
-  - lineage: {}
-  - artifact: {pinned: true}
-  - check: {name: bias, signed: true}
-  - approvals: {count: 1, of: owners}
 """
 
 
