@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import click
 
@@ -65,6 +65,15 @@ def show_error(error: ReconcilerError, registry: str = "") -> None:
         say_error(f"{registry}: {error}" if registry else str(error))
 
 
+def show_bug(error: Exception, registry: str = "") -> None:
+    """What should not have happened, for one of several registries."""
+    about = f"{registry}: " if registry else ""
+    say_error(
+        f"{about}{type(error).__name__}: {error}. This is a bug in reconciler: please report it, with the output of "
+        "RECONCILER_DEBUG=1."
+    )
+
+
 def note(message: str) -> None:
     _say_after(("warn", "Note: "), message)
 
@@ -108,6 +117,11 @@ def deafen() -> None:
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 """Why an open stream takes no more."""
+
+
+def is_full(error: Exception) -> TypeGuard[OSError]:
+    """Whether it is standard output that takes no more."""
+    return isinstance(error, OSError) and error.filename is None and error.errno in FULL
 
 
 def _in_place(path: Path) -> bool:

@@ -123,7 +123,7 @@ def open(  # noqa: A001  # as `tarfile.open`: it is read with the module's name 
     is `auto` and this is no CI job.
     """
     from reconciler.ports import untold
-    from reconciler.wiring import open_forge, open_world
+    from reconciler.wiring import open_world
 
     folder = manifests or os.environ.get("RECONCILER_MANIFESTS")
     settings = Settings(
@@ -134,7 +134,7 @@ def open(  # noqa: A001  # as `tarfile.open`: it is read with the module's name 
         _remote_named(remote),
         named=(os.environ.get("RECONCILER_REGISTRY") or "") if named is None else named,
     )
-    reviews = open_forge(forge, os.environ)
+    reviews = forge_of_job(forge)
 
     def opener(
         lock: LockKind, *, base: str | None = None, ref: str | None = None, policy_ref: str | None = None
@@ -145,6 +145,20 @@ def open(  # noqa: A001  # as `tarfile.open`: it is read with the module's name 
         )
 
     return Project(opener, reviews)
+
+
+def import_beforehand() -> None:
+    """Import what every registry needs once, before processes are forked. Where that fails, each of them says so."""
+    from reconciler.registry.mlflow import imported
+
+    contained(imported)
+
+
+def forge_of_job(forge: str) -> "Forge | None":
+    """The forge that `open` takes by its name. Raises ReconcilerError for `auto` if this is no CI job."""
+    from reconciler.wiring import open_forge
+
+    return open_forge(forge, os.environ)
 
 
 def examine(

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -131,51 +131,40 @@ class Publication:
             self.forge.tell({"changes": _word(drift.drifted)}, drift_markdown(drift, SUMMARY_LENGTH))
 
 
-class Gathering:
-    """
-    What a command publishes of several registries, one after the other (`registry` is the one in hand), until all of it
-    is published as one: a comment, a job summary, and the values that later steps may want.
-    """
+@dataclass
+class Gathered:
+    """What commands for several registries publish, by registry: comments, job summaries, values for later steps."""
 
-    def __init__(self, number: int) -> None:
-        self.registry = ""
-        self._number = number
-        self._forge: Forge | None = None
-        self._comments: dict[str, str] = {}
-        self._summaries: dict[str, str] = {}
-        self._values: dict[str, Mapping[str, str]] = {}
+    comments: dict[str, str] = field(default_factory=dict[str, str])
+    summaries: dict[str, str] = field(default_factory=dict[str, str])
+    values: dict[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
 
-    def before(self, forge: Forge) -> Forge:
-        """The forge for the registry in hand: what is published there is kept until the end."""
-        self._forge = forge
-        return _Gathered(self, forge, forge.comment_limit // self._number - _HEADINGS)
+    def add(self, other: "Gathered") -> None:
+        self.comments |= other.comments
+        self.summaries |= other.summaries
+        self.values |= other.values
 
-    def comment(self, body: str) -> None:
-        self._comments[self.registry] = body
+    def __bool__(self) -> bool:
+        return bool(self.comments or self.values)
 
-    def tell(self, outputs: Mapping[str, str], summary: str) -> None:
-        self._values[self.registry] = {**self._values.get(self.registry, {}), **outputs}
-        if summary:
-            self._summaries[self.registry] = summary
-
-    def publish(self) -> None:
-        """All of it. Raises as the forge does."""
-        if self._forge is None:
+    def publish(self, forge: Forge | None) -> None:
+        """All of it as one. Raises as the forge does."""
+        if forge is None:
             return
         try:
-            if self._comments:
-                body = several_markdown([Part(name, text) for name, text in self._comments.items()])
-                if address := self._forge.comment(body, KEY):
+            if self.comments:
+                body = several_markdown([Part(name, text) for name, text in self.comments.items()])
+                if address := forge.comment(body, KEY):
                     console.say(f"Commented: {address}")
         finally:
-            summary = several_markdown([Part(name, text) for name, text in self._summaries.items()])
-            self._forge.tell(self._together(), summary)
+            summary = several_markdown([Part(name, text) for name, text in self.summaries.items()])
+            forge.tell(self._together(), summary)
 
     def _together(self) -> dict[str, str]:
         """Whether any changes or is blocked, the first reason of a failure, and what is told of one alone as a list."""
         found: dict[str, str] = {}
-        for name in dict.fromkeys(key for values in self._values.values() for key in values):
-            told = [values[name] for values in self._values.values() if values.get(name)]
+        for name in dict.fromkeys(key for values in self.values.values() for key in values):
+            told = [values[name] for values in self.values.values() if values.get(name)]
             if name in {"changes", "blocked"}:
                 found[name] = _word("true" in told)
             else:
@@ -190,23 +179,30 @@ _HEADINGS = 400
 
 
 @dataclass(frozen=True, slots=True)
-class _Gathered:
-    """A forge that publishes nothing yet."""
+class Gathering:
+    """A forge for one of `several` registries: what is published there is kept until the end."""
 
-    gathering: Gathering
+    registry: str
     forge: Forge
-    comment_limit: int
+    several: int
+    kept: Gathered
+
+    @property
+    def comment_limit(self) -> int:
+        return self.forge.comment_limit // self.several - _HEADINGS
 
     def comment(self, body: str, key: str) -> str | None:
         del key  # its marker has it
-        self.gathering.comment(body)
+        self.kept.comments[self.registry] = body
         return None
 
     def withdraw(self, write: Callable[[str], str]) -> None:
-        self.gathering.comment(write(UNKNOWN_KEY))
+        self.kept.comments[self.registry] = write(UNKNOWN_KEY)
 
     def tell(self, outputs: Mapping[str, str], summary: str) -> None:
-        self.gathering.tell(outputs, summary)
+        self.kept.values[self.registry] = {**self.kept.values.get(self.registry, {}), **outputs}
+        if summary:
+            self.kept.summaries[self.registry] = summary
 
     def reviewed(self, commit: Commit, key: str) -> str | None:
         return self.forge.reviewed(commit, key)

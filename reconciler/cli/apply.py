@@ -78,7 +78,7 @@ if TYPE_CHECKING:
 @click.option("--receipt", type=click.Path(path_type=Path, dir_okay=False), help="Write a JSON receipt to this file.")
 @click.option("--log-format", type=Choice(["text", "json"]), default="text", show_default=True)
 @publish_option
-@each_registry
+@each_registry(writes=lambda _: True)
 @click.pass_context
 def apply(
     context: click.Context,

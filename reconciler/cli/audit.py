@@ -33,7 +33,7 @@ from reconciler.render.formats import LIST, Format, ListFormat, rendered_audit
     "here.",
 )
 @format_option(LIST)
-@each_registry
+@each_registry()
 def audit(
     what: Path | None,
     ref: str,

@@ -37,7 +37,7 @@ from reconciler.render.formats import DRIFT, DriftFormat, Format, rendered_drift
 @format_option(DRIFT)
 @limit_option
 @publish_option
-@each_registry
+@each_registry(writes=lambda given: bool(given["adopt"]))
 def drift(
     ref: str,
     files: bool,

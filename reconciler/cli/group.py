@@ -29,7 +29,13 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):
             # A letter that the terminal's encoding lacks is no reason to break off.
             stream.reconfigure(errors="backslashreplace")
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if code == ExitCode.INTERRUPTED:
+        # Python would wait for threads that only read, and that a server keeps waiting.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
@@ -52,16 +58,13 @@ def run(arguments: list[str]) -> int:
         console.say_error(f"A library ended the command early ({error.code}).")
         return ExitCode.ERROR
     except Exception as error:
-        if isinstance(error, OSError) and error.filename is None and error.errno in console.FULL:
+        if console.is_full(error):
             console.deafen()
             console.say_error(f"Standard output could not be written: {error.strerror}.")
             return ExitCode.ERROR
         if os.environ.get("RECONCILER_DEBUG"):
             raise
-        console.say_error(
-            f"{type(error).__name__}: {error}. This is a bug in reconciler: please report it, with "
-            "the output of RECONCILER_DEBUG=1."
-        )
+        console.show_bug(error)
         return ExitCode.ERROR
     return result if isinstance(result, int) else ExitCode.OK
 

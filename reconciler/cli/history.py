@@ -44,7 +44,7 @@ _RECEIPTS = click.option(
 @_RECEIPTS
 @format_option(HISTORY)
 @report_option(HISTORY, "history")
-@each_registry
+@each_registry()
 def history(
     models: tuple[str, ...],
     slot: str | None,
@@ -84,7 +84,7 @@ def history(
 @_REF
 @_RECEIPTS
 @format_option(LIST)
-@each_registry
+@each_registry()
 def as_of(
     when: str, models: tuple[str, ...], ref: str, receipts: Path | None, form: ListFormat, **settings: Any
 ) -> int:
@@ -118,7 +118,7 @@ def as_of(
 @_REF
 @_RECEIPTS
 @format_option(LIST)
-@each_registry
+@each_registry()
 def diff(
     before: str,
     after: str,

@@ -15,14 +15,14 @@ from reconciler.forges.kinds import ForgeKind
 from reconciler.render.formats import Format, notes
 
 if TYPE_CHECKING:
+    from reconciler.ports import Forge
     from reconciler.project import Options, Project
-    from reconciler.publishing import Gathering
     from reconciler.reporter import Progress
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 GATHERING = "reconciler.gathering"
-"""Where a context keeps the `Gathering` of a command that is for several registries."""
+"""Where a context keeps what makes a forge one that publishes nothing before all of several registries are done."""
 
 
 def registry_options(command: F) -> F:
@@ -200,8 +200,8 @@ def opened(settings: dict[str, Any], publish: str = "none", progress: "Progress 
         progress=(progress or progress_shown()).hear,
         named=settings["named"],
     )
-    gathering: Gathering | None = click.get_current_context().meta.get(GATHERING)
-    forge = found.forge if gathering is None or found.forge is None else gathering.before(found.forge)
+    gathering: Callable[[Forge], Forge] | None = click.get_current_context().meta.get(GATHERING)
+    forge = found.forge if gathering is None or found.forge is None else gathering(found.forge)
     return replace(found, by_command=True, forge=forge)
 
 

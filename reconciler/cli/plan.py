@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 @limit_option
 @publish_option
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with code 2 if there is something to change.")
-@each_registry
+@each_registry()
 def plan(
     ref: str | None,
     base: str | None,

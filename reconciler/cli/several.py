@@ -1,21 +1,37 @@
-"""Commands for all registries that a policy names: one after the other, what each says in one."""
+"""
+Commands for all registries that a policy names: what each says in one. What only reads is done for several at the same
+time, where processes can be forked safely; what writes, one after the other.
+"""
 
 import json
+import multiprocessing
+import os
+import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from functools import wraps
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar, cast
 
 import click
 
 from reconciler import console
 from reconciler.cli.options import GATHERING
+from reconciler.core.limits import REGISTRIES_AT_ONCE
 from reconciler.errors import Ending, ExitCode, ReconcilerError, SeveralRegistriesError, ending_of
 from reconciler.render.formats import Format
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection, PipeConnection
+    from multiprocessing.context import ForkProcess
+
+    from reconciler.ports import Forge
+    from reconciler.publishing import Gathered
+
+    Answers = Connection[Any, Any] | PipeConnection[Any, Any]
 
 F = TypeVar("F", bound=Callable[..., int])
 
@@ -32,94 +48,198 @@ _OF_ONE = {
 """What is said of one registry alone."""
 
 
-def each_registry(command: F) -> F:
-    """A command that is for all registries where the policy names several and none of them is meant."""
+def each_registry(*, writes: Callable[[Mapping[str, Any]], bool] = lambda _: False) -> Callable[[F], F]:
+    """
+    A command that is for all registries where the policy names several and none of them is meant. `writes` says by its
+    parameters whether it changes more than what it prints.
+    """
 
-    @wraps(command)
-    def run(**given: Any) -> int:
-        try:
-            return command(**given)
-        except SeveralRegistriesError as error:
-            names = (str(given["named"]),) if given.get("named") else error.names
-            return _Round(command, names, given).run()
+    def decorated(command: F) -> F:
+        @wraps(command)
+        def run(**given: Any) -> int:
+            try:
+                return command(**given)
+            except SeveralRegistriesError as error:
+                names = (str(given["named"]),) if given.get("named") else error.names
+                # On macOS, system libraries that find out about proxies break in a process that was forked.
+                forks = sys.platform == "linux" and not writes(given)
+                return _Round(command, names, given, REGISTRIES_AT_ONCE if forks else 1).run()
 
-    return cast("F", run)
+        return cast("F", run)
+
+    return decorated
+
+
+@dataclass
+class _Outcome:
+    """How the command ended for one registry: its code or why there is none, and what it printed to be put together."""
+
+    code: int = ExitCode.ERROR
+    failed: Ending | None = None
+    printed: str = ""
+
+
+class _Kept(StringIO):
+    """Keeps what is written to two streams in order; each looks like the one whose place it takes."""
+
+    def __init__(self, stream: TextIO, kept: list[tuple[bool, str]]) -> None:
+        super().__init__()
+        self._error, self._terminal, self._all = stream is sys.stderr, stream.isatty(), kept
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+    def write(self, text: str, /) -> int:
+        self._all.append((self._error, text))
+        return len(text)
 
 
 @dataclass
 class _Round:
-    """One command for each of several registries."""
+    """One command for each of several registries, for at most `at_once` at the same time."""
 
     command: Callable[..., int]
     names: tuple[str, ...]
     given: Mapping[str, Any]
-    codes: list[int] = field(default_factory=list[int])
-    failed: dict[str, Ending] = field(default_factory=dict[str, Ending])
+    at_once: int
+    outcomes: dict[str, _Outcome] = field(default_factory=dict[str, _Outcome])
 
     def run(self) -> int:
-        from reconciler.publishing import Gathering
+        from reconciler.project import forge_of_job
+        from reconciler.publishing import Gathered
 
-        form = Format(self.given.get("form", Format.TEXT))
         files = dict(self._files())
         for key, called in _OF_ONE.items():
             if self.given.get(key):
                 known = ", ".join(self.names)
                 raise click.UsageError(f"{called} is about one registry: name it with --registry ({known}).")
-        gathering = Gathering(len(self.names))
-        click.get_current_context().meta[GATHERING] = gathering
-        shown: dict[str, str] = {}
+        kept = Gathered()
         written: dict[Path, dict[str, str]] = {path: {} for path in files}
         with TemporaryDirectory(prefix="reconciler-") as folder:
-            for name in self.names:
-                if ExitCode.INTERRUPTED in self.codes:
-                    console.note(f"Not begun: {name}.")
-                    continue
-                gathering.registry = name
-                own = {path: Path(folder) / f"{name}-{number}" for number, path in enumerate(files)}
-                shown[name] = self._of(name, form, own, Path(folder))
-                for path, place in own.items():
+            own = {
+                name: {path: Path(folder) / f"{name}-{number}" for number, path in enumerate(files)}
+                for name in self.names
+            }
+            self._of_all(own, Path(folder), kept)
+            for name in self.outcomes:
+                for path, place in own[name].items():
                     written[path][name] = place.read_text(encoding="utf-8") if place.exists() else ""
-        if form is not Format.TEXT:
-            click.echo(self._together(form, shown), nl=False)
+        if self._form is not Format.TEXT:
+            shown = {name: outcome.printed for name, outcome in self.outcomes.items()}
+            click.echo(self._together(self._form, shown), nl=False)
+        failed = any(outcome.failed for outcome in self.outcomes.values())
         # What Prometheus reads says by its age that it is not of now.
         for path, parts in written.items():
-            if any(parts.values()) and not (self.failed and files[path] is Format.PROMETHEUS):
+            if any(parts.values()) and not (failed and files[path] is Format.PROMETHEUS):
                 console.write_file(path, self._together(files[path], parts))
-        gathering.publish()
-        return next((code for code in _BY_WEIGHT if code in self.codes), ExitCode.OK)
+        if kept:
+            kept.publish(forge_of_job(self.given.get("publish", "none")))
+        codes = {outcome.code for outcome in self.outcomes.values()}
+        return next((code for code in _BY_WEIGHT if code in codes), ExitCode.OK)
 
-    def _of(self, name: str, form: Format, files: Mapping[Path, Path], folder: Path) -> str:
-        """Run it for one; what it printed where that is to be put together."""
+    @property
+    def _form(self) -> Format:
+        return Format(self.given.get("form", Format.TEXT))
+
+    def _of_all(self, own: Mapping[str, Mapping[Path, Path]], folder: Path, kept: "Gathered") -> None:
+        """Of each batch the first in this process, where a person sees how far it is, the others in forks of it."""
+        from reconciler.project import import_beforehand
+
+        for begin in range(0, len(self.names), self.at_once):
+            first, *others = self.names[begin : begin + self.at_once]
+            if any(outcome.code == ExitCode.INTERRUPTED for outcome in self.outcomes.values()):
+                console.note(f"Not begun: {', '.join(self.names[begin:])}.")
+                return
+            if others:
+                import_beforehand()
+            forks = [(name, *self._forked(name, own[name], folder)) for name in others]
+            self.outcomes[first] = self._of(first, own[first], folder, kept)
+            for name, process, answers in forks:
+                self.outcomes[name] = self._received(name, process, answers, kept)
+
+    def _forked(self, name: str, files: Mapping[Path, Path], folder: Path) -> "tuple[ForkProcess, Answers]":
+        from reconciler.publishing import Gathered
+
+        answers, answering = multiprocessing.Pipe(duplex=False)
+
+        def work() -> None:
+            said, kept = list[tuple[bool, str]](), Gathered()
+            click.get_current_context().obj = True  # quiet: only one can say how far it is
+            with redirect_stdout(_Kept(sys.stdout, said)), redirect_stderr(_Kept(sys.stderr, said)):
+                outcome = self._of(name, files, folder, kept)
+            answering.send((outcome, said, kept))
+
+        process = multiprocessing.get_context("fork").Process(target=work, daemon=True)
+        process.start()
+        answering.close()
+        return process, answers
+
+    def _received(self, name: str, process: "ForkProcess", answers: "Answers", kept: "Gathered") -> _Outcome:
+        """What a forked process found, after its words are said here."""
+        outcome = _Outcome()
+        with self._contained(name, outcome):
+            if any(one.code == ExitCode.INTERRUPTED for one in self.outcomes.values()):
+                process.terminate()
+            try:
+                outcome, said, published = answers.recv()
+            except EOFError:
+                process.join()
+                why = f"The process that was for it ended early ({process.exitcode})."
+                raise ReconcilerError(why, f"Try it alone, with --registry {name}.") from None
+            for error, text in said:
+                click.echo(text, nl=False, err=error)
+            kept.add(published)
+        return outcome
+
+    def _of(self, name: str, files: Mapping[Path, Path], folder: Path, kept: "Gathered") -> _Outcome:
+        """Run it for one."""
+        from reconciler.publishing import Gathering
+
         given = dict(self.given, named=name)
         for key in ("out", "receipt"):
             if given.get(key) is not None:
                 given[key] = files[given[key]]
         if given.get("reports"):
             given["reports"] = tuple((report, files[path]) for report, path in given["reports"])
-        printed = StringIO()
-        if form is Format.TEXT and given.get("log_format") != "json":
+
+        def gathering(forge: "Forge") -> "Forge":
+            return Gathering(name, forge, len(self.names), kept)
+
+        click.get_current_context().meta[GATHERING] = gathering
+        outcome = _Outcome()
+        if self._form is Format.TEXT and given.get("log_format") != "json":
             first = name == self.names[0]
             console.show([*([] if first else [(("", ""),)]), (("name", f"{name}:"),)])
-        with self._contained(name, printed), redirect_stdout(printed) if form is not Format.TEXT else nullcontext():
+        with ExitStack() as stack:
+            stack.enter_context(self._contained(name, outcome))
+            printed = StringIO()
+            if self._form is not Format.TEXT:
+                stack.enter_context(redirect_stdout(printed))
             if given.get("saved") is not None:
                 given["saved"] = _saved(given["saved"], name, folder)
-            self.codes.append(self.command(**given))
-        return printed.getvalue()
+            outcome.code = self.command(**given)
+            outcome.printed = printed.getvalue()
+        return outcome
 
     @contextmanager
-    def _contained(self, name: str, printed: StringIO) -> Generator[None]:
+    def _contained(self, name: str, outcome: _Outcome) -> Generator[None]:
         """What ends it for one registry ends it for no other."""
         try:
             yield
         except (KeyboardInterrupt, click.Abort):
-            self.codes.append(ExitCode.INTERRUPTED)
-            self.failed[name] = Ending(ExitCode.INTERRUPTED, ExitCode.INTERRUPTED.reason, "It was interrupted.")
+            outcome.code = ExitCode.INTERRUPTED
+            outcome.failed = Ending(ExitCode.INTERRUPTED, ExitCode.INTERRUPTED.reason, "It was interrupted.")
             console.say(f"Interrupted: nothing was written for {name}.")
         except ReconcilerError as error:
-            self.codes.append(error.exit_code)
+            outcome.code, outcome.failed = error.exit_code, ending_of(error)
             console.show_error(error, name)
-            self.failed[name] = ending_of(error)
-            printed.truncate(printed.seek(0))
+        except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
+            raise
+        except Exception as error:
+            if console.is_full(error) or os.environ.get("RECONCILER_DEBUG"):
+                raise
+            console.show_bug(error, name)
+            outcome.failed = ending_of(error)
 
     def _files(self) -> Iterator[tuple[Path, Format]]:
         for key in ("out", "receipt"):
@@ -132,7 +252,7 @@ class _Round:
         from reconciler.render.several import Part, together
 
         nothing = Ending(ExitCode.ERROR, "error", "There is no result.")
-        endings = {name: self.failed.get(name, nothing) for name in texts}
+        endings = {name: self.outcomes[name].failed or nothing for name in texts}
         return together(
             form, [Part(name, text, endings[name].message, endings[name].reason) for name, text in texts.items()]
         )

@@ -24,7 +24,7 @@ from reconciler.render.formats import STATUS, Format, StatusFormat, rendered_sta
 @format_option(STATUS)
 @report_option(STATUS, "status")
 @limit_option
-@each_registry
+@each_registry()
 def status(
     models: tuple[str, ...],
     everything: bool,

@@ -15,6 +15,7 @@ ALIASED_VALUES: Final = 10_000
 MANIFEST_NESTING: Final = 20
 PROBLEMS: Final = 200
 REGISTRIES: Final = 20
+REGISTRIES_AT_ONCE: Final = 8
 
 GATES: Final = 50
 POLICY_GATES: Final = 1_000
@@ -75,6 +76,7 @@ TABLE: Final = (
     Limit("nesting of a manifest or the policy", f"{MANIFEST_NESTING}", _PROBLEM),
     Limit("problems of a file", f"{PROBLEMS}", "counted"),
     Limit("registries of the policy", f"{REGISTRIES}", _PROBLEM),
+    Limit("registries that are read at the same time", f"{REGISTRIES_AT_ONCE}", "the others after them"),
     Limit("gates of the policy", f"{POLICY_GATES:,}", _PROBLEM),
     Limit("gates before a slot", f"{GATES}", f"{_PROBLEM}, or {_UNKNOWN}"),
     Limit("windows of a `freeze` gate", f"{WINDOWS}", _PROBLEM),

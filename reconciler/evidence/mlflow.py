@@ -13,7 +13,6 @@ import re
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
@@ -194,7 +193,7 @@ class MlflowEvidence:
                 why = f"The {origin} is not known: {_said(error)}."
                 return NoSource("source-not-read", why, "Check the address of the tracking server and its log.")
 
-        with ThreadPoolExecutor(self.parallelism) as pool:
+        with self.registry.readers(self.parallelism) as pool:
             return dict(zip(wanted, pool.map(look, wanted), strict=True))
 
     def _refuse(self, found: Iterable[_Found]) -> None:

@@ -226,13 +226,27 @@ class MlflowRegistry:
         refuse_without_slots(self.registry_uri)
         with importable(), _collector_off():
             refuse_unready(self.registry_uri, self.uri, self.tries)
-            import mlflow.tracking._model_registry.client as mlflow_client
-
+        clients = imported()
         hush()
         with importable(), translated(self.uri):
-            client: Any = mlflow_client.ModelRegistryClient(self.registry_uri, self.tracking_uri)
+            client: Any = clients.ModelRegistryClient(self.registry_uri, self.tracking_uri)
             self.refuse_lacking_workspace(client.store)
             return _swift(client.store)
+
+    @contextmanager
+    def readers(self, width: int) -> Generator[ThreadPoolExecutor]:
+        """
+        Threads that only read. Who interrupts them waits for no server that hangs, and they ask for nothing more:
+        by then the environment may be another registry's.
+        """
+        pool, interrupted = ThreadPoolExecutor(width), False
+        try:
+            yield pool
+        except KeyboardInterrupt:
+            self.__dict__["store"], interrupted = _Interrupted(), True
+            raise
+        finally:
+            pool.shutdown(wait=not interrupted, cancel_futures=interrupted)
 
     def refuse_lacking_workspace(self, store: Any) -> None:
         """
@@ -338,7 +352,7 @@ class MlflowRegistry:
             return self._read(wanted)
 
     def _read(self, wanted: Wanted) -> RegistrySnapshot:
-        with ThreadPoolExecutor(READERS) as pool:
+        with self.readers(READERS) as pool:
             models_read = pool.submit(self._models, wanted)
             versions = self._versions(wanted.models, pool)
             models = models_read.result()
@@ -380,7 +394,7 @@ class MlflowRegistry:
             tags = {key: value for key, value in live.tags.items() if key != OWNER_MARK}
             return replace(live, tags=tags, owner=decode_owner(mark))
 
-        with ThreadPoolExecutor(READERS_EACH) as pool:
+        with self.readers(READERS_EACH) as pool:
             found = [model for model in pool.map(read, sorted(wanted.models)) if model is not None]
         return RegistrySnapshot({model.name: model for model in found})
 
@@ -666,6 +680,13 @@ def _tries(environment: Mapping[str, str]) -> Tries:
     return Tries(1 + int(retries), backoff, 2 * timeout)
 
 
+class _Interrupted:
+    """A store after Ctrl-C."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RegistryError("interrupted", f"`{name}` was not asked for: the command was interrupted.")
+
+
 @contextmanager
 def importable() -> Generator[None]:
     """Around imports of MLflow: a fresh install of an old release takes libraries that are too new for it."""
@@ -680,6 +701,14 @@ def importable() -> Generator[None]:
             f"MLflow {version('mlflow-skinny')} cannot be imported here: {error}.",
             f"Install `{wanted}`, which this release needs." if wanted else "Reinstall it with its dependencies.",
         ) from error
+
+
+def imported() -> Any:
+    """What opens registries, of MLflow's client. Raises RegistryError where it cannot be imported."""
+    with importable(), _collector_off():
+        import mlflow.tracking._model_registry.client as mlflow_client
+
+        return mlflow_client
 
 
 @contextmanager

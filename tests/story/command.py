@@ -197,6 +197,7 @@ def command_on_disk(folder: Path) -> Generator[Path]:
 
 def _run(arguments: tuple[str, ...], folder: Path, environment: Mapping[str, str], out: Path, err: Path) -> None:
     os.setpgid(0, 0)
+    multiprocessing.current_process().daemon = False  # so that it may fork, as a command may
     for stream, path in ((0, os.devnull), (1, out), (2, err)):
         opened = os.open(path, os.O_RDONLY if stream == 0 else os.O_WRONLY | os.O_APPEND)
         os.dup2(opened, stream)

@@ -77,6 +77,32 @@ def test_an_apply_that_is_interrupted_before_its_first_write_writes_nothing(
     assert reconciler("apply", "--yes").code == 0
 
 
+@pytest.mark.parametrize("words", [("plan",), ("drift",), ("apply", "--yes", "--receipt", "receipt.json")])
+def test_ctrl_c_while_a_server_hangs_ends_the_command(
+    repository: Repository, registry: Registry, reconciler: Reconciler, model: str, words: tuple[str, ...]
+) -> None:
+    registry.register(model, versions=1)
+    repository.merge(manifest(model, production=1))
+    asked, released = Event(), Event()
+
+    def judge(request: Request) -> Verdict:
+        if "/search" in request.path:
+            asked.set()
+            released.wait()
+        return Pass()
+
+    with proxy(registry.uri, judge) as front:
+        running = reconciler.cold.start(*words, MLFLOW_TRACKING_URI=front.uri, MLFLOW_HTTP_REQUEST_TIMEOUT="9000")
+        running.until(asked.is_set)
+        running.interrupt(signal.SIGINT)
+        interrupted = running.wait()
+        released.set()
+
+    assert interrupted.code == 130
+    assert "Interrupted" in interrupted.err
+    assert "Traceback" not in interrupted.said
+
+
 def test_a_second_ctrl_c_does_not_claim_that_nothing_was_written(
     repository: Repository, registry: Registry, reconciler: Reconciler, model: str
 ) -> None:

@@ -1,6 +1,10 @@
 """What is said of several registries, as one."""
 
 import json
+import multiprocessing
+import os
+import signal
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -8,15 +12,17 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.cli.options import GATHERING
 from reconciler.cli.several import each_registry
 from reconciler.core.limits import MARKDOWN_CHARACTERS, REGISTRIES
 from reconciler.core.names import Commit
-from reconciler.errors import ExitCode, SeveralRegistriesError
-from reconciler.ports import Request
-from reconciler.publishing import Gathering
+from reconciler.errors import ExitCode, ReconcilerError, SeveralRegistriesError
+from reconciler.ports import Forge, Request
+from reconciler.publishing import Gathered, Gathering
 from reconciler.render.formats import Format
 from reconciler.render.marker import Marker, read_marker, read_markers
 from reconciler.render.several import KEY, Part, part_of, several_document, several_markdown, together
@@ -93,14 +99,13 @@ class Board:
 
 @given(st.integers(1, REGISTRIES))
 def test_the_comment_about_all_is_one_and_no_longer_than_the_forge_takes(number: int) -> None:
-    board, gathering = Board(), Gathering(number)
+    board, kept = Board(), Gathered()
 
     for n in range(number):
-        gathering.registry = f"registry-with-the-longest-name-there-is-{n}"
-        forge = gathering.before(board)
+        forge = Gathering(f"registry-with-the-longest-name-there-is-{n}", board, number, kept)
         marker = str(Marker(f"{n:012x}", "b" * 64, "a" * 40))
         forge.comment(marker + "\n" + "x" * (forge.comment_limit - len(marker) - 1), f"{n:012x}")
-    gathering.publish()
+    kept.publish(board)
 
     [(body, key)] = board.comments
     assert key == KEY
@@ -109,16 +114,15 @@ def test_the_comment_about_all_is_one_and_no_longer_than_the_forge_takes(number:
 
 
 def test_later_steps_are_told_of_all_of_them() -> None:
-    board, gathering = Board(), Gathering(3)
+    board, kept = Board(), Gathered()
     for name, values in (
         ("dev", {"changes": "true", "blocked": "false", "digest": "1"}),
         ("prod", {"changes": "false", "blocked": "true", "digest": "2", "failure-reason": "blocked"}),
         ("eu", {"failure-reason": "error"}),
     ):
-        gathering.registry = name
-        gathering.before(board).tell(values, f"What happened in {name}")
-    gathering.before(board).withdraw(lambda key: f"{Marker(key, 'b' * 64)}\nNo plan.")
-    gathering.publish()
+        Gathering(name, board, 3, kept).tell(values, f"What happened in {name}")
+    Gathering("eu", board, 3, kept).withdraw(lambda key: f"{Marker(key, 'b' * 64)}\nNo plan.")
+    kept.publish(board)
 
     [(told, summary)] = board.told
     assert told == {"changes": "true", "blocked": "true", "digest": "1 2", "failure-reason": "blocked"}
@@ -216,7 +220,7 @@ def test_of_none_that_succeeded_there_is_a_result_in_every_format(form: Format) 
 @click.command()
 @click.option("--registry", "named")
 @click.option("--receipt", type=click.Path(path_type=Path))
-@each_registry
+@each_registry(writes=lambda _: True)
 def applying(named: str | None, receipt: Path | None) -> int:
     if named is None:
         raise SeveralRegistriesError(("dev", "prod", "eu"))
@@ -241,3 +245,91 @@ def test_an_interruption_ends_all_that_is_left_and_keeps_what_was_done(
     written = json.loads(receipt.read_text())["registries"]
     assert written["dev"] == {"id": "dev"}
     assert written["prod"]["error"]["reason"] == "interrupted"
+
+
+def _meeting(names: tuple[str, ...], endings: Mapping[str, Callable[[], int]]) -> click.Command:
+    """A command that reads, and of which each registry waits until all of them have begun."""
+    begun = multiprocessing.get_context("fork").Barrier(len(names))
+
+    @click.command()
+    @click.option("--registry", "named")
+    @click.option("--format", "form", default="text")
+    @each_registry()
+    def reading(named: str | None, form: str) -> int:
+        if named is None:
+            raise SeveralRegistriesError(names)
+        begun.wait(60)
+        click.echo(f"1 of {named}", err=True)
+        click.echo(json.dumps({"registry": named}) if form == "json" else f"2 of {named}")
+        click.echo(f"3 of {named}", err=True)
+        return endings.get(named, lambda: ExitCode.OK)()
+
+    return reading
+
+
+def _fails(error: BaseException) -> Callable[[], int]:
+    def end() -> int:
+        raise error
+
+    return end
+
+
+def _killed() -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
+
+
+def test_registries_are_read_at_the_same_time_and_shown_in_order() -> None:
+    reading = _meeting(("dev", "prod", "eu"), {"prod": lambda: ExitCode.BLOCKED})
+
+    ended = CliRunner().invoke(reading, [], standalone_mode=False)
+
+    assert ended.return_value == ExitCode.BLOCKED, ended.exception
+    lines = [line for line in ended.output.splitlines() if line]
+    assert lines == [
+        line for name in ("dev", "prod", "eu") for line in (f"{name}:", f"1 of {name}", f"2 of {name}", f"3 of {name}")
+    ]
+    assert "2 of prod" in ended.stdout
+    assert "2 of prod" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("end", "message"),
+    [
+        (_fails(ReconcilerError("It is gone.")), "Error: prod: It is gone."),
+        (_fails(KeyError("x")), "Error: prod: KeyError: 'x'. This is a bug in reconciler"),
+        (_killed, "Error: prod: The process that was for it ended early (-9)."),
+        (_fails(SystemExit(0)), "Error: prod: The process that was for it ended early (0)."),
+    ],
+)
+def test_whatever_ends_one_ends_no_other(end: Callable[[], int], message: str) -> None:
+    reading = _meeting(("dev", "prod", "eu"), {"prod": end})
+
+    ended = CliRunner().invoke(reading, ["--format", "json"], standalone_mode=False)
+
+    assert ended.return_value == ExitCode.ERROR, ended.exception
+    document = json.loads(ended.stdout)["registries"]
+    assert [set(document[name]) for name in ("dev", "prod", "eu")] == [{"registry"}, {"error"}, {"registry"}]
+    assert message in ended.stderr
+
+
+def test_what_is_published_of_one_is_what_its_process_gathered() -> None:
+    @click.command()
+    @click.option("--registry", "named")
+    @click.option("--publish", default="github")
+    @each_registry()
+    def publishing(named: str | None, publish: str) -> int:
+        del publish
+        if named is None:
+            raise SeveralRegistriesError(("dev", "prod"))
+        gathering: Callable[[Forge], Forge] = click.get_current_context().meta[GATHERING]
+        gathering(Board()).tell({"digest": named}, f"What happened in {named}")
+        return ExitCode.OK
+
+    with tempfile.NamedTemporaryFile("r") as outputs, pytest.MonkeyPatch.context() as patched:
+        patched.setenv("GITHUB_OUTPUT", outputs.name)
+        ended = CliRunner().invoke(publishing, [], standalone_mode=False)
+        told = outputs.read()
+
+    assert ended.return_value == ExitCode.OK, ended.exception
+    assert "dev prod" in told
