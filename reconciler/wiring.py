@@ -142,15 +142,15 @@ def open_world(
     )
     if not settings.named:
         return world
-    return _among_others(world, registry, _Neighbors(settings, policy, around, ref, source))
+    return _among_others(world, registry, _Neighbors(settings, policy, around, ref, source), policy)
 
 
-def _among_others(world: World, registry: "MlflowRegistry", neighbors: "_Neighbors") -> World:
+def _among_others(world: World, registry: "MlflowRegistry", neighbors: "_Neighbors", policy: "PolicySettings") -> World:
     """The world, in which models of the other registries of the policy can be asked about, and copied."""
     from reconciler.carrying.writing import MlflowCarrier
     from reconciler.neighbors import beside
 
-    carrier = MlflowCarrier(registry, neighbors.origin_of, world.tell)
+    carrier = MlflowCarrier(registry, neighbors.origin_of, policy.experiment, world.tell)
     return replace(beside(world, neighbors, neighbors.called), carrier=carrier)
 
 

@@ -34,13 +34,12 @@ class Reading:
         row = version_row(self._registry, model, version)
         with translated(self._registry.uri):
             logged, run = self._logged(row), self._run(str(row.run_id or ""))
-            experiment = None if run is None else self._artifacts.tracking.get_experiment(run.info.experiment_id)
             path = str(logged.name) if logged is not None else _path_of(str(row.source or ""))
             return Carried(
                 str(row.run_id or ""),
                 int(row.creation_timestamp or 0),
                 path,
-                None if run is None else _carried_run(run, str(getattr(experiment, "name", ""))),
+                None if run is None else _carried_run(run),
                 None if logged is None else _carried_model(logged),
             )
 
@@ -55,6 +54,7 @@ class Reading:
         """The paths of its files, and how many bytes the store says they have. Raises ReconcilerError."""
         row = version_row(self._registry, model, version)
         with readable(self._registry, model, version):
+            self._artifacts.refuse_here(self._artifacts.place(row))
             files = StoredFiles(self._artifacts.of_version(row), self._folder)
             self._stores[model, version] = files
             return files.listed()
@@ -108,13 +108,12 @@ def _path_of(source: str) -> str:
     return name if urlsplit(source).scheme != "models" and name not in {"", ".", "..", "artifacts"} else USUAL_PATH
 
 
-def _carried_run(run: Any, experiment: str) -> CarriedRun:
+def _carried_run(run: Any) -> CarriedRun:
     _refuse_many(len(run.data.params), "parameters")
     _refuse_many(len(run.data.metrics), "metrics")
     info, tags = run.info, dict(run.data.tags)
     given = getattr(getattr(run, "inputs", None), "dataset_inputs", None) or ()
     return CarriedRun(
-        experiment,
         str(info.run_name or ""),
         str(tags.get("mlflow.user") or info.user_id or ""),
         str(info.status),

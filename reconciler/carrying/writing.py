@@ -24,6 +24,7 @@ from reconciler.core.carried import Carried, CarriedModel, CarriedRun, Point
 from reconciler.core.changes import Brought, RegisterVersion
 from reconciler.core.limits import CARRIED_POINTS
 from reconciler.core.names import ModelRef, Original, name_there
+from reconciler.core.policy import COPIES
 from reconciler.core.snapshot import ORIGINAL_TAG, Attribution, encode_attribution
 from reconciler.core.text import plain, without_credentials
 from reconciler.errors import ReconcilerError, RegistryError
@@ -80,6 +81,7 @@ class MlflowCarrier:
 
     registry: MlflowRegistry
     origin_of: Callable[[str], Origin]
+    experiment: str = COPIES
     tell: Tell = untold
     _guard: Lock = field(default_factory=Lock, init=False, repr=False)
 
@@ -112,7 +114,7 @@ class MlflowCarrier:
         entities: Any = import_module("mlflow.entities")
         tracking, text = self._tracking, encode_attribution(said)
         mark = hashlib.sha256(text.encode()).hexdigest()
-        experiment = self._experiment(carried.run.experiment if carried.run else "")
+        experiment = self._experiment()
         # 1: those that were not deleted
         condition = f"tags.`{ORIGINAL_TAG}` LIKE '{mark} %'"
         found = tracking.search_runs([experiment], condition, 1, 1, ["attributes.start_time ASC"])
@@ -128,9 +130,12 @@ class MlflowCarrier:
         logged = None if carried.model is None else self._logged(carried.model, run, experiment)
         return _Home(run, logged, carried.path)
 
-    def _experiment(self, name: str) -> str:
-        """The one that is called as where the run was."""
-        tracking, name = self._tracking, name or "Default"
+    def _experiment(self) -> str:
+        """
+        That of all copies, by its ID. It is not called like that of the original, whose name anybody could have taken
+        here before: who made an experiment says where its files are, and can write to them.
+        """
+        tracking, name = self._tracking, self.experiment
         found = tracking.get_experiment_by_name(name)
         if found is None and dialect_of(self.registry.tracking_uri):
             raise ReconcilerError(
@@ -148,8 +153,7 @@ class MlflowCarrier:
                 found = tracking.get_experiment_by_name(name)
         if found is None or found.lifecycle_stage == "deleted":
             raise ReconcilerError(
-                f"The experiment `{plain(name, 80)}` was deleted in {self.registry.uri}, and the run is to be copied "
-                "into one of that name.",
+                f"The experiment `{plain(name, 80)}` was deleted in {self.registry.uri}, and copies go there.",
                 "Restore it (`mlflow experiments restore`).",
             )
         return str(found.experiment_id)
@@ -185,6 +189,7 @@ class MlflowCarrier:
             top, below = str(home.logged.artifact_location), ""
         else:
             top, below = str(home.run.info.artifact_uri), home.path
+        artifacts.refuse_here(top)
         writing = artifacts.repository(top)
         sizes = elsewhere.listed(model, original.version)
         there = self._there(artifacts, home, folder)

@@ -46,7 +46,6 @@ class Input:
 class CarriedRun:
     """A run, but for the course of its `metrics`, whose names are here. Times are in milliseconds since 1970."""
 
-    experiment: str
     name: str
     user: str
     status: str

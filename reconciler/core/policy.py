@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from typing import Final
 
 from reconciler.core.gate import Guard
 from reconciler.core.looks import drawn, folded, skeleton
@@ -65,13 +66,18 @@ class Check:
     environment: tuple[str, ...] = ()
 
 
+COPIES: Final = "reconciler copies"
+"""The experiment into which copies from other registries go, where the policy names none."""
+
+
 @dataclass(frozen=True, slots=True)
 class PolicySettings:
     """
     Defaults for options of the same meaning; None leaves the command's own. `registry_names` are addresses of one
     registry, and `formerly` the names that the repository had; `slots` says what stages are in the registry.
     `registries` are the several that a policy names, each with the settings that hold for it; of one of these, `prefix`
-    is what its variables begin with, and `workspace` the part of it that is worked in.
+    is what its variables begin with, `workspace` the part of it that is worked in, and `experiment` has the runs of
+    copies from other registries.
     """
 
     registry: str | None = None
@@ -84,6 +90,7 @@ class PolicySettings:
     registries: "Mapping[str, PolicySettings]" = field(default_factory=dict[str, "PolicySettings"])
     prefix: str = ""
     workspace: str = ""
+    experiment: str = COPIES
 
     def of(self, registry: str) -> "PolicySettings":
         """What holds for a registry of that name, among the others; where none is called so, what holds for all."""

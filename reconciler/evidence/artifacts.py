@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 
 from reconciler.core.names import ModelRef, Original, Version
 from reconciler.core.text import plain, without_credentials
+from reconciler.errors import ReconcilerError
 from reconciler.registry.database import dialect_of, refuse_unready
-from reconciler.registry.mlflow import MlflowRegistry, translated
+from reconciler.registry.mlflow import MlflowRegistry, sqlite_path, translated
 
 MOST_OUTPUTS = 16
 """How many models that a run has logged are looked at to find the one that was registered."""
@@ -99,6 +100,18 @@ class Artifacts:
         if read is None:
             raise ValueError("this MLflow client does not support logged models; use MLflow 3")
         return read(model_id)
+
+    def refuse_here(self, uri: str) -> None:
+        """
+        Raise ReconcilerError for files on this machine's disk, if their registry is elsewhere: whoever writes to that
+        would choose what is read of the machine that applies, and where to write on it.
+        """
+        tracking = self._registry.tracking_uri
+        if urlsplit(self._followed(uri)).scheme in {"", "file"} and sqlite_path(tracking) is None:
+            raise ReconcilerError(
+                f"{without_credentials(tracking)} has files on the disk of whoever asks for them: `{plain(uri)}`.",
+                "Have the server serve them (`mlflow server --artifacts-destination`), or have an object store.",
+            )
 
     def _open_tracking(self) -> Any:
         uri = self._registry.tracking_uri

@@ -29,7 +29,7 @@ from reconciler.core.names import (
     registry_name,
     workspace_name,
 )
-from reconciler.core.policy import LOADABLE, USUAL_FOLDER, Check, MissingReceipt, Policy, PolicySettings, Rule
+from reconciler.core.policy import COPIES, LOADABLE, USUAL_FOLDER, Check, MissingReceipt, Policy, PolicySettings, Rule
 from reconciler.core.slot_map import SlotMap, StageAlias
 from reconciler.core.text import did_you_mean
 from reconciler.errors import Location, ManifestError, Problem
@@ -228,6 +228,7 @@ def _registry_settings(name: str, spec: "RegistrySpec", above: PolicySettings) -
         registry_names=spec.names,
         manifests=spec.manifests or f"{USUAL_FOLDER}/{name}",
         workspace=spec.workspace or "",
+        experiment=spec.experiment or COPIES,
         prefix=spec.prefix or f"{name.upper().replace('-', '_')}_",
         slots=_slots(spec, above.slots),
     )
@@ -771,6 +772,12 @@ class RegistrySpec(SlotsSpec):
         examples=[["https://mlflow.acme.example", "http://mlflow.internal:5000"]],
     )
     workspace: _Workspace | None = Field(None, description="The workspace of the server.", examples=["risk"])
+    experiment: Line | None = Field(
+        None,
+        description="The experiment into which copies from other registries go. Who may write there can replace their "
+        f"files. Default: `{COPIES}`.",
+        examples=["production models"],
+    )
     manifests: _Path | None = Field(
         None,
         description="The folder of its manifests. Default: the folder of its name in `manifests`.",

@@ -11,6 +11,7 @@ from reconciler.carrying.process import Elsewhere, Place
 from reconciler.carrying.writing import MlflowCarrier, Origin
 from reconciler.core.changes import Brought, RegisterVersion
 from reconciler.core.names import ModelRef, Original, Version
+from reconciler.core.policy import COPIES
 from reconciler.errors import ReconcilerError
 from reconciler.registry.mlflow import MlflowRegistry
 from tests.servers import new_database
@@ -52,7 +53,7 @@ def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pair:
     dev, prod = (MlflowClient(uri, uri) for uri in uris.values())
     experiments = {name: tmp_path / f"files-of-{name}" for name in uris}
     experiment = dev.create_experiment("trained", experiments["dev"].as_uri())
-    prod.create_experiment("trained", experiments["prod"].as_uri())
+    prod.create_experiment(COPIES, experiments["prod"].as_uri())
     run = dev.create_run(experiment, run_name="train", start_time=1).info
     for step in range(3):
         dev.log_metric(run.run_id, "f1", step / 10, timestamp=step, step=step)
@@ -100,14 +101,14 @@ def test_files_and_figures_are_brought_once_and_what_is_there_must_be_what_was_s
 
 
 def test_what_cannot_be_brought_to_its_place_or_is_another_one_is_not_brought(pair: Pair) -> None:
-    experiment = pair.prod.get_experiment_by_name("trained").experiment_id
+    experiment = pair.prod.get_experiment_by_name(COPIES).experiment_id
 
     pair.prod.rename_experiment(experiment, "other")
-    with pytest.raises(ReconcilerError, match="There is no experiment `trained`"):
+    with pytest.raises(ReconcilerError, match="There is no experiment `reconciler copies`"):
         pair.bring()
-    pair.prod.rename_experiment(experiment, "trained")
+    pair.prod.rename_experiment(experiment, COPIES)
     pair.prod.delete_experiment(experiment)
-    with pytest.raises(ReconcilerError, match="The experiment `trained` was deleted"):
+    with pytest.raises(ReconcilerError, match="The experiment `reconciler copies` was deleted"):
         pair.bring()
     pair.prod.restore_experiment(experiment)
     pair.dev.delete_registered_model("risk")

@@ -90,6 +90,22 @@ class Registry:
         self._post("model-versions/create", name=model, source=source, run_id=run["run_id"], model_id=made["model_id"])
         return made["model_id"]
 
+    def make_experiment(self, name: str, place: str) -> str:
+        """An experiment with its files at a place; gives its ID."""
+        return self._post("experiments/create", name=name, artifact_location=place)["experiment_id"]
+
+    def experiment(self, experiment_id: str) -> str:
+        """What an experiment is called."""
+        return self._get("experiments/get", experiment_id=experiment_id)["experiment"]["name"]
+
+    def register_in(self, experiment_id: str, model: str) -> str:
+        """One version more, of a run in an experiment, with its files where those are said to be; gives that place."""
+        run = self._post("runs/create", experiment_id=experiment_id, start_time=1)["run"]["info"]
+        self.end_run(run["run_id"])
+        place = f"{run['artifact_uri']}/model"
+        self._post("model-versions/create", name=model, source=place, run_id=run["run_id"])
+        return place
+
     def logged_model(self, model_id: str) -> dict[str, Any]:
         return self._get(f"logged-models/{model_id}")["model"]
 

@@ -8,9 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event
+from urllib.parse import urlsplit
+from uuid import uuid4
 
 import pytest
 
+from reconciler.core.policy import COPIES
 from tests.servers import ADMINISTRATOR, MlflowServer
 from tests.story.command import Ended, Reconciler
 from tests.story.proxy import Answer, Hang, Judge, Pass, Request, Verdict, passes, proxy
@@ -72,14 +75,20 @@ class Pair:
     to_prod: Watched
     folder: Path
 
-    def promote(self, version: int = 1) -> None:
+    def promote(self, version: int = 1, stage: str = "Production") -> None:
         declared = f"{{from: {{registry: dev, model: {self.model}, version: {version}}}}}"
-        text = f"model: {self.model}\nstages:\n  Production: {declared}\n"
+        text = f"model: {self.model}\nstages:\n  {stage}: {declared}\n"
         self.repository.write(text, "prod/models.yaml")
         self.repository.commit("Promote what dev has")
 
     def apply(self, *options: str, **environment: str) -> Ended:
         return self.run("apply", "--registry", "prod", "--yes", *options, **environment)
+
+    def name_experiment(self, name: str) -> None:
+        """The policy says where copies go, from the next change on."""
+        path = self.repository.top / "reconciler.yaml"
+        path.write_text(path.read_text().replace("prod: {}", f"prod: {{experiment: {name}}}"))
+        self.repository.commit("Say where copies go")
 
     def leftovers(self) -> list[Path]:
         """What a copy leaves behind of its own on this machine."""
@@ -160,6 +169,7 @@ def test_a_version_is_copied_with_all_that_it_is_made_of_and_promoted_by_one_pla
     run = pair.prod.run(run_id)
     tags = {tag["key"]: tag["value"] for tag in run["data"]["tags"]}
     assert run_id != pair.run_id
+    assert pair.prod.experiment(run["info"]["experiment_id"]) == COPIES
     assert pair.prod.history(run_id, "f1") == [0.64] * 3
     assert run["data"]["params"] == [{"key": "depth", "value": "6"}]
     assert run["inputs"]["dataset_inputs"][0]["dataset"]["digest"] == "9f2c7a1b"
@@ -174,6 +184,27 @@ def test_a_version_is_copied_with_all_that_it_is_made_of_and_promoted_by_one_pla
     assert {request.authorization for request in pair.to_dev.seen} == {"Bearer of-dev-alone"}
     assert {request.authorization for request in pair.to_prod.seen} == {basic}
     assert not any(request.writes for request in pair.to_dev.seen if not request.path.endswith("/search"))
+
+
+def test_no_registry_has_this_machine_read_or_written_to(pair: Pair, tmp_path: Path) -> None:
+    name, secrets, planted = uuid4().hex, tmp_path / "secrets", tmp_path / "planted"
+    place = Path(urlsplit(pair.dev.register_in(pair.dev.make_experiment(name, secrets.as_uri()), pair.model)).path)
+    place.mkdir(parents=True)
+    (place / "key").write_text("of the job")
+    pair.promote(2, "None")
+
+    of_dev = pair.apply()
+    pair.prod.make_experiment(name, planted.as_uri())
+    pair.name_experiment(name)
+    pair.promote(1, "None")
+    of_prod = pair.apply()
+
+    for ended in (of_dev, of_prod):
+        assert ended.code == 1, ended.said
+        assert "has files on the disk of whoever asks for them: `" in " ".join(ended.said.split()), ended.said
+    assert not planted.exists()
+    assert not any(request.body and b"of the job" in request.body for request in pair.to_prod.seen)
+    assert pair.to_prod.registrations() == 0
 
 
 def test_no_change_leads_a_copy_to_another_server(pair: Pair) -> None:
