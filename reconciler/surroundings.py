@@ -2,8 +2,9 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping
-from threading import Lock
+import time
+from collections.abc import Callable, Iterable, Mapping
+from threading import Lock, Thread
 
 from reconciler.core.policy import PolicySettings
 from reconciler.errors import ReconcilerError
@@ -20,6 +21,8 @@ _OF_ONE = re.compile(
 Where one registry is, and what lets us in there and at its files: of no use, and none of the business, of another one.
 """
 WORKSPACE = "MLFLOW_WORKSPACE"
+LATE_SECONDS = 120.0
+"""How long what is late is waited for before the environment becomes another registry's."""
 
 
 def seen_by(settings: PolicySettings, environment: Mapping[str, str]) -> Mapping[str, str]:
@@ -64,6 +67,9 @@ class Surroundings:
     """
     Puts back what calls change in the environment when the last of those that are under way at the same time ends.
     Calls for several registries are not under way at the same time: there is one environment.
+
+    What reads in a thread may be given up when an answer is late, and look into the environment again when it comes. So
+    such threads are begun here, and the environment becomes that of another registry when they have ended.
     """
 
     def __init__(self) -> None:
@@ -71,6 +77,17 @@ class Surroundings:
         self._inside = 0
         self._prefix = ""
         self._before: dict[str, str | None] = {}
+        self._shown = ""
+        self._reading = Lock()
+        self._readers: list[Thread] = []
+
+    def read(self, name: str, work: Callable[[], None]) -> Thread:
+        """Begin to read in a thread, which does not keep the process from ending."""
+        thread = Thread(target=work, name=name, daemon=True)
+        thread.start()
+        with self._reading:
+            self._readers = [one for one in (*self._readers, thread) if one.is_alive()]
+        return thread
 
     def enter(self, usual: Iterable[str]) -> None:
         """A call begins; `usual` are the variables that any call may set."""
@@ -92,12 +109,31 @@ class Surroundings:
         with self._guard:
             self._inside -= 1
             if not self._inside:
+                if any(value and _OF_ONE.fullmatch(name) for name, value in self._before.items()):
+                    self._is_nothing_late()
                 _put(self._before)
             return not self._inside
 
+    def _is_nothing_late(self) -> bool:
+        deadline = time.monotonic() + LATE_SECONDS
+        while late := next((thread for thread in self._readers if thread.is_alive()), None):
+            if time.monotonic() >= deadline:
+                return False
+            late.join(max(0.0, deadline - time.monotonic()))
+        return True
+
     def show(self, settings: PolicySettings) -> Mapping[str, str]:
-        """Make the environment that of a registry until the call ends. Raises ReconcilerError beside another one's."""
+        """
+        Make the environment that of a registry until the call ends. Raises ReconcilerError beside another one's, and
+        where an answer for another one is still awaited.
+        """
         with self._guard:
+            if settings.prefix != self._shown and not self._is_nothing_late():
+                raise ReconcilerError(
+                    "The server of another registry still owes an answer, and might then get what lets in here.",
+                    "Name this registry with --registry, so that nothing else is read.",
+                )
+            self._shown = settings.prefix
             if self._inside > 1 and settings.prefix != self._prefix:
                 raise ReconcilerError(
                     "Calls for several registries are under way at the same time.",

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from importlib import import_module
-from threading import Condition, Thread
+from threading import Condition
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -42,6 +42,7 @@ from reconciler.evidence.model_files import read_small
 from reconciler.evidence.origins import source_of
 from reconciler.ports import UNREACHABLE, Asked, Tell, Work, untold
 from reconciler.registry.mlflow import MlflowRegistry, translated
+from reconciler.surroundings import SURROUNDINGS
 
 DEFAULTS: Final = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -241,7 +242,7 @@ class _Crew:
             if self._threads[kind] >= self._width:
                 return
             self._threads[kind] += 1
-        Thread(target=self._serve, args=(kind,), name=f"evidence-{kind}", daemon=True).start()
+        SURROUNDINGS.read(f"evidence-{kind}", lambda: self._serve(kind))
 
     def _serve(self, kind: str) -> None:
         while True:

@@ -14,7 +14,6 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from threading import Thread
 from typing import Any, Final
 
 from reconciler.core.bundle import FileDigest, total_digest
@@ -26,6 +25,7 @@ from reconciler.evidence.artifacts import Artifacts, version_row
 from reconciler.evidence.mlmodel import MAX_BYTES, TOO_LARGE, named_files
 from reconciler.ports import Work
 from reconciler.registry.mlflow import MlflowRegistry
+from reconciler.surroundings import SURROUNDINGS
 
 MOST_BYTES = 10 * 1024**3
 MEBIBYTE = 1024**2
@@ -301,8 +301,7 @@ def _download_one(
         except Exception as error:  # noqa: BLE001  # raised again where it is waited for
             failed.append(error)
 
-    thread = Thread(target=work, name="model-files", daemon=True)
-    thread.start()
+    thread = SURROUNDINGS.read("model-files", work)
     deadline = time.monotonic() + PATIENCE
     while thread.is_alive():
         thread.join(0.05)

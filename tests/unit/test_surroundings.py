@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from threading import Event, Thread
+from threading import Event, Thread, Timer
 
 import pytest
 from hypothesis import given
@@ -130,3 +130,57 @@ def test_calls_for_two_registries_are_not_made_at_the_same_time(monkeypatch: pyt
 
     assert token == "dev"
     assert "MLFLOW_TRACKING_TOKEN" not in os.environ
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_no_answer_that_is_late_finds_what_lets_in_at_another_registry(
+    monkeypatch: pytest.MonkeyPatch, *, ends: bool
+) -> None:
+    monkeypatch.setenv("DEV_MLFLOW_TRACKING_TOKEN", "dev")
+    monkeypatch.setenv("PROD_MLFLOW_TRACKING_TOKEN", "prod")
+    monkeypatch.delenv("MLFLOW_TRACKING_TOKEN", raising=False)
+    monkeypatch.setattr("reconciler.surroundings.LATE_SECONDS", 30.0 if ends else 0.0)
+    surroundings, answered, found = Surroundings(), Event(), list[str | None]()
+
+    def late() -> None:
+        answered.wait(30)
+        found.append(os.environ.get("MLFLOW_TRACKING_TOKEN"))
+
+    surroundings.enter([])
+    surroundings.show(PolicySettings(prefix="DEV_"))
+    thread = surroundings.read("late", late)
+    surroundings.leave()
+    if ends:
+        Timer(0.05, answered.set).start()
+    surroundings.enter([])
+    try:
+        if ends:
+            surroundings.show(PolicySettings(prefix="PROD_"))
+        else:
+            with pytest.raises(ReconcilerError, match="still owes an answer"):
+                surroundings.show(PolicySettings(prefix="PROD_"))
+            answered.set()
+            thread.join()
+    finally:
+        surroundings.leave()
+
+    assert found == [None]
+
+
+def wait(answered: Event) -> None:
+    answered.wait(60)
+
+
+def test_what_is_late_keeps_no_call_for_the_same_registry_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reconciler.surroundings.LATE_SECONDS", 30.0)
+    surroundings, answered, settings = Surroundings(), Event(), PolicySettings(prefix="DEV_")
+    surroundings.enter([])
+    surroundings.show(settings)
+    thread = surroundings.read("late", lambda: wait(answered))
+    surroundings.show(settings)
+    waiting = thread.is_alive()
+    answered.set()
+    thread.join()
+    surroundings.leave()
+
+    assert waiting
