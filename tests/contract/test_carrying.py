@@ -32,9 +32,10 @@ class Pair:
     def bring(self) -> Brought:
         return self.carrier.bring(self.change)
 
-    def brought(self) -> dict[str, bytes]:
-        """The files that are in prod."""
-        tops = [top for top in self.place.rglob("model") if top.is_dir()]
+    def brought(self, what: Brought | None = None) -> dict[str, bytes]:
+        """The files that are in prod, of all that was brought, or of one."""
+        run_id = "" if what is None else what.run_id
+        tops = [top for top in self.place.rglob("model") if top.is_dir() and run_id in (*top.parts, "")]
         return {
             file.relative_to(top).as_posix(): file.read_bytes()
             for top in tops
@@ -79,14 +80,35 @@ def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pair:
     return Pair(dev, prod, carrier, change, experiments["prod"])
 
 
+@pytest.mark.parametrize(("who", "status"), [("dev", "FINISHED"), ("prod", "RUNNING")])
+def test_nothing_is_written_where_a_version_rests_on_it(pair: Pair, who: str, status: str) -> None:
+    first = pair.bring()
+    pair.prod.create_registered_model("risk")
+    pair.prod.create_model_version("risk", first.source, first.run_id)
+    pair.prod.update_run(first.run_id, status)
+    (there,) = (pair.place if who == "prod" else pair.place.with_name("files-of-dev")).rglob("model.pkl")
+    there.write_bytes(b"X" * 1000)
+    before = {file: file.read_bytes() for file in pair.place.rglob("*") if file.is_file()}
+
+    second = pair.bring()
+
+    assert second.run_id != first.run_id
+    assert {file: file.read_bytes() for file in before} == before
+    wanted = {**FILES, "data/model.pkl": b"X" * 1000} if who == "dev" else FILES
+    assert pair.brought(second) == wanted
+    assert pair.bring() == second
+
+
 def test_files_and_figures_are_brought_once_and_what_is_there_must_be_what_was_sent(pair: Pair) -> None:
     first = pair.bring()
     again = pair.bring()
     history = [point.value for point in pair.prod.get_metric_history(first.run_id, "f1")]
+    pair.prod.update_run(first.run_id, "RUNNING")
     (there,) = pair.place.rglob("model.pkl")
     there.write_bytes(b"other")
     mended = pair.bring()
     here = pair.brought()
+    pair.prod.update_run(first.run_id, "RUNNING")
     (there.parent / "planted.py").write_text("import os\n")
 
     assert first == again == mended
