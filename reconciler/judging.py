@@ -436,9 +436,11 @@ def _cases(
             continue
         place = place_of(model, live, entrance)
         latest = model.past.epochs[0].start if model.past and model.past.epochs else 0
-        seen: list[tuple[Guard, tuple[tuple[str, ...], str]]] = []
+        seen: list[tuple[Guard, tuple[object, ...]]] = []
         for judging in _judging(rules, model, place, deciders) if policy is None else (rules,):
-            people = (judging.owners.get(model.model, ()), judging.policy.signers)
+            settings = (policy or judging.policy).settings
+            # One gate asks different things where different people may approve, or its stages are other slots.
+            asks = (judging.owners.get(model.model, ()), judging.policy.signers, settings.meanings)
             found = (
                 guards_before(judging, judging.policy, live, manifest, entrance.slot)
                 if policy is None
@@ -448,12 +450,11 @@ def _cases(
                 # What guards that slot is asked before that slot, or was.
                 asked = guards_before(judging, policy or judging.policy, live, manifest, other)
                 found = tuple(guard for guard in found if guard not in asked)
-            guards = tuple(g for g in found if not any(is_same_gate(g, other) and people == by for other, by in seen))
-            seen.extend((guard, people) for guard in guards)
+            guards = tuple(g for g in found if not any(is_same_gate(g, other) and asks == by for other, by in seen))
+            seen.extend((guard, asks) for guard in guards)
             if guards:
                 change, last = (change_at(judging, plan, at) for at in (place, latest))
-                means = (policy or judging.policy).settings.slots
-                yield Case(entrance, guards, _overrides(manifest, entrance.slot), judging, change, last, means)
+                yield Case(entrance, guards, _overrides(manifest, entrance.slot), judging, change, last, settings)
 
 
 def _judged_as(

@@ -283,3 +283,28 @@ def test_a_tag_that_names_nothing_that_the_policy_has_makes_no_difference(house:
 
     assert done.exit_code == ExitCode.OK, done.message
     assert done.rulings(model="risk") == {"metric": Ruling.PASS}
+
+
+def of_aliases(champion: str) -> str:
+    """dev has an alias for Production, and no stages."""
+    return REGISTRIES.replace("manifests: dev", f"manifests: dev, mode: alias, stages: {{Production: {champion}}}")
+
+
+@pytest.mark.parametrize("when", ["with the pin", "while the pin waits"])
+def test_no_change_says_itself_what_a_stage_of_another_registry_is(house: House, when: str) -> None:
+    rules = PATH.replace("Staging", "Production")
+    dev = between(house, policy=NO_RULES)
+    dev.by_hand("risk", 1, "@champion")
+    dev.by_hand("risk", 2, "@scratch")
+    house.push(policy=of_aliases("champion") + rules)
+    house.apply()
+
+    if when == "while the pin waits":
+        promote_from_dev(house)
+        refused(house)
+    policy = of_aliases("scratch") + rules
+    house.merge(pins({"Production": from_dev(2)}, model="risk"), policy=policy, approved_by=[GRACE])
+
+    assert ": path: " in refused(house)
+    house.merge(files={"notes.md": "A note"})
+    assert ": path: " in refused(house), "a waiting pin keeps the rules of its change"
