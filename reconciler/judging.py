@@ -258,8 +258,9 @@ def _other_originals(
         elsewhere = pin.original is not None and bool(pin.original.registry)
         if not elsewhere and (entrance.slot not in model.guarded or entrance.kind in EXEMPT):
             continue
-        if elsewhere and not isinstance(pin.source, Source) and entrance.kind not in WAY_BACK:
-            # What was let in before may come back while its original cannot be asked about; a tag lets nothing in.
+        if elsewhere and not isinstance(pin.source, Source) and entrance.kind not in WAY_BACK - {Kind.FOUND}:
+            # What was let in before may come back while its original cannot be asked about; a tag lets nothing in, and
+            # does not make what was found there a copy.
             lacking = pin.source or NoSource("source-not-read", f"{pin.original} is not known.", "Apply again.")
             yield Blocker(lacking.code, lacking.why, lacking.fix, pin.at)
             continue

@@ -308,3 +308,23 @@ def test_no_change_says_itself_what_a_stage_of_another_registry_is(house: House,
     assert ": path: " in refused(house)
     house.merge(files={"notes.md": "A note"})
     assert ": path: " in refused(house), "a waiting pin keeps the rules of its change"
+
+
+@pytest.mark.parametrize("why", ["down", "gone"])
+def test_what_somebody_moved_in_and_tagged_is_not_found_there_while_its_original_cannot_be_asked_about(
+    house: House, why: str
+) -> None:
+    dev = between(house, policy=NO_RULES)
+    house.register("canary", 2)
+    attribute(house, "canary", 2, dev, "risk", 2, files=False)
+    house.by_hand("canary", 2, "Production")
+    if why == "down":
+        dev.is_down = True
+    else:
+        dev.delete_model("risk")
+
+    house.merge(pins({"Production": from_dev(2)}, model="canary"), approved_by=[GRACE])
+    done = house.apply()
+
+    assert done.exit_code != ExitCode.OK, done.kinds("canary")
+    assert house.record_on("canary", 2).count("Production") == 0
