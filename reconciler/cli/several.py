@@ -1,6 +1,7 @@
 """Commands for all registries that a policy names: one after the other, what each says in one."""
 
 import json
+import os
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ import click
 
 from reconciler import console
 from reconciler.cli.options import GATHERING
-from reconciler.errors import Ending, ExitCode, ReconcilerError, SeveralRegistriesError, ending_of
+from reconciler.errors import Ending, ExitCode, ReconcilerError, SeveralRegistriesError, as_bug, ending_of
 from reconciler.render.formats import Format
 
 F = TypeVar("F", bound=Callable[..., int])
@@ -116,10 +117,20 @@ class _Round:
             self.failed[name] = Ending(ExitCode.INTERRUPTED, ExitCode.INTERRUPTED.reason, "It was interrupted.")
             console.say(f"Interrupted: nothing was written for {name}.")
         except ReconcilerError as error:
-            self.codes.append(error.exit_code)
-            console.show_error(error, name)
-            self.failed[name] = ending_of(error)
-            printed.truncate(printed.seek(0))
+            self._fail(name, error, error, printed)
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except (Exception, SystemExit) as error:
+            # What a server answers may break what reads it: whoever runs that one has no say in the others.
+            if _is_of_output(error) or os.environ.get("RECONCILER_DEBUG"):
+                raise
+            self._fail(name, error, as_bug(error), printed)
+
+    def _fail(self, name: str, error: BaseException, shown: ReconcilerError, printed: StringIO) -> None:
+        self.codes.append(shown.exit_code)
+        console.show_error(shown, name)
+        self.failed[name] = ending_of(error)
+        printed.truncate(printed.seek(0))
 
     def _files(self) -> Iterator[tuple[Path, Format]]:
         for key in ("out", "receipt"):
@@ -136,6 +147,12 @@ class _Round:
         return together(
             form, [Part(name, text, endings[name].message, endings[name].reason) for name, text in texts.items()]
         )
+
+
+def _is_of_output(error: BaseException) -> bool:
+    """Whether what is shown can be shown no more: nobody reads it, or it does not fit."""
+    of_library = error.__context__ if isinstance(error, SystemExit) else error
+    return isinstance(of_library, OSError) and of_library.filename is None
 
 
 def _saved(path: Path, name: str, folder: Path) -> Path:

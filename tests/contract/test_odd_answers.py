@@ -58,6 +58,10 @@ def listing(version: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def odd(**version: Any) -> dict[str, Any]:
+    return listing({"version": "1", "current_stage": "None", **version})
+
+
 ODD: dict[str, dict[str, Any]] = {
     "nothing": {},
     "a text where a list belongs": {"registered-models": {"registered_models": "churn"}},
@@ -66,6 +70,18 @@ ODD: dict[str, dict[str, Any]] = {
     "a version that is no number": listing({"version": "one", "current_stage": "None"}),
     "a version that is null": listing({"version": None, "current_stage": "None"}),
     "a list where an object belongs": {"registered-models": {"registered_models": [["churn"]]}},
+    "a tag whose key is no text": odd(tags=[{"key": 5, "value": "x"}]),
+    "a tag whose value is no text": odd(tags=[{"key": "a", "value": 5}]),
+    "a stage that is no text": odd(current_stage={"a": 1}),
+    "a run that is no text": odd(run_id=["a"]),
+    "a description that is no text": odd(description={"a": 1}),
+    "a source that is no text": odd(source=5),
+    "a status that is no text": odd(status=5),
+    "a time that is a list": odd(creation_timestamp=[1]),
+    "a time without end": odd(creation_timestamp=float("inf")),
+    "a page that is no text": {"registered-models": {"registered_models": [{"name": CHURN}], "next_page_token": 5}},
+    "pages without end": {"registered-models": {"registered_models": [{"name": CHURN}], "next_page_token": "a"}},
+    "pages without anything": {"registered-models": {"next_page_token": "a"}},
     "an alias of no number": {
         "registered-models": {"registered_models": [{"name": CHURN, "aliases": [{"alias": "a", "version": "x"}]}]}
     },
