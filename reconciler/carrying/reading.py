@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from reconciler.core.bundle import FileDigest
 from reconciler.core.carried import Carried, CarriedModel, CarriedRun, Input, Point, is_kept
-from reconciler.core.limits import VERSION_VALUES
+from reconciler.core.limits import VERSION_TAGS, VERSION_VALUES
 from reconciler.core.names import ModelRef, Version
 from reconciler.errors import ReconcilerError
 from reconciler.evidence.artifacts import Artifacts, version_row
@@ -113,6 +113,8 @@ def _carried_run(run: Any, experiment: str) -> CarriedRun:
     _refuse_many(len(run.data.metrics), "metrics")
     info, tags = run.info, dict(run.data.tags)
     given = getattr(getattr(run, "inputs", None), "dataset_inputs", None) or ()
+    _refuse_many(len(tags), "tags", VERSION_TAGS)
+    _refuse_many(len(given), "datasets", VERSION_TAGS)
     return CarriedRun(
         experiment,
         str(info.run_name or ""),
@@ -151,14 +153,14 @@ def _carried_model(logged: Any) -> CarriedModel:
     texts = {str(key): str(value) for key, value in dict[Any, Any](logged.tags or {}).items()}
     tags = {key: value for key, value in texts.items() if is_kept(key)}
     params = {str(key): str(value) for key, value in dict[Any, Any](logged.params or {}).items()}
+    _refuse_many(len(texts), "tags", VERSION_TAGS)
+    _refuse_many(len(params), "parameters")
     return CarriedModel(str(logged.name), str(logged.model_type or ""), params, tags, points)
 
 
-def _refuse_many(number: int, what: str) -> None:
-    if number > VERSION_VALUES:
-        raise ReconcilerError(
-            f"Its run has {number:,} {what}; at most {VERSION_VALUES:,} are copied.", "Copy another version."
-        )
+def _refuse_many(number: int, what: str, most: int = VERSION_VALUES) -> None:
+    if number > most:
+        raise ReconcilerError(f"Its run has {number:,} {what}; at most {most:,} are copied.", "Copy another version.")
 
 
 def ordered(paths: Iterable[str]) -> list[str]:

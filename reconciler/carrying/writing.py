@@ -8,6 +8,7 @@ that: so nothing counts as brought that was not compared.
 
 import hashlib
 import os
+import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from reconciler.carrying.reading import ordered
 from reconciler.core.bundle import FileDigest
 from reconciler.core.carried import Carried, CarriedModel, CarriedRun, Point
 from reconciler.core.changes import Brought, RegisterVersion
-from reconciler.core.limits import CARRIED_POINTS
+from reconciler.core.limits import CARRIED_POINTS, COPYING_SECONDS
 from reconciler.core.names import ModelRef, Original, Version, name_there
 from reconciler.core.snapshot import ORIGINAL_TAG, Attribution, encode_attribution
 from reconciler.core.text import plain, without_credentials
@@ -228,8 +229,13 @@ class MlflowCarrier:
         writing = artifacts.repository(top)
         sizes = elsewhere.listed(*home.named)
         there = self._there(artifacts, home, folder)
-        done, total = 0, sum(sizes.values())
+        done, total, until = 0, sum(sizes.values()), time.monotonic() + COPYING_SECONDS
         for path in ordered(sizes):
+            if time.monotonic() > until:
+                raise ReconcilerError(
+                    f"The files of {home.original} did not come within {COPYING_SECONDS / 3600:g} h.",
+                    "Apply again: it goes on with those that are still to come.",
+                )
             place, digest = elsewhere.fetch(*home.named, path)
             kept = path in there and there[path] == digest.size
             if not kept:
@@ -345,6 +351,8 @@ def _pages(elsewhere: Elsewhere, run_id: str, metric: str) -> Iterator[tuple[Poi
         yield page
         if token is None:
             return
+        if not page:
+            raise ReconcilerError("The course of one of its metrics has no end.", "Copy another version.")
 
 
 def _of_model(point: Point, model_id: str, entities: Any) -> Any:
