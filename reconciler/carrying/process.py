@@ -169,7 +169,7 @@ class Elsewhere:
             patience.daemon = True
             patience.start()
             try:
-                answer = _answer(process, (what, arguments))
+                answer, goes_on = _answer(process, (what, arguments))
             except (OSError, EOFError, ValueError) as error:
                 self._forget(process)
                 raise (self._late() if self._given_up else self._lost()) from error
@@ -179,6 +179,8 @@ class Elsewhere:
                 raise
             finally:
                 patience.cancel()
+            if not goes_on:
+                self._forget(process)
         match answer:
             case ("value", value):
                 return value

@@ -1,5 +1,6 @@
 """What a version is made of, read from its own registry: its files one by one, and the figures of its run."""
 
+import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -35,7 +36,7 @@ class Reading:
         with translated(self._registry.uri):
             logged, run = self._logged(row), self._run(str(row.run_id or ""))
             experiment = None if run is None else self._artifacts.tracking.get_experiment(run.info.experiment_id)
-            path = str(logged.name) if logged is not None else _path_of(str(row.source or ""))
+            path = _path_of(str(row.source or "")) if logged is None else one_folder(str(logged.name))
             return Carried(
                 str(row.run_id or ""),
                 int(row.creation_timestamp or 0),
@@ -104,8 +105,14 @@ def _unless_gone(read: Any) -> Any:
 
 def _path_of(source: str) -> str:
     """What a run called the model, by the end of where its files are."""
-    name = urlsplit(source).path.rstrip("/").rpartition("/")[2]
-    return name if urlsplit(source).scheme != "models" and name not in {"", ".", "..", "artifacts"} else USUAL_PATH
+    place = urlsplit(source)
+    return USUAL_PATH if place.scheme == "models" else one_folder(place.path.rstrip("/").rpartition("/")[2])
+
+
+def one_folder(name: str) -> str:
+    """A name, if it is that of one folder, by whatever store or server it is read; where not, the usual one."""
+    fits = re.fullmatch(r"[\w][\w. -]{0,199}", name) and name != "artifacts"
+    return name if fits else USUAL_PATH
 
 
 def _carried_run(run: Any, experiment: str) -> CarriedRun:

@@ -17,6 +17,7 @@ from itertools import islice
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from reconciler.carrying.process import Elsewhere
 from reconciler.carrying.reading import ordered
@@ -226,6 +227,7 @@ class MlflowCarrier:
             top, below = str(home.logged.artifact_location), ""
         else:
             top, below = str(home.run.info.artifact_uri), home.path
+        self._refuse_this_machine(top)
         writing = artifacts.repository(top)
         sizes = elsewhere.listed(*home.named)
         there = self._there(artifacts, home, folder)
@@ -260,6 +262,20 @@ class MlflowCarrier:
                 f"Run {home.run_id}, into which {home.original} is copied, has files that it does not have, such as "
                 f"{plain(more[0], 100)}: nothing was registered.",
                 f"Delete the run (`mlflow runs delete --run-id {home.run_id}`), and apply again.",
+            )
+
+    def _refuse_this_machine(self, top: str) -> None:
+        """
+        A server may name any folder, and whoever may make an experiment can have it do so: the files would be on this
+        machine, where they would be read back, and a version be registered that nobody else can load.
+        """
+        served = urlsplit(self.registry.tracking_uri).scheme in {"http", "https"}
+        if served and urlsplit(top).scheme in {"", "file"}:
+            raise ReconcilerError(
+                f"{self.registry.uri} has the files of this run in {plain(top, 120)}, which is a folder of this "
+                "machine: nothing was registered.",
+                "Have its server serve files (`--serve-artifacts`), or give the experiment a place in a store that all "
+                "who load models reach.",
             )
 
     def _write(self, writing: Any, place: Path, below: str, path: str) -> None:

@@ -280,7 +280,7 @@ class Asking:
 @pytest.fixture
 def asking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Asking]:
     begun: list[subprocess.Popen[bytes]] = []
-    connected, real = Event(), subprocess.Popen
+    connected, real = Event(), subprocess.Popen[bytes]
 
     def begin(*arguments: Any, **options: Any) -> "subprocess.Popen[bytes]":
         begun.append(real(*arguments, **options))
@@ -337,4 +337,13 @@ def test_an_answer_that_nobody_waited_for_is_none_to_the_next_question(
     with pytest.raises(KeyboardInterrupt):
         asking.elsewhere.names()
 
+    assert [one.poll() is None for one in asking.begun] == [False]
+
+
+def test_a_process_that_goes_on_with_what_nobody_waits_for_is_ended(
+    asking: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "received", lambda _: (("value", ()), False))
+
+    assert asking.elsewhere.names() == ()
     assert [one.poll() is None for one in asking.begun] == [False]
