@@ -38,7 +38,7 @@ from reconciler.core.past import Past, declared_versions
 from reconciler.core.plan import Plan, PlanOptions
 from reconciler.core.policy import Policy
 from reconciler.core.slot_map import SlotMap
-from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot
+from reconciler.core.snapshot import ORIGINAL_TAG, ModelSnapshot, RegistrySnapshot
 from reconciler.core.text import ended, plain, some
 from reconciler.deciders import Deciders, change_at, not_judged, refuse_unapproved
 from reconciler.errors import Failure, ReconcilerError, contained
@@ -268,6 +268,9 @@ def _other_originals(
             continue
         if (fault := copy_fault(world, model.model, version, pin.source.run_id, pin.source.since)) is not None:
             fix = f"Declare v{version.version} by its number, or copy another version."
+            if elsewhere:
+                # What is in a registry, and says that it is a copy, may be anybody's: nobody is told to declare it.
+                fix = f"Remove the tag `{ORIGINAL_TAG}` of v{version.version}, and it is copied anew."
             yield Blocker("another-original", f"{fault}.", fix, pin.at)
 
 

@@ -36,6 +36,11 @@ def altered(house: House, version: int, f1: float) -> None:
     house.runs.facts[key] = replace(facts, metrics=(replace(facts.metrics[0], value=f1),))
 
 
+def untag(house: House, version: int) -> None:
+    """Somebody removes what says that a version is a copy."""
+    house.registry.put("risk", replace(house.registry.models[RISK].versions[Version(version)], attribution=None))
+
+
 @SLOTS
 @pytest.mark.parametrize("gate", ["path", "soak", "metric", "check", "approvals"])
 def test_what_a_gate_refuses_of_an_original_is_not_even_copied(house: House, slot: str, gate: str) -> None:
@@ -101,6 +106,12 @@ def test_a_tag_alone_makes_no_copy(house: House, slot: str, policy: str, by: str
 
     assert "v2 of risk does not have the files of v2 of dev/risk, although its tag says so" in said
     assert house.versions_of("risk") == [1, 2]
+    if by == "number":
+        return
+    assert "Remove the tag `reconciler.original` of v2, and it is copied anew." in said
+    untag(house, 2)
+    assert house.apply().exit_code == ExitCode.OK
+    assert house.in_slot("risk", slot) == (3,)
 
 
 @SLOTS
@@ -126,8 +137,7 @@ def test_a_version_that_was_moved_in_and_tagged_is_not_in_sync(house: House) -> 
     assert house.apply().exit_code == ExitCode.OK
     house.register("risk", f1=0.9)
     attribute(house, "risk", 3, dev, "risk", 2, files=False)
-    copy = house.registry.models[RISK].versions[Version(2)]
-    house.registry.put("risk", replace(copy, attribution=None))
+    untag(house, 2)
     house.by_hand("risk", 3, "Production")
 
     done = house.apply(Trigger.SCHEDULE)
@@ -176,7 +186,10 @@ def test_an_original_that_was_registered_again_is_another_one(house: House, when
     if when == "after":
         promote_from_dev(house)
 
-    assert "v2 of risk is a copy of another v2 of dev/risk, which was deleted or renamed since" in refused(house)
+    said = refused(house)
+
+    assert "v2 of risk is a copy of another v2 of dev/risk, which was deleted or renamed since" in said
+    assert "Declare v2 by its number" not in said
     assert house.versions_of("risk") == [1, 2]
 
 

@@ -343,7 +343,10 @@ def test_an_answer_that_nobody_waited_for_is_none_to_the_next_question(
 def test_a_process_that_goes_on_with_what_nobody_waits_for_is_ended(
     asking: Asking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "received", lambda _: (("value", ()), False))
+    def last(_: object) -> tuple[tuple[str, tuple[str, ...]], bool]:
+        return ("value", ()), False
+
+    monkeypatch.setattr(process, "received", last)
 
     assert asking.elsewhere.names() == ()
     assert [one.poll() is None for one in asking.begun] == [False]
