@@ -65,15 +65,6 @@ def show_error(error: ReconcilerError, registry: str = "") -> None:
         say_error(f"{registry}: {error}" if registry else str(error))
 
 
-def show_bug(error: Exception, registry: str = "") -> None:
-    """What should not have happened, for one of several registries."""
-    about = f"{registry}: " if registry else ""
-    say_error(
-        f"{about}{type(error).__name__}: {error}. This is a bug in reconciler: please report it, with the output of "
-        "RECONCILER_DEBUG=1."
-    )
-
-
 def note(message: str) -> None:
     _say_after(("warn", "Note: "), message)
 

@@ -4,9 +4,13 @@ input until that ends. Its environment is that of this one registry.
 """
 
 import os
+import select
+import shutil
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 from reconciler.carrying.process import received, send
@@ -14,7 +18,11 @@ from reconciler.carrying.reading import Reading, new_folder
 from reconciler.checks.versions import MlflowChecks
 from reconciler.errors import ReconcilerError, RegistryError, fault_of
 from reconciler.evidence.mlflow import MlflowEvidence
+from reconciler.evidence.model_files import DOWNLOADING
 from reconciler.registry.mlflow import MlflowRegistry
+
+SECONDS_TO_END = 2.0
+"""What an answer in hand may take when nobody waits for it anymore."""
 
 
 def main(registry_uri: str, tracking_uri: str) -> None:
@@ -25,7 +33,9 @@ def main(registry_uri: str, tracking_uri: str) -> None:
     registry = MlflowRegistry(registry_uri, tracking_uri)
     evidence = MlflowEvidence(registry_uri, tracking_uri)
     checks = MlflowChecks(registry_uri, tracking_uri, os.environ)
+    ended = Event()
     with new_folder() as folder:
+        Thread(target=_end_with_the_questions, args=(folder, ended), name="end", daemon=True).start()
         reading = Reading(registry, Path(folder))
         known: dict[str, Callable[..., object]] = {
             "snapshot": registry.snapshot,
@@ -50,8 +60,24 @@ def main(registry_uri: str, tracking_uri: str) -> None:
                 what, arguments = received(questions)
             except EOFError:
                 break
-            send(answers, _answer(known[what], arguments))
+            # What goes on to download what nobody waits for, ends with this process alone.
+            answer = _answer(known[what], arguments)
+            send(answers, (answer, all(thread.name != DOWNLOADING for thread in threading.enumerate())))
         reading.drop()
+    ended.set()
+
+
+def _end_with_the_questions(folder: str, ended: Event) -> None:
+    """
+    Whoever asks may be gone, or wait no longer, while a server has not answered, and never will. Nothing else ends a
+    read from it, or keeps it from filling the disk.
+    """
+    asking = select.poll()
+    asking.register(sys.stdin.buffer, 0)
+    asking.poll()
+    if not ended.wait(SECONDS_TO_END):
+        shutil.rmtree(folder, ignore_errors=True)
+        os._exit(1)
 
 
 def _answer(ask: Callable[..., object], arguments: tuple[Any, ...]) -> tuple[object, ...]:

@@ -175,6 +175,17 @@ class SeveralRegistriesError(ReconcilerError):
         self.names = names
 
 
+def as_bug(error: BaseException) -> ReconcilerError:
+    """What nobody expected, as an error of ours that says so."""
+    if isinstance(error, SystemExit):
+        # Perhaps with 0: what was asked for was not done.
+        return ReconcilerError(f"A library ended the command early ({error.code}).")
+    return ReconcilerError(
+        f"{type(error).__name__}: {error}.",
+        "This is a bug in reconciler: please report it, with the output of RECONCILER_DEBUG=1.",
+    )
+
+
 class BlockedError(ReconcilerError):
     """A safety refused; nothing was written."""
 

@@ -46,12 +46,12 @@ from reconciler.core.moments import moment, moment_of, rfc3339
 from reconciler.core.names import OUR_TAG_PREFIX, ModelRef, Original, Slot, Version, alias_slot
 from reconciler.core.past import CLOCKS_DIFFER_BY_LESS_THAN, FOREVER, Past, named_since
 from reconciler.core.plan import Plan
-from reconciler.core.slot_map import PLAIN, SlotMap
+from reconciler.core.policy import PolicySettings
+from reconciler.core.slot_map import SlotMap
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot, VersionSnapshot
 from reconciler.core.stays import stay_in
 from reconciler.deciders import CommitRange, find_reviews
-from reconciler.errors import Failure, contained
-from reconciler.neighbors import neighbor_of
+from reconciler.errors import Failure, ReconcilerError, contained
 from reconciler.originals import Lost, Originals, copy_pin
 from reconciler.ports import Asked, Reviews, Work, World
 from reconciler.rules import Rules
@@ -61,8 +61,9 @@ from reconciler.rules import Rules
 class Case:
     """
     One entrance, the gates before it by some rules, and the overrides that the manifest asks for. `change` declared the
-    pin; `latest` is the last one that changed the manifest, and brought the overrides. `slots` are what the policy with
-    these gates means by the stages that they name: no change says itself where its versions have soaked.
+    pin; `latest` is the last one that changed the manifest, and brought the overrides. `settings` are those of the
+    policy with these gates, which says what it means by the stages that they name, here and in other registries: no
+    change says itself where its versions have soaked.
     """
 
     entrance: Entrance
@@ -71,7 +72,18 @@ class Case:
     rules: Rules
     change: CommitRange
     latest: CommitRange
-    slots: SlotMap = PLAIN
+    settings: PolicySettings
+
+    @property
+    def slots(self) -> SlotMap:
+        """What stages are in the registry in hand."""
+        return self.settings.slots
+
+    def slots_in(self, registry: str) -> SlotMap:
+        """What they are in another one, or in ours. Raises ReconcilerError where the policy does not name it."""
+        if registry and registry not in self.settings.registries:
+            raise ReconcilerError(f"The policy with this gate names no registry {registry}.")
+        return self.settings.registries[registry].slots if registry else self.slots
 
     def restrained(self, share: Share) -> "Case":
         """The same, with gates that cost their model alone."""
@@ -389,21 +401,16 @@ class Gathering:
                     f"every version of {found.original.model} was moved, edited or renamed after the copy was declared "
                     "here, so another model may have its name now: declare the copy anew"
                 )
-            slots = _slots_of(found.live, found.version, self._slots_there(found.original, case))
+            slots = _slots_of(found.live, found.version, case.slots_in(found.original.registry))
             return Placed(found.version.version, found.version.stage.value, slots)
         if key == stay(key.argument, key.model):
             live, past = self.originals.verified(found, case.rules.trunk)
-            slot = self._slots_there(found.original, case).place(key.argument)
+            slot = case.slots_in(found.original.registry).place(key.argument)
             held = stay_in(slot, found.version.version, live, past, _place_before(case))
             if isinstance(held, str):
                 return _Unknown(held)
             return _since_its_change(held, found.version) if by_name else held
         return _Unknown("this release cannot look it up")
-
-    def _slots_there(self, original: Original, case: Case) -> SlotMap:
-        """What stages are in the registry that an original is in: in ours, by the policy whose gates ask."""
-        registry = original.registry
-        return neighbor_of(self.world, registry).world.slots if registry else case.slots
 
     def _declared_before(self, case: Case, changed: int, original: VersionSnapshot) -> bool:
         """

@@ -38,7 +38,7 @@ from reconciler.core.past import Past, declared_versions
 from reconciler.core.plan import Plan, PlanOptions
 from reconciler.core.policy import Policy
 from reconciler.core.slot_map import SlotMap
-from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot
+from reconciler.core.snapshot import ORIGINAL_TAG, ModelSnapshot, RegistrySnapshot
 from reconciler.core.text import ended, plain, some
 from reconciler.deciders import Deciders, change_at, not_judged, refuse_unapproved
 from reconciler.errors import Failure, ReconcilerError, contained
@@ -258,8 +258,9 @@ def _other_originals(
         elsewhere = pin.original is not None and bool(pin.original.registry)
         if not elsewhere and (entrance.slot not in model.guarded or entrance.kind in EXEMPT):
             continue
-        if elsewhere and not isinstance(pin.source, Source) and entrance.kind not in WAY_BACK:
-            # What was let in before may come back while its original cannot be asked about; a tag lets nothing in.
+        if elsewhere and not isinstance(pin.source, Source) and entrance.kind not in WAY_BACK - {Kind.FOUND}:
+            # What was let in before may come back while its original cannot be asked about; a tag lets nothing in, and
+            # does not make what was found there a copy.
             lacking = pin.source or NoSource("source-not-read", f"{pin.original} is not known.", "Apply again.")
             yield Blocker(lacking.code, lacking.why, lacking.fix, pin.at)
             continue
@@ -267,6 +268,9 @@ def _other_originals(
             continue
         if (fault := copy_fault(world, model.model, version, pin.source.run_id, pin.source.since)) is not None:
             fix = f"Declare v{version.version} by its number, or copy another version."
+            if elsewhere:
+                # What is in a registry, and says that it is a copy, may be anybody's: nobody is told to declare it.
+                fix = f"Remove the tag `{ORIGINAL_TAG}` of v{version.version}, and it is copied anew."
             yield Blocker("another-original", f"{fault}.", fix, pin.at)
 
 
@@ -436,9 +440,11 @@ def _cases(
             continue
         place = place_of(model, live, entrance)
         latest = model.past.epochs[0].start if model.past and model.past.epochs else 0
-        seen: list[tuple[Guard, tuple[tuple[str, ...], str]]] = []
+        seen: list[tuple[Guard, tuple[object, ...]]] = []
         for judging in _judging(rules, model, place, deciders) if policy is None else (rules,):
-            people = (judging.owners.get(model.model, ()), judging.policy.signers)
+            settings = (policy or judging.policy).settings
+            # One gate asks different things where different people may approve, or its stages are other slots.
+            asks = (judging.owners.get(model.model, ()), judging.policy.signers, settings.meanings)
             found = (
                 guards_before(judging, judging.policy, live, manifest, entrance.slot)
                 if policy is None
@@ -448,12 +454,11 @@ def _cases(
                 # What guards that slot is asked before that slot, or was.
                 asked = guards_before(judging, policy or judging.policy, live, manifest, other)
                 found = tuple(guard for guard in found if guard not in asked)
-            guards = tuple(g for g in found if not any(is_same_gate(g, other) and people == by for other, by in seen))
-            seen.extend((guard, people) for guard in guards)
+            guards = tuple(g for g in found if not any(is_same_gate(g, other) and asks == by for other, by in seen))
+            seen.extend((guard, asks) for guard in guards)
             if guards:
                 change, last = (change_at(judging, plan, at) for at in (place, latest))
-                means = (policy or judging.policy).settings.slots
-                yield Case(entrance, guards, _overrides(manifest, entrance.slot), judging, change, last, means)
+                yield Case(entrance, guards, _overrides(manifest, entrance.slot), judging, change, last, settings)
 
 
 def _judged_as(

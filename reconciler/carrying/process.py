@@ -15,9 +15,10 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Timer
 from typing import IO, Any, Final
 
 from reconciler.core.bundle import FileDigest
@@ -26,7 +27,7 @@ from reconciler.core.changes import Change
 from reconciler.core.desired import NoSource, Origin, Source
 from reconciler.core.evidence import RunSummary, VersionFacts
 from reconciler.core.gate import CheckFacts, Presence
-from reconciler.core.limits import ANSWER_BYTES
+from reconciler.core.limits import ANSWER_BYTES, ANSWER_SECONDS, FILES_SECONDS
 from reconciler.core.names import ModelRef, Version
 from reconciler.core.snapshot import RegistrySnapshot
 from reconciler.errors import ReconcilerError, RegistryError
@@ -34,6 +35,8 @@ from reconciler.ports import Asked, Capabilities, Tries, Wanted
 
 _LENGTH: Final = struct.Struct(">Q")
 _VALUES: Final = ("reconciler.core.", "reconciler.ports")
+_OF_ALL_FILES: Final = frozenset({"facts", "digest", "files", "fetch"})
+_WHAT_TO_DO: Final = "Check its address and its log, and run the command again."
 _PLAIN: Final = {("builtins", name): getattr(sys.modules["builtins"], name) for name in ("frozenset", "set")}
 
 
@@ -92,6 +95,7 @@ class Elsewhere:
         self._open, self.uri, self.workspace = open_place, uri, workspace
         self._guard = Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        self._given_up = False
 
     # What a registry has, as far as anything is read from it here.
     capabilities = Capabilities()
@@ -156,18 +160,27 @@ class Elsewhere:
         self._ask("drop")
 
     def _ask(self, what: str, *arguments: object) -> Any:
+        seconds = FILES_SECONDS if what in _OF_ALL_FILES else ANSWER_SECONDS
         with self._guard:
+            if self._given_up:
+                raise self._late()
             process = self._started()
-            if process.stdin is None or process.stdout is None:
-                raise self._lost()
+            patience = Timer(seconds, self._give_up, [process])
+            patience.daemon = True
+            patience.start()
             try:
-                send(process.stdin, (what, arguments))
-                answer = received(process.stdout)
+                answer, goes_on = _answer(process, (what, arguments))
             except (OSError, EOFError, ValueError) as error:
-                process.kill()
-                process.wait()
-                self._process = None
-                raise self._lost() from error
+                self._forget(process)
+                raise (self._late() if self._given_up else self._lost()) from error
+            except BaseException:
+                # An answer that nobody waited for would be taken for that to the next question.
+                self._forget(process)
+                raise
+            finally:
+                patience.cancel()
+            if not goes_on:
+                self._forget(process)
         match answer:
             case ("value", value):
                 return value
@@ -177,6 +190,18 @@ class Elsewhere:
                 raise ReconcilerError(message, fix)
             case _:
                 raise self._lost()
+
+    def _give_up(self, process: "subprocess.Popen[bytes]") -> None:
+        """A server that answers byte by byte has its caller wait for ever, and what waits for our lock with it."""
+        self._given_up = True
+        _end(process)
+
+    def _forget(self, process: "subprocess.Popen[bytes]") -> None:
+        self._process = None
+        _end(process)
+
+    def _late(self) -> ReconcilerError:
+        return RegistryError("too-late", f"{self.uri} did not answer in time, and is not asked again.", _WHAT_TO_DO)
 
     def _lost(self) -> ReconcilerError:
         return ReconcilerError(f"The process that reads {self.uri} ended unexpectedly.", "Run the command again.")
@@ -199,10 +224,18 @@ class Elsewhere:
         return self._process
 
 
+def _answer(process: "subprocess.Popen[bytes]", question: object) -> Any:
+    if process.stdin is None or process.stdout is None:
+        raise EOFError
+    send(process.stdin, question)
+    return received(process.stdout)
+
+
 def _end(process: "subprocess.Popen[bytes]") -> None:
     """Ends with its input, which lets it remove its folder."""
-    if process.stdin is not None:
-        process.stdin.close()
+    with suppress(OSError):
+        if process.stdin is not None:
+            process.stdin.close()
     try:
         process.wait(10)
     except subprocess.TimeoutExpired:

@@ -1,5 +1,6 @@
 """What a version is made of, read from its own registry: its files one by one, and the figures of its run."""
 
+import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -9,7 +10,7 @@ from urllib.parse import urlsplit
 
 from reconciler.core.bundle import FileDigest
 from reconciler.core.carried import Carried, CarriedModel, CarriedRun, Input, Point, is_kept
-from reconciler.core.limits import VERSION_VALUES
+from reconciler.core.limits import VERSION_TAGS, VERSION_VALUES
 from reconciler.core.names import ModelRef, Version
 from reconciler.errors import ReconcilerError
 from reconciler.evidence.artifacts import Artifacts, version_row
@@ -34,7 +35,7 @@ class Reading:
         row = version_row(self._registry, model, version)
         with translated(self._registry.uri):
             logged, run = self._logged(row), self._run(str(row.run_id or ""))
-            path = str(logged.name) if logged is not None else _path_of(str(row.source or ""))
+            path = _path_of(str(row.source or "")) if logged is None else one_folder(str(logged.name))
             return Carried(
                 str(row.run_id or ""),
                 int(row.creation_timestamp or 0),
@@ -104,8 +105,14 @@ def _unless_gone(read: Any) -> Any:
 
 def _path_of(source: str) -> str:
     """What a run called the model, by the end of where its files are."""
-    name = urlsplit(source).path.rstrip("/").rpartition("/")[2]
-    return name if urlsplit(source).scheme != "models" and name not in {"", ".", "..", "artifacts"} else USUAL_PATH
+    place = urlsplit(source)
+    return USUAL_PATH if place.scheme == "models" else one_folder(place.path.rstrip("/").rpartition("/")[2])
+
+
+def one_folder(name: str) -> str:
+    """A name, if it is that of one folder, by whatever store or server it is read; where not, the usual one."""
+    fits = re.fullmatch(r"[\w][\w. -]{0,199}", name) and name != "artifacts"
+    return name if fits else USUAL_PATH
 
 
 def _carried_run(run: Any) -> CarriedRun:
@@ -113,6 +120,8 @@ def _carried_run(run: Any) -> CarriedRun:
     _refuse_many(len(run.data.metrics), "metrics")
     info, tags = run.info, dict(run.data.tags)
     given = getattr(getattr(run, "inputs", None), "dataset_inputs", None) or ()
+    _refuse_many(len(tags), "tags", VERSION_TAGS)
+    _refuse_many(len(given), "datasets", VERSION_TAGS)
     return CarriedRun(
         str(info.run_name or ""),
         str(tags.get("mlflow.user") or info.user_id or ""),
@@ -150,14 +159,14 @@ def _carried_model(logged: Any) -> CarriedModel:
     texts = {str(key): str(value) for key, value in dict[Any, Any](logged.tags or {}).items()}
     tags = {key: value for key, value in texts.items() if is_kept(key)}
     params = {str(key): str(value) for key, value in dict[Any, Any](logged.params or {}).items()}
+    _refuse_many(len(texts), "tags", VERSION_TAGS)
+    _refuse_many(len(params), "parameters")
     return CarriedModel(str(logged.name), str(logged.model_type or ""), params, tags, points)
 
 
-def _refuse_many(number: int, what: str) -> None:
-    if number > VERSION_VALUES:
-        raise ReconcilerError(
-            f"Its run has {number:,} {what}; at most {VERSION_VALUES:,} are copied.", "Copy another version."
-        )
+def _refuse_many(number: int, what: str, most: int = VERSION_VALUES) -> None:
+    if number > most:
+        raise ReconcilerError(f"Its run has {number:,} {what}; at most {most:,} are copied.", "Copy another version.")
 
 
 def ordered(paths: Iterable[str]) -> list[str]:

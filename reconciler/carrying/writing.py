@@ -8,6 +8,7 @@ that: so nothing counts as brought that was not compared.
 
 import hashlib
 import os
+import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,8 +23,8 @@ from reconciler.carrying.reading import ordered
 from reconciler.core.bundle import FileDigest
 from reconciler.core.carried import Carried, CarriedModel, CarriedRun, Point
 from reconciler.core.changes import Brought, RegisterVersion
-from reconciler.core.limits import CARRIED_POINTS
-from reconciler.core.names import ModelRef, Original, name_there
+from reconciler.core.limits import CARRIED_POINTS, COPYING_SECONDS
+from reconciler.core.names import ModelRef, Original, Version, name_there
 from reconciler.core.policy import COPIES
 from reconciler.core.snapshot import ORIGINAL_TAG, Attribution, encode_attribution
 from reconciler.core.text import plain, without_credentials
@@ -41,6 +42,8 @@ T = TypeVar("T")
 METRICS_AT_ONCE, OTHERS_AT_ONCE = 1000, 100
 """What MLflow takes in one call."""
 RUNNING = "RUNNING"
+MOST_HOMES = 5
+"""How many runs that say they are of one original are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +57,21 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class _Home:
-    """Where the files of an original go: the run that was made for them, and the logged model, if one was."""
+    """
+    Where the files of an original go: the run that was made for them, and the logged model, if one was. In one that is
+    `done` they are, and nothing is written to it.
+    """
 
     run: Any
     logged: Any
     path: str
+    original: Original
+    done: bool = False
+
+    @property
+    def named(self) -> tuple[ModelRef, Version]:
+        """The original, as its own registry knows it."""
+        return name_there(self.original.model), self.original.version
 
     @property
     def run_id(self) -> str:
@@ -100,8 +113,8 @@ class MlflowCarrier:
                 carried.run_id, carried.created_at, origin.name, origin.workspace, model, original.version
             )
             with self._writable(original):
-                home = self._home(said, carried)
-                self._bring_files(origin.elsewhere, model, original, home, work)
+                home = self._home(original, said, carried, origin.elsewhere)
+                self._bring_files(origin.elsewhere, home, work)
                 self._bring_figures(origin.elsewhere, carried, home)
             return Brought(home.source, home.run_id, home.model_id, said)
 
@@ -109,26 +122,52 @@ class MlflowCarrier:
     def _tracking(self) -> Any:
         return Artifacts(self.registry).tracking
 
-    def _home(self, said: Attribution, carried: Carried) -> _Home:
-        """The run of an apply that was broken off, or a new one."""
-        entities: Any = import_module("mlflow.entities")
+    def _home(self, original: Original, said: Attribution, carried: Carried, elsewhere: Elsewhere) -> _Home:
+        """
+        The run of an apply that was broken off; one from which a version was made already, if its files are these
+        still; or a new one. Where a version may rest on a run nothing is written: it may be in Production.
+        """
         tracking, text = self._tracking, encode_attribution(said)
         mark = hashlib.sha256(text.encode()).hexdigest()
         experiment = self._experiment()
         # 1: those that were not deleted
         condition = f"tags.`{ORIGINAL_TAG}` LIKE '{mark} %'"
-        found = tracking.search_runs([experiment], condition, 1, 1, ["attributes.start_time ASC"])
-        if found:
+        for found in tracking.search_runs([experiment], condition, 1, MOST_HOMES, ["attributes.start_time ASC"]):
             # A search shows no outputs.
-            run = tracking.get_run(found[0].info.run_id)
-        else:
-            run = carried.run
-            tags = [entities.RunTag(ORIGINAL_TAG, f"{mark} {text}")]
-            name = run.name if run and run.name else f"{said.model} v{said.version}"
-            made = tracking.create_run(experiment, run.user if run else "", run.start if run else 0, tags, name)
-            run = tracking.get_run(made.info.run_id)
+            run = tracking.get_run(found.info.run_id)
+            if str(run.info.status) == RUNNING and not self._is_rested_on(str(run.info.run_id)):
+                return self._home_in(run, original, carried, experiment)
+            ids = output_ids(run) if carried.model is not None else []
+            logged = next((tracking.get_logged_model(model_id) for model_id in ids), None)
+            if self._is_whole(home := _Home(run, logged, carried.path, original, done=True), elsewhere):
+                return home
+        entities: Any = import_module("mlflow.entities")
+        copied = carried.run
+        name = copied.name if copied and copied.name else f"{said.model} v{said.version}"
+        start, tags = copied.start if copied else 0, [entities.RunTag(ORIGINAL_TAG, f"{mark} {text}")]
+        made = tracking.create_run(experiment, copied.user if copied else "", start, tags, name)
+        return self._home_in(tracking.get_run(made.info.run_id), original, carried, experiment)
+
+    def _home_in(self, run: Any, original: Original, carried: Carried, experiment: str) -> _Home:
         logged = None if carried.model is None else self._logged(carried.model, run, experiment)
-        return _Home(run, logged, carried.path)
+        return _Home(run, logged, carried.path, original)
+
+    def _is_rested_on(self, run_id: str) -> bool:
+        """Whether any version is of that run, whoever registered it."""
+        return bool(self.registry.store.search_model_versions(f"run_id = '{run_id}'", 1, None, None))
+
+    def _is_whole(self, home: _Home, elsewhere: Elsewhere) -> bool:
+        """Whether all files of the original are there as they are now, and no others."""
+        artifacts, folder = Artifacts(self.registry), elsewhere.folder()
+        sizes = elsewhere.listed(*home.named)
+        if self._there(artifacts, home, folder) != sizes:
+            return False
+        for path in sizes:
+            _, digest = elsewhere.fetch(*home.named, path)
+            elsewhere.drop()
+            if self._here(artifacts, home, folder, path) != digest:
+                return False
+        return True
 
     def _experiment(self) -> str:
         """
@@ -182,8 +221,10 @@ class MlflowCarrier:
         tracking.log_outputs(str(run.info.run_id), [values.LoggedModelOutput(made.model_id, 0)])
         return made
 
-    def _bring_files(self, elsewhere: Elsewhere, model: ModelRef, original: Original, home: _Home, work: Work) -> None:
+    def _bring_files(self, elsewhere: Elsewhere, home: _Home, work: Work) -> None:
         """Those that are not here yet, or not as they are there, one after the other; each is read back."""
+        if home.done:
+            return
         artifacts, folder = Artifacts(self.registry), elsewhere.folder()
         if home.logged is not None:
             top, below = str(home.logged.artifact_location), ""
@@ -191,24 +232,29 @@ class MlflowCarrier:
             top, below = str(home.run.info.artifact_uri), home.path
         artifacts.refuse_here(top)
         writing = artifacts.repository(top)
-        sizes = elsewhere.listed(model, original.version)
+        sizes = elsewhere.listed(*home.named)
         there = self._there(artifacts, home, folder)
-        done, total = 0, sum(sizes.values())
+        done, total, until = 0, sum(sizes.values()), time.monotonic() + COPYING_SECONDS
         for path in ordered(sizes):
-            place, digest = elsewhere.fetch(model, original.version, path)
+            if time.monotonic() > until:
+                raise ReconcilerError(
+                    f"The files of {home.original} did not come within {COPYING_SECONDS / 3600:g} h.",
+                    "Apply again: it goes on with those that are still to come.",
+                )
+            place, digest = elsewhere.fetch(*home.named, path)
             kept = path in there and there[path] == digest.size
             if not kept:
                 self._write(writing, place, below, path)
             # One file at a time is on this machine.
             elsewhere.drop()
             if kept and self._here(artifacts, home, folder, path) != digest:
-                place, digest = elsewhere.fetch(model, original.version, path)
+                place, digest = elsewhere.fetch(*home.named, path)
                 self._write(writing, place, below, path)
                 elsewhere.drop()
                 kept = False
             if not kept and self._here(artifacts, home, folder, path) != digest:
                 raise ReconcilerError(
-                    f"{plain(path, 100)} of {original} is not what was sent after it was written to "
+                    f"{plain(path, 100)} of {home.original} is not what was sent after it was written to "
                     f"{self.registry.uri}: nothing was registered.",
                     "Check its artifact store, and apply again.",
                 )
@@ -216,7 +262,7 @@ class MlflowCarrier:
             work.reach(done // MEBIBYTE, total // MEBIBYTE)
         if more := sorted(self._there(artifacts, home, folder).keys() - sizes.keys()):
             raise ReconcilerError(
-                f"Run {home.run_id}, into which {original} is copied, has files that it does not have, such as "
+                f"Run {home.run_id}, into which {home.original} is copied, has files that it does not have, such as "
                 f"{plain(more[0], 100)}: nothing was registered.",
                 f"Delete the run (`mlflow runs delete --run-id {home.run_id}`), and apply again.",
             )
@@ -240,6 +286,8 @@ class MlflowCarrier:
 
     def _bring_figures(self, elsewhere: Elsewhere, carried: Carried, home: _Home) -> None:
         """What the run has logged, and how it ended: that comes last, so a run that is not ended is not complete."""
+        if home.done:
+            return
         tracking, values = self._tracking, import_module("mlflow.entities")
         entities: Any = values
         if carried.run is not None and str(home.run.info.status) == RUNNING:
@@ -308,6 +356,8 @@ def _pages(elsewhere: Elsewhere, run_id: str, metric: str) -> Iterator[tuple[Poi
         yield page
         if token is None:
             return
+        if not page:
+            raise ReconcilerError("The course of one of its metrics has no end.", "Copy another version.")
 
 
 def _of_model(point: Point, model_id: str, entities: Any) -> Any:

@@ -13,7 +13,7 @@ import click
 from reconciler import console
 from reconciler.cli.types import Choice
 from reconciler.core.text import did_you_mean, plain
-from reconciler.errors import ExitCode, ReconcilerError
+from reconciler.errors import ExitCode, ReconcilerError, as_bug
 from reconciler.version import __version__
 
 COMPLETE = "_RECONCILER_COMPLETE"
@@ -54,8 +54,7 @@ def run(arguments: list[str]) -> int:
     except SystemExit as error:
         if os.environ.get(COMPLETE):
             return error.code if isinstance(error.code, int) else ExitCode.ERROR
-        # A library ended the process, perhaps with 0: what was asked for was not done.
-        console.say_error(f"A library ended the command early ({error.code}).")
+        console.show_error(as_bug(error))
         return ExitCode.ERROR
     except Exception as error:
         if console.is_full(error):
@@ -64,7 +63,7 @@ def run(arguments: list[str]) -> int:
             return ExitCode.ERROR
         if os.environ.get("RECONCILER_DEBUG"):
             raise
-        console.show_bug(error)
+        console.show_error(as_bug(error))
         return ExitCode.ERROR
     return result if isinstance(result, int) else ExitCode.OK
 

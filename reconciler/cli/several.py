@@ -21,7 +21,7 @@ import click
 from reconciler import console
 from reconciler.cli.options import GATHERING
 from reconciler.core.limits import REGISTRIES_AT_ONCE
-from reconciler.errors import Ending, ExitCode, ReconcilerError, SeveralRegistriesError, ending_of
+from reconciler.errors import Ending, ExitCode, ReconcilerError, SeveralRegistriesError, as_bug, ending_of
 from reconciler.render.formats import Format
 
 if TYPE_CHECKING:
@@ -233,12 +233,13 @@ class _Round:
         except ReconcilerError as error:
             outcome.code, outcome.failed = error.exit_code, ending_of(error)
             console.show_error(error, name)
-        except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
+        except (click.ClickException, click.exceptions.Exit):
             raise
-        except Exception as error:
-            if console.is_full(error) or os.environ.get("RECONCILER_DEBUG"):
+        except (Exception, SystemExit) as error:
+            # What a server answers may break what reads it: whoever runs that one has no say in the others.
+            if _is_of_output(error) or os.environ.get("RECONCILER_DEBUG"):
                 raise
-            console.show_bug(error, name)
+            console.show_error(as_bug(error), name)
             outcome.failed = ending_of(error)
 
     def _files(self) -> Iterator[tuple[Path, Format]]:
@@ -256,6 +257,12 @@ class _Round:
         return together(
             form, [Part(name, text, endings[name].message, endings[name].reason) for name, text in texts.items()]
         )
+
+
+def _is_of_output(error: BaseException) -> bool:
+    """Whether what is shown can be shown no more: nobody reads it, or it does not fit."""
+    of_library = error.__context__ if isinstance(error, SystemExit) else error
+    return isinstance(of_library, OSError) and of_library.filename is None
 
 
 def _saved(path: Path, name: str, folder: Path) -> Path:

@@ -42,6 +42,7 @@ from reconciler.core.names import (
 from reconciler.core.past import Past
 from reconciler.core.slot_map import PLAIN, SlotMap
 from reconciler.core.snapshot import (
+    ORIGINAL_TAG,
     READY,
     Identity,
     ModelSnapshot,
@@ -663,7 +664,12 @@ def _bound_version(
             if other is not None and isinstance(pin.source, Source):
                 gone = "which was deleted or renamed since"
                 said = f"v{other.version} of {name} is a copy of another {pin.original}, {gone}."
-                block("another-original", said, f"Declare v{other.version} by its number, or copy another version.")
+                fix = f"Declare v{other.version} by its number, or copy another version."
+                if pin.original is not None and pin.original.registry:
+                    fix = (
+                        f"Copy another version; or remove the tag `{ORIGINAL_TAG}` of v{other.version}, if it is wrong."
+                    )
+                block("another-original", said, fix)
                 return None
             return _registered(pin, live, block, registered)
         # More than one is made of the same files: the first that was registered.

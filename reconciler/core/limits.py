@@ -35,6 +35,9 @@ CHECK_RECORDS: Final = 100
 COPIES_OF_COPIES: Final = 4
 CARRIED_POINTS: Final = 1_000_000
 ANSWER_BYTES: Final = 256 * 1024 * 1024
+ANSWER_SECONDS: Final = 900.0
+FILES_SECONDS: Final = 3600.0
+COPYING_SECONDS: Final = 4 * 3600.0
 
 LOCK_BYTES: Final = 256 * 1024
 LOCK_SECONDS: Final = 3600.0
@@ -96,10 +99,21 @@ TABLE: Final = (
     Limit(
         "values of the metrics of a run that is copied to another registry", f"{CARRIED_POINTS:,}", "it is not copied"
     ),
+    Limit("tags or datasets of such a run", f"{VERSION_TAGS:,}", "the same"),
     Limit(
         "an answer about another registry, from the process that reads it",
         f"{ANSWER_BYTES // 1024**2} MiB",
         "what is copied from there is not known",
+    ),
+    Limit(
+        "time for an answer about another registry",
+        f"{ANSWER_SECONDS / 60:g} min; {FILES_SECONDS / 3600:g} h where all files of a version are read for it",
+        "the same, and nothing more is asked there",
+    ),
+    Limit(
+        "time for the files of a version to be copied from another registry",
+        f"{COPYING_SECONDS / 3600:g} h",
+        "not copied; the next apply goes on",
     ),
     Limit("the record of a lock", f"{LOCK_BYTES // 1024} KiB", "not a valid record: nothing is applied"),
     Limit("time to wait for a lock whose holder has died", f"{LOCK_SECONDS / 3600:g} h", "counted as the limit"),

@@ -92,6 +92,12 @@ class PolicySettings:
     workspace: str = ""
     experiment: str = COPIES
 
+    @property
+    def meanings(self) -> tuple[object, ...]:
+        """What stages are, in the registry in hand and in the others: gates that name one ask about another slot."""
+        others = sorted(self.registries.items())
+        return tuple((name, its.slots.stages, its.slots.aliases_only) for name, its in (("", self), *others))
+
     def of(self, registry: str) -> "PolicySettings":
         """What holds for a registry of that name, among the others; where none is called so, what holds for all."""
         found = self.registries.get(registry)

@@ -3,6 +3,7 @@ The files of a model version: fetched into a folder, told apart by a digest, fou
 version chose their names, their sizes and what is in them.
 """
 
+import errno
 import hashlib
 import os
 import re
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
+from urllib.parse import unquote
 
 from reconciler.core.bundle import FileDigest, total_digest
 from reconciler.core.gate import Presence
@@ -33,6 +35,11 @@ MOST_FILES = 10_000
 MOST_FOLDERS = 1000
 PATIENCE = 600.0
 """Seconds for one file to come."""
+
+MOST_DECODED = 4
+"""How many times the name of a file may be encoded in itself."""
+DOWNLOADING: Final = "model-files"
+"""The name of threads that download; one that was given up goes on until its process ends."""
 
 MLMODEL: Final = "MLmodel"
 
@@ -140,10 +147,7 @@ class StoredFiles:
         if self._local is None:
             _download_one(self.repository, path, place, self._left, reached)
             return
-        descriptor = os.open(self._local / path, os.O_RDONLY | os.O_NOFOLLOW)
-        with os.fdopen(descriptor, "rb") as reading, place.open("xb") as writing:
-            while block := reading.read(MEBIBYTE):
-                writing.write(block)
+        _copy_one(self._local, path, place, before, self._most)
 
 
 def folder_digest(folder: Path) -> str:
@@ -232,12 +236,16 @@ def _local_repository() -> type[Any]:
 
 def _safe(path: str) -> str:
     """A path as the store gives it, if it stays inside. Raises ValueError."""
-    parts = PurePosixPath(path).parts
+    parts, decoded = PurePosixPath(path).parts, path
+    # As a server on the way may read it.
+    for _ in range(MOST_DECODED):
+        decoded = unquote(decoded)
     if (
         not parts
         or path.startswith("/")
-        or {"..", "."} & {*parts, *path.split("/")}
-        or re.search(r"[\x00-\x1f\x7f\\]", path)
+        or {"..", "."} & {*parts, *path.split("/"), *decoded.split("/")}
+        or decoded.count("/") != path.count("/")
+        or re.search(r"[\x00-\x1f\x7f\\]", decoded)
     ):
         raise _FilesError(f"one has the path {plain(path, 100)!r}")
     return "/".join(parts)
@@ -301,7 +309,7 @@ def _download_one(
         except Exception as error:  # noqa: BLE001  # raised again where it is waited for
             failed.append(error)
 
-    thread = SURROUNDINGS.read("model-files", work)
+    thread = SURROUNDINGS.read(DOWNLOADING, work)
     deadline = time.monotonic() + PATIENCE
     while thread.is_alive():
         thread.join(0.05)
@@ -326,14 +334,44 @@ def _copy(source: Path, target: Path, most_bytes: int) -> None:
     files = list(_files(source))
     _refuse_other_than_a_model(path for path, _ in files)
     for path, place in files:
-        total += place.lstat().st_size
-        _refuse_size(total, most_bytes)
+        _refuse_size(total + place.lstat().st_size, most_bytes)
         copied = target / _safe(path)
         copied.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(place, os.O_RDONLY | os.O_NOFOLLOW)
-        with os.fdopen(descriptor, "rb") as reading, copied.open("xb") as writing:
-            while block := reading.read(1024 * 1024):
-                writing.write(block)
+        total = _copy_one(source, path, copied, total, most_bytes)
+
+
+def _copy_one(top: Path, path: str, place: Path, before: int, most: int) -> int:
+    """One of the files below a folder. Together with those `before` it may have so many bytes; gives the sum."""
+    with os.fdopen(_opened(top, path), "rb") as reading, place.open("xb") as writing:
+        if not stat.S_ISREG(os.fstat(reading.fileno()).st_mode):
+            raise _FilesError(f"{plain(path, 100)} is not a regular file")
+        while block := reading.read(MEBIBYTE):
+            # It may grow while it is read.
+            before += len(block)
+            _refuse_size(before, most)
+            writing.write(block)
+    return before
+
+
+def _opened(top: Path, path: str) -> int:
+    """
+    A descriptor of what is at a path below a folder, that no link leads to: whoever may write there can put one, or a
+    pipe, in the place of what was listed, in the moment before it is opened.
+    """
+    *folders, name = PurePosixPath(path).parts
+    inside = os.open(top, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for folder in folders:
+            below = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=inside)
+            os.close(inside)
+            inside = below
+        return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=inside)
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.ENOTDIR}:
+            raise _FilesError(f"{plain(path, 100)} is a link, or behind one") from error
+        raise
+    finally:
+        os.close(inside)
 
 
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:

@@ -440,6 +440,8 @@ class MlflowRegistry:
             token = page.token or None
             if token is None:
                 return found
+            if not page:
+                break
             # The page's last model may go on in the next page; the others are complete.
             remaining -= {self._ref(row) for row in page} - {self._ref(page[-1])}
             if taken < 0.9 * len(page):
@@ -768,7 +770,7 @@ class _SwiftRestStore:
         response = rest.http_request(self._store.get_host_creds(), endpoint, "GET", params=parameters)
         told = json.loads(rest.verify_rest_response(response, endpoint).text)
         try:
-            return PagedList([row(entry) for entry in told.get(key, ())], told.get("next_page_token"))
+            return PagedList([row(entry) for entry in told.get(key, ())], _text(told.get("next_page_token")))
         except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(f"{endpoint}: {error!r}") from error
 
@@ -776,12 +778,12 @@ class _SwiftRestStore:
 def _model_row(told: Mapping[str, Any]) -> SimpleNamespace:
     """A registered model in JSON, with the attributes of MLflow's entity that are read here."""
     return SimpleNamespace(
-        name=told.get("name", ""),
-        description=told.get("description"),
+        name=_text(told.get("name", "")),
+        description=_text(told.get("description")),
         tags=_tags(told),
-        aliases={alias["alias"]: alias["version"] for alias in told.get("aliases", ())},
+        aliases={_text(alias["alias"]): alias["version"] for alias in told.get("aliases", ())},
         latest_versions=[
-            SimpleNamespace(version=version.get("version", ""), current_stage=version.get("current_stage", ""))
+            SimpleNamespace(version=version.get("version", ""), current_stage=_text(version.get("current_stage", "")))
             for version in told.get("latest_versions", ())
         ],
     )
@@ -790,31 +792,43 @@ def _model_row(told: Mapping[str, Any]) -> SimpleNamespace:
 def _version_row(told: Mapping[str, Any]) -> SimpleNamespace:
     """The same of a model version."""
     return SimpleNamespace(
-        name=told.get("name", ""),
+        name=_text(told.get("name", "")),
         version=told.get("version", ""),
-        current_stage=told.get("current_stage", ""),
-        status=told.get("status"),
-        run_id=told.get("run_id"),
-        description=told.get("description"),
+        current_stage=_text(told.get("current_stage", "")),
+        status=_text(told.get("status")),
+        run_id=_text(told.get("run_id")),
+        description=_text(told.get("description")),
         creation_timestamp=told.get("creation_timestamp"),
         last_updated_timestamp=told.get("last_updated_timestamp"),
-        source=told.get("source"),
+        source=_text(told.get("source")),
         tags=_tags(told),
     )
 
 
-def _tags(told: Mapping[str, Any]) -> dict[str, str]:
-    return {tag["key"]: tag.get("value", "") for tag in told.get("tags", ())}
+def _tags(told: Mapping[str, Any]) -> dict[str | None, str | None]:
+    return {_text(tag["key"]): _text(tag.get("value", "")) for tag in told.get("tags", ())}
+
+
+def _text(told: Any) -> str | None:
+    """What is a text, or nothing; a number, or anything else, would break what reads it much later."""
+    if told is not None and not isinstance(told, str):
+        raise TypeError("something else where a text belongs")
+    return told
 
 
 def _all_pages(search: Page, clause: str | None) -> Iterator[Any]:
+    """Until there are no more. Raises ValueError for a page without an end: it has nothing in it, or was there."""
     token: str | None = None
+    seen: set[str] = set()
     while True:
         page = search(clause, token)
         yield from page
         token = page.token or None
         if token is None:
             return
+        if not page or token in seen:
+            raise ValueError("the pages have no end")
+        seen.add(token)
 
 
 def _owned_filters(ours: Ours) -> Iterable[str]:
@@ -962,8 +976,8 @@ def translated(uri: str) -> Generator[None]:
         raise RegistryError(code, f"{uri} said: {sentence(said)}", _WHAT_TO_DO.get(code, "")) from error
     except database_errors() as error:
         raise database_error(uri, error) from error
-    except (ParseError, ValueError, TypeError) as error:
-        # JSON of another shape, a stage that is none, a version that is no number or null.
+    except (ParseError, ValueError, TypeError, OverflowError) as error:
+        # JSON of another shape, a stage that is none, a version that is no number or null, a time without end.
         raise RegistryError(
             "unexpected-answer",
             f"{uri} did not answer like MLflow ({without_credentials(str(error))[:600]}).",

@@ -36,6 +36,11 @@ def altered(house: House, version: int, f1: float) -> None:
     house.runs.facts[key] = replace(facts, metrics=(replace(facts.metrics[0], value=f1),))
 
 
+def untag(house: House, version: int) -> None:
+    """Somebody removes what says that a version is a copy."""
+    house.registry.put("risk", replace(house.registry.models[RISK].versions[Version(version)], attribution=None))
+
+
 @SLOTS
 @pytest.mark.parametrize("gate", ["path", "soak", "metric", "check", "approvals"])
 def test_what_a_gate_refuses_of_an_original_is_not_even_copied(house: House, slot: str, gate: str) -> None:
@@ -101,6 +106,12 @@ def test_a_tag_alone_makes_no_copy(house: House, slot: str, policy: str, by: str
 
     assert "v2 of risk does not have the files of v2 of dev/risk, although its tag says so" in said
     assert house.versions_of("risk") == [1, 2]
+    if by == "number":
+        return
+    assert "Remove the tag `reconciler.original` of v2, and it is copied anew." in said
+    untag(house, 2)
+    assert house.apply().exit_code == ExitCode.OK
+    assert house.in_slot("risk", slot) == (3,)
 
 
 @SLOTS
@@ -126,8 +137,7 @@ def test_a_version_that_was_moved_in_and_tagged_is_not_in_sync(house: House) -> 
     assert house.apply().exit_code == ExitCode.OK
     house.register("risk", f1=0.9)
     attribute(house, "risk", 3, dev, "risk", 2, files=False)
-    copy = house.registry.models[RISK].versions[Version(2)]
-    house.registry.put("risk", replace(copy, attribution=None))
+    untag(house, 2)
     house.by_hand("risk", 3, "Production")
 
     done = house.apply(Trigger.SCHEDULE)
@@ -176,7 +186,10 @@ def test_an_original_that_was_registered_again_is_another_one(house: House, when
     if when == "after":
         promote_from_dev(house)
 
-    assert "v2 of risk is a copy of another v2 of dev/risk, which was deleted or renamed since" in refused(house)
+    said = refused(house)
+
+    assert "v2 of risk is a copy of another v2 of dev/risk, which was deleted or renamed since" in said
+    assert "Declare v2 by its number" not in said
     assert house.versions_of("risk") == [1, 2]
 
 
@@ -283,3 +296,48 @@ def test_a_tag_that_names_nothing_that_the_policy_has_makes_no_difference(house:
 
     assert done.exit_code == ExitCode.OK, done.message
     assert done.rulings(model="risk") == {"metric": Ruling.PASS}
+
+
+def of_aliases(champion: str) -> str:
+    """dev has an alias for Production, and no stages."""
+    return REGISTRIES.replace("manifests: dev", f"manifests: dev, mode: alias, stages: {{Production: {champion}}}")
+
+
+@pytest.mark.parametrize("when", ["with the pin", "while the pin waits"])
+def test_no_change_says_itself_what_a_stage_of_another_registry_is(house: House, when: str) -> None:
+    rules = PATH.replace("Staging", "Production")
+    dev = between(house, policy=NO_RULES)
+    dev.by_hand("risk", 1, "@champion")
+    dev.by_hand("risk", 2, "@scratch")
+    house.push(policy=of_aliases("champion") + rules)
+    house.apply()
+
+    if when == "while the pin waits":
+        promote_from_dev(house)
+        refused(house)
+    policy = of_aliases("scratch") + rules
+    house.merge(pins({"Production": from_dev(2)}, model="risk"), policy=policy, approved_by=[GRACE])
+
+    assert ": path: " in refused(house)
+    house.merge(files={"notes.md": "A note"})
+    assert ": path: " in refused(house), "a waiting pin keeps the rules of its change"
+
+
+@pytest.mark.parametrize("why", ["down", "gone"])
+def test_what_somebody_moved_in_and_tagged_is_not_found_there_while_its_original_cannot_be_asked_about(
+    house: House, why: str
+) -> None:
+    dev = between(house, policy=NO_RULES)
+    house.register("canary", 2)
+    attribute(house, "canary", 2, dev, "risk", 2, files=False)
+    house.by_hand("canary", 2, "Production")
+    if why == "down":
+        dev.is_down = True
+    else:
+        dev.delete_model("risk")
+
+    house.merge(pins({"Production": from_dev(2)}, model="canary"), approved_by=[GRACE])
+    done = house.apply()
+
+    assert done.exit_code != ExitCode.OK, done.kinds("canary")
+    assert house.record_on("canary", 2).count("Production") == 0

@@ -238,6 +238,9 @@ def test_a_pin_that_waits_does_not_come_to_soak_by_another_alias_for_the_stage(s
     house.merge(pins({"Production": 6, "Canary": 6}), policy=f"stages: {{Canary: scratch}}\n{gates}")
 
     refused(house.apply(), house)
+    house.slots = replace(house.slots, standing=None)
+    house.merge(files={"notes.md": "A note"})
+    refused(house.apply(), house)
 
 
 def test_an_approval_of_one_alias_is_none_of_another_that_stands_for_the_same_stage_later(

@@ -4,19 +4,23 @@ import json
 import socket
 import ssl
 import struct
+import subprocess
 from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
 import trustme
 from mlflow.exceptions import MlflowException
 
+from reconciler.carrying import process
+from reconciler.carrying.process import Elsewhere
 from reconciler.core.names import Ours, Version
-from reconciler.errors import RegistryError
+from reconciler.errors import ReconcilerError, RegistryError
 from reconciler.ports import UNREACHABLE, Wanted
 from reconciler.registry.mlflow import MlflowRegistry, importable, translated
 from tests.build import CHURN, OURS
@@ -58,6 +62,10 @@ def listing(version: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def odd(**version: Any) -> dict[str, Any]:
+    return listing({"version": "1", "current_stage": "None", **version})
+
+
 ODD: dict[str, dict[str, Any]] = {
     "nothing": {},
     "a text where a list belongs": {"registered-models": {"registered_models": "churn"}},
@@ -66,6 +74,18 @@ ODD: dict[str, dict[str, Any]] = {
     "a version that is no number": listing({"version": "one", "current_stage": "None"}),
     "a version that is null": listing({"version": None, "current_stage": "None"}),
     "a list where an object belongs": {"registered-models": {"registered_models": [["churn"]]}},
+    "a tag whose key is no text": odd(tags=[{"key": 5, "value": "x"}]),
+    "a tag whose value is no text": odd(tags=[{"key": "a", "value": 5}]),
+    "a stage that is no text": odd(current_stage={"a": 1}),
+    "a run that is no text": odd(run_id=["a"]),
+    "a description that is no text": odd(description={"a": 1}),
+    "a source that is no text": odd(source=5),
+    "a status that is no text": odd(status=5),
+    "a time that is a list": odd(creation_timestamp=[1]),
+    "a time without end": odd(creation_timestamp=float("inf")),
+    "a page that is no text": {"registered-models": {"registered_models": [{"name": CHURN}], "next_page_token": 5}},
+    "pages without end": {"registered-models": {"registered_models": [{"name": CHURN}], "next_page_token": "a"}},
+    "pages without anything": {"registered-models": {"next_page_token": "a"}},
     "an alias of no number": {
         "registered-models": {"registered_models": [{"name": CHURN, "aliases": [{"alias": "a", "version": "x"}]}]}
     },
@@ -245,3 +265,88 @@ def test_what_was_said_ends_before_what_to_do_begins(said: str) -> None:
         raise MlflowException(said)
 
     assert str(refused.value).startswith("http://mlflow said: No route to it. Check the address")
+
+
+@dataclass
+class Asking:
+    """Another registry that never answers, and the processes that were begun to ask it."""
+
+    elsewhere: Elsewhere
+    begun: list["subprocess.Popen[bytes]"]
+    connected: Event
+    folder: Path
+
+
+@pytest.fixture
+def asking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Asking]:
+    begun: list[subprocess.Popen[bytes]] = []
+    connected, real = Event(), subprocess.Popen[bytes]
+
+    def begin(*arguments: Any, **options: Any) -> "subprocess.Popen[bytes]":
+        begun.append(real(*arguments, **options))
+        return begun[-1]
+
+    monkeypatch.setattr(process.subprocess, "Popen", begin)
+    with listener(lambda _: connected.set()) as port:
+        uri = f"http://127.0.0.1:{port}"
+        place = process.Place(uri, uri, {"TMPDIR": str(tmp_path)})
+        yield Asking(Elsewhere(lambda: place, uri), begun, connected, tmp_path)
+
+
+def test_another_registry_that_never_answers_is_given_up_once(asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "ANSWER_SECONDS", 0.2)
+
+    for _ in range(2):
+        with pytest.raises(RegistryError, match="did not answer in time, and is not asked again"):
+            asking.elsewhere.names()
+
+    assert [one.poll() is None for one in asking.begun] == [False]
+
+
+def test_what_asks_it_ends_with_who_wants_to_know_and_leaves_nothing(asking: Asking) -> None:
+    lost: list[str] = []
+
+    def ask() -> None:
+        try:
+            asking.elsewhere.names()
+        except ReconcilerError as error:
+            lost.append(error.message)
+
+    waiting = Thread(target=ask)
+    waiting.start()
+    assert asking.connected.wait(60)
+    there = [*asking.folder.iterdir()]
+    (child,) = asking.begun
+    assert child.stdin is not None
+    child.stdin.close()  # as it is when we are killed
+    child.wait(30)
+    waiting.join(30)
+
+    assert [place.name.partition("-copy-")[0] for place in there] == ["reconciler"]
+    assert [*asking.folder.iterdir()] == []
+    assert lost == [f"The process that reads {asking.elsewhere.uri} ended unexpectedly."]
+
+
+def test_an_answer_that_nobody_waited_for_is_none_to_the_next_question(
+    asking: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: object) -> object:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(process, "received", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        asking.elsewhere.names()
+
+    assert [one.poll() is None for one in asking.begun] == [False]
+
+
+def test_a_process_that_goes_on_with_what_nobody_waits_for_is_ended(
+    asking: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def last(_: object) -> tuple[tuple[str, tuple[str, ...]], bool]:
+        return ("value", ()), False
+
+    monkeypatch.setattr(process, "received", last)
+
+    assert asking.elsewhere.names() == ()
+    assert [one.poll() is None for one in asking.begun] == [False]

@@ -821,7 +821,8 @@ class House:
 
     def world_beside(self, name: str) -> Neighbor:
         """This house's registry as one that another one's models are copied from."""
-        world = replace(self._world(name), parse=manifest_parser(self.slots, past=True))
+        slots = own_slots(self._source(name), "HEAD", name) or self.slots
+        world = replace(self._world(name), slots=slots, parse=manifest_parser(slots, past=True))
         if self.is_down:
             down = Down(self.registry.uri)
             world = replace(world, registry=down, evidence=down, checks=down, runs=down)

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 import pytest
 
 from reconciler.carrying.process import Elsewhere, Place, received, send
-from reconciler.carrying.reading import ordered
+from reconciler.carrying.reading import one_folder, ordered
 from reconciler.core.bundle import FileDigest
 from reconciler.core.carried import is_kept
 from reconciler.core.evidence import Metric, RunFacts, VersionFacts
@@ -109,3 +109,22 @@ def test_a_tag_that_cannot_be_read_says_nothing(text: str) -> None:
 )
 def test_tags_of_a_run_that_are_true_of_its_copy_go_along(key: str, kept: bool) -> None:
     assert is_kept(key) is kept
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("model", "model"),
+        ("my model-2.1", "my model-2.1"),
+        ("modèle", "modèle"),
+        ("", "model"),
+        ("..", "model"),
+        ("../../9/abc/artifacts/model", "model"),
+        ("%2e%2e", "model"),
+        ("artifacts", "model"),
+        ("a\nb", "model"),
+        ("m" * 300, "model"),
+    ],
+)
+def test_a_copy_is_in_one_folder_whatever_its_original_was_called(name: str, folder: str) -> None:
+    assert one_folder(name) == folder

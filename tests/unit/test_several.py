@@ -299,7 +299,7 @@ def test_registries_are_read_at_the_same_time_and_shown_in_order() -> None:
         (_fails(ReconcilerError("It is gone.")), "Error: prod: It is gone."),
         (_fails(KeyError("x")), "Error: prod: KeyError: 'x'. This is a bug in reconciler"),
         (_killed, "Error: prod: The process that was for it ended early (-9)."),
-        (_fails(SystemExit(0)), "Error: prod: The process that was for it ended early (0)."),
+        (_fails(SystemExit(0)), "Error: prod: A library ended the command early (0)."),
     ],
 )
 def test_whatever_ends_one_ends_no_other(end: Callable[[], int], message: str) -> None:
@@ -333,3 +333,47 @@ def test_what_is_published_of_one_is_what_its_process_gathered() -> None:
 
     assert ended.return_value == ExitCode.OK, ended.exception
     assert "dev prod" in told
+
+
+@pytest.mark.parametrize("error", [AttributeError("'int' object has no attribute 'startswith'"), SystemExit(0)])
+def test_what_nobody_expected_of_one_ends_no_other(
+    error: BaseException, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @click.command()
+    @click.option("--registry", "named")
+    @click.option("--receipt", type=click.Path(path_type=Path))
+    @each_registry()
+    def planning(named: str | None, receipt: Path) -> int:
+        if named is None:
+            raise SeveralRegistriesError(("dev", "prod"))
+        if named == "dev":
+            raise error
+        receipt.write_text(f'{{"id": "{named}"}}')
+        return ExitCode.OK
+
+    receipt = tmp_path / "receipt.json"
+    code: object = planning.main(["--receipt", str(receipt)], standalone_mode=False)
+
+    assert code == ExitCode.ERROR
+    assert "dev: " in capsys.readouterr().err
+    written = json.loads(receipt.read_text())["registries"]
+    assert written["prod"] == {"id": "prod"}
+    assert written["dev"]["error"]["message"] == f"The command failed ({type(error).__name__}): see the log of the job."
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), click.UsageError("No such option")])
+def test_what_is_not_about_one_of_them_ends_all(error: Exception) -> None:
+    begun: list[str] = []
+
+    @click.command()
+    @click.option("--registry", "named")
+    @each_registry()
+    def planning(named: str | None) -> int:
+        if named is None:
+            raise SeveralRegistriesError(("dev", "prod"))
+        begun.append(named)
+        raise error
+
+    with pytest.raises(type(error)):
+        planning.main([], standalone_mode=False)
+    assert begun == ["dev"]
