@@ -254,7 +254,8 @@ def copy_fault(world: World, model: ModelRef, version: VersionSnapshot, run_id: 
     Why a version is no copy of its original, which is of that run and was registered at `since`, by MLflow's own
     fields: the runs, the times of both, and where the files are. Where that is in another registry, no field of
     MLflow's leads from one to the other, and what says so is anybody's to write: so the files themselves are compared,
-    all of them. Raises ReconcilerError where these cannot be known.
+    all of them; and they are to be where we bring copies to, as nobody else may replace them there. Raises
+    ReconcilerError where these cannot be known.
     """
     original = version.original
     if original is None:
@@ -267,8 +268,14 @@ def copy_fault(world: World, model: ModelRef, version: VersionSnapshot, run_id: 
         return None
     if original.registry:
         same = world.checks.digest(model, version.version) == world.checks.digest(original.model, original.version)
-        said = f"v{version.version} of {model} does not have the files of {original}, although its tag says so"
-        return None if same else said
+        if not same:
+            return f"v{version.version} of {model} does not have the files of {original}, although its tag says so"
+        if world.carrier is None or registry_of(model) or world.carrier.keeps(model, version.version):
+            return None
+        return (
+            f"v{version.version} of {model} has the files of {original}, but not where an apply copies to: whoever put "
+            "them there may replace them. Delete that version, and it is copied"
+        )
     if world.checks.place(model, version.version) != world.checks.place(original.model, original.version):
         return f"v{version.version} of {model} has other files than {original}"
     return None

@@ -747,6 +747,10 @@ class Carrier(Protocol):
         """
         ...
 
+    def keeps(self, model: ModelRef, version: Version) -> bool:
+        """Whether the files of one of our versions are where copies are brought to. Raises ReconcilerError."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Neighbor:

@@ -17,6 +17,7 @@ from itertools import islice
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 from reconciler.carrying.process import Elsewhere
 from reconciler.carrying.reading import ordered
@@ -29,9 +30,9 @@ from reconciler.core.policy import COPIES
 from reconciler.core.snapshot import ORIGINAL_TAG, Attribution, encode_attribution
 from reconciler.core.text import plain, without_credentials
 from reconciler.errors import ReconcilerError, RegistryError
-from reconciler.evidence.artifacts import Artifacts, output_ids
+from reconciler.evidence.artifacts import Artifacts, output_ids, version_row
 from reconciler.evidence.mlflow import DEFAULTS
-from reconciler.evidence.model_files import MEBIBYTE, StoredFiles
+from reconciler.evidence.model_files import MEBIBYTE, StoredFiles, readable
 from reconciler.ports import UNREACHABLE, Tell, Work, untold
 from reconciler.registry.database import dialect_of
 from reconciler.registry.mlflow import MlflowRegistry, translated
@@ -117,6 +118,14 @@ class MlflowCarrier:
                 self._bring_files(origin.elsewhere, home, work)
                 self._bring_figures(origin.elsewhere, carried, home)
             return Brought(home.source, home.run_id, home.model_id, said)
+
+    def keeps(self, model: ModelRef, version: Version) -> bool:
+        row = version_row(self.registry, model, version)
+        with readable(self.registry, model, version):
+            found = self._tracking.get_experiment_by_name(self.experiment)
+            place = Artifacts(self.registry).place(row)
+        top = "" if found is None else str(found.artifact_location).rstrip("/")
+        return bool(top) and place.startswith(f"{top}/") and ".." not in unquote(place).split("/")
 
     @property
     def _tracking(self) -> Any:

@@ -131,6 +131,21 @@ def test_a_tag_alone_makes_no_copy_while_its_original_cannot_be_asked_about(hous
     assert "is down" in said if why == "down" else "There is no v2 of risk" in said
 
 
+@SLOTS
+def test_what_somebody_else_copied_is_not_taken_for_a_copy_of_ours(house: House, slot: str) -> None:
+    dev = between(house, slot, NO_RULES)
+    house.register("risk", f1=0.64)
+    attribute(house, "risk", 2, dev, "risk", 2)
+    promote_from_dev(house, slot)
+
+    said = refused(house, slot)
+
+    assert "v2 of risk has the files of v2 of dev/risk, but not where an apply copies to" in said
+    house.registry.delete_version("risk", 2)
+    assert house.apply().exit_code == ExitCode.OK
+    assert house.in_slot("risk", slot) == (2,)
+
+
 def test_a_version_that_was_moved_in_and_tagged_is_not_in_sync(house: House) -> None:
     dev = between(house, policy=NO_RULES)
     promote_from_dev(house)

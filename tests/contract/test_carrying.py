@@ -124,6 +124,17 @@ def test_files_and_figures_are_brought_once_and_what_is_there_must_be_what_was_s
     assert pair.bring().run_id != first.run_id
 
 
+def test_what_is_in_the_experiment_of_copies_is_where_copies_are_brought_to(pair: Pair) -> None:
+    brought, top = pair.bring(), pair.place.as_uri()
+    pair.prod.create_registered_model("risk")
+    for source in (brought.source, f"{top}-elsewhere/model", f"{top}/../elsewhere", f"{top}/%2e%2e/elsewhere", top):
+        pair.prod.create_model_version("risk", source, brought.run_id)
+
+    kept = [pair.carrier.keeps(ModelRef("risk"), Version(number)) for number in range(1, 6)]
+
+    assert kept == [True, False, False, False, False]
+
+
 def test_what_cannot_be_brought_to_its_place_or_is_another_one_is_not_brought(pair: Pair) -> None:
     experiment = pair.prod.get_experiment_by_name(COPIES).experiment_id
 

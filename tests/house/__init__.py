@@ -817,7 +817,7 @@ class House:
             return world
         called = {(house.registry.uri, ""): name for name, house in self.others.items()}
         opened = {name: partial(house.world_beside, name) for name, house in self.others.items()}
-        return replace(beside(world, Beside(opened), called), carrier=Carrying(self.others))
+        return replace(beside(world, Beside(opened), called), carrier=Carrying(self.others, self.files))
 
     def world_beside(self, name: str) -> Neighbor:
         """This house's registry as one that another one's models are copied from."""

@@ -13,6 +13,11 @@ from reconciler.ports import UNREACHABLE, Neighbor
 
 if TYPE_CHECKING:
     from tests.house import House
+    from tests.house.mlflow import Files
+
+
+COPIES = "memory:/copies"
+"""Where copies are brought to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,7 @@ class Carrying:
     """Brings files and figures by remembering whose they are."""
 
     others: "Mapping[str, House]"
+    files: "Files"
 
     def bring(self, change: RegisterVersion) -> Brought:
         assert change.original is not None
@@ -56,7 +62,10 @@ class Carrying:
         original = other.registry.models[name].versions[change.original.version]
         said = Attribution(original.run_id, original.created_at, other.registry.uri, "", name, change.original.version)
         run_id = sha256(repr(said).encode()).hexdigest()[:32]
-        return Brought(f"memory:/{run_id}/model", run_id, "", said)
+        return Brought(f"{COPIES}/{run_id}/model", run_id, "", said)
+
+    def keeps(self, model: ModelRef, version: Version) -> bool:
+        return self.files.place(model, version).startswith(f"{COPIES}/")
 
 
 def copy_in(house: "House", other: "House", change: RegisterVersion) -> None:
@@ -65,6 +74,7 @@ def copy_in(house: "House", other: "House", change: RegisterVersion) -> None:
     assert change.brought is not None
     there = name_there(change.original.model), change.original.version
     attribute(house, change.model, change.version, other, *there, run_id=change.brought.run_id)
+    house.files.places[change.model, change.version] = change.brought.source
 
 
 def attribute(
