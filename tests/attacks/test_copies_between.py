@@ -341,3 +341,22 @@ def test_what_somebody_moved_in_and_tagged_is_not_found_there_while_its_original
 
     assert done.exit_code != ExitCode.OK, done.kinds("canary")
     assert house.record_on("canary", 2).count("Production") == 0
+
+
+@SLOTS
+@pytest.mark.parametrize("why", ["down", "gone"])
+def test_what_was_there_once_for_itself_does_not_come_back_as_a_copy_by_its_tag(
+    house: House, slot: str, why: str
+) -> None:
+    dev = between(house, slot, NO_RULES)
+    promote_from_dev(house, slot)
+    assert house.apply().exit_code == ExitCode.OK
+    attribute(house, "risk", 1, dev, "risk", 2, files=False)
+    if why == "down":
+        dev.is_down = True
+    else:
+        dev.delete_model("risk")
+
+    for restore in ((), ("risk",)):
+        assert house.apply(Trigger.SCHEDULE, restore=restore).exit_code != ExitCode.OK
+        assert house.in_slot("risk", slot) == (2,)
