@@ -234,20 +234,26 @@ def test_what_another_registrys_folder_holds_must_be_readable(house: House) -> N
     assert "The manifests of dev cannot be read: dev/risk.yaml:2:" in refused(house)
 
 
-def test_copies_in_a_circle_over_registries_are_an_error_at_their_line(plain_house: House) -> None:
+def test_copies_in_a_circle_over_registries_are_an_error_at_their_line_and_end_no_other_model(
+    plain_house: House,
+) -> None:
     house = plain_house
     between(house, policy=NO_RULES)
+    house.register("other")
     back = "{from: {registry: prod, model: canary, version: 1}}"
     house.push(files={"dev/risk.yaml": pins({"Staging": back}, model="risk")})
     house.push(pins({"None": "{from: {model: risk, version: 1}}"}, model="canary"))
     promote_from_dev(house)
+    house.merge(pins({"Production": 1}, model="other"))
     (house.repository.top / "reconciler.yaml").write_text(REGISTRIES)
 
-    said = house.apply().message
+    said = refused(house)
     found = [str(problem) for problem in validate([house.repository.top / name for name in ("manifests", "dev")])]
 
-    circle = "copied-in-a-circle: prod/risk is copied from dev/risk, and that from prod/risk. Copy in one direction"
-    assert f"manifests/risk.yaml:4:16: {circle}" in said
+    circle = "prod/risk is copied from dev/risk, and that from prod/risk. Copy in one direction"
+    assert circle in said
+    assert [problem for problem in found if f"manifests/risk.yaml:4:16: copied-in-a-circle: {circle}" in problem]
+    assert house.in_slot("other") == (1,)
     assert sum("copied-in-a-circle" in problem for problem in found) == 2, found
 
 
