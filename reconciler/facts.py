@@ -461,6 +461,14 @@ class Gathering:
         for facts in followed:
             digest = digest or facts.digest
             records.extend(facts.records)
+        if (
+            records
+            and candidate is not None
+            and self._comes_from_elsewhere(candidate)
+            and not candidate.is_planned_copy
+        ):
+            # A server may give other files to each who asks: what counts is what will be loaded.
+            digest = checks.digest(entrance.model, entrance.candidate)
         return CheckFacts(digest, tuple(records), own.original, lost)
 
     def _file_fact(self, key: FactKey[Any], entrance: Entrance) -> object:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.core.gate import Ruling
+from reconciler.core.gate import CheckFacts, Ruling
 from reconciler.core.names import ModelRef, Version
 from reconciler.errors import ExitCode
 from reconciler.project import validate
@@ -366,3 +366,20 @@ def test_what_was_there_once_for_itself_does_not_come_back_as_a_copy_by_its_tag(
     for restore in ((), ("risk",)):
         assert house.apply(Trigger.SCHEDULE, restore=restore).exit_code != ExitCode.OK
         assert house.in_slot("risk", slot) == (2,)
+
+
+def test_a_server_that_gives_other_files_to_each_who_asks_has_no_check_count_for_them(house: House) -> None:
+    rules = PATH.replace("path: {from: Staging, model: risk, registry: dev}", "check: {name: bias, signed: true}")
+    dev = between(house, policy=f'checks: {{bias: {{command: ["true"]}}}}\n{rules}')
+    checked = dev.files.facts(RISK, Version(2), "")
+    dev.files.digests[RISK, 2] = "sha256:other"
+    house.merge(pins({"Production": 1, "None": from_dev(2)}, model="risk"))
+    assert house.apply().exit_code == ExitCode.OK
+
+    def facts(model: ModelRef, version: Version, signers: str) -> CheckFacts:
+        return checked
+
+    dev.files.facts = facts
+    promote_from_dev(house)
+
+    assert ": check: " in refused(house)
