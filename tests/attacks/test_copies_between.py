@@ -9,9 +9,11 @@ import pytest
 
 from reconciler.core.gate import CheckFacts, Ruling
 from reconciler.core.names import ModelRef, Version
+from reconciler.core.signature import Column, Scalar, Signature
 from reconciler.errors import ExitCode
 from reconciler.project import validate
 from tests.house import GRACE, House, Trigger
+from tests.house.mlflow import SIGNATURE
 from tests.house.neighbors import attribute
 from tests.house.scenes import APPROVALS, REGISTRIES, SLOTS, between, from_dev, pins, promote_from_dev
 
@@ -383,3 +385,15 @@ def test_a_server_that_gives_other_files_to_each_who_asks_has_no_check_count_for
     promote_from_dev(house)
 
     assert ": check: " in refused(house)
+
+
+def test_a_server_that_shows_another_signature_than_it_gives_away_does_not_have_it_count(house: House) -> None:
+    between(house, policy=PATH.replace("path: {from: Staging, model: risk, registry: dev}", "signature: {}"))
+    house.merge(pins({"Production": 1, "None": from_dev(2)}, model="risk"))
+    assert house.apply().exit_code == ExitCode.OK
+    key = RISK, Version(2)
+    loaded = Signature(inputs=(Column("income", Scalar("string")),), outputs=SIGNATURE.outputs, params=())
+    house.runs.facts[key] = replace(house.runs.facts[key], signature=loaded)
+    promote_from_dev(house)
+
+    assert ": signature: " in refused(house)
