@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
-from typing import Any
+from typing import Any, Final
 
 from reconciler.budget import Share
 from reconciler.core.approval import counted, eligible, in_time
@@ -55,6 +55,9 @@ from reconciler.errors import Failure, ReconcilerError, contained
 from reconciler.originals import Lost, Originals, copy_pin
 from reconciler.ports import Asked, Reviews, Work, World
 from reconciler.rules import Rules
+
+_OF_FILES: Final = frozenset({"signature", "flavors", "python", "requirements", "size"})
+"""What is known of a version by its files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,10 +220,18 @@ class Gathering:
             return None
         asked = Asked(original.model, original.version)
         facts = self.world.evidence.gather([asked])[asked]
+        told = (one for one in facts.missing if one.what not in _OF_FILES)
         return replace(
             facts,
             model=own.model,
             version=own.version,
+            # By the files that will be loaded: a server may give other ones to each who asks.
+            signature=own.signature,
+            flavors=own.flavors,
+            python=own.python,
+            requirements=own.requirements,
+            size=own.size,
+            missing=(*told, *(one for one in own.missing if one.what in _OF_FILES)),
             description=own.description,
             tags=own.tags,
             created_at=own.created_at,
@@ -461,6 +472,14 @@ class Gathering:
         for facts in followed:
             digest = digest or facts.digest
             records.extend(facts.records)
+        if (
+            records
+            and candidate is not None
+            and self._comes_from_elsewhere(candidate)
+            and not candidate.is_planned_copy
+        ):
+            # A server may give other files to each who asks: what counts is what will be loaded.
+            digest = checks.digest(entrance.model, entrance.candidate)
         return CheckFacts(digest, tuple(records), own.original, lost)
 
     def _file_fact(self, key: FactKey[Any], entrance: Entrance) -> object:

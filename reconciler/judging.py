@@ -8,7 +8,7 @@ from itertools import chain
 
 from reconciler.budget import Budget
 from reconciler.core.changes import SetAlias, simulate_all
-from reconciler.core.desired import DesiredState, Hold, Manifest, NoSource, Source, expired, hold_on
+from reconciler.core.desired import DesiredState, Hold, Manifest, NoSource, Pin, Source, expired, hold_on
 from reconciler.core.diff import Blocker, Grounds, ModelPlan
 from reconciler.core.drift import FilesThen, Replaced, files_then
 from reconciler.core.entrances import entrance_of, was_let_in
@@ -34,11 +34,11 @@ from reconciler.core.names import (
     name_there,
     registry_of,
 )
-from reconciler.core.past import Past, declared_versions
+from reconciler.core.past import Past, declared_versions, pins_of
 from reconciler.core.plan import Plan, PlanOptions
 from reconciler.core.policy import Policy
 from reconciler.core.slot_map import SlotMap
-from reconciler.core.snapshot import ORIGINAL_TAG, ModelSnapshot, RegistrySnapshot
+from reconciler.core.snapshot import ORIGINAL_TAG, ModelSnapshot, RegistrySnapshot, VersionSnapshot
 from reconciler.core.text import ended, plain, some
 from reconciler.deciders import Deciders, change_at, not_judged, refuse_unapproved
 from reconciler.errors import Failure, ReconcilerError, contained
@@ -258,9 +258,9 @@ def _other_originals(
         elsewhere = pin.original is not None and bool(pin.original.registry)
         if not elsewhere and (entrance.slot not in model.guarded or entrance.kind in EXEMPT):
             continue
-        if elsewhere and not isinstance(pin.source, Source) and entrance.kind not in WAY_BACK - {Kind.FOUND}:
+        if elsewhere and not isinstance(pin.source, Source) and not _was_that_copy(pin, entrance, version, model.past):
             # What was let in before may come back while its original cannot be asked about; a tag lets nothing in, and
-            # does not make what was found there a copy.
+            # makes neither what was found there a copy, nor what was there once for itself.
             lacking = pin.source or NoSource("source-not-read", f"{pin.original} is not known.", "Apply again.")
             yield Blocker(lacking.code, lacking.why, lacking.fix, pin.at)
             continue
@@ -272,6 +272,17 @@ def _other_originals(
                 # What is in a registry, and says that it is a copy, may be anybody's: nobody is told to declare it.
                 fix = f"Remove the tag `{ORIGINAL_TAG}` of v{version.version}, and it is copied anew."
             yield Blocker("another-original", f"{fault}.", fix, pin.at)
+
+
+def _was_that_copy(pin: Pin, entrance: Entrance, version: VersionSnapshot, past: Past | None) -> bool:
+    """Whether a version comes back that was let in before as a copy of the same original, by a record that counts."""
+    record = version.provenance.get(entrance.slot)
+    place = None if past is None else past.place_of(record, version)
+    if past is None or record is None or place is None or entrance.kind not in WAY_BACK - {Kind.FOUND}:
+        return False
+    then = past.epoch_at(place)
+    copied = (one.original for one in pins_of(then.manifest if then else None, entrance.slot))
+    return pin.original in copied and (record.proven or not past.sealed)
 
 
 def compared_files(world: World, model: ModelRef, recorded: Iterable[FilesThen]) -> tuple[Replaced | str | None, ...]:

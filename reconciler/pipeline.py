@@ -23,7 +23,7 @@ from reconciler.core.changes import (
     copies_in,
     simulate,
 )
-from reconciler.core.desired import DesiredState
+from reconciler.core.desired import DesiredState, Source
 from reconciler.core.diff import Blocker, Grounds, ModelPlan, Proposal, Reason, Why, diff
 from reconciler.core.gate import Entrance, Kind, Ruling, Verdict
 from reconciler.core.heads import Head
@@ -706,7 +706,7 @@ class _Run:
         manifest = self.desired.models[name]
         there = with_sources(self.world, replace(self.desired, models={name: manifest})).models[name]
         for pin, fresh in zip(manifest.pins(), there.pins(), strict=True):
-            if pin.original is not None and pin.source != fresh.source:
+            if pin.original is not None and isinstance(pin.source, Source) and pin.source != fresh.source:
                 return f"{pin.original} changed while it was copied: plan and apply again."
         for copy in copies:
             made = [v for v in live.versions.values() if v.original == copy.original]

@@ -37,7 +37,7 @@ from reconciler.core.slot_map import PLAIN, SlotMap
 from reconciler.core.snapshot import ModelSnapshot, Ownership, RegistrySnapshot
 from reconciler.core.text import did_you_mean, plain, some
 from reconciler.deciders import unasked
-from reconciler.errors import Failure, ManifestError, Problem, ReconcilerError, Severity, contained
+from reconciler.errors import Failure, Location, ManifestError, Problem, ReconcilerError, Severity, contained
 from reconciler.gates.authority import check_paths
 from reconciler.gates.prospects import doubts
 from reconciler.judging import compared_files, judge, judge_one, judge_proposed, left_behind, unguarded
@@ -91,14 +91,27 @@ def declaration_of(world: World, checkout: Checkout) -> Declaration:
     """What the manifests of a checkout declare. Raises ManifestError with every problem."""
     fragments, unreadable = world.parse(checkout.files)
     models, contradictions = resolve(fragments)
-    circles = _copied_in_circles(world, checkout.revision.commit, models)
-    problems = tuple(sorted((*checkout.problems, *unreadable, *contradictions, *circles)))
+    problems = tuple(sorted((*checkout.problems, *unreadable, *contradictions)))
     lacking = () if any(problem.severity is Severity.ERROR for problem in problems) else _lacking(world, models)
     problems = tuple(sorted((*problems, *lacking)))
     if any(problem.severity is Severity.ERROR for problem in problems):
         raise ManifestError(problems)
-    desired = DesiredState(replace(checkout.revision, slots=world.slots), models)
-    return Declaration(with_sources(world, desired), problems, checkout.dirty)
+    desired = with_sources(world, DesiredState(replace(checkout.revision, slots=world.slots), models))
+    circles = {one.location: one for one in _copied_in_circles(world, checkout.revision.commit, models)}
+    return Declaration(_without_circles(desired, circles) if circles else desired, problems, checkout.dirty)
+
+
+def _without_circles(desired: DesiredState, circles: Mapping[Location, Problem]) -> DesiredState:
+    """
+    Without what there is to copy in circles over several registries. These models alone are blocked: what is merged
+    into the folder of one registry must not end the applies of another.
+    """
+
+    def lacking(pin: Pin) -> Pin:
+        circle = circles.get(pin.at)
+        return pin if circle is None else replace(pin, source=NoSource(circle.code, circle.message, circle.fix))
+
+    return replace(desired, models={name: each_pin(model, lacking) for name, model in desired.models.items()})
 
 
 def _copied_in_circles(world: World, commit: Commit | None, models: Mapping[ModelRef, Manifest]) -> Iterable[Problem]:

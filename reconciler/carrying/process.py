@@ -27,7 +27,7 @@ from reconciler.core.changes import Change
 from reconciler.core.desired import NoSource, Origin, Source
 from reconciler.core.evidence import RunSummary, VersionFacts
 from reconciler.core.gate import CheckFacts, Presence
-from reconciler.core.limits import ANSWER_BYTES, ANSWER_SECONDS, FILES_SECONDS
+from reconciler.core.limits import ANSWER_BYTES, ANSWER_SECONDS, FILES_SECONDS, LISTS_SECONDS
 from reconciler.core.names import ModelRef, Version
 from reconciler.core.snapshot import RegistrySnapshot
 from reconciler.errors import ReconcilerError, RegistryError
@@ -35,7 +35,8 @@ from reconciler.ports import Asked, Capabilities, Tries, Wanted
 
 _LENGTH: Final = struct.Struct(">Q")
 _VALUES: Final = ("reconciler.core.", "reconciler.ports")
-_OF_ALL_FILES: Final = frozenset({"facts", "digest", "files", "fetch"})
+_OF_FILES: Final = frozenset({"facts", "digest", "files", "fetch"})
+_OF_MUCH: Final = frozenset({"snapshot", "gather", "runs", "listed"})
 _WHAT_TO_DO: Final = "Check its address and its log, and run the command again."
 _PLAIN: Final = {("builtins", name): getattr(sys.modules["builtins"], name) for name in ("frozenset", "set")}
 
@@ -160,7 +161,7 @@ class Elsewhere:
         self._ask("drop")
 
     def _ask(self, what: str, *arguments: object) -> Any:
-        seconds = FILES_SECONDS if what in _OF_ALL_FILES else ANSWER_SECONDS
+        seconds = FILES_SECONDS if what in _OF_FILES else LISTS_SECONDS if what in _OF_MUCH else ANSWER_SECONDS
         with self._guard:
             if self._given_up:
                 raise self._late()

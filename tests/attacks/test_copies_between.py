@@ -7,11 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.core.gate import Ruling
+from reconciler.core.gate import CheckFacts, Ruling
 from reconciler.core.names import ModelRef, Version
+from reconciler.core.signature import Column, Scalar, Signature
 from reconciler.errors import ExitCode
 from reconciler.project import validate
 from tests.house import GRACE, House, Trigger
+from tests.house.mlflow import SIGNATURE
 from tests.house.neighbors import attribute
 from tests.house.scenes import APPROVALS, REGISTRIES, SLOTS, between, from_dev, pins, promote_from_dev
 
@@ -249,20 +251,26 @@ def test_what_another_registrys_folder_holds_must_be_readable(house: House) -> N
     assert "The manifests of dev cannot be read: dev/risk.yaml:2:" in refused(house)
 
 
-def test_copies_in_a_circle_over_registries_are_an_error_at_their_line(plain_house: House) -> None:
+def test_copies_in_a_circle_over_registries_are_an_error_at_their_line_and_end_no_other_model(
+    plain_house: House,
+) -> None:
     house = plain_house
     between(house, policy=NO_RULES)
+    house.register("other")
     back = "{from: {registry: prod, model: canary, version: 1}}"
     house.push(files={"dev/risk.yaml": pins({"Staging": back}, model="risk")})
     house.push(pins({"None": "{from: {model: risk, version: 1}}"}, model="canary"))
     promote_from_dev(house)
+    house.merge(pins({"Production": 1}, model="other"))
     (house.repository.top / "reconciler.yaml").write_text(REGISTRIES)
 
-    said = house.apply().message
+    said = refused(house)
     found = [str(problem) for problem in validate([house.repository.top / name for name in ("manifests", "dev")])]
 
-    circle = "copied-in-a-circle: prod/risk is copied from dev/risk, and that from prod/risk. Copy in one direction"
-    assert f"manifests/risk.yaml:4:16: {circle}" in said
+    circle = "prod/risk is copied from dev/risk, and that from prod/risk. Copy in one direction"
+    assert circle in said
+    assert [problem for problem in found if f"manifests/risk.yaml:4:16: copied-in-a-circle: {circle}" in problem]
+    assert house.in_slot("other") == (1,)
     assert sum("copied-in-a-circle" in problem for problem in found) == 2, found
 
 
@@ -356,3 +364,51 @@ def test_what_somebody_moved_in_and_tagged_is_not_found_there_while_its_original
 
     assert done.exit_code != ExitCode.OK, done.kinds("canary")
     assert house.record_on("canary", 2).count("Production") == 0
+
+
+@SLOTS
+@pytest.mark.parametrize("why", ["down", "gone"])
+def test_what_was_there_once_for_itself_does_not_come_back_as_a_copy_by_its_tag(
+    house: House, slot: str, why: str
+) -> None:
+    dev = between(house, slot, NO_RULES)
+    promote_from_dev(house, slot)
+    assert house.apply().exit_code == ExitCode.OK
+    attribute(house, "risk", 1, dev, "risk", 2, files=False)
+    if why == "down":
+        dev.is_down = True
+    else:
+        dev.delete_model("risk")
+
+    for restore in ((), ("risk",)):
+        assert house.apply(Trigger.SCHEDULE, restore=restore).exit_code != ExitCode.OK
+        assert house.in_slot("risk", slot) == (2,)
+
+
+def test_a_server_that_gives_other_files_to_each_who_asks_has_no_check_count_for_them(house: House) -> None:
+    rules = PATH.replace("path: {from: Staging, model: risk, registry: dev}", "check: {name: bias, signed: true}")
+    dev = between(house, policy=f'checks: {{bias: {{command: ["true"]}}}}\n{rules}')
+    checked = dev.files.facts(RISK, Version(2), "")
+    dev.files.digests[RISK, 2] = "sha256:other"
+    house.merge(pins({"Production": 1, "None": from_dev(2)}, model="risk"))
+    assert house.apply().exit_code == ExitCode.OK
+
+    def facts(model: ModelRef, version: Version, signers: str) -> CheckFacts:
+        return checked
+
+    dev.files.facts = facts
+    promote_from_dev(house)
+
+    assert ": check: " in refused(house)
+
+
+def test_a_server_that_shows_another_signature_than_it_gives_away_does_not_have_it_count(house: House) -> None:
+    between(house, policy=PATH.replace("path: {from: Staging, model: risk, registry: dev}", "signature: {}"))
+    house.merge(pins({"Production": 1, "None": from_dev(2)}, model="risk"))
+    assert house.apply().exit_code == ExitCode.OK
+    key = RISK, Version(2)
+    loaded = Signature(inputs=(Column("income", Scalar("string")),), outputs=SIGNATURE.outputs, params=())
+    house.runs.facts[key] = replace(house.runs.facts[key], signature=loaded)
+    promote_from_dev(house)
+
+    assert ": signature: " in refused(house)

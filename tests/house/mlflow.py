@@ -264,7 +264,9 @@ class Files:
 
     def facts(self, model: ModelRef, version: Version, signers: str) -> CheckFacts:
         self._refuse_lost(model, version)
-        return CheckFacts(self.known(model, version), self.records.get((model, version), ()))
+        records = self.records.get((model, version), ())
+        # Files of what nobody has checked are not read for it.
+        return CheckFacts(self.known(model, version) if records else "", records)
 
     def place(self, model: ModelRef, version: Version) -> str:
         """Where they are: a copy's are where its original's were when it was made."""
@@ -282,7 +284,8 @@ class Files:
 
     def digest(self, model: ModelRef, version: Version) -> str:
         self.read.add((model, version))
-        return self.facts(model, version, "").digest
+        self._refuse_lost(model, version)
+        return self.known(model, version)
 
     def files(self, model: ModelRef, version: Version) -> tuple[FileDigest, ...]:
         self._refuse_lost(model, version)
