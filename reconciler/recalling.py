@@ -37,7 +37,6 @@ from reconciler.core.history import (
     Placed,
     Present,
     Recalled,
-    Refusal,
     Sighting,
     Stretch,
     in_order,
@@ -101,31 +100,10 @@ class _Kept:
                 found.setdefault(name, []).append(number)
         return {name: tuple(numbers) for name, numbers in found.items()}
 
-    @cached_property
-    def refusing(self) -> Mapping[str, tuple[int, ...]]:
-        """In which links gates refused something of a model, alike."""
-        found: dict[str, list[int]] = {}
-        for number, link in enumerate(self.counting):
-            refusing = filter(_blocks, members(member(link.receipt, "verdicts")))
-            for name in {str(member(one, "model")) for one in refusing}:
-                found.setdefault(name, []).append(number)
-        return {name: tuple(numbers) for name, numbers in found.items()}
-
     def about(self, names: Iterable[str]) -> list[Link]:
         """The links that tell of a model by one of its names, the newest first."""
         numbers = sorted({number for name in names for number in self.named.get(name, ())}, reverse=True)
         return [self.counting[number] for number in numbers]
-
-    def refusals(self, name: str, places: Mapping[Commit, int]) -> dict[tuple[Version, Slot], Refusal]:
-        """The last refusal of each version for each slot."""
-        found: dict[tuple[Version, Slot], Refusal] = {}
-        for number in self.refusing.get(name, ()):
-            link = self.counting[number]
-            place = _place_of(link, places)
-            refusing = filter(_blocks, members(member(link.receipt, "verdicts")))
-            for key, opinions in _opinions(refusing, name).items():
-                found[key] = Refusal(link.id, place, opinions)
-        return found
 
 
 def recall(
@@ -379,8 +357,38 @@ def applied_by(world: World, rules: Rules, chain: Chain, commit: Commit) -> Link
         and _is_here(link, here)
         and moment(str(link.receipt.get("finished_at"))) is not None
     ]
+    # One that only refused something applied nothing.
+    found = [link for link in found if any(member(one, "calls") for one in members(member(link.receipt, "models")))]
     whole = (link for link in found if link.receipt.get("exit_code") in {ExitCode.OK, ExitCode.BLOCKED})
     return next(whole, found[-1] if found else None)
+
+
+def is_refused_in(world: World, rules: Rules, chain: Chain, link: Link, *, signs: bool) -> bool:
+    """
+    Whether receipts of the same commit and registry say already all that one refuses, by which gates or for which other
+    reasons. Of an apply that `signs`, only those count that are signed, too, where the policy names signers.
+    """
+    commit, here = member(member(link.receipt, "computed_from"), "commit"), _here(world, rules)
+    links = [one.link for one in chain.stored if isinstance(commit, str) and commit in one.text]
+    same = [
+        one
+        for one in links
+        if one is not None and member(member(one.receipt, "computed_from"), "commit") == commit and _is_here(one, here)
+    ]
+    if signs and listed_for(RECORDS, rules.policy.signers):
+        signed = signed_links(world.seals, rules.policy.signers, same)
+        same = [one for one in same if one.id in signed]
+    return _refused(link.receipt) <= {reason for one in same for reason in _refused(one.receipt)}
+
+
+def _refused(receipt: Mapping[str, object]) -> set[tuple[str, ...]]:
+    """What a receipt refuses: the gates by model, version and slot, or the words where no gate did."""
+    names = [one for one in members(member(receipt, "models")) if member(one, "status") == _LEFT]
+    noes = [one for one in members(member(receipt, "verdicts")) if _blocks(one)]
+    found = {tuple(str(member(one, key)) for key in ("model", "version", "slot", "gate")) for one in noes}
+    judged = {model for model, *_ in found}
+    told = {(str(member(one, "model")), str(member(one, "message"))) for one in names}
+    return {*found, *((model, message) for model, message in told if model not in judged)}
 
 
 def _here(world: World, rules: Rules) -> tuple[tuple[str, ...], str]:
@@ -404,10 +412,15 @@ def signed_links(seals: Seals | None, signers: str, links: Iterable[Link]) -> fr
 
 
 def _models_of(link: Link) -> frozenset[str]:
-    names = (
-        member(model, "model") for model in members(member(link.receipt, "models")) if members(member(model, "slots"))
-    )
+    """The models of which a receipt says what their slots held, or that they were left as they were."""
+    models = members(member(link.receipt, "models"))
+    telling = (one for one in models if members(member(one, "slots")) or member(one, "status") == _LEFT)
+    names = (member(one, "model") for one in telling)
     return frozenset(name for name in names if isinstance(name, str))
+
+
+_LEFT = "blocked"
+"""The status of a model that was left as it was, by a gate or for another reason."""
 
 
 def _past(
@@ -452,8 +465,7 @@ def _past(
     if not world.registry.capabilities.stages:
         # What keeps no stages keeps no times of moves either.
         present = replace(present, touched={})
-    refusals = kept.refusals(name, places)
-    return Past(name, stretches, in_order(sightings), present, whole, refusals=refusals)
+    return Past(name, stretches, in_order(sightings), present, whole)
 
 
 def _name_at(epochs: Iterable[Epoch], place: int | None, name: ModelRef) -> ModelRef:
@@ -535,11 +547,12 @@ def _stamp(milliseconds: int) -> str:
 
 
 def _sighting(link: Link, name: ModelRef, place: int | None, signed: bool) -> Sighting | None:
-    """What a receipt says of a model; None where it says nothing of its slots."""
+    """What a receipt says of a model; None where it says nothing of its slots, nor that they were left as they were."""
     receipt = link.receipt
     model = next((one for one in members(member(receipt, "models")) if member(one, "model") == name), None)
     slots = [(slot, one) for one in members(member(model, "slots")) if (slot := _slot(member(one, "slot"))) is not None]
-    if not slots:
+    blocked = member(model, "status") == _LEFT
+    if not slots and not blocked:
         return None
     actor, commit = member(receipt, "actor"), member(member(receipt, "computed_from"), "commit")
     calls = members(member(model, "calls"))
@@ -575,7 +588,13 @@ def _sighting(link: Link, name: ModelRef, place: int | None, signed: bool) -> Si
         ),
         name if calls else None,
         _renamed(calls),
+        blocked,
+        _text(member(model, "message"))[:_LONGEST_MESSAGE] if blocked else "",
     )
+
+
+_LONGEST_MESSAGE = 400
+"""Letters of why a model was left as it was: what gates said of it is told beside it."""
 
 
 def _renamed(calls: Iterable[object]) -> tuple[Names, str] | None:

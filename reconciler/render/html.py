@@ -280,7 +280,7 @@ def _biography(turns: list[Turn], history: History) -> Biography:
             turn.slot,
             moved(turn).replace("->", "→"),
             turn.turning,
-            "pending" if not turn.happened else TONE[turn.turning],
+            "pending" if turn.of_now else f"{TONE[turn.turning]}{' kept-out' if turn.ending else ''}",
             _badge(TONE[turn.turning]),
             tuple(told(turn)),
         )
