@@ -65,13 +65,20 @@ from reconciler.ports import CommitNote, Seals, SignRecord, Wanted, World
 from reconciler.rules import Rules
 from reconciler.trust import Trunk
 
-# How forges name the request in the message of a merge or a squash: GitHub, GitLab, Bitbucket.
+# How forges name the request in the message of a merge or a squash: GitHub, Gitea, GitLab, Bitbucket, Azure DevOps.
 _REQUEST = (
     re.compile(r"\AMerge pull request (#\d+)"),
+    re.compile(r"\AMerge pull request '.*' \((#\d+)\) from "),
     re.compile(r"(?m)^See merge request \S*?(!\d+)$"),
     re.compile(r"\AMerged in .*\(pull request (#\d+)\)"),
+    re.compile(r"\AMerged (PR \d+): "),
     re.compile(r"\A[^\n]*\((#\d+)\)$", re.MULTILINE),
 )
+# What forges and git write as the subject of a merge, if nobody writes another one. Some quote the title in it.
+_MERGE = re.compile(r"Merge (?:pull request|branch|branches|remote-tracking branch|commit|tag) |Merged in ")
+_QUOTED = re.compile(r"Merge pull request '(.*)' \(#\d+\) from |Merged PR \d+: (.+)")
+# What else stands at the beginning of a body: a trailer, GitLab's last line, a list of commits.
+_NO_TITLE = re.compile(r"[A-Z][a-z]+(?:-[a-z]+)*-(?:by|on): |See merge request |Closes #|[*#] ")
 
 
 @dataclass(frozen=True)
@@ -492,14 +499,15 @@ def _stretch(epoch: Epoch, newest: Epoch, live: ModelSnapshot, notes: Mapping[Co
     comments = {slot: next((pin.comment for pin in pins_of(manifest, slot) if pin.comment), "") for slot in slots}
     return Stretch(
         epoch.start,
-        _declaring(epoch, notes),
+        declaring(epoch, notes),
         {slot: tuple(sorted(declared_versions(manifest, slot, declared))) for slot in slots},
         {slot: comment for slot, comment in comments.items() if comment},
         manifest.name if manifest else None,
     )
 
 
-def _declaring(epoch: Epoch, notes: Mapping[Commit, CommitNote]) -> Declaring:
+def declaring(epoch: Epoch, notes: Mapping[Commit, CommitNote]) -> Declaring:
+    """The commit that declared something, as its note says it; without a note, no more than git's line has."""
     commit = epoch.commit or Commit("")
     note = notes.get(commit)
     when = moment_of(epoch.since * 1000)
@@ -507,11 +515,22 @@ def _declaring(epoch: Epoch, notes: Mapping[Commit, CommitNote]) -> Declaring:
     if note is None:
         return Declaring(commit, at)
     request = next((found[1] for pattern in _REQUEST if (found := pattern.search(note.message))), "")
-    subject, _, body = note.message.partition("\n")
-    if subject.startswith(("Merge pull request ", "Merged in ")) and body.strip():
-        subject = body.strip().partition("\n")[0]
     merged_by = note.committer if note.committer != note.author else ""
-    return Declaring(commit, at, note.author, merged_by, plain(subject, 200), request)
+    return Declaring(commit, at, note.author, merged_by, plain(_title(note), 200), request)
+
+
+def _title(note: CommitNote) -> str:
+    """
+    What a commit is about. A merge says that in its body, where forges put the title of the request, and otherwise in
+    what it brings in: "Merge branch" says nothing.
+    """
+    subject, _, body = note.message.partition("\n")
+    if quoted := _QUOTED.match(subject):
+        return next(filter(None, quoted.groups()), subject)
+    if not _MERGE.match(subject):
+        return subject
+    title = body.strip().partition("\n")[0]
+    return title if title and not _NO_TITLE.match(title) else note.brought or subject
 
 
 def _present(

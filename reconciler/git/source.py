@@ -144,7 +144,10 @@ class GitSource:
             author = (brought[0] if brought else people).get("author", "")
             committer = people.get("author" if brought else "committer", "")
             time = re.search(r" (\d+) [+-]\d{4}$", people.get("committer", ""))
-            found[commit] = CommitNote(_person(author), _person(committer), int(time[1]) if time else 0, message)
+            subject = brought[2].partition("\n")[0] if brought else ""
+            found[commit] = CommitNote(
+                _person(author), _person(committer), int(time[1]) if time else 0, message, subject
+            )
         return found
 
     def _changing(self, tip: Commit) -> Commit:

@@ -788,6 +788,17 @@ def test_who_approved_by_an_empty_commit_did_not_declare(house: House) -> None:
     assert turn.declaring.author == str(ADA)
 
 
+def test_a_merge_without_a_title_is_told_by_what_it_brings_in(house: House) -> None:
+    house.push_branch("v2", pins({"Production": 2}), by=ADA)
+    git(house.repository.top, "merge", "--quiet", "--no-ff", "--no-edit", "v2")
+    assert git(house.repository.top, "log", "-1", "--format=%s").strip() == "Merge branch 'v2'"
+
+    *_, turn = history(house).turns
+
+    assert turn.declaring is not None
+    assert (turn.declaring.subject, turn.declaring.author) == ("Mine", str(ADA))
+
+
 def test_a_shallow_clone_names_no_commit_that_it_does_not_have(house: House) -> None:
     house.receipts = False
     promote(house, 1)
