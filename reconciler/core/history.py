@@ -666,10 +666,14 @@ class _Wanted:
             self.past.stretches[run.oldest],
             self.past.stretches[run.newest - 1].declaring,
         )
-        where = f"the apply of receipt {following.applying.receipt}" if following else "the registry as it is now"
+        seen = (
+            f"the apply of receipt {following.applying.receipt} found the slot as it was before"
+            if following
+            else "the slot is as it was before"
+        )
         until = following.started_at if following else past.present.read_at if past.present else ""
         lacking = _lacks_receipts(past, former, following, former.finished_at, until, found)
-        note = f"No receipt says that it came in, or why not: {where} has the slot as it was before."
+        note = f"No receipt tells of it: {seen}."
         return Turn(
             past.model,
             self.slot,
