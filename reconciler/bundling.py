@@ -25,6 +25,7 @@ from reconciler.core.plan import Plan, PlanOptions
 from reconciler.core.policy import Policy
 from reconciler.core.records import member, members
 from reconciler.core.review import Applied, Note, Review
+from reconciler.core.slot_map import SlotMap
 from reconciler.core.snapshot import (
     Identity,
     ModelSnapshot,
@@ -52,6 +53,7 @@ from reconciler.render.evidence_json import evidence_digests
 from reconciler.render.formats import Format, rendered, rendered_history
 from reconciler.render.history import pruned
 from reconciler.rules import Rules
+from reconciler.trust import Trunk
 
 _LONGEST_REASON = 1_000
 """Letters of why something is not in a bundle; what somebody wrote is cut where it is quoted."""
@@ -64,6 +66,7 @@ class _Making:
     world: World
     about: About
     policy_at: Callable[[str | None], Policy | None]
+    trunk: Trunk | None
     files: dict[str, bytes] = field(default_factory=dict[str, bytes])
     lacking: list[str] = field(default_factory=list[str])
     proofs: list[ProofDocument] = field(default_factory=list[ProofDocument])
@@ -101,7 +104,7 @@ def make_bundle(
     there = live.versions.get(number)
     identity = _identity(there, names, number, links)
     about = About(name, names, number, identity.run_id, identity.created_at)
-    making = _Making(world, about, policy_at)
+    making = _Making(world, about, policy_at, rules.trunk)
     for finding in recalled.findings:
         making.missing("The chain of receipts", finding.sentence)
     if there is None:
@@ -272,7 +275,10 @@ def _review(making: _Making, link: Link, evidence: Evidence | None, *, signed: b
     origin, started_at = member(receipt, "computed_from"), str(receipt.get("started_at"))
     part, name = about.parts_of(receipt)[0], ModelRef(str(member(about.parts_of(receipt)[0], "model")))
     commit = member(origin, "commit")
-    then = None if not isinstance(commit, str) else contained(partial(_declared_then, world, commit))
+    slots, then = world.slots, None
+    if isinstance(commit, str):
+        slots = making.trunk.slots_of(Commit(commit)) if making.trunk else slots
+        then = contained(partial(_declared_then, world, commit, slots))
     declared = None if isinstance(then, Failure) else then
     revision = Revision(RepositoryId(str(member(origin, "repository"))), None, str(member(origin, "author")))
     if isinstance(commit, str):
@@ -290,7 +296,7 @@ def _review(making: _Making, link: Link, evidence: Evidence | None, *, signed: b
         (*proposals, *_records(name, entrances)),
         verdicts=verdicts,
         entrances=entrances,
-        slots=world.slots,
+        slots=slots,
     )
     shown = [
         _as_then(exhibit, started_at)
@@ -308,8 +314,8 @@ def _review(making: _Making, link: Link, evidence: Evidence | None, *, signed: b
     )
 
 
-def _declared_then(world: World, commit: str) -> DesiredState:
-    return declaration_of(replace(world, parse=world.parser(world.slots)), world.source.read(commit)).desired
+def _declared_then(world: World, commit: str, slots: SlotMap) -> DesiredState:
+    return declaration_of(replace(world, parse=world.parser(slots), slots=slots), world.source.read(commit)).desired
 
 
 def _as_then(exhibit: Exhibit, started_at: str) -> Exhibit:

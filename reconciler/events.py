@@ -27,19 +27,23 @@ class OutcomeStatus(StrEnum):
     SKIPPED = "skipped"
 
 
+Held: TypeAlias = Mapping[Slot, tuple[Version, ...]]
+"""What governed slots hold, lowest version first."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one model fared: the calls that were made, in order, and why it is not as declared, if it is not."""
+    """
+    How one model fared: the calls that were made, in order, and why it is not as declared, if it is not. `left` is what
+    the slots held of one that was left as it was because it is blocked: those that are governed, and those declared.
+    """
 
     model: ModelRef
     status: OutcomeStatus
     made: tuple[Change, ...] = ()
     message: str = ""
     repaired: bool = False
-
-
-Held: TypeAlias = Mapping[Slot, tuple[Version, ...]]
-"""What governed slots hold, lowest version first."""
+    left: Held = field(default_factory=dict[Slot, tuple[Version, ...]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,11 @@ class Receipt:
         if OutcomeStatus.STALE in statuses:
             return ExitCode.STALE
         return ExitCode.BLOCKED if OutcomeStatus.BLOCKED in statuses else ExitCode.OK
+
+    @property
+    def refused(self) -> bool:
+        """Whether a model was left as it was because it is blocked."""
+        return any(outcome.status is OutcomeStatus.BLOCKED for outcome in self.outcomes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +285,7 @@ class Journal:
         last = seen.last if isinstance(after, Failure) else after
         owners = [live.owner for live in (seen.first, last) if live] + [c.after for c in made if isinstance(c, Claim)]
         slots = _governed(owner for owner in owners if isinstance(owner, Ownership))
-        before, held = _held(seen.first, slots), _held(last, slots)
+        before, held = held_in(seen.first, slots), held_in(last, slots)
         numbers = {number for there in (before, held) for versions in there.values() for number in versions}
         known = {v: one for live in (seen.first, last) if live for v, one in live.versions.items()}
         identities = tuple(known[number].identity for number in sorted(numbers & known.keys()))
@@ -294,5 +303,11 @@ def _governed(owners: Iterable[Ownership]) -> tuple[Slot, ...]:
     return tuple(sorted({slot for slots in found for slot in slots}))
 
 
-def _held(live: ModelSnapshot | None, slots: Iterable[Slot]) -> Held:
+def left_as_it_was(live: ModelSnapshot | None, owner: Ownership | None, declared: Iterable[Slot]) -> Held:
+    """What the slots of a model hold that are governed, by our record on it, or declared."""
+    return held_in(live, sorted({*_governed([owner] if owner else []), *declared}))
+
+
+def held_in(live: ModelSnapshot | None, slots: Iterable[Slot]) -> Held:
+    """What some slots of a model hold."""
     return {slot: tuple(sorted(occupants(live, slot))) if live else () for slot in slots}

@@ -71,6 +71,7 @@ from reconciler.events import (
     Planned,
     Receipt,
     Report,
+    left_as_it_was,
 )
 from reconciler.judging import judge
 from reconciler.originals import copy_fault
@@ -79,6 +80,7 @@ from reconciler.planning import (
     applied_before,
     declare,
     make_plan,
+    plan_and_snapshot,
     read_again,
     rewind_fault,
     rewinds,
@@ -191,7 +193,7 @@ def apply(world: World, request: ApplyRequest, report: Report) -> Receipt:
 
     with _locked(world, request, report) as lease:
         _refuse_rewind(world, commit, None if lease is None else lease.applied, request)
-        plan = make_plan(world, desired, request.options, request.rules)
+        plan, snapshot = plan_and_snapshot(world, desired, request.options, request.rules)
         if not shown:
             report(Planned(plan))
         if reviewed is not None and not reviewed.covers(plan):
@@ -208,7 +210,7 @@ def apply(world: World, request: ApplyRequest, report: Report) -> Receipt:
         if lease is not None:
             lease.mark(commit, _new_heads(world, commit, request))
         with ExitStack() as leases:
-            run = _Run(world, request, report, lease, desired, plan, commit, leases)
+            run = _Run(world, request, report, lease, desired, plan, commit, leases, snapshot.models)
             outcomes = tuple(run.outcomes())
             if lease is not None and lease.note:
                 outcomes = run.look_again(outcomes)
@@ -469,6 +471,8 @@ class _Run:
     plan: Plan
     commit: Commit
     leases: ExitStack
+    found: Mapping[ModelRef, ModelSnapshot]
+    """The models as the plan was made from them."""
     lost: str = ""
     """Why no further model is begun: the registry is gone, or the lock was."""
     pasts: dict[ModelRef, Past] = field(default_factory=dict[ModelRef, Past])
@@ -486,7 +490,7 @@ class _Run:
     def outcomes(self) -> Iterator[Outcome]:
         for model in self.plan.models:
             if model.blocked:
-                yield self._finished(Outcome(model.model, OutcomeStatus.BLOCKED, message=_told(model)))
+                yield self._finished(self._left(model, self.found.get(model.model)))
         pending = [model for model in self.plan.models if model.changes and not model.blocked]
         size = max(1, self.request.parallelism)
         waves = [pending[start : start + size] for start in range(0, len(pending), size)]
@@ -613,13 +617,14 @@ class _Run:
         if digest_of([now]) == digest_of([planned]):
             made = tuple(copy for copy in copies_in(planned.changes) if copy not in now.changes)
             if made and live is not None and (why := self._refused(now, live, made)):
-                return Outcome(name, _status_of(why), message=why)
+                left = self._left(now, live)
+                return replace(left, message=why) if isinstance(why, _Refusal) else _failed(name, why)
             return now
         entering = self._judged(now, live, self.desired)
         if self.request.asks_for_review or planned.verdicts or entering:
             return Outcome(name, OutcomeStatus.STALE, message="It changed since the plan was made: plan again.")
         if now.blocked:
-            return Outcome(name, OutcomeStatus.BLOCKED, message=_told(now))
+            return self._left(now, live)
         if not now.changes:
             return Outcome(name, OutcomeStatus.UNCHANGED, message="Somebody else already made it match the manifests.")
         try:
@@ -628,6 +633,13 @@ class _Run:
             return Outcome(name, OutcomeStatus.FAILED, message=str(error))
         self.report(Noticed(f"{name} changed since the plan was made; it was planned again."))
         return now
+
+    def _left(self, model: ModelPlan, live: ModelSnapshot | None) -> Outcome:
+        """A model that is left as it was, with what was there. One that nobody declares was read without that."""
+        manifest = self.desired.models.get(model.model)
+        owner = live.owned_by(self.desired.revision.ours) if live else None
+        outcome = Outcome(model.model, OutcomeStatus.BLOCKED, message=_told(model))
+        return replace(outcome, left=left_as_it_was(live, owner, manifest.slots)) if manifest else outcome
 
     def _is_of_another(self, name: ModelRef, record: Ownership) -> bool:
         """Whether a record is of another model that is declared: one of the two was renamed."""
@@ -972,6 +984,10 @@ def _without_records(changes: Iterable[Change]) -> list[Change]:
 def _is_last(change: RegisterVersion, left: Sequence[Change]) -> bool:
     """Whether no other version is registered next, and there is something to do with this one, or to compare."""
     return not isinstance(left[0], RegisterVersion) if left else change.original is not None
+
+
+def _failed(name: ModelRef, why: str) -> Outcome:
+    return Outcome(name, OutcomeStatus.FAILED, message=why)
 
 
 def _status_of(error: str) -> OutcomeStatus:

@@ -164,10 +164,17 @@ def with_sources(world: World, desired: DesiredState) -> DesiredState:
 
 def make_plan(world: World, desired: DesiredState, options: PlanOptions, rules: Rules = NO_RULES) -> Plan:
     """What it would take to bring the registry to the desired state, and what the rules say. Writes nothing."""
+    return plan_and_snapshot(world, desired, options, rules)[0]
+
+
+def plan_and_snapshot(
+    world: World, desired: DesiredState, options: PlanOptions, rules: Rules = NO_RULES
+) -> tuple[Plan, RegistrySnapshot]:
+    """The same, with what was read for it."""
     rules, desired = with_names(rules, desired)
     snapshot, pasts = with_past(rules, desired, _snapshot(world, options, desired))
     world = under_former_names(world, snapshot)
-    return judge(world, build_plan(desired, snapshot, options, pasts), snapshot, desired, rules)
+    return judge(world, build_plan(desired, snapshot, options, pasts), snapshot, desired, rules), snapshot
 
 
 def with_names(rules: Rules, desired: DesiredState) -> tuple[Rules, DesiredState]:

@@ -143,13 +143,15 @@ class Step:
 class CommitNote:
     """
     What a commit says of itself: who wrote the change (of a merge: what it brings in), who committed or merged it, when
-    (seconds since 1970, by the committer's clock), and its message.
+    (seconds since 1970, by the committer's clock), and its message. Of a merge, `brought` is the subject of the commit
+    by that author.
     """
 
     author: str
     committer: str
     time: int
     message: str
+    brought: str = ""
 
 
 class ManifestSource(Protocol):

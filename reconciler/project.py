@@ -733,7 +733,12 @@ class Project:
                     if journal.begun:
                         _keep(world, journal.broken_off(error, world.clock.now()), sign, report, rules)
                     raise
-                return replace(done, unkept=_keep(world, done, sign, report, rules)) if journal.begun else done
+                if journal.begun:
+                    return replace(done, unkept=_keep(world, done, sign, report, rules))
+                if done.refused and _is_news(world, done, sign, rules):
+                    # Nothing was written: that nobody keeps what was refused is said, and is no failure.
+                    _keep(world, done, sign, report, rules)
+                return done
 
     def drift(self, ref: str = "HEAD", *, files: bool = False) -> "Drift":
         """
@@ -1587,6 +1592,22 @@ def _keep(world: "World", receipt: "Receipt", sign: "Sign | None", report: "Repo
     )
     report(Noticed(why))
     return "" if receipts.local else why
+
+
+def _is_news(world: "World", receipt: "Receipt", sign: "Sign | None", rules: "Rules") -> bool:
+    """
+    Whether no receipt that counts says already that this commit was refused for this: an apply that is run again and
+    again leaves one.
+    """
+    from reconciler.core.chain import Link
+    from reconciler.recalling import is_refused_in, kept_chain
+    from reconciler.render.json import receipt_document
+
+    if world.receipts is None:
+        return False
+    link = Link(receipt.id, "", receipt_document(receipt))
+    told = contained(lambda: is_refused_in(world, rules, kept_chain(world, rules), link, signs=sign is not None))
+    return isinstance(told, Failure) or not told
 
 
 def _moment(text: str, now: str) -> str:

@@ -37,7 +37,6 @@ from reconciler.core.history import (
     Placed,
     Present,
     Recalled,
-    Refusal,
     Sighting,
     Stretch,
     in_order,
@@ -66,13 +65,20 @@ from reconciler.ports import CommitNote, Seals, SignRecord, Wanted, World
 from reconciler.rules import Rules
 from reconciler.trust import Trunk
 
-# How forges name the request in the message of a merge or a squash: GitHub, GitLab, Bitbucket.
+# How forges name the request in the message of a merge or a squash: GitHub, Gitea, GitLab, Bitbucket, Azure DevOps.
 _REQUEST = (
     re.compile(r"\AMerge pull request (#\d+)"),
+    re.compile(r"\AMerge pull request '.*' \((#\d+)\) from "),
     re.compile(r"(?m)^See merge request \S*?(!\d+)$"),
     re.compile(r"\AMerged in .*\(pull request (#\d+)\)"),
+    re.compile(r"\AMerged (PR \d+): "),
     re.compile(r"\A[^\n]*\((#\d+)\)$", re.MULTILINE),
 )
+# What forges and git write as the subject of a merge, if nobody writes another one. Some quote the title in it.
+_MERGE = re.compile(r"Merge (?:pull request|branch|branches|remote-tracking branch|commit|tag) |Merged in ")
+_QUOTED = re.compile(r"Merge pull request '(.*)' \(#\d+\) from |Merged PR \d+: (.+)")
+# What else stands at the beginning of a body: a trailer, GitLab's last line, a list of commits.
+_NO_TITLE = re.compile(r"[A-Z][a-z]+(?:-[a-z]+)*-(?:by|on): |See merge request |Closes #|[*#] ")
 
 
 @dataclass(frozen=True)
@@ -101,31 +107,10 @@ class _Kept:
                 found.setdefault(name, []).append(number)
         return {name: tuple(numbers) for name, numbers in found.items()}
 
-    @cached_property
-    def refusing(self) -> Mapping[str, tuple[int, ...]]:
-        """In which links gates refused something of a model, alike."""
-        found: dict[str, list[int]] = {}
-        for number, link in enumerate(self.counting):
-            refusing = filter(_blocks, members(member(link.receipt, "verdicts")))
-            for name in {str(member(one, "model")) for one in refusing}:
-                found.setdefault(name, []).append(number)
-        return {name: tuple(numbers) for name, numbers in found.items()}
-
     def about(self, names: Iterable[str]) -> list[Link]:
         """The links that tell of a model by one of its names, the newest first."""
         numbers = sorted({number for name in names for number in self.named.get(name, ())}, reverse=True)
         return [self.counting[number] for number in numbers]
-
-    def refusals(self, name: str, places: Mapping[Commit, int]) -> dict[tuple[Version, Slot], Refusal]:
-        """The last refusal of each version for each slot."""
-        found: dict[tuple[Version, Slot], Refusal] = {}
-        for number in self.refusing.get(name, ()):
-            link = self.counting[number]
-            place = _place_of(link, places)
-            refusing = filter(_blocks, members(member(link.receipt, "verdicts")))
-            for key, opinions in _opinions(refusing, name).items():
-                found[key] = Refusal(link.id, place, opinions)
-        return found
 
 
 def recall(
@@ -379,8 +364,38 @@ def applied_by(world: World, rules: Rules, chain: Chain, commit: Commit) -> Link
         and _is_here(link, here)
         and moment(str(link.receipt.get("finished_at"))) is not None
     ]
+    # One that only refused something applied nothing.
+    found = [link for link in found if any(member(one, "calls") for one in members(member(link.receipt, "models")))]
     whole = (link for link in found if link.receipt.get("exit_code") in {ExitCode.OK, ExitCode.BLOCKED})
     return next(whole, found[-1] if found else None)
+
+
+def is_refused_in(world: World, rules: Rules, chain: Chain, link: Link, *, signs: bool) -> bool:
+    """
+    Whether receipts of the same commit and registry say already all that one refuses, by which gates or for which other
+    reasons. Of an apply that `signs`, only those count that are signed, too, where the policy names signers.
+    """
+    commit, here = member(member(link.receipt, "computed_from"), "commit"), _here(world, rules)
+    links = [one.link for one in chain.stored if isinstance(commit, str) and commit in one.text]
+    same = [
+        one
+        for one in links
+        if one is not None and member(member(one.receipt, "computed_from"), "commit") == commit and _is_here(one, here)
+    ]
+    if signs and listed_for(RECORDS, rules.policy.signers):
+        signed = signed_links(world.seals, rules.policy.signers, same)
+        same = [one for one in same if one.id in signed]
+    return _refused(link.receipt) <= {reason for one in same for reason in _refused(one.receipt)}
+
+
+def _refused(receipt: Mapping[str, object]) -> set[tuple[str, ...]]:
+    """What a receipt refuses: the gates by model, version and slot, or the words where no gate did."""
+    names = [one for one in members(member(receipt, "models")) if member(one, "status") == _LEFT]
+    noes = [one for one in members(member(receipt, "verdicts")) if _blocks(one)]
+    found = {tuple(str(member(one, key)) for key in ("model", "version", "slot", "gate")) for one in noes}
+    judged = {model for model, *_ in found}
+    told = {(str(member(one, "model")), str(member(one, "message"))) for one in names}
+    return {*found, *((model, message) for model, message in told if model not in judged)}
 
 
 def _here(world: World, rules: Rules) -> tuple[tuple[str, ...], str]:
@@ -404,10 +419,15 @@ def signed_links(seals: Seals | None, signers: str, links: Iterable[Link]) -> fr
 
 
 def _models_of(link: Link) -> frozenset[str]:
-    names = (
-        member(model, "model") for model in members(member(link.receipt, "models")) if members(member(model, "slots"))
-    )
+    """The models of which a receipt says what their slots held, or that they were left as they were."""
+    models = members(member(link.receipt, "models"))
+    telling = (one for one in models if members(member(one, "slots")) or member(one, "status") == _LEFT)
+    names = (member(one, "model") for one in telling)
     return frozenset(name for name in names if isinstance(name, str))
+
+
+_LEFT = "blocked"
+"""The status of a model that was left as it was, by a gate or for another reason."""
 
 
 def _past(
@@ -452,8 +472,7 @@ def _past(
     if not world.registry.capabilities.stages:
         # What keeps no stages keeps no times of moves either.
         present = replace(present, touched={})
-    refusals = kept.refusals(name, places)
-    return Past(name, stretches, in_order(sightings), present, whole, refusals=refusals)
+    return Past(name, stretches, in_order(sightings), present, whole)
 
 
 def _name_at(epochs: Iterable[Epoch], place: int | None, name: ModelRef) -> ModelRef:
@@ -480,14 +499,15 @@ def _stretch(epoch: Epoch, newest: Epoch, live: ModelSnapshot, notes: Mapping[Co
     comments = {slot: next((pin.comment for pin in pins_of(manifest, slot) if pin.comment), "") for slot in slots}
     return Stretch(
         epoch.start,
-        _declaring(epoch, notes),
+        declaring(epoch, notes),
         {slot: tuple(sorted(declared_versions(manifest, slot, declared))) for slot in slots},
         {slot: comment for slot, comment in comments.items() if comment},
         manifest.name if manifest else None,
     )
 
 
-def _declaring(epoch: Epoch, notes: Mapping[Commit, CommitNote]) -> Declaring:
+def declaring(epoch: Epoch, notes: Mapping[Commit, CommitNote]) -> Declaring:
+    """The commit that declared something, as its note says it; without a note, no more than git's line has."""
     commit = epoch.commit or Commit("")
     note = notes.get(commit)
     when = moment_of(epoch.since * 1000)
@@ -495,11 +515,22 @@ def _declaring(epoch: Epoch, notes: Mapping[Commit, CommitNote]) -> Declaring:
     if note is None:
         return Declaring(commit, at)
     request = next((found[1] for pattern in _REQUEST if (found := pattern.search(note.message))), "")
-    subject, _, body = note.message.partition("\n")
-    if subject.startswith(("Merge pull request ", "Merged in ")) and body.strip():
-        subject = body.strip().partition("\n")[0]
     merged_by = note.committer if note.committer != note.author else ""
-    return Declaring(commit, at, note.author, merged_by, plain(subject, 200), request)
+    return Declaring(commit, at, note.author, merged_by, plain(_title(note), 200), request)
+
+
+def _title(note: CommitNote) -> str:
+    """
+    What a commit is about. A merge says that in its body, where forges put the title of the request, and otherwise in
+    what it brings in: "Merge branch" says nothing.
+    """
+    subject, _, body = note.message.partition("\n")
+    if quoted := _QUOTED.match(subject):
+        return next(filter(None, quoted.groups()), subject)
+    if not _MERGE.match(subject):
+        return subject
+    title = body.strip().partition("\n")[0]
+    return title if title and not _NO_TITLE.match(title) else note.brought or subject
 
 
 def _present(
@@ -535,11 +566,12 @@ def _stamp(milliseconds: int) -> str:
 
 
 def _sighting(link: Link, name: ModelRef, place: int | None, signed: bool) -> Sighting | None:
-    """What a receipt says of a model; None where it says nothing of its slots."""
+    """What a receipt says of a model; None where it says nothing of its slots, nor that they were left as they were."""
     receipt = link.receipt
     model = next((one for one in members(member(receipt, "models")) if member(one, "model") == name), None)
     slots = [(slot, one) for one in members(member(model, "slots")) if (slot := _slot(member(one, "slot"))) is not None]
-    if not slots:
+    blocked = member(model, "status") == _LEFT
+    if not slots and not blocked:
         return None
     actor, commit = member(receipt, "actor"), member(member(receipt, "computed_from"), "commit")
     calls = members(member(model, "calls"))
@@ -575,7 +607,13 @@ def _sighting(link: Link, name: ModelRef, place: int | None, signed: bool) -> Si
         ),
         name if calls else None,
         _renamed(calls),
+        blocked,
+        _text(member(model, "message"))[:_LONGEST_MESSAGE] if blocked else "",
     )
+
+
+_LONGEST_MESSAGE = 400
+"""Letters of why a model was left as it was: what gates said of it is told beside it."""
 
 
 def _renamed(calls: Iterable[object]) -> tuple[Names, str] | None:

@@ -4,6 +4,7 @@ model's past. Read lazily, and no further back than it takes.
 """
 
 import re
+from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
@@ -393,7 +394,14 @@ class Trunk:
         """The same as of a place. What a manifest declared is what it was when it did: no change says otherwise."""
         if place == 0:
             return self.world.slots
-        return next((epoch.policy.settings.slots for epoch in self.standing_at(place)), PLAIN)
+        starts, slots = self._slots_along
+        return slots[bisect_left(starts, place)]
+
+    @cached_property
+    def _slots_along(self) -> tuple[list[int], list[SlotMap]]:
+        """Up to which places which stages were in the registry; what is behind the last has none but MLflow's."""
+        epochs = self.policies
+        return [epoch.start for epoch in epochs], [*(epoch.policy.settings.slots for epoch in epochs), PLAIN]
 
     @cached_property
     def _all_slots(self) -> tuple[SlotMap, ...]:

@@ -45,8 +45,26 @@ class Turning(StrEnum):
     RELEASE = "released"
     RENAME = "renamed"
     DECLARE = "declare"
+    REFUSED = "refused"
+    NOT_APPLIED = "not applied"
     PENDING = "pending"
     DRIFTED = "drifted"
+
+
+_OF_NOW = frozenset({Turning.PENDING, Turning.DRIFTED})
+"""What is only declared, or is not there anymore, now."""
+
+_ONLY_WANTED = frozenset({Turning.REFUSED, Turning.NOT_APPLIED})
+"""What was declared, and did not come in then."""
+
+
+class Fate(StrEnum):
+    """What became of something that was declared and did not come in."""
+
+    CAME_IN = "came in"
+    GIVEN_UP = "given up"
+    WAITING = "still declared"
+    UNKNOWN = "not known"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +91,11 @@ class Opinion:
     ruling: str
     sentence: str
     note: str = ""
+
+    @property
+    def refuses(self) -> bool:
+        """Whether it keeps the version out."""
+        return self.ruling in {"fail", "unknown"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +140,8 @@ class Sighting:
     What one receipt says of a model: what its slots held before the apply and after it, when the last call about each
     slot was made, how versions came in, and what gates said. `place` is that of the commit, None for one that is not on
     the trusted line. `sure` says whether the model was read back, `done` whether it was as declared in the end, and
-    `released` whether the apply gave the model up.
+    `released` whether the apply gave the model up. `blocked` says that the model was left as it was, for which
+    `message` has the reasons: then the slots are those that the plan was made from, or none where nobody kept them.
     `name` is what calls show the registry to have called it in the end, None where they show nothing; `renamed` are the
     names, and the time, of the call that gave it another one.
     """
@@ -138,6 +162,18 @@ class Sighting:
     released: bool = False
     name: ModelRef | None = None
     renamed: tuple[Names, str] | None = None
+    blocked: bool = False
+    message: str = ""
+
+    @property
+    def not_read_after(self) -> str:
+        """When `before` had been read at the latest."""
+        return self.finished_at if self.blocked else self.started_at
+
+    @property
+    def not_read_before(self) -> str:
+        """When `after` was read at the earliest."""
+        return self.started_at if self.blocked else self.finished_at
 
     @property
     def word(self) -> Word:
@@ -147,15 +183,6 @@ class Sighting:
     def called(self) -> ModelRef | None:
         """What the registry called the model when the apply began; None where nothing shows that."""
         return self.renamed[0].before if self.renamed else self.name
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """The last apply whose gates refused a version for a slot: its receipt, the place of its commit, and why."""
-
-    receipt: str
-    place: int | None
-    opinions: tuple[Opinion, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,12 +218,35 @@ class Present:
 
 
 @dataclass(frozen=True, slots=True)
+class Ending:
+    """
+    How it ended that something did not come in: when (RFC 3339, UTC; empty: not known), and by which commit or apply.
+    Where it came in and `applying` is None, no apply is known to have done it.
+    """
+
+    fate: Fate
+    at: str = ""
+    declaring: Declaring | None = None
+    applying: Applying | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """How many applies refused the same for the same, as far as receipts tell, and the last of them."""
+
+    applies: int
+    last: Applying
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     """
     A slot came to hold something else, or was found to hold something: `before` is None where that is not known. It was
     between `earliest` and `latest` (RFC 3339, UTC), which are the same where the moment is known; empty: not known.
     PENDING is what is declared and not there yet, DRIFTED what was applied and is not there anymore. With `renamed`, it
     is the name of the model that turned.
+    REFUSED is what applies refused, the first time at `earliest` and the last time at `latest`; NOT_APPLIED what was
+    declared and given up between the two, and what no apply brought in or refused. Both have an `ending`.
     """
 
     model: ModelRef
@@ -213,11 +263,18 @@ class Turn:
     opinions: tuple[Opinion, ...] = ()
     note: str = ""
     renamed: Names | None = None
+    refusal: Refusal | None = None
+    ending: Ending | None = None
 
     @property
     def happened(self) -> bool:
-        """Whether it was, and is not only declared."""
-        return self.turning not in {Turning.PENDING, Turning.DRIFTED}
+        """Whether the slot, or the name, turned, and was not only to turn."""
+        return self.turning not in _OF_NOW | _ONLY_WANTED
+
+    @property
+    def of_now(self) -> bool:
+        """Whether it says what is to be done now, and not what was."""
+        return self.turning in _OF_NOW
 
     @property
     def exact(self) -> bool:
@@ -255,7 +312,7 @@ class Past:
     when the last receipt was kept that is no longer there (RFC 3339, UTC), empty where none was pruned. `missing` are
     the receipts that records name and the chain lacks, with the times of these records; `broken` the numbers at which
     the chain is not as it was written, 0 where that may be anywhere. `renamings` are in the order in which they came
-    about; `model` is what git calls it now. `refusals` are of receipts: an apply that did nothing else leaves none.
+    about; `model` is what git calls it now.
     """
 
     model: ModelRef
@@ -267,7 +324,6 @@ class Past:
     missing: Mapping[str, str] = field(default_factory=dict[str, str])
     broken: tuple[int, ...] = ()
     renamings: tuple[Renaming, ...] = ()
-    refusals: Mapping[tuple[Version, Slot], Refusal] = field(default_factory=dict[tuple[Version, Slot], Refusal])
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,13 +421,16 @@ class Between:
 
 
 def turns(past: Past, only: Slot | None = None) -> tuple[Turn, ...]:
-    """Every change of occupant of a model's slots, oldest first; of one slot, in the order in which they came about."""
+    """
+    Every change of occupant of a model's slots, and what was refused, oldest first; of one slot, in the order in which
+    they came about.
+    """
     found: list[tuple[tuple[bool, str], Turn]] = []
     for slot in slots_of(past) if only is None else {only}.intersection(slots_of(past)):
         own = turns_of(past, slot)
         # Of one slot, the order is known; the clocks of two applies may differ.
         whens = accumulate((turn.earliest or turn.latest for turn in own), max)
-        found.extend(((not turn.happened, when), turn) for turn, when in zip(own, whens, strict=True))
+        found.extend(((turn.of_now, when), turn) for turn, when in zip(own, whens, strict=True))
     return tuple(turn for _, turn in sorted(found, key=lambda one: one[0]))
 
 
@@ -379,8 +438,24 @@ def in_order(sightings: Sequence[Sighting]) -> tuple[Sighting, ...]:
     """
     Sightings, given in the order of the chain, in that of the applies: a receipt that could not be pushed comes behind
     later ones. Clocks alone may be wrong. So one is put before those that by their times came later unless what they
-    saw fits as it is, or fits better: unless fewer slots changed between one apply and the next.
+    saw fits as it is, or fits better: unless fewer slots changed between one apply and the next. What saw nothing stays
+    behind the same one.
     """
+    behind: dict[str, list[Sighting]] = {}
+    last_seen = ""
+    for one in sightings:
+        if one.before or one.after:
+            last_seen = one.applying.receipt
+        else:
+            behind.setdefault(last_seen, []).append(one)
+    found = [*behind.get("", ())]
+    for one in _seen_in_order([one for one in sightings if one.before or one.after]):
+        found.append(one)
+        found.extend(behind.get(one.applying.receipt, ()))
+    return tuple(found)
+
+
+def _seen_in_order(sightings: Sequence[Sighting]) -> Sequence[Sighting]:
     found: list[Sighting] = []
     for number, one in enumerate(sightings):
         at = len(found)
@@ -393,7 +468,7 @@ def in_order(sightings: Sequence[Sighting]) -> tuple[Sighting, ...]:
             moved = _changed(earlier, one) + _changed(one, found[at]) + _changed(last, following)
             at = at if moved <= stays and stays else len(found)
         found.insert(at, one)
-    return tuple(found)
+    return found
 
 
 def _changed(one: Sighting | None, following: Sighting | None) -> int:
@@ -413,31 +488,206 @@ def slots_of(past: Past) -> tuple[Slot, ...]:
 
 def turns_of(past: Past, slot: Slot) -> tuple[Turn, ...]:
     """The same of one slot, in the order in which they came about."""
-    seen = [(n, s) for n, s in enumerate(past.sightings) if slot in s.before or slot in s.after]
-    found = [*_declared_before(past, slot, seen[0][1] if seen else None)]
+    seen = [(n, s) for n, s in enumerate(past.sightings) if slot in s.before or slot in s.after or s.blocked]
+    first = next((s for _, s in seen if slot in s.before or slot in s.after), None)
+    found = [*_declared_before(past, slot, first)]
     state = found[-1].after if found and found[-1].turning is not Turning.RELEASE else None
     former: Sighting | None = None
     renamings = deque(past.renamings)
-    renamed: list[tuple[int, Turn]] = []
+    beside: list[tuple[int, Turn]] = []
+    wanted = _Wanted(past, slot)
     for number, sighting in seen:
         there, then = sighting.before.get(slot, ()), sighting.after.get(slot, ())
+        given_up = bool(found) and found[-1].turning is Turning.RELEASE
+        if (slot not in sighting.before and slot not in sighting.after) or (sighting.blocked and given_up):
+            # Nothing is governed by what is refused.
+            wanted.refuse(sighting, state, len(found))
+            continue
         if state is not None and there != state:
             found.extend(_unseen(past, slot, state, there, former, sighting, found))
+        elif state is not None and former is not None:
+            wanted.pass_over(former, sighting, state, len(found))
         while renamings and renamings[0].behind <= number:
-            renamed.append((len(found), _renamed(past, slot, there, renamings.popleft())))
+            beside.append((len(found), _renamed(past, slot, there, renamings.popleft())))
         if (turn := _turn_of(past, slot, sighting, there, then, found)) is not None:
             found.append(turn)
         state, former = then, sighting
+        wanted.refuse(sighting, state, len(found))
         if sighting.released or (sighting.done and _is_dropped(past, slot, sighting.place)):
             found.append(_release(past, slot, sighting, then))
             # From here on anybody may move it.
             state = None
     if state is not None:
-        renamed.extend((len(found), _renamed(past, slot, state, renaming)) for renaming in renamings)
+        beside.extend((len(found), _renamed(past, slot, state, renaming)) for renaming in renamings)
+        if former is not None:
+            wanted.pass_over(former, None, state, len(found))
     found.extend(_since(past, slot, state, former, found))
-    for at, turn in reversed(renamed):
+    beside.extend(wanted.turns(found))
+    beside.sort(key=lambda one: (one[0], one[1].earliest or one[1].latest))
+    for at, turn in reversed(beside):
         found.insert(at, turn)
     return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """An unbroken run of stretches that declare the same for a slot: the numbers of the newest and of the oldest."""
+
+    newest: int
+    oldest: int
+
+
+@dataclass(slots=True)
+class _Refused:
+    """
+    What applies refused alike: behind so many turns, what was there, what was wanted, and the run that declared that.
+    """
+
+    at: int
+    before: Held | None
+    after: Held
+    run: _Run | None
+    by: list[Sighting]
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """What was declared for a slot and did not come in: what applies refused, and what none brought in or refused."""
+
+    past: Past
+    slot: Slot
+    runs: list[_Run] = field(init=False)
+    refused: dict[tuple[object, ...], _Refused] = field(default_factory=dict[tuple[object, ...], _Refused])
+    passed: list[tuple[int, _Run, Held, Sighting, Sighting | None]] = field(
+        default_factory=list[tuple[int, _Run, Held, Sighting, "Sighting | None"]]
+    )
+
+    def __post_init__(self) -> None:
+        held = [stretch.held.get(self.slot) for stretch in self.past.stretches]
+        starts = [number for number, one in enumerate(held) if not number or one != held[number - 1]]
+        ends = [*(start - 1 for start in starts[1:]), len(held) - 1]
+        self.runs = [_Run(start, end) for start, end in zip(starts, ends, strict=False) for _ in range(start, end + 1)]
+
+    def refuse(self, sighting: Sighting, state: Held | None, at: int) -> None:
+        """An apply left the model as it was, when so many turns had been made."""
+        if not sighting.blocked:
+            return
+        run = self._run_at(sighting.place)
+        declared = self.past.stretches[run.oldest].held.get(self.slot) if run else None
+        noes = {
+            version: tuple(said.gate for said in some if said.refuses)
+            for (version, slot), some in sighting.opinions.items()
+            if slot == self.slot and any(said.refuses for said in some)
+        }
+        before = sighting.before.get(self.slot) if sighting.before else state
+        wanted = declared if declared is not None and noes.keys() <= {*declared} else tuple(sorted(noes))
+        if not noes and (declared is None or before in {None, declared}):
+            return
+        key = (run or sighting.applying.commit, wanted, frozenset(gate for some in noes.values() for gate in some))
+        self.refused.setdefault(key, _Refused(at, before, wanted, run, [])).by.append(sighting)
+
+    def pass_over(self, former: Sighting, following: Sighting | None, state: Held, at: int) -> None:
+        """An apply, or the registry as it is now, found the slot as the apply before had left it."""
+        present = self.past.present
+        if following is None and (present is None or present.held.get(self.slot, ()) != state):
+            return
+        first, last = self._run_at(former.place), self._run_at(following.place if following else 0)
+        if first is None or last is None:
+            return
+        number = first.newest - 1
+        while number > last.oldest:
+            run = self.runs[number]
+            self.passed.append((at, run, state, former, following))
+            number = run.newest - 1
+
+    def turns(self, found: Sequence[Turn]) -> Iterator[tuple[int, Turn]]:
+        """The turns that these come to, and behind how many of those that were made each belongs."""
+        for one in self.refused.values():
+            yield one.at, self._refused(one, found)
+        told = {one.run for one in self.refused.values()}
+        for at, run, state, former, following in self.passed:
+            wanted = self.past.stretches[run.oldest].held.get(self.slot)
+            if wanted is not None and wanted != state and run not in told:
+                yield at, self._passed_over(run, wanted, state, former, following, found)
+
+    def _run_at(self, place: int | None) -> _Run | None:
+        at = len(self.runs) if place is None else _stretch_at(self.past, place)
+        return self.runs[at] if at < len(self.runs) else None
+
+    def _refused(self, one: _Refused, found: Sequence[Turn]) -> Turn:
+        first, last = one.by[0], one.by[-1]
+        opinions = tuple(
+            said for (version, slot), some in last.opinions.items() if slot == self.slot and version in one.after
+            for said in some
+        )  # fmt: skip
+        judged = any(said.refuses for said in opinions)
+        declaring, comment = _declaring(self.past, self.slot, first.place)
+        signed = all(sighting.word is Word.SIGNED for sighting in one.by)
+        return Turn(
+            self.past.model,
+            self.slot,
+            one.before,
+            one.after,
+            Turning.REFUSED,
+            Word.SIGNED if signed else Word.RECEIPT,
+            first.finished_at,
+            last.finished_at,
+            declaring,
+            first.applying,
+            comment,
+            opinions,
+            "" if judged else f"The model was left as it was. {last.message}".rstrip(),
+            refusal=Refusal(len(one.by), last.applying),
+            ending=self._ending(one, declaring, found),
+        )
+
+    def _ending(self, one: _Refused, declaring: Declaring | None, found: Sequence[Turn]) -> Ending:
+        """The first turn after it by which it came in while it was declared, or else the commit that gave it up."""
+        if one.run is None:
+            return Ending(Fate.UNKNOWN)
+        newer = self.past.stretches[one.run.newest - 1].declaring if one.run.newest else None
+        for turn in found[one.at :]:
+            in_time = turn.declaring is None and (newer is None or not _later(turn.latest, newer.at))
+            if turn.happened and turn.after == one.after and (turn.declaring == declaring or in_time):
+                return Ending(Fate.CAME_IN, turn.latest, turn.declaring, turn.applying)
+        return Ending(Fate.WAITING) if newer is None else Ending(Fate.GIVEN_UP, newer.at, newer)
+
+    def _passed_over(
+        self,
+        run: _Run,
+        wanted: Held,
+        state: Held,
+        former: Sighting,
+        following: Sighting | None,
+        found: Sequence[Turn],
+    ) -> Turn:
+        past, by, newer = (
+            self.past,
+            self.past.stretches[run.oldest],
+            self.past.stretches[run.newest - 1].declaring,
+        )
+        seen = (
+            f"the apply of receipt {following.applying.receipt} found the slot as it was before"
+            if following
+            else "the slot is as it was before"
+        )
+        until = following.started_at if following else past.present.read_at if past.present else ""
+        lacking = _lacks_receipts(past, former, following, former.finished_at, until, found)
+        note = f"No receipt tells of it: {seen}."
+        return Turn(
+            past.model,
+            self.slot,
+            state,
+            wanted,
+            Turning.NOT_APPLIED,
+            Word.GIT,
+            by.declaring.at,
+            newer.at,
+            by.declaring,
+            comment=by.comments.get(self.slot, ""),
+            note=f"{note} Receipts of that time are missing, and may say otherwise." if lacking else note,
+            ending=Ending(Fate.GIVEN_UP, newer.at, newer),
+        )
 
 
 def _is_dropped(past: Past, slot: Slot, place: int | None) -> bool:
@@ -545,6 +795,8 @@ def _turn_of(past: Past, slot: Slot, sighting: Sighting, there: Held, then: Held
     at = sighting.moved_at.get(slot) or sighting.finished_at
     entered = [version for version in then if version not in there]
     kinds = {sighting.kinds.get((version, slot), "") for version in entered or then}
+    if there == then and sighting.blocked:
+        return None
     if there == then:
         again = bool(found) and found[-1].turning is Turning.RELEASE
         if "found" not in kinds and not again:
@@ -619,8 +871,8 @@ def _unseen(
     may be missing is not blamed on a person.
     """
     present = past.present
-    earliest = former.finished_at if former else (found[-1].earliest if found else "")
-    latest = seen.started_at if seen else present.read_at if present else ""
+    earliest = former.not_read_before if former else (found[-1].earliest if found else "")
+    latest = seen.not_read_after if seen else present.read_at if present else ""
     records = list(_records(past, slot, state, there, earliest, latest))
     if records:
         for record, held in records:
@@ -741,7 +993,7 @@ def _since(past: Past, slot: Slot, state: Held | None, last: Sighting | None, fo
         yield from _unseen(past, slot, state, there, last, None, found)
     if declared is not None and declared != there:
         stretch = _declaring(past, slot, 0)
-        refused = _refused(past, slot, [version for version in declared if version not in there])
+        refused, opinions = _refused(past, slot, [version for version in declared if version not in there])
         applied = state == declared and any(turn.after == declared and turn.word is not Word.GIT for turn in found)
         yield Turn(
             past.model,
@@ -754,28 +1006,30 @@ def _since(past: Past, slot: Slot, state: Held | None, last: Sighting | None, fo
             present.read_at if applied else "",
             stretch[0],
             comment=stretch[1],
-            opinions=refused.opinions if refused else (),
+            opinions=opinions,
             note="Applied, and not there anymore." if applied else _not_there(refused, last),
         )
 
 
-def _refused(past: Past, slot: Slot, entering: Iterable[Version]) -> Refusal | None:
-    """Why what is declared now was not let in, as far as a receipt says so of this declaration."""
+def _refused(past: Past, slot: Slot, entering: Sequence[Version]) -> tuple[str, tuple[Opinion, ...]]:
+    """Why what is declared now was not let in, and by which receipt, as far as one says so of this declaration."""
     declared = past.stretches[0].held.get(slot)
-    for version in entering:
-        refusal = past.refusals.get((version, slot))
-        at = len(past.stretches) if refusal is None or refusal.place is None else _stretch_at(past, refusal.place)
-        if all(one.held.get(slot) == declared for one in past.stretches[: at + 1]) and at < len(past.stretches):
-            return refusal
-    return None
+    for sighting in reversed(past.sightings):
+        noes = (sighting.opinions.get((version, slot), ()) for version in entering)
+        noes = (some for some in noes if any(said.refuses for said in some))
+        if sighting.blocked and (opinions := next(noes, ())):
+            at = len(past.stretches) if sighting.place is None else _stretch_at(past, sighting.place)
+            alike = all(one.held.get(slot) == declared for one in past.stretches[: at + 1])
+            return (sighting.applying.receipt, opinions) if alike and at < len(past.stretches) else ("", ())
+    return "", ()
 
 
-def _not_there(refused: Refusal | None, last: Sighting | None) -> str:
+def _not_there(refused: str, last: Sighting | None) -> str:
     if last is not None and last.place is None and last.applying.commit:
         return f"The last apply was of {last.applying.commit[:12]}, which is not in this history: fetch what is new."
-    if refused is None:
+    if not refused:
         return "Declared, and not there: `reconciler plan` says why."
-    return f"Declared, and not there: gates refused it, as receipt {refused.receipt} says."
+    return f"Declared, and not there: gates refused it, as receipt {refused} says."
 
 
 def _later(text: str, other: str) -> bool:
@@ -788,7 +1042,7 @@ def within(found: Iterable[Turn], since: str = "", until: str = "") -> tuple[Tur
     """The turns that may have been between two moments; each may be empty. What is pending is of now."""
 
     def may_be(turn: Turn) -> bool:
-        if not turn.happened:
+        if turn.of_now:
             return not until
         latest, earliest = turn.latest or turn.earliest, turn.earliest or turn.latest
         return not (since and _later(since, latest)) and not (until and _later(earliest, until))
@@ -914,7 +1168,7 @@ def _standing(lows: Sequence[float], highs: Sequence[float], at: float) -> Itera
 
 def _sighted(past: Past, slot: Slot, when: str) -> tuple[Possible, ...]:
     """What an apply left in a slot that nothing is known to have changed by that moment."""
-    seen = [s for s in past.sightings if slot in s.after and not _later(s.finished_at, when)]
+    seen = [s for s in past.sightings if slot in s.after and not _later(s.not_read_before, when)]
     return (Possible(seen[-1].after[slot], seen[-1].word),) if seen else ()
 
 
@@ -1005,9 +1259,10 @@ def _doubts(past: Past, slot: Slot, when: str, possible: Sequence[Possible], fou
     present = past.present
     if present is not None and last is not None and following is None and slot.stage is not None:
         # Whoever moved it away and back left no trace but this.
+        differ = CLOCKS_DIFFER_BY_LESS_THAN.seconds
         for version in present.held.get(slot, ()):
             touched = present.touched.get(version, "")
-            if _later(touched, when) and _later(touched, after(last.finished_at, CLOCKS_DIFFER_BY_LESS_THAN.seconds)):
+            if _later(touched, when) and _later(touched, after(last.not_read_before, differ)):
                 yield f"MLflow says that v{version} was moved or edited at {touched}: it may have been elsewhere before"
     for turn in (one.turn for one in possible):
         if turn is None or turn.declaring is None or turn.applying is None or not turn.applying.sequence:

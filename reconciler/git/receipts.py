@@ -336,10 +336,10 @@ class GitReceipts:
     def _read(self, commits: Sequence[str]) -> Iterator[Stored]:
         """Of thousands, with two calls of git in all."""
         asked = "".join(f"{name}\n" for name in commits).encode()
-        lines = self.git.read("cat-file", "--batch-check", stdin=asked).out.decode().splitlines()
+        lines = self.git.read("cat-file", "--batch-check", "--buffer", stdin=asked).out.decode().splitlines()
         whole = {name for line in lines if (name := _readable_commit(line))}
         wanted = "".join(f"{name}\n" for name in commits if name in whole).encode()
-        texts = _objects(self.git.read("cat-file", "--batch", stdin=wanted).out) if wanted else {}
+        texts = _objects(self.git.read("cat-file", "--batch", "--buffer", stdin=wanted).out) if wanted else {}
         for name in commits:
             head, _, message = texts.get(name, b"").partition(b"\n\n")
             lines = head.decode("utf-8", "replace").split("\n")

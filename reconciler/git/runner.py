@@ -124,7 +124,7 @@ class _Objects:
             process = self._process or self._started(git)
             try:
                 if process.stdin is not None:
-                    process.stdin.write("".join(f"{what} {name}\n" for name in names).encode())
+                    process.stdin.write("".join(f"{what} {name}\n" for name in names).encode() + b"flush\n")
                     process.stdin.flush()
                 return [self._answer(process, git, what) for _ in names]
             except BaseException as error:
@@ -136,7 +136,8 @@ class _Objects:
 
     def _started(self, git: "Git") -> "subprocess.Popen[bytes]":
         self._process = _begun(
-            git.command("cat-file", "--batch-command"),
+            # By itself, git hands over each object with a call of its own.
+            git.command("cat-file", "--batch-command", "--buffer"),
             git.folder,
             git.environment(seen=git.folder),
             stdin=subprocess.PIPE,

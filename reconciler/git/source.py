@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
@@ -13,7 +13,7 @@ from reconciler.core.desired import Revision
 from reconciler.core.names import Commit, RepositoryId, folded_repository
 from reconciler.core.text import plain
 from reconciler.errors import ManifestError, Problem, ReconcilerError
-from reconciler.git.line import FileChange, changes_along, first_parents, trunk
+from reconciler.git.line import StepChanges, changes_along, first_parents, trunk
 from reconciler.git.objects import Entry, Trees, blobs, odd_name
 from reconciler.git.refs import branch_tip, resolve
 from reconciler.git.runner import FULL_NAME, Git, GitTimeoutError, open_git
@@ -41,6 +41,9 @@ MOST_LINK = 4096
 
 STEPS_AT_ONCE = 50
 """How many commits' files are read from git in one call, when history is walked."""
+
+MOST_KEPT, LONGEST_KEPT = 10_000, 1 << 16
+"""Of so many files of the line, none longer than that, what they were last is kept until the commit that made it."""
 
 MOST_APPROVALS = 20
 """So many commits without a change are passed over when it is asked who wrote what was merged."""
@@ -75,6 +78,12 @@ class GitSource:
     _relations: dict[tuple[Commit, Commit], Relation] = field(
         default_factory=dict[tuple[Commit, Commit], Relation], init=False, compare=False, repr=False
     )
+    _along: list[tuple[tuple[Commit, ...], tuple[PurePosixPath, ...], tuple[StepChanges, ...]]] = field(
+        default_factory=list[tuple[tuple[Commit, ...], tuple[PurePosixPath, ...], tuple[StepChanges, ...]]],
+        init=False,
+        compare=False,
+        repr=False,
+    )
 
     @property
     def top(self) -> Path:
@@ -106,31 +115,50 @@ class GitSource:
 
     def steps(self, line: Sequence[LineCommit], path: str | None = None) -> Iterator[Step]:
         below = self.folder if path is None else PurePosixPath(path)
+        reads = cache(partial(self._reads, asked=path))
         changed = [
-            (one.commit, [change for change in one.changes if self._reads(change, path)])
-            for one in changes_along(self.git, [one.commit for one in line], below)
+            (one.commit, changes)
+            for one in self._changed(tuple(one.commit for one in line), below)
+            if (changes := [change for change in one.changes if change.plain and reads(change.path)])
         ]
+        # What a file was before one commit is what it was after the one that made it so.
+        last: dict[str, str] = {}
+        kept: dict[str, bytes] = {}
         for begin in range(0, len(changed), STEPS_AT_ONCE):
             some = changed[begin : begin + STEPS_AT_ONCE]
             ids = {name for _, changes in some for c in changes for name in (c.before, c.after) if name is not None}
-            texts = blobs(self.git, ids)
+            texts = {name: kept[name] for name in ids & kept.keys()}
+            texts |= blobs(self.git, ids - texts.keys())
             for commit, changes in some:
-                if changes:
-                    yield Step(
-                        commit,
-                        {c.path: None if c.before is None else texts[c.before] for c in changes},
-                        {c.path: None if c.after is None else texts[c.after] for c in changes},
-                    )
+                yield Step(
+                    commit,
+                    {c.path: None if c.before is None else texts[c.before] for c in changes},
+                    {c.path: None if c.after is None else texts[c.after] for c in changes},
+                )
+                for change in changes:
+                    before = change.before
+                    kept.pop(last.pop(change.path, ""), None)
+                    if before is not None and len(kept) < MOST_KEPT and len(texts[before]) <= LONGEST_KEPT:
+                        last[change.path], kept[before] = before, texts[before]
 
-    def _reads(self, change: FileChange, path: str | None) -> bool:
+    def _changed(self, line: tuple[Commit, ...], below: PurePosixPath) -> Iterable[StepChanges]:
+        """What a line changed below a path. Who asks for one path asks for the folder, too: git is asked for both."""
+        for known, paths, found in self._along:
+            if known == line and below in paths:
+                return found
+        paths = (below,) if not below.parts or below == self.folder else (below, self.folder)
+        found = changes_along(self.git, line, *paths)
+        self._along.append((line, paths, found))
+        return found
+
+    def _reads(self, path: str, *, asked: str | None) -> bool:
         """Whether it is a file that manifests are read from, or the one that was asked for."""
-        named = PurePosixPath(change.path)
-        if path:
-            return change.plain and change.path == path
-        top = self.folder if path is None else PurePosixPath()
+        if asked:
+            return path == asked
+        named, top = PurePosixPath(path), self.folder if asked is None else PurePosixPath()
         return (
-            change.plain
-            and named.name.endswith(SUFFIXES)
+            named.name.endswith(SUFFIXES)
+            and named.is_relative_to(top)
             and not any(part.startswith(".") for part in named.relative_to(top).parts)
         )
 
@@ -144,7 +172,10 @@ class GitSource:
             author = (brought[0] if brought else people).get("author", "")
             committer = people.get("author" if brought else "committer", "")
             time = re.search(r" (\d+) [+-]\d{4}$", people.get("committer", ""))
-            found[commit] = CommitNote(_person(author), _person(committer), int(time[1]) if time else 0, message)
+            subject = brought[2].partition("\n")[0] if brought else ""
+            found[commit] = CommitNote(
+                _person(author), _person(committer), int(time[1]) if time else 0, message, subject
+            )
         return found
 
     def _changing(self, tip: Commit) -> Commit:

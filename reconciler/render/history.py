@@ -7,7 +7,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 from reconciler.core.chain import Audit, Finding, Flaw, Pruning
-from reconciler.core.history import AsOf, Between, History, Possible, Recalled, Then, Turn, Turning, Word
+from reconciler.core.history import (
+    AsOf,
+    Between,
+    Declaring,
+    Fate,
+    History,
+    Possible,
+    Recalled,
+    Then,
+    Turn,
+    Turning,
+    Word,
+)
 from reconciler.core.moments import moment, to_the_minute, to_the_second
 from reconciler.core.text import amount, clean
 from reconciler.render import words
@@ -24,6 +36,8 @@ TONE = {
     Turning.RELEASE: "faint",
     Turning.RENAME: "change",
     Turning.DECLARE: "",
+    Turning.REFUSED: "remove",
+    Turning.NOT_APPLIED: "faint",
     Turning.PENDING: "change",
     Turning.DRIFTED: "remove",
 }
@@ -85,7 +99,9 @@ def pruned(pruning: Pruning) -> str:
 
 
 def when(turn: Turn) -> str:
-    """When it was: `2026-05-01 10:00 UTC`, `by 2026-05-01 10:00 UTC`, or `not known when`."""
+    """When it was, or began: `2026-05-01 10:00 UTC`, `by 2026-05-01 10:00 UTC`, or `not known when`."""
+    if turn.ending is not None and turn.earliest:
+        return _second(turn.earliest)
     text = turn.latest or turn.earliest
     named = moment(text)
     if named is None:
@@ -111,26 +127,50 @@ def told(turn: Turn) -> Iterator[str]:
         yield applied_by(turn)
     elif turn.word is Word.GIT and turn.happened:
         yield "Declared in git; whether and when it was applied is not known."
-    if turn.earliest and not turn.exact and turn.latest:
+    if turn.earliest and not turn.exact and turn.latest and turn.ending is None:
         yield f"After {_second(turn.earliest)}."
     if turn.comment:
         yield f'"{clean(turn.comment)}"'
     yield from opinions(turn)
     if turn.note:
         yield clean(turn.note)
+    yield from ended(turn)
+
+
+def ended(turn: Turn) -> Iterator[str]:
+    """How often it was refused, and what became of it: `Given up by Ada in d4c0ffee1234 (#15, …): Revert v4`."""
+    refusal, ending = turn.refusal, turn.ending
+    if refusal is not None and refusal.applies > 1:
+        again = amount(refusal.applies - 1, "more receipt")
+        says = "says" if refusal.applies == 2 else "say"
+        yield f"{again} {says} the same, the last of {_second(turn.latest)}: {clean(refusal.last.receipt)}"
+    if ending is None:
+        return
+    match ending.fate:
+        case Fate.CAME_IN if ending.applying is not None:
+            yield f"Came in {_second(ending.at)}: {clean(ending.applying.receipt)}"
+        case Fate.CAME_IN:
+            yield f"Came in by {_second(ending.at)}, by no apply that is known." if ending.at else "Came in later."
+        case Fate.GIVEN_UP if ending.declaring is not None:
+            yield _by("Given up", ending.declaring)
+        case Fate.WAITING:
+            yield "Still declared."
+        case _:
+            yield "What became of it is not known."
 
 
 def declared_by(turn: Turn) -> str:
     """`Declared by Ada in 1b9c02f4a7de (#12, 2026-05-01 09:55 UTC): Promote v4`."""
-    by = turn.declaring
-    if by is None:
-        return ""
+    return "" if turn.declaring is None else _by("Declared", turn.declaring)
+
+
+def _by(verb: str, by: Declaring) -> str:
     if not by.commit:
-        return f"Declared before {_minute(by.at)}, by a commit that this clone does not have."
+        return f"{verb} before {_minute(by.at)}, by a commit that this clone does not have."
     author = f" by {clean(_person(by.author))}" if by.author else ""
     merged = f", merged by {clean(_person(by.merged_by))}" if by.merged_by else ""
     about = ", ".join(part for part in (clean(by.request), _minute(by.at)) if part)
-    return f"Declared{author}{merged} in {by.commit[:12]} ({about}){f': {clean(by.subject)}' if by.subject else ''}"
+    return f"{verb}{author}{merged} in {by.commit[:12]} ({about}){f': {clean(by.subject)}' if by.subject else ''}"
 
 
 def applied_by(turn: Turn) -> str:
@@ -142,7 +182,8 @@ def applied_by(turn: Turn) -> str:
     person = f", started by {clean(_person(by.person))}" if by.person else ""
     word = f"signed {turn.word}" if turn.word is Word.RECORD and by.signed else f"{turn.word}"
     named = f"{word} {by.receipt}" if by.receipt else word
-    return f"Applied{f' by {where}' if where else ''}{person}: {clean(named)}"
+    verb = "Refused" if turn.turning is Turning.REFUSED else "Applied"
+    return f"{verb}{f' by {where}' if where else ''}{person}: {clean(named)}"
 
 
 def opinions(turn: Turn) -> Iterator[str]:
@@ -307,6 +348,7 @@ COLUMNS = (
     *("commit", "declared_at", "author", "merged_by", "request", "subject"),
     *("receipt", "sequence", "applied_commit", "who", "person", "run", "comment", "verdicts", "note"),
     *("name_before", "name_after"),
+    *("refusals", "last_receipt", "fate", "fate_at", "fate_commit", "fate_author", "fate_request", "fate_receipt"),
 )
 
 
@@ -339,6 +381,14 @@ def _row(turn: Turn) -> Iterable[object]:
     yield _cell("; ".join(f"{said.gate}: {said.ruling}" for said in turn.opinions))
     yield _cell(turn.note)
     yield from map(_cell, (turn.renamed.before, turn.renamed.after) if turn.renamed else ("", ""))
+    yield turn.refusal.applies if turn.refusal else ""
+    yield _cell(turn.refusal.last.receipt) if turn.refusal else ""
+    ending = turn.ending
+    yield ending.fate.value if ending else ""
+    yield ending.at if ending else ""
+    given_up = ending.declaring if ending else None
+    yield from map(_cell, (given_up.commit, given_up.author, given_up.request) if given_up else ("",) * 3)
+    yield _cell(ending.applying.receipt) if ending and ending.applying else ""
 
 
 def _numbers(held: Sequence[int]) -> str:

@@ -11,6 +11,7 @@ from reconciler.core.history import (
     AsOf,
     Between,
     Declaring,
+    Ending,
     History,
     Possible,
     Recalled,
@@ -125,12 +126,33 @@ class NamesDocument(TypedDict):
     after: str
 
 
+class RefusalDocument(TypedDict):
+    """How many applies refused the same for the same, as far as receipts tell, and the last of them."""
+
+    applies: int
+    last: ApplyingDocument
+
+
+class EndedDocument(TypedDict):
+    """
+    What became of what did not come in: when (RFC 3339, UTC; empty where that is not known), and by which commit and
+    apply. Where it came in and `applying` is null, no apply is known to have done it.
+    """
+
+    fate: Literal["came in", "given up", "still declared", "not known"]
+    at: str
+    declaring: DeclaringDocument | None
+    applying: ApplyingDocument | None
+
+
 class TurnDocument(TypedDict):
     """
     A slot came to hold something else: `before` is null where that is not known. It was between `earliest` and `latest`
     (RFC 3339, UTC), which are the same where the moment is known, and empty where nothing is. `word` is whose word it
     is. `pending` is what is declared and not there yet, `drifted` what was applied and is not there anymore. Where
     `renamed` is not null, it is the name of the model that turned; `model` is the one that git gives it now.
+    `refused` is what applies refused, the first time at `earliest` and the last time at `latest`; `not applied` what
+    was declared from `earliest` to `latest`, and what no apply brought in or refused. Only these have an `ending`.
     """
 
     model: str
@@ -146,6 +168,8 @@ class TurnDocument(TypedDict):
         "released",
         "renamed",
         "declare",
+        "refused",
+        "not applied",
         "pending",
         "drifted",
     ]
@@ -160,6 +184,8 @@ class TurnDocument(TypedDict):
     verdicts: list[OpinionDocument]
     note: str
     renamed: NamesDocument | None
+    refusal: RefusalDocument | None
+    ending: EndedDocument | None
 
 
 class HeadDocument(TypedDict):
@@ -365,6 +391,19 @@ def turn_document(turn: Turn) -> TurnDocument:
         ],
         "note": turn.note,
         "renamed": None if turn.renamed is None else {"before": turn.renamed.before, "after": turn.renamed.after},
+        "refusal": None
+        if turn.refusal is None
+        else {"applies": turn.refusal.applies, "last": _applying(turn.refusal.last)},
+        "ending": None if turn.ending is None else _ending(turn.ending),
+    }
+
+
+def _ending(ending: Ending) -> EndedDocument:
+    return {
+        "fate": ending.fate.value,
+        "at": ending.at,
+        "declaring": None if ending.declaring is None else _declaring(ending.declaring),
+        "applying": None if ending.applying is None else _applying(ending.applying),
     }
 
 

@@ -210,11 +210,21 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """Something that did not come in: when, in percent of the time that is drawn."""
+
+    percent: float
+    tone: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
 class Lane:
     """A slot over time."""
 
     slot: str
     spans: tuple[Span, ...]
+    marks: tuple[Mark, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,9 +280,9 @@ def history_page(history: History) -> str:
 def _biography(turns: list[Turn], history: History) -> Biography:
     times = sorted(time for turn in turns for time in (turn.earliest, turn.latest) if time)
     start, end = history.since or (times[0] if times else history.of.read_at), history.until or history.of.read_at
+    own = {slot: [turn for turn in turns if turn.slot == slot] for slot in sorted({turn.slot for turn in turns})}
     lanes = tuple(
-        Lane(slot, tuple(_spans([turn for turn in turns if turn.slot == slot], start, end)))
-        for slot in sorted({turn.slot for turn in turns})
+        Lane(slot, tuple(_spans(some, start, end)), tuple(_kept_out(some, start, end))) for slot, some in own.items()
     )
     told_of = tuple(
         Told(
@@ -280,7 +290,7 @@ def _biography(turns: list[Turn], history: History) -> Biography:
             turn.slot,
             moved(turn).replace("->", "→"),
             turn.turning,
-            "pending" if not turn.happened else TONE[turn.turning],
+            "pending" if turn.of_now else f"{TONE[turn.turning]}{' kept-out' if turn.ending else ''}",
             _badge(TONE[turn.turning]),
             tuple(told(turn)),
         )
@@ -319,6 +329,16 @@ def _spans(turns: list[Turn], start: str, end: str) -> Iterable[Span]:
         yield from span(f"{of(held)[0] or 'not known'} or {of(turn.after)[0]}", "hand", earliest, latest)
         at, held = latest, turn.after
     yield from span(*of(held), at, end)
+
+
+def _kept_out(turns: list[Turn], start: str, end: str) -> Iterable[Mark]:
+    """What did not come in, where it would have."""
+    whole = max(figures.between(start, end) or 0.0, 1.0)
+    for turn in turns:
+        since = figures.between(start, turn.earliest) if turn.ending is not None and turn.earliest else None
+        if since is not None and 0 <= since <= whole:
+            title = f"{moved(turn)}, {turn.turning}: {figures.moment(turn.earliest)}"
+            yield Mark(round(100 * since / whole, 1), TONE[turn.turning], title)
 
 
 def _standing(overview: Overview) -> Said:

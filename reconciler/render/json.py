@@ -290,7 +290,8 @@ class EntranceDocument(TypedDict):
 class OutcomeDocument(TypedDict):
     """
     How one model fared, and the calls that were made. `slots`, of models that were written to, are as read from the
-    registry; where `read_back` is false, `after` is what the calls come to.
+    registry; where `read_back` is false, `after` is what the calls come to. Of a model that is blocked, and was written
+    nothing to, they are as read for the plan, and those that are declared are among them.
     """
 
     model: str
@@ -684,6 +685,10 @@ def _outcome(outcome: Outcome, witness: Witness | None, planned: ModelPlan | Non
         "calls": [_made(change, at) for change, at in zip_longest(outcome.made, times[: len(outcome.made)])],
     }
     if witness is None:
+        if outcome.left:
+            document["slots"] = [
+                {"slot": slot, "before": list(held), "after": list(held)} for slot, held in outcome.left.items()
+            ]
         return document
     document["slots"] = [
         {"slot": slot, "before": list(held), "after": list(witness.after.get(slot, ()))}

@@ -11,7 +11,7 @@ from reconciler.core.chain import Flaw, Link, Pruning, digest_of, read_link
 from reconciler.core.history import Turning, Word
 from reconciler.core.names import Slot
 from reconciler.core.snapshot import RegistrySnapshot, encode_provenance
-from reconciler.errors import ReconcilerError, RegistryError
+from reconciler.errors import ExitCode, ReconcilerError, RegistryError
 from reconciler.git.receipts import RECEIPTS
 from reconciler.ports import Wanted
 from reconciler.project import Project, audit_files
@@ -19,7 +19,7 @@ from reconciler.render.history import notes
 from tests.house import House
 from tests.house.mlflow import Mlflow
 from tests.house.people import key_of, seal_with
-from tests.house.scenes import NO_RULES, pins
+from tests.house.scenes import NO_RULES, SOAK, pins
 from tests.story.repository import git
 
 pytestmark = pytest.mark.house
@@ -99,6 +99,28 @@ def test_a_cut_off_end_is_seen_that_was_about_a_model_that_was_given_up(house: H
 
     assert set(flaws(house)) == {Flaw.MISSING}
     assert "v1 of spam" in flaws(house)[Flaw.MISSING]
+
+
+@pytest.mark.parametrize("forged", [True, False])
+def test_who_can_push_hides_no_refusal_and_makes_none_up(house: House, *, forged: bool) -> None:
+    """A receipt of theirs says already what the next apply refuses; without signers, nobody could tell."""
+    house.push(policy=SOAK)
+    house.push(pins({"Production": 4}))
+    house.clock.later(hours=1)
+    if forged:
+        genuine = texts(house)
+        assert house.apply().exit_code == ExitCode.BLOCKED
+        made = read_link(texts(house)[-1])
+        put(house, *genuine, replace(made, id="20260101T000000Z-0000000000", seal=None).text)
+        forget(house)
+        told = [turn for turn in project(house).history().turns if turn.refusal is not None]
+        assert bool(told) == (not house.signed)
+    assert house.apply().exit_code == ExitCode.BLOCKED
+
+    (turn,) = (turn for turn in project(house).history().turns if turn.refusal is not None)
+
+    assert turn.word is (Word.SIGNED if house.signed else Word.RECEIPT)
+    assert len(texts(house)) == (5 if forged and house.signed else 4)
 
 
 def test_a_chain_that_was_changed_and_chained_anew_is_seen_by_its_signatures(signing_house: House) -> None:

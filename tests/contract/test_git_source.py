@@ -4,6 +4,7 @@ import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
+from random import Random
 
 import pytest
 
@@ -536,3 +537,27 @@ def test_a_file_or_folder_is_told_from_what_another_commit_has_there(top: Path, 
 
     assert [path for path, value in same.items() if not value] == ["checks", "checks/bias.py"]
     assert source(top).digest(first, "nothing") is None
+
+
+def test_the_files_of_each_step_are_those_of_its_commit_however_often_they_came_and_went(top: Path, git: Git) -> None:
+    """Far more commits than are read at once; the same text in several files, there and back again."""
+    random = Random(3)  # noqa: S311  # no secret
+    here = {"manifests/a.yaml": "", "manifests/b.yaml": "", "reconciler.yaml": ""}
+    states: list[dict[str, str]] = []
+    stream = "reset refs/heads/main\n"
+    for number in range(130):
+        path = random.choice([*here])
+        here[path] = random.choice(["", "model: one\n", "model: two\n"])
+        files = "".join(f"M 100644 inline {p}\ndata {len(t)}\n{t}\n" if t else f"D {p}\n" for p, t in here.items())
+        stream += f"commit refs/heads/main\ncommitter A <a@x> {number} +0000\ndata 1\nx\n{files}"
+        states.append(dict(here))
+    subprocess.run(["git", "fast-import", "--quiet"], cwd=top, input=stream.encode(), check=True)
+    found = source(top)
+    line = found.trunk(found.meant("main"), ())
+
+    for path, below in (("reconciler.yaml", "reconciler.yaml"), (None, "manifests/"), ("", "")):
+        told = {step.commit: (step.before, step.after) for step in found.steps(line, path)}
+        for one, now, then in zip(line, reversed(states), [*reversed(states[:-1]), {}], strict=True):
+            changed = [p for p in here if p.startswith(below) and now[p] != then.get(p, "")]
+            before, after = ({p: s.get(p, "").encode() or None for p in changed} for s in (then, now))
+            assert told.get(one.commit, ({}, {})) == (before, after)

@@ -129,7 +129,7 @@ def test_no_function_is_called_more_often_than_grows_with_the_models(promotion: 
     assert {name: steps for name, steps in growth.items() if steps[1] > 1.1 * steps[0] + 5} == {}
 
 
-MOST_PROCESSES = {"plan": 17, "apply": 15, "drift": 7}
+MOST_PROCESSES = {"plan": 16, "apply": 14, "drift": 6}
 
 
 @pytest.mark.parametrize("command", MOST_PROCESSES)

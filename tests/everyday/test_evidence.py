@@ -9,7 +9,8 @@ import pytest
 
 from reconciler.core.bundle import LIST
 from reconciler.core.chain import Flaw
-from reconciler.core.names import ModelRef, Version
+from reconciler.core.names import AliasName, ModelRef, Version
+from reconciler.core.slot_map import PLAIN, SlotMap, StageAlias
 from reconciler.errors import ReconcilerError
 from reconciler.git.approvals import is_signed_by
 from reconciler.git.receipts import RECEIPTS, SEEN
@@ -88,6 +89,23 @@ def test_a_review_says_what_was_done_then_whatever_the_registry_holds_now(house:
     assert [verdict["ruling"] for verdict in review["verdicts"]] == ["pass", "pass"]
     assert review["digest"] == json.loads(text(evidence, "receipts/00000001.json"))["receipt"]["plan_digest"]
     assert "`Production` v1 -> v2: promote" in text(evidence, "card.md")
+    assert flaws(house, evidence) == fine(house)
+
+
+def test_a_review_reads_the_manifests_by_the_stages_of_then(house: House) -> None:
+    stages = SlotMap((StageAlias("Canary", AliasName("canary")),))
+    house.merge(policy=f"stages: {{Canary: canary}}\n{APPROVALS}")
+    house.slots = stages
+    house.merge(pins({"Canary": 2, "Production": 1}), approved_by=[GRACE])
+    assert house.apply().exit_code == 0
+    house.merge(pins({"@canary": 2, "Production": 1}), policy=APPROVALS, approved_by=[GRACE])
+    house.slots = PLAIN
+
+    evidence = taken(house, 2)
+
+    review = of_review(evidence)
+    assert not [note for note in review["notes"] if "could not be read" in note]
+    assert [change["manifest"]["line"] for change in review["resource_changes"]] == [4]
     assert flaws(house, evidence) == fine(house)
 
 

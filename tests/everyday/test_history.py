@@ -5,14 +5,15 @@ from datetime import timedelta
 
 import pytest
 
-from reconciler.core.history import AsOf, History, Turning, Word
+from reconciler.core.history import AsOf, Fate, History, Turn, Turning, Word
 from reconciler.core.moments import after
 from reconciler.errors import ExitCode, ReconcilerError
 from reconciler.ports import Wanted
 from reconciler.project import Project
 from reconciler.render.history import declared_by, notes
+from reconciler.render.json import receipt_document
 from tests.house import ADA, GRACE, House
-from tests.house.scenes import APPROVALS, NO_RULES, SOAK, pins
+from tests.house.scenes import APPROVALS, NO_RULES, SOAK, TRIED, pins
 from tests.story.repository import git
 
 pytestmark = pytest.mark.house
@@ -132,7 +133,11 @@ def test_what_mlflows_times_disprove_is_no_turn(house: House) -> None:
     house.clock.later(hours=6)
     assert house.apply().exit_code == ExitCode.BLOCKED
 
-    assert lines(history(house)) == [("Production", "?>1", "declare"), ("Production", "1>2", "pending")]
+    assert lines(history(house)) == [
+        ("Production", "?>1", "declare"),
+        ("Production", "1>2", "refused"),
+        ("Production", "1>2", "pending"),
+    ]
 
 
 def test_the_turns_of_a_slot_are_in_the_order_of_their_applies_whatever_the_clocks_said(house: House) -> None:
@@ -783,6 +788,17 @@ def test_who_approved_by_an_empty_commit_did_not_declare(house: House) -> None:
     assert turn.declaring.author == str(ADA)
 
 
+def test_a_merge_without_a_title_is_told_by_what_it_brings_in(house: House) -> None:
+    house.push_branch("v2", pins({"Production": 2}), by=ADA)
+    git(house.repository.top, "merge", "--quiet", "--no-ff", "--no-edit", "v2")
+    assert git(house.repository.top, "log", "-1", "--format=%s").strip() == "Merge branch 'v2'"
+
+    *_, turn = history(house).turns
+
+    assert turn.declaring is not None
+    assert (turn.declaring.subject, turn.declaring.author) == ("Mine", str(ADA))
+
+
 def test_a_shallow_clone_names_no_commit_that_it_does_not_have(house: House) -> None:
     house.receipts = False
     promote(house, 1)
@@ -795,3 +811,199 @@ def test_a_shallow_clone_names_no_commit_that_it_does_not_have(house: House) -> 
     assert (found.turns[0].after, found.turns[0].declaring and found.turns[0].declaring.commit) == ((1,), "")
     assert declared_by(found.turns[0]).startswith("Declared before 2026-")
     assert any("shallow" in note for note in notes(found.of))
+
+
+def refused(house: House, slots: dict[str, int]) -> None:
+    """What is declared is refused, an hour later."""
+    house.push(pins(slots))
+    house.clock.later(hours=1)
+    assert house.apply().exit_code == ExitCode.BLOCKED
+    house.clock.later(hours=1)
+
+
+def wanted(found: History) -> list[tuple[str, str, str]]:
+    """From what to what, how often it was refused, and what became of it, of what did not come in."""
+
+    def said(turn: Turn) -> str:
+        return f"{'+'.join(map(str, turn.before or ())) or '-'}>{'+'.join(map(str, turn.after)) or '-'}"
+
+    kept_out = [turn for turn in found.turns if turn.ending is not None]
+    return [(said(t), f"{t.refusal.applies if t.refusal else '-'}", t.ending.fate.value) for t in kept_out if t.ending]
+
+
+def test_what_was_refused_stays_in_the_history_with_what_became_of_it(house: House) -> None:
+    promote(house, 1)
+    house.push(pins({"Staging": 3, "Production": 1}), policy=SOAK)
+    assert house.apply().exit_code == 0
+    refused(house, {"Production": 2})
+    given_up_by = house.push(pins({"Staging": 3, "Production": 1}))
+    house.clock.later(hours=1)
+    refused(house, {"Production": 3})
+    house.clock.later(days=4)
+    assert house.apply().exit_code == 0
+    house.clock.later(hours=1)
+    refused(house, {"Production": 4})
+
+    found = history(house, "churn", slot="Production")
+
+    assert wanted(found) == [("1>2", "1", "given up"), ("1>3", "1", "came in"), ("3>4", "1", "still declared")]
+    first, second, third = (turn for turn in found.turns if turn.ending is not None)
+    assert first.declaring is not None
+    assert first.declaring.author == str(GRACE)
+    assert [(said.gate, said.ruling) for said in first.opinions] == [("soak", "fail")]
+    assert first.ending is not None
+    assert first.ending.declaring is not None
+    assert first.ending.declaring.commit == given_up_by
+    assert first.ending.at > first.latest > first.declaring.at
+    promoted = next(turn for turn in found.turns if turn.happened and turn.after == (3,))
+    assert second.ending is not None
+    assert (second.ending.applying, second.ending.at) == (promoted.applying, promoted.latest)
+    assert {turn.word for turn in (first, second, third)} == {Word.SIGNED if house.signed else Word.RECEIPT}
+    assert [turn.turning.value for turn in found.turns][-2:] == ["refused", "pending"]
+
+
+def test_an_apply_that_refuses_the_same_again_leaves_no_receipt_and_one_of_another_commit_does(house: House) -> None:
+    promote(house, 1)
+    house.push(policy=SOAK)
+    refused(house, {"Production": 2})
+    before = history(house)
+    for _ in range(3):
+        house.clock.later(hours=1)
+        assert house.apply().exit_code == ExitCode.BLOCKED
+    again = history(house)
+    house.push(files={"README.md": "Another commit\n"})
+    house.clock.later(hours=1)
+    house.apply()
+    later = history(house)
+
+    assert (before.of.receipts, again.of.receipts, later.of.receipts) == (2, 2, 3)
+    assert wanted(before) == wanted(again) == [("1>2", "1", "still declared")]
+    assert wanted(later) == [("1>2", "2", "still declared")]
+    (turn,) = (turn for turn in later.turns if turn.refusal is not None)
+    assert turn.earliest == before.turns[1].earliest < turn.latest
+    assert project(house).audit().findings == ()
+
+
+def test_what_is_refused_for_another_reason_is_told_beside_it(house: House) -> None:
+    promote(house, 1)
+    house.push(policy=SOAK)
+    refused(house, {"Production": 2})
+    house.push(policy=APPROVALS)
+    house.push(files={"README.md": "By the policy of the commit before\n"})
+    house.clock.later(hours=1)
+    assert house.apply().exit_code == ExitCode.BLOCKED
+
+    found = [turn for turn in history(house).turns if turn.refusal is not None]
+
+    assert [{said.gate for said in turn.opinions if said.refuses} for turn in found] == [
+        {"soak"},
+        {"soak", "approvals"},
+    ]
+    assert {turn.ending.fate for turn in found if turn.ending} == {Fate.WAITING}
+
+
+def test_what_is_refused_for_no_gate_and_what_waits_with_the_rest_is_told_with_the_reason(house: House) -> None:
+    house.register("other", 1)
+    promote(house, 1)
+    house.push(policy=TRIED)
+    house.push(pins({"Production": 2, "@fallback": 1}), pins({"Production": 9}, model="other"))
+    house.clock.later(hours=1)
+    assert house.apply().exit_code == ExitCode.BLOCKED
+
+    found = {(str(turn.model), str(turn.slot)): turn for turn in history(house).turns if turn.refusal is not None}
+
+    assert found.keys() == {("churn", "Production"), ("churn", "@fallback"), ("other", "Production")}
+    assert found["churn", "Production"].note == ""
+    beside, unknown = found["churn", "@fallback"], found["other", "Production"]
+    assert (beside.before, beside.after, beside.opinions) == ((), (1,), ())
+    assert beside.note.startswith("The model was left as it was. Production: path: ")
+    assert (unknown.before, unknown.after) == ((), (9,))
+    assert unknown.note.startswith("The model was left as it was. other has no version 9")
+
+
+def test_what_slots_held_when_something_was_refused_is_a_source(house: House) -> None:
+    promote(house, 1)
+    house.push(policy=SOAK)
+    house.by_hand("churn", 3, "Production")
+    house.clock.later(hours=1)
+    refused(house, {"Production": 2})
+    between = house.clock.stamp
+    house.clock.later(hours=5)
+    house.by_hand("churn", 1, "Production")
+    house.push(pins({"Production": 1}))
+    house.clock.later(hours=1)
+    house.apply()
+
+    found = history(house)
+
+    assert lines(found)[1:4] == [
+        ("Production", "1>3", "moved by hand"),
+        ("Production", "3>2", "refused"),
+        ("Production", "3>1", "moved by hand"),
+    ]
+    assert "Seen by the apply of receipt " in found.turns[1].note
+    assert found.turns[1].latest < between
+    early = project(house).as_of(after(found.turns[2].latest, 1))
+    assert (3,) in held(early)
+
+
+def test_the_slots_of_what_is_refused_are_in_its_receipt_and_those_of_others_are_as_they_were(house: House) -> None:
+    house.register("other", 1)
+    promote(house, 1)
+    house.push(policy=SOAK)
+    house.push(pins({"Production": 2, "@new": 2}), pins({"@best": 1}, model="other"))
+    house.clock.later(hours=1)
+    done = house.apply()
+
+    assert done.receipt is not None
+    blocked, applied = receipt_document(done.receipt)["models"]
+    assert blocked["status"] == "blocked"
+    assert blocked.get("slots") == [
+        {"slot": "@new", "before": [], "after": []},
+        {"slot": "Production", "before": [1], "after": [1]},
+    ]
+    assert not {"read_back", "versions", "entrances"} & blocked.keys()
+    assert applied["status"] == "applied"
+
+
+def test_what_was_declared_and_given_up_before_any_apply_was_not_applied_by_the_word_of_git(house: House) -> None:
+    promote(house, 1)
+    house.push(pins({"Production": 2}))
+    declared_by = house.main
+    house.clock.later(hours=1)
+    given_up_by = house.push(pins({"Production": 1}))
+    house.clock.later(hours=1)
+    by_the_registry = history(house)
+    promote(house, 3)
+
+    for found in (by_the_registry, history(house)):
+        (turn,) = (turn for turn in found.turns if turn.turning is Turning.NOT_APPLIED)
+        assert (turn.before, turn.after, turn.word, turn.happened) == ((1,), (2,), Word.GIT, False)
+        assert turn.declaring is not None
+        assert turn.ending is not None
+        assert turn.ending.declaring is not None
+        assert (turn.declaring.commit, turn.ending.declaring.commit) == (declared_by, given_up_by)
+
+
+def test_a_refusal_follows_a_model_through_its_names(house: House) -> None:
+    promote(house, 1)
+    house.push(policy=SOAK)
+    refused(house, {"Production": 2})
+    house.push(pins({"Production": 1}))
+    rename(house, 1, by_plan=True)
+    assert house.apply().exit_code == 0
+    house.clock.later(hours=1)
+
+    assert wanted(history(house, "attrition")) == [("1>2", "1", "given up")]
+
+
+def test_a_commit_does_not_stand_for_the_apply_that_refused_all_of_it(house: House) -> None:
+    promote(house, 1)
+    house.push(pins({"Staging": 3, "Production": 1}), policy=SOAK)
+    house.apply()
+    refused(house, {"Production": 3})
+    assert "committer's time" in project(house).as_of("HEAD").notes[0]
+    house.clock.later(days=4)
+    house.apply()
+
+    assert held(project(house).as_of("HEAD")) == [(3,)]

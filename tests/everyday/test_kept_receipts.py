@@ -1,4 +1,4 @@
-"""Every apply that changed something leaves a receipt on the remote, which the registry names, however it ends."""
+"""Every apply that changed or refused something leaves a receipt on the remote, however it ends."""
 
 from dataclasses import replace
 from typing import Any
@@ -100,10 +100,31 @@ def test_an_apply_that_dies_of_an_unknown_exception_leaves_one(house: House, cal
 
 
 def test_one_that_changed_nothing_leaves_none(house: House) -> None:
-    house.push(pins({"Production": 7}))
+    house.push(pins({"Production": 1}))
+    house.apply()
+    house.push(policy="# Another commit.\n")
 
-    assert house.apply().exit_code == 3
-    assert receipts(house) == []
+    assert house.apply().exit_code == 0
+    assert len(receipts(house)) == 1
+
+
+def test_one_that_only_refused_something_leaves_one_which_is_no_reason_to_fail(house: House) -> None:
+    house.push(pins({"Production": 9}), pins({"Production": 9}, model="fraud"))
+    house.repository.remote.rename(house.repository.remote.with_name("away"))
+    offline = house.apply()
+    house.repository.remote.with_name("away").rename(house.repository.remote)
+    house.clock.later(hours=1)
+    house.push(pins({"Production": 9, "@new": 1}))
+    again = house.apply()
+
+    kept = receipts(house)
+    assert (offline.exit_code, again.exit_code) == (3, 3)
+    assert "was not pushed" in offline.message
+    assert [of_model(one)["slots"] for one in kept] == [
+        [{"slot": "Production", "before": [], "after": []}],
+        [{"slot": slot, "before": [], "after": []} for slot in ("@new", "Production")],
+    ]
+    assert {one["status"] for receipt in kept for one in receipt["models"]} == {"blocked"}
 
 
 def test_a_receipt_that_cannot_be_pushed_is_said_and_goes_with_the_next_one(house: House) -> None:

@@ -63,20 +63,56 @@ CHURN = Past(
     ModelRef("churn"),
     (
         Stretch(0, commit("e", "2026-03-09T16:00:00Z", "Promote v5", "#18", GRACE), {P: v(5), C: v(5)}),
-        Stretch(2, commit("d", "2026-03-06T09:30:00Z", "Revert v4", "#15", GRACE), {P: v(3), C: v(3)}),
+        Stretch(1, commit("8", "2026-03-08T17:00:00Z", "Revert v1", "#17", GRACE), {P: v(3), C: v(3)}),
+        Stretch(2, commit("7", "2026-03-08T09:30:00Z", "Promote v1", "#16", GRACE), {P: v(1), C: v(3)}),
+        Stretch(3, commit("d", "2026-03-06T09:30:00Z", "Revert v4", "#15", GRACE), {P: v(3), C: v(3)}),
         Stretch(
-            3, commit("c", "2026-03-03T09:30:00Z", "Promote v4", "#12", GRACE), {P: v(4), C: v(4)}, {P: "F1 +4.2 %"}
+            4, commit("c", "2026-03-03T09:30:00Z", "Promote v4", "#12", GRACE), {P: v(4), C: v(4)}, {P: "F1 +4.2 %"}
         ),
-        Stretch(5, commit("b", "2026-02-01T08:00:00Z", "Begin"), {P: v(3)}),
+        Stretch(5, commit("a", "2026-03-02T17:00:00Z", "Back to v3", "#11", GRACE), {P: v(3)}),
+        Stretch(6, commit("9", "2026-03-02T09:30:00Z", "Promote v2", "#10", GRACE), {P: v(2)}, {P: NASTY}),
+        Stretch(7, commit("b", "2026-02-01T08:00:00Z", "Begin"), {P: v(3)}),
     ),
     (
+        Sighting(
+            apply(2, "9"),
+            "2026-03-02T10:00:00Z",
+            "2026-03-02T10:00:01Z",
+            {P: v(3)},
+            {P: v(3)},
+            6,
+            opinions={
+                (Version(2), P): (
+                    Opinion("path", "pass", "v2 comes from Staging"),
+                    Opinion("soak", "fail", "v2 has been in Staging for 2 h; 3 days required"),
+                )
+            },
+            blocked=True,
+            message="Production: soak: v2 has been in Staging for 2 h; 3 days required.",
+        ),
+        Sighting(
+            replace(apply(2, "9"), receipt="20260302T120000Z-2f3a9c0b2d", sequence=3),
+            "2026-03-02T12:00:00Z",
+            "2026-03-02T12:00:01Z",
+            {P: v(3)},
+            {P: v(3)},
+            6,
+            opinions={
+                (Version(2), P): (
+                    Opinion("path", "pass", "v2 comes from Staging"),
+                    Opinion("soak", "fail", "v2 has been in Staging for 4 h; 3 days required"),
+                )
+            },
+            blocked=True,
+            message="Production: soak: v2 has been in Staging for 4 h; 3 days required.",
+        ),
         Sighting(
             apply(3, "c"),
             "2026-03-03T09:59:00Z",
             "2026-03-03T10:00:07Z",
             {P: v(3), C: ()},
             {P: v(4), C: v(4)},
-            3,
+            4,
             {P: "2026-03-03T10:00:02Z", C: "2026-03-03T10:00:03Z"},
             {(Version(4), P): "new", (Version(4), C): "new"},
             {
@@ -94,7 +130,7 @@ CHURN = Past(
             "2026-03-06T10:00:07Z",
             {P: v(2), C: v(4)},
             {P: v(3), C: v(3)},
-            2,
+            3,
             {P: "2026-03-06T10:00:02Z", C: "2026-03-06T10:00:03Z"},
             {(Version(3), P): "rollback", (Version(3), C): "rollback"},
         ),

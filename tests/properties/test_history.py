@@ -1,7 +1,7 @@
 """Histories of commits, applies and moves by hand, beside a replay that knows it all: what is told is never wrong."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from reconciler.core.history import (
     Applying,
     Declaring,
+    Fate,
     Held,
     Names,
+    Opinion,
     Past,
     Possible,
     Present,
@@ -41,6 +43,10 @@ class Story:
     declared: list[tuple[int, Held]] = field(default_factory=lambda: [(0, (Version(1),))])
     states: list[tuple[int, Held]] = field(default_factory=lambda: [(0, ())])
     sightings: list[Sighting] = field(default_factory=list[Sighting])
+    refused: list[tuple[int, int, Held]] = field(default_factory=list[tuple[int, int, Held]])
+    """What applies refused: when, the number of the commit, and what it declared."""
+    bare: list[tuple[int, Sighting]] = field(default_factory=list[tuple[int, Sighting]])
+    """Receipts of refusals that do not say what was there, behind so many others."""
     applied: list[int] = field(default_factory=list[int])
     """The minutes of the applies that left a receipt, by the true clock."""
     names: list[tuple[int, ModelRef]] = field(default_factory=lambda: [(0, ModelRef("a"))])
@@ -109,6 +115,41 @@ class Story:
         self.applied.append(self.now)
         self.handled = False
 
+    def refuse(self, behind: int, bare: bool) -> None:
+        """An apply whose gates refuse what the newest commit but so many declares."""
+        number = max(len(self.declared) - 1 - behind, max((s.place or 0 for s in self.sightings), default=0))
+        held = self.declared[number][1]
+        if held == self.state or not held:
+            return
+        self.refused.append((self.now, number, held))
+        there = {} if bare else {SLOT: self.state}
+        name = f"x{len(self.refused)}"
+        opinions = {(held[-1], SLOT): (Opinion("soak", "fail", "Too soon"),)}
+        made = Sighting(Applying(name, 0), at(self.now), at(self.now), there, there, number, opinions=opinions)
+        made = replace(made, blocked=True, done=False, applying=Applying(name, len(self.sightings) + 1))
+        if bare:
+            self.bare.append((len(self.sightings), made))
+            return
+        self.sightings.append(made)
+        self.applied.append(self.now)
+        self.handled = False
+
+    @property
+    def kept(self) -> list[Sighting]:
+        found = [*self.sightings]
+        for behind, made in reversed(self.bare):
+            found.insert(behind, made)
+        return found
+
+    def run(self, number: int) -> range:
+        """The numbers of the commits around one that declare the same without a break."""
+        first = last = number
+        while first and self.declared[first - 1][1] == self.declared[number][1]:
+            first -= 1
+        while last + 1 < len(self.declared) and self.declared[last + 1][1] == self.declared[number][1]:
+            last += 1
+        return range(first, last + 1)
+
     def past(self) -> Past:
         newest = len(self.declared) - 1
         stretches = [
@@ -117,9 +158,7 @@ class Story:
             )
             for number, (minute, held) in enumerate(self.declared)
         ]
-        from dataclasses import replace
-
-        seen = tuple(replace(s, place=newest - (s.place or 0)) for s in self.sightings)
+        seen = tuple(replace(s, place=newest - (s.place or 0)) for s in self.kept)
         present = Present(at(self.now), {SLOT: self.state}, name=self.names[-1][1])
         return with_renamings(Past(self.named[-1][1], tuple(reversed(stretches)), seen, present))
 
@@ -129,17 +168,20 @@ COMMIT = st.tuples(st.just("commit"), HELD)
 HAND = st.tuples(st.just("hand"), HELD)
 APPLY = st.tuples(st.just("apply"), st.integers(0, 2))
 RENAME = st.tuples(st.just("rename"), st.booleans())
+REFUSE = st.tuples(st.just("refuse"), st.tuples(st.integers(0, 2), st.booleans()))
 
 
 @st.composite
 def stories(draw: st.DrawFn, *, hands: bool = True, skew: int = 0) -> Story:
     story = Story()
-    happening = [COMMIT, APPLY, APPLY, RENAME, *([HAND] if hands else [])]
+    happening = [COMMIT, APPLY, APPLY, RENAME, REFUSE, *([HAND] if hands else [])]
     for what, value in draw(st.lists(st.one_of(happening), min_size=1, max_size=14)):
         story.now += draw(st.integers(1, 90))
         match what, value:
             case "rename", bool(by_hand):
                 story.rename(by_hand)
+            case "refuse", (int(behind), bool(bare)):
+                story.refuse(behind, bare)
             case "apply", int(behind):
                 story.apply(behind, draw(st.integers(-skew, skew)))
             case "commit", tuple(held):
@@ -180,7 +222,11 @@ def test_where_nobody_moves_anything_by_hand_it_is_certain(story: Story) -> None
 @given(stories(hands=False, skew=60))
 @settings(max_examples=300, deadline=None)
 def test_clocks_that_differ_by_an_hour_move_what_is_told_by_no_more_than_that(story: Story) -> None:
-    for minute in moments(story) if story.applied else ():
+    first = next((minute for minute, s in zip(story.applied, story.sightings, strict=True) if s.before != s.after), 0)
+    for minute in moments(story) if first else ():
+        if minute < first:
+            # What was only seen, and by one clock was changed before that, is not known.
+            continue
         # By halves: two applies may say the same second, between which there is nothing.
         near = (one.held for d in sorted(range(-122, 123), key=abs) for one in possible(story, minute + d / 2))
         assert story.truth(minute) in near
@@ -229,6 +275,51 @@ def test_every_other_name_is_told_and_no_name_that_a_model_did_not_have_is_certa
     assert {at(minute) for minute, _ in story.names[1:] if minute in story.applied} <= exact
 
 
+@given(stories(hands=False))
+@settings(max_examples=300, deadline=None)
+def test_what_was_refused_is_told_once_with_how_it_ended(story: Story) -> None:
+    found = turns_of(story.past(), SLOT)
+    told = [turn for turn in found if turn.turning is Turning.REFUSED]
+    wanted: dict[tuple[int, Held], list[int]] = {}
+    for minute, number, held in story.refused:
+        wanted.setdefault((story.run(number).start, held), []).append(minute)
+
+    assert [(t.declaring and t.declaring.commit, t.after, t.earliest, t.latest) for t in told] == [
+        (str(start), held, at(minutes[0]), at(minutes[-1])) for (start, held), minutes in wanted.items()
+    ]
+    for turn, ((start, held), minutes) in zip(told, wanted.items(), strict=True):
+        run = story.run(start)
+        came_in = [
+            minute
+            for minute, seen in zip(story.applied, story.sightings, strict=True)
+            if not seen.blocked and seen.place in run and seen.after[SLOT] == held and minute > minutes[0]
+        ]
+        given_up = run.stop < len(story.declared)
+        assert turn.refusal is not None
+        assert turn.ending is not None
+        assert turn.refusal.applies == len(minutes)
+        fate = Fate.CAME_IN if came_in else Fate.GIVEN_UP if given_up else Fate.WAITING
+        when = at(came_in[0]) if came_in else at(story.declared[run.stop][0]) if given_up else ""
+        assert (turn.ending.fate, turn.ending.at) == (fate, when)
+
+
+@given(stories(hands=False))
+@settings(max_examples=300, deadline=None)
+def test_what_is_told_as_not_applied_was_declared_and_was_never_there_while_it_was(story: Story) -> None:
+    for turn in turns_of(story.past(), SLOT):
+        if turn.turning is not Turning.NOT_APPLIED:
+            continue
+        assert turn.declaring is not None
+        assert turn.ending is not None
+        assert turn.ending.declaring is not None
+        run = range(int(turn.declaring.commit), int(turn.ending.declaring.commit))
+        assert run == story.run(run.start)
+        assert all(seen.place not in run for seen in story.kept)
+        there = [state for since, state in story.states if turn.earliest <= at(since) <= turn.latest]
+        assert turn.after not in there
+        assert turn.before in {state for _, state in story.states}
+
+
 @given(stories(), st.integers(0, 600), st.integers(0, 600))
 @settings(max_examples=200, deadline=None)
 def test_what_is_left_out_by_a_span_of_time_was_not_in_it(story: Story, one: int, two: int) -> None:
@@ -250,7 +341,9 @@ def test_the_stories_are_of_every_kind() -> None:
         seen["receipts"] += len(story.applied) > 2
         seen["hands"] += story.hands > 0 and bool(story.applied)
         seen["uncertain"] += any(len(possible(story, m)) > 1 for m in (moments(story) if story.applied else ()))
-        seen.update(turn.turning.value for turn in turns_of(story.past(), SLOT))
+        found = turns_of(story.past(), SLOT)
+        seen.update(turn.turning.value for turn in found)
+        seen.update(turn.ending.fate.value for turn in found if turn.ending is not None)
         seen["by a plan"] += any(sighting.renamed for sighting in story.sightings)
 
     count()
@@ -258,10 +351,14 @@ def test_the_stories_are_of_every_kind() -> None:
     assert (
         min(
             seen[kind]
-            for kind in ("receipts", "hands", "uncertain", "promote", "roll back", "vacate", "renamed", "by a plan")
+            for kind in (
+                *("receipts", "hands", "uncertain", "promote", "roll back", "vacate", "renamed", "by a plan"),
+                *("refused", "came in", "given up", "still declared"),
+            )
         )
         > 10
     ), seen
+    assert seen["not applied"] > 3
 
 
 @given(st.integers(0, 2_000_000_000), st.sampled_from(["Z", "+01:00", "-05:30", "+14:00"]))
