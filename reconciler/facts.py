@@ -52,7 +52,7 @@ from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot, VersionSna
 from reconciler.core.stays import stay_in
 from reconciler.deciders import CommitRange, find_reviews
 from reconciler.errors import Failure, ReconcilerError, contained
-from reconciler.originals import Lost, Originals, copy_pin
+from reconciler.originals import Found, Lost, Originals, copy_pin
 from reconciler.ports import Asked, Reviews, Work, World
 from reconciler.rules import Rules
 
@@ -323,14 +323,19 @@ class Gathering:
         if key == STAGE:
             return candidate.stage.value
         if key == SLOTS:
-            return _slots_of(live, candidate, case.slots)
+            slots = _slots_of(live, candidate, case.slots)
+            other = self._replaced(live.name, candidate, self.pasts.get(live.name), slots, case.slots)
+            return slots if other is None else other
         if key.model:
             return self._of_original(key, case, candidate)
         if key.name == "stay":
             past = self.pasts.get(live.name)
             slot, before = case.slots.place(key.argument), _place_before(case)
             held = stay_in(slot, candidate.version, live, past, before)
-            return _Unknown(held) if isinstance(held, str) else held
+            if isinstance(held, str):
+                return _Unknown(held)
+            other = self._replaced(live.name, candidate, past, (key.argument,), case.slots)
+            return held if other is None else other
         if key.name == "contained":
             return self._contained(key.argument, _facts_of(versions, entrance.model, entrance.candidate))
         return _Unknown("this release cannot look it up")
@@ -412,7 +417,10 @@ class Gathering:
                     f"every version of {found.original.model} was moved, edited or renamed after the copy was declared "
                     "here, so another model may have its name now: declare the copy anew"
                 )
-            slots = _slots_of(found.live, found.version, case.slots_in(found.original.registry))
+            meant = case.slots_in(found.original.registry)
+            slots = _slots_of(found.live, found.version, meant)
+            if (other := self._replaced_there(found, case, slots)) is not None:
+                return other
             return Placed(found.version.version, found.version.stage.value, slots)
         if key == stay(key.argument, key.model):
             live, past = self.originals.verified(found, case.rules.trunk)
@@ -420,8 +428,36 @@ class Gathering:
             held = stay_in(slot, found.version.version, live, past, _place_before(case))
             if isinstance(held, str):
                 return _Unknown(held)
+            if (other := self._replaced_there(found, case, (key.argument,))) is not None:
+                return other
             return _since_its_change(held, found.version) if by_name else held
         return _Unknown("this release cannot look it up")
+
+    def _replaced_there(self, found: Found, case: Case, slots: Iterable[str]) -> "_Unknown | None":
+        if not any(record.files for record in found.version.provenance.values()):
+            return None
+        live, past = self.originals.verified(found, case.rules.trunk)
+        version, meant = live.versions[found.version.version], case.slots_in(found.original.registry)
+        return self._replaced(found.original.model, version, past, slots, meant)
+
+    def _replaced(
+        self, model: ModelRef, version: VersionSnapshot, past: Past | None, slots: Iterable[str], meant: SlotMap
+    ) -> "_Unknown | None":
+        """
+        Why it is not known that a version was in one of these slots: it came in with other files, as a record says, and
+        nobody tried those that it has now.
+        """
+        checks = self.world.checks
+        records = ((slot, version.provenance.get(slot)) for slot in map(meant.place, slots))
+        for slot, record in records:
+            if checks is None or record is None or not record.files:
+                continue
+            if past is not None and past.place_of(record, version) is None:
+                continue
+            now = checks.digest(model, version.version)
+            if now != record.files:
+                return _Unknown(f"the files of v{version.version} of {model} were replaced since it came into {slot}")
+        return None
 
     def _declared_before(self, case: Case, changed: int, original: VersionSnapshot) -> bool:
         """

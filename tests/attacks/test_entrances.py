@@ -3,6 +3,7 @@
 import pytest
 
 from reconciler.core.drift import DriftStatus
+from reconciler.core.names import ModelRef, Version
 from reconciler.errors import ExitCode
 from tests.house import GRACE, MALLORY, House, Trigger, Way
 from tests.house.scenes import GATES, NO_RULES, SLOTS, SOAK, at_least, at_work, improving_by, pins
@@ -406,3 +407,25 @@ def test_what_was_moved_out_by_hand_does_not_ride_along_as_an_apply_that_broke_o
 
     assert "--restore churn" in done.message
     assert house.in_slot("churn", slot) == (4,)
+
+
+@pytest.mark.parametrize("gate", ["path: {from: Staging}", "soak: {stage: Staging, for: 3d}"])
+@pytest.mark.parametrize("replaced", [True, False])
+def test_files_that_nobody_tried_do_not_come_from_a_slot(house: House, gate: str, *, replaced: bool) -> None:
+    policy = f"slots:\n- slot: Staging\n  gates: [artifact: {{pinned: true}}]\n- slot: Production\n  gates: [{gate}]\n"
+    house.register("churn", 2)
+    house.by_hand("churn", 1, "Production")
+    house.begin(policy, pins({"Production": 1}))
+    house.merge(pins({"Production": 1, "Staging": 2}))
+    assert house.apply().exit_code == ExitCode.OK
+    house.clock.later(days=4)
+    if replaced:
+        house.files.digests[ModelRef("churn"), Version(2)] = "of other files"
+    house.merge(pins({"Production": 2}))
+
+    done = house.apply()
+
+    if replaced:
+        assert done.exit_code == ExitCode.BLOCKED, done.message
+        assert "the files of v2 of churn were replaced since it came into Staging" in done.message
+    assert house.in_slot("churn", "Production") == ((1,) if replaced else (2,))
