@@ -159,13 +159,24 @@ def chosen(named: str, settings: PolicySettings) -> str:
     return named or next(iter(names), "")
 
 
-def registry_uri(option: str | None, environment: Mapping[str, str], settings: PolicySettings = ANYWHERE) -> str:
+def registry_uri(
+    option: str | None,
+    environment: Mapping[str, str],
+    settings: PolicySettings = ANYWHERE,
+    coming: Callable[[], Iterable[str]] = tuple,
+) -> str:
     """
     The registry that is named by option or environment, or else by the policy's settings. MLflow itself falls back to
     `sqlite:///mlflow.db` in the current folder, which is created empty where it is missing: nothing that a deployment
-    should rest on.
+    should rest on. `coming` gives the registries that the change in hand names.
     """
     uri = named_registry(option, environment) or (settings.registry or "").strip()
+    # An address in the environment would be for all their folders, so nobody is told to set one.
+    if not uri and (names := ", ".join(coming())):
+        raise NoRegistryError(
+            f"No registry is known yet: {POLICY_PATH} names {names}, and counts from the change after this one.",
+            "Commit it by itself, then go on with the next change; `git commit --allow-empty` begins one.",
+        )
     if not uri:
         variables = f"{settings.prefix}MLFLOW_TRACKING_URI or {settings.prefix}MLFLOW_REGISTRY_URI"
         raise NoRegistryError(

@@ -531,8 +531,11 @@ class Proposal:
 
     def _text(self) -> str:
         """What a reviewer should know that the plan under the request does not say."""
+        from reconciler.render.spans import prose
+
         refused = f"Gates that refuse it as things are: {', '.join(self.refused)}.\n\n" if self.refused else ""
-        return f"{refused}```diff\n{self.diff()}```\n"
+        notes = "".join(f"{prose(note)}\n\n" for note in self.whole.notes)
+        return f"{refused}{notes}```diff\n{self.diff()}```\n"
 
 
 def slot_of(text: str, slots: "SlotMap") -> "Slot":
@@ -1172,7 +1175,11 @@ class Project:
         from reconciler.proposing import return_to
 
         wanted = None if version is None else Version(version)
-        return self._propose(model, lambda start, now: return_to(start, slot_of(to, start.slots), now, wanted, comment))
+
+        def step(start: "Setting", now: str) -> "Step":
+            return return_to(start, slot_of(to, start.slots), now, wanted, comment)
+
+        return self._propose(model, step, whole=True)
 
     def keep(self, models: Iterable[str] = ()) -> "Proposal | None":
         """
@@ -1206,12 +1213,12 @@ class Project:
 
         return self._proposed(steps) if found else None
 
-    def _propose(self, model: str, step: "Callable[[Setting, str], Step]") -> "Proposal":
+    def _propose(self, model: str, step: "Callable[[Setting, str], Step]", *, whole: bool = False) -> "Proposal":
         from reconciler.core.names import ModelRef
         from reconciler.proposing import setting
 
         def steps(world: "World", declaration: "Declaration", rules: "Rules") -> "list[tuple[Setting, Step]]":
-            start = setting(world, declaration, ModelRef(model), rules)
+            start = setting(world, declaration, ModelRef(model), rules, whole=whole)
             return [(start, step(start, world.clock.now()))]
 
         return self._proposed(steps)

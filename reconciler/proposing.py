@@ -4,7 +4,7 @@ Reads everything, writes nothing.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import unified_diff
 from shlex import quote
 
@@ -16,16 +16,16 @@ from reconciler.core.figures import main_figure
 from reconciler.core.keeping import kept, newly_declared
 from reconciler.core.moments import moment_of
 from reconciler.core.names import AliasName, ModelRef, Slot, Stage, Version, alias_slot
-from reconciler.core.past import Past, declared_versions, pins_of
+from reconciler.core.past import Past, declared_versions, meant_by, pins_of
 from reconciler.core.plan import PlanOptions
-from reconciler.core.proposal import NOWHERE, Choice, named, placed, proposed, unplaced, way_back, with_aliases
+from reconciler.core.proposal import NOWHERE, Choice, is_same, named, placed, proposed, unplaced, way_back, with_aliases
 from reconciler.core.review import Review, Scope
 from reconciler.core.slot_map import PLAIN, SlotMap
 from reconciler.core.snapshot import ModelSnapshot, RegistrySnapshot
 from reconciler.core.text import did_you_mean
 from reconciler.errors import ReconcilerError
 from reconciler.gates.approvals import Approvals
-from reconciler.planning import Declaration, make_review, with_names, with_past
+from reconciler.planning import Declaration, make_review, with_names, with_past, with_sources
 from reconciler.ports import SourceFile, Wanted, World
 from reconciler.rules import Rules
 
@@ -36,22 +36,30 @@ Rewrite = Callable[[Iterable[SourceFile], Manifest, Callable[[Slot], str]], tupl
 @dataclass(frozen=True, slots=True)
 class Setting:
     """
-    What a proposal starts from: a model as it is declared, as it is in the registry, and its past. `slots` says what
-    stages are in the registry.
+    What a proposal starts from: a model as it is declared, with the numbers of its versions and as it is `written`; as
+    it is in the registry; and its past. `slots` says what stages are in the registry, and `look_up` gives a pin with
+    what there is now of what it names.
     """
 
     manifest: Manifest
     live: ModelSnapshot
     past: Past
     slots: SlotMap = PLAIN
+    written: Manifest | None = None
+    look_up: Callable[[Pin], Pin] = field(default=lambda pin: pin, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What is to be declared of a model, and that in a line: `Promote RiskClassifier v5 to Production`."""
+    """
+    What is to be declared of a model, and that in a line: `Promote RiskClassifier v5 to Production`. `returning` is how
+    a version that comes back was declared, where that was not by its number. `note` is what the files do not show.
+    """
 
     after: Manifest
     title: str
+    returning: Pin | None = None
+    note: str = ""
 
 
 def promotion(
@@ -76,17 +84,23 @@ def demotion(
     A version leaves a stage, for another one or for Archived, which is then what an apply does with it and need not be
     declared. Raises ReconcilerError where it is not declared there, or nobody says which of several it is.
     """
-    declared = sorted(declared_versions(start.manifest, source.slot, start.live))
+    declared = pins_of(start.manifest, source.slot)
     if version is None and len(declared) != 1:
-        several = ", ".join(f"v{number}" for number in declared) or "no version"
+        several = ", ".join(map(str, declared)) or "no version"
         raise ReconcilerError(f"{start.manifest.name} declares {several} in {source}.", "Name the version that leaves.")
-    number = declared[0] if version is None else version
-    title = f"Demote {start.manifest.name} v{number} from {source}" + (f" to {to}" if to else "")
-    after = unplaced(start.manifest, number, source)
+    leaving = next((pin for pin in declared if version in {None, pin.version}), Pin(NOWHERE, version))
+    which = f" v{leaving.version}" if leaving.version is not None else f", {_shown(leaving)},"
+    title = f"Demote {start.manifest.name}{which} from {source}" + (f" to {to}" if to else "")
+    after = unplaced(start.manifest, leaving, source)
+    note = _meaning(start, [leaving], "leaves")
     if to is None or to is Stage.ARCHIVED:
-        return Step(after, title)
-    refuse_held(start.manifest, number, to.slot, now)
-    return Step(placed(after, _pin(start, to.slot, number, comment), to), title)
+        return Step(after, title, note=note)
+    if leaving.version is None:
+        entering = leaving if comment is None else replace(leaving, comment=comment)
+    else:
+        refuse_held(start.manifest, leaving.version, to.slot, now)
+        entering = _pin(start, to.slot, leaving.version, comment)
+    return Step(placed(after, entering, to), title, note=note)
 
 
 def unnaming(start: Setting, alias: AliasName) -> Step:
@@ -116,13 +130,20 @@ def return_to(start: Setting, slot: Slot, now: str, version: Version | None = No
     """
     if slot.alias is not None:
         _refuse_unknown(start, slot.alias)
+    declared: Pin | None = None
     if version is None:
-        version, _ = way_back(start.past, start.manifest, start.live, slot, now)
+        version, declared = way_back(start.past, start.manifest, start.live, slot, now)
     else:
         version = Choice(version=version).among(start.live)
     current = sorted(declared_versions(start.manifest, slot, start.live))
     instead = current[0] if len(current) == 1 else None
-    return _entering(start, "Roll back", version, slot, now, instead=instead, comment=comment)
+    step = _entering(start, "Roll back", version, slot, now, instead=instead, comment=comment)
+    if declared is None or declared.version is not None:
+        return step
+    # As it was declared, if that means this version still; else its number does.
+    return replace(
+        step, returning=declared if meant_by(start.look_up(declared), start.live) == frozenset({version}) else None
+    )
 
 
 def keeping(start: Setting, drift: ModelDrift, now: str) -> Step | None:
@@ -159,7 +180,23 @@ def _entering(
     _refuse_emptied(start, after, version, slot)
     where = f"to {slot}" if verb == "Promote" or slot.alias else f"in {slot}"
     title = f"{verb} {start.manifest.name} {'to ' if verb == 'Roll back' else ''}v{version} {where}"
-    return Step(after, title)
+    left = [
+        one for one in pins_of(start.manifest, slot) if not any(is_same(one, other) for other in pins_of(after, slot))
+    ]
+    return Step(after, title, note=_meaning(start, left, f"makes way for v{version}"))
+
+
+def _shown(pin: Pin) -> str:
+    """A version that is declared, by its number or else by what it is made of."""
+    return str(pin) if pin.version is not None or pin.original is None else f"the copy of {pin.original}"
+
+
+def _meaning(start: Setting, pins: Iterable[Pin], what: str) -> str:
+    """What happens to versions that the files do not name by their numbers: they say which these are."""
+    written = {pin.at: pin for pin in (start.written.pins() if start.written else ())}
+    spelled = [(pin, written[pin.at]) for pin in pins if pin.at in written and written[pin.at].version is None]
+    named = [f"{pin}, which is declared as {_shown(raw)}," for pin, raw in spelled if pin.version is not None]
+    return f"{' and '.join(named)} {what}." if named else ""
 
 
 def _refuse_emptied(start: Setting, after: Manifest, version: Version, slot: Slot) -> None:
@@ -191,7 +228,8 @@ def _pin(start: Setting, slot: Slot, version: Version, comment: str | None) -> P
 class Proposal:
     """
     A change of manifests: the files as they are to be, `before` as they were (None: there was none), and the review of
-    a plan with them. `approvals` are the gates that only ask for approvals. Nothing is written yet.
+    a plan with them. `approvals` are the gates that only ask for approvals; `notes` say what the files do not show.
+    Nothing is written yet.
     """
 
     models: tuple[ModelRef, ...]
@@ -200,6 +238,7 @@ class Proposal:
     before: Mapping[str, bytes | None]
     review: Review
     approvals: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
 
     @property
     def refused(self) -> tuple[str, ...]:
@@ -226,10 +265,11 @@ def _diff(file: SourceFile, before: bytes | None) -> Iterable[str]:
     return unified_diff(old, new, left, f"b/{file.path}", lineterm="")
 
 
-def setting(world: World, declaration: Declaration, name: ModelRef, rules: Rules) -> Setting:
+def setting(world: World, declaration: Declaration, name: ModelRef, rules: Rules, *, whole: bool = False) -> Setting:
     """
-    Where a proposal for a model starts. A model that no manifest declares yet starts with nothing declared. Raises
-    ReconcilerError for one that the registry does not have.
+    Where a proposal for a model starts. A model that no manifest declares yet starts with nothing declared. Its past
+    goes back as far as a plan needs it, or is the `whole` of it. Raises ReconcilerError for a model that the registry
+    does not have.
     """
     live = world.registry.snapshot(Wanted({name: frozenset()})).models.get(name)
     if live is None or live.hidden_model:
@@ -238,8 +278,19 @@ def setting(world: World, declaration: Declaration, name: ModelRef, rules: Rules
         raise ReconcilerError(f"The registry has no model {name}.", fix)
     rules, desired = with_names(rules, declaration.desired)
     snapshot, pasts = with_past(rules, desired, RegistrySnapshot({name: live}))
-    manifest = _numbered(desired.models.get(name) or Manifest(Declared(name, NOWHERE)), snapshot.models[name])
-    return Setting(manifest, snapshot.models[name], pasts.get(name, Past(desired.revision.ours)), world.slots)
+    written, live = desired.models.get(name) or Manifest(Declared(name, NOWHERE)), snapshot.models[name]
+    past = pasts.get(name, Past(desired.revision.ours))
+    if whole and rules.trunk is not None and name in pasts:
+        # What is no part of its past by the rules for renames and folders, is none here.
+        epochs = past.epochs if past.governed_elsewhere else rules.trunk.history(name, desired.models)
+        past = replace(past, epochs=epochs)
+        live = rules.trunk.verified({name: live}, {name: past})[name]
+
+    def look_up(pin: Pin) -> Pin:
+        asked = replace(desired, models={name: named(Manifest(written.model), AliasName("_"), pin)})
+        return next(iter(with_sources(world, asked).models[name].pins()))
+
+    return Setting(_numbered(written, live), live, past, world.slots, written, look_up)
 
 
 def _numbered(manifest: Manifest, live: ModelSnapshot) -> Manifest:
@@ -247,20 +298,27 @@ def _numbered(manifest: Manifest, live: ModelSnapshot) -> Manifest:
 
     def number(pin: Pin) -> Pin:
         made = sorted(v.version for v in live.versions.values() if pin.version is None and pin.means(v))
-        known = len(made) == 1 or (made and pin.origin is not None)
-        return replace(pin, version=made[0], artifact_path=None, model_id=None, original=None) if known else pin
+        if len(made) != 1 and (not made or pin.origin is None):
+            return pin
+        # The run of an original in another registry is not its copy's.
+        run_id = pin.run_id and live.versions[made[0]].run_id
+        return replace(pin, version=made[0], run_id=run_id, artifact_path=None, model_id=None, original=None)
 
     return each_pin(manifest, number)
 
 
-def _as_written(manifest: Manifest, before: Manifest) -> Manifest:
-    """The manifest with those versions named by their run alone that are so in the files, at the same place."""
+def _as_written(manifest: Manifest, before: Manifest, returning: Pin | None) -> Manifest:
+    """
+    The manifest with those versions named by their run or origin alone that are so in the files, at the same place, and
+    with one that comes back as it was declared.
+    """
     written = {pin.at: pin for pin in before.pins() if pin.version is None}
+    if returning is not None:
+        written[NOWHERE] = returning
 
     def spelled(pin: Pin) -> Pin:
         there = written.get(pin.at)
-        same = there is not None and (there.run_id, there.comment) == (pin.run_id, pin.comment)
-        return there if there is not None and same else pin
+        return pin if there is None else replace(there, comment=pin.comment, tags=pin.tags)
 
     return each_pin(manifest, spelled)
 
@@ -296,7 +354,7 @@ def changed_files(
     The files that must change for the manifests to declare what a step asks for, as they are then: none where they
     declare that already. Raises ReconcilerError where one can only be changed by hand.
     """
-    after = step.after if before is None else _as_written(step.after, before)
+    after = step.after if before is None else _as_written(step.after, before, step.returning)
     return rewrite(files, after, place)
 
 
@@ -320,7 +378,8 @@ def propose(
     approvals = frozenset(guard.name for guard in guards if isinstance(guard.gate, Approvals))
     kept = {file.path: before.get(file.path) for file in changed}
     title = steps[0][1].title if len(steps) == 1 else f"Keep what was changed by hand of {len(steps)} models"
-    return Proposal(tuple(step.after.name for _, step in steps), title, changed, kept, review, approvals)
+    notes = tuple(step.note for _, step in steps if step.note)
+    return Proposal(tuple(step.after.name for _, step in steps), title, changed, kept, review, approvals, notes)
 
 
 @dataclass(frozen=True, slots=True)

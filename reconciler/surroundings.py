@@ -11,6 +11,7 @@ from reconciler.errors import ReconcilerError
 
 _OF_REGISTRIES = re.compile(r"(?:MLFLOW|DATABRICKS|AWS|AZURE|GOOGLE)_[A-Z0-9_]+")
 """What variables behind a prefix may stand for: nothing else of a process is a policy's business."""
+_VARIABLE = re.compile(r"(?<!\w)[A-Z][A-Z0-9]*_[A-Z0-9_]+")
 _OF_ONE = re.compile(
     r"MLFLOW_REGISTRY_URI|MLFLOW_WORKSPACE|DATABRICKS_[A-Z0-9_]+"
     r"|MLFLOW_TRACKING_(?:URI|USERNAME|PASSWORD|TOKEN|AUTH|AWS_SIGV4|CLIENT_CERT_PATH)"
@@ -21,6 +22,8 @@ _OF_ONE = re.compile(
 Where one registry is, and what lets us in there and at its files: of no use, and none of the business, of another one.
 """
 WORKSPACE = "MLFLOW_WORKSPACE"
+PREFIX = "RECONCILER_REGISTRY_PREFIX"
+"""What a process that is for one registry alone is told of the prefix that whoever started it has its variables by."""
 LATE_SECONDS = 120.0
 """How long what is late is waited for before the environment becomes another registry's."""
 
@@ -75,9 +78,10 @@ class Surroundings:
     def __init__(self) -> None:
         self._guard = Lock()
         self._inside = 0
-        self._prefix = ""
+        self._own: str = os.environ.get(PREFIX, "")
+        self._prefix = self._own
         self._before: dict[str, str | None] = {}
-        self._shown = ""
+        self._shown: str = ""
         self._reading = Lock()
         self._readers: list[Thread] = []
 
@@ -93,7 +97,7 @@ class Surroundings:
         """A call begins; `usual` are the variables that any call may set."""
         with self._guard:
             if self._inside == 0:
-                self._before, self._prefix = {name: os.environ.get(name) for name in usual}, ""
+                self._before, self._prefix = {name: os.environ.get(name) for name in usual}, self._own
             self._inside += 1
 
     def before(self, environment: Mapping[str, str]) -> dict[str, str]:
@@ -103,6 +107,10 @@ class Surroundings:
             if environment is os.environ and self._inside:
                 found.update(self._before)
             return {name: value for name, value in found.items() if value is not None}
+
+    def named(self, text: str) -> str:
+        """A remedy, with the variables that it names as they are to be set for the registry in hand."""
+        return _VARIABLE.sub(lambda word: f"{self._prefix if _OF_ONE.fullmatch(word[0]) else ''}{word[0]}", text)
 
     def leave(self) -> bool:
         """A call ends; whether it was the last one."""

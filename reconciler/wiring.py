@@ -97,7 +97,7 @@ def open_world(
     settings, policy, folder, like = _standing_settings(settings, environment, base, ref, policy_ref)
     environment = _as_shown(policy, environment)
     source = open_source(folder, settings.repository, settings.remote, like=like)
-    uri = registry_uri(settings.registry_uri, environment, policy)
+    uri = registry_uri(settings.registry_uri, environment, policy, partial(_registries_in, source, ref))
     tracking = environment.get("MLFLOW_TRACKING_URI") or uri
     registry = MlflowRegistry(uri, tracking, tell=tell)
     if settings.named:
@@ -212,7 +212,7 @@ class _Neighbors:
         from reconciler.git.source import open_source
         from reconciler.places import named_registry, refuse_file_of_credentials, registry_uri
         from reconciler.registry.mlflow import MlflowRegistry, workspace_of
-        from reconciler.surroundings import seen_alone, seen_by
+        from reconciler.surroundings import PREFIX, seen_alone, seen_by
 
         seen = seen_by(its, self.around)
         uri = named_registry(None, seen) or its.registry or ""
@@ -222,7 +222,7 @@ class _Neighbors:
             at = registry_uri(None, seen, its)
             refuse_file_of_credentials(name, its.prefix, at, seen)
             alone = seen_alone(its, self.policy.registries.values(), self.around, (SIGNING_KEY,))
-            return Place(at, seen.get("MLFLOW_TRACKING_URI") or at, alone)
+            return Place(at, seen.get("MLFLOW_TRACKING_URI") or at, {**alone, PREFIX: its.prefix})
 
         elsewhere = Elsewhere(place, without_credentials(uri) or name, workspace)
         source = open_source(self.source.top / str(its.manifests), self.settings.repository, self.settings.remote)
@@ -293,13 +293,24 @@ def _slots(source: "GitSource", ref: str | None, named: str, standing: SlotMap) 
 
 def own_slots(source: "GitSource", ref: str | None, named: str = "") -> SlotMap | None:
     """What stages are by the policy of a commit, or of the work tree, itself; None where it cannot be read."""
+    settings = _own_settings(source, ref)
+    return None if settings is None else settings.of(named).slots
+
+
+def _registries_in(source: "GitSource", ref: str | None) -> tuple[str, ...]:
+    """The registries that the policy of a commit, or of the work tree, names itself."""
+    settings = _own_settings(source, ref)
+    return () if settings is None else tuple(settings.registries)
+
+
+def _own_settings(source: "GitSource", ref: str | None) -> "PolicySettings | None":
     from reconciler.core.policy import PolicySettings
     from reconciler.reading.policy import settings_of
     from reconciler.trust import POLICY_PATH
 
     file = None if ref is not None and source.head is None else source.file(ref, POLICY_PATH)
     try:
-        return (PolicySettings() if file is None else settings_of(file)).of(named).slots
+        return PolicySettings() if file is None else settings_of(file)
     except ManifestError:
         return None
 

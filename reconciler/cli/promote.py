@@ -196,6 +196,8 @@ def carried_out(proposal: "Proposal", settings: dict[str, Any]) -> int:
     if settings["open_pr"]:
         proposal.refuse_request()
     console.show((*diff_lines(proposal.whole.diff()), ()))
+    for text in proposal.whole.notes:
+        console.note(text)
     console.show(review_lines(proposal.review.whole, console.width()))
     console.show_notes(proposal.review.notes)
     refused = proposal.refused

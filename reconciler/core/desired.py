@@ -332,7 +332,13 @@ def copied_between_registries(
     copied = _copied(models, named)
     for other, theirs in others.items():
         copied |= _copied(theirs, other)
-    across = {pin.at for m in models.values() for pin in m.pins() if pin.original is not None and pin.original.registry}
+    # One from this registry by its name is reported as that.
+    across = {
+        pin.at
+        for model in models.values()
+        for pin in model.pins()
+        if pin.original is not None and pin.original.registry not in {"", named}
+    }
     for problem in _circles(copied, (in_registry(named, name) for name in models)):
         if problem.location in across:
             yield problem

@@ -154,17 +154,23 @@ class Past:
         an apply put there while it was; and what that origin means now, if it is declared still. Otherwise nobody
         knows: several versions may say that they are of one origin, and who registers one more would choose.
         """
-        found: set[Version] = set()
-        for pin in pins_of(epoch.manifest, slot) if epoch else ():
-            if pin.version is not None:
-                found |= _meant(pin, live)
-            elif epoch is not None:
-                found |= self._recorded(epoch, pin, slot, live)
-                now = (one for one in pins_of(self.declared, slot) if one.is_like(pin))
-                found |= {version for one in now for version in _meant(one, live)}
-        return frozenset(found)
+        return frozenset[Version]().union(*(versions for _, versions in self.pins_in(epoch, slot, live)))
 
-    def _recorded(self, epoch: Epoch, pin: Pin, slot: Slot, live: ModelSnapshot) -> set[Version]:
+    def pins_in(
+        self, epoch: Epoch | None, slot: Slot, live: ModelSnapshot
+    ) -> tuple[tuple[Pin, frozenset[Version]], ...]:
+        """The same by what declared it, in the order of the manifest."""
+        if epoch is None:
+            return ()
+        return tuple((pin, self._declared_by(pin, epoch, slot, live)) for pin in pins_of(epoch.manifest, slot))
+
+    def _declared_by(self, pin: Pin, epoch: Epoch, slot: Slot, live: ModelSnapshot) -> frozenset[Version]:
+        if pin.version is not None:
+            return meant_by(pin, live)
+        now = (one for one in pins_of(self.declared, slot) if one.is_like(pin))
+        return self._recorded(epoch, pin, slot, live).union(*(meant_by(one, live) for one in now))
+
+    def _recorded(self, epoch: Epoch, pin: Pin, slot: Slot, live: ModelSnapshot) -> frozenset[Version]:
         """
         The versions that an apply put into a slot in the unbroken run of epochs that declared a pin without a number:
         by a signed record, whichever it is; by another one only the first that may be meant, as anybody can write such
@@ -173,12 +179,12 @@ class Past:
         meant = sorted(number for number, version in live.versions.items() if pin.means(version))
         records = {number: live.versions[number].provenance.get(slot) for number in meant}
         counting = {number: r for number, r in records.items() if r and (r.proven or number == meant[0])}
-        return {
+        return frozenset(
             number
             for number, record in counting.items()
             if (place := self.place_of(record, live.versions[number])) is not None
             and any(one.start == epoch.start and at <= place <= end for one, at, end in self._runs_of(pin, slot))
-        }
+        )
 
     def _runs_of(self, pin: Pin, slot: Slot) -> Iterator[tuple[Epoch, int, int]]:
         """The epochs that declared a pin for a slot, each with the first and the last place of its unbroken run."""
@@ -262,18 +268,18 @@ def declared_versions(manifest: Manifest | None, slot: Slot, live: ModelSnapshot
     The versions that a manifest declares for a slot, those that are gone by now too. What it declares is what stands
     now; of what stood before, `Past.declared_in` tells.
     """
-    return frozenset(number for pin in pins_of(manifest, slot) for number in _meant(pin, live))
+    return frozenset(number for pin in pins_of(manifest, slot) for number in meant_by(pin, live))
 
 
-def _meant(pin: Pin, live: ModelSnapshot) -> set[Version]:
+def meant_by(pin: Pin, live: ModelSnapshot) -> frozenset[Version]:
     """
     What a pin means: the version with its number and its run; without a number, the first one of its origin. Others
     that say they are of the same origin are nobody's choice but theirs who registered them.
     """
     if pin.version is not None:
         known = live.versions.get(pin.version)
-        return {pin.version} if known is None or pin.means(known) else set()
-    return {*sorted(number for number, version in live.versions.items() if pin.means(version))[:1]}
+        return frozenset({pin.version}) if known is None or pin.means(known) else frozenset()
+    return frozenset(sorted(number for number, version in live.versions.items() if pin.means(version))[:1])
 
 
 def to_be_copied(manifest: Manifest | None, live: ModelSnapshot) -> ModelSnapshot:

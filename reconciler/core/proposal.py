@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 from reconciler.core.desired import Declared, Manifest, Pin, hold_on
 from reconciler.core.entrances import occupants
-from reconciler.core.names import AliasName, Commit, Slot, Stage, Version, alias_slot
-from reconciler.core.past import Past, declared_versions, pins_of
+from reconciler.core.names import AliasName, Slot, Stage, Version, alias_slot
+from reconciler.core.past import Past, meant_by, pins_of
 from reconciler.core.slot_map import SlotMap
 from reconciler.core.snapshot import ModelSnapshot
 from reconciler.core.text import did_you_mean, plain
@@ -62,42 +62,64 @@ def _the_one(found: Iterable[Version], what: str, live: ModelSnapshot, slot: Slo
     raise ReconcilerError(f"{live.name} has no {what}; {newest}.", fix)
 
 
-def way_back(
-    past: Past, manifest: Manifest, live: ModelSnapshot, slot: Slot, now: str
-) -> tuple[Version, Commit | None]:
+@dataclass(frozen=True, slots=True)
+class _State:
     """
-    The version that a slot was declared to hold before the one that it is now, and the commit that declared it: the
-    newest one that is still there and that no hold keeps out. What was rolled back from already is not gone back to.
-    Raises ReconcilerError, with what became of each, where there is none.
+    What a slot was declared to hold: the versions with the pins that declared them, and the pins of which nobody knows
+    what came in by them.
     """
-    reasons: dict[Version, str] = {}
-    current = declared_versions(manifest, slot, live)
-    for versions, commit in reversed(_undone(past, slot, current)):
-        for version in sorted(versions - current - reasons.keys(), reverse=True):
+
+    versions: Mapping[Version, Pin]
+    unknown: tuple[Pin, ...] = ()
+
+    def is_like(self, other: "_State") -> bool:
+        spelled, others = ({(p.version, p.run_id, p.origin) for p in one.unknown} for one in (self, other))
+        return self.versions.keys() == other.versions.keys() and spelled == others
+
+
+def way_back(past: Past, manifest: Manifest, live: ModelSnapshot, slot: Slot, now: str) -> tuple[Version, Pin]:
+    """
+    The version that a slot was declared to hold before the one that it is now, and the pin that declared it: the newest
+    one that is still there and that no hold keeps out. What was rolled back from already is not gone back to. Raises
+    ReconcilerError, with what became of each, where there is none.
+    """
+    reasons: dict[Version | str, str] = {}
+    current = _state((pin, meant_by(pin, live)) for pin in pins_of(manifest, slot))
+    for state in reversed(_undone(past, slot, live, current)):
+        for version in sorted(state.versions.keys() - current.versions.keys() - reasons.keys(), reverse=True):
             hold = hold_on(manifest.holds, version, slot, now)
             if version not in live.versions:
                 reasons[version] = f"v{version} is not in the registry anymore"
             elif hold is not None:
                 reasons[version] = f"v{version} is held: {plain(hold.reason, 120).rstrip('.')}"
             else:
-                return version, commit
+                return version, state.versions[version]
+        if state is not current:
+            reasons |= {str(pin): f"{pin} never came in, or is not in the registry anymore" for pin in state.unknown}
     why = "; ".join(reasons.values()) or "no commit of the branch declared another version before"
     raise ReconcilerError(f"{manifest.name} has nothing to go back to in {slot}: {why}.", "Name one with --version.")
 
 
-def _undone(past: Past, slot: Slot, current: frozenset[Version]) -> list[tuple[frozenset[Version], Commit | None]]:
+def _undone(past: Past, slot: Slot, live: ModelSnapshot, current: _State) -> list[_State]:
     """What a slot was declared to hold, oldest first, each once: to declare something again undoes what came since."""
-    states: list[tuple[frozenset[Version], Commit | None]] = []
-    epochs = [(frozenset(_numbered(e.manifest, slot)), e.commit) for e in reversed(past.epochs) if e.manifest]
-    for versions, commit in (*epochs, (current, None)):
-        again = next((at for at, (known, _) in enumerate(states) if known == versions), None)
-        states = [*states, (versions, commit)] if again is None else states[: again + 1]
+    states: list[_State] = []
+    epochs = [_state(past.pins_in(epoch, slot, live)) for epoch in reversed(past.epochs) if epoch.manifest]
+    for state in (*epochs, current):
+        again = next((at for at, known in enumerate(states) if known.is_like(state)), None)
+        states = [*states[:again], state]
     return states
 
 
-def _numbered(manifest: Manifest, slot: Slot) -> set[Version]:
-    """The numbers that were declared; a run alone may mean another version today."""
-    return {pin.version for pin in pins_of(manifest, slot) if pin.version is not None}
+def _state(pins: Iterable[tuple[Pin, frozenset[Version]]]) -> _State:
+    listed = tuple(pins)
+    # One that names another version by a number that was given anew names none that could come back.
+    unknown = tuple(pin for pin, versions in listed if not versions)
+    return _State({version: pin for pin, versions in listed for version in versions}, unknown)
+
+
+def is_same(pin: Pin, other: Pin) -> bool:
+    """Whether two references of a manifest are to one version: by its number, where one of them has it."""
+    return pin.version == other.version if pin.version or other.version else pin.is_like(other)
 
 
 def placed(
@@ -108,7 +130,7 @@ def placed(
     declared there, of `instead` where there are several, or stands beside them. Raises ReconcilerError where several
     are declared and nothing says which of them leaves.
     """
-    others = {s: _without(declared, pin.version) for s, declared in manifest.stages.items() if s is not stage}
+    others = {s: _without(declared, pin) for s, declared in manifest.stages.items() if s is not stage}
     kept = {s: declared for s, declared in others.items() if declared.value or s.active}
     declared = manifest.stages.get(stage) or Declared((), NOWHERE)
     return replace(
@@ -118,8 +140,9 @@ def placed(
 
 def _among(pins: tuple[Pin, ...], pin: Pin, stage: Stage, instead: Version | None, beside: bool) -> tuple[Pin, ...]:
     numbers = [other.version for other in pins]
-    if pin.version in numbers:
-        return tuple(pin if other.version == pin.version and pin.comment is not None else other for other in pins)
+    if any(is_same(other, pin) for other in pins):
+        # It stays declared as it is: only what is said of it changes.
+        return tuple(_commented(other, pin.comment) if is_same(other, pin) else other for other in pins)
     if instead is not None and beside:
         raise ReconcilerError("One version leaves, or all stay: not both.", "Pass --instead-of or --beside.")
     if instead is not None:
@@ -138,15 +161,19 @@ def _among(pins: tuple[Pin, ...], pin: Pin, stage: Stage, instead: Version | Non
     return (pin,)
 
 
-def unplaced(manifest: Manifest, version: Version, stage: Stage) -> Manifest:
+def _commented(pin: Pin, comment: str | None) -> Pin:
+    return pin if comment is None else replace(pin, comment=comment)
+
+
+def unplaced(manifest: Manifest, pin: Pin, stage: Stage) -> Manifest:
     """
     The manifest without a version in a stage. The stage stays declared, so that what leaves it is archived. Raises
     ReconcilerError where the version is not declared there.
     """
     declared = manifest.stages.get(stage)
-    if declared is None or all(pin.version != version for pin in declared.value):
-        raise ReconcilerError(f"v{version} of {manifest.name} is not declared in {stage}.", "See its manifest.")
-    left = _without(declared, version)
+    if declared is None or not any(is_same(other, pin) for other in declared.value):
+        raise ReconcilerError(f"{pin} of {manifest.name} is not declared in {stage}.", "See its manifest.")
+    left = _without(declared, pin)
     stages = {s: d for s, d in {**manifest.stages, stage: left}.items() if d.value or s.active}
     return replace(manifest, stages=stages)
 
@@ -163,8 +190,9 @@ def proposed(
 def named(manifest: Manifest, alias: AliasName, pin: Pin | None) -> Manifest:
     """The manifest with an alias that names a version; None: the alias must not exist."""
     declared = manifest.aliases.get(alias) or Declared(None, NOWHERE)
-    same = declared.value is not None and pin is not None and declared.value.version == pin.version
-    after = declared if same and pin is not None and pin.comment is None else replace(declared, value=pin)
+    if declared.value is not None and pin is not None and is_same(declared.value, pin):
+        pin = _commented(declared.value, pin.comment)
+    after = replace(declared, value=pin)
     return replace(manifest, aliases={**manifest.aliases, alias: after})
 
 
@@ -187,8 +215,8 @@ def _own_stage(alias: AliasName, slots: SlotMap) -> str:
     return "" if stage is None or slots.is_stage(stage) else stage
 
 
-def _without(declared: Declared[tuple[Pin, ...]], version: Version | None) -> Declared[tuple[Pin, ...]]:
-    return replace(declared, value=tuple(pin for pin in declared.value if pin.version != version))
+def _without(declared: Declared[tuple[Pin, ...]], pin: Pin) -> Declared[tuple[Pin, ...]]:
+    return replace(declared, value=tuple(other for other in declared.value if not is_same(other, pin)))
 
 
 @dataclass(frozen=True, slots=True)

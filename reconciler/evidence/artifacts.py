@@ -13,7 +13,8 @@ from reconciler.core.names import ModelRef, Original, Version
 from reconciler.core.text import plain, without_credentials
 from reconciler.errors import ReconcilerError
 from reconciler.registry.database import dialect_of, refuse_unready
-from reconciler.registry.mlflow import MlflowRegistry, sqlite_path, translated
+from reconciler.registry.mlflow import MlflowRegistry, remedy_for, sqlite_path, translated
+from reconciler.surroundings import SURROUNDINGS
 
 MOST_OUTPUTS = 16
 """How many models that a run has logged are looked at to find the one that was registered."""
@@ -163,18 +164,50 @@ class Artifacts:
         uri = self._followed(uri)
         scheme = urlsplit(uri).scheme
         if scheme not in stores.get_registered_artifact_repositories():
-            raise ValueError(f"MLflow does not support stores of the kind {plain(scheme, 30)}")
+            said = f"MLflow does not support stores of the kind {plain(scheme, 30)}"
+            raise PlaceError(said, "Install MLflow's plug-in for it here, or register a version from another store.")
         if scheme == "mlflow-artifacts":
             if urlsplit(tracking).scheme not in {"http", "https"}:
-                raise ValueError("its files are on a tracking server, but the tracking URI does not name one")
+                raise PlaceError(
+                    "its files are on a tracking server, but the tracking URI does not name one",
+                    SURROUNDINGS.named("Set MLFLOW_TRACKING_URI to the address of that server."),
+                )
             proxied: Any = import_module("mlflow.store.artifact.mlflow_artifacts_repo")
             uri = str(proxied.MlflowArtifactsRepository.resolve_uri(uri, tracking))
         ours = {_host(tracking), _host(self._registry.registry_uri)}
         place = urlsplit(uri)
         # For requests, which sends it, the host ends at a backslash; for urlsplit it goes on to the next slash.
         if place.scheme in {"http", "https"} and (_host(uri) not in ours or "\\" in place.netloc):
-            raise ValueError("its files are on another server, which is not contacted")
+            raise PlaceError(
+                "its files are on another server, which is not contacted",
+                "Register a version whose files are where this registry keeps them: what lets in here is sent nowhere "
+                "else.",
+            )
         return stores.get_artifact_repository(uri)
+
+
+class PlaceError(ValueError):
+    """Files are where they are not read from; `fix` says what to do."""
+
+    def __init__(self, why: str, fix: str) -> None:
+        super().__init__(why)
+        self.fix = fix
+
+
+def code_of(error: Exception) -> str:
+    """MLflow's word for what went wrong, or the HTTP status that an artifact store answered with."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    return str(getattr(error, "error_code", None) or status or "")
+
+
+def remedy_of(error: Exception, otherwise: str) -> str:
+    """What to do where a version, its run or its files cannot be read."""
+    if isinstance(error, PlaceError):
+        return error.fix
+    if isinstance(error, ModuleNotFoundError):
+        return "Install what MLflow needs for that kind of store here, such as boto3 for S3."
+    code = code_of(error)
+    return remedy_for({"401": "UNAUTHENTICATED", "403": "PERMISSION_DENIED"}.get(code, code)) or otherwise
 
 
 def version_row(registry: MlflowRegistry, model: ModelRef, version: Version) -> Any:

@@ -29,7 +29,7 @@ from reconciler.core.names import MLFLOW_TAG_PREFIX, OUR_TAG_PREFIX, ModelRef, S
 from reconciler.core.snapshot import PROVENANCE_TAG, decode_provenance
 from reconciler.core.text import amount, plain, without_credentials, without_logins
 from reconciler.errors import RegistryError, contained
-from reconciler.evidence.artifacts import Artifacts, output_ids
+from reconciler.evidence.artifacts import Artifacts, PlaceError, code_of, output_ids, remedy_of
 from reconciler.evidence.mlmodel import (
     MAX_BYTES,
     TOO_LARGE,
@@ -192,7 +192,9 @@ class MlflowEvidence:
                 return source_of(artifacts, origin)
             except Exception as error:  # noqa: BLE001  # every store raises what the library under it does
                 why = f"The {origin} is not known: {_said(error)}."
-                return NoSource("source-not-read", why, "Check the address of the tracking server and its log.")
+                return NoSource(
+                    "source-not-read", why, remedy_of(error, "Check the address of the server and its log.")
+                )
 
         with self.registry.readers(self.parallelism) as pool:
             return dict(zip(wanted, pool.map(look, wanted), strict=True))
@@ -307,7 +309,7 @@ class _Reading:
             try:
                 value = call()
             except Exception as error:  # noqa: BLE001  # every artifact store raises what the library under it does
-                is_absent = _code(error) in {"RESOURCE_DOES_NOT_EXIST", "404"}
+                is_absent = code_of(error) in {"RESOURCE_DOES_NOT_EXIST", "404"}
                 found.answers[part] = _Lacks(absent if is_absent else _said(error), is_absent, error)
                 return
             if then is not None:
@@ -685,17 +687,11 @@ def _too_late(patience: float) -> str:
     return f"did not answer within {patience:g} s"
 
 
-def _code(error: Exception) -> str:
-    """MLflow's word for what went wrong, or the HTTP status that an artifact store answered with."""
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    return str(getattr(error, "error_code", None) or status or "")
-
-
 def _said(error: Exception) -> str:
     """The failure as a short sentence, without line breaks and credentials."""
     if isinstance(error, ModuleNotFoundError):
         return f"the Python module {error.name} is needed to read it"
-    code = _code(error)
+    code = code_of(error)
     if code in {"PERMISSION_DENIED", "UNAUTHENTICATED", "401", "403"}:
         return "the server does not permit reading it"
     if code in {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"} or re.fullmatch("5[0-9][0-9]", code):
@@ -705,4 +701,4 @@ def _said(error: Exception) -> str:
         return "the server's answer is not MLflow's"
     said = error.message if isinstance(error, RegistryError) else str(error)
     told = plain(without_credentials(said), 200) or type(error).__name__
-    return told if type(error) is ValueError else f"cannot be read: {told}"
+    return told if type(error) in {ValueError, PlaceError} else f"cannot be read: {told}"

@@ -21,9 +21,9 @@ from urllib.parse import unquote
 from reconciler.core.bundle import FileDigest, total_digest
 from reconciler.core.gate import Presence
 from reconciler.core.names import ModelRef, Version
-from reconciler.core.text import plain, without_credentials
+from reconciler.core.text import ended, plain, without_credentials
 from reconciler.errors import ReconcilerError, RegistryError
-from reconciler.evidence.artifacts import Artifacts, version_row
+from reconciler.evidence.artifacts import Artifacts, remedy_of, version_row
 from reconciler.evidence.mlmodel import MAX_BYTES, TOO_LARGE, named_files
 from reconciler.ports import Work
 from reconciler.registry.mlflow import MlflowRegistry
@@ -219,8 +219,10 @@ def readable(registry: MlflowRegistry, model: ModelRef, version: Version) -> Gen
 def _unreadable(registry: MlflowRegistry, model: ModelRef, version: Version, error: Exception) -> RegistryError:
     code = str(getattr(error, "error_code", "") or "unreadable-files")
     said = plain(without_credentials(str(error)), 300) or type(error).__name__
-    message = f"The files of {plain(model)} v{version} cannot be read from {registry.uri}: {said}"
-    return RegistryError(code, message, "Check that they exist and that this user may read them.")
+    if isinstance(error, ModuleNotFoundError):
+        said = f"the Python module {error.name} is not installed"
+    message = f"The files of {plain(model)} v{version} cannot be read from {registry.uri}: {ended(said)}"
+    return RegistryError(code, message, remedy_of(error, "Check that they exist and that this user may read them."))
 
 
 def _is_absent(error: Exception) -> bool:

@@ -20,6 +20,7 @@ from reconciler.errors import ReconcilerError, RegistryError
 from reconciler.ports import UNREACHABLE
 from reconciler.registry.database import SERVICES, dialect_of
 from reconciler.registry.mlflow import MlflowRegistry, workspace_of
+from reconciler.surroundings import SURROUNDINGS
 
 USER_VARIABLE = "RECONCILER_ACCESS_USERNAME"
 PASSWORD_VARIABLE = "RECONCILER_ACCESS_PASSWORD"  # noqa: S105  # the name of a variable
@@ -154,6 +155,7 @@ class MlflowAccess:
             said = plain(mine.text, 100)
             if mine.result is Result.REFUSED:
                 code, fix = "UNAUTHENTICATED", "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."
+                fix = SURROUNDINGS.named(fix)
             else:
                 code, fix = (
                     "unexpected-answer",
@@ -215,7 +217,7 @@ class MlflowAccess:
         if server.kind in {ServerKind.BASIC_AUTH, ServerKind.GRANTS} and server.administrator is False:
             raise ReconcilerError(
                 f"{server.user} could not remove what the check creates.",
-                "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to an administrator's.",
+                SURROUNDINGS.named("Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to an administrator's."),
             )
         if not subject.username and server.kind is not ServerKind.OPEN:
             raise ReconcilerError("The check needs a user to test.", f"Set {USER_VARIABLE} and {PASSWORD_VARIABLE}.")

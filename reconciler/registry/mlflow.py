@@ -85,6 +85,7 @@ from reconciler.registry.database import (
     refuse_unready,
 )
 from reconciler.registry.unreachable import sentence, why_unreachable
+from reconciler.surroundings import SURROUNDINGS
 
 RETRIES, BACKOFF, TIMEOUT = (f"MLFLOW_HTTP_REQUEST_{name}" for name in ("MAX_RETRIES", "BACKOFF_FACTOR", "TIMEOUT"))
 
@@ -957,6 +958,11 @@ _WHAT_TO_DO: Final = {
 }
 
 
+def remedy_for(code: str) -> str:
+    """What to do about an error of MLflow's, where that is known."""
+    return SURROUNDINGS.named(_WHAT_TO_DO.get(code, ""))
+
+
 @contextmanager
 def translated(uri: str) -> Generator[None]:
     """MLflow's errors as ours: decided by their code, and told without credentials."""
@@ -971,9 +977,9 @@ def translated(uri: str) -> Generator[None]:
         # Refused, unresolved, timed out, 5xx to the last try: MLflow has one code for them all (seen in 3.17).
         code = UNREACHABLE if error.error_code in {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"} else error.error_code
         if code == UNREACHABLE and (told := why_unreachable(error)):
-            raise RegistryError(code, f"{uri} {told[0]}.", told[1]) from error
-        said = without_credentials(" ".join(str(error).split()))
-        raise RegistryError(code, f"{uri} said: {sentence(said)}", _WHAT_TO_DO.get(code, "")) from error
+            raise RegistryError(code, f"{uri} {told[0]}.", SURROUNDINGS.named(told[1])) from error
+        said, fix = without_credentials(" ".join(str(error).split())), remedy_for(code)
+        raise RegistryError(code, f"{uri} said: {sentence(said)}", fix) from error
     except database_errors() as error:
         raise database_error(uri, error) from error
     except (ParseError, ValueError, TypeError, OverflowError) as error:

@@ -154,6 +154,24 @@ def test_a_registry_that_is_named_first_is_not_spoken_to_by_the_change_that_name
         registry_of(repository, monkeypatch, ref="HEAD")
 
 
+@pytest.mark.parametrize("committed", [True, False])
+def test_nobody_is_told_to_set_one_address_for_several_registries_that_do_not_count_yet(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch, committed: bool
+) -> None:
+    (repository.top / "reconciler.yaml").write_text(f"registries:\n  dev: {{address: {OURS}}}\n  prod: {{}}\n")
+    repository.write(manifest("churn", production=1), "prod/churn.yaml")
+    if committed:
+        repository.commit()
+
+    with pytest.raises(ReconcilerError) as refused:
+        registry_of(repository, monkeypatch)
+
+    assert str(refused.value) == (
+        "No registry is known yet: reconciler.yaml names dev, prod, and counts from the change after this one. Commit "
+        "it by itself, then go on with the next change; `git commit --allow-empty` begins one."
+    )
+
+
 def test_what_the_user_names_goes_before_and_is_taken_as_it_is(
     repository: Repository, redirected: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import urllib.request
@@ -455,8 +456,19 @@ ELSEWHERE = {
 
 @pytest.mark.parametrize("source", ELSEWHERE.values(), ids=ELSEWHERE.keys())
 def test_another_server_is_not_asked(source: str) -> None:
-    with pytest.raises(ReconcilerError, match="its files are on another server, which is not contacted"):
+    with pytest.raises(ReconcilerError, match=r"its files are on another server, which is not contacted\. Register a"):
         digests(OnDisk(source), MODEL, Version(1))
+
+
+def test_a_store_whose_library_is_not_here_is_said_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("boto3", "botocore"):
+        monkeypatch.setitem(sys.modules, name, None)
+
+    with pytest.raises(ReconcilerError) as refused:
+        digests(OnDisk("s3://acme/model"), MODEL, Version(1))
+
+    said = r"\S+: the Python module boto(3|core[.a-z]*) is not installed\. Install what MLflow needs .* such as boto3"
+    assert re.search(said, str(refused.value)), str(refused.value)
 
 
 def test_another_server_is_not_asked_for_a_run_that_points_there(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from reconciler.git.receipts import GitReceipts
 from reconciler.git.source import open_source
 from reconciler.neighbors import beside
 from reconciler.ports import Lock, Neighbor, Wanted, World
-from reconciler.project import Project, validate
+from reconciler.project import Project, Proposal, validate
 from reconciler.registry.noted import NotedRegistry
 from reconciler.render import words
 from reconciler.render.text import review_lines
@@ -764,6 +764,22 @@ class House:
     def validate(self, *, manifests: str = "manifests") -> tuple[Problem, ...]:
         """What `reconciler validate` finds in main's manifests and policy."""
         return tuple(validate([self.repository.top / manifests]))
+
+    def promote(self, model: str, version: int, *, to: str = "Production") -> Proposal:
+        """What `reconciler promote` proposes."""
+        return self._project("manifests").promote(model, version, to=to)
+
+    def demote(self, model: str, version: int | None = None, *, to: str | None = None) -> Proposal:
+        """What `reconciler demote` proposes."""
+        return self._project("manifests").demote(model, version, to=to)
+
+    def rollback(self, model: str, *, to: str = "Production", **options: Any) -> Proposal:
+        """What `reconciler rollback` proposes."""
+        return self._project("manifests").rollback(model, to=to, **options)
+
+    def accept(self, proposal: Proposal) -> Request:
+        """Merge what a command proposed."""
+        return self.merge(files={file.path: file.data.decode() for file in proposal.whole.files}, approved_by=[GRACE])
 
     def _project(self, manifests: str) -> Project:
         """The product's face, over this house instead of a server and a forge."""

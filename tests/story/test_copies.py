@@ -195,6 +195,20 @@ def test_no_registry_has_this_machine_read(pair: Pair, tmp_path: Path) -> None:
     assert pair.to_prod.registrations() == 0
 
 
+def test_who_is_refused_is_told_the_variables_of_the_registry_that_refuses(pair: Pair) -> None:
+    pair.promote()
+
+    here = pair.run("plan", "--registry", "prod", PROD_MLFLOW_TRACKING_PASSWORD="wrong")
+    pair.to_dev.judge = lambda _: Answer(401, "You are not authenticated.", "text/plain")
+    there = pair.run("plan", "--registry", "prod")
+
+    assert (here.code, there.code) == (1, 3), here.said + there.said
+    for ended, prefix in ((here, "PROD_"), (there, "DEV_")):
+        said = " ".join(ended.said.split())
+        variables = [f"{prefix}MLFLOW_TRACKING_{word}" for word in ("USERNAME", "PASSWORD", "TOKEN")]
+        assert "Set {} and {}, or {}.".format(*variables) in said, said
+
+
 def test_no_change_leads_a_copy_to_another_server(pair: Pair) -> None:
     pair.promote()
     elsewhere = Watched()

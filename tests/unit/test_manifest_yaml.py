@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.desired import Manifest, expired, resolve
+from reconciler.core.desired import Manifest, copied_between_registries, expired, resolve
 from reconciler.core.gate import Guard, Override, Quorum
-from reconciler.core.names import MAX_DESCRIPTION, MAX_TAG_VALUE, Stage, look_alike_fault
+from reconciler.core.names import MAX_DESCRIPTION, MAX_TAG_VALUE, ModelRef, Stage, look_alike_fault
 from reconciler.errors import Location, Problem
 from reconciler.gates.approvals import Approvals
 from reconciler.gates.artifact import Artifact
@@ -491,3 +491,21 @@ def test_copies_go_in_one_direction() -> None:
     assert [problem.code for problem in circle] == ["copied-in-a-circle"] * 3
     assert [str(problem.location) for problem in itself] == ["churn.yaml:2:20"]
     assert "prod is copied from prod" in itself[0].message
+
+
+def test_what_is_copied_from_its_own_registry_by_name_is_reported_as_that_alone() -> None:
+    def copied(model: str, registry: str, original: str) -> Manifest:
+        place = f"{{from: {{registry: {registry}, model: {original}, version: 7}}}}"
+        apart = "\n" * len(model)
+        return manifest_of(f"{apart}model: {model}\nstages: {{Staging: {place}}}\n")
+
+    def circles(*manifests: Manifest) -> list[str]:
+        dev = {ModelRef("risk"): copied("risk", "prod", "canary")}
+        found = copied_between_registries("prod", {one.name: one for one in manifests}, {"dev": dev})
+        return [problem.message.partition(",")[0] for problem in found]
+
+    itself = circles(copied("risk", "prod", "risk"))
+    around = circles(copied("risk", "dev", "risk"), copied("canary", "prod", "risk"))
+
+    assert itself == []
+    assert around == ["prod/risk is copied from dev/risk"]

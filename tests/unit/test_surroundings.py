@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from reconciler.core.policy import PolicySettings
 from reconciler.errors import ReconcilerError
-from reconciler.surroundings import Surroundings, seen_alone, seen_by
+from reconciler.surroundings import PREFIX, Surroundings, seen_alone, seen_by
 
 SECRETS = (
     *("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_AUTH"),
@@ -184,3 +184,22 @@ def test_what_is_late_keeps_no_call_for_the_same_registry_waiting(monkeypatch: p
     surroundings.leave()
 
     assert waiting
+
+
+def test_a_remedy_names_variables_as_they_are_to_be_set_for_the_registry_in_hand(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PROD_MLFLOW_TRACKING_URI", "https://prod.example")
+    remedy = "Set MLFLOW_TRACKING_USERNAME, or see MLFLOW_HTTP_REQUEST_TIMEOUT and RECONCILER_MLFLOW_TRACKING_TOKEN."
+    surroundings = Surroundings()
+    surroundings.enter(())
+    plain = surroundings.named(remedy)
+
+    surroundings.show(PolicySettings(prefix="PROD_"))
+    named = surroundings.named(remedy)
+    surroundings.leave()
+
+    assert plain == remedy
+    assert named == remedy.replace("MLFLOW_TRACKING_USERNAME", "PROD_MLFLOW_TRACKING_USERNAME")
+    monkeypatch.setenv(PREFIX, "DEV_")
+    assert Surroundings().named("MLFLOW_TRACKING_TOKEN") == "DEV_MLFLOW_TRACKING_TOKEN"

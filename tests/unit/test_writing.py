@@ -132,7 +132,7 @@ def test_a_version_that_leaves_takes_no_comment_with_it() -> None:
 def test_a_demotion_leaves_the_stage_declared_and_empty() -> None:
     text = "model: A\nstages:\n  Production: 3   # live\n"
 
-    assert written(text, unplaced(manifest_of(text), Version(3), P)) == "model: A\nstages:\n  Production: []   # live\n"
+    assert written(text, unplaced(manifest_of(text), pin(3), P)) == "model: A\nstages:\n  Production: []   # live\n"
 
 
 def test_an_alias_that_must_not_exist_is_null() -> None:
@@ -177,15 +177,15 @@ def test_owners_a_description_and_tags_are_added_where_none_are_declared() -> No
 def test_comments_above_the_items_of_a_list_stay_where_they_are() -> None:
     text = "model: A\nstages:\n  Production:\n  # keep two\n  - 2\n  # three\n  - 3   # the default\n"
 
-    assert written(text, unplaced(manifest_of(text), Version(2), P)) == text.replace("  - 2\n", "")
-    assert written(text, unplaced(manifest_of(text), Version(3), P)) == text.replace("- 3   # the", "# the")
+    assert written(text, unplaced(manifest_of(text), pin(2), P)) == text.replace("  - 2\n", "")
+    assert written(text, unplaced(manifest_of(text), pin(3), P)) == text.replace("- 3   # the", "# the")
 
 
 def test_a_list_in_brackets_with_comments_in_it_is_left_to_people() -> None:
     text = "model: A\nstages:\n  Production: [2, # two\n    3  # three\n    ]\n"
 
     with pytest.raises(NotEditableError, match="comments stand between its brackets"):
-        written(text, unplaced(manifest_of(text), Version(3), P))
+        written(text, unplaced(manifest_of(text), pin(3), P))
 
 
 def test_what_an_import_said_of_a_version_does_not_stand_beside_another_one() -> None:
@@ -232,7 +232,7 @@ def test_a_pin_is_its_version_and_then_its_run_without_quotes(text: str, beside:
 def test_a_stage_that_is_emptied_keeps_the_comments_inside() -> None:
     text = "model: A\nstages:\n  Staging:\n    version: 5  # since May\n    # under test\n    comment: x\n"
 
-    assert written(text, unplaced(manifest_of(text), Version(5), S)) == (
+    assert written(text, unplaced(manifest_of(text), pin(5), S)) == (
         "model: A\nstages:\n  Staging: []  # since May\n    # under test\n"
     )
 
