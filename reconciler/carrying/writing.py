@@ -353,7 +353,7 @@ class MlflowCarrier:
             said = plain(without_credentials(str(error)), 300) or type(error).__name__
             raise RegistryError(
                 UNREACHABLE if passing else "not-copied",
-                f"{original} could not be copied to {self.registry.uri}: {said}",
+                f"{original} could not be copied to {self.registry.uri}: {said.rstrip('.')}.",
                 "Check its log, and that this user may create runs there and write their files.",
             ) from error
 

@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from functools import wraps
 from io import StringIO
@@ -165,9 +165,11 @@ class _Round:
         def work() -> None:
             said, kept = list[tuple[bool, str]](), Gathered()
             click.get_current_context().obj = True  # quiet: only one can say how far it is
-            with redirect_stdout(_Kept(sys.stdout, said)), redirect_stderr(_Kept(sys.stderr, said)):
-                outcome = self._of(name, files, folder, kept)
-            answering.send((outcome, said, kept))
+            # What is not about one of them, the first says.
+            with suppress(click.ClickException, click.exceptions.Exit):
+                with redirect_stdout(_Kept(sys.stdout, said)), redirect_stderr(_Kept(sys.stderr, said)):
+                    outcome = self._of(name, files, folder, kept)
+                answering.send((outcome, said, kept))
 
         process = multiprocessing.get_context("fork").Process(target=work, daemon=True)
         process.start()
@@ -180,6 +182,7 @@ class _Round:
         with self._contained(name, outcome):
             if any(one.code == ExitCode.INTERRUPTED for one in self.outcomes.values()):
                 process.terminate()
+                raise KeyboardInterrupt
             try:
                 outcome, said, published = answers.recv()
             except EOFError:
@@ -262,7 +265,7 @@ class _Round:
 def _is_of_output(error: BaseException) -> bool:
     """Whether what is shown can be shown no more: nobody reads it, or it does not fit."""
     of_library = error.__context__ if isinstance(error, SystemExit) else error
-    return isinstance(of_library, OSError) and of_library.filename is None
+    return isinstance(of_library, BrokenPipeError) or (isinstance(of_library, OSError) and console.is_full(of_library))
 
 
 def _saved(path: Path, name: str, folder: Path) -> Path:

@@ -313,6 +313,27 @@ def test_whatever_ends_one_ends_no_other(end: Callable[[], int], message: str) -
     assert message in ended.stderr
 
 
+def test_an_interruption_ends_what_is_read_in_other_processes() -> None:
+    begun = multiprocessing.get_context("fork").Event()
+
+    @click.command()
+    @click.option("--registry", "named")
+    @each_registry()
+    def reading(named: str | None) -> int:
+        if named is None:
+            raise SeveralRegistriesError(("dev", "prod"))
+        if named == "prod":
+            begun.set()
+            signal.pause()
+        assert begun.wait(60)
+        raise KeyboardInterrupt
+
+    ended = CliRunner().invoke(reading, [], standalone_mode=False)
+
+    assert ended.return_value == ExitCode.INTERRUPTED, ended.exception
+    assert ended.stderr.splitlines() == [f"Interrupted: nothing was written for {name}." for name in ("dev", "prod")]
+
+
 def test_what_is_published_of_one_is_what_its_process_gathered() -> None:
     @click.command()
     @click.option("--registry", "named")
