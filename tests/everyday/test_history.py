@@ -1007,3 +1007,22 @@ def test_a_commit_does_not_stand_for_the_apply_that_refused_all_of_it(house: Hou
     house.apply()
 
     assert held(project(house).as_of("HEAD")) == [(3,)]
+
+
+def test_what_may_not_be_given_up_is_not_told_as_released(house: House) -> None:
+    house.register("fraud")
+    house.push(pins({"Production": 1, "Staging": 2}))
+    assert house.apply().exit_code == ExitCode.OK
+    house.clock.later(hours=1)
+    house.push(policy=APPROVALS)
+    assert house.apply().exit_code == ExitCode.OK
+    house.clock.later(hours=1)
+    house.push(pins({}, model="fraud"), files={"manifests/churn.yaml": None})
+    house.clock.later(hours=1)
+    assert house.apply(allow_empty=True).exit_code == ExitCode.BLOCKED
+    house.clock.later(hours=1)
+
+    found, now = history(house, "churn"), project(house).as_of("now", ("churn",))
+
+    assert {turn.turning.value for turn in found.turns} == {"promote"}
+    assert (held(now), held(now, "Staging")) == ([(1,)], [(2,)])
