@@ -55,8 +55,9 @@ class Reading:
         """The paths of its files, and how many bytes the store says they have. Raises ReconcilerError."""
         row = version_row(self._registry, model, version)
         with readable(self._registry, model, version):
-            self._artifacts.refuse_here(self._artifacts.place(row))
-            files = StoredFiles(self._artifacts.of_version(row), self._folder)
+            place = self._artifacts.place(row)
+            self._artifacts.refuse_here(place)
+            files = StoredFiles(self._artifacts.repository(place), self._folder)
             self._stores[model, version] = files
             return files.listed()
 
