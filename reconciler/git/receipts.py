@@ -23,7 +23,7 @@ from reconciler.core.names import Commit
 from reconciler.core.text import amount
 from reconciler.errors import Failure, ReconcilerError, contained
 from reconciler.git.remote_ref import RemoteRef
-from reconciler.git.runner import FULL_NAME, Git
+from reconciler.git.runner import Git
 from reconciler.ports import Appended, SignRecord
 
 RECEIPTS = "refs/reconciler/receipts"
@@ -52,6 +52,15 @@ class _Remote(RemoteRef):
             "contents: write`, and no rule that guards refs/reconciler/)."
         )
         return _RefusedError(message, fix) if refused else _PushError(message, fix)
+
+
+@dataclass(frozen=True, slots=True)
+class _Refs:
+    """Where the chain in the clone ends, where what was seen on the remote does, and ends that are lost there."""
+
+    tip: str
+    seen: str
+    lost: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -128,17 +137,17 @@ class GitReceipts:
         """
         swaps = None if self.remote is None else _Swaps(self._ref().found())
         for _ in self._turns():
-            seen, local = self._value(SEEN), self._value(RECEIPTS)
-            there = local if swaps is None else self._fetched(swaps.remote)
+            refs = self._refs()
+            there = refs.tip if swaps is None else self._fetched(swaps.remote)
             kept = behind(self._chain(there, ()), pruning)
-            waiting = [] if swaps is None else self._waiting(seen, local, there)
+            waiting = [] if swaps is None else self._waiting(refs, there)
             value = self._committed(self._rooted(pruning, kept), waiting, sign)
             if swaps is None:
-                if self._set({RECEIPTS: (local, value)}):
+                if self._set({RECEIPTS: (refs.tip, value)}):
                     return len(kept)
                 continue
             if swaps.made(there, value):
-                self._remember((), local, seen, value)
+                self._remember(refs, value, lost=())
                 return len(kept) + len(waiting)
         raise ReconcilerError(f"{self.place} was changed by others each of {_TRIES} times that we tried to prune it.")
 
@@ -148,22 +157,22 @@ class GitReceipts:
         clone has seen.
         """
         if self.remote is None:
-            return self._chain(self._value(RECEIPTS), ())
-        seen, local = self._value(SEEN), self._value(RECEIPTS)
+            return self._chain(self._refs().tip, ())
+        refs = self._refs()
         try:
             remote = self._ref().found()
             there = self._fetched(remote)
         except ReconcilerError as error:
-            return self._chain(local, (), untold=str(error), unpushed=len(self._between(seen, local)))
-        waiting = self._waiting(seen, local, there)
+            return self._chain(refs.tip, (), untold=str(error), unpushed=len(self._between(refs.seen, refs.tip)))
+        waiting = self._waiting(refs, there)
         chain = self._chain(there, waiting)
-        gone = self._lost(seen, there)
+        gone = self._lost(refs, there)
         counted = bool(gone) and chain.pruned is not None and counts(chain.pruned)
         pruned = {end for end in gone if counted and carried_on(self._chain(end, ()), chain)}
         lost = tuple(end for end in gone if end not in pruned)
         if not waiting and there:
             # As a fetch does; a clone that cannot be written to is read all the same.
-            self._remember(lost, local, seen, there, pruned)
+            self._remember(refs, there, lost, pruned)
         return replace(chain, lost=lost)
 
     def _turns(self) -> Iterator[None]:
@@ -193,45 +202,52 @@ class GitReceipts:
         swaps = _Swaps(remote)
         for _ in self._turns():
             there = self._fetched(remote)
-            seen, local = self._value(SEEN), self._value(RECEIPTS)
-            links = [*self._waiting(seen, local, there), *more]
-            lost = self._lost(seen, there)
+            refs = self._refs()
+            links = [*self._waiting(refs, there), *more]
+            lost = self._lost(refs, there)
             if not links:
-                if there and not self._remember(lost, local, seen, there):
+                if there and not self._remember(refs, there, lost):
                     continue
                 return 0, there
-            if sign is None and there != seen and any(link.seal for link in links):
+            if sign is None and there != refs.seen and any(link.seal for link in links):
                 raise ReconcilerError(
                     f"{amount(len(links), 'receipt')} in this clone must be signed anew: others were pushed before.",
                     "Pass --signing-key, or set RECONCILER_SIGNING_KEY.",
                 )
-            value = self._committed(there, links, sign)
+            value = self._committed(there, links, sign, here=refs.tip)
             if swaps.made(there, value):
                 # Where somebody else in this clone was faster, what they added waits for the next push.
-                self._remember(lost, local, seen, value)
+                self._remember(refs, value, lost)
                 return len(links), there
         raise remote.fault(f"{RECEIPTS} was changed by others each of {_TRIES} times that we tried to push to it.")
 
     def _keep_here(self, link: Link, sign: SignRecord | None) -> str:
         """Keep it in this clone, and say behind which commit."""
         for _ in range(_TRIES):
-            local = self._value(RECEIPTS)
+            local = self._refs().tip
             value = self._committed(local, (link,), sign)
             if self._set({RECEIPTS: (local, value)}):
                 return local
             self.sleep(self._chance.uniform(0.01, 0.1))
         raise ReconcilerError(f"{RECEIPTS} of {self.git.top} could not be changed.", "Is the repository read-only?")
 
-    def _committed(self, tip: str, links: Iterable[Link], sign: SignRecord | None) -> str:
-        """The end of a chain with these behind it: commits that no ref leads to yet."""
+    def _committed(self, tip: str, links: Iterable[Link], sign: SignRecord | None, here: str = "") -> str:
+        """
+        The end of a chain with these behind it: commits that no ref leads to yet, or the chain `here` if it is that.
+        """
         ref = self._ref()
         number, digest = self._end(tip)
+        placed: list[Link] = []
         for link in links:
-            placed = link.behind(number, digest)
-            if sign is not None:
-                placed = _sealed(placed, sign)
-            tip = ref.commit(placed.text.encode("ascii"), [tip] if tip else [])
-            number, digest = placed.sequence, digest_of(placed.text)
+            one = link.behind(number, digest)
+            placed.append(one if sign is None else _sealed(one, sign))
+            number, digest = placed[-1].sequence, digest_of(placed[-1].text)
+        texts = [one.text for one in placed]
+        kept = self._stored(self._between(tip, here))
+        if kept and [one.text for one in kept] == texts and kept[0].parents == ((tip,) if tip else ()):
+            return here
+        for text in texts:
+            tip = ref.commit(text.encode("ascii"), [tip] if tip else [])
         return tip
 
     def _end(self, tip: str) -> tuple[int, str]:
@@ -249,32 +265,31 @@ class GitReceipts:
             tip = stored.parents[0] if stored.parents and self.git.about(stored.parents[0]) else ""
         return further, digest
 
-    def _waiting(self, seen: str, local: str, there: str) -> list[Link]:
+    def _waiting(self, refs: _Refs, there: str) -> list[Link]:
         """What is in this clone alone, oldest first."""
-        here = self._stored(self._between(seen, local))
+        here = self._stored(self._between(refs.seen, refs.tip))
         if not here:
             return []
-        known = {one.link.id for one in self._stored(self._between(seen, there)) if one.link}
+        known = {one.link.id for one in self._stored(self._between(refs.seen, there)) if one.link}
         links = [one.link for one in here if one.link is not None]
         return [link for link in links if link.id not in known]
 
-    def _lost(self, seen: str, there: str) -> tuple[Commit, ...]:
+    def _lost(self, refs: _Refs, there: str) -> tuple[Commit, ...]:
         """The ends of chains that were seen on the remote and that are no part of what is there now."""
-        earlier = self.git.read("for-each-ref", "--format=%(objectname)", LOST).text.split()
         return tuple(
             Commit(value)
-            for value in [*(value for value in earlier if value != seen), *([seen] if seen else [])]
-            if not there or self.git.read("merge-base", "--is-ancestor", value, there, may_fail=True).code != 0
+            for value in [*(value for value in refs.lost if value != refs.seen), *([refs.seen] if refs.seen else [])]
+            if value != there
+            and (not there or self.git.read("merge-base", "--is-ancestor", value, there, may_fail=True).code != 0)
         )
 
-    def _remember(
-        self, lost: Sequence[Commit], local: str, seen: str, value: str, pruned: Collection[Commit] = ()
-    ) -> bool:
+    def _remember(self, refs: _Refs, value: str, lost: Sequence[Commit], pruned: Collection[Commit] = ()) -> bool:
         """
         That the remote has this, and that nothing waits; False where the clone is not as we saw it. What was `pruned`
         there is kept no longer here.
         """
-        changes = {RECEIPTS: (local, value), SEEN: (seen, value)}
+        seen = refs.seen
+        changes = {RECEIPTS: (refs.tip, value), SEEN: (seen, value)}
         changes |= {f"{LOST}/{end[:12]}": (end, "") for end in pruned if end != seen}
         changes |= {f"{LOST}/{seen[:12]}": ("", seen) for end in lost if end == seen}
         changes = {ref: (before, after) for ref, (before, after) in changes.items() if before != after}
@@ -288,9 +303,11 @@ class GitReceipts:
         ]
         return self.git.read("update-ref", "--stdin", stdin="".join(lines).encode(), may_fail=True).code == 0
 
-    def _value(self, ref: str) -> str:
-        answer = self.git.read("show-ref", "--verify", "--hash", "--", ref, may_fail=True)
-        return answer.text if answer.code == 0 and FULL_NAME.fullmatch(answer.text) else ""
+    def _refs(self) -> _Refs:
+        listed = self.git.read("for-each-ref", "--format=%(objectname) %(refname)", RECEIPTS, SEEN, LOST).text
+        values = {ref: value for value, _, ref in (line.partition(" ") for line in listed.splitlines())}
+        lost = tuple(value for ref, value in values.items() if ref.startswith(f"{LOST}/"))
+        return _Refs(values.get(RECEIPTS, ""), values.get(SEEN, ""), lost)
 
     def _between(self, seen: str, tip: str) -> list[str]:
         """The commits up to a tip that are not up to another one, oldest first."""
@@ -334,36 +351,11 @@ class GitReceipts:
         return tuple(self._read(commits)) if commits else ()
 
     def _read(self, commits: Sequence[str]) -> Iterator[Stored]:
-        """Of thousands, with two calls of git in all."""
-        asked = "".join(f"{name}\n" for name in commits).encode()
-        lines = self.git.read("cat-file", "--batch-check", "--buffer", stdin=asked).out.decode().splitlines()
-        whole = {name for line in lines if (name := _readable_commit(line))}
-        wanted = "".join(f"{name}\n" for name in commits if name in whole).encode()
-        texts = _objects(self.git.read("cat-file", "--batch", "--buffer", stdin=wanted).out) if wanted else {}
-        for name in commits:
-            head, _, message = texts.get(name, b"").partition(b"\n\n")
+        for name, text in self.git.many(commits, "commit", RECEIPT_BYTES + 4096, may_lack=True):
+            head, _, message = (text or b"").partition(b"\n\n")
             lines = head.decode("utf-8", "replace").split("\n")
             parents = tuple(Commit(line[7:]) for line in lines if line.startswith("parent "))
             yield Stored(Commit(name), message.decode("utf-8", "surrogateescape").removesuffix("\n"), parents)
-
-
-def _readable_commit(line: str) -> str:
-    """The name in git's line about an object, if that is a commit that is no longer than a receipt may be."""
-    words = line.split(" ")
-    fits = len(words) == 3 and words[1] == "commit" and int(words[2]) <= RECEIPT_BYTES + 4096
-    return words[0] if fits else ""
-
-
-def _objects(data: bytes) -> dict[str, bytes]:
-    """The objects in what `git cat-file --batch` says, by their names."""
-    found: dict[str, bytes] = {}
-    at = 0
-    while at < len(data):
-        end = data.index(b"\n", at)
-        name, _, size = data[at:end].decode().split(" ")
-        found[name] = data[end + 1 : end + 1 + int(size)]
-        at = end + int(size) + 2
-    return found
 
 
 def _sealed(link: Link, sign: SignRecord) -> Link:

@@ -77,7 +77,7 @@ class RemoteRef:
 
     def commit(self, message: bytes, parents: Sequence[str] = (), tree: str = "") -> str:
         """Make a commit, without files unless a tree is given, here and not yet there."""
-        tree = tree or self.said(self.run("mktree"), "mktree").decode().strip()
+        tree = tree or self.git.empty_tree()
         named = [part for parent in parents for part in ("-p", parent)]
         answer = self.run("commit-tree", "--no-gpg-sign", *named, "-F", "-", tree, stdin=message)
         return self.said(answer, "commit-tree").decode().strip()

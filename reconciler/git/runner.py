@@ -212,6 +212,7 @@ class Git:
     _objects: _Objects = field(default_factory=_Objects, compare=False, repr=False)
     _kept: dict[str, str] = field(default_factory=dict[str, str], compare=False, repr=False)
     _urls: list[Mapping[str, str]] = field(default_factory=list[Mapping[str, str]], compare=False, repr=False)
+    _empty: list[str] = field(default_factory=list[str], compare=False, repr=False)
 
     def about(self, name: str) -> tuple[str, str, int] | None:
         """The full name, the kind and the size in bytes of an object; None where there is none."""
@@ -226,18 +227,21 @@ class Git:
         """All of an object that is there."""
         return self._objects.ask(self, "contents", name)[0][1]
 
-    def many(self, names: Sequence[str], kind: str, most: float) -> Iterator[tuple[str, bytes | None]]:
+    def many(
+        self, names: Sequence[str], kind: str, most: float, *, may_lack: bool = False
+    ) -> Iterator[tuple[str, bytes | None]]:
         """
-        The contents of objects of one kind by their full names; None for one that has more bytes than `most`. Raises
-        ReconcilerError where one is not there.
+        The contents of objects of one kind by their full names; None for one that has more bytes than `most`. One that
+        is not there is None, too, if that `may` be; otherwise, ReconcilerError is raised.
         """
         for begin in range(0, len(names), _AT_ONCE):
             some = names[begin : begin + _AT_ONCE]
             abouts = [_about(line) for line, _ in self._objects.ask(self, "info", *some)]
-            for name, about in zip(some, abouts, strict=True):
-                if about is None or about[1] != kind:
-                    raise ReconcilerError(f"git has no {kind} {name[:12]} here.", "Fetch the whole repository.")
-            small = [about[0] for about in abouts if about is not None and about[2] <= most]
+            there = [about for about in abouts if about is not None and about[1] == kind]
+            if len(there) < len(some) and not may_lack:
+                lacking = next(n for n, about in zip(some, abouts, strict=True) if about not in there)
+                raise ReconcilerError(f"git has no {kind} {lacking[:12]} here.", "Fetch the whole repository.")
+            small = [name for name, _, size in there if size <= most]
             read = dict(zip(small, self._objects.ask(self, "contents", *small), strict=True)) if small else {}
             for name in some:
                 yield name, read[name][1] if name in read else None
@@ -274,6 +278,12 @@ class Git:
         begin. It never waits for anybody: there is no terminal to ask a password on. Raises GitTimeoutError.
         """
         return _run(self.command(*arguments), self.top, self.environment(seen=self.top), stdin, timeout)
+
+    def empty_tree(self) -> str:
+        """The name of the folder that has no files, which is there from now on. Raises ReconcilerError."""
+        if not self._empty:
+            self._empty.append(self.read("mktree").text)
+        return self._empty[0]
 
     def url(self, remote: str) -> str:
         """The address of a remote as it is configured, or nothing where there is no such remote."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.clocks import SystemClock
 from reconciler.core.snapshot import PROVENANCE_TAG
 from tests.story.command import Ended, Reconciler
 from tests.story.registry import Registry
@@ -322,7 +323,9 @@ def approve(repository: Repository, key: Path, who: str, trailer: str | None = N
     An empty commit by somebody who says yes, and signs it: not in the second in which a version was touched last, since
     one that is dated in whole seconds may be from before that.
     """
-    time.sleep(1 - time.time() % 1)
+    before = SystemClock().now()
+    while SystemClock().now() == before:
+        time.sleep(0.01)
     git(
         repository.top,
         *("-c", f"user.name={who}", "-c", f"user.email={who}", "-c", "gpg.format=ssh", "-c", f"user.signingKey={key}"),
