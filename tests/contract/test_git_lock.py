@@ -230,7 +230,16 @@ def test_exactly_one_of_many_that_take_a_free_lock_at_once_gets_it(remote: Path,
     together = Barrier(contenders)
 
     def contend(clone: Path) -> Lease | str:
-        lock = lock_of(clone, clone.name, ttl=300, fake=FakeTime(), poll=300)
+        fake = FakeTime()
+        lock = lock_of(clone, clone.name, ttl=300, fake=fake, poll=300)
+
+        def all_have_looked() -> None:
+            # Who came later would find the winner's record, and wait until that one is dead, too.
+            fake.meanwhile.clear()
+            together.wait(60)
+
+        if dead:
+            fake.meanwhile.append(all_have_looked)
         together.wait(60)
         try:
             return lock.acquire(300 if dead else 0, nobody_told)
