@@ -219,10 +219,11 @@ class ManifestSource(Protocol):
         """
         ...
 
-    def steps(self, line: Sequence[LineCommit], path: str | None = None) -> Iterable[Step]:
+    def steps(self, line: Sequence[LineCommit], path: str | None = None, *, elsewhere: bool = False) -> Iterable[Step]:
         """
         Those commits of a line that change something below `path` (None: the folder of manifests; empty: anything), the
-        newest first, with the YAML files, or the one file, that they change.
+        newest first, with the YAML files, or the one file, that they change; `elsewhere`: but for those in the folder
+        of manifests.
         """
         ...
 

@@ -644,20 +644,21 @@ class Trunk:
     @cached_property
     def _elsewhere(self) -> tuple[tuple[str, bytes], ...]:
         """Every YAML file outside of our folder that ever was on the line."""
-        here = f"{self.world.source.folder}/"
+        if str(self.world.source.folder) == ".":
+            return ()
         return tuple(
             (path, data)
-            for step in self._steps(everywhere=True)
+            for step in self._changing(everywhere=True, elsewhere=True)
             for path, data in chain(step.before.items(), step.after.items())
-            if data is not None and here != "./" and not path.startswith(here)
+            if data is not None
         )
 
-    def _changing(self, *, everywhere: bool) -> Iterable[Step]:
+    def _changing(self, *, everywhere: bool, elsewhere: bool = False) -> Iterable[Step]:
         """
-        The commits that changed files of our folder, or of any; without those of another registry's folder that never
-        was ours: a model of the same name there is another one.
+        The commits that changed files of our folder, or of any, or of any other; without those of another registry's
+        folder that never was ours: a model of the same name there is another one.
         """
-        steps = self.world.source.steps(self.line, "" if everywhere else None)
+        steps = self.world.source.steps(self.line, "" if everywhere else None, elsewhere=elsewhere)
         if not everywhere:
             return steps
         ours = frozenset(chain.from_iterable(epoch.policy.folders for epoch in self.policies if epoch.start >= 1))

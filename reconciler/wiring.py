@@ -432,12 +432,12 @@ def manifest_parser(
     means = slots.stages, slots.aliases_only
 
     def read(file: SourceFile) -> _Read:
-        if (file, past, means) not in memory:
-            today = memory.get((file, False, means))
-            if today is None or today[1]:
-                today = parse([file], build, slots=slots, past=past, named=named, registries=registries)
-            memory[file, past, means] = today
-        return memory[file, past, means]
+        return kept(file, then=True) if past and kept(file, then=False)[1] else kept(file, then=False)
+
+    def kept(file: SourceFile, *, then: bool) -> _Read:
+        if (file, then, means) not in memory:
+            memory[file, then, means] = parse([file], build, slots=slots, past=then, named=named, registries=registries)
+        return memory[file, then, means]
 
     def parse_each(files: Iterable[SourceFile]) -> _Read:
         listed, over = within_limits(files)

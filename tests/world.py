@@ -81,7 +81,7 @@ class History:
         until = line[: line.index(tip) + 1]
         return tuple(LineCommit(commit, merge=False, time=n) for n, commit in reversed(list(enumerate(until))))
 
-    def steps(self, line: Sequence[LineCommit], path: str | None = None) -> Iterator[Step]:
+    def steps(self, line: Sequence[LineCommit], path: str | None = None, *, elsewhere: bool = False) -> Iterator[Step]:
         """Each commit is a file of its own, which takes the place of the one before."""
         until = [one.commit for one in reversed(line)] if path is None else []
         for commit, before in zip(reversed(until), [*reversed(until[:-1]), None], strict=False):

@@ -113,9 +113,9 @@ class GitSource:
             LineCommit(step.commit, len(step.parents) > 1, step.committed, cut and step is steps[-1]) for step in steps
         )
 
-    def steps(self, line: Sequence[LineCommit], path: str | None = None) -> Iterator[Step]:
+    def steps(self, line: Sequence[LineCommit], path: str | None = None, *, elsewhere: bool = False) -> Iterator[Step]:
         below = self.folder if path is None else PurePosixPath(path)
-        reads = cache(partial(self._reads, asked=path))
+        reads = cache(partial(self._reads, asked=path, elsewhere=elsewhere))
         changed = [
             (one.commit, changes)
             for one in self._changed(tuple(one.commit for one in line), below)
@@ -151,11 +151,13 @@ class GitSource:
         self._along.append((line, paths, found))
         return found
 
-    def _reads(self, path: str, *, asked: str | None) -> bool:
+    def _reads(self, path: str, *, asked: str | None, elsewhere: bool) -> bool:
         """Whether it is a file that manifests are read from, or the one that was asked for."""
         if asked:
             return path == asked
         named, top = PurePosixPath(path), self.folder if asked is None else PurePosixPath()
+        if elsewhere and named.is_relative_to(self.folder):
+            return False
         return (
             named.name.endswith(SUFFIXES)
             and named.is_relative_to(top)

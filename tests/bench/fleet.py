@@ -113,17 +113,20 @@ def _tags(version: int, placed: Placed, commit: Commit) -> Iterator[tuple[str, s
     yield "framework", "lightgbm"
     yield "dataset", f"loans-2025-w{version:02}"
     if version == placed.production:
-        yield PROVENANCE_TAG, _provenance([(Stage.PRODUCTION.slot, "Staging"), (alias_slot(CHAMPION), "v2")], commit)
+        yield PROVENANCE_TAG, provenance([(Stage.PRODUCTION.slot, "Staging"), (alias_slot(CHAMPION), "v2")], commit)
     elif version == placed.staging:
-        yield PROVENANCE_TAG, _provenance([(Stage.STAGING.slot, "None")], commit)
+        yield PROVENANCE_TAG, provenance([(Stage.STAGING.slot, "None")], commit)
     else:
         yield "owner", "risk-ml"
 
 
-def _provenance(slots: Iterable[tuple[Slot, str]], commit: Commit) -> str:
+def provenance(
+    slots: Iterable[tuple[Slot, str]], commit: Commit, at: str = "2025-10-09T08:53:20Z", receipt: str = ""
+) -> str:
+    """The record of what a commit brought into some slots, each with what was there before."""
     return encode_provenance(
         {
-            slot: Placement(slot, REPOSITORY, commit, before, AUTHOR, "2025-10-09T08:53:20Z", "5" * 64)
+            slot: Placement(slot, REPOSITORY, commit, before, AUTHOR, at, "5" * 64, receipt=receipt)
             for slot, before in slots
         }
     )

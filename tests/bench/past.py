@@ -6,15 +6,19 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import requests
+
 from reconciler.core.chain import Link, digest_of
 from reconciler.core.moments import after
-from reconciler.core.names import Commit
+from reconciler.core.names import Commit, Stage, alias_slot
+from reconciler.core.snapshot import PROVENANCE_TAG
 from tests.bench import fleet
 from tests.bench.fleet import Placed
 from tests.bench.measure import Ran, Usage, probe, run
 
-START = "2024-01-01T00:00:00Z"
-STEP = 3600
+START = "2025-10-10T00:00:00Z"
+"""A little after the versions were registered."""
+STEP = 1200
 """Seconds from a commit to the next."""
 
 
@@ -29,6 +33,29 @@ class LongPast:
         build(self.repository, models, commits, registry)
         self.git("remote", "add", "origin", str(folder / "remote.git"))
         self.git("push", "--quiet", "origin", "main", "refs/reconciler/receipts")
+        self._record()
+
+    def _record(self) -> None:
+        """The records of what stands, as the applies among these commits would have left them in the registry."""
+        listed = ["git", "-C", str(self.repository), "rev-list", "--reverse", "main"]
+        at = [*map(Commit, subprocess.run(listed, check=True, capture_output=True, text=True).stdout.split())]
+        last = {_promotion(number, self.models, self.commits)[0]: number for number in range(1, self.commits, 2)}
+        with requests.Session() as session:
+            for model in range(self.models):
+                number, stood = last[model], Placed()
+                entered = fleet.provenance(
+                    [(Stage.PRODUCTION.slot, "Staging"), (alias_slot(fleet.CHAMPION), "v2")],
+                    at[number],
+                    _applied(number),
+                    _receipt_id(number),
+                )
+                staged = fleet.provenance([(Stage.STAGING.slot, "None")], at[0], _applied(0))
+                for version, record in ((stood.production, entered), (stood.staging, staged)):
+                    named = {"name": fleet.model_name(model), "version": str(version)}
+                    session.post(
+                        f"{self.registry}/api/2.0/mlflow/model-versions/set-tag",
+                        json={**named, "key": PROVENANCE_TAG, "value": record},
+                    ).raise_for_status()
 
     def git(self, *arguments: str) -> Usage:
         return run(["git", "-C", str(self.repository), *arguments], self.repository)
@@ -89,15 +116,19 @@ def receipts(models: int, commits: int, registry: str, at: Callable[[int], Commi
     sequence, digest = 0, ""
     for number in range(1, commits, 2):
         model, before, now = _promotion(number, models, commits)
-        when = after(START, STEP * number + 600)
-        made = Link(
-            f"{when.replace('-', '').replace(':', '')}-{number:010x}",
-            when,
-            _receipt(model, before, now, at(number), when, registry),
-        )
+        when = _applied(number)
+        made = Link(_receipt_id(number), when, _receipt(model, before, now, at(number), when, registry))
         link = made.behind(sequence, digest)
         sequence, digest = link.sequence, digest_of(link.text)
         yield link
+
+
+def _applied(number: int) -> str:
+    return after(START, STEP * number + 600)
+
+
+def _receipt_id(number: int) -> str:
+    return f"{_applied(number).replace('-', '').replace(':', '')}-{number:010x}"
 
 
 def _first(models: int) -> Mapping[str, str]:
@@ -160,7 +191,7 @@ def _receipt(model: int, before: int, now: int, commit: Commit, when: str, regis
 
 
 def _commit(ref: str, mark: int, number: int, files: Mapping[str, str], message: str) -> bytes:
-    time = 1_704_067_200 + STEP * number
+    time = fleet.SINCE // 1000 + 54_400 + STEP * number  # from START on
     people = "".join(f"{role} {fleet.AUTHOR} {time} +0000\n" for role in ("author", "committer"))
     text = f"{message}\n"
     head = f"commit {ref}\nmark :{mark}\n{people}data {len(text.encode())}\n{text}\n"

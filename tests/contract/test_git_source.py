@@ -542,7 +542,7 @@ def test_a_file_or_folder_is_told_from_what_another_commit_has_there(top: Path, 
 def test_the_files_of_each_step_are_those_of_its_commit_however_often_they_came_and_went(top: Path, git: Git) -> None:
     """Far more commits than are read at once; the same text in several files, there and back again."""
     random = Random(3)  # noqa: S311  # no secret
-    here = {"manifests/a.yaml": "", "manifests/b.yaml": "", "reconciler.yaml": ""}
+    here = {"manifests/a.yaml": "", "manifests/b.yaml": "", "manifests-of-others/c.yaml": "", "reconciler.yaml": ""}
     states: list[dict[str, str]] = []
     stream = "reset refs/heads/main\n"
     for number in range(130):
@@ -555,8 +555,13 @@ def test_the_files_of_each_step_are_those_of_its_commit_however_often_they_came_
     found = source(top)
     line = found.trunk(found.meant("main"), ())
 
-    for path, below in (("reconciler.yaml", "reconciler.yaml"), (None, "manifests/"), ("", "")):
-        told = {step.commit: (step.before, step.after) for step in found.steps(line, path)}
+    for path, elsewhere, below in (
+        ("reconciler.yaml", False, ("reconciler.yaml",)),
+        (None, False, ("manifests/",)),
+        ("", False, ("",)),
+        ("", True, ("manifests-of-others/", "reconciler.yaml")),
+    ):
+        told = {s.commit: (s.before, s.after) for s in found.steps(line, path, elsewhere=elsewhere)}
         for one, now, then in zip(line, reversed(states), [*reversed(states[:-1]), {}], strict=True):
             changed = [p for p in here if p.startswith(below) and now[p] != then.get(p, "")]
             before, after = ({p: s.get(p, "").encode() or None for p in changed} for s in (then, now))

@@ -50,7 +50,7 @@ class Line:
         line = self.commits[self.commits.index(tip) :]
         return tuple(LineCommit(commit, merge=False, time=int(commit, 16)) for commit in line)
 
-    def steps(self, line: Sequence[LineCommit], _path: str | None = None) -> Iterator[Step]:
+    def steps(self, line: Sequence[LineCommit], _path: str | None = None, *, elsewhere: bool = False) -> Iterator[Step]:
         for one, older in zip(line, [*(self.tree(one.commit) for one in line[1:]), {}], strict=True):
             now = self.tree(one.commit)
             changed = [path for path in PATHS if now.get(path) != older.get(path)]
