@@ -126,7 +126,7 @@ class _Objects:
                 if process.stdin is not None:
                     process.stdin.write("".join(f"{what} {name}\n" for name in names).encode() + b"flush\n")
                     process.stdin.flush()
-                return [self._answer(process, git, what) for _ in names]
+                return self._answers(process, git, what, len(names))
             except BaseException as error:
                 # What is left in the pipe answers no other question.
                 self._end()
@@ -152,24 +152,24 @@ class _Objects:
             _closed(self._process)
         self._process, self._read = None, bytearray()
 
-    def _answer(self, process: "subprocess.Popen[bytes]", git: "Git", what: str) -> tuple[bytes, bytes]:
-        line = self._until(process, git)
-        words = line.split(b" ")
-        if what == "info" or len(words) != 3:
-            return line, b""
-        return line, self._taken(process, git, int(words[2]) + 1)[:-1]
-
-    def _until(self, process: "subprocess.Popen[bytes]", git: "Git") -> bytes:
-        while (at := self._read.find(b"\n")) < 0:
-            self._more(process, git)
-        return self._taken(process, git, at + 1)[:-1]
-
-    def _taken(self, process: "subprocess.Popen[bytes]", git: "Git", count: int) -> bytes:
-        while len(self._read) < count:
-            self._more(process, git)
-        taken = bytes(self._read[:count])
-        del self._read[:count]
-        return taken
+    def _answers(
+        self, process: "subprocess.Popen[bytes]", git: "Git", what: str, count: int
+    ) -> list[tuple[bytes, bytes]]:
+        """The next so many. What was read is shortened once, behind the last of them."""
+        found: list[tuple[bytes, bytes]] = []
+        begin = 0
+        for _ in range(count):
+            while (end := self._read.find(b"\n", begin)) < 0:
+                self._more(process, git)
+            line, begin = bytes(self._read[begin:end]), end + 1
+            words = line.split(b" ")
+            size = 0 if what == "info" or len(words) != 3 else int(words[2]) + 1
+            while len(self._read) < begin + size:
+                self._more(process, git)
+            found.append((line, bytes(self._read[begin : begin + size - 1]) if size else b""))
+            begin += size
+        del self._read[:begin]
+        return found
 
     def _more(self, process: "subprocess.Popen[bytes]", git: "Git") -> None:
         if process.stdout is None or not _readable(process.stdout.fileno(), _LOCAL_TIMEOUT):
