@@ -14,6 +14,7 @@ from reconciler.core.records import Seal, SealKind
 from reconciler.errors import ReconcilerError
 from reconciler.git.receipts import RECEIPTS, SEEN, GitReceipts
 from reconciler.git.runner import Git
+from tests.counting import counting
 
 
 @pytest.fixture(autouse=True)
@@ -87,6 +88,23 @@ def test_receipts_of_several_clones_are_one_chain(cloned: Callable[[str], Path])
     assert ids(other.read()) == ["a", "b", "c"]
     assert [one.sequence for one in other.read().links()] == [1, 2, 3]
     assert structure(other.read()) == ()
+
+
+def test_a_receipt_takes_as_many_processes_however_long_the_chain_and_what_is_kept_is_what_is_pushed(
+    cloned: Callable[[str], Path], remote: Path
+) -> None:
+    clone = cloned("one")
+    started: list[int] = []
+    for number in range(6):
+        with counting() as calls:
+            assert receipts_of(clone).append(link(f"r{number}"), signed).alone == ""
+        started.append(calls["subprocess.Popen.__init__"])
+
+    assert len(set(started[1:])) == 1
+    assert started[1] <= 12
+    # A commit is dated when it is made: none was made a second time, for the push.
+    assert calls["reconciler.git.remote_ref.RemoteRef.commit"] == 1
+    assert {git(where, "rev-parse", RECEIPTS) for where in (clone, remote)} == {git(clone, "rev-parse", SEEN)}
 
 
 def test_ten_that_push_at_once_lose_none(cloned: Callable[[str], Path], remote: Path) -> None:
