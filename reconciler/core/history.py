@@ -929,6 +929,16 @@ def _records(
 ) -> Iterator[tuple[Placed, Held]]:
     """The records between two moments that explain, one after the other, how a slot came to hold what it did."""
     known = past.present.unreceipted if past.present else dict[tuple[Version, Slot], Placed]()
+    if set(there) < set(state) and slot.stage is not None:
+        # A version is in one stage: the record of the one that it came into says when it left.
+        went: dict[Version, Placed] = {}
+        for (version, where), record in sorted(known.items(), key=lambda one: _seconds(one[1].at)):
+            if version in state and where != slot and where.stage is not None and _between(record.at, earliest, latest):
+                went.setdefault(version, record)
+        left = set(state) - set(there)
+        if left <= went.keys():
+            yield max((went[version] for version in left), key=lambda record: _seconds(record.at)), there
+        return
     fitting = sorted(
         (
             (record, version)
@@ -955,7 +965,7 @@ def _by_record(past: Past, slot: Slot, state: Held, there: Held, record: Placed,
         slot,
         state,
         there,
-        Turning.ROLL_BACK if earlier else Turning.PROMOTE,
+        Turning.VACATE if set(there) < set(state) else Turning.ROLL_BACK if earlier else Turning.PROMOTE,
         Word.RECORD,
         record.at,
         record.at,

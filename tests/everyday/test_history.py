@@ -1150,3 +1150,37 @@ def test_a_move_by_hand_is_told_behind_what_was_before_it_was_seen(house: House)
 
     assert [turn.turning.value for turn in found[-3:]] == ["vacate", "released", "moved by hand"]
     assert [turn.latest for turn in found] == sorted(turn.latest for turn in found)
+
+
+def test_nobody_else_is_said_to_have_written_what_waits_in_a_fresh_clone_for_its_place(house: House) -> None:
+    promote(house, 1)
+    for ref in ("receipts", "receipts-seen"):
+        git(house.repository.top, "update-ref", "-d", f"refs/reconciler/{ref}")
+    house.push(pins({"Production": 2}))
+    house.repository.remote.rename(house.repository.remote.with_name("away"))
+    house.apply()
+    house.repository.remote.with_name("away").rename(house.repository.remote)
+
+    found = {finding.flaw.value: finding.sentence for finding in project(house).audit().findings}
+
+    assert found.keys() == ({"unsigned", "unpushed"} if house.signed else {"unpushed"})
+    assert "is not signed for this place: `reconciler audit --push` signs it" in found.get("unsigned", "") or (
+        not house.signed
+    )
+
+
+def test_the_record_of_where_a_version_went_tells_how_it_left_a_stage(house: House) -> None:
+    house.push(pins({"Production": 1, "Staging": 2}))
+    assert house.apply().exit_code == ExitCode.OK
+    house.clock.later(hours=1)
+    house.receipts = False
+    house.push(pins({"Production": 1, "Staging": "[]"}))
+    assert house.apply().exit_code == ExitCode.OK
+    house.clock.later(hours=1)
+    house.receipts = True
+
+    *_, turn = history(house, slot="Staging").turns
+
+    assert (turn.before, turn.after, turn.turning, turn.word) == ((2,), (), Turning.VACATE, Word.RECORD)
+    assert turn.declaring is not None
+    assert (turn.declaring.commit, turn.exact) == (house.main, True)
