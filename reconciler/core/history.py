@@ -933,7 +933,8 @@ def _records(
         # A version is in one stage: the record of the one that it came into says when it left.
         went: dict[Version, Placed] = {}
         for (version, where), record in sorted(known.items(), key=lambda one: _seconds(one[1].at)):
-            if version in state and where != slot and where.stage is not None and _between(record.at, earliest, latest):
+            moved = version in state and where != slot and where.stage is not None
+            if moved and _between(record.at, earliest, latest) and not _declares(past, slot, version, record.place):
                 went.setdefault(version, record)
         left = set(state) - set(there)
         if left <= went.keys():
@@ -955,6 +956,12 @@ def _records(
         yield from ((record, (version,)) for record, version in fitting[: last + 1] if (version,) != state)
     else:
         yield max((r for r, version in fitting if version in entered), key=lambda record: _seconds(record.at)), there
+
+
+def _declares(past: Past, slot: Slot, version: Version, place: int | None) -> bool:
+    """Whether a version was declared for a slot at a place, as far as that is known."""
+    at = len(past.stretches) if place is None else _stretch_at(past, place)
+    return at == len(past.stretches) or version in past.stretches[at].held.get(slot, ())
 
 
 def _by_record(past: Past, slot: Slot, state: Held, there: Held, record: Placed, found: Sequence[Turn]) -> Turn:
