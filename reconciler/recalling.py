@@ -516,7 +516,9 @@ def declaring(epoch: Epoch, notes: Mapping[Commit, CommitNote]) -> Declaring:
         return Declaring(commit, at)
     request = next((found[1] for pattern in _REQUEST if (found := pattern.search(note.message))), "")
     merged_by = note.committer if note.committer != note.author else ""
-    return Declaring(commit, at, note.author, merged_by, plain(_title(note), 200), request)
+    # The number that a squash, or a revert of one, puts behind its title is told beside it.
+    title = _title(note).removesuffix(f" ({request})") if request else _title(note)
+    return Declaring(commit, at, note.author, merged_by, plain(title, 200), request)
 
 
 def _title(note: CommitNote) -> str:
@@ -732,7 +734,9 @@ def _unproven(
     if chain.pruned and not pruned:
         yield cut_off(chain.pruned)
     if listed_for(RECORDS, signers):
-        yield from signatures(links, signed, after_signed=pruned is not None)
+        waiting = chain.stored[len(chain.stored) - chain.unpushed :]
+        alone = frozenset(one.link.id for one in waiting if one.link is not None)
+        yield from signatures(links, signed, after_signed=pruned is not None, alone=alone)
     elif any(link.seal for link in links):
         yield Finding(Flaw.UNSIGNED, 0, "Nobody is listed who signs records, so no signature counts.")
 
@@ -822,10 +826,16 @@ _OPEN = frozenset({Flaw.SHALLOW, Flaw.UNPUSHED, Flaw.UNKNOWN})
 """With these, it is not known what is pruned, or not all is where it belongs."""
 
 
-def signatures(links: Sequence[Link], signed: frozenset[str], *, after_signed: bool = False) -> Iterable[Finding]:
+def signatures(
+    links: Sequence[Link],
+    signed: frozenset[str],
+    *,
+    after_signed: bool = False,
+    alone: Collection[str] = (),
+) -> Iterable[Finding]:
     """
     Signatures that are none, and receipts without one since a signed one, or a signed pruning, is there, where somebody
-    is listed who signs.
+    is listed who signs. Those that are in this clone `alone` get a place, and are signed for it, when they are pushed.
     """
     first = 0 if after_signed else next((link.sequence for link in links if link.id in signed), None)
     bare = [link for link in links if link.seal is None]
@@ -839,6 +849,11 @@ def signatures(links: Sequence[Link], signed: frozenset[str], *, after_signed: b
     later = [link for link in bare if first is not None and link.sequence > first]
     for link in later:
         sentence = f"No. {link.sequence} ({link.id}) is not signed, and one before it is: anyone who can push wrote it."
+        if link.id in alone:
+            sentence = (
+                f"No. {link.sequence} ({link.id}) is not signed for this place: `reconciler audit --push` signs it, "
+                "with the key of the job that applies."
+            )
         yield Finding(Flaw.UNSIGNED, link.sequence, sentence)
     if len(bare) > len(later):
         yield Finding(Flaw.UNSIGNED, 0, f"{amount(len(bare) - len(later), 'receipt')} of before are not signed.")

@@ -166,7 +166,7 @@ def apply(
         return ExitCode.INTERRUPTED
     kept = receipt is None or keep_receipt(done, receipt)
     if done.unkept and (receipt is None or not kept):
-        console.say_error("The receipt was not kept. This is it:")
+        console.say_error("The receipt is not where others find it. This is it:")
         console.say(json.dumps(receipt_document(done)))
     reporter.finish(done)
     publication.receipt(done)

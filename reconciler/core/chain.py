@@ -27,7 +27,7 @@ from reconciler.core.records import (
     read_seal,
     seal_document,
 )
-from reconciler.core.text import plain
+from reconciler.core.text import plain, some
 from reconciler.errors import ReconcilerError
 
 FORMAT = 1
@@ -527,7 +527,11 @@ def against_records(
     kept = {one.place.id: one for one in chain.stored if one.place is not None}
     gone = frozenset(pruned.ids if pruned else ())
     found: dict[tuple[str, str], Finding] = {}
-    for claim in sorted(claims, key=lambda claim: (not claim.there, claim.slot in {"Archived", "None"})):
+    claims = sorted(claims, key=lambda claim: (not claim.there, claim.slot in {"Archived", "None"}))
+    naming: dict[str, list[str]] = {}
+    for claim in claims:
+        naming.setdefault(claim.receipt, []).append(f"v{claim.version} of {claim.model} in {claim.slot}")
+    for claim in claims:
         if claim.receipt in gone:
             continue
         link = kept[claim.receipt].link if claim.receipt in kept else None
@@ -554,6 +558,10 @@ def against_records(
                 sentence += _by_its_own_word(told[claim.receipt])
                 found.setdefault((Flaw.MISSING, claim.receipt), Finding(Flaw.MISSING, 0, sentence))
             else:
+                # What else that apply did is to be compared, too, before somebody answers for it.
+                own = f"v{claim.version} of {claim.model} in {claim.slot}"
+                beside = [one for one in naming[claim.receipt] if one != own]
+                sentence += f" So do those of {some(beside)}." if beside else ""
                 sentence += (
                     " The policy acknowledges it from the next change on."
                     if claim.receipt in announced

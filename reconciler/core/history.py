@@ -30,6 +30,7 @@ class Word(StrEnum):
     RECORD = "record in the registry"
     GIT = "git"
     MLFLOW = "MLflow's times"
+    SHOWN = "the registry as it is now"
 
 
 class Turning(StrEnum):
@@ -277,6 +278,12 @@ class Turn:
         return self.turning in _OF_NOW
 
     @property
+    def by(self) -> str:
+        """By when it had been; of what did not come in, when it was first declared or refused."""
+        first, second = (self.earliest, self.latest) if self.ending is not None else (self.latest, self.earliest)
+        return first or second
+
+    @property
     def exact(self) -> bool:
         """Whether the moment is known."""
         return bool(self.earliest) and self.earliest == self.latest
@@ -339,8 +346,9 @@ class Possible:
 class Then:
     """
     What a slot held at a moment: one possibility or several, none where nothing is known. `differences` say what other
-    sources have to say, `why` is what is not known and why. `model` is the name that it had then, and `now` the one
-    that it has now; where it is not known which of some `names` it had, both are the latter.
+    sources have to say, and `explained` what git declared and is known not to have been there then: it was refused, or
+    somebody moved the slot by hand. `why` is what is not known and why. `model` is the name that it had then, and `now`
+    the one that it has now; where it is not known which of some `names` it had, both are the latter.
     """
 
     model: ModelRef
@@ -350,6 +358,7 @@ class Then:
     why: str = ""
     names: tuple[ModelRef, ...] = ()
     now: ModelRef | None = None
+    explained: tuple[str, ...] = ()
 
     @property
     def certain(self) -> bool:
@@ -425,12 +434,12 @@ def turns(past: Past, only: Slot | None = None) -> tuple[Turn, ...]:
     Every change of occupant of a model's slots, and what was refused, oldest first; of one slot, in the order in which
     they came about.
     """
-    found: list[tuple[tuple[bool, str], Turn]] = []
+    found: list[tuple[tuple[bool, str, str], Turn]] = []
     for slot in slots_of(past) if only is None else {only}.intersection(slots_of(past)):
         own = turns_of(past, slot)
         # Of one slot, the order is known; the clocks of two applies may differ.
-        whens = accumulate((turn.earliest or turn.latest for turn in own), max)
-        found.extend(((turn.of_now, when), turn) for turn, when in zip(own, whens, strict=True))
+        whens = accumulate(((turn.by, turn.earliest or turn.latest) for turn in own), max)
+        found.extend(((turn.of_now, *when), turn) for turn, when in zip(own, whens, strict=True))
     return tuple(turn for _, turn in sorted(found, key=lambda one: one[0]))
 
 
@@ -617,7 +626,7 @@ class _Wanted:
     def _refused(self, one: _Refused, found: Sequence[Turn]) -> Turn:
         first, last = one.by[0], one.by[-1]
         opinions = tuple(
-            said for (version, slot), some in last.opinions.items() if slot == self.slot and version in one.after
+            said for (version, slot), some in first.opinions.items() if slot == self.slot and version in one.after
             for said in some
         )  # fmt: skip
         judged = any(said.refuses for said in opinions)
@@ -636,7 +645,7 @@ class _Wanted:
             first.applying,
             comment,
             opinions,
-            "" if judged else f"The model was left as it was. {last.message}".rstrip(),
+            "" if judged else f"The model was left as it was. {first.message}".rstrip(),
             refusal=Refusal(len(one.by), last.applying),
             ending=self._ending(one, declaring, found),
         )
@@ -893,10 +902,23 @@ def _unseen(
             f"Seen by the apply of receipt {seen.applying.receipt}." if seen else "Seen in the registry as it is now."
         )
     if seen is None and present is not None:
-        # A version in a stage has not moved since MLflow last saw it change; one that left may have gone before.
-        touched = present.touched.get(there[-1], "") if there and slot.stage is not None else ""
+        touched = _moved_by(present, slot, state, there)
         latest = touched if touched and _later(touched, earliest) else present.read_at
-    yield Turn(past.model, slot, state, there, turning, seen.word if seen else Word.MLFLOW, earliest, latest, note=note)
+    word = seen.word if seen else Word.SHOWN if present is None or latest == present.read_at else Word.MLFLOW
+    yield Turn(past.model, slot, state, there, turning, word, earliest, latest, note=note)
+
+
+def _moved_by(present: Present, slot: Slot, state: Held, there: Held) -> str:
+    """
+    By when MLflow saw a stage get what it holds now; empty: it does not say. A version has not moved since it was last
+    seen to change, so the one that is there was there by then, and where none came in, those that left were elsewhere.
+    """
+    if slot.stage is None:
+        return ""
+    if set(there) - set(state):
+        return present.touched.get(there[-1], "")
+    times = [present.touched.get(version, "") for version in state if version not in there]
+    return max(times, key=_seconds) if all(times) else ""
 
 
 _BY_GIT_ALONE = "somebody moved it, or the declaration was never applied."
@@ -907,6 +929,17 @@ def _records(
 ) -> Iterator[tuple[Placed, Held]]:
     """The records between two moments that explain, one after the other, how a slot came to hold what it did."""
     known = past.present.unreceipted if past.present else dict[tuple[Version, Slot], Placed]()
+    if set(there) < set(state) and slot.stage is not None:
+        # A version is in one stage: the record of the one that it came into says when it left.
+        went: dict[Version, Placed] = {}
+        for (version, where), record in sorted(known.items(), key=lambda one: _seconds(one[1].at)):
+            moved = version in state and where != slot and where.stage is not None
+            if moved and _between(record.at, earliest, latest) and not _declares(past, slot, version, record.place):
+                went.setdefault(version, record)
+        left = set(state) - set(there)
+        if left <= went.keys():
+            yield max((went[version] for version in left), key=lambda record: _seconds(record.at)), there
+        return
     fitting = sorted(
         (
             (record, version)
@@ -925,6 +958,12 @@ def _records(
         yield max((r for r, version in fitting if version in entered), key=lambda record: _seconds(record.at)), there
 
 
+def _declares(past: Past, slot: Slot, version: Version, place: int | None) -> bool:
+    """Whether a version was declared for a slot at a place, as far as that is known."""
+    at = len(past.stretches) if place is None else _stretch_at(past, place)
+    return at == len(past.stretches) or version in past.stretches[at].held.get(slot, ())
+
+
 def _by_record(past: Past, slot: Slot, state: Held, there: Held, record: Placed, found: Sequence[Turn]) -> Turn:
     earlier = any(there in {turn.before, turn.after} for turn in found)
     declaring, comment = _declaring(past, slot, record.place)
@@ -933,7 +972,7 @@ def _by_record(past: Past, slot: Slot, state: Held, there: Held, record: Placed,
         slot,
         state,
         there,
-        Turning.ROLL_BACK if earlier else Turning.PROMOTE,
+        Turning.VACATE if set(there) < set(state) else Turning.ROLL_BACK if earlier else Turning.PROMOTE,
         Word.RECORD,
         record.at,
         record.at,
@@ -975,7 +1014,7 @@ def _since(past: Past, slot: Slot, state: Held | None, last: Sighting | None, fo
             note = "Seen in the registry as it is now; not governed."
             turning = Turning.UNKNOWN if given_up.word is Word.GIT else Turning.BY_HAND
             since, latest = given_up.latest, present.read_at
-            yield Turn(past.model, slot, given_up.after, there, turning, Word.MLFLOW, since, latest, note=note)
+            yield Turn(past.model, slot, given_up.after, there, turning, Word.SHOWN, since, latest, note=note)
     elif state is None and there and declared is not None:
         touched = present.touched.get(there[-1], "") if slot.stage is not None else ""
         yield Turn(
@@ -984,7 +1023,7 @@ def _since(past: Past, slot: Slot, state: Held | None, last: Sighting | None, fo
             None,
             there,
             Turning.FIND,
-            Word.MLFLOW,
+            Word.MLFLOW if touched else Word.SHOWN,
             "",
             touched,
             note="No apply and no commit says more.",
@@ -995,40 +1034,48 @@ def _since(past: Past, slot: Slot, state: Held | None, last: Sighting | None, fo
         stretch = _declaring(past, slot, 0)
         refused, opinions = _refused(past, slot, [version for version in declared if version not in there])
         applied = state == declared and any(turn.after == declared and turn.word is not Word.GIT for turn in found)
+        # An apply that refuses to put back what somebody moved leaves the slot so: it was applied all the same.
+        last_applied = next((turn for turn in reversed(found) if turn.happened and turn.applying is not None), None)
+        applied |= last_applied is not None and (last_applied.after, last_applied.declaring) == (declared, stretch[0])
         yield Turn(
             past.model,
             slot,
             there,
             declared,
             Turning.DRIFTED if applied else Turning.PENDING,
-            Word.MLFLOW if applied else Word.GIT,
+            Word.SHOWN if applied else Word.GIT,
             stretch[0].at if stretch[0] and not applied else "",
             present.read_at if applied else "",
             stretch[0],
             comment=stretch[1],
             opinions=opinions,
-            note="Applied, and not there anymore." if applied else _not_there(refused, last),
+            note="Applied, and not there anymore." if applied else _not_there(refused, last, judged=bool(opinions)),
         )
 
 
 def _refused(past: Past, slot: Slot, entering: Sequence[Version]) -> tuple[str, tuple[Opinion, ...]]:
     """Why what is declared now was not let in, and by which receipt, as far as one says so of this declaration."""
     declared = past.stretches[0].held.get(slot)
+    newest = ""
     for sighting in reversed(past.sightings):
+        at = len(past.stretches) if sighting.place is None else _stretch_at(past, sighting.place)
+        alike = at < len(past.stretches) and all(one.held.get(slot) == declared for one in past.stretches[: at + 1])
         noes = (sighting.opinions.get((version, slot), ()) for version in entering)
         noes = (some for some in noes if any(said.refuses for said in some))
         if sighting.blocked and (opinions := next(noes, ())):
-            at = len(past.stretches) if sighting.place is None else _stretch_at(past, sighting.place)
-            alike = all(one.held.get(slot) == declared for one in past.stretches[: at + 1])
-            return (sighting.applying.receipt, opinions) if alike and at < len(past.stretches) else ("", ())
-    return "", ()
+            return (sighting.applying.receipt, opinions) if alike else (newest, ())
+        if sighting.blocked and alike:
+            newest = newest or sighting.applying.receipt
+    return newest, ()
 
 
-def _not_there(refused: str, last: Sighting | None) -> str:
+def _not_there(refused: str, last: Sighting | None, *, judged: bool) -> str:
     if last is not None and last.place is None and last.applying.commit:
         return f"The last apply was of {last.applying.commit[:12]}, which is not in this history: fetch what is new."
     if not refused:
         return "Declared, and not there: `reconciler plan` says why."
+    if not judged:
+        return f"Declared, and not there: the model was left as it was, and receipt {refused} says why."
     return f"Declared, and not there: gates refused it, as receipt {refused} says."
 
 
@@ -1093,8 +1140,15 @@ def _slot_as_of(past: Past, slot: Slot, when: str, say: Callable[[Held], str], e
         why = "" if by_mlflow is not None else _why_nothing(past, when)
     elif len({one.held for one in possible}) > 1:
         why = _why_several(possible)
-    differences = _differences(past, slot, when, possible, by_mlflow, say)
-    return Then(past.model, slot, possible, (*differences, *_doubts(past, slot, when, possible, found)), why)
+    unlike_git = _unlike_git(past, slot, when, possible, say)
+    explanation = _explanation(past, slot, when, possible) if unlike_git else ""
+    differences = (
+        *((unlike_git,) if unlike_git and not explanation else ()),
+        *_differences(past, possible, by_mlflow, when, say),
+        *_doubts(past, slot, when, possible, found),
+    )
+    explained = (f"{unlike_git}: {explanation}",) if explanation else ()
+    return Then(past.model, slot, possible, differences, why, explained=explained)
 
 
 def _released(past: Past, slot: Slot, possible: Sequence[Possible], when: str) -> Then | None:
@@ -1102,14 +1156,14 @@ def _released(past: Past, slot: Slot, possible: Sequence[Possible], when: str) -
     if not any(one.turn is not None and one.turn.turning is Turning.RELEASE for one in possible):
         return None
     present = past.present
-    by_mlflow = _by_mlflow(past, slot, when)
-    if by_mlflow is None and present is not None and not _later(present.read_at, when):
-        by_mlflow = present.held.get(slot, ())
+    held, word = _by_mlflow(past, slot, when), Word.MLFLOW
+    if held is None and present is not None and not _later(present.read_at, when):
+        held, word = present.held.get(slot, ()), Word.SHOWN
     return Then(
         past.model,
         slot,
-        () if by_mlflow is None else (Possible(by_mlflow, Word.MLFLOW),),
-        why=_why_released(past, slot, when) + ("." if by_mlflow is not None else ": not known."),
+        () if held is None else (Possible(held, word),),
+        why=_why_released(past, slot, when) + ("." if held is not None else ": not known."),
     )
 
 
@@ -1225,18 +1279,44 @@ def _by_mlflow(past: Past, slot: Slot, when: str) -> Held | None:
     return there
 
 
-def _differences(
-    past: Past, slot: Slot, when: str, possible: Sequence[Possible], by_mlflow: Held | None, say: Callable[[Held], str]
-) -> Iterator[str]:
+def _unlike_git(past: Past, slot: Slot, when: str, possible: Sequence[Possible], say: Callable[[Held], str]) -> str:
+    """What git declared of a slot at a moment, where that is not what it may have held."""
     holding = {one.held for one in possible}
     declared = next((s for s in past.stretches if not _later(s.declaring.at, when)), None)
     held = declared.held.get(slot) if declared else None
     by_git = all(one.word is Word.GIT for one in possible)
     if declared is not None and held is not None and holding and held not in holding:
         by = declared.declaring
-        yield f"git declared {say(held)} ({f'commit {by.commit[:12]}' if by.commit else f'before {by.at}'})"
-    elif holding and held is None and past.stretches and not by_git and past.whole:
-        yield "git did not declare the slot"
+        return f"git declared {say(held)} ({f'commit {by.commit[:12]}' if by.commit else f'before {by.at}'})"
+    if holding and held is None and past.stretches and not by_git and past.whole:
+        return "git did not declare the slot"
+    return ""
+
+
+def _explanation(past: Past, slot: Slot, when: str, possible: Sequence[Possible]) -> str:
+    """
+    Why a slot did not hold at a moment what git declared then, where that is known: an apply refused it before, and saw
+    what the slot held, or somebody had moved the slot by hand since. Empty where nothing says so.
+    """
+    number = next((n for n, s in enumerate(past.stretches) if not _later(s.declaring.at, when)), None)
+    if number is None or len({one.held for one in possible}) != 1:
+        return ""
+    declaring, _ = _declaring(past, slot, past.stretches[number].start)
+    turn = next((one.turn for one in possible if one.turn is not None), None)
+    if turn is not None and turn.turning is Turning.BY_HAND and declaring is not None:
+        return "" if _later(declaring.at, turn.earliest) else "somebody moved it by hand"
+    seen = [s for s in past.sightings if slot in s.after and not _later(s.finished_at, when)]
+    if not seen or not seen[-1].blocked or seen[-1].after[slot] != possible[0].held:
+        return ""
+    alike = declaring is not None and _declaring(past, slot, seen[-1].place)[0] == declaring
+    return f"receipt {seen[-1].applying.receipt} says that it was refused" if alike else ""
+
+
+def _differences(
+    past: Past, possible: Sequence[Possible], by_mlflow: Held | None, when: str, say: Callable[[Held], str]
+) -> Iterator[str]:
+    """What MLflow has to say against what a slot may have held at a moment."""
+    holding = {one.held for one in possible}
     if by_mlflow is not None and holding and by_mlflow not in holding:
         yield f"by MLflow's times, {say(by_mlflow)} was there and has not moved since"
     present = past.present

@@ -112,4 +112,4 @@ def _since(past: Past, declared: list[_Declared], called: ModelRef | None, last:
             yield Renaming(names, behind, Turning.PENDING, Word.GIT, at, "", by, note="Declared, and not there.")
         else:
             note, at = "Declared under this name, and not called so anymore.", present.read_at
-            yield Renaming(names, behind, Turning.DRIFTED, Word.MLFLOW, "", at, note=note)
+            yield Renaming(names, behind, Turning.DRIFTED, Word.SHOWN, "", at, note=note)

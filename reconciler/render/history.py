@@ -190,12 +190,15 @@ def opinions(turn: Turn) -> Iterator[str]:
     """What gates said: those that passed in one line, the others one by one."""
     passed = [said.gate for said in turn.opinions if said.ruling == "pass" and said.gate != "approvals"]
     if passed:
-        yield f"Passed: {', '.join(dict.fromkeys(clean(gate) for gate in passed))}"
+        yield f"{_PASSED}{', '.join(dict.fromkeys(clean(gate) for gate in passed))}"
     for said in turn.opinions:
         if said.ruling != "pass" or said.gate == "approvals":
             note = f" ({clean(said.note)})" if said.note else ""
             label = "" if said.ruling == "pass" else f"{said.ruling.capitalize()}: "
             yield f"{label}{clean(said.gate)}: {clean(said.sentence)}{note}"
+
+
+_PASSED = "Passed: "
 
 
 def _person(text: str) -> str:
@@ -261,6 +264,9 @@ def remarks(then: Then) -> Iterator[str]:
         yield clean(then.why)
     for difference in then.differences:
         yield f"But {clean(difference)}."
+    for text in then.explained:
+        shown = clean(text)
+        yield f"{shown[:1].upper()}{shown[1:]}."
 
 
 def since(possible: Possible, *, several: bool = False) -> str:
@@ -349,6 +355,7 @@ COLUMNS = (
     *("receipt", "sequence", "applied_commit", "who", "person", "run", "comment", "verdicts", "note"),
     *("name_before", "name_after"),
     *("refusals", "last_receipt", "fate", "fate_at", "fate_commit", "fate_author", "fate_request", "fate_receipt"),
+    "sentences",
 )
 
 
@@ -389,6 +396,7 @@ def _row(turn: Turn) -> Iterable[object]:
     given_up = ending.declaring if ending else None
     yield from map(_cell, (given_up.commit, given_up.author, given_up.request) if given_up else ("",) * 3)
     yield _cell(ending.applying.receipt) if ending and ending.applying else ""
+    yield _cell("; ".join(said for said in opinions(turn) if not said.startswith(_PASSED)))
 
 
 def _numbers(held: Sequence[int]) -> str:

@@ -20,7 +20,9 @@ from reconciler.core.history import (
 )
 from reconciler.render.json import FORMAT_VERSION, TOOL, Tool
 
-WordOf = Literal["signed receipt", "receipt", "record in the registry", "git", "MLflow's times"]
+WordOf = Literal[
+    "signed receipt", "receipt", "record in the registry", "git", "MLflow's times", "the registry as it is now"
+]
 
 
 class AcknowledgedDocument(TypedDict):
@@ -221,8 +223,9 @@ class ThenDocument(TypedDict):
     """
     What a slot held at a moment: one of `possible`, none where nothing is known. `certain` where it is only one, no
     source says otherwise, and it is known to have been applied. `why` says why not; `differences` are what other
-    sources say. `model` is the name that it had then, `now` the one that it has now; where it is not known which of
-    some `names` it had, both are the latter.
+    sources say, `explained` what git declared and is known not to have been there then, and why. `model` is the name
+    that it had then, `now` the one that it has now; where it is not known which of some `names` it had, both are the
+    latter.
     """
 
     model: str
@@ -232,6 +235,7 @@ class ThenDocument(TypedDict):
     certain: bool
     possible: list[PossibleDocument]
     differences: list[str]
+    explained: list[str]
     why: str
 
 
@@ -439,6 +443,7 @@ def _then(then: Then) -> ThenDocument:
         "certain": then.certain,
         "possible": [_possible(one) for one in then.possible],
         "differences": list(then.differences),
+        "explained": list(then.explained),
         "why": then.why,
     }
 

@@ -8,8 +8,19 @@ from pathlib import Path
 import pytest
 
 from reconciler.core.chain import Flaw, Link, Pruning, digest_of, read_link
-from reconciler.core.history import Turning, Word
-from reconciler.core.names import Slot
+from reconciler.core.history import (
+    Applying,
+    Declaring,
+    Past,
+    Placed,
+    Present,
+    Sighting,
+    Stretch,
+    Turning,
+    Word,
+    turns_of,
+)
+from reconciler.core.names import Commit, ModelRef, Slot, Version
 from reconciler.core.snapshot import RegistrySnapshot, encode_provenance
 from reconciler.errors import ExitCode, ReconcilerError, RegistryError
 from reconciler.git.receipts import RECEIPTS
@@ -431,15 +442,44 @@ def test_where_a_receipt_is_missing_nobody_is_blamed_for_what_no_record_tells(ho
     house.push(pins({"Production": 3, "@champion": 1}))
     house.apply()
     kept = texts(house)
-    house.push(pins({"Production": [], "@champion": 2}))
+    house.push(pins({"Production": [], "@champion": "null"}))
     house.apply()
     put(house, *kept)
     forget(house)
 
-    turn = next(t for t in project(house).history().turns if t.slot == "Production" and t.after == ())
+    left = {turn.slot: turn for turn in project(house).history().turns if turn.after == () and turn.before}
 
-    assert turn.turning is Turning.UNKNOWN
-    assert turn.note.startswith("Moved by hand, or by an apply whose receipt is missing.")
+    # An alias that is removed leaves no record; a version that leaves a stage has one of where it went.
+    assert {slot: turn.turning for slot, turn in left.items()} == {
+        "@champion": Turning.UNKNOWN,
+        "Production": Turning.VACATE,
+    }
+    assert left[Slot("@champion")].note.startswith("Moved by hand, or by an apply whose receipt is missing.")
+    assert left[Slot("Production")].word is Word.RECORD
+
+
+@pytest.mark.parametrize("empties", [True, False])
+def test_a_record_tells_that_a_version_left_only_where_its_commit_does_not_keep_it(*, empties: bool) -> None:
+    staging, archived, version = Slot("Staging"), Slot("Archived"), Version(2)
+    keeps = Stretch(1, Declaring(Commit("a" * 40), "2026-03-01T09:00:00Z"), {staging: (version,)})
+    clears = Stretch(0, Declaring(Commit("b" * 40), "2026-03-01T11:00:00Z"), {staging: ()})
+    apply = Applying("20260301T100000Z-1f3a9c0b2d", 1, Commit("a" * 40))
+    seen = Sighting(
+        apply, "2026-03-01T10:00:00Z", "2026-03-01T10:00:05Z", {staging: ()}, {staging: (version,)}, place=1
+    )
+    record = Placed("2026-03-01T12:00:00Z", None, "20260301T120000Z-1f3a9c0b2d", 0 if empties else 1)
+    there = Present(
+        "2026-03-01T13:00:00Z",
+        {archived: (version,)},
+        {version: "2026-03-01T12:00:00Z"},
+        unreceipted={(version, archived): record},
+    )
+
+    found = turns_of(Past(ModelRef("churn"), (clears, keeps), (seen,), there), staging)
+
+    assert [(turn.turning, turn.word) for turn in found if turn.happened][1:] == [
+        (Turning.VACATE, Word.RECORD) if empties else (Turning.BY_HAND, Word.MLFLOW)
+    ]
 
 
 def test_a_person_who_asks_for_the_past_sees_what_an_audit_would_find(house: House) -> None:

@@ -1026,3 +1026,161 @@ def test_what_may_not_be_given_up_is_not_told_as_released(house: House) -> None:
 
     assert {turn.turning.value for turn in found.turns} == {"promote"}
     assert (held(now), held(now, "Staging")) == ([(1,)], [(2,)])
+
+
+def test_what_an_apply_refused_makes_nothing_less_certain_and_what_waits_for_one_does(house: House) -> None:
+    house.push(pins({"Staging": 3, "Production": 1}))
+    assert house.apply().exit_code == ExitCode.OK
+    house.clock.later(hours=1)
+    house.push(policy=SOAK)
+    refused(house, {"Production": 2})
+    commit = house.main
+    then = project(house).as_of("now")
+    house.push(pins({"Production": 4}))
+    house.clock.later(minutes=30)
+    waiting = project(house).as_of("now")
+
+    receipt = next(turn.applying.receipt for turn in history(house).turns if turn.refusal and turn.applying)
+    assert [(one.slot, held(then, one.slot), one.certain, one.differences) for one in then.slots] == [
+        ("Production", [(1,)], True, ()),
+        ("Staging", [(3,)], True, ()),
+    ]
+    assert [one.explained for one in then.slots] == [
+        (f"git declared v2 (commit {commit[:12]}): receipt {receipt} says that it was refused",),
+        (f"git did not declare the slot: receipt {receipt} says that it was refused",),
+    ]
+    (production, _) = waiting.slots
+    assert (production.certain, production.explained) == (False, ())
+    assert production.differences == (f"git declared v4 (commit {house.main[:12]})",)
+
+
+def test_what_was_moved_by_hand_is_certain_once_it_was_seen_there_whatever_git_declared(house: House) -> None:
+    promote(house, 1)
+    house.by_hand("churn", 2, "Production")
+    house.clock.later(hours=1)
+    between = house.clock.stamp
+    house.clock.later(hours=1)
+    by_mlflow = project(house).as_of(between)
+    house.push(pins({"Production": 3}))
+    house.clock.later(minutes=1)
+    declared_since = project(house).as_of("now")
+
+    assert (held(by_mlflow), by_mlflow.slots[0].certain) == ([(2,)], True)
+    assert by_mlflow.slots[0].explained[0].endswith(": somebody moved it by hand")
+    assert (held(declared_since), declared_since.slots[0].certain) == ([(2,)], False)
+
+
+def test_the_stage_that_a_version_left_was_left_when_mlflow_saw_it_elsewhere(house: House) -> None:
+    house.push(pins({"Staging": 2, "Production": 1}))
+    assert house.apply().exit_code == ExitCode.OK
+    house.clock.later(hours=1)
+    house.by_hand("churn", 2, "Production")
+    moved = house.clock.stamp
+    house.clock.later(hours=1)
+    between = house.clock.stamp
+    house.clock.later(hours=1)
+
+    found = [turn for turn in history(house).turns if turn.turning is Turning.BY_HAND]
+    now = project(house).as_of(between)
+
+    assert [(turn.slot, turn.after, turn.latest) for turn in found] == [
+        ("Production", (2,), moved),
+        ("Staging", (), moved),
+    ]
+    assert (held(now), held(now, "Staging")) == ([(2,)], [()])
+
+
+def test_what_was_moved_by_hand_is_drifted_though_an_apply_refused_to_put_it_back(house: House) -> None:
+    promote(house, 1)
+    house.push(policy=SOAK)
+    house.push(files={"README.md": "By the policy of the commit before\n"})
+    house.by_hand("churn", 2, "Production")
+    house.clock.later(hours=1)
+    assert house.apply().exit_code == ExitCode.BLOCKED
+    house.clock.later(hours=1)
+
+    assert [line[2] for line in lines(history(house))] == ["promote", "moved by hand", "refused", "drifted"]
+
+
+def test_what_waits_with_the_rest_of_its_model_is_pending_with_the_receipt_that_says_why(house: House) -> None:
+    promote(house, 1)
+    house.push(policy=SOAK)
+    refused(house, {"Production": 2, "@fallback": 1})
+
+    found = [turn for turn in history(house).turns if turn.turning is Turning.PENDING]
+
+    receipt = next(turn.applying.receipt for turn in history(house).turns if turn.refusal and turn.applying)
+    assert [(str(turn.slot), turn.note) for turn in found] == [
+        ("@fallback", f"Declared, and not there: the model was left as it was, and receipt {receipt} says why."),
+        ("Production", f"Declared, and not there: gates refused it, as receipt {receipt} says."),
+    ]
+
+
+def test_what_a_refusal_says_is_in_the_receipt_that_is_named_for_it(house: House) -> None:
+    house.push(pins({"Staging": 2, "Production": 1}), policy=NO_RULES)
+    assert house.apply().exit_code == ExitCode.OK
+    house.push(policy=SOAK)
+    refused(house, {"Production": 2})
+    (first,) = (turn for turn in history(house).turns if turn.refusal)
+    house.push(files={"README.md": "Another commit\n"})
+    house.clock.later(hours=20)
+    assert house.apply().exit_code == ExitCode.BLOCKED
+
+    (turn,) = (turn for turn in history(house).turns if turn.refusal)
+    (pending,) = (turn for turn in history(house).turns if turn.turning is Turning.PENDING)
+
+    assert turn.refusal is not None
+    assert turn.refusal.applies == 2
+    assert (turn.applying, turn.opinions) == (first.applying, first.opinions)
+    assert pending.opinions != first.opinions
+    assert "1 day" not in first.opinions[0].sentence
+
+
+def test_a_move_by_hand_is_told_behind_what_was_before_it_was_seen(house: House) -> None:
+    house.push(pins({"Production": 1, "@champion": 1, "Staging": 2}))
+    assert house.apply().exit_code == ExitCode.OK
+    house.clock.later(hours=1)
+    house.push(pins({"Production": 1, "@champion": 1}))
+    assert house.apply().exit_code == ExitCode.OK
+    house.clock.later(hours=1)
+    house.by_hand("churn", 3, "@champion")
+    house.clock.later(hours=1)
+
+    found = [turn for turn in history(house).turns if not turn.of_now]
+
+    assert [turn.turning.value for turn in found[-3:]] == ["vacate", "released", "moved by hand"]
+    assert [turn.latest for turn in found] == sorted(turn.latest for turn in found)
+
+
+def test_nobody_else_is_said_to_have_written_what_waits_in_a_fresh_clone_for_its_place(house: House) -> None:
+    promote(house, 1)
+    for ref in ("receipts", "receipts-seen"):
+        git(house.repository.top, "update-ref", "-d", f"refs/reconciler/{ref}")
+    house.push(pins({"Production": 2}))
+    house.repository.remote.rename(house.repository.remote.with_name("away"))
+    house.apply()
+    house.repository.remote.with_name("away").rename(house.repository.remote)
+
+    found = {finding.flaw.value: finding.sentence for finding in project(house).audit().findings}
+
+    assert found.keys() == ({"unsigned", "unpushed"} if house.signed else {"unpushed"})
+    assert "is not signed for this place: `reconciler audit --push` signs it" in found.get("unsigned", "") or (
+        not house.signed
+    )
+
+
+def test_the_record_of_where_a_version_went_tells_how_it_left_a_stage(house: House) -> None:
+    house.push(pins({"Production": 1, "Staging": 2}))
+    assert house.apply().exit_code == ExitCode.OK
+    house.clock.later(hours=1)
+    house.receipts = False
+    house.push(pins({"Production": 1, "Staging": "[]"}))
+    assert house.apply().exit_code == ExitCode.OK
+    house.clock.later(hours=1)
+    house.receipts = True
+
+    *_, turn = history(house, slot="Staging").turns
+
+    assert (turn.before, turn.after, turn.turning, turn.word) == ((2,), (), Turning.VACATE, Word.RECORD)
+    assert turn.declaring is not None
+    assert (turn.declaring.commit, turn.exact) == (house.main, True)

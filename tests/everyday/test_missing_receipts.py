@@ -39,9 +39,9 @@ def house(house: House) -> House:
     return house
 
 
-def promote(house: House, version: int, *, killed: bool = False) -> None:
+def promote(house: House, version: int, *slots: str, killed: bool = False) -> None:
     """As one that is killed behind its last call does, which leaves no receipt anywhere."""
-    house.push(pins({"Production": version}))
+    house.push(pins(dict.fromkeys(("Production", *slots), version)))
     before = git(house.repository.remote, "for-each-ref", "--format=%(objectname)", RECEIPTS)
     assert house.apply().exit_code == 0
     house.clock.later(hours=2)
@@ -210,3 +210,13 @@ def test_a_shallow_clone_takes_its_last_commit_for_nobodys_word(house: House) ->
 
     assert finding.acknowledged is not None
     assert (finding.acknowledged.commit, finding.acknowledged.author) == (None, "")
+
+
+def test_all_that_an_apply_did_whose_receipt_is_missing_is_named(house: House) -> None:
+    promote(house, 4, "@champion", killed=True)
+
+    (last,) = (finding.sentence for finding in findings(house) if "v4 of churn" in finding.sentence)
+
+    assert "which the chain lacks. So do those of v" in last
+    assert "@champion" in last
+    assert "in Production" in last

@@ -14,7 +14,8 @@ GITLAB = "Merge branch 'v4' into 'main'\n\n{}See merge request acme/models!12"
     ("message", "subject", "request_"),
     [
         ("Promote v4\n\nIt is better.", "Promote v4", ""),
-        ("Promote v4 (#12)\n\n* first\n* second", "Promote v4 (#12)", "#12"),
+        ("Promote v4 (#12)\n\n* first\n* second", "Promote v4", "#12"),
+        ('Revert "Promote v4 (#12)" (#13)', 'Revert "Promote v4 (#12)"', "#13"),
         ("Merge pull request #12 from acme/v4\n\nPromote v4\n\nIt is better.", "Promote v4", "#12"),
         ("Merge pull request #12 from acme/v4", "Raise the pin", "#12"),
         ("Merge pull request #12 from acme/v4\n\nCo-authored-by: Ada <ada@x>", "Raise the pin", "#12"),
