@@ -184,11 +184,17 @@ class House:
         """All that the other house is, in this one's place: what many tests begin with is made once, and copied."""
         self.repository.become(other.repository)
         self.clock.at = other.clock.at
-        self.registry.models = dict(other.registry.models)
-        self.forge = Forge(list(other.forge.requests))
-        self.runs, self.files = Runs(dict(other.runs.facts)), Files()
-        self.lock, self.signers = deepcopy(other.lock), other.signers
+        self.forge = Forge([request.copied() for request in other.forge.requests])
         self.pushes, self.run_numbers = list(other.pushes), count(1000)
+        self._take(other)
+        for name, beside in other.others.items():
+            self.neighbor(name)._take(beside)
+
+    def _take(self, other: "House") -> None:
+        """The other house's registry, and what is known of it."""
+        self.registry.models, self.registry.calls = dict(other.registry.models), list(other.registry.calls)
+        self.runs, self.files = Runs(dict(other.runs.facts)), deepcopy(other.files)
+        self.lock, self.signers = deepcopy(other.lock), other.signers
 
     def another_registry(self, uri: str = "memory://elsewhere") -> "House":
         """The same repository and forge, applied to another registry."""
