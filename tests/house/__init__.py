@@ -187,8 +187,8 @@ class House:
         self.forge = Forge([request.copied() for request in other.forge.requests])
         self.pushes, self.run_numbers = list(other.pushes), count(1000)
         self._take(other)
-        for name, beside in other.others.items():
-            self.neighbor(name)._take(beside)
+        for name, neighbor in other.others.items():
+            self.neighbor(name)._take(neighbor)
 
     def _take(self, other: "House") -> None:
         """The other house's registry, and what is known of it."""
