@@ -871,9 +871,9 @@ def test_what_was_refused_stays_in_the_history_with_what_became_of_it(promoted: 
     assert first.ending.declaring is not None
     assert first.ending.declaring.commit == given_up_by
     assert first.ending.at > first.latest > first.declaring.at
-    promoted = next(turn for turn in found.turns if turn.happened and turn.after == (3,))
+    came_in = next(turn for turn in found.turns if turn.happened and turn.after == (3,))
     assert second.ending is not None
-    assert (second.ending.applying, second.ending.at) == (promoted.applying, promoted.latest)
+    assert (second.ending.applying, second.ending.at) == (came_in.applying, came_in.latest)
     assert {turn.word for turn in (first, second, third)} == {Word.SIGNED if house.signed else Word.RECEIPT}
     assert [turn.turning.value for turn in found.turns][-2:] == ["refused", "pending"]
 

@@ -843,9 +843,9 @@ class House:
 
     def world_beside(self, name: str, like: Any) -> Neighbor:
         """This house's registry as one that another one's models are copied from; its source is `like` the other's."""
-        world = self._world(name, like=like)
-        slots = own_slots(world.source, "HEAD", name) or self.slots
-        world = replace(world, slots=slots, parse=manifest_parser(slots, past=True))
+        source = self._source(name, like)
+        slots = own_slots(source, "HEAD", name) or self.slots
+        world = replace(self._world(name, like=source), slots=slots, parse=manifest_parser(slots, past=True))
         if self.is_down:
             down = Down(self.registry.uri)
             world = replace(world, registry=down, evidence=down, checks=down, runs=down)
