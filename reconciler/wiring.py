@@ -225,7 +225,8 @@ class _Neighbors:
             return Place(at, seen.get("MLFLOW_TRACKING_URI") or at, {**alone, PREFIX: its.prefix})
 
         elsewhere = Elsewhere(place, without_credentials(uri) or name, workspace)
-        source = open_source(self.source.top / str(its.manifests), self.settings.repository, self.settings.remote)
+        folder, named = self.source.top / str(its.manifests), self.settings.repository
+        source = open_source(folder, named, self.settings.remote, like=self.source)
         slots, registries = _slots(source, self.ref, name, its.slots), tuple(self.policy.registries)
         known: _Known = {}
         parse = manifest_parser(slots, known=known, named=name, registries=registries)

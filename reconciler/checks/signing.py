@@ -146,15 +146,18 @@ def verify(data: bytes, seal: Seal | None, signers: str, key: bytes | None, at: 
 
 @dataclass(frozen=True, slots=True)
 class RecordSeals:
-    """The port `Seals`, by SSH."""
+    """The port `Seals`, by SSH. Whom a line lists with a key is asked once."""
+
+    _principals: "_Principals" = field(
+        default_factory=dict[tuple[str, str], tuple[str, ...]], init=False, compare=False
+    )
 
     def verified(self, claims: Iterable[tuple[bytes, Seal, str]], signers: str) -> tuple[bool, ...]:
         lines = listed_for(RECORDS, signers)
-        principals: _Principals = {}
 
         def check(claim: tuple[bytes, Seal, str]) -> bool:
             data, seal, at = claim
-            return seal.kind is SealKind.SSH and _verify_ssh(data, seal, lines, RECORDS, at, principals)
+            return seal.kind is SealKind.SSH and _verify_ssh(data, seal, lines, RECORDS, at, self._principals)
 
         asked = tuple(claims)
         # By the first, the others know whom a line lists.

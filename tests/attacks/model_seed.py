@@ -105,6 +105,7 @@ rows: Any = pd.DataFrame({"age": [float(n) for n in range(40)], "visits": [float
 model: Any = LogisticRegression()
 model.fit(rows, (rows["age"] > 20).astype(int))
 
+flow.set_experiment(experiment_id=flow.create_experiment("models", f"{Path.cwd().as_uri()}/mlruns"))
 with flow.start_run():
     honest = flow.sklearn.log_model(
         model, name="honest", pip_requirements=["scikit-learn"], serialization_format="cloudpickle"

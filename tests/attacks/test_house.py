@@ -1,6 +1,9 @@
 """The house itself: what its verbs do is what they say."""
 
+import subprocess
+
 from tests.house import ADA, GRACE, House, Way, manifest
+from tests.house.people import RECORDS, key_of, seal_with
 
 POLICY = "slots:\n- slot: Production\n  gates:\n  - approvals: {count: 1}\n"
 OWNED = f"owners: ['{GRACE.entry}']\n"
@@ -28,3 +31,14 @@ def test_one_that_nobody_approved_does_not(house: House, way: Way) -> None:
 
     assert (done.exit_code, done.noes()) == (3, {"approvals"})
     assert house.in_slot("churn") == (1,)
+
+
+def test_seals_are_those_that_ssh_keygen_makes() -> None:
+    key, data = key_of("job"), b'{"format":1}\n'
+    command = ["ssh-keygen", "-Y", "sign", "-q", "-n", RECORDS, "-f", str(key)]
+    made = subprocess.run(command, input=data, capture_output=True, check=True, text=False).stdout.decode()
+    named = subprocess.run(["ssh-keygen", "-l", "-f", str(key)], capture_output=True, check=True, text=True).stdout
+
+    seal = seal_with(key, data)
+
+    assert (seal.value, seal.key) == (made, named.split()[1])

@@ -12,7 +12,9 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -125,6 +127,10 @@ class Job:
 RUN = '"$VENV/bin/python" -I -m reconciler'
 
 
+def packages_of(venv: Path) -> Path:
+    return Path(sysconfig.get_path("purelib", vars={"base": str(venv), "platbase": str(venv)}))
+
+
 QUICK = """#!/bin/sh
 if [ "$1 $2 $3" = "-I -m venv" ]; then mkdir -p "$4"; exec cp -a {template}/. "$4"; fi
 exec {python} "$@"
@@ -133,9 +139,17 @@ exec {python} "$@"
 
 @pytest.fixture(scope="module")
 def quick_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Python, whose virtual environments are copies of one: most tests need one only to be there."""
+    """
+    Python, whose virtual environments are copies of one: most tests need one only to be there. Its pip is the one of
+    the tests' own environment, where that has one: it is compiled already, which takes four seconds.
+    """
     template = tmp_path_factory.mktemp("template") / "venv"
-    subprocess.run([sys.executable, "-I", "-m", "venv", template], check=True)
+    own = Path(sysconfig.get_path("purelib"))
+    found = [own / "pip", *own.glob("pip-*.dist-info")]
+    there = len(found) == 2 and all(path.is_dir() for path in found)
+    subprocess.run([sys.executable, "-I", "-m", "venv", *(["--without-pip"] if there else []), template], check=True)
+    for path in found if there else ():
+        shutil.copytree(path, packages_of(template) / path.name)
     path = tmp_path_factory.mktemp("quick") / "python"
     path.write_text(QUICK.format(template=shlex.quote(str(template)), python=shlex.quote(sys.executable)))
     path.chmod(0o755)
@@ -526,60 +540,95 @@ def test_what_names_more_than_one_content_or_a_secret_is_refused(given: str) -> 
         install_source(given)
 
 
+def alone(command: Sequence[Path | str], place: Path, home: Path) -> "subprocess.CompletedProcess[str]":
+    """Run a command that finds no other packages than those in its home's index."""
+    return subprocess.run(
+        command,
+        cwd=place,
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": str(home / "index"),
+            "PIP_CONFIG_FILE": os.devnull,
+            **WITHOUT_CONFIGURATION,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+@dataclass
+class Release:
+    """The product's repository, and a wheel of it."""
+
+    folder: Path
+    python: Path
+
+    @property
+    def product(self) -> Path:
+        return self.folder / "product"
+
+    @cached_property
+    def wheel(self) -> Path:
+        builder = Newcomer(self.folder / "builder", self.python, self)
+        words = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(self.folder / "wheels")]
+        done = builder.run("python", "-m", "pip", *words, str(self.product))
+        assert done.returncode == 0, done.stderr
+        (path,) = (self.folder / "wheels").iterdir()
+        return path
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory, quick_python: Path) -> Release:
+    release = Release(tmp_path_factory.mktemp("release"), quick_python)
+    product = release.product
+    shutil.copytree(ROOT / "reconciler", product / "reconciler", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, product / name)
+    git(product, "init", "--quiet")
+    git(product, "add", "--all")
+    git(product, "commit", "--quiet", "--message", "Release")
+    return release
+
+
 @dataclass
 class Newcomer:
     """A virtual environment to install reconciler into; its dependencies come from the one that runs the tests."""
 
     folder: Path
     python: Path
+    release: Release
 
     def __post_init__(self) -> None:
         self.venv = self.folder / "venv"
         subprocess.run([self.python, "-I", "-m", "venv", self.venv], check=True)
-        paths = {"base": str(self.venv), "platbase": str(self.venv)}
-        (Path(sysconfig.get_path("purelib", vars=paths)) / "rest.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
-        self.product = self.folder / "product"
-        shutil.copytree(ROOT / "reconciler", self.product / "reconciler", ignore=shutil.ignore_patterns("__pycache__"))
-        for name in ("pyproject.toml", "README.md", "LICENSE"):
-            shutil.copy(ROOT / name, self.product / name)
-        git(self.product, "init", "--quiet")
-        git(self.product, "add", "--all")
-        git(self.product, "commit", "--quiet", "--message", "Release")
-        self.models = self.folder / "models"
-        self.models.mkdir()
+        (packages_of(self.venv) / "rest.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+        self.product = self.release.product
+        self.work_in(self.folder / "models")
+
+    def work_in(self, folder: Path) -> None:
+        """Begin a repository of models."""
+        self.models = folder
+        self.models.mkdir(parents=True)
         git(self.models, "init", "--quiet")
         git(self.models, "remote", "add", "origin", "git@github.com:acme/models.git")
 
     def run(self, name: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [self.venv / "bin" / name, *arguments],
-            cwd=self.models,
-            env={
-                "PATH": os.environ["PATH"],
-                "HOME": str(self.folder),
-                "PIP_NO_INDEX": "1",
-                "PIP_FIND_LINKS": str(self.folder / "index"),
-                "PIP_CONFIG_FILE": os.devnull,
-                **WITHOUT_CONFIGURATION,
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
+        return alone([self.venv / "bin" / name, *arguments], self.models, self.folder)
 
     def install(self, *what: str) -> None:
         # What the tests run from is on the path as well, and is to be left alone.
-        words = ["install", "--ignore-installed", "--no-deps", "--no-build-isolation"]
+        words = ["install", "--ignore-installed", "--no-deps", "--no-build-isolation", "--no-compile"]
         done = self.run("python", "-m", "pip", *words, *what)
         assert done.returncode == 0, done.stderr
 
-    def build(self, folder: Path) -> Path:
-        words = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(self.product)]
-        done = self.run("python", "-m", "pip", *words)
-        assert done.returncode == 0, done.stderr
-        (path,) = folder.iterdir()
-        return path
+    def publish(self) -> Path:
+        """Put the wheel of the product on the index."""
+        (self.folder / "index").mkdir()
+        return Path(shutil.copy(self.release.wheel, self.folder / "index"))
 
     @property
     def source(self) -> str:
@@ -587,13 +636,22 @@ class Newcomer:
 
 
 @pytest.fixture
-def newcomer(tmp_path: Path, quick_python: Path) -> Newcomer:
-    return Newcomer(tmp_path, quick_python)
+def newcomer(tmp_path: Path, release: Release) -> Newcomer:
+    return Newcomer(tmp_path, release.python, release)
 
 
-def test_what_was_installed_from_a_commit_has_jobs_install_that_commit(newcomer: Newcomer) -> None:
-    commit = git(newcomer.product, "rev-parse", "HEAD")
+@pytest.fixture(scope="module")
+def from_a_commit(tmp_path_factory: pytest.TempPathFactory, release: Release) -> Newcomer:
+    """One whose reconciler was installed from the newest commit; each test works in a repository of its own."""
+    newcomer = Newcomer(tmp_path_factory.mktemp("from-a-commit"), release.python, release)
     newcomer.install(f"git+{newcomer.product.as_uri()}")
+    return newcomer
+
+
+def test_what_was_installed_from_a_commit_has_jobs_install_that_commit(from_a_commit: Newcomer, tmp_path: Path) -> None:
+    newcomer = from_a_commit
+    newcomer.work_in(tmp_path / "models")
+    commit = git(newcomer.product, "rev-parse", "HEAD")
 
     done = newcomer.run("reconciler", "init")
 
@@ -605,7 +663,7 @@ def test_what_was_installed_from_a_commit_has_jobs_install_that_commit(newcomer:
 
 
 def test_what_was_installed_from_a_wheel_has_jobs_install_that_wheel(newcomer: Newcomer) -> None:
-    path = newcomer.build(newcomer.folder / "wheels")
+    path = newcomer.release.wheel
     newcomer.install(f"{path.as_uri()}#sha256={digest(path)}")
 
     done = newcomer.run("reconciler", "init")
@@ -632,7 +690,7 @@ def test_what_was_installed_from_a_folder_says_that_it_cannot_know_and_writes_no
 def test_what_came_from_an_index_is_installed_by_the_hash_of_the_file_that_the_index_still_has(
     newcomer: Newcomer,
 ) -> None:
-    path = newcomer.build(newcomer.folder / "index")
+    path = newcomer.publish()
     newcomer.install("mlflow-reconciler==0.1.0")
 
     done = newcomer.run("reconciler", "init")
@@ -642,7 +700,7 @@ def test_what_came_from_an_index_is_installed_by_the_hash_of_the_file_that_the_i
 
 
 def test_what_came_from_an_index_that_has_something_else_by_now_is_not_known(newcomer: Newcomer) -> None:
-    newcomer.build(newcomer.folder / "index")
+    newcomer.publish()
     newcomer.install("mlflow-reconciler==0.1.0")
     wheel(newcomer.folder / "index", "mlflow_reconciler", product("theirs"), "0.1.0")
 
@@ -655,16 +713,23 @@ def test_what_came_from_an_index_that_has_something_else_by_now_is_not_known(new
 UNUSABLE = ["[", "[]", "{}", json.dumps({"url": "https://a@b/c", "vcs_info": {"vcs": "hg"}})]
 
 
-def test_an_installation_that_says_nothing_usable_of_itself_is_not_known(newcomer: Newcomer) -> None:
-    newcomer.install(f"git+{newcomer.product.as_uri()}")
+def test_an_installation_that_says_nothing_usable_of_itself_is_not_known(
+    from_a_commit: Newcomer, tmp_path: Path
+) -> None:
+    newcomer = from_a_commit
+    newcomer.work_in(tmp_path / "models")
     (path,) = newcomer.venv.rglob("direct_url.json")
-    for direct in UNUSABLE:
-        path.write_text(direct)
+    before = path.read_text()
+    try:
+        for direct in UNUSABLE:
+            path.write_text(direct)
 
-        done = newcomer.run("reconciler", "init")
+            done = newcomer.run("reconciler", "init")
 
-        assert done.returncode == 1, direct
-        assert "--install-from" in done.stderr, direct
+            assert done.returncode == 1, direct
+            assert "--install-from" in done.stderr, direct
+    finally:
+        path.write_text(before)
 
 
 # The whole tree.

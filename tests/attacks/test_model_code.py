@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.servers import QUIET
+from tests.servers import QUIET, new_database
 from tests.story.command import RECONCILER, command_on_disk
 from tests.story.repository import git
 
@@ -166,7 +166,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory, listening: int, agent: Pa
         "port": listening,
     }
     seed = Path(__file__).with_name("model_seed.py")
-    uri = f"sqlite:///{folder}/registry.db"
+    uri = f"sqlite:///{new_database(folder / 'registry.db')}"
     subprocess.run(
         [sys.executable, str(seed), MODEL, json.dumps(targets)],
         env={**os.environ, **QUIET, "MLFLOW_TRACKING_URI": uri},

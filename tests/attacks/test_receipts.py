@@ -30,7 +30,7 @@ from reconciler.render.history import notes
 from tests.house import House
 from tests.house.mlflow import Mlflow
 from tests.house.people import key_of, seal_with
-from tests.house.scenes import NO_RULES, SOAK, pins
+from tests.house.scenes import NO_RULES, SOAK, begin_with, pins
 from tests.story.repository import git
 
 pytestmark = pytest.mark.house
@@ -40,15 +40,28 @@ pytestmark = pytest.mark.house
 def house(house: House) -> House:
     """Three receipts are kept: churn's Production held v1, v2, v3."""
     house.receipts = True
+    begin_with(house, three_receipts_of_others)
+    return house
+
+
+def three_receipts(house: House) -> None:
     house.register("churn", 4)
     house.push(policy=NO_RULES)
     for version in (1, 2, 3):
         house.push(pins({"Production": version}))
         assert house.apply().exit_code == 0
         house.clock.later(hours=1)
+
+
+def three_receipts_of_others(house: House) -> None:
+    three_receipts(house)
     # What this clone has seen of the ref is forgotten: as in a job, which has a new clone each time.
     forget(house)
-    return house
+
+
+def three_receipts_seen(house: House) -> None:
+    three_receipts(house)
+    project(house).audit()
 
 
 def forget(house: House) -> None:
@@ -281,16 +294,9 @@ def test_a_registry_that_cannot_be_read_is_said_and_the_chain_is_verified_all_th
 @pytest.fixture
 def old_house(signing_house: House) -> House:
     """Three receipts are kept, and signed; this clone has seen them."""
-    house = signing_house
-    house.receipts = True
-    house.register("churn", 4)
-    house.push(policy=NO_RULES)
-    for version in (1, 2, 3):
-        house.push(pins({"Production": version}))
-        house.apply()
-        house.clock.later(hours=1)
-    project(house).audit()
-    return house
+    signing_house.receipts = True
+    begin_with(signing_house, three_receipts_seen)
+    return signing_house
 
 
 def genuine(house: House, count: int) -> Pruning:

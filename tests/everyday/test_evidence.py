@@ -18,7 +18,7 @@ from reconciler.project import Evidence
 from reconciler.verifying import audit_bundle
 from tests.house import GRACE, House, Way
 from tests.house.people import QUEUE_BOT, Seals, key_of, person_line, seal_with
-from tests.house.scenes import APPROVALS, NO_RULES, pins
+from tests.house.scenes import APPROVALS, NO_RULES, begin_with, pins
 from tests.story.repository import git
 
 pytestmark = pytest.mark.house
@@ -30,11 +30,15 @@ SHOWN = f"{APPROVALS}  - metric: {{name: f1, threshold: 0.1}}\n"
 def house(house: House) -> House:
     """v1 is in Production, on Grace's word; receipts are kept."""
     house.receipts = True
+    begin_with(house, shown)
+    return house
+
+
+def shown(house: House) -> None:
     house.register("churn", 3)
     house.push(policy=SHOWN)
     house.push(pins({}))
     promote(house, 1)
-    return house
 
 
 def promote(house: House, version: int, **more: Any) -> None:

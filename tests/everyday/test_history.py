@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -13,17 +14,32 @@ from reconciler.project import Project
 from reconciler.render.history import declared_by, notes
 from reconciler.render.json import receipt_document
 from tests.house import ADA, GRACE, House
-from tests.house.scenes import APPROVALS, NO_RULES, SOAK, TRIED, pins
+from tests.house.scenes import APPROVALS, NO_RULES, SOAK, TRIED, begin_with, pins
 from tests.story.repository import git
 
 pytestmark = pytest.mark.house
 
 
+def begun(house: House, *promoted: int) -> None:
+    house.register("churn", 4)
+    house.push(policy=NO_RULES)
+    for version in promoted:
+        promote(house, version)
+
+
 @pytest.fixture
 def house(house: House) -> House:
     house.receipts = True
-    house.register("churn", 4)
-    house.push(policy=NO_RULES)
+    begin_with(house, begun)
+    return house
+
+
+@pytest.fixture
+def promoted(tmp_path: Path, signed: bool) -> House:
+    """The same, and v1 is in Production."""
+    house = House.build(tmp_path, signed=signed)
+    house.receipts = True
+    begin_with(house, begun, 1)
     return house
 
 
@@ -56,8 +72,8 @@ def promote(house: House, version: int, also: str = "") -> None:
     house.clock.later(hours=5)
 
 
-def test_every_change_of_occupant_is_told_with_who_declared_and_who_applied_it(house: House) -> None:
-    promote(house, 1)
+def test_every_change_of_occupant_is_told_with_who_declared_and_who_applied_it(promoted: House) -> None:
+    house = promoted
     promote(house, 2)
     promote(house, 1)
 
@@ -76,8 +92,8 @@ def test_every_change_of_occupant_is_told_with_who_declared_and_who_applied_it(h
     assert all(turn.exact for turn in found.turns)
 
 
-def test_a_move_by_hand_that_an_apply_took_back_is_told_with_its_bounds(house: House) -> None:
-    promote(house, 1)
+def test_a_move_by_hand_that_an_apply_took_back_is_told_with_its_bounds(promoted: House) -> None:
+    house = promoted
     house.by_hand("churn", 2, "Production")
     moved = house.clock.stamp
     house.clock.later(hours=1)
@@ -95,8 +111,8 @@ def test_a_move_by_hand_that_an_apply_took_back_is_told_with_its_bounds(house: H
     assert (by_hand.declaring, by_hand.applying) == (None, None)
 
 
-def test_a_move_by_hand_that_nobody_took_back_is_told_with_the_time_of_mlflow(house: House) -> None:
-    promote(house, 1)
+def test_a_move_by_hand_that_nobody_took_back_is_told_with_the_time_of_mlflow(promoted: House) -> None:
+    house = promoted
     house.by_hand("churn", 2, "Production")
     moved = house.clock.stamp
     house.clock.later(hours=1)
@@ -107,8 +123,8 @@ def test_a_move_by_hand_that_nobody_took_back_is_told_with_the_time_of_mlflow(ho
     assert (found.turns[1].latest, found.turns[1].word) == (moved, Word.MLFLOW)
 
 
-def test_a_move_by_hand_that_was_taken_back_by_hand_leaves_nothing_certain_until_then(house: House) -> None:
-    promote(house, 1)
+def test_a_move_by_hand_that_was_taken_back_by_hand_leaves_nothing_certain_until_then(promoted: House) -> None:
+    house = promoted
     house.by_hand("churn", 2, "Production")
     house.by_hand("churn", 1, "Archived")
     house.clock.later(hours=1)
@@ -140,8 +156,8 @@ def test_what_mlflows_times_disprove_is_no_turn(house: House) -> None:
     ]
 
 
-def test_the_turns_of_a_slot_are_in_the_order_of_their_applies_whatever_the_clocks_said(house: House) -> None:
-    promote(house, 1)
+def test_the_turns_of_a_slot_are_in_the_order_of_their_applies_whatever_the_clocks_said(promoted: House) -> None:
+    house = promoted
     house.push(pins({"Production": 2}))
     at = house.clock.at
     house.clock.at = at - timedelta(hours=2)
@@ -155,8 +171,8 @@ def test_the_turns_of_a_slot_are_in_the_order_of_their_applies_whatever_the_cloc
     assert "one is wrong" in "".join(then.differences)
 
 
-def test_a_clone_that_is_behind_says_so_of_what_it_declares(house: House) -> None:
-    promote(house, 1)
+def test_a_clone_that_is_behind_says_so_of_what_it_declares(promoted: House) -> None:
+    house = promoted
     behind = house.main
     promote(house, 2)
 
@@ -166,8 +182,8 @@ def test_a_clone_that_is_behind_says_so_of_what_it_declares(house: House) -> Non
     assert last.note == f"The last apply was of {house.main[:12]}, which is not in this history: fetch what is new."
 
 
-def test_what_is_declared_and_not_applied_yet_is_pending(house: House) -> None:
-    promote(house, 1)
+def test_what_is_declared_and_not_applied_yet_is_pending(promoted: House) -> None:
+    house = promoted
     house.push(pins({"Production": 2}))
 
     found = history(house)
@@ -261,9 +277,9 @@ def names(found: History) -> list[tuple[str, str, str]]:
 @BOTH_WAYS
 @pytest.mark.parametrize("asked", ["attrition", "churn", None])
 def test_a_renamed_model_keeps_its_history_and_the_rename_is_a_turn(
-    house: House, asked: str | None, *, by_plan: bool
+    promoted: House, asked: str | None, *, by_plan: bool
 ) -> None:
-    promote(house, 1)
+    house = promoted
     rename(house, 2, by_plan=by_plan)
     house.apply()
     house.clock.later(hours=1)
@@ -283,8 +299,8 @@ def test_a_renamed_model_keeps_its_history_and_the_rename_is_a_turn(
 
 @BOTH_WAYS
 @pytest.mark.parametrize("asked", ["attrition", "churn", None])
-def test_no_name_is_certain_that_a_model_did_not_have(house: House, asked: str | None, *, by_plan: bool) -> None:
-    promote(house, 1)
+def test_no_name_is_certain_that_a_model_did_not_have(promoted: House, asked: str | None, *, by_plan: bool) -> None:
+    house = promoted
     early = house.clock.stamp
     house.clock.later(hours=1)
     before = rename(house, 1, by_plan=by_plan)
@@ -301,8 +317,8 @@ def test_no_name_is_certain_that_a_model_did_not_have(house: House, asked: str |
     assert [one.names[0] for one, _ in between.slots] == ["churn"]
 
 
-def test_the_time_of_mlflow_bounds_a_rename_by_hand(house: House) -> None:
-    promote(house, 1)
+def test_the_time_of_mlflow_bounds_a_rename_by_hand(promoted: House) -> None:
+    house = promoted
     rename(house, 1, by_plan=False)
     renamed = project(house).history().turns[1]
     house.clock.later(days=1)
@@ -314,8 +330,8 @@ def test_the_time_of_mlflow_bounds_a_rename_by_hand(house: House) -> None:
     assert project(house).as_of(turn.latest).slots[0].certain
 
 
-def test_a_rename_that_waits_is_pending_and_moves_nothing(house: House) -> None:
-    promote(house, 1)
+def test_a_rename_that_waits_is_pending_and_moves_nothing(promoted: House) -> None:
+    house = promoted
     rename(house, 1, by_plan=True)
 
     found, now = history(house), project(house).as_of("now")
@@ -326,8 +342,8 @@ def test_a_rename_that_waits_is_pending_and_moves_nothing(house: House) -> None:
 
 
 @pytest.mark.parametrize("models", [(), ("churn",)])
-def test_a_rename_in_the_registry_alone_is_told_and_is_no_move(house: House, models: tuple[str, ...]) -> None:
-    promote(house, 1)
+def test_a_rename_in_the_registry_alone_is_told_and_is_no_move(promoted: House, models: tuple[str, ...]) -> None:
+    house = promoted
     house.rename_model("churn", "attrition")
 
     found, now = history(house, *models), project(house).as_of("now", models)
@@ -338,8 +354,8 @@ def test_a_rename_in_the_registry_alone_is_told_and_is_no_move(house: House, mod
 
 
 @pytest.mark.parametrize("by_plan", [True, False])
-def test_a_model_that_its_record_alone_leads_to_is_never_taken_for_empty(house: House, *, by_plan: bool) -> None:
-    promote(house, 1)
+def test_a_model_that_its_record_alone_leads_to_is_never_taken_for_empty(promoted: House, *, by_plan: bool) -> None:
+    house = promoted
     if by_plan:
         house.push(files={"manifests/churn.yaml": None})
     else:
@@ -356,8 +372,8 @@ def test_a_model_that_its_record_alone_leads_to_is_never_taken_for_empty(house: 
     assert audit.records == 1
 
 
-def test_the_status_of_what_is_given_up_and_not_released_yet_shows_what_it_holds(house: House) -> None:
-    promote(house, 1)
+def test_the_status_of_what_is_given_up_and_not_released_yet_shows_what_it_holds(promoted: House) -> None:
+    house = promoted
     house.push(files={"manifests/churn.yaml": None})
 
     (model,) = project(house).status().models
@@ -365,8 +381,8 @@ def test_the_status_of_what_is_given_up_and_not_released_yet_shows_what_it_holds
     assert [(one.slot, [held.version for held in one.actual]) for one in model.slots] == [("Production", [1])]
 
 
-def test_a_model_is_read_again_only_where_its_record_alone_led_to_it(house: House) -> None:
-    promote(house, 1)
+def test_a_model_is_read_again_only_where_its_record_alone_led_to_it(promoted: House) -> None:
+    house = promoted
     reads: list[Wanted] = []
     house.registry.read = reads.append
 
@@ -378,8 +394,8 @@ def test_a_model_is_read_again_only_where_its_record_alone_led_to_it(house: Hous
     assert (before, len(reads) - before) == (1, 2)
 
 
-def test_who_takes_over_a_name_has_not_its_past(house: House) -> None:
-    promote(house, 1)
+def test_who_takes_over_a_name_has_not_its_past(promoted: House) -> None:
+    house = promoted
     early = house.clock.stamp
     rename(house, 2, by_plan=True)
     house.apply()
@@ -409,8 +425,8 @@ def test_git_alone_tells_a_rename_where_nothing_else_does(house: House) -> None:
     assert not then.certain
 
 
-def test_a_model_that_got_its_name_back_was_called_otherwise_between(house: House) -> None:
-    promote(house, 1)
+def test_a_model_that_got_its_name_back_was_called_otherwise_between(promoted: House) -> None:
+    house = promoted
     rename(house, 1, by_plan=True)
     house.apply()
     house.clock.later(hours=1)
@@ -444,8 +460,8 @@ def test_turns_of_one_slot_between_two_moments(house: House) -> None:
     assert lines(history(house, "churn", slot="@champion", until="1 hour ago")) == [("@champion", "->1", "promote")]
 
 
-def test_approvals_and_comments_are_told(house: House) -> None:
-    promote(house, 1)
+def test_approvals_and_comments_are_told(promoted: House) -> None:
+    house = promoted
     house.push(policy=APPROVALS)
     request = house.request(pins({"Production": "{version: 2, comment: Better}"}), title="Promote v2")
     house.approve(GRACE, request)
@@ -462,8 +478,8 @@ def test_approvals_and_comments_are_told(house: House) -> None:
 
 
 @pytest.mark.parametrize("hours", [0, 1, 3, 6, 9])
-def test_as_of_tells_what_was_there(house: House, hours: int) -> None:
-    promote(house, 1)
+def test_as_of_tells_what_was_there(promoted: House, hours: int) -> None:
+    house = promoted
     promote(house, 2)
     applied = history(house).turns[1].earliest
 
@@ -473,8 +489,8 @@ def test_as_of_tells_what_was_there(house: House, hours: int) -> None:
     assert (held(before), held(later)) == ([(1,)], [(2,)])
 
 
-def test_as_of_says_where_git_and_the_receipt_differ(house: House) -> None:
-    promote(house, 1)
+def test_as_of_says_where_git_and_the_receipt_differ(promoted: House) -> None:
+    house = promoted
     house.push(pins({"Production": 2}))
     house.clock.later(minutes=30)
     between = house.clock.stamp
@@ -504,8 +520,8 @@ def test_as_of_says_plainly_what_it_cannot_know(house: House) -> None:
     assert "by hand" in unclear.slots[0].why
 
 
-def test_what_changed_between_two_moments_and_commits(house: House) -> None:
-    promote(house, 1)
+def test_what_changed_between_two_moments_and_commits(promoted: House) -> None:
+    house = promoted
     start = house.main
     promote(house, 2)
     promote(house, 3)
@@ -519,29 +535,29 @@ def test_what_changed_between_two_moments_and_commits(house: House) -> None:
 
 
 @pytest.mark.parametrize("text", ["soon", "2026-03-03T10:00", "2026-13-01", "", "3 fortnights ago"])
-def test_what_is_no_time_is_refused(house: House, text: str) -> None:
-    promote(house, 1)
+def test_what_is_no_time_is_refused(promoted: House, text: str) -> None:
+    house = promoted
 
     with pytest.raises(ReconcilerError, match="is no time"):
         project(house).as_of(text)
 
 
-def test_a_moment_to_come_is_refused(house: House) -> None:
-    promote(house, 1)
+def test_a_moment_to_come_is_refused(promoted: House) -> None:
+    house = promoted
 
     with pytest.raises(ReconcilerError, match="is to come"):
         project(house).as_of("2100-01-01")
 
 
-def test_nothing_is_known_of_a_model_that_nobody_ever_declared(house: House) -> None:
-    promote(house, 1)
+def test_nothing_is_known_of_a_model_that_nobody_ever_declared(promoted: House) -> None:
+    house = promoted
 
     with pytest.raises(ReconcilerError, match=r"Nothing is known of a model chum\. Did you mean `churn`"):
         history(house, "chum")
 
 
-def test_what_git_alone_declares_or_sources_differ_about_is_not_certain(house: House) -> None:
-    promote(house, 1)
+def test_what_git_alone_declares_or_sources_differ_about_is_not_certain(promoted: House) -> None:
+    house = promoted
     certain = project(house).as_of("now")
     house.push(pins({"Production": 2}))
     house.clock.later(minutes=30)
@@ -552,8 +568,8 @@ def test_what_git_alone_declares_or_sources_differ_about_is_not_certain(house: H
     assert [then.certain for then in (*certain.slots, *differing.slots, declared)] == [True, False, False]
 
 
-def test_what_is_not_certain_in_the_same_way_at_two_moments_did_not_change(house: House) -> None:
-    promote(house, 1)
+def test_what_is_not_certain_in_the_same_way_at_two_moments_did_not_change(promoted: House) -> None:
+    house = promoted
     house.by_hand("churn", 2, "Production")
     house.clock.later(hours=9)
     house.apply(restore=["churn"])
@@ -565,8 +581,8 @@ def test_what_is_not_certain_in_the_same_way_at_two_moments_did_not_change(house
     assert (found.slots, len(unknown.slots), unknown.unknown) == ((), 1, 1)
 
 
-def test_two_moments_in_the_wrong_order_are_refused(house: House) -> None:
-    promote(house, 1)
+def test_two_moments_in_the_wrong_order_are_refused(promoted: House) -> None:
+    house = promoted
 
     with pytest.raises(ReconcilerError, match="is after the second one"):
         project(house).changed("now", "1 hour ago")
@@ -574,8 +590,8 @@ def test_two_moments_in_the_wrong_order_are_refused(house: House) -> None:
         history(house, since="1 hour ago", until="2 hours ago")
 
 
-def test_a_time_without_its_zone_and_a_commit_are_said_to_be_that(house: House) -> None:
-    promote(house, 1)
+def test_a_time_without_its_zone_and_a_commit_are_said_to_be_that(promoted: House) -> None:
+    house = promoted
 
     with pytest.raises(ReconcilerError, match="without its zone"):
         project(house).as_of("2026-03-02T10:00")
@@ -583,8 +599,8 @@ def test_a_time_without_its_zone_and_a_commit_are_said_to_be_that(house: House) 
         project(house).changed("no-such-commit")
 
 
-def test_a_commit_stands_for_the_end_of_the_apply_that_applied_it(house: House) -> None:
-    promote(house, 1)
+def test_a_commit_stands_for_the_end_of_the_apply_that_applied_it(promoted: House) -> None:
+    house = promoted
     first = house.main
     promote(house, 2)
     second = house.main
@@ -636,8 +652,8 @@ def test_a_commit_that_no_receipt_names_stands_for_its_committers_time(house: Ho
     assert held(found) == ([(1,)] if receipts else [])
 
 
-def test_commits_whose_moments_are_in_the_wrong_order_are_told_with_what_each_stands_for(house: House) -> None:
-    promote(house, 1)
+def test_commits_whose_moments_are_in_the_wrong_order_are_told_with_what_each_stands_for(promoted: House) -> None:
+    house = promoted
     applied = house.main
     with house.clock.ahead(hours=-8):
         house.push(pins({"Production": 2}))
@@ -671,8 +687,8 @@ def given_up(house: House) -> None:
 
 
 @pytest.mark.parametrize("models", [(), ("churn",)])
-def test_what_was_given_up_is_told_as_the_registry_shows_it(house: House, models: tuple[str, ...]) -> None:
-    promote(house, 1)
+def test_what_was_given_up_is_told_as_the_registry_shows_it(promoted: House, models: tuple[str, ...]) -> None:
+    house = promoted
     given_up(house)
     house.clock.later(hours=1)
     between = house.clock.stamp
@@ -746,8 +762,8 @@ def test_a_slot_that_is_declared_again_goes_on(house: House) -> None:
     ]
 
 
-def test_what_was_given_up_and_declared_again_goes_on(house: House) -> None:
-    promote(house, 1)
+def test_what_was_given_up_and_declared_again_goes_on(promoted: House) -> None:
+    house = promoted
     given_up(house)
     house.clock.later(hours=1)
     between = house.clock.stamp
@@ -763,8 +779,8 @@ def test_what_was_given_up_and_declared_again_goes_on(house: House) -> None:
     assert (then.possible, then.why) == ((), "Not governed then: not known.")
 
 
-def test_what_was_given_up_and_is_declared_again_is_not_called_ungoverned(house: House) -> None:
-    promote(house, 1)
+def test_what_was_given_up_and_is_declared_again_is_not_called_ungoverned(promoted: House) -> None:
+    house = promoted
     given_up(house)
     house.clock.later(hours=1)
     house.push(pins({"Production": 2}))
@@ -831,8 +847,8 @@ def wanted(found: History) -> list[tuple[str, str, str]]:
     return [(said(t), f"{t.refusal.applies if t.refusal else '-'}", t.ending.fate.value) for t in kept_out if t.ending]
 
 
-def test_what_was_refused_stays_in_the_history_with_what_became_of_it(house: House) -> None:
-    promote(house, 1)
+def test_what_was_refused_stays_in_the_history_with_what_became_of_it(promoted: House) -> None:
+    house = promoted
     house.push(pins({"Staging": 3, "Production": 1}), policy=SOAK)
     assert house.apply().exit_code == 0
     refused(house, {"Production": 2})
@@ -855,15 +871,15 @@ def test_what_was_refused_stays_in_the_history_with_what_became_of_it(house: Hou
     assert first.ending.declaring is not None
     assert first.ending.declaring.commit == given_up_by
     assert first.ending.at > first.latest > first.declaring.at
-    promoted = next(turn for turn in found.turns if turn.happened and turn.after == (3,))
+    came_in = next(turn for turn in found.turns if turn.happened and turn.after == (3,))
     assert second.ending is not None
-    assert (second.ending.applying, second.ending.at) == (promoted.applying, promoted.latest)
+    assert (second.ending.applying, second.ending.at) == (came_in.applying, came_in.latest)
     assert {turn.word for turn in (first, second, third)} == {Word.SIGNED if house.signed else Word.RECEIPT}
     assert [turn.turning.value for turn in found.turns][-2:] == ["refused", "pending"]
 
 
-def test_an_apply_that_refuses_the_same_again_leaves_no_receipt_and_one_of_another_commit_does(house: House) -> None:
-    promote(house, 1)
+def test_an_apply_that_refuses_the_same_again_leaves_no_receipt_and_one_of_another_commit_does(promoted: House) -> None:
+    house = promoted
     house.push(policy=SOAK)
     refused(house, {"Production": 2})
     before = history(house)
@@ -884,8 +900,8 @@ def test_an_apply_that_refuses_the_same_again_leaves_no_receipt_and_one_of_anoth
     assert project(house).audit().findings == ()
 
 
-def test_what_is_refused_for_another_reason_is_told_beside_it(house: House) -> None:
-    promote(house, 1)
+def test_what_is_refused_for_another_reason_is_told_beside_it(promoted: House) -> None:
+    house = promoted
     house.push(policy=SOAK)
     refused(house, {"Production": 2})
     house.push(policy=APPROVALS)
@@ -921,8 +937,8 @@ def test_what_is_refused_for_no_gate_and_what_waits_with_the_rest_is_told_with_t
     assert unknown.note.startswith("The model was left as it was. other has no version 9")
 
 
-def test_what_slots_held_when_something_was_refused_is_a_source(house: House) -> None:
-    promote(house, 1)
+def test_what_slots_held_when_something_was_refused_is_a_source(promoted: House) -> None:
+    house = promoted
     house.push(policy=SOAK)
     house.by_hand("churn", 3, "Production")
     house.clock.later(hours=1)
@@ -966,8 +982,8 @@ def test_the_slots_of_what_is_refused_are_in_its_receipt_and_those_of_others_are
     assert applied["status"] == "applied"
 
 
-def test_what_was_declared_and_given_up_before_any_apply_was_not_applied_by_the_word_of_git(house: House) -> None:
-    promote(house, 1)
+def test_what_was_declared_and_given_up_before_any_apply_was_not_applied_by_the_word_of_git(promoted: House) -> None:
+    house = promoted
     house.push(pins({"Production": 2}))
     declared_by = house.main
     house.clock.later(hours=1)
@@ -985,8 +1001,8 @@ def test_what_was_declared_and_given_up_before_any_apply_was_not_applied_by_the_
         assert (turn.declaring.commit, turn.ending.declaring.commit) == (declared_by, given_up_by)
 
 
-def test_a_refusal_follows_a_model_through_its_names(house: House) -> None:
-    promote(house, 1)
+def test_a_refusal_follows_a_model_through_its_names(promoted: House) -> None:
+    house = promoted
     house.push(policy=SOAK)
     refused(house, {"Production": 2})
     house.push(pins({"Production": 1}))
@@ -997,8 +1013,8 @@ def test_a_refusal_follows_a_model_through_its_names(house: House) -> None:
     assert wanted(history(house, "attrition")) == [("1>2", "1", "given up")]
 
 
-def test_a_commit_does_not_stand_for_the_apply_that_refused_all_of_it(house: House) -> None:
-    promote(house, 1)
+def test_a_commit_does_not_stand_for_the_apply_that_refused_all_of_it(promoted: House) -> None:
+    house = promoted
     house.push(pins({"Staging": 3, "Production": 1}), policy=SOAK)
     house.apply()
     refused(house, {"Production": 3})

@@ -11,7 +11,7 @@ from reconciler.git.receipts import GitReceipts
 from reconciler.render.evidence_json import evidence_digests
 from tests.house import GRACE, House
 from tests.house.people import key_of, public_half
-from tests.house.scenes import APPROVALS, NO_RULES, pins
+from tests.house.scenes import APPROVALS, NO_RULES, begin_with, pins
 
 pytestmark = pytest.mark.house
 
@@ -20,10 +20,14 @@ pytestmark = pytest.mark.house
 def house(house: House) -> House:
     """v1 and v2 of two models are registered; receipts are kept."""
     house.receipts = True
+    begin_with(house, registered)
+    return house
+
+
+def registered(house: House) -> None:
     for model in ("churn", "fraud"):
         house.register(model, 2)
     house.push(policy=NO_RULES)
-    return house
 
 
 def chain_of(house: House) -> Chain:

@@ -16,7 +16,7 @@ from reconciler.render.history import audit_line, notes
 from reconciler.verifying import audit_bundle
 from tests.house import ADA, GRACE, House
 from tests.house.people import Seals
-from tests.house.scenes import NO_RULES, pins
+from tests.house.scenes import NO_RULES, begin_with, pins
 from tests.story.repository import git
 
 pytestmark = pytest.mark.house
@@ -32,11 +32,15 @@ def project(house: House) -> Project:
 def house(house: House) -> House:
     """The second of three applies was killed behind its move, so its receipt is missing."""
     house.receipts = True
+    begin_with(house, one_missing)
+    return house
+
+
+def one_missing(house: House) -> None:
     house.register("churn", 4)
     house.push(policy=NO_RULES)
     for version in (1, 2, 3):
         promote(house, version, killed=version == 2)
-    return house
 
 
 def promote(house: House, version: int, *slots: str, killed: bool = False) -> None:

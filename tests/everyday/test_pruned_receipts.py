@@ -15,7 +15,7 @@ from reconciler.render.history import notes
 from reconciler.verifying import audit_bundle
 from tests.house import House
 from tests.house.people import Seals, key_of, seal_with
-from tests.house.scenes import NO_RULES, pins
+from tests.house.scenes import NO_RULES, begin_with, pins
 
 pytestmark = pytest.mark.house
 
@@ -23,13 +23,16 @@ pytestmark = pytest.mark.house
 @pytest.fixture
 def house(signing_house: House) -> House:
     """Four receipts are kept: churn's Production held v1, v2, v3 and v4, for a day each."""
-    house = signing_house
-    house.receipts = True
+    signing_house.receipts = True
+    begin_with(signing_house, four_receipts)
+    return signing_house
+
+
+def four_receipts(house: House) -> None:
     house.register("churn", 5)
     house.push(policy=NO_RULES)
     for version in (1, 2, 3, 4):
         promote(house, version)
-    return house
 
 
 def promote(house: House, version: int) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import partial
+from functools import cache, partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -184,11 +184,17 @@ class House:
         """All that the other house is, in this one's place: what many tests begin with is made once, and copied."""
         self.repository.become(other.repository)
         self.clock.at = other.clock.at
-        self.registry.models = dict(other.registry.models)
-        self.forge = Forge(list(other.forge.requests))
-        self.runs, self.files = Runs(dict(other.runs.facts)), Files()
-        self.lock, self.signers = deepcopy(other.lock), other.signers
+        self.forge = Forge([request.copied() for request in other.forge.requests])
         self.pushes, self.run_numbers = list(other.pushes), count(1000)
+        self._take(other)
+        for name, neighbor in other.others.items():
+            self.neighbor(name)._take(neighbor)
+
+    def _take(self, other: "House") -> None:
+        """The other house's registry, and what is known of it."""
+        self.registry.models, self.registry.calls = dict(other.registry.models), list(other.registry.calls)
+        self.runs, self.files = Runs(dict(other.runs.facts)), deepcopy(other.files)
+        self.lock, self.signers = deepcopy(other.lock), other.signers
 
     def another_registry(self, uri: str = "memory://elsewhere") -> "House":
         """The same repository and forge, applied to another registry."""
@@ -798,16 +804,16 @@ class House:
             return self.pushes[-1]
         return next(p for p in self.pushes if merged in self._git("rev-list", f"{p.before}..{p.after}").split())
 
-    def _source(self, manifests: str = "manifests") -> Any:
-        return open_source(self.repository.top / manifests, f"{self.address}#{manifests}")
+    def _source(self, manifests: str = "manifests", like: Any = None) -> Any:
+        return open_source(self.repository.top / manifests, f"{self.address}#{manifests}", like=like)
 
     @property
     def notebook(self) -> GitNotebook:
         """Where the records are that are in a ref."""
         return GitNotebook(self._source().git, "origin", notebook_ref(self.registry.uri))
 
-    def _world(self, manifests: str, lock: Lock | None = None) -> World:
-        source = self._source(manifests)
+    def _world(self, manifests: str, lock: Lock | None = None, like: Any = None) -> World:
+        source = self._source(manifests, like)
         registries, known = ((self.named, *self.others) if self.others else ()), dict[Any, Any]()
         settings: Any = {"known": known, "named": self.named, "registries": registries}
         read, past = manifest_parser(self.slots, **settings), partial(manifest_parser, past=True, **settings)
@@ -832,13 +838,14 @@ class House:
         if not self.others:
             return world
         called = {(house.registry.uri, ""): name for name, house in self.others.items()}
-        opened = {name: partial(house.world_beside, name) for name, house in self.others.items()}
+        opened = {name: cache(partial(house.world_beside, name, source)) for name, house in self.others.items()}
         return replace(beside(world, Beside(opened), called), carrier=Carrying(self.others, self.files))
 
-    def world_beside(self, name: str) -> Neighbor:
-        """This house's registry as one that another one's models are copied from."""
-        slots = own_slots(self._source(name), "HEAD", name) or self.slots
-        world = replace(self._world(name), slots=slots, parse=manifest_parser(slots, past=True))
+    def world_beside(self, name: str, like: Any) -> Neighbor:
+        """This house's registry as one that another one's models are copied from; its source is `like` the other's."""
+        source = self._source(name, like)
+        slots = own_slots(source, "HEAD", name) or self.slots
+        world = replace(self._world(name, like=source), slots=slots, parse=manifest_parser(slots, past=True))
         if self.is_down:
             down = Down(self.registry.uri)
             world = replace(world, registry=down, evidence=down, checks=down, runs=down)

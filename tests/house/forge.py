@@ -1,7 +1,7 @@
 """A forge in memory: requests, their reviews with the times, and how they were merged."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from reconciler.core.gate import Approval
@@ -53,6 +53,10 @@ class Request:
     @property
     def merged(self) -> Commit | None:
         return self.landed[-1] if self.landed else None
+
+    def copied(self) -> "Request":
+        """The same, which goes its own way from now on."""
+        return replace(self, reviews=list(self.reviews), hands=dict(self.hands))
 
 
 @dataclass

@@ -3,7 +3,7 @@
 import atexit
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -124,16 +124,10 @@ def at_work(
     Each model has six versions: v4 is in the slots since before they were governed, v5 has been in Staging for four
     days, the others were never anywhere.
     """
-    assert not house.pushes, "a house is put to work once"
-    house.become(_at_work((slots,) if isinstance(slots, str) else slots, policy, models, house.signed, house.signers))
+    begin_with(house, _at_work, (slots,) if isinstance(slots, str) else slots, policy, models)
 
 
-@cache
-def _at_work(slots: tuple[str, ...], policy: str, models: tuple[str, ...], signed: bool, signers: str) -> House:
-    folder = Path(tempfile.mkdtemp(prefix="reconciler-house-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    house = House.build(folder, signed=signed)
-    house.signers = signers
+def _at_work(house: House, slots: tuple[str, ...], policy: str, models: tuple[str, ...]) -> None:
     for model in models:
         house.register(model, 6)
         for slot in slots:
@@ -141,6 +135,27 @@ def _at_work(slots: tuple[str, ...], policy: str, models: tuple[str, ...], signe
         house.by_hand(model, 5, "Staging")
     house.begin(policy, *(pins(dict.fromkeys(slots, 4), model=model) for model in models))
     house.clock.later(days=4)
+
+
+def begin_with(house: House, scene: Callable[..., None], *details: Hashable) -> None:
+    """
+    What a scene makes of an empty house: it is played once a session for each kind of house, and copied. Where there is
+    something in the registry already, it is played there.
+    """
+    assert not house.pushes, "a house begins once"
+    if house.registry.models:
+        scene(house, *details)
+        return
+    house.become(_played(scene, details, house.signed, house.signers, house.receipts))
+
+
+@cache
+def _played(scene: Callable[..., None], details: tuple[Hashable, ...], signed: bool, signers: str, kept: bool) -> House:
+    folder = Path(tempfile.mkdtemp(prefix="reconciler-house-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    house = House.build(folder, signed=signed)
+    house.signers, house.receipts = signers, kept
+    scene(house, *details)
     return house
 
 
@@ -153,6 +168,10 @@ def environments(house: House, slot: str = "Production", policy: str = ENVIRONME
     v2 of staging.risk has been in Staging for four days, and was checked; prod.risk has v1, a copy of staging.risk's
     v1, in its slot.
     """
+    begin_with(house, _environments, slot, policy)
+
+
+def _environments(house: House, slot: str, policy: str) -> None:
     house.register("staging.risk", 2)
     house.check("staging.risk", 1, "bias")
     house.copy_by_hand("staging.risk", 1, "prod.risk")
@@ -172,6 +191,11 @@ def between(house: House, slot: str = "Production", policy: str = BETWEEN) -> Ho
     Two registries, of which this house is prod: v2 of dev's risk has been in Staging for four days, and was checked;
     prod's risk has v1 of its own in its slot.
     """
+    begin_with(house, _between, slot, policy)
+    return house.others["dev"]
+
+
+def _between(house: House, slot: str, policy: str) -> None:
     dev = house.neighbor("dev")
     house.register("risk", 1)
     house.check("risk", 1, "bias")
@@ -182,7 +206,6 @@ def between(house: House, slot: str = "Production", policy: str = BETWEEN) -> Ho
     house.begin(REGISTRIES + policy, pins({slot: 1}, model="risk"))
     house.clock.later(days=4)
     dev.check("risk", 2, "bias")
-    return dev
 
 
 def from_dev(version: int, model: str = "risk") -> str:
@@ -204,6 +227,7 @@ __all__ = [
     "SOAK",
     "at_least",
     "at_work",
+    "begin_with",
     "between",
     "copy_of",
     "environments",
