@@ -6,10 +6,13 @@ Most of these processes are forked from one that has imported MLflow already: th
 computing, which would be nine tenths of what the stories take. `reconciler.cold` is the installed command instead.
 """
 
+import atexit
 import json
 import multiprocessing
 import multiprocessing.forkserver
 import os
+import shutil
+import socket
 import socketserver
 import subprocess
 import sys
@@ -18,6 +21,7 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from threading import Thread
@@ -111,6 +115,8 @@ class Reconciler:
     logs: Path
     forked: bool = True
     program: Sequence[str] = (str(RECONCILER),)
+    reads_forked: bool = True
+    """Whether what reads another registry for a forked command is forked as well."""
 
     @property
     def cold(self) -> "Reconciler":
@@ -138,7 +144,8 @@ class Reconciler:
                     process_group=0,
                 )
             return Running(process, out, err)
-        fork = _FORKS.Process(target=_run, args=(arguments, self.folder, variables, out, err), daemon=True)
+        reader = warm_reader() if self.reads_forked else ""
+        fork = _FORKS.Process(target=_run, args=(arguments, self.folder, variables, out, err, reader), daemon=True)
         fork.start()
         return Running(fork, out, err)
 
@@ -195,7 +202,66 @@ def command_on_disk(folder: Path) -> Generator[Path]:
                 thread.join()
 
 
-def _run(arguments: tuple[str, ...], folder: Path, environment: Mapping[str, str], out: Path, err: Path) -> None:
+_READER = """\
+#!{python} -IS
+import json, os, socket, sys
+with socket.socket(socket.AF_UNIX) as asked:
+    asked.connect({address!r})
+    socket.send_fds(asked, [b"."], [0, 1])
+    asked.sendall(json.dumps([sys.argv[1:], dict(os.environ)]).encode())
+    asked.shutdown(socket.SHUT_WR)
+    asked.recv(1)
+"""
+
+
+@cache
+def warm_reader() -> str:
+    """
+    A program in the place of `python -P -m reconciler.elsewhere`, whose work is done by a process that is forked, with
+    its streams and its environment. It ends with that, and that with its input.
+    """
+    import_beforehand()
+    folder = Path(tempfile.mkdtemp(prefix="warm-"))  # short, as addresses of sockets are
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    door = socket.socket(socket.AF_UNIX)
+    door.bind(str(folder / "asked"))
+    door.listen()
+
+    def serve() -> None:
+        while True:
+            asked, _ = door.accept()
+            _FORKS.Process(target=_read, args=(asked,), daemon=True).start()
+            asked.close()
+
+    Thread(target=serve, daemon=True).start()
+    program = folder / "reader"
+    program.write_text(_READER.format(python=sys.executable, address=str(folder / "asked")))
+    program.chmod(0o755)
+    return str(program)
+
+
+def _read(asked: socket.socket) -> None:
+    """What reads another registry, with the streams and the environment of who asked."""
+    os.setsid()
+    multiprocessing.current_process().daemon = False
+    _, streams, _, _ = socket.recv_fds(asked, 1, 2)
+    for stream, opened in enumerate(streams):
+        os.dup2(opened, stream)
+        os.close(opened)
+    sys.stdin = os.fdopen(0)
+    arguments, environment = json.load(asked.makefile())
+    os.chdir("/")
+    os.environ.clear()
+    os.environ.update(environment)
+
+    from reconciler.elsewhere import main
+
+    main(*arguments)
+
+
+def _run(
+    arguments: tuple[str, ...], folder: Path, environment: Mapping[str, str], out: Path, err: Path, reader: str
+) -> None:
     os.setpgid(0, 0)
     multiprocessing.current_process().daemon = False  # so that it may fork, as a command may
     for stream, path in ((0, os.devnull), (1, out), (2, err)):
@@ -207,6 +273,9 @@ def _run(arguments: tuple[str, ...], folder: Path, environment: Mapping[str, str
     os.environ.update(environment)
     sys.argv = ["reconciler", *arguments]
 
+    from reconciler.carrying import process
     from reconciler.cli import main
 
+    if reader:
+        process.PROGRAM = (reader,)
     main()
