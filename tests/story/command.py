@@ -11,6 +11,7 @@ import json
 import multiprocessing
 import multiprocessing.forkserver
 import os
+import runpy
 import shutil
 import socket
 import socketserver
@@ -150,6 +151,18 @@ class Reconciler:
         return Running(fork, out, err)
 
 
+def run_script(script: Path, *arguments: str, folder: Path, environment: Mapping[str, str]) -> Ended:
+    """A script of Python to its end, by a process that has imported MLflow already."""
+    import_beforehand()
+    with tempfile.TemporaryDirectory() as logs:
+        out, err = (Path(logs) / stream for stream in ("out", "err"))
+        out.touch()
+        err.touch()
+        fork = _FORKS.Process(target=_script, args=(script, arguments, folder, environment, out, err), daemon=True)
+        fork.start()
+        return Running(fork, out, err).wait()
+
+
 _SHIM = """\
 #!{python} -IS
 import json, os, socket, sys
@@ -262,6 +275,26 @@ def _read(asked: socket.socket) -> None:
 def _run(
     arguments: tuple[str, ...], folder: Path, environment: Mapping[str, str], out: Path, err: Path, reader: str
 ) -> None:
+    _become(folder, environment, out, err)
+    sys.argv = ["reconciler", *arguments]
+
+    from reconciler.carrying import process
+    from reconciler.cli import main
+
+    if reader:
+        process.PROGRAM = (reader,)
+    main()
+
+
+def _script(
+    script: Path, arguments: tuple[str, ...], folder: Path, environment: Mapping[str, str], out: Path, err: Path
+) -> None:
+    _become(folder, environment, out, err)
+    sys.argv = [str(script), *arguments]
+    runpy.run_path(str(script), run_name="__main__")
+
+
+def _become(folder: Path, environment: Mapping[str, str], out: Path, err: Path) -> None:
     os.setpgid(0, 0)
     multiprocessing.current_process().daemon = False  # so that it may fork, as a command may
     for stream, path in ((0, os.devnull), (1, out), (2, err)):
@@ -271,11 +304,3 @@ def _run(
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    sys.argv = ["reconciler", *arguments]
-
-    from reconciler.carrying import process
-    from reconciler.cli import main
-
-    if reader:
-        process.PROGRAM = (reader,)
-    main()
