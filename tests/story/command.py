@@ -65,6 +65,7 @@ class Running:
     process: "BaseProcess | subprocess.Popen[bytes]"
     out: Path
     err: Path
+    patience: float = PATIENCE
 
     @property
     def said(self) -> str:
@@ -99,8 +100,8 @@ class Running:
 
     def _code(self) -> int:
         if isinstance(self.process, subprocess.Popen):
-            return self.process.wait(PATIENCE)
-        self.process.join(PATIENCE)
+            return self.process.wait(self.patience)
+        self.process.join(self.patience)
         code = self.process.exitcode
         if code is None:
             raise AssertionError(f"It does not end:\n{self.said}")
@@ -151,7 +152,9 @@ class Reconciler:
         return Running(fork, out, err)
 
 
-def run_script(script: Path, *arguments: str, folder: Path, environment: Mapping[str, str]) -> Ended:
+def run_script(
+    script: Path, *arguments: str, folder: Path, environment: Mapping[str, str], patience: float = PATIENCE
+) -> Ended:
     """A script of Python to its end, by a process that has imported MLflow already."""
     import_beforehand()
     with tempfile.TemporaryDirectory() as logs:
@@ -160,7 +163,7 @@ def run_script(script: Path, *arguments: str, folder: Path, environment: Mapping
         err.touch()
         fork = _FORKS.Process(target=_script, args=(script, arguments, folder, environment, out, err), daemon=True)
         fork.start()
-        return Running(fork, out, err).wait()
+        return Running(fork, out, err, patience).wait()
 
 
 _SHIM = """\
