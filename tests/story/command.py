@@ -24,8 +24,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import DupFd
 from pathlib import Path
 from threading import Thread
+from typing import Any
 from uuid import uuid4
 
 from tests.servers import QUIET
@@ -151,6 +153,13 @@ class Reconciler:
         fork.start()
         return Running(fork, out, err)
 
+    def on(self, terminal: int, *arguments: str, **environment: str) -> BaseProcess:
+        """Start it, forked, with an open file as all its streams."""
+        told = (Opened(terminal), arguments, self.folder, {**self.environment, **environment})
+        fork = _FORKS.Process(target=_run_on, args=told, daemon=True)
+        fork.start()
+        return fork
+
 
 def run_script(
     script: Path, *arguments: str, folder: Path, environment: Mapping[str, str], patience: float = PATIENCE
@@ -216,6 +225,31 @@ def command_on_disk(folder: Path) -> Generator[Path]:
             finally:
                 server.shutdown()
                 thread.join()
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An open file, by its number here, or in the process that it was handed to."""
+
+    number: int
+
+    def __reduce__(self) -> Any:
+        return _handed, (DupFd(self.number),)
+
+
+def _handed(passed: Any) -> Opened:
+    return Opened(passed.detach())
+
+
+def _run_on(opened: Opened, arguments: tuple[str, ...], folder: Path, environment: Mapping[str, str]) -> None:
+    place = f"/proc/self/fd/{opened.number}"
+    _become(folder, environment, Path(place), Path(place), Path(place))
+    sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), os.fdopen(1, "w"), os.fdopen(2, "w")  # as for a terminal
+    sys.argv = ["reconciler", *arguments]
+
+    from reconciler.cli import main
+
+    main()
 
 
 _READER = """\
@@ -297,10 +331,10 @@ def _script(
     runpy.run_path(str(script), run_name="__main__")
 
 
-def _become(folder: Path, environment: Mapping[str, str], out: Path, err: Path) -> None:
+def _become(folder: Path, environment: Mapping[str, str], out: Path, err: Path, asked: Path = Path(os.devnull)) -> None:
     os.setpgid(0, 0)
     multiprocessing.current_process().daemon = False  # so that it may fork, as a command may
-    for stream, path in ((0, os.devnull), (1, out), (2, err)):
+    for stream, path in ((0, asked), (1, out), (2, err)):
         opened = os.open(path, os.O_RDONLY if stream == 0 else os.O_WRONLY | os.O_APPEND)
         os.dup2(opened, stream)
         os.close(opened)
