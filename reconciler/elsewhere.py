@@ -20,6 +20,7 @@ from reconciler.errors import ReconcilerError, RegistryError, fault_of
 from reconciler.evidence.mlflow import MlflowEvidence
 from reconciler.evidence.model_files import DOWNLOADING
 from reconciler.registry.mlflow import MlflowRegistry
+from reconciler.surroundings import SURROUNDINGS
 
 SECONDS_TO_END = 2.0
 """What an answer in hand may take when nobody waits for it anymore."""
@@ -30,6 +31,7 @@ def main(registry_uri: str, tracking_uri: str) -> None:
     questions, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     # What libraries print is no answer.
     os.dup2(2, 1)
+    SURROUNDINGS.are_of_one()
     registry = MlflowRegistry(registry_uri, tracking_uri)
     evidence = MlflowEvidence(registry_uri, tracking_uri)
     checks = MlflowChecks(registry_uri, tracking_uri, os.environ)

@@ -78,12 +78,15 @@ class Surroundings:
     def __init__(self) -> None:
         self._guard = Lock()
         self._inside = 0
-        self._own: str = os.environ.get(PREFIX, "")
-        self._prefix = self._own
+        self._own = self._prefix = ""
         self._before: dict[str, str | None] = {}
         self._shown: str = ""
         self._reading = Lock()
         self._readers: list[Thread] = []
+
+    def are_of_one(self) -> None:
+        """This process is for one registry alone, and messages name its variables by the prefix that it was told."""
+        self._own = self._prefix = os.environ.get(PREFIX, "")
 
     def read(self, name: str, work: Callable[[], None]) -> Thread:
         """Begin to read in a thread, which does not keep the process from ending."""

@@ -221,7 +221,7 @@ def unity_catalog() -> Generator[Catalog]:
             pass
 
     httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = Thread(target=httpd.serve_forever)
+    thread = Thread(target=httpd.serve_forever, args=(0.01,))
     thread.start()
     try:
         catalog.url = f"http://127.0.0.1:{httpd.server_port}"

@@ -38,6 +38,9 @@ _VALUES: Final = ("reconciler.core.", "reconciler.ports")
 _OF_FILES: Final = frozenset({"facts", "digest", "files", "fetch"})
 _OF_MUCH: Final = frozenset({"snapshot", "gather", "runs", "listed"})
 _WHAT_TO_DO: Final = "Check its address and its log, and run the command again."
+# Without the current folder in its path, where a branch may have put modules.
+PROGRAM = (sys.executable, "-P", "-m", "reconciler.elsewhere")
+
 _PLAIN: Final = {("builtins", name): getattr(sys.modules["builtins"], name) for name in ("frozenset", "set")}
 
 
@@ -211,9 +214,8 @@ class Elsewhere:
         if self._process is None:
             place = self._open()
             self._process = subprocess.Popen(
-                # Without the current folder in its path, where a branch may have put modules, and in a session of its
-                # own: an interruption ends what we do, when the model in hand is finished.
-                [sys.executable, "-P", "-m", "reconciler.elsewhere", place.registry_uri, place.tracking_uri],
+                # In a session of its own: an interruption ends what we do, when the model in hand is finished.
+                [*PROGRAM, place.registry_uri, place.tracking_uri],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

@@ -23,9 +23,13 @@ STEP = 1200
 
 
 class LongPast:
-    """A repository with that past, and what is asked about it: all in one folder, which the caller removes."""
+    """
+    A repository with that past, and what is asked about it: all in one folder, which the caller removes. `forked`: what
+    is measured is forked from here.
+    """
 
-    def __init__(self, folder: Path, models: int, commits: int, registry: str) -> None:
+    def __init__(self, folder: Path, models: int, commits: int, registry: str, *, forked: bool) -> None:
+        self._forked = forked
         self.repository = folder / "repository"
         self.models, self.commits, self.registry = models, commits, registry
         run(["git", "init", "--quiet", "--bare", str(folder / "remote.git")], folder)
@@ -86,7 +90,7 @@ class LongPast:
 
     def _asked(self, *arguments: str) -> Ran:
         named = ("--registry-uri", self.registry, "--repository", fleet.REPOSITORY)
-        ran = probe(self.repository, "reconciler", *arguments, *named)
+        ran = probe(self.repository, "reconciler", *arguments, *named, forked=self._forked)
         if ran.found["code"] != 0:
             raise SystemExit(f"{arguments[0]}: exit code {ran.found['code']}")
         return ran

@@ -206,7 +206,7 @@ def measure_remembering(scale: Scale, folder: Path, uri: str) -> Remembering:
     """Of models that the registry has, as others declare them: by a repository of their own."""
     place = folder / "past"
     place.mkdir()
-    past = LongPast(place, scale.past_models, scale.past_commits, uri)
+    past = LongPast(place, scale.past_models, scale.past_commits, uri, forked=scale.forked)
     ran = interleaved(scale.past_repeats, listing=past.listing, history=past.history, as_of=past.as_of)
     return Remembering(
         models=past.models,

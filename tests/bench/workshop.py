@@ -9,7 +9,7 @@ from typing import Any
 
 from reconciler.core.names import Commit
 from tests.bench import fleet
-from tests.bench.measure import ROOT, Ran, probe, run
+from tests.bench.measure import ROOT, Ran, probe, run, run_forked
 
 Sent = Mapping[str, Any]
 
@@ -56,7 +56,8 @@ class Workshop:
         added = range(self.models, models)
         rows = self.folder / "rows.json"
         rows.write_text(json.dumps(fleet.rows(added, self.declare(added, fleet.Placed()))), encoding="utf-8")
-        run([sys.executable, str(ROOT / "tests/bench/populate.py"), self.database, str(rows)], self.folder)
+        command = [sys.executable, str(ROOT / "tests/bench/populate.py"), self.database, str(rows)]
+        (run_forked if self._forked else run)(command, self.folder)
         self.models = models
 
     def plan(self, uri: str, *, promoted: int = 0, admitted: int = 0, force: bool = False) -> Ran:

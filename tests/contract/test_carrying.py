@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from reconciler.carrying import process
 from reconciler.carrying.process import Elsewhere, Place
 from reconciler.carrying.writing import MlflowCarrier, Origin
 from reconciler.core.changes import Brought, RegisterVersion
@@ -17,6 +18,7 @@ from reconciler.errors import ReconcilerError
 from reconciler.evidence.model_files import StoredFiles
 from reconciler.registry.mlflow import MlflowRegistry
 from tests.servers import new_database
+from tests.story.command import warm_reader
 from tests.story.conftest import INHERITED
 
 FILES = {"MLmodel": b"flavors: {}\n", "data/model.pkl": b"\0" * 1000}
@@ -52,6 +54,7 @@ def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pair:
     from mlflow.tracking import MlflowClient
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(process, "PROGRAM", (warm_reader(),))
     uris = {name: f"sqlite:///{new_database(tmp_path / f'{name}.db')}" for name in ("dev", "prod")}
     dev, prod = (MlflowClient(uri, uri) for uri in uris.values())
     experiments = {name: tmp_path / f"files-of-{name}" for name in uris}

@@ -33,6 +33,7 @@ from reconciler.ports import Wanted
 from reconciler.registry.mlflow import MlflowRegistry
 from tests.counting import counting
 from tests.servers import QUIET, new_database
+from tests.story.command import run_script
 from tests.story.proxy import Answer, Pass, Request, proxy
 from tests.story.repository import git
 
@@ -140,16 +141,10 @@ class Seeded:
 def seeded(mlflow_server: str, tmp_path_factory: pytest.TempPathFactory) -> Seeded:
     folder = tmp_path_factory.mktemp("seed")
     script = Path(__file__).with_name("checks_seed.py")
-    made = subprocess.run(
-        [sys.executable, str(script), MODEL],
-        env={**os.environ, **QUIET, "MLFLOW_TRACKING_URI": mlflow_server},
-        cwd=folder,
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    assert made.returncode == 0, made.stderr[-3000:]
-    run_id, artifacts = made.stdout.split()[-2:]
+    environment = {**os.environ, **QUIET, "MLFLOW_TRACKING_URI": mlflow_server}
+    made = run_script(script, MODEL, folder=folder, environment=environment)
+    assert made.code == 0, made.err[-3000:]
+    run_id, artifacts = made.out.split()[-2:]
     return Seeded(mlflow_server, run_id, artifacts, folder / "logs")
 
 

@@ -4,8 +4,6 @@ import math
 import os
 import platform
 import re
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -28,6 +26,7 @@ from reconciler.registry.mlflow import MlflowRegistry
 from reconciler.testing.memory import MemoryEvidence
 from tests.build import FIRST, OURS
 from tests.servers import QUIET, free_port, new_database
+from tests.story.command import run_script
 from tests.story.proxy import Answer, Hang, Judge, Pass, Request, proxy
 
 pytestmark = pytest.mark.server
@@ -66,16 +65,11 @@ class Seeded:
 @pytest.fixture(scope="module")
 def seeded(mlflow_server: str, tmp_path_factory: pytest.TempPathFactory) -> Seeded:
     script = Path(__file__).with_name("evidence_seed.py")
-    made = subprocess.run(
-        [sys.executable, str(script), CHURN, PLAIN, HOSTILE, STAGED],
-        env={**os.environ, **QUIET, "MLFLOW_TRACKING_URI": mlflow_server},
-        cwd=tmp_path_factory.mktemp("seed"),
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    assert made.returncode == 0, made.stderr[-3000:]
-    run_id, logged_model, held_out, last_year = made.stdout.split()[-4:]
+    environment = {**os.environ, **QUIET, "MLFLOW_TRACKING_URI": mlflow_server}
+    folder = tmp_path_factory.mktemp("seed")
+    made = run_script(script, CHURN, PLAIN, HOSTILE, STAGED, folder=folder, environment=environment)
+    assert made.code == 0, made.err[-3000:]
+    run_id, logged_model, held_out, last_year = made.out.split()[-4:]
     return Seeded(mlflow_server, run_id, logged_model, Dataset("held-out", held_out), Dataset("last year", last_year))
 
 

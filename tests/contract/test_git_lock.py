@@ -663,7 +663,7 @@ def test_a_server_that_asks_for_a_password_or_forbids_is_an_error(clone: Path, s
         def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002  # the name is theirs
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Refusal) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         try:
             with pytest.raises(LockError, match=r"git ls-remote with .* failed: fatal: .*contents: write"):
                 now_or_never(lock_of(clone, remote=f"http://127.0.0.1:{server.server_port}/models.git"))

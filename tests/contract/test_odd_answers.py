@@ -24,6 +24,7 @@ from reconciler.errors import ReconcilerError, RegistryError
 from reconciler.ports import UNREACHABLE, Wanted
 from reconciler.registry.mlflow import MlflowRegistry, importable, translated
 from tests.build import CHURN, OURS
+from tests.story.command import warm_reader
 
 WANTED = Wanted({CHURN: frozenset({Version(1)})}, Ours(OURS))
 NOTHING: dict[str, Any] = {}
@@ -45,7 +46,7 @@ def server(answers: Mapping[str, Any]) -> Generator[str]:
             pass
 
     httpd = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = Thread(target=httpd.serve_forever)
+    thread = Thread(target=httpd.serve_forever, args=(0.01,))
     thread.start()
     try:
         yield f"http://127.0.0.1:{httpd.server_port}"
@@ -286,6 +287,7 @@ def asking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Asking]
         begun.append(real(*arguments, **options))
         return begun[-1]
 
+    monkeypatch.setattr(process, "PROGRAM", (warm_reader(),))
     monkeypatch.setattr(process.subprocess, "Popen", begin)
     with listener(lambda _: connected.set()) as port:
         uri = f"http://127.0.0.1:{port}"

@@ -6,10 +6,14 @@ Most of these processes are forked from one that has imported MLflow already: th
 computing, which would be nine tenths of what the stories take. `reconciler.cold` is the installed command instead.
 """
 
+import atexit
 import json
 import multiprocessing
 import multiprocessing.forkserver
 import os
+import runpy
+import shutil
+import socket
 import socketserver
 import subprocess
 import sys
@@ -18,9 +22,12 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import DupFd
 from pathlib import Path
 from threading import Thread
+from typing import Any
 from uuid import uuid4
 
 from tests.servers import QUIET
@@ -60,6 +67,7 @@ class Running:
     process: "BaseProcess | subprocess.Popen[bytes]"
     out: Path
     err: Path
+    patience: float = PATIENCE
 
     @property
     def said(self) -> str:
@@ -94,8 +102,8 @@ class Running:
 
     def _code(self) -> int:
         if isinstance(self.process, subprocess.Popen):
-            return self.process.wait(PATIENCE)
-        self.process.join(PATIENCE)
+            return self.process.wait(self.patience)
+        self.process.join(self.patience)
         code = self.process.exitcode
         if code is None:
             raise AssertionError(f"It does not end:\n{self.said}")
@@ -111,6 +119,8 @@ class Reconciler:
     logs: Path
     forked: bool = True
     program: Sequence[str] = (str(RECONCILER),)
+    reads_forked: bool = True
+    """Whether what reads another registry for a forked command is forked as well."""
 
     @property
     def cold(self) -> "Reconciler":
@@ -138,9 +148,31 @@ class Reconciler:
                     process_group=0,
                 )
             return Running(process, out, err)
-        fork = _FORKS.Process(target=_run, args=(arguments, self.folder, variables, out, err), daemon=True)
+        reader = warm_reader() if self.reads_forked else ""
+        fork = _FORKS.Process(target=_run, args=(arguments, self.folder, variables, out, err, reader), daemon=True)
         fork.start()
         return Running(fork, out, err)
+
+    def on(self, terminal: int, *arguments: str, **environment: str) -> BaseProcess:
+        """Start it, forked, with an open file as all its streams."""
+        told = (Opened(terminal), arguments, self.folder, {**self.environment, **environment})
+        fork = _FORKS.Process(target=_run_on, args=told, daemon=True)
+        fork.start()
+        return fork
+
+
+def run_script(
+    script: Path, *arguments: str, folder: Path, environment: Mapping[str, str], patience: float = PATIENCE
+) -> Ended:
+    """A script of Python to its end, by a process that has imported MLflow already."""
+    import_beforehand()
+    with tempfile.TemporaryDirectory() as logs:
+        out, err = (Path(logs) / stream for stream in ("out", "err"))
+        out.touch()
+        err.touch()
+        fork = _FORKS.Process(target=_script, args=(script, arguments, folder, environment, out, err), daemon=True)
+        fork.start()
+        return Running(fork, out, err, patience).wait()
 
 
 _SHIM = """\
@@ -195,18 +227,117 @@ def command_on_disk(folder: Path) -> Generator[Path]:
                 thread.join()
 
 
-def _run(arguments: tuple[str, ...], folder: Path, environment: Mapping[str, str], out: Path, err: Path) -> None:
+@dataclass(frozen=True)
+class Opened:
+    """An open file, by its number here, or in the process that it was handed to."""
+
+    number: int
+
+    def __reduce__(self) -> Any:
+        return _handed, (DupFd(self.number),)
+
+
+def _handed(passed: Any) -> Opened:
+    return Opened(passed.detach())
+
+
+def _run_on(opened: Opened, arguments: tuple[str, ...], folder: Path, environment: Mapping[str, str]) -> None:
+    place = f"/proc/self/fd/{opened.number}"
+    _become(folder, environment, Path(place), Path(place), Path(place))
+    sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), os.fdopen(1, "w"), os.fdopen(2, "w")  # as for a terminal
+    sys.argv = ["reconciler", *arguments]
+
+    from reconciler.cli import main
+
+    main()
+
+
+_READER = """\
+#!{python} -IS
+import json, os, socket, sys
+with socket.socket(socket.AF_UNIX) as asked:
+    asked.connect({address!r})
+    socket.send_fds(asked, [b"."], [0, 1])
+    asked.sendall(json.dumps([sys.argv[1:], dict(os.environ)]).encode())
+    asked.shutdown(socket.SHUT_WR)
+    asked.recv(1)
+"""
+
+
+@cache
+def warm_reader() -> str:
+    """
+    A program in the place of `python -P -m reconciler.elsewhere`, whose work is done by a process that is forked, with
+    its streams and its environment. It ends with that, and that with its input.
+    """
+    import_beforehand()
+    folder = Path(tempfile.mkdtemp(prefix="warm-"))  # short, as addresses of sockets are
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    door = socket.socket(socket.AF_UNIX)
+    door.bind(str(folder / "asked"))
+    door.listen()
+
+    def serve() -> None:
+        while True:
+            asked, _ = door.accept()
+            _FORKS.Process(target=_read, args=(asked,), daemon=True).start()
+            asked.close()
+
+    Thread(target=serve, daemon=True).start()
+    program = folder / "reader"
+    program.write_text(_READER.format(python=sys.executable, address=str(folder / "asked")))
+    program.chmod(0o755)
+    return str(program)
+
+
+def _read(asked: socket.socket) -> None:
+    """What reads another registry, with the streams and the environment of who asked."""
+    os.setsid()
+    multiprocessing.current_process().daemon = False
+    _, streams, _, _ = socket.recv_fds(asked, 1, 2)
+    for stream, opened in enumerate(streams):
+        os.dup2(opened, stream)
+        os.close(opened)
+    sys.stdin = os.fdopen(0)
+    arguments, environment = json.load(asked.makefile())
+    os.chdir("/")
+    os.environ.clear()
+    os.environ.update(environment)
+
+    from reconciler.elsewhere import main
+
+    main(*arguments)
+
+
+def _run(
+    arguments: tuple[str, ...], folder: Path, environment: Mapping[str, str], out: Path, err: Path, reader: str
+) -> None:
+    _become(folder, environment, out, err)
+    sys.argv = ["reconciler", *arguments]
+
+    from reconciler.carrying import process
+    from reconciler.cli import main
+
+    if reader:
+        process.PROGRAM = (reader,)
+    main()
+
+
+def _script(
+    script: Path, arguments: tuple[str, ...], folder: Path, environment: Mapping[str, str], out: Path, err: Path
+) -> None:
+    _become(folder, environment, out, err)
+    sys.argv = [str(script), *arguments]
+    runpy.run_path(str(script), run_name="__main__")
+
+
+def _become(folder: Path, environment: Mapping[str, str], out: Path, err: Path, asked: Path = Path(os.devnull)) -> None:
     os.setpgid(0, 0)
     multiprocessing.current_process().daemon = False  # so that it may fork, as a command may
-    for stream, path in ((0, os.devnull), (1, out), (2, err)):
+    for stream, path in ((0, asked), (1, out), (2, err)):
         opened = os.open(path, os.O_RDONLY if stream == 0 else os.O_WRONLY | os.O_APPEND)
         os.dup2(opened, stream)
         os.close(opened)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    sys.argv = ["reconciler", *arguments]
-
-    from reconciler.cli import main
-
-    main()

@@ -19,6 +19,7 @@ OF_LIBRARIES = (
     "rich.progress",
     "IPython",
     "netrc",
+    "databricks.sdk",
     "click._textwrap",
     # What is run is asked for by its name here.
     "tests.story.command",

@@ -3,13 +3,11 @@
 import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.story.command import command_on_disk
+from tests.story.command import command_on_disk, run_script
 
 pytestmark = pytest.mark.timeout(1000)
 
@@ -77,16 +75,18 @@ PRINTED_BY_COMMANDS = re.compile(r"^\$ .*?(?=^\n\$|^\n━|\Z)", re.MULTILINE | r
 
 
 def what_the_demo_prints(top: Path) -> str:
-    """From a copy: it leaves its folder beside itself. The commands that it shows are forked."""
+    """From a copy: it leaves its folder beside itself. It is forked, and so are the commands that it shows."""
     shutil.copytree(ROOT / "examples" / "demo", top / "examples" / "demo")
     shutil.copy(ROOT / "README.md", top)
     environment = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1"}
     demo = top / "examples" / "demo" / "demo.py"
+    starts = top / "starts.py"
+    starts.write_text(AS_INSTALLED)
     with command_on_disk(top / "installed") as installed:
-        command = [sys.executable, "-c", AS_INSTALLED, str(installed / "bin" / "python"), str(demo)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done.stdout
+        python = str(installed / "bin" / "python")
+        done = run_script(starts, python, str(demo), folder=top, environment=environment, patience=PATIENCE)
+    assert done.code == 0, done.out[-3000:] + done.err[-3000:]
+    return done.out
 
 
 def lines_of_the_pages() -> list[str]:

@@ -4,6 +4,8 @@ import os
 import pty
 import subprocess
 from contextlib import suppress
+from functools import partial
+from multiprocessing.process import BaseProcess
 
 import pytest
 
@@ -12,13 +14,24 @@ from tests.story.registry import Registry
 from tests.story.repository import Repository, manifest
 
 
-def at_a_terminal(reconciler: Reconciler, *arguments: str, typed: str) -> tuple[int, str]:
+def _exit_code(forked: BaseProcess) -> int | None:
+    forked.join(PATIENCE)
+    return forked.exitcode
+
+
+def at_a_terminal(reconciler: Reconciler, *arguments: str, typed: str) -> tuple[int | None, str]:
     """Run the command on a terminal of its own, and type something as soon as it asks."""
     ours, theirs = pty.openpty()
-    environment = {**reconciler.environment, "TERM": "xterm", "COLUMNS": "120"}
-    process = subprocess.Popen(
-        [RECONCILER, *arguments], cwd=reconciler.folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
-    )
+    wide = {"TERM": "xterm", "COLUMNS": "120"}
+    if reconciler.forked:
+        forked = reconciler.on(theirs, *arguments, **wide)
+        ended = partial(_exit_code, forked)
+    else:
+        words, environment = [RECONCILER, *arguments], {**reconciler.environment, **wide}
+        installed = subprocess.Popen(
+            words, cwd=reconciler.folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
+        )
+        ended = partial(installed.wait, PATIENCE)
     os.close(theirs)
     said = b""
     asked = False
@@ -29,7 +42,7 @@ def at_a_terminal(reconciler: Reconciler, *arguments: str, typed: str) -> tuple[
                 os.write(ours, f"{typed}\n".encode())
                 asked = True
     os.close(ours)
-    return process.wait(PATIENCE), said.decode()
+    return ended(), said.decode()
 
 
 @pytest.mark.parametrize(
@@ -50,7 +63,7 @@ def test_an_apply_shows_the_plan_and_does_it_only_after_a_yes(
     registry.move(model, 1, "Production")
     repository.merge(manifest(model, production=2))
 
-    ended, said = at_a_terminal(reconciler, "apply", typed=typed)
+    ended, said = at_a_terminal(reconciler.cold if code == 0 else reconciler, "apply", typed=typed)
 
     assert ended == code
     assert "\x1b[32m  promote" in said

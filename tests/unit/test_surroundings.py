@@ -202,4 +202,6 @@ def test_a_remedy_names_variables_as_they_are_to_be_set_for_the_registry_in_hand
     assert plain == remedy
     assert named == remedy.replace("MLFLOW_TRACKING_USERNAME", "PROD_MLFLOW_TRACKING_USERNAME")
     monkeypatch.setenv(PREFIX, "DEV_")
-    assert Surroundings().named("MLFLOW_TRACKING_TOKEN") == "DEV_MLFLOW_TRACKING_TOKEN"
+    alone = Surroundings()
+    alone.are_of_one()
+    assert alone.named("MLFLOW_TRACKING_TOKEN") == "DEV_MLFLOW_TRACKING_TOKEN"
