@@ -37,13 +37,14 @@ if TYPE_CHECKING:
     from reconciler.adopting import Adopted
     from reconciler.checking import CheckEvent, CheckReport, Sign
     from reconciler.core.access import Access, Governed
+    from reconciler.core.as_of import AsOf, Between
     from reconciler.core.bundle import Bundle
     from reconciler.core.chain import Audit, Link, Pruning
     from reconciler.core.check_record import CheckResult
     from reconciler.core.desired import Revision
     from reconciler.core.drift import Drift
     from reconciler.core.gate import Verdict
-    from reconciler.core.history import AsOf, Between, History, Recalled
+    from reconciler.core.history import History, Recalled
     from reconciler.core.names import Commit, Slot, Stage, Version
     from reconciler.core.overview import Overview
     from reconciler.core.plan import Plan, PlanOptions
@@ -809,7 +810,7 @@ class Project:
         which a receipt says that it applied it, or else for its committer's time. `receipts`, and what is raised: as
         for `history`.
         """
-        from reconciler.core.history import AsOf, as_of
+        from reconciler.core.as_of import AsOf, as_of
         from reconciler.render.words import held
 
         with self.undisturbed():
@@ -835,7 +836,7 @@ class Project:
         Which slots held something else at one moment than at another. Each is a time or a commit as for `as_of`.
         `receipts`, and what is raised: as for `history`.
         """
-        from reconciler.core.history import Between, changed
+        from reconciler.core.as_of import Between, changed
         from reconciler.render.words import held
 
         with self.undisturbed():

@@ -6,20 +6,23 @@ order of the trusted line. Only one that was kept late is put where its times an
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import accumulate, islice, pairwise
+from itertools import accumulate, islice
 from typing import TypeAlias
 
 from reconciler.core.chain import Finding, Pruning
 from reconciler.core.desired import Revision
-from reconciler.core.moments import after, moment
+from reconciler.core.moments import after, is_later, moment, seconds_of
 from reconciler.core.names import Commit, ModelRef, Slot, Version
 from reconciler.core.past import CLOCKS_DIFFER_BY_LESS_THAN
 
 Held: TypeAlias = tuple[Version, ...]
 """What a slot holds, lowest version first."""
+
+FOREVER = 1 << 62
+"""What is behind every number of a receipt, and after every moment."""
 
 
 class Word(StrEnum):
@@ -334,44 +337,6 @@ class Past:
 
 
 @dataclass(frozen=True, slots=True)
-class Possible:
-    """What a slot may have held at a moment, on whose word, and by which turn it came there, if that is known."""
-
-    held: Held
-    word: Word
-    turn: Turn | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Then:
-    """
-    What a slot held at a moment: one possibility or several, none where nothing is known. `differences` say what other
-    sources have to say, and `explained` what git declared and is known not to have been there then: it was refused, or
-    somebody moved the slot by hand. `why` is what is not known and why. `model` is the name that it had then, and `now`
-    the one that it has now; where it is not known which of some `names` it had, both are the latter.
-    """
-
-    model: ModelRef
-    slot: Slot
-    possible: tuple[Possible, ...] = ()
-    differences: tuple[str, ...] = ()
-    why: str = ""
-    names: tuple[ModelRef, ...] = ()
-    now: ModelRef | None = None
-    explained: tuple[str, ...] = ()
-
-    @property
-    def certain(self) -> bool:
-        """
-        Whether one thing alone is possible, under one name, no source says otherwise, and it is known to have been
-        applied.
-        """
-        by_git = all(possible.word is Word.GIT for possible in self.possible)
-        one = len({possible.held for possible in self.possible}) == 1 and len(self.names) <= 1
-        return one and not self.differences and not by_git
-
-
-@dataclass(frozen=True, slots=True)
 class Recalled:
     """
     What is known of some models, sorted by name, when it was read (RFC 3339, UTC), and where. `receipts` is how many
@@ -398,35 +363,6 @@ class History:
     turns: tuple[Turn, ...]
     since: str = ""
     until: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class AsOf:
-    """What each slot held at a moment (RFC 3339, UTC). `notes` say which moment a commit stands for."""
-
-    of: Recalled
-    when: str
-    slots: tuple[Then, ...]
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Between:
-    """
-    The slots that held something else, or may have, at one moment than at another, and those of which it is not known
-    what they held at one of them. `notes` say which moments commits stand for.
-    """
-
-    of: Recalled
-    before: str
-    after: str
-    slots: tuple[tuple[Then, Then], ...]
-    notes: tuple[str, ...] = ()
-
-    @property
-    def unknown(self) -> int:
-        """Of how many slots it is not known what they held at one of the moments."""
-        return sum(not (one.possible and two.possible) for one, two in self.slots)
 
 
 def turns(past: Past, only: Slot | None = None) -> tuple[Turn, ...]:
@@ -630,7 +566,7 @@ class _Wanted:
             for said in some
         )  # fmt: skip
         judged = any(said.refuses for said in opinions)
-        declaring, comment = _declaring(self.past, self.slot, first.place)
+        declaring, comment = declaring_at(self.past, self.slot, first.place)
         signed = all(sighting.word is Word.SIGNED for sighting in one.by)
         return Turn(
             self.past.model,
@@ -656,7 +592,7 @@ class _Wanted:
             return Ending(Fate.UNKNOWN)
         newer = self.past.stretches[one.run.newest - 1].declaring if one.run.newest else None
         for turn in found[one.at :]:
-            in_time = turn.declaring is None and (newer is None or not _later(turn.latest, newer.at))
+            in_time = turn.declaring is None and (newer is None or not is_later(turn.latest, newer.at))
             if turn.happened and turn.after == one.after and (turn.declaring == declaring or in_time):
                 return Ending(Fate.CAME_IN, turn.latest, turn.declaring, turn.applying)
         return Ending(Fate.WAITING) if newer is None else Ending(Fate.GIVEN_UP, newer.at, newer)
@@ -681,7 +617,7 @@ class _Wanted:
             else "the slot is as it was before"
         )
         until = following.started_at if following else past.present.read_at if past.present else ""
-        lacking = _lacks_receipts(past, former, following, former.finished_at, until, found)
+        lacking = lacks_receipts(past, former, following, former.finished_at, until, found)
         note = f"No receipt tells of it: {seen}."
         return Turn(
             past.model,
@@ -779,7 +715,7 @@ def _never_was(past: Past, slot: Slot, held: Held, at: str) -> bool:
     touched = (
         [past.present.touched.get(version, "") for version in there if version not in held] if past.present else []
     )
-    return any(moment(time) is not None and _later(at, time) for time in touched)
+    return any(moment(time) is not None and is_later(at, time) for time in touched)
 
 
 def _start_of(past: Past, place: int) -> int:
@@ -794,7 +730,7 @@ def _record_of(past: Past, slot: Slot, held: Held, stretch: Stretch, first: Sigh
     there while that was declared, from a stretch on, and before the first receipt.
     """
     record = past.present.unreceipted.get((held[-1], slot)) if past.present and held else None
-    if record is None or record.place is None or (first and _later(record.at, first.started_at)):
+    if record is None or record.place is None or (first and is_later(record.at, first.started_at)):
         return None
     newer = past.stretches[_stretch_at(past, record.place) : _stretch_at(past, stretch.start) + 1]
     return record if newer and all(one.held.get(slot) == held for one in newer) else None
@@ -821,7 +757,7 @@ def _turn_of(past: Past, slot: Slot, sighting: Sighting, there: Held, then: Held
         turning = Turning.ROLL_BACK
     else:
         turning = Turning.PROMOTE
-    declaring, comment = _declaring(past, slot, sighting.place)
+    declaring, comment = declaring_at(past, slot, sighting.place)
     opinions = tuple(said for version in then for said in sighting.opinions.get((version, slot), ()))
     note = "" if sighting.sure else "The registry was not read after the last call."
     return Turn(
@@ -843,14 +779,14 @@ def _turn_of(past: Past, slot: Slot, sighting: Sighting, there: Held, then: Held
 
 def _release(past: Past, slot: Slot, sighting: Sighting, then: Held) -> Turn:
     at, word, by = sighting.finished_at, sighting.word, sighting.applying
-    declaring = _declaring(past, slot, sighting.place)[0] if _is_dropped(past, slot, sighting.place) else None
+    declaring = declaring_at(past, slot, sighting.place)[0] if _is_dropped(past, slot, sighting.place) else None
     return Turn(past.model, slot, then, then, Turning.RELEASE, word, at, at, declaring, by, note=_NOT_GOVERNED)
 
 
 _NOT_GOVERNED = "No longer declared: not governed from here on."
 
 
-def _declaring(past: Past, slot: Slot, place: int | None) -> tuple[Declaring | None, str]:
+def declaring_at(past: Past, slot: Slot, place: int | None) -> tuple[Declaring | None, str]:
     """The commit that first declared what is declared for a slot at a place, in its unbroken run, and the comment."""
     if place is None:
         return None, ""
@@ -895,7 +831,7 @@ def _unseen(
     elif former is None and found and found[-1].word is Word.GIT:
         turning, note = Turning.UNKNOWN, f"Seen in the registry as it is now: {_BY_GIT_ALONE}"
     else:
-        lacking = _lacks_receipts(past, former, seen, earliest, latest, found)
+        lacking = lacks_receipts(past, former, seen, earliest, latest, found)
         turning = Turning.UNKNOWN if lacking else Turning.BY_HAND
         note = "Moved by hand, or by an apply whose receipt is missing. " if lacking else ""
         note += (
@@ -903,7 +839,7 @@ def _unseen(
         )
     if seen is None and present is not None:
         touched = _moved_by(present, slot, state, there)
-        latest = touched if touched and _later(touched, earliest) else present.read_at
+        latest = touched if touched and is_later(touched, earliest) else present.read_at
     word = seen.word if seen else Word.SHOWN if present is None or latest == present.read_at else Word.MLFLOW
     yield Turn(past.model, slot, state, there, turning, word, earliest, latest, note=note)
 
@@ -918,7 +854,7 @@ def _moved_by(present: Present, slot: Slot, state: Held, there: Held) -> str:
     if set(there) - set(state):
         return present.touched.get(there[-1], "")
     times = [present.touched.get(version, "") for version in state if version not in there]
-    return max(times, key=_seconds) if all(times) else ""
+    return max(times, key=seconds_of) if all(times) else ""
 
 
 _BY_GIT_ALONE = "somebody moved it, or the declaration was never applied."
@@ -932,13 +868,13 @@ def _records(
     if set(there) < set(state) and slot.stage is not None:
         # A version is in one stage: the record of the one that it came into says when it left.
         went: dict[Version, Placed] = {}
-        for (version, where), record in sorted(known.items(), key=lambda one: _seconds(one[1].at)):
+        for (version, where), record in sorted(known.items(), key=lambda one: seconds_of(one[1].at)):
             moved = version in state and where != slot and where.stage is not None
             if moved and _between(record.at, earliest, latest) and not _declares(past, slot, version, record.place):
                 went.setdefault(version, record)
         left = set(state) - set(there)
         if left <= went.keys():
-            yield max((went[version] for version in left), key=lambda record: _seconds(record.at)), there
+            yield max((went[version] for version in left), key=lambda record: seconds_of(record.at)), there
         return
     fitting = sorted(
         (
@@ -946,7 +882,7 @@ def _records(
             for (version, where), record in known.items()
             if where == slot and _between(record.at, earliest, latest)
         ),
-        key=lambda pair: (_seconds(pair[0].at), pair[1]),
+        key=lambda pair: (seconds_of(pair[0].at), pair[1]),
     )
     entered = set(there) - set(state)
     if not entered or not entered <= {version for _, version in fitting}:
@@ -955,7 +891,7 @@ def _records(
         last = next(n for n, (_, version) in enumerate(fitting) if version == there[0])
         yield from ((record, (version,)) for record, version in fitting[: last + 1] if (version,) != state)
     else:
-        yield max((r for r, version in fitting if version in entered), key=lambda record: _seconds(record.at)), there
+        yield max((r for r, version in fitting if version in entered), key=lambda record: seconds_of(record.at)), there
 
 
 def _declares(past: Past, slot: Slot, version: Version, place: int | None) -> bool:
@@ -966,7 +902,7 @@ def _declares(past: Past, slot: Slot, version: Version, place: int | None) -> bo
 
 def _by_record(past: Past, slot: Slot, state: Held, there: Held, record: Placed, found: Sequence[Turn]) -> Turn:
     earlier = any(there in {turn.before, turn.after} for turn in found)
-    declaring, comment = _declaring(past, slot, record.place)
+    declaring, comment = declaring_at(past, slot, record.place)
     return Turn(
         past.model,
         slot,
@@ -983,12 +919,12 @@ def _by_record(past: Past, slot: Slot, state: Held, there: Held, record: Placed,
     )
 
 
-def _lacks_receipts(
+def lacks_receipts(
     past: Past, former: Sighting | None, seen: Sighting | None, earliest: str, latest: str, found: Sequence[Turn]
 ) -> bool:
     """Whether receipts may be missing of what was between an apply and the next one."""
     first = former.applying.sequence if former else 0
-    last = seen.applying.sequence if seen else _FOREVER
+    last = seen.applying.sequence if seen else FOREVER
     if any(number == 0 or first < number <= last for number in past.broken):
         return True
     explained = {turn.applying.receipt for turn in found if turn.applying}
@@ -998,7 +934,7 @@ def _lacks_receipts(
 def _between(text: str, earliest: str, latest: str) -> bool:
     """Whether a moment is between two others, by clocks that may differ; no bound is any."""
     differ = CLOCKS_DIFFER_BY_LESS_THAN.total_seconds()
-    return not _later(after(earliest, -differ), text) and not (latest and _later(text, after(latest, differ)))
+    return not is_later(after(earliest, -differ), text) and not (latest and is_later(text, after(latest, differ)))
 
 
 def _since(past: Past, slot: Slot, state: Held | None, last: Sighting | None, found: Sequence[Turn]) -> Iterator[Turn]:
@@ -1031,7 +967,7 @@ def _since(past: Past, slot: Slot, state: Held | None, last: Sighting | None, fo
     elif state is not None and there != state:
         yield from _unseen(past, slot, state, there, last, None, found)
     if declared is not None and declared != there:
-        stretch = _declaring(past, slot, 0)
+        stretch = declaring_at(past, slot, 0)
         refused, opinions = _refused(past, slot, [version for version in declared if version not in there])
         applied = state == declared and any(turn.after == declared and turn.word is not Word.GIT for turn in found)
         # An apply that refuses to put back what somebody moved leaves the slot so: it was applied all the same.
@@ -1079,12 +1015,6 @@ def _not_there(refused: str, last: Sighting | None, *, judged: bool) -> str:
     return f"Declared, and not there: gates refused it, as receipt {refused} says."
 
 
-def _later(text: str, other: str) -> bool:
-    """Whether a moment is after another one; a text that is none is before every other."""
-    one, two = moment(text), moment(other)
-    return one is not None and (two is None or one > two)
-
-
 def within(found: Iterable[Turn], since: str = "", until: str = "") -> tuple[Turn, ...]:
     """The turns that may have been between two moments; each may be empty. What is pending is of now."""
 
@@ -1092,276 +1022,6 @@ def within(found: Iterable[Turn], since: str = "", until: str = "") -> tuple[Tur
         if turn.of_now:
             return not until
         latest, earliest = turn.latest or turn.earliest, turn.earliest or turn.latest
-        return not (since and _later(since, latest)) and not (until and _later(earliest, until))
+        return not (since and is_later(since, latest)) and not (until and is_later(earliest, until))
 
     return tuple(turn for turn in found if may_be(turn))
-
-
-def as_of(past: Past, when: str, say: Callable[[Held], str], ended: str = "") -> tuple[Then, ...]:
-    """
-    What each slot of a model that was ever governed held at a moment. `say` writes down what a slot holds. `ended`: the
-    receipt of the apply whose end is meant, as the next one may have begun in the same second.
-    """
-    names, now = _names(past, when)
-    why = f"It was renamed from {names[0]} to {names[-1]}, and it is not known at which moment." if names[1:] else ""
-
-    def named(then: Then) -> Then:
-        whole = " ".join(part for part in (then.why, why) if part)
-        return replace(then, model=now if why else names[0], names=names, now=now, why=whole)
-
-    return tuple(named(_slot_as_of(past, slot, when, say, ended)) for slot in slots_of(past))
-
-
-def _names(past: Past, when: str) -> tuple[tuple[ModelRef, ...], ModelRef]:
-    """What a model may have been called at a moment, and what it is called now."""
-    if not past.renamings:
-        return (past.model,), past.model
-    found = [one for one in past.renamings if one.happened]
-    names = [past.renamings[0].names.before, *(one.names.after for one in found)]
-    # Whether and when what git alone says was done is not known. Of two applies, the clocks may differ.
-    always = 0.0, float(_FOREVER)
-    spans = [always if one.word is Word.GIT else (_seconds(one.earliest), _seconds(one.latest)) for one in found]
-    standing = _standing([min(span) for span in spans], [max(span) for span in spans], _seconds(when))
-    return tuple(dict.fromkeys(names[number + 1] for number in standing)), names[-1]
-
-
-def _slot_as_of(past: Past, slot: Slot, when: str, say: Callable[[Held], str], ended: str) -> Then:
-    found = [turn for turn in turns_of(past, slot) if turn.happened and turn.renamed is None]
-    sighted = _sighted(past, slot, when)
-    possible = tuple(_as_sighted(one, sighted) for one in _possible(found, when)) or sighted
-    left = next((s for s in past.sightings if s.applying.receipt == ended and s.sure and slot in s.after), None)
-    possible = possible if left is None else (_as_left(left, slot, possible, found),)
-    if released := _released(past, slot, possible, when):
-        return released
-    by_mlflow = _by_mlflow(past, slot, when)
-    why = ""
-    if not possible:
-        possible = () if by_mlflow is None else (Possible(by_mlflow, Word.MLFLOW),)
-        why = "" if by_mlflow is not None else _why_nothing(past, when)
-    elif len({one.held for one in possible}) > 1:
-        why = _why_several(possible)
-    unlike_git = _unlike_git(past, slot, when, possible, say)
-    explanation = _explanation(past, slot, when, possible) if unlike_git else ""
-    differences = (
-        *((unlike_git,) if unlike_git and not explanation else ()),
-        *_differences(past, possible, by_mlflow, when, say),
-        *_doubts(past, slot, when, possible, found),
-    )
-    explained = (f"{unlike_git}: {explanation}",) if explanation else ()
-    return Then(past.model, slot, possible, differences, why, explained=explained)
-
-
-def _released(past: Past, slot: Slot, possible: Sequence[Possible], when: str) -> Then | None:
-    """What is known of a slot that was given up by that moment: what the registry shows now, as far as it shows it."""
-    if not any(one.turn is not None and one.turn.turning is Turning.RELEASE for one in possible):
-        return None
-    present = past.present
-    held, word = _by_mlflow(past, slot, when), Word.MLFLOW
-    if held is None and present is not None and not _later(present.read_at, when):
-        held, word = present.held.get(slot, ()), Word.SHOWN
-    return Then(
-        past.model,
-        slot,
-        () if held is None else (Possible(held, word),),
-        why=_why_released(past, slot, when) + ("." if held is not None else ": not known."),
-    )
-
-
-def _why_released(past: Past, slot: Slot, when: str) -> str:
-    """What is said of a slot that was given up, and that git may have declared again since."""
-    declared = next((s for s in past.stretches if not _later(s.declaring.at, when)), None)
-    again = declared is not None and slot in declared.held
-    return "Declared again, and not known to have been applied" if again else "Not governed then"
-
-
-def _why_nothing(past: Past, when: str) -> str:
-    if not past.whole and past.stretches:
-        return "This clone does not reach back that far: fetch all of it."
-    if past.pruned and not _later(when, past.pruned):
-        return "The receipts of that time were pruned: if they were exported, pass `--receipts FOLDER`."
-    return "Nothing is kept of that time."
-
-
-def _possible(found: Sequence[Turn], when: str) -> tuple[Possible, ...]:
-    """
-    What may have been the state at a moment, by turns whose order is certain and whose times are not: clocks differ,
-    and of moves by hand only the bounds are known.
-    """
-    if not found:
-        return ()
-    lows = [_seconds(turn.earliest or turn.latest) for turn in found]
-    highs = [_seconds(turn.latest or turn.earliest) for turn in found]
-    states: list[Possible] = []
-    for number in _standing(lows, highs, _seconds(when)):
-        turn = found[max(number, 0)]
-        if number >= 0:
-            states.append(Possible(turn.after, turn.word, turn))
-        elif turn.before is not None and min(lows) <= _seconds(when):
-            # What was there before the first turn is known of the moment before it alone.
-            states.append(Possible(turn.before, turn.word))
-    return tuple(_once(states))
-
-
-def _standing(lows: Sequence[float], highs: Sequence[float], at: float) -> Iterator[int]:
-    """
-    By which of some turns, whose order is certain, and each of which was between two moments, it may have been so at a
-    moment: their numbers, -1 for before the first.
-    """
-    # No turn is before one that it comes after in the order, or after one that it comes before.
-    first = list(accumulate(reversed(lows), min))[::-1]
-    last = [*accumulate(highs, max), _FOREVER]
-    if at < last[0]:
-        yield -1
-    for number, low in enumerate(first):
-        ended = last[number + 1]
-        # Of one whose moment is not known, the lower bound is when it was seen not to have been yet.
-        began = low < at if low == lows[number] < highs[number] else low <= at
-        if (began and at < ended) or low == at == ended:
-            yield number
-
-
-def _sighted(past: Past, slot: Slot, when: str) -> tuple[Possible, ...]:
-    """What an apply left in a slot that nothing is known to have changed by that moment."""
-    seen = [s for s in past.sightings if slot in s.after and not _later(s.not_read_before, when)]
-    return (Possible(seen[-1].after[slot], seen[-1].word),) if seen else ()
-
-
-def _as_left(left: Sighting, slot: Slot, possible: Sequence[Possible], found: Sequence[Turn]) -> Possible:
-    """What an apply left in a slot when it ended, by whichever turn that came there."""
-    held = left.after[slot]
-    turn = next((turn for turn in reversed(found) if turn.after == held), None)
-    return next((one for one in possible if one.held == held), Possible(held, left.word, turn))
-
-
-def _as_sighted(one: Possible, sighted: Sequence[Possible]) -> Possible:
-    """What git declared is known to have been applied where an apply left it so."""
-    word = next((other.word for other in sighted if other.held == one.held), one.word)
-    return replace(one, word=word) if one.word is Word.GIT else one
-
-
-def _once(states: Iterable[Possible]) -> Iterator[Possible]:
-    seen: dict[Held, Possible] = {}
-    for state in states:
-        seen[state.held] = state if state.turn is not None or state.held not in seen else seen[state.held]
-    yield from seen.values()
-
-
-_FOREVER = 1 << 62
-
-
-def _seconds(text: str) -> float:
-    when = moment(text)
-    return 0.0 if when is None else when.timestamp()
-
-
-def _why_several(possible: Sequence[Possible]) -> str:
-    turned = [one.turn for one in possible if one.turn is not None]
-    if any(turn.turning is Turning.BY_HAND for turn in turned):
-        return "Somebody moved it by hand, and nobody knows at which moment."
-    if any(turn.turning is Turning.UNKNOWN for turn in turned):
-        return "It is not known how it came there, and at which moment."
-    if any(not one < two for one, two in pairwise(turn.earliest for turn in turned)):
-        return "The clocks of two applies differ: by their times, each was after the other."
-    return "It was being applied at that moment."
-
-
-def _by_mlflow(past: Past, slot: Slot, when: str) -> Held | None:
-    """
-    What MLflow's times show of a moment: a version that is in a stage now, and has not been touched since, was there.
-    Several: of some of them only. There is no such time for aliases.
-    """
-    present = past.present
-    if present is None or slot.stage is None:
-        return None
-    there = present.held.get(slot, ())
-    if not there or not all(v in present.touched and not _later(present.touched[v], when) for v in there):
-        return None
-    return there
-
-
-def _unlike_git(past: Past, slot: Slot, when: str, possible: Sequence[Possible], say: Callable[[Held], str]) -> str:
-    """What git declared of a slot at a moment, where that is not what it may have held."""
-    holding = {one.held for one in possible}
-    declared = next((s for s in past.stretches if not _later(s.declaring.at, when)), None)
-    held = declared.held.get(slot) if declared else None
-    by_git = all(one.word is Word.GIT for one in possible)
-    if declared is not None and held is not None and holding and held not in holding:
-        by = declared.declaring
-        return f"git declared {say(held)} ({f'commit {by.commit[:12]}' if by.commit else f'before {by.at}'})"
-    if holding and held is None and past.stretches and not by_git and past.whole:
-        return "git did not declare the slot"
-    return ""
-
-
-def _explanation(past: Past, slot: Slot, when: str, possible: Sequence[Possible]) -> str:
-    """
-    Why a slot did not hold at a moment what git declared then, where that is known: an apply refused it before, and saw
-    what the slot held, or somebody had moved the slot by hand since. Empty where nothing says so.
-    """
-    number = next((n for n, s in enumerate(past.stretches) if not _later(s.declaring.at, when)), None)
-    if number is None or len({one.held for one in possible}) != 1:
-        return ""
-    declaring, _ = _declaring(past, slot, past.stretches[number].start)
-    turn = next((one.turn for one in possible if one.turn is not None), None)
-    if turn is not None and turn.turning is Turning.BY_HAND and declaring is not None:
-        return "" if _later(declaring.at, turn.earliest) else "somebody moved it by hand"
-    seen = [s for s in past.sightings if slot in s.after and not _later(s.finished_at, when)]
-    if not seen or not seen[-1].blocked or seen[-1].after[slot] != possible[0].held:
-        return ""
-    alike = declaring is not None and _declaring(past, slot, seen[-1].place)[0] == declaring
-    return f"receipt {seen[-1].applying.receipt} says that it was refused" if alike else ""
-
-
-def _differences(
-    past: Past, possible: Sequence[Possible], by_mlflow: Held | None, when: str, say: Callable[[Held], str]
-) -> Iterator[str]:
-    """What MLflow has to say against what a slot may have held at a moment."""
-    holding = {one.held for one in possible}
-    if by_mlflow is not None and holding and by_mlflow not in holding:
-        yield f"by MLflow's times, {say(by_mlflow)} was there and has not moved since"
-    present = past.present
-    for version in sorted({version for held in holding for version in held}):
-        created = present.created.get(version, "") if present else ""
-        if created and _later(created, when):
-            yield f"MLflow says that {say((version,))} was registered later, at {created}"
-
-
-def _doubts(past: Past, slot: Slot, when: str, possible: Sequence[Possible], found: Sequence[Turn]) -> Iterator[str]:
-    """What may have been otherwise at a moment, without anything left that says how."""
-    seen = [s for s in past.sightings if slot in s.after]
-    last = next((s for s in reversed(seen) if not _later(s.finished_at, when)), None)
-    following = next((s for s in seen if _later(s.finished_at, when)), None)
-    until = following.started_at if following else ""
-    if past.pruned and not _later(when, past.pruned):
-        yield "receipts of that time were pruned, and may say otherwise"
-    elif _lacks_receipts(past, last, following, last.finished_at if last else "", until, found):
-        yield "receipts of that time are missing, or are not proven, and may say otherwise"
-    present = past.present
-    if present is not None and last is not None and following is None and slot.stage is not None:
-        # Whoever moved it away and back left no trace but this.
-        differ = CLOCKS_DIFFER_BY_LESS_THAN.seconds
-        for version in present.held.get(slot, ()):
-            touched = present.touched.get(version, "")
-            if _later(touched, when) and _later(touched, after(last.not_read_before, differ)):
-                yield f"MLflow says that v{version} was moved or edited at {touched}: it may have been elsewhere before"
-    for turn in (one.turn for one in possible):
-        if turn is None or turn.declaring is None or turn.applying is None or not turn.applying.sequence:
-            continue
-        ahead = _seconds(turn.declaring.at) - _seconds(turn.latest)
-        if turn.declaring.at and ahead > 0 and not _later(when, after(turn.declaring.at, ahead)):
-            yield (
-                f"by their clocks, it was applied at {turn.latest}, before it was committed at {turn.declaring.at}: "
-                "one is wrong"
-            )
-
-
-def changed(
-    past: Past, before: str, after: str, say: Callable[[Held], str], ended: tuple[str, str] = ("", "")
-) -> tuple[tuple[Then, Then], ...]:
-    """The slots of a model that held something else, or may have, at a moment than at another, or were called so."""
-    pairs = zip(as_of(past, before, say, ended[0]), as_of(past, after, say, ended[1]), strict=True)
-
-    def what(then: Then) -> tuple[set[Held], tuple[ModelRef, ...]]:
-        return {one.held for one in then.possible}, then.names
-
-    return tuple((one, two) for one, two in pairs if what(one) != what(two))

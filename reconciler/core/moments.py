@@ -21,6 +21,18 @@ def moment_of(milliseconds: int) -> datetime | None:
         return None
 
 
+def is_later(text: str, other: str) -> bool:
+    """Whether a moment is after another one; a text that is none is before every other."""
+    one, two = moment(text), moment(other)
+    return one is not None and (two is None or one > two)
+
+
+def seconds_of(text: str) -> float:
+    """A moment in seconds since 1970; 0 for a text that is none."""
+    when = moment(text)
+    return 0.0 if when is None else when.timestamp()
+
+
 def rfc3339(when: datetime) -> str:
     """A moment in UTC to the second, so that times compare as their texts do: `2026-05-01T10:00:00Z`."""
     return f"{when.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z"

@@ -12,9 +12,10 @@ from reconciler.core.limits import MARKDOWN_CHARACTERS
 from reconciler.errors import ReconcilerError
 
 if TYPE_CHECKING:
+    from reconciler.core.as_of import AsOf, Between
     from reconciler.core.chain import Audit
     from reconciler.core.drift import Drift
-    from reconciler.core.history import AsOf, Between, History
+    from reconciler.core.history import History
     from reconciler.core.overview import Overview
     from reconciler.core.review import Review
     from reconciler.errors import Validation

@@ -6,16 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
+from reconciler.core.as_of import AsOf, Between, Possible, Then
 from reconciler.core.chain import Audit, Finding, Flaw, Pruning
 from reconciler.core.history import (
-    AsOf,
-    Between,
     Declaring,
     Fate,
     History,
-    Possible,
     Recalled,
-    Then,
     Turn,
     Turning,
     Word,

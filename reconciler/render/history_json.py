@@ -5,19 +5,9 @@ from typing import Literal
 # On Python 3.11 pydantic, which makes the schemas, cannot look into those of `typing`.
 from typing_extensions import TypedDict
 
+from reconciler.core.as_of import AsOf, Between, Possible, Then
 from reconciler.core.chain import Acknowledged, Audit, Finding, Pruning
-from reconciler.core.history import (
-    Applying,
-    AsOf,
-    Between,
-    Declaring,
-    Ending,
-    History,
-    Possible,
-    Recalled,
-    Then,
-    Turn,
-)
+from reconciler.core.history import Applying, Declaring, Ending, History, Recalled, Turn
 from reconciler.render.json import FORMAT_VERSION, TOOL, Tool
 
 WordOf = Literal[

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.core.history import AsOf, Fate, History, Turn, Turning, Word
+from reconciler.core.as_of import AsOf
+from reconciler.core.history import Fate, History, Turn, Turning, Word
 from reconciler.core.moments import after
 from reconciler.errors import ExitCode, ReconcilerError
 from reconciler.ports import Wanted

@@ -6,13 +6,12 @@ from typing import Any
 
 import jsonschema
 
+from reconciler.core.as_of import AsOf, Between, as_of, changed
 from reconciler.core.bundle import About, Bundle, FileDigest
 from reconciler.core.chain import Acknowledged, Audit, Finding, Flaw, Pruning
 from reconciler.core.desired import Revision
 from reconciler.core.history import (
     Applying,
-    AsOf,
-    Between,
     Declaring,
     Held,
     History,
@@ -24,8 +23,6 @@ from reconciler.core.history import (
     Recalled,
     Sighting,
     Stretch,
-    as_of,
-    changed,
     turns,
 )
 from reconciler.core.names import Commit, ModelRef, RepositoryId, Slot, Version

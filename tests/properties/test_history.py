@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reconciler.core.as_of import Possible, as_of
 from reconciler.core.history import (
     Applying,
     Declaring,
@@ -14,12 +15,10 @@ from reconciler.core.history import (
     Names,
     Opinion,
     Past,
-    Possible,
     Present,
     Sighting,
     Stretch,
     Turning,
-    as_of,
     turns_of,
     within,
 )

@@ -17,8 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reconciler.core.as_of import as_of
 from reconciler.core.chain import Chain, Link, Pruning, Stored, digest_of
-from reconciler.core.history import Past, Turn, as_of, slots_of, turns_of
+from reconciler.core.history import Past, Turn, slots_of, turns_of
 from reconciler.core.moments import after, moment
 from reconciler.core.names import Commit, ModelRef, Slot, Stage
 from reconciler.core.snapshot import ModelSnapshot
