@@ -183,7 +183,8 @@ class _Document:
             return self.text[: self._end(ends[at - 1])] + self.text[end:]
         line = self.text.rfind("\n", 0, begin) + 1
         after = self._line_after(end)
-        lead, kept = self.text[line:begin], list(comments(self.text[begin:after]))
+        # Read where it stands: its lines are indented as the first is.
+        lead, kept = self.text[line:begin], list(comments(" " * (begin - line) + self.text[begin:after]))
         own = lead.strip(" ") == ("-" if isinstance(parent, yaml.SequenceNode) else "")
         if not own:
             raise _by_hand(starts[at], "it begins on the line of something else")

@@ -192,7 +192,7 @@ class House:
 
     def _take(self, other: "House") -> None:
         """The other house's registry, and what is known of it."""
-        self.registry.models, self.registry.calls = dict(other.registry.models), list(other.registry.calls)
+        self.registry.models = dict(other.registry.models)
         self.runs, self.files = Runs(dict(other.runs.facts)), deepcopy(other.files)
         self.lock, self.signers = deepcopy(other.lock), other.signers
 

@@ -2,7 +2,7 @@
 
 import re
 
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from reconciler.core.desired import Manifest, Pin, resolve
@@ -56,6 +56,12 @@ def comments(text: str) -> list[str]:
     return sorted(re.findall(r"# (?:comment|beside) \d+", text))
 
 
+@example(
+    'model: churn\nstages:\n  None:\n    -   2\n    -   version: 1\n        run_id: "0"   # comment 1\n',
+    Pin(NOWHERE, Version(1), None, None, {}),
+    P,
+    False,
+)
 @given(texts, pins, st.sampled_from([P, S]), st.booleans())
 def test_a_version_is_placed_in_any_manifest(text: str, pin: Pin, stage: Stage, beside: bool) -> None:
     file = SourceFile("m.yaml", text.encode())
