@@ -557,6 +557,17 @@ def slot_of(text: str, slots: "SlotMap") -> "Slot":
     return slots.declared(slots.place(text))
 
 
+def _slots_of(text: str, world: "World", rules: "Rules") -> "frozenset[Slot]":
+    """All that a stage or an alias is in the registry, or was by some policy. Raises as `slot_of` does."""
+    from reconciler.core.names import Slot
+    from reconciler.core.slot_map import SlotMap
+
+    maps = (world.slots,) if rules.trunk is None else rules.trunk.all_slots
+    slot_of(text, SlotMap(tuple(one for slots in maps for one in slots.stages)))
+    found = {place for slots in maps for place in slots.places(text)}
+    return frozenset({*found, Slot(text)} if text.startswith("@") else found)
+
+
 def _stage_of(text: str, model: str, slots: "SlotMap") -> "Stage":
     slot = slot_of(text, slots)
     if slot.stage is None:
@@ -787,15 +798,16 @@ class Project:
         Every change of occupant of the slots of these models, or of all: from what to what, when, by which commit and
         apply, and what gates said; from receipts, git and the registry together. Writes nothing to the registry.
 
-        `slot`: of this one only. `since`, `until`: times as RFC 3339, a date (in UTC), or `3 days ago`. `receipts`: the
-        folder that pruned ones were exported to. Raises ReconcilerError for a model of which nothing is known, for what
-        is no time and for a folder without what was pruned, and otherwise as `plan` does.
+        `slot`: of this one only; of a stage, with what stands, or once stood, for it. `since`, `until`: times as RFC
+        3339, a date (in UTC), or `3 days ago`. `receipts`: the folder that pruned ones were exported to. Raises
+        ReconcilerError for a model of which nothing is known, for what is no time and for a folder without what was
+        pruned, and otherwise as `plan` does.
         """
         from reconciler.core.history import History, turns, within
 
         with self.undisturbed():
-            recalled, world, _ = self._recalled(models, ref, receipts)
-            wanted = None if slot is None else slot_of(slot, world.slots)
+            recalled, world, rules, _ = self._recalled(models, ref, receipts)
+            wanted = None if slot is None else _slots_of(slot, world, rules)
             first, last = (_moment(text, world.clock.now()) if text else "" for text in (since, until))
             _refuse_backwards(first, last)
             found = (turn for past in recalled.models for turn in turns(past, wanted))
@@ -814,7 +826,7 @@ class Project:
         from reconciler.render.words import held
 
         with self.undisturbed():
-            recalled, world, applied = self._recalled(models, ref, receipts)
+            recalled, world, _, applied = self._recalled(models, ref, receipts)
             at, ended, note = _moment_or_commit(when, world, applied)
             slots = [then for past in recalled.models for then in as_of(past, at, held, ended)]
             # A model that has a name now which was another one's then.
@@ -840,7 +852,7 @@ class Project:
         from reconciler.render.words import held
 
         with self.undisturbed():
-            recalled, world, applied = self._recalled(models, ref, receipts)
+            recalled, world, _, applied = self._recalled(models, ref, receipts)
             meant = [_moment_or_commit(text, world, applied) for text in (before, after)]
             (one, first_ended, first), (two, second_ended, second) = meant
             _refuse_backwards(one, two, first, second)
@@ -926,7 +938,7 @@ class Project:
 
     def _recalled(
         self, models: Iterable[str], ref: str, receipts: Path | str | None
-    ) -> "tuple[Recalled, World, Callable[[Commit], Link | None]]":
+    ) -> "tuple[Recalled, World, Rules, Callable[[Commit], Link | None]]":
         from reconciler.core.chain import with_exported
         from reconciler.recalling import applied_by, kept_chain, recall
         from reconciler.writing.exports import Exported
@@ -936,7 +948,7 @@ class Project:
         rules = load_rules(world, world.source.read(ref).revision, ref=ref)
         chain = kept_chain(world, rules)
         chain = chain if exported is None else with_exported(chain, exported)
-        return recall(world, ref, rules, chain, models), world, partial(applied_by, world, rules, chain)
+        return recall(world, ref, rules, chain, models), world, rules, partial(applied_by, world, rules, chain)
 
     def gates(
         self, model: str, version: int | None = None, *, ref: str = "HEAD", policy_ref: str | None = None

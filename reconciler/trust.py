@@ -404,7 +404,7 @@ class Trunk:
         return [epoch.start for epoch in epochs], [*(epoch.policy.settings.slots for epoch in epochs), PLAIN]
 
     @cached_property
-    def _all_slots(self) -> tuple[SlotMap, ...]:
+    def all_slots(self) -> tuple[SlotMap, ...]:
         """Whatever stages were at some time."""
         return tuple(dict.fromkeys((self.world.slots, PLAIN, *(e.policy.settings.slots for e in self.policies))))
 
@@ -635,7 +635,7 @@ class Trunk:
         found: set[Slot] = set()
         for path, data in self._elsewhere:
             if _may_name(data, {name}):
-                for slots in self._all_slots:
+                for slots in self.all_slots:
                     for fragment in self._parsed(path, data, slots) or ():
                         if fragment.name == name:
                             found.update(fragment.slots)

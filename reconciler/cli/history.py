@@ -36,7 +36,9 @@ _RECEIPTS = click.option(
 
 @cli.command(short_help="Show every change of a slot: from, to, when, by whom.")
 @_MODELS
-@click.option("--slot", metavar="SLOT", shell_complete=complete_slot, help="Only this stage or @alias.")
+@click.option(
+    "--slot", metavar="SLOT", shell_complete=complete_slot, help="Only this stage, with what stands for it, or @alias."
+)
 @click.option("--since", metavar="WHEN", help="Only what may have been later: a time, a date, or `3 days ago`.")
 @click.option("--until", metavar="WHEN", help="Only what may have been earlier.")
 @registry_options

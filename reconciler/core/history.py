@@ -6,7 +6,7 @@ order of the trusted line. Only one that was kept late is put where its times an
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import accumulate, islice
@@ -365,13 +365,15 @@ class History:
     until: str = ""
 
 
-def turns(past: Past, only: Slot | None = None) -> tuple[Turn, ...]:
+def turns(past: Past, only: Collection[Slot] | None = None) -> tuple[Turn, ...]:
     """
-    Every change of occupant of a model's slots, and what was refused, oldest first; of one slot, in the order in which
-    they came about.
+    Every change of occupant of a model's slots, or of some, and what was refused, oldest first; of one slot, in the
+    order in which they came about.
     """
     found: list[tuple[tuple[bool, str, str], Turn]] = []
-    for slot in slots_of(past) if only is None else {only}.intersection(slots_of(past)):
+    for slot in slots_of(past):
+        if only is not None and slot not in only:
+            continue
         own = turns_of(past, slot)
         # Of one slot, the order is known; the clocks of two applies may differ.
         whens = accumulate(((turn.by, turn.earliest or turn.latest) for turn in own), max)

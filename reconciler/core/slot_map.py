@@ -69,6 +69,14 @@ class SlotMap:
             return alias_slot(alias)
         return Slot(name if name in set(Stage) else f"@{word}")
 
+    def places(self, name: str) -> frozenset[Slot]:
+        """All that it is: a stage that is one there, and the alias that stands for it."""
+        if name.startswith("@"):
+            return frozenset({self.place(name)})
+        alias = self.alias_of(name)
+        stage = {Stage(name).slot} if self.is_stage(name) else set[Slot]()
+        return frozenset(stage if alias is None else {*stage, alias_slot(alias)})
+
     def names(self, slot: Slot) -> tuple[str, ...]:
         """
         What rules may call a slot: itself, and the stage that it stands for. An alias that only looks like one that

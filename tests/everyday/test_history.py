@@ -9,6 +9,8 @@ import pytest
 from reconciler.core.as_of import AsOf
 from reconciler.core.history import Fate, History, Turn, Turning, Word
 from reconciler.core.moments import after
+from reconciler.core.names import AliasName
+from reconciler.core.slot_map import PLAIN, SlotMap, StageAlias
 from reconciler.errors import ExitCode, ReconcilerError
 from reconciler.ports import Wanted
 from reconciler.project import Project
@@ -761,6 +763,46 @@ def test_a_slot_that_is_declared_again_goes_on(house: House) -> None:
         ("@champion", "->-", "released"),
         ("@champion", "2>3", "promote"),
     ]
+
+
+def by_a_policy(house: House, version: int, policy: str, slots: SlotMap) -> None:
+    """Apply what its Production declares, by a policy that says what that is."""
+    house.slots = slots
+    house.push(pins({"Production": version, "@challenger": 3}), policy=policy)
+    house.clock.later(hours=1)
+    assert house.apply().exit_code == 0
+    house.clock.later(hours=5)
+
+
+def test_a_stage_is_shown_with_each_alias_that_stands_or_once_stood_for_it(house: House) -> None:
+    champion = StageAlias("Production", AliasName("champion"))
+    by_a_policy(house, 1, NO_RULES, PLAIN)
+    by_a_policy(house, 1, "stages: {Production: champion}\n", SlotMap((champion,)))
+    by_a_policy(house, 1, "mode: alias\nstages: {Production: champion}\n", SlotMap((champion,), aliases_only=True))
+    by_a_policy(house, 2, "mode: alias\nstages: {Production: champion}\n", SlotMap((champion,), aliases_only=True))
+    by_a_policy(house, 2, NO_RULES, PLAIN)
+
+    told = lines(history(house, slot="Production"))
+    every = lines(history(house))
+
+    assert ("Production", "->1", "promote") in told
+    assert ("@champion", "1>2", "promote") in told
+    assert told == [line for line in every if line[0] != "@challenger"]
+    assert lines(history(house, slot="@champion")) == [line for line in every if line[0] == "@champion"]
+    with pytest.raises(ReconcilerError, match="neither a stage nor an alias"):
+        history(house, slot="Canary")
+
+
+def test_a_stage_of_the_policy_is_known_when_none_stands_for_it_anymore(house: House) -> None:
+    house.slots = SlotMap((StageAlias("Canary", AliasName("canary")),))
+    house.push(pins({"Canary": 1}), policy="stages: {Canary: canary}\n")
+    house.apply()
+    house.clock.later(hours=1)
+    house.slots = PLAIN
+    house.push(pins({"Production": 1}), policy=NO_RULES)
+    house.apply(force=True)
+
+    assert lines(history(house, slot="Canary"))[0] == ("@canary", "->1", "promote")
 
 
 def test_what_was_given_up_and_declared_again_goes_on(promoted: House) -> None:
