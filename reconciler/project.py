@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from reconciler.core.policy import Policy, PolicySettings
     from reconciler.core.review import Note
     from reconciler.core.review import Review as WholeReview
-    from reconciler.core.slot_map import SlotMap
+    from reconciler.core.slot_map import SlotMap, StageAlias
     from reconciler.events import Receipt, Report
     from reconciler.examining import Finding, Health
     from reconciler.formatting import Formatted
@@ -544,28 +544,28 @@ def slot_of(text: str, slots: "SlotMap") -> "Slot":
     What a stage, MLflow's or one of the policy's own, or an alias behind an `@` is in the registry. Raises
     ReconcilerError for anything else, with the nearest stage.
     """
+    _refuse_no_slot(text, slots.stages)
+    return slots.declared(slots.place(text))
+
+
+def _refuse_no_slot(text: str, own: "Iterable[StageAlias]") -> None:
     from reconciler.core.names import Stage, alias_fault
 
     if text.startswith("@") and (fault := alias_fault(text[1:])) is not None:
         raise ReconcilerError(f"`{plain(text)}` cannot be an alias: {fault}.", "Write `@` and the alias's name.")
-    stages = list(dict.fromkeys([*(stage.value for stage in Stage), *(one.stage for one in slots.stages)]))
+    stages = list(dict.fromkeys([*(stage.value for stage in Stage), *(one.stage for one in own)]))
     if text not in stages and not (text.startswith("@") and text != "@"):
         near = did_you_mean(text, stages, f"Did you mean `@{plain(text)}`?")
         raise ReconcilerError(
             f"`{plain(text)}` is neither a stage nor an alias.", f"{near} Stages: {', '.join(stages)}."
         )
-    return slots.declared(slots.place(text))
 
 
 def _slots_of(text: str, world: "World", rules: "Rules") -> "frozenset[Slot]":
     """All that a stage or an alias is in the registry, or was by some policy. Raises as `slot_of` does."""
-    from reconciler.core.names import Slot
-    from reconciler.core.slot_map import SlotMap
-
     maps = (world.slots,) if rules.trunk is None else rules.trunk.all_slots
-    slot_of(text, SlotMap(tuple(one for slots in maps for one in slots.stages)))
-    found = {place for slots in maps for place in slots.places(text)}
-    return frozenset({*found, Slot(text)} if text.startswith("@") else found)
+    _refuse_no_slot(text, (one for slots in maps for one in slots.stages))
+    return frozenset(place for slots in maps for place in slots.places(text))
 
 
 def _stage_of(text: str, model: str, slots: "SlotMap") -> "Stage":

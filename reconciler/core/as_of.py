@@ -10,6 +10,7 @@ from reconciler.core.history import (
     Past,
     Recalled,
     Sighting,
+    Stretch,
     Turn,
     Turning,
     Word,
@@ -162,9 +163,14 @@ def _released(past: Past, slot: Slot, possible: Sequence[Possible], when: str) -
 
 def _why_released(past: Past, slot: Slot, when: str) -> str:
     """What is said of a slot that was given up, and that git may have declared again since."""
-    declared = next((s for s in past.stretches if not is_later(s.declaring.at, when)), None)
+    declared = _declared_by(past, when)
     again = declared is not None and slot in declared.held
     return "Declared again, and not known to have been applied" if again else "Not governed then"
+
+
+def _declared_by(past: Past, when: str) -> Stretch | None:
+    """What git had declared last by that moment."""
+    return next((stretch for stretch in past.stretches if not is_later(stretch.declaring.at, when)), None)
 
 
 def _why_nothing(past: Past, when: str) -> str:
@@ -267,7 +273,7 @@ def _by_mlflow(past: Past, slot: Slot, when: str) -> Held | None:
 def _unlike_git(past: Past, slot: Slot, when: str, possible: Sequence[Possible], say: Callable[[Held], str]) -> str:
     """What git declared of a slot at a moment, where that is not what it may have held."""
     holding = {one.held for one in possible}
-    declared = next((s for s in past.stretches if not is_later(s.declaring.at, when)), None)
+    declared = _declared_by(past, when)
     held = declared.held.get(slot) if declared else None
     by_git = all(one.word is Word.GIT for one in possible)
     if declared is not None and held is not None and holding and held not in holding:
@@ -283,10 +289,10 @@ def _explanation(past: Past, slot: Slot, when: str, possible: Sequence[Possible]
     Why a slot did not hold at a moment what git declared then, where that is known: an apply refused it before, and saw
     what the slot held, or somebody had moved the slot by hand since. Empty where nothing says so.
     """
-    number = next((n for n, s in enumerate(past.stretches) if not is_later(s.declaring.at, when)), None)
-    if number is None or len({one.held for one in possible}) != 1:
+    declared = _declared_by(past, when)
+    if declared is None or len({one.held for one in possible}) != 1:
         return ""
-    declaring, _ = declaring_at(past, slot, past.stretches[number].start)
+    declaring, _ = declaring_at(past, slot, declared.start)
     turn = next((one.turn for one in possible if one.turn is not None), None)
     if turn is not None and turn.turning is Turning.BY_HAND and declaring is not None:
         return "" if is_later(declaring.at, turn.earliest) else "somebody moved it by hand"

@@ -72,7 +72,7 @@ class SlotMap:
     def places(self, name: str) -> frozenset[Slot]:
         """All that it is: a stage that is one there, and the alias that stands for it."""
         if name.startswith("@"):
-            return frozenset({self.place(name)})
+            return frozenset({self.place(name), Slot(name)})
         alias = self.alias_of(name)
         stage = {Stage(name).slot} if self.is_stage(name) else set[Slot]()
         return frozenset(stage if alias is None else {*stage, alias_slot(alias)})

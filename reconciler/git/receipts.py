@@ -156,9 +156,9 @@ class GitReceipts:
         All that is kept, with what is in this clone alone at its end. A pruning that `counts` is no loss of what this
         clone has seen.
         """
-        if self.remote is None:
-            return self._chain(self._refs().tip, ())
         refs = self._refs()
+        if self.remote is None:
+            return self._chain(refs.tip, ())
         try:
             remote = self._ref().found()
             there = self._fetched(remote)
@@ -348,14 +348,14 @@ class GitReceipts:
 
     def _stored(self, commits: Sequence[str]) -> tuple[Stored, ...]:
         """The commits as git has them, with the parents that they name themselves, whatever the clone lacks."""
-        return tuple(self._read(commits)) if commits else ()
-
-    def _read(self, commits: Sequence[str]) -> Iterator[Stored]:
-        for name, text in self.git.many(commits, "commit", RECEIPT_BYTES + 4096, may_lack=True):
-            head, _, message = (text or b"").partition(b"\n\n")
+        found: list[Stored] = []
+        for name, data in self.git.many(commits, "commit", RECEIPT_BYTES + 4096, may_lack=True):
+            head, _, message = (data or b"").partition(b"\n\n")
             lines = head.decode("utf-8", "replace").split("\n")
             parents = tuple(Commit(line[7:]) for line in lines if line.startswith("parent "))
-            yield Stored(Commit(name), message.decode("utf-8", "surrogateescape").removesuffix("\n"), parents)
+            text = message.decode("utf-8", "surrogateescape").removesuffix("\n")
+            found.append(Stored(Commit(name), text, parents))
+        return tuple(found)
 
 
 def _sealed(link: Link, sign: SignRecord) -> Link:
