@@ -109,13 +109,14 @@ class _LikelyAnswers(_Answers):
 
 
 def score(asked: Mapping[str, Any]) -> int:
+    # `evaluate` logs what it does to a run; nobody looks at this one. A database takes seconds to make its tables.
+    os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
     import mlflow
     import numpy as np
 
     flow: Any = mlflow
-    # `evaluate` logs what it does to a run; nobody looks at this one.
-    flow.set_tracking_uri(f"sqlite:///{os.environ['HOME']}/evaluation.db")
-    flow.set_registry_uri(f"sqlite:///{os.environ['HOME']}/evaluation.db")
+    flow.set_tracking_uri(Path(os.environ["HOME"], "evaluation").as_uri())
+    flow.set_registry_uri(Path(os.environ["HOME"], "evaluation").as_uri())
     table = _table(Path(asked["data"]))
     told: Any = json.loads(Path(asked["predictions"]).read_bytes() or b"{}")
     predictions, probabilities = told.get("predictions"), told.get("probabilities")
@@ -137,8 +138,9 @@ def score(asked: Mapping[str, Any]) -> int:
     # Plots and explanations take minutes, and are shown to nobody.
     plain = {"log_explainer": False, "log_model_explainability": False}
     result = flow.models.evaluate(data=table, evaluator_config=plain, **options)
-    metrics = {str(name): float(value) for name, value in result.metrics.items() if _is_number(value)}
-    missed = faults(asked["thresholds"], result)
+    numbers = {str(name): _number(value) for name, value in result.metrics.items()}
+    metrics = {name: number for name, number in numbers.items() if number is not None}
+    missed = faults(asked["thresholds"], result.metrics)
     for fault in missed:
         print(fault)  # noqa: T201
     _tell({"metrics": metrics, "faults": missed})
@@ -164,35 +166,30 @@ def _table(path: Path) -> Any:
     return frames.read_parquet(path) if path.suffix.lower() in {".parquet", ".pq"} else frames.read_csv(path)
 
 
-def faults(thresholds: Mapping[str, Mapping[str, Any]], result: Any) -> list[str]:
-    """What MLflow says of each threshold that is not met, in the order of the names."""
-    import mlflow
-    from mlflow.exceptions import MlflowException
-
-    flow: Any = mlflow
+def faults(thresholds: Mapping[str, Mapping[str, Any]], metrics: Mapping[str, Any]) -> list[str]:
+    """
+    What is to be said of each threshold that is not met, in the order of the names. A bound is met by its own value, as
+    with MLflow's `MetricThreshold`.
+    """
     missed: list[str] = []
     for name, told in sorted(thresholds.items()):
-        value = result.metrics.get(name)
-        if not _is_number(value) or math.isnan(float(value)):
+        value, threshold = _number(metrics.get(name)), told["threshold"]
+        if value is None or math.isnan(value):
             missed.append(f"{name} is not among the metrics, or is not a number")
-            continue
-        threshold = flow.models.MetricThreshold(**told)
-        try:
-            flow.validate_evaluation_results({name: threshold}, result)
-        except MlflowException as error:
-            if type(error).__name__ != "ModelValidationFailedException":
-                raise
-            bound = "at least" if told["greater_is_better"] else "at most"
-            missed.append(f"{name} is {float(value):.6g}, but must be {bound} {told['threshold']:g}")
+        elif told["greater_is_better"] and value < threshold:
+            missed.append(f"{name} is {value:.6g}, but must be at least {threshold:g}")
+        elif not told["greater_is_better"] and value > threshold:
+            missed.append(f"{name} is {value:.6g}, but must be at most {threshold:g}")
     return missed
 
 
-def _is_number(value: Any) -> bool:
+def _number(value: Any) -> float | None:
+    if isinstance(value, str | bytes | bool):
+        return None
     try:
-        float(value)
+        return float(value)
     except (TypeError, ValueError):
-        return False
-    return not isinstance(value, str | bytes | bool)
+        return None
 
 
 def _tell(told: Mapping[str, Any]) -> None:

@@ -285,21 +285,39 @@ def test_a_notebook(seeded: Seeded, run: RunChecks) -> None:
     assert b"the third decile is off" in executed
 
 
-def test_thresholds_are_mlflows() -> None:
-    result = SimpleNamespace(metrics={"log_loss": 0.5, "f1_score": 0.9, "auc": float("nan"), "note": "x"})
+def test_thresholds_that_are_not_met_are_named() -> None:
+    metrics = {"log_loss": 0.5, "f1_score": 0.9, "auc": float("nan"), "note": "x"}
 
     def more(value: float) -> dict[str, object]:
         return {"threshold": value, "greater_is_better": True}
 
     asked = {"log_loss": {"threshold": 0.25, "greater_is_better": False}, "f1_score": more(0.9), "auc": more(0.1)}
-    assert faults(asked, result) == [
+    assert faults(asked, metrics) == [
         "auc is not among the metrics, or is not a number",
         "log_loss is 0.5, but must be at most 0.25",
     ]
-    assert faults({"f1_score": more(0.95), "note": more(1)}, result) == [
+    assert faults({"f1_score": more(0.95), "note": more(1)}, metrics) == [
         "f1_score is 0.9, but must be at least 0.95",
         "note is not among the metrics, or is not a number",
     ]
+
+
+@pytest.mark.parametrize("value", [0.5 - 2**-54, 0.5, 0.5 + 2**-53, float("inf"), float("-inf")])
+@pytest.mark.parametrize("greater", [True, False])
+def test_thresholds_are_mlflows(value: float, greater: bool) -> None:
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    told: dict[str, Any] = {"threshold": 0.5, "greater_is_better": greater}
+    flow: Any = mlflow
+    asked = {"f1": flow.models.MetricThreshold(**told)}
+    try:
+        flow.validate_evaluation_results(asked, SimpleNamespace(metrics={"f1": value}))
+        met = True
+    except MlflowException:
+        met = False
+
+    assert (faults({"f1": told}, {"f1": value}) == []) is met
 
 
 def test_a_model_that_can_be_loaded(run: RunChecks) -> None:
