@@ -1,9 +1,10 @@
 """From manifests and registry to a plan, to its review, and to what has drifted. Reads everything, writes nothing."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import unified_diff
 from functools import partial
+from typing import TypeAlias
 
 from reconciler.core.bundle import FileDigest
 from reconciler.core.changes import Claim, Release, RenameModel
@@ -669,14 +670,24 @@ class Survey:
     pasts: Mapping[ModelRef, Past]
 
 
+LeftAlone: TypeAlias = Callable[[ModelRef, int, Collection[int]], bool]
+"""See `reconciler.recalling.left_alone`."""
+
+
 def find_overview(
-    world: World, ref: str, rules: Rules, names: Iterable[str] = (), *, everything: bool = False
+    world: World,
+    ref: str,
+    rules: Rules,
+    names: Iterable[str] = (),
+    *,
+    everything: bool = False,
+    left_alone: LeftAlone | None = None,
 ) -> Overview:
     """
     Every governed slot of the models that are named, or of all; with `everything` also what nobody governs. Raises
     ReconcilerError for a model that is not there.
     """
-    found = survey_drift(world, ref, rules)
+    found = survey_drift(world, ref, rules, left_alone=left_alone)
     known = {model.model for model in found.drift.models}
     others = [name for name in world.registry.names() if name not in known] if everything else []
     chosen = set(names) or {*known, *others}
@@ -706,15 +717,20 @@ def refuse_unknown(
     return live
 
 
-def find_drift(world: World, ref: str, rules: Rules, *, files: bool = False) -> Drift:
+def find_drift(
+    world: World, ref: str, rules: Rules, *, files: bool = False, left_alone: LeftAlone | None = None
+) -> Drift:
     """
     Where the registry differs from the commit that was last applied to it. What a newer commit asks for and nobody has
-    applied yet is told apart. With `files`, those that were recorded are downloaded and compared.
+    applied yet is told apart. With `files`, those that were recorded are downloaded and compared. `left_alone` is asked
+    where neither records nor MLflow's times tell what was refused.
     """
-    return survey_drift(world, ref, rules, files=files).drift
+    return survey_drift(world, ref, rules, files=files, left_alone=left_alone).drift
 
 
-def survey_drift(world: World, ref: str, rules: Rules, *, files: bool = False) -> Survey:
+def survey_drift(
+    world: World, ref: str, rules: Rules, *, files: bool = False, left_alone: LeftAlone | None = None
+) -> Survey:
     """The same, with what it was found by."""
     rules, desired = with_names(rules, declare(world, ref).desired)
     ours = desired.revision.ours
@@ -727,7 +743,8 @@ def survey_drift(world: World, ref: str, rules: Rules, *, files: bool = False) -
     owned = {name: record for name, live in snapshot.models.items() if (record := live.owned_by(ours))}
     places = [pasts[name].place(record.commit) for name, record in owned.items() if name in pasts]
     hints = rules.trunk.hints(snapshot) if rules.trunk else ()
-    newest = min((place for place in (*places, *hints) if place is not None), default=None)
+    applied = frozenset(place for place in (*places, *hints) if place is not None)
+    newest = min(applied, default=None)
 
     compared: set[tuple[ModelRef, Version]] = set()
     strays = renamed(desired, snapshot.models, pasts)
@@ -738,13 +755,17 @@ def survey_drift(world: World, ref: str, rules: Rules, *, files: bool = False) -
             return None
         return next((epoch.policy.settings.slots for epoch in rules.trunk.standing_at(place)), PLAIN)
 
+    def was_left(name: ModelRef, since: int) -> bool:
+        # Where the remote does not answer, it is not known.
+        return left_alone is not None and contained(partial(left_alone, name, since, applied)) is True
+
     def drift_of(name: ModelRef) -> ModelDrift:
         live, past, manifest = snapshot.models.get(name), pasts.get(name, Past(ours)), desired.models.get(name)
         if name in strays:
             record = owned.get(name)
             return ModelDrift(name, DriftStatus.DRIFTED, record and record.commit, blockers=(strays[name],))
         now = diff(manifest, live, desired.revision, name=name, past=pasts.get(name))
-        drift = judge_drift(now, live, desired.revision, past, newest, slots_then(name))
+        drift = judge_drift(now, live, desired.revision, past, newest, slots_then(name), partial(was_left, name))
         if not files or live is None:
             return drift
         then = recorded_files(live, manifest, past)

@@ -763,11 +763,12 @@ class Project:
         recorded, and compare them. Raises as `plan` does.
         """
         from reconciler.planning import find_drift
+        from reconciler.recalling import left_alone
 
         with self.undisturbed():
             world = self._open(LockKind.NONE, ref=ref)
             rules = load_rules(world, world.source.read(ref).revision, ref=ref)
-            return find_drift(world, ref, rules, files=files)
+            return find_drift(world, ref, rules, files=files, left_alone=partial(left_alone, world, rules))
 
     def status(self, models: Iterable[str] = (), *, everything: bool = False, ref: str = "HEAD") -> "Overview":
         """
@@ -778,11 +779,13 @@ class Project:
         ReconcilerError for a model that is not there, and otherwise as `plan` does.
         """
         from reconciler.planning import find_overview
+        from reconciler.recalling import left_alone
 
         with _undisturbed():
             world = self._open(LockKind.NONE, ref=ref)
             rules = load_rules(world, world.source.read(ref).revision, ref=ref)
-            return find_overview(world, ref, rules, models, everything=everything)
+            asked = partial(left_alone, world, rules)
+            return find_overview(world, ref, rules, models, everything=everything, left_alone=asked)
 
     def history(
         self,

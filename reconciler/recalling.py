@@ -388,6 +388,46 @@ def is_refused_in(world: World, rules: Rules, chain: Chain, link: Link, *, signs
     return _refused(link.receipt) <= {reason for one in same for reason in _refused(one.receipt)}
 
 
+def left_alone(world: World, rules: Rules, model: ModelRef, since: int, applied: Collection[int]) -> bool:
+    """
+    Whether receipts prove that no apply has changed a model since the commit at a place on the trusted line: the chain
+    is whole from the last apply before that on, each receipt since then is signed by a key that counts and says that
+    the model was left as it was, and each commit since then that was applied, by all that is known, has one. `applied`
+    are the places of these.
+    """
+    if rules.trunk is None:
+        return False
+    chain, here = kept_chain(world, rules), _here(world, rules)
+    found: list[Link] = []
+    places: set[int] = set()
+    for number, one in reversed(tuple(chain.numbered)):
+        link = one.link
+        if link is not None and not _is_here(link, here):
+            continue
+        place = None if link is None else _place_of(link, rules.trunk.places)
+        if link is not None and place is not None and place > since:
+            before = number
+            break
+        if link is None or place is None or not _was_left(link, model):
+            return False
+        found.append(link)
+        places.add(place)
+    else:
+        return False
+    flaws = (flaw for flaw in structure(chain, briefly=True) if flaw.flaw is not Flaw.UNPUSHED)
+    if {place for place in applied if place <= since} - places or any(
+        flaw.sequence == 0 or flaw.sequence >= before for flaw in flaws
+    ):
+        return False
+    return {link.id for link in found} <= signed_links(world.seals, rules.policy.signers, found)
+
+
+def _was_left(link: Link, model: ModelRef) -> bool:
+    """Whether a receipt says that a model was left as it was."""
+    told = [one for one in members(member(link.receipt, "models")) if member(one, "model") == model]
+    return [(member(one, "status"), members(member(one, "calls"))) for one in told] == [(_LEFT, [])]
+
+
 def _refused(receipt: Mapping[str, object]) -> set[tuple[str, ...]]:
     """What a receipt refuses: the gates by model, version and slot, or the words where no gate did."""
     names = [one for one in members(member(receipt, "models")) if member(one, "status") == _LEFT]

@@ -1,6 +1,6 @@
 """Drift: the registry differs from the commit that was last applied to it."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -100,12 +100,14 @@ def judge_drift(
     past: Past,
     newest_applied: int | None,
     slots_then: SlotMap | None = None,
+    left_alone: Callable[[int], bool] | None = None,
 ) -> ModelDrift:
     """
     A model beside what was applied to it last, as far as trusted history bears our record of that out. A record that is
     missing, damaged, foreign or older than what it should speak of leaves it unknown, unless the declaration is younger
     than every commit that was applied: `newest_applied` is the place of the newest of these. `slots_then` says what
-    stages were in the registry by the commit that was applied to it last.
+    stages were in the registry by the commit that was applied to it last; `left_alone`, whether receipts prove that no
+    apply since a place has changed it.
     """
     effects = effects_of(now)
     owned = live.owned_by(revision.ours) if live else None
@@ -141,10 +143,10 @@ def judge_drift(
         if by_hand:
             return _unknown(now, owned.commit, f"no record says how v{by_hand[0].candidate} came to {by_hand[0].slot}")
         came_by = newest_applied is not None and past.epoch_at(newest_applied) is not epoch
-        moved = next((e for e in now.entrances if came_by and live and not _never_moved(e, live, past)), None)
-        if moved is not None:
+        moved = [e for e in now.entrances if came_by and live and not _never_moved(e, live, past)]
+        if moved and not (live and _all_refused(moved, live, past, left_alone)):
             said = "whether an apply put it there, and somebody put the older records back, is not known"
-            return _unknown(now, owned.commit, f"v{moved.candidate} is declared in {moved.slot}, but {said}")
+            return _unknown(now, owned.commit, f"v{moved[0].candidate} is declared in {moved[0].slot}, but {said}")
         return ModelDrift(now.model, DriftStatus.PENDING, owned.commit, pending=effects, blockers=now.blockers)
     # What is to be put back is called something else where no past is looked at; it is the same thing all the same.
     known = {_moves(effect) for effect in drifted}
@@ -165,6 +167,15 @@ def _never_moved(entrance: Entrance, live: ModelSnapshot, past: Past) -> bool:
     if run is None or version is None or entrance.slot.stage is None:
         return False
     return version.touched < run.since
+
+
+def _all_refused(
+    entrances: Iterable[Entrance], live: ModelSnapshot, past: Past, left_alone: Callable[[int], bool] | None
+) -> bool:
+    """Whether no apply let these in since they were declared, so that nobody can have taken them away again."""
+    runs = [past.run(live, entrance.slot, entrance.candidate) for entrance in entrances]
+    declared = [run.start for run in runs if run is not None]
+    return left_alone is not None and len(declared) == len(runs) and left_alone(max(declared))
 
 
 def _moves(effect: Effect) -> tuple[Subject, Value, Value]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.core.chain import Flaw, Link, Pruning, digest_of, read_link
+from reconciler.core.drift import DriftStatus
 from reconciler.core.history import (
     Applying,
     Declaring,
@@ -30,7 +31,7 @@ from reconciler.render.history import notes
 from tests.house import House
 from tests.house.mlflow import Mlflow
 from tests.house.people import key_of, seal_with
-from tests.house.scenes import NO_RULES, SOAK, begin_with, pins
+from tests.house.scenes import NO_RULES, SOAK, at_work, begin_with, pins
 from tests.story.repository import git
 
 pytestmark = pytest.mark.house
@@ -528,3 +529,46 @@ def test_a_receipt_bears_out_the_record_of_a_model_that_was_renamed_since(house:
     assert house.apply().exit_code == 0
 
     assert flaws(house) == {}
+
+
+def as_refused(text: str) -> str:
+    """A receipt that says of churn that it was left as it was."""
+    link = read_link(text)
+    told = json.loads(json.dumps(dict(link.receipt)))
+    for model in told["models"]:
+        model.update(status="blocked", calls=[])
+    return replace(link, receipt=told).text
+
+
+@pytest.mark.parametrize("receipts", ["as they are", "gone", "changed", "of the refusal alone", "damaged"])
+def test_no_receipt_makes_a_move_that_was_taken_back_wait(signing_house: House, receipts: str) -> None:
+    """churn's alias is moved by an apply, after one that refused it; then somebody puts back how it was before."""
+    house = signing_house
+    house.receipts = True
+    at_work(house, "@champion", SOAK)
+    house.by_hand("churn", 6, "Staging")
+    kept = (house.owner_record("churn"), *(house.record_on("churn", version) for version in (4, 6)))
+    house.merge(pins({"@champion": 6}))
+    assert house.apply().blocked
+    refused = texts(house)
+    assert house.drift_of() is DriftStatus.PENDING
+    house.clock.later(days=4)
+    assert house.apply().exit_code == ExitCode.OK
+    assert house.in_slot("churn", "@champion") == (6,)
+
+    house.by_hand("churn", 4, "@champion")
+    house.put_owner_record("churn", kept[0])
+    house.put_record("churn", 4, kept[1])
+    house.put_record("churn", 6, kept[2])
+    *before, last = texts(house)
+    if receipts == "gone":
+        put(house)
+    elif receipts == "changed":
+        put(house, *before, as_refused(last))
+    elif receipts == "of the refusal alone":
+        put(house, *refused[-1:])
+    elif receipts == "damaged":
+        put(house, *before, last[:-1])
+    forget(house)
+
+    assert house.drift_of() in {DriftStatus.UNKNOWN, DriftStatus.DRIFTED}

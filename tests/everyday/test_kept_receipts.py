@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 
 from reconciler.core.chain import Chain, structure
+from reconciler.core.drift import DriftStatus
 from reconciler.core.names import ModelRef, Slot, Version
 from reconciler.git.receipts import GitReceipts
 from reconciler.render.evidence_json import evidence_digests
 from tests.house import GRACE, House
 from tests.house.people import key_of, public_half
-from tests.house.scenes import APPROVALS, NO_RULES, begin_with, pins
+from tests.house.scenes import APPROVALS, NO_RULES, SLOTS, at_work, begin_with, pins
 
 pytestmark = pytest.mark.house
 
@@ -182,3 +183,33 @@ def test_a_receipt_has_no_evidence_that_no_gate_asked_for(house: House) -> None:
     (entrance,) = of_model(receipts(house)[0])["entrances"]
 
     assert entrance == {"version": 1, "slot": "Production", "kind": "new"}
+
+
+@SLOTS
+@pytest.mark.parametrize("others", [False, True], ids=["alone", "and another model applied"])
+def test_what_an_apply_refused_is_pending_by_its_signed_receipt(signing_house: House, slot: str, others: bool) -> None:
+    """MLflow keeps no time of aliases, by which it could be told."""
+    house = signing_house
+    house.receipts = True
+    at_work(house, slot, APPROVALS, models=("churn", "fraud"))
+    house.merge(pins({slot: 6}))
+    assert house.apply().blocked
+    if others:
+        house.merge(pins({slot: 6}, model="fraud"), approved_by=[GRACE])
+        house.apply()
+        assert house.in_slot("fraud", slot) == (6,)
+
+    assert {one.model: one.status for one in house.drift().models} == {
+        "churn": DriftStatus.PENDING,
+        "fraud": DriftStatus.IN_SYNC,
+    }
+
+
+def test_without_a_signed_receipt_nobody_can_tell_what_was_refused(plain_house: House) -> None:
+    house = plain_house
+    house.receipts = True
+    at_work(house, "@champion", APPROVALS)
+    house.merge(pins({"@champion": 6}))
+    assert house.apply().blocked
+
+    assert house.drift_of() is DriftStatus.UNKNOWN
