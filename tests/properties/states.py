@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 
 import hypothesis.strategies as st
 
 from reconciler.core.desired import Manifest, Pin
-from reconciler.core.names import ACTIVE_STAGES, ModelRef, Stage
+from reconciler.core.names import ACTIVE_STAGES, ModelRef, Stage, Version
 from reconciler.core.snapshot import ModelSnapshot
 from tests.build import NOW, SOMEWHERE, THEIRS, A, N, P, S, have, owns, want, with_version
 
@@ -25,43 +26,74 @@ FEW = st.sampled_from([1, 1, 1, 1, 0, 2])
 """How many versions are in a stage, or are declared for it: most often one."""
 
 
+# What is drawn from is made once: to make it takes as long as to draw.
+COUNTS = st.integers(2, 6)
+ELSEWHERE = st.sampled_from([N, S, A])
+PLACES = st.lists(STAGES.map(str), unique=True, max_size=3)
+CALLED = st.sampled_from([None, None, None, ModelRef("attrition")])
+OFTEN = st.sampled_from([True, True, True, True, False])
+MOSTLY = st.sampled_from([True, True, True, False])
+OTHERS = st.sets(st.sampled_from([S, A, N]))
+
+
+@cache
+def numbers_of(count: int) -> st.SearchStrategy[int]:
+    return st.sampled_from(range(1, count + 1))
+
+
+@cache
+def orders(count: int) -> st.SearchStrategy[list[Version]]:
+    return st.permutations([Version(number) for number in range(1, count + 1)])
+
+
+@cache
+def placed_among(count: int) -> st.SearchStrategy[dict[int, list[str]]]:
+    return st.dictionaries(numbers_of(count), PLACES)
+
+
+@cache
+def aliases_of(count: int) -> st.SearchStrategy[dict[str, int]]:
+    return st.dictionaries(ALIASES, numbers_of(count))
+
+
+@cache
+def declared_aliases_of(count: int) -> st.SearchStrategy[dict[str, int | None]]:
+    return st.dictionaries(ALIASES, st.one_of(st.none(), numbers_of(count)))
+
+
 @st.composite
 def models(draw: st.DrawFn) -> ModelSnapshot:
     """A model of several versions, whoever brought them where they are; some are to be renamed."""
-    numbers = range(1, draw(st.integers(2, 6)) + 1)
-    order = draw(st.permutations(numbers))
+    count = draw(COUNTS)
+    order = draw(orders(count))
     crowd = draw(FEW)
-    elsewhere = st.sampled_from([N, S, A])
-    stages = {number: P if at < crowd else draw(elsewhere) for at, number in enumerate(order)}
-    named = st.sampled_from(numbers)
-    placed = draw(st.dictionaries(named, st.lists(STAGES.map(str), unique=True, max_size=3)))
-    live = have(stages, draw(st.dictionaries(ALIASES, named)), owner=draw(OWNERS), placed=placed)
-    number = draw(named)
-    live = replace(live, called=draw(st.sampled_from([None, None, None, ModelRef("attrition")])))
+    stages: dict[int, Stage] = {number: P if at < crowd else draw(ELSEWHERE) for at, number in enumerate(order)}
+    placed = draw(placed_among(count))
+    live = have(stages, draw(aliases_of(count)), owner=draw(OWNERS), placed=placed)
+    number = draw(numbers_of(count))
+    live = replace(live, called=draw(CALLED))
     return with_version(live, number, tags=draw(TAGS), tagged=frozenset(draw(TAGGED)))
 
 
 @st.composite
 def manifests(draw: st.DrawFn, live: ModelSnapshot) -> Manifest:
     """A declaration of versions that the model has, each in one stage at most; most often not where it is now."""
-    left = draw(st.permutations(sorted(live.versions)))
-    if draw(st.sampled_from([True, True, True, True, False])):
+    left = draw(orders(len(live.versions)))
+    if draw(OFTEN):
         left = sorted(left, key=lambda number: number in live.occupants(P))
     owned = live.owned_by(NOW.ours)
     # Production is declared where we govern it: that it is not emptied without a word is a refusal with its own tests.
-    governed = bool(owned and P in owned.stages) or draw(st.sampled_from([True, True, True, False]))
-    tags = draw(st.fixed_dictionaries(dict.fromkeys(live.versions, TAGS)))
+    governed = bool(owned and P in owned.stages) or draw(MOSTLY)
     tags = draw(TAGS)
     stages: dict[Stage, Sequence[Pin]] = {}
-    for stage in (P, *draw(st.sets(st.sampled_from([S, A, N])))):
+    for stage in (P, *draw(OTHERS)):
         if stage is P and not governed:
             left = [number for number in left if number not in live.occupants(P)]
             continue
         count = draw(FEW)
         stages[stage] = [Pin(SOMEWHERE, number, tags=tags if stage is P else {}) for number in sorted(left[:count])]
         left = left[count:]
-    named = st.one_of(st.none(), st.sampled_from(sorted(live.versions)))
-    return want(stages, draw(st.dictionaries(ALIASES, named)))
+    return want(stages, draw(declared_aliases_of(len(live.versions))))
 
 
 CHANGES = models().flatmap(lambda live: st.tuples(st.just(live), manifests(live)))
