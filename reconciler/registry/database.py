@@ -24,6 +24,7 @@ from reconciler.ports import UNREACHABLE, Tries
 from reconciler.registry.unreachable import sentence
 
 if TYPE_CHECKING:
+    from alembic.script import ScriptDirectory
     from sqlalchemy.engine import URL, Connection, Engine
 
 PORTS: Final = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
@@ -240,14 +241,21 @@ def _connection(engine: "Engine", shown: str, tries: Tries) -> "Generator[Connec
         engine.dispose()
 
 
+@cache
+def _migrations() -> "ScriptDirectory":
+    """Those that the installed MLflow knows: scores of files, each of which is run to be read."""
+    import mlflow.store.db_migrations as migrations
+    from alembic.script import ScriptDirectory
+
+    return ScriptDirectory(str(migrations.__path__[0]))
+
+
 def _refuse_other_schema(connection: "Connection", found: tuple[str, ...], shown: str) -> None:
     """Raise RegistryError unless the schema is the one that the installed MLflow would make."""
     import mlflow
     import mlflow.store.db.utils as mlflow_db
-    import mlflow.store.db_migrations as migrations
-    from alembic.script import ScriptDirectory
 
-    scripts = ScriptDirectory(str(migrations.__path__[0]))
+    scripts = _migrations()
     heads = tuple(scripts.get_heads())
     release = f"MLflow {mlflow.__version__}, installed here,"
     revision = " and ".join(found) or "none"
