@@ -6,7 +6,6 @@ is secret. `plain` is for what becomes part of a sentence of ours, `clean` for s
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from functools import lru_cache
 
 from reconciler.core.looks import described, folded, is_ignorable
@@ -141,6 +140,8 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that a mistyped one is near to, whatever the case of letters, if there is one."""
+    from difflib import get_close_matches
+
     by_folded = {one.casefold(): one for one in known}
     found = get_close_matches(name.casefold(), by_folded, 1, 0.55) if len(name) <= LONGEST_TYPED else []
     return by_folded[found[0]] if found else None

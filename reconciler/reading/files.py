@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Set
 from functools import cache, partial
 from pathlib import Path, PurePosixPath
 
+from reconciler.core.files import SourceFile
 from reconciler.core.limits import FILE_BYTES
 from reconciler.core.names import has_control_characters
 from reconciler.errors import Location, Problem
-from reconciler.ports import SourceFile
 from reconciler.reading.repository import (
     DOT_GIT,
     is_plain_file,
