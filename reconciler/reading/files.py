@@ -35,7 +35,7 @@ def files_below(paths: Iterable[Path], root: Path) -> tuple[tuple[SourceFile, ..
     """
     files: dict[str, SourceFile] = {}
     problems: list[Problem] = []
-    way = cache(partial(on_the_way, Path(os.path.realpath(root))))
+    is_outside = cache(partial(_is_outside, Path(os.path.realpath(root))))
     for path in paths:
         if not path.exists():
             problems.append(
@@ -48,7 +48,7 @@ def files_below(paths: Iterable[Path], root: Path) -> tuple[tuple[SourceFile, ..
             continue
         for file in [path] if not path.is_dir() else _manifests_in(path, root, problems):
             name = _named(file, root)
-            found = _read(file, name, root, way)
+            found = _read(file, name, is_outside)
             if isinstance(found, Problem):
                 problems.append(found)
             else:
@@ -103,17 +103,20 @@ def content_problem(path: str, data: bytes) -> Problem | None:
     return None
 
 
-def _read(
-    file: Path, name: str, root: Path, way: Callable[[PurePosixPath], tuple[Problem, ...]]
-) -> SourceFile | Problem:
-    """A file by its place and its name; `way` tells what is wrong with the folders that lead to one."""
+def _is_outside(top: Path, folder: str) -> bool:
+    """Whether a folder, whose links are followed, is not below `top`, or in a repository of its own there."""
+    place = Path(folder)
+    return not place.is_relative_to(top) or bool(on_the_way(top, PurePosixPath(place.relative_to(top))))
+
+
+def _read(file: Path, name: str, is_outside: Callable[[str], bool]) -> SourceFile | Problem:
+    """A file by its place and its name; `is_outside` is asked once for each folder."""
     if file.is_symlink() and file.is_dir():
         return link_to_folder(name)
     if amiss := name_problem(name):
         return amiss
     # Unlike Path.resolve(), this does not raise for links that go round in circles.
-    real, top = Path(os.path.realpath(file)), Path(os.path.realpath(root))
-    if not real.is_relative_to(top) or way(PurePosixPath(real.parent.relative_to(top))):
+    if is_outside(os.path.dirname(os.path.realpath(file))):  # noqa: PTH120  # one object a file less
         return leads_out(name)
     try:
         if file.exists() and not is_plain_file(file):

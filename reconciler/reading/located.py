@@ -15,7 +15,7 @@ from typing import TypeAlias, final
 import yaml
 
 from reconciler.core import limits
-from reconciler.core.looks import is_unseen
+from reconciler.core.looks import is_plain, is_unseen
 from reconciler.errors import Location, Problem
 
 MAX_BYTES = limits.FILE_BYTES
@@ -157,7 +157,11 @@ def read_documents(path: str, data: bytes, fast: "type[yaml.CSafeLoader] | None"
 def shown(text: str, limit: int = 60) -> str:
     """Text from a file, fit for a message: what a terminal would not show as it is escaped, and long text cut."""
     cut = text if len(text) <= limit else text[: limit - 1]
-    escaped = "".join(c.encode("unicode_escape").decode("ascii") if is_unseen(c) else c for c in cut)
+    escaped = (
+        cut
+        if is_plain(cut)
+        else "".join(c.encode("unicode_escape").decode("ascii") if is_unseen(c) else c for c in cut)
+    )
     return escaped if len(cut) == len(text) else f"{escaped}…"
 
 
