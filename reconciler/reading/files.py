@@ -46,8 +46,8 @@ def files_below(paths: Iterable[Path], root: Path) -> tuple[tuple[SourceFile, ..
         if not below.is_absolute() and ".." not in below.parts and (amiss := on_the_way(root, below)):
             problems.extend(amiss)
             continue
-        for file in [path] if not path.is_dir() else _manifests_in(path, root, problems):
-            name = _named(file, root)
+        single = [(path, _named(path, root))]
+        for file, name in single if not path.is_dir() else _manifests_in(path, root, problems):
             found = _read(file, name, is_outside)
             if isinstance(found, Problem):
                 problems.append(found)
@@ -133,31 +133,35 @@ def beginning(path: Path) -> bytes:
         return file.read(FILE_BYTES + 1)
 
 
-def _manifests_in(folder: Path, root: Path, problems: list[Problem]) -> Iterator[Path]:
+def _manifests_in(folder: Path, root: Path, problems: list[Problem]) -> Iterator[tuple[Path, str]]:
+    """Each manifest, and each link to a folder, with its name."""
+
     def unlisted(error: OSError) -> None:
         problems.append(_unreadable(_named(Path(error.filename), root), error.strerror or str(error)))
 
     for parent, folders, names in os.walk(folder, onerror=unlisted):
         here = Path(parent)
+        called = _named(here, root)
+        within = "" if called == "." else f"{called.removesuffix('/')}/"
         entries = [*folders, *names]
         # At its top, the repository itself is kept in `.git`.
         foreign = [n for n in entries if looks_like_dot_git(n) and not (n == DOT_GIT and here.samefile(root))]
-        problems.extend(nested(_named(here / name, root)) for name in sorted(foreign))
+        problems.extend(nested(within + name) for name in sorted(foreign))
         if looks_like_repository(entries):
-            problems.append(nested(_named(here, root)))
-        if folders and len(PurePosixPath(_named(here, root)).parts) >= DEEPEST:
-            problems.append(too_deep(_named(here, root)))
+            problems.append(nested(called))
+        if folders and len(PurePosixPath(called).parts) >= DEEPEST:
+            problems.append(too_deep(called))
             folders.clear()
         folders[:] = sorted(f for f in folders if not f.startswith(".") and not looks_like_dot_git(f))
-        yield from (here / f for f in folders if (here / f).is_symlink())
+        yield from ((here / f, within + f) for f in folders if (here / f).is_symlink())
         beside = frozenset(names)
         for name in sorted(names):
             if name.startswith("."):
                 continue
-            if amiss := name_problem(_named(here / name, root), beside):
+            if amiss := name_problem(within + name, beside):
                 problems.append(amiss)
             elif name.endswith(SUFFIXES):
-                yield here / name
+                yield here / name, within + name
 
 
 def _named(path: Path, root: Path) -> str:
