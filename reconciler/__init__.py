@@ -30,7 +30,8 @@ if TYPE_CHECKING:
         StaleError,
     )
     from reconciler.events import Receipt
-    from reconciler.project import Project, Review, audit_bundle, examine, fmt, open, validate  # noqa: A004  # as in `tarfile.open`
+    from reconciler.offline import fmt, validate
+    from reconciler.project import Project, Review, audit_bundle, examine, open  # noqa: A004  # as in `tarfile.open`
 
 __all__ = [
     "BlockedError",
@@ -57,7 +58,8 @@ _HOMES = {
     "Drift": "core.drift",
     "Receipt": "events",
     "Verdict": "core.gate",
-    **dict.fromkeys(("Project", "Review", "audit_bundle", "examine", "fmt", "open", "validate"), "project"),
+    **dict.fromkeys(("fmt", "validate"), "offline"),
+    **dict.fromkeys(("Project", "Review", "audit_bundle", "examine", "open"), "project"),
 }
 
 

@@ -10,8 +10,8 @@ from typing import Any, TypeVar, cast
 from reconciler.core.gate import Entrance, FactKey, Facts, Gate, Guard, Judgement, Ruling, on_rollback, unknown
 from reconciler.core.limits import GATE_SECONDS, GATES, JUDGING_SECONDS, MODEL_SHARE
 from reconciler.core.text import plain
-from reconciler.errors import Failure, contained
-from reconciler.ports import OverBudgetError, Stopwatch
+from reconciler.errors import Failure, OverBudgetError, contained
+from reconciler.ports import Stopwatch
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from types import FrameType
 
 from reconciler.core.moments import rfc3339
-from reconciler.ports import OverBudgetError
+from reconciler.errors import OverBudgetError
 
 _PULSE = 0.05
 """Seconds of the process's time between two looks at the thread's, once the first limit is near."""

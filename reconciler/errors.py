@@ -204,6 +204,10 @@ class LockError(ReconcilerError):
     special = "locked"
 
 
+class OverBudgetError(BaseException):
+    """Some work took too much CPU time. No `Exception`: what a gate catches must not keep it going."""
+
+
 def ending_of(error: BaseException) -> "Ending":
     """How a command ended that did not do all it was asked to. What is no error of ours may quote secrets."""
     match error:

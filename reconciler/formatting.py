@@ -1,16 +1,15 @@
 """Manifest files brought into the canonical layout: all of them or none, and what they declare proven the same."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
+from reconciler.core.files import SourceFile
 from reconciler.errors import ManifestError, ReconcilerError, Severity
-from reconciler.ports import SourceFile
 from reconciler.proposing import diff_of
 from reconciler.reading.files import files_below
-from reconciler.reading.gates import GateBuilder
 from reconciler.reading.located import YamlMap, YamlScalar, YamlValue, read_documents
 from reconciler.reading.manifest import KEY_ORDER, parse
 from reconciler.reading.repository import top_above
@@ -18,6 +17,9 @@ from reconciler.validating import POLICY_NAME
 from reconciler.writing.canonical import canonical, comments
 from reconciler.writing.files import write_files
 from reconciler.writing.manifest import FileText
+
+if TYPE_CHECKING:
+    from reconciler.reading.gates import GateBuilder
 
 _Plain: TypeAlias = "tuple[str, str] | tuple[_Plain, ...] | dict[str, _Plain]"
 
@@ -52,7 +54,7 @@ class Formatted:
         return write_files(self.top, self.files, self.before)
 
 
-def format_files(paths: Iterable[Path], build: GateBuilder) -> Formatted:
+def format_files(paths: Iterable[Path], build: "Callable[[], GateBuilder]") -> Formatted:
     """
     The manifests in these files and folders in the canonical layout; nothing is written yet. Raises ManifestError with
     every problem of every file, and ReconcilerError for the policy, which is no manifest.

@@ -7,6 +7,7 @@ from enum import StrEnum
 from threading import Lock as Guard
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from reconciler.core.files import SourceFile
 from reconciler.core.names import Commit, ModelRef, Ours, RepositoryId, Version
 from reconciler.core.slot_map import PLAIN, SlotMap
 from reconciler.errors import Problem
@@ -75,14 +76,6 @@ class Work:
             self._inside += inside
             self._now = replace(self._now, done=self._now.done + done, over=not self._inside)
             self._tell(self._now)
-
-
-@dataclass(frozen=True, slots=True)
-class SourceFile:
-    """A manifest file as it stands: its path as people name it, with `/`, and its bytes."""
-
-    path: str
-    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -721,10 +714,6 @@ class Clock(Protocol):
     def now(self) -> str:
         """The time, RFC 3339 in UTC."""
         ...
-
-
-class OverBudgetError(BaseException):
-    """Some work took too much CPU time. No `Exception`: what a gate catches must not keep it going."""
 
 
 class Stopwatch(Protocol):

@@ -16,6 +16,7 @@ from shlex import quote
 from threading import Event as Flag
 from typing import TYPE_CHECKING, Protocol, TypedDict, Unpack
 
+from reconciler import offline
 from reconciler.core.limits import MARKDOWN_CHARACTERS
 from reconciler.core.text import did_you_mean, plain
 from reconciler.errors import (
@@ -26,7 +27,6 @@ from reconciler.errors import (
     ReconcilerError,
     RegistryError,
     Severity,
-    Validation,
     contained,
 )
 from reconciler.render.formats import Format, rendered
@@ -48,13 +48,12 @@ if TYPE_CHECKING:
     from reconciler.core.names import Commit, Slot, Stage, Version
     from reconciler.core.overview import Overview
     from reconciler.core.plan import Plan, PlanOptions
-    from reconciler.core.policy import Policy, PolicySettings
+    from reconciler.core.policy import Policy
     from reconciler.core.review import Note
     from reconciler.core.review import Review as WholeReview
     from reconciler.core.slot_map import SlotMap, StageAlias
     from reconciler.events import Receipt, Report
     from reconciler.examining import Finding, Health
-    from reconciler.formatting import Formatted
     from reconciler.git.source import GitSource
     from reconciler.pipeline import Reviewed
     from reconciler.planning import Declaration
@@ -65,35 +64,9 @@ if TYPE_CHECKING:
     from reconciler.rules import Rules
     from reconciler.scaffold import First
 
-
-def validate(paths: Iterable[Path | str] = ()) -> list[Problem]:
-    """
-    What is wrong with some manifests, which are files or folders of them, and with the policy of their repository,
-    sorted by place. Without paths, the folder that a project opened here has. Warnings are among them: see
-    `Problem.severity`. Speaks to no registry, and needs no git.
-    """
-    return list(validation(paths).problems)
-
-
-def validation(paths: Iterable[Path | str] = ()) -> Validation:
-    """The same, and how many files and models were looked at."""
-    from reconciler.clocks import SystemClock
-    from reconciler.validating import check_files, usual_folders
-    from reconciler.wiring import gate_builder
-
-    places = [Path(path) for path in paths] or usual_folders(os.environ)
-    return check_files(places, gate_builder(), SystemClock().now())
-
-
-def fmt(paths: Iterable[Path | str] = ("manifests",)) -> "Formatted":
-    """
-    Manifests, which are files or folders of them, in the canonical layout, to `write()`. Raises ManifestError with
-    every problem of every file.
-    """
-    from reconciler.formatting import format_files
-    from reconciler.wiring import gate_builder
-
-    return format_files([Path(path) for path in paths] or [Path("manifests")], gate_builder())
+validate, validation, fmt, schema = offline.validate, offline.validation, offline.fmt, offline.schema
+DeclaredModel, declared_models = offline.DeclaredModel, offline.declared_models
+declared_registries = offline.declared_registries
 
 
 def open(  # noqa: A001  # as `tarfile.open`: it is read with the module's name before it
@@ -123,7 +96,6 @@ def open(  # noqa: A001  # as `tarfile.open`: it is read with the module's name 
     Connects to nothing yet. Each call of the project reads git and the registry anew. Raises ReconcilerError if `forge`
     is `auto` and this is no CI job.
     """
-    from reconciler.ports import untold
     from reconciler.wiring import open_world
 
     folder = manifests or os.environ.get("RECONCILER_MANIFESTS")
@@ -141,9 +113,7 @@ def open(  # noqa: A001  # as `tarfile.open`: it is read with the module's name 
         lock: LockKind, *, base: str | None = None, ref: str | None = None, policy_ref: str | None = None
     ) -> "World":
         at = replace(settings, lock=lock)
-        return open_world(
-            at, os.environ, forge=reviews, base=base, ref=ref, policy_ref=policy_ref, tell=progress or untold
-        )
+        return open_world(at, os.environ, forge=reviews, base=base, ref=ref, policy_ref=policy_ref, tell=progress)
 
     return Project(opener, reviews)
 
@@ -1331,56 +1301,6 @@ class Exporting:
     pruned: "Pruning | None" = None
 
 
-@dataclass(frozen=True, slots=True)
-class DeclaredModel:
-    """What manifests name of a model: the numbers of versions, and aliases, each once."""
-
-    versions: frozenset[int]
-    aliases: frozenset[str]
-
-
-def declared_models(manifests: Path | None = None, named: str = "") -> dict[str, DeclaredModel]:
-    """
-    What the manifests of the work tree around us name, by model, sorted: where they are is found as for the commands.
-    Of several registries, those of the one that is `named`, or all.
-    What is wrong with them is left out. Speaks to no registry, and needs no git.
-    """
-    from reconciler.core.desired import resolve
-    from reconciler.reading.files import files_below
-    from reconciler.reading.manifest import parse
-
-    top, settings = _policy_here()
-    folder = manifests or os.environ.get("RECONCILER_MANIFESTS")
-    meant = settings.of(named)
-    found: dict[str, DeclaredModel] = {}
-    for one in (meant,) if folder else meant.registries.values() or (meant,):
-        files, _ = files_below([Path(folder or top / (one.manifests or "manifests"))], top)
-        for name, manifest in resolve(parse(files, slots=one.slots, past=True)[0])[0].items():
-            versions = frozenset(pin.version for pin in manifest.pins() if pin.version is not None)
-            there = found.get(str(name), DeclaredModel(frozenset(), frozenset()))
-            found[str(name)] = DeclaredModel(there.versions | versions, there.aliases | frozenset(manifest.aliases))
-    return dict(sorted(found.items()))
-
-
-def declared_registries() -> tuple[str, ...]:
-    """What the policy of the work tree around us calls the registries, where it names several."""
-    return tuple(_policy_here()[1].registries)
-
-
-def _policy_here() -> "tuple[Path, PolicySettings]":
-    """The top of the work tree around us, and what its policy says of places."""
-    from reconciler.core.policy import PolicySettings
-    from reconciler.ports import SourceFile
-    from reconciler.reading.files import beginning
-    from reconciler.reading.policy import settings_of
-    from reconciler.reading.repository import top_above
-    from reconciler.validating import POLICY_NAME
-
-    top = top_above(Path()) or Path.cwd()
-    policy = top / POLICY_NAME
-    return top, settings_of(SourceFile(POLICY_NAME, beginning(policy))) if policy.is_file() else PolicySettings()
-
-
 def owner_patterns(everywhere: Iterable[str] = (), file: Path | None = None) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """
     Who owns which models, for `Project.adopt`: `everywhere` own all of them, but where the file names others. Its lines
@@ -1437,14 +1357,6 @@ def saved_plan(path: Path) -> "PlanDocument":
     from reconciler.reading.plan import read
 
     return read(path)
-
-
-def schema(name: str) -> str:
-    """One of the published JSON Schemas, as it stands in `schemas/`, with the gates that other packages bring."""
-    from reconciler.reading.schemas import schema_text
-    from reconciler.wiring import gates_of_packages
-
-    return schema_text(name, gates_of_packages())
 
 
 def load_rules(

@@ -19,7 +19,6 @@ from reconciler.core.names import WORKSPACE, Commit, Ours, in_workspace, names_o
 from reconciler.core.slot_map import PLAIN, SlotMap
 from reconciler.core.text import plain
 from reconciler.errors import ManifestError, Problem, ReconcilerError, Severity
-from reconciler.ports import Actor, Clock, Forge, ManifestParser, Neighbor, Seals, SourceFile, Tell, World, untold
 
 if TYPE_CHECKING:
     from reconciler.carrying.writing import Origin
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from reconciler.git.lock import GitLock
     from reconciler.git.source import GitSource
     from reconciler.places import Side
+    from reconciler.ports import Actor, Clock, Forge, ManifestParser, Neighbor, Seals, SourceFile, Tell, World
     from reconciler.reading.gates import GateBuilder
     from reconciler.registry.access import Credentials, MlflowAccess
     from reconciler.registry.file_lock import FileLock
@@ -66,12 +66,12 @@ def open_world(
     settings: Settings,
     environment: Mapping[str, str],
     *,
-    forge: Forge | None = None,
+    forge: "Forge | None" = None,
     base: str | None = None,
     ref: str | None = None,
     policy_ref: str | None = None,
-    tell: Tell = untold,
-) -> World:
+    tell: "Tell | None" = None,
+) -> "World":
     """
     Everything that the pipeline needs. Nothing is connected yet: a mistake in a manifest is found before seconds are
     spent on a registry. What neither option nor environment says is taken from the policy that stands, as gates are: a
@@ -89,10 +89,12 @@ def open_world(
     from reconciler.git.receipts import GitReceipts
     from reconciler.git.source import open_source
     from reconciler.places import refuse_file_of_credentials, refuse_same, registry_uri
+    from reconciler.ports import World, untold
     from reconciler.registry.mlflow import MlflowRegistry
     from reconciler.registry.noted import NotedRegistry
     from reconciler.surroundings import SURROUNDINGS
 
+    tell = tell or untold
     around = SURROUNDINGS.before(environment)
     settings, policy, folder, like = _standing_settings(settings, environment, base, ref, policy_ref)
     environment = _as_shown(policy, environment)
@@ -145,7 +147,9 @@ def open_world(
     return _among_others(world, registry, _Neighbors(settings, policy, around, ref, source), policy)
 
 
-def _among_others(world: World, registry: "MlflowRegistry", neighbors: "_Neighbors", policy: "PolicySettings") -> World:
+def _among_others(
+    world: "World", registry: "MlflowRegistry", neighbors: "_Neighbors", policy: "PolicySettings"
+) -> "World":
     """The world, in which models of the other registries of the policy can be asked about, and copied."""
     from reconciler.carrying.writing import MlflowCarrier
     from reconciler.neighbors import beside
@@ -188,7 +192,7 @@ class _Neighbors:
                 found.update(((one, workspace_of(seen)), known_as) for one in names_of(uri, its.registry_names))
         return found
 
-    def of(self, name: str) -> Neighbor:
+    def of(self, name: str) -> "Neighbor":
         return self._open(name)[0]
 
     def origin_of(self, name: str) -> "Origin":
@@ -211,6 +215,7 @@ class _Neighbors:
         from reconciler.core.text import without_credentials
         from reconciler.git.source import open_source
         from reconciler.places import named_registry, refuse_file_of_credentials, registry_uri
+        from reconciler.ports import Neighbor, World
         from reconciler.registry.mlflow import MlflowRegistry, workspace_of
         from reconciler.surroundings import PREFIX, seen_alone, seen_by
 
@@ -271,10 +276,11 @@ def surroundings_of(settings: Settings, environment: Mapping[str, str]) -> Mappi
     return _as_shown(_standing_settings(settings, environment, None, None, None)[1], environment)
 
 
-def actor_of(environment: Mapping[str, str], now: str) -> Actor:
+def actor_of(environment: Mapping[str, str], now: str) -> "Actor":
     """Who this process is, and who started the CI job that it is in."""
     from reconciler.git.branch import author_of_job
     from reconciler.holders import this_process
+    from reconciler.ports import Actor
 
     holder = this_process(environment, now)
     return Actor(holder.who, holder.run, plain(author_of_job(environment) or ""))
@@ -363,6 +369,7 @@ def _remembered(settings: Settings, environment: Mapping[str, str], side: "Side"
     from reconciler.core.desired import Revision
     from reconciler.git.source import open_source
     from reconciler.places import named_registry
+    from reconciler.ports import World
     from reconciler.registry.mlflow import MlflowRegistry
     from reconciler.trust import Trunk
 
@@ -420,7 +427,7 @@ def manifest_parser(
     known: "_Known | None" = None,
     named: str = "",
     registries: tuple[str, ...] = (),
-) -> ManifestParser:
+) -> "ManifestParser":
     """
     Reads manifests, each file once for the run of a command, however many commits have it. `slots` says what their
     stages are in the registry: some that were declared in the `past` may be nothing there now. The policy has it
@@ -429,18 +436,20 @@ def manifest_parser(
     """
     from reconciler.reading.manifest import parse, within_limits
 
-    build, memory = gate_builder(), {} if known is None else known
+    memory = {} if known is None else known
     means = slots.stages, slots.aliases_only
 
-    def read(file: SourceFile) -> _Read:
+    def read(file: "SourceFile") -> _Read:
         return kept(file, then=True) if past and kept(file, then=False)[1] else kept(file, then=False)
 
-    def kept(file: SourceFile, *, then: bool) -> _Read:
+    def kept(file: "SourceFile", *, then: bool) -> _Read:
         if (file, then, means) not in memory:
-            memory[file, then, means] = parse([file], build, slots=slots, past=then, named=named, registries=registries)
+            memory[file, then, means] = parse(
+                [file], gate_builder, slots=slots, past=then, named=named, registries=registries
+            )
         return memory[file, then, means]
 
-    def parse_each(files: Iterable[SourceFile]) -> _Read:
+    def parse_each(files: "Iterable[SourceFile]") -> _Read:
         listed, over = within_limits(files)
         each = [read(file) for file in listed]
         return tuple(chain.from_iterable(f for f, _ in each)), (*over, *chain.from_iterable(p for _, p in each))
@@ -500,7 +509,7 @@ def record_signer(key: Path | None, environment: Mapping[str, str]) -> "Generato
 
 
 @contextmanager
-def trusted_files(world: World, commit: Commit | None) -> Generator[str]:
+def trusted_files(world: "World", commit: Commit | None) -> Generator[str]:
     """A folder with the files of the policy's commit, for its checks to run in."""
     from reconciler.git.source import GitSource
     from reconciler.git.tree import exported
@@ -511,7 +520,7 @@ def trusted_files(world: World, commit: Commit | None) -> Generator[str]:
         yield str(folder)
 
 
-def top_of(world: World) -> Path:
+def top_of(world: "World") -> Path:
     """The top of the repository, whose work tree commands write to."""
     from reconciler.git.source import GitSource
 
@@ -520,7 +529,7 @@ def top_of(world: World) -> Path:
     return world.source.top
 
 
-def policy_reader(world: World, standing: Callable[[], str | None] = lambda: None) -> "PolicyAt":
+def policy_reader(world: "World", standing: Callable[[], str | None] = lambda: None) -> "PolicyAt":
     """
     Reads the policy of a commit, or of the work tree, each once; what it says of the registry in hand, that has its
     name and folder by the policy of the `standing` commit.
@@ -556,14 +565,14 @@ def policy_reader(world: World, standing: Callable[[], str | None] = lambda: Non
     return policy_at
 
 
-def record_seals() -> Seals:
+def record_seals() -> "Seals":
     """What verifies signatures on our records."""
     from reconciler.checks.signing import RecordSeals
 
     return RecordSeals()
 
 
-def open_forge(publish: str, environment: Mapping[str, str]) -> Forge | None:
+def open_forge(publish: str, environment: Mapping[str, str]) -> "Forge | None":
     """
     The forge with that name; for `auto` the one whose job this is, and None for `none`. Raises ReconcilerError for
     `auto` outside of a job.
@@ -604,7 +613,7 @@ def _lock(
     name: str,
     source: "GitSource",
     ours: Ours,
-    clock: Clock,
+    clock: "Clock",
     environment: Mapping[str, str],
     attempt: float,
     *,

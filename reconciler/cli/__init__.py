@@ -1,49 +1,5 @@
 """The commands, one a module. They ask, show and publish; what they do is `reconciler.project`'s."""
 
-from reconciler.cli import (
-    access,
-    apply,
-    audit,
-    check,
-    completion,
-    doctor,
-    drift,
-    evidence,
-    fmt,
-    gates,
-    history,
-    import_,
-    init,
-    plan,
-    promote,
-    receipts,
-    schema,
-    status,
-    validate,
-)
 from reconciler.cli.group import cli, main, run
 
-__all__ = [
-    "access",
-    "apply",
-    "audit",
-    "check",
-    "cli",
-    "completion",
-    "doctor",
-    "drift",
-    "evidence",
-    "fmt",
-    "gates",
-    "history",
-    "import_",
-    "init",
-    "main",
-    "plan",
-    "promote",
-    "receipts",
-    "run",
-    "schema",
-    "status",
-    "validate",
-]
+__all__ = ["cli", "main", "run"]

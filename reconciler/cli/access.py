@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from reconciler.core.access import Governed
 
 
-@cli.command(short_help="Show who can write the governed slots.")
+@cli.command()
 @registry_options
 @click.option(
     "--check",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from reconciler.publishing import Publication
 
 
-@cli.command(short_help="Make the registry match a commit.")
+@cli.command()
 @click.argument("saved", metavar="[PLAN]", required=False, type=click.Path(path_type=Path, dir_okay=False))
 @registry_options
 @click.option("--ref", metavar="REF", help="Apply this commit instead of HEAD, and ignore the work tree.")

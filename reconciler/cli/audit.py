@@ -14,7 +14,7 @@ from reconciler.errors import ExitCode
 from reconciler.render.formats import LIST, Format, ListFormat, rendered_audit
 
 
-@cli.command(short_help="Verify the receipts of applies, an export of them, or a bundle of evidence.")
+@cli.command()
 @click.argument("what", metavar="[FOLDER|FILE.zip]", type=click.Path(path_type=Path, exists=True), required=False)
 @registry_options
 @click.option(

@@ -12,7 +12,7 @@ from reconciler.cli.types import Choice, VersionNumber
 from reconciler.errors import ExitCode
 
 
-@cli.command(short_help="Run the policy's checks on a version.")
+@cli.command()
 @click.argument("model", shell_complete=complete_model)
 @click.argument("version", shell_complete=complete_version, type=VersionNumber())
 @registry_options

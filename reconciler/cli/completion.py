@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import get_completion_class
 
 from reconciler.cli.group import COMPLETE, cli
 from reconciler.errors import ExitCode, ReconcilerError
 
 if TYPE_CHECKING:
-    from reconciler.project import DeclaredModel
+    from reconciler.offline import DeclaredModel
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -22,7 +21,7 @@ SHELLS = ("bash", "zsh", "fish")
 _SAFE = re.compile(r"[\w.@%+:,/-]+")
 
 
-@cli.command(short_help="Print what makes a shell complete commands, models, versions and slots.")
+@cli.command()
 @click.argument("shell", type=click.Choice(SHELLS), required=False)
 def completion(shell: str | None) -> int:
     """
@@ -31,6 +30,8 @@ def completion(shell: str | None) -> int:
 
     For bash: echo 'eval "$(reconciler completion bash)"' >> ~/.bashrc
     """
+    from click.shell_completion import get_completion_class
+
     name = shell or Path(os.environ.get("SHELL", "")).name
     found = get_completion_class(name) if name in SHELLS else None
     if found is None:
@@ -46,7 +47,7 @@ def complete_model(ctx: click.Context, _parameter: click.Parameter, incomplete: 
 
 def complete_registry(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
     """What the policy calls its registries."""
-    from reconciler.project import declared_registries
+    from reconciler.offline import declared_registries
 
     with suppress(ReconcilerError, OSError, ValueError):
         return _offered(declared_registries(), incomplete)
@@ -86,7 +87,7 @@ def _offered(words: Iterable[str], incomplete: str) -> list[str]:
 
 
 def _declared(ctx: click.Context) -> "dict[str, DeclaredModel]":
-    from reconciler.project import declared_models
+    from reconciler.offline import declared_models
 
     # Whoever presses Tab wants no message; `validate` says what is wrong.
     with suppress(ReconcilerError, OSError, ValueError):

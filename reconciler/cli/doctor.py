@@ -16,7 +16,7 @@ from reconciler.render.layout import cells, flowed, padded
 STYLES = {"fine": "add", "look": "warn", "broken": "error"}
 
 
-@cli.command(short_help="Show what is wrong with this set-up, and how to mend it.")
+@cli.command()
 @registry_options
 @format_option(LIST)
 def doctor(form: ListFormat, **settings: Any) -> int:

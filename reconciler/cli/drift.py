@@ -14,7 +14,7 @@ from reconciler.errors import ExitCode, ReconcilerError
 from reconciler.render.formats import DRIFT, DriftFormat, Format, rendered_drift
 
 
-@cli.command(short_help="Show what was moved by hand since the last apply.")
+@cli.command()
 @registry_options
 @click.option(
     "--ref", metavar="REF", default="HEAD", show_default=True, help="The commit to compare the registry with."

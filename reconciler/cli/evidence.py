@@ -13,7 +13,7 @@ from reconciler.cli.types import VersionNumber
 from reconciler.errors import ExitCode, ReconcilerError
 
 
-@cli.command(short_help="Put together all that there is to show for a version.")
+@cli.command()
 @click.argument("model", shell_complete=complete_model)
 @click.argument("version", shell_complete=complete_version, type=VersionNumber())
 @click.option(

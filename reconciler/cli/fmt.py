@@ -10,7 +10,7 @@ from reconciler.core.text import amount
 from reconciler.errors import ExitCode
 
 
-@cli.command(short_help="Bring manifests into the canonical layout.")
+@cli.command()
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--check", is_flag=True, help="Write nothing, and exit with 1 if a file would change.")
 @click.option("--diff", is_flag=True, help="Show what would change, and write nothing.")
@@ -20,7 +20,7 @@ def fmt(paths: tuple[Path, ...], check: bool, diff: bool) -> int:
     anchors and strings of several lines are kept. PATHS are files or folders; default: `manifests`. Where a file is
     invalid, nothing is written.
     """
-    from reconciler.project import fmt
+    from reconciler.offline import fmt
     from reconciler.render.layout import diff_lines
 
     formatted = fmt(paths)

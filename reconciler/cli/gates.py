@@ -14,7 +14,7 @@ from reconciler.errors import ExitCode
 from reconciler.render.formats import LIST, Format, ListFormat
 
 
-@cli.command(short_help="Show why a version can or cannot be promoted.")
+@cli.command()
 @click.argument("model", shell_complete=complete_model)
 @registry_options
 @click.option(

@@ -34,7 +34,7 @@ _RECEIPTS = click.option(
 )
 
 
-@cli.command(short_help="Show every change of a slot: from, to, when, by whom.")
+@cli.command()
 @_MODELS
 @click.option(
     "--slot", metavar="SLOT", shell_complete=complete_slot, help="Only this stage, with what stands for it, or @alias."
@@ -79,7 +79,7 @@ def history(
     return ExitCode.OK
 
 
-@cli.command("as-of", short_help="Show what each slot held at a moment.")
+@cli.command("as-of")
 @click.argument("when")
 @_MODELS
 @registry_options
@@ -105,7 +105,7 @@ def as_of(
     return ExitCode.OK
 
 
-@cli.command(short_help="Show which slots changed between two moments or commits.")
+@cli.command()
 @click.argument("before", metavar="WHEN")
 @click.argument("after", metavar="[WHEN]", default="now")
 @click.option(

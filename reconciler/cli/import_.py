@@ -13,7 +13,7 @@ from reconciler.core.text import amount, clean
 from reconciler.errors import ExitCode
 
 
-@cli.command("import", short_help="Write manifests for what the registry holds.")
+@cli.command("import")
 @click.argument("models", metavar="[MODEL]...", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Import every model.")
 @click.option("--match", metavar="GLOB", help="Import models whose name matches, such as `risk-*`.")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from reconciler.scaffold import Renewed
 
 
-@cli.command(short_help="Set up this git repository.")
+@cli.command()
 @click.option("--model", "models", metavar="NAME", multiple=True, help="Declare this registered model.")
 @click.option("--version", type=VersionNumber(), metavar="N", help="The version that is in Production.")
 @click.option("--owner", metavar="@TEAM", help="Who must review what enters Production.")

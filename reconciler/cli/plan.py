@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from reconciler.events import Event
 
 
-@cli.command(short_help="Show what an apply would do, and the evidence for it.")
+@cli.command()
 @registry_options
 @click.option("--ref", metavar="REF", help="Plan this commit instead of the work tree.")
 @click.option(

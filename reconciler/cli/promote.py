@@ -67,7 +67,7 @@ to_option = click.option(
 )
 
 
-@cli.command(short_help="Propose a version for a stage or an alias.")
+@cli.command()
 @click.argument("model", shell_complete=complete_model)
 @click.argument("version", shell_complete=complete_version, type=VersionNumber(), required=False)
 @to_option
@@ -114,7 +114,7 @@ def promote(
     return carried_out(proposal, settings)
 
 
-@cli.command(short_help="Propose that a version leaves a stage.")
+@cli.command()
 @click.argument("model", shell_complete=complete_model)
 @click.argument("version", shell_complete=complete_version, type=VersionNumber(), required=False)
 @click.option(
@@ -141,7 +141,7 @@ def demote(model: str, version: int | None, source: str, slot: str | None, comme
     return carried_out(proposal, settings)
 
 
-@cli.command(short_help="Propose what an alias names.")
+@cli.command()
 @click.argument("model", shell_complete=complete_model)
 @click.argument("name", shell_complete=complete_alias)
 @click.argument("version", shell_complete=complete_version, type=VersionNumber(), required=False)
@@ -168,7 +168,7 @@ def alias(
     return carried_out(proposal, settings)
 
 
-@cli.command(short_help="Propose the version that a slot held before.")
+@cli.command()
 @click.argument("model", shell_complete=complete_model)
 @to_option
 @click.option(

@@ -11,7 +11,7 @@ from reconciler.core.text import amount
 from reconciler.errors import ExitCode
 
 
-@cli.command(short_help="Export the receipts of applies to files; prune old ones.")
+@cli.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @registry_options
 @click.option(

@@ -9,7 +9,7 @@ from reconciler.cli.group import cli
 from reconciler.cli.types import Choice
 
 
-@cli.command(short_help="Print a JSON Schema.")
+@cli.command()
 @click.argument(
     "name",
     type=Choice(
@@ -23,9 +23,9 @@ from reconciler.cli.types import Choice
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write it to this file.")
 def schema(name: str, output: Path | None) -> None:
     """Print the JSON Schema (draft-07) of manifests, the policy, or what a command prints as JSON."""
-    from reconciler import project
+    from reconciler.offline import schema as schema_named
 
-    text = project.schema(name)
+    text = schema_named(name)
     if output is None:
         click.echo(text, nl=False)
     else:

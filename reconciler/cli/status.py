@@ -14,7 +14,7 @@ from reconciler.errors import ExitCode
 from reconciler.render.formats import STATUS, Format, StatusFormat, rendered_status
 
 
-@cli.command(short_help="Show every governed slot: declared, actual, since when.")
+@cli.command()
 @click.argument("models", metavar="[MODEL]...", nargs=-1, shell_complete=complete_model)
 @click.option("--all", "everything", is_flag=True, help="Show also the slots and models that nobody governs.")
 @registry_options

@@ -6,8 +6,6 @@ from typing import Any, cast
 
 import click
 
-from reconciler.core.text import did_you_mean, plain
-
 
 class Choice(click.Choice):  # pyright: ignore[reportMissingTypeArgument]  # generic from Click 8.2 on
     """One of some words. The nearest of them is named where it is another one."""
@@ -16,6 +14,8 @@ class Choice(click.Choice):  # pyright: ignore[reportMissingTypeArgument]  # gen
         try:
             return cast(str, super().convert(value, param, ctx))
         except click.BadParameter as error:
+            from reconciler.core.text import did_you_mean
+
             known = [str(choice) for choice in cast("Iterable[object]", self.choices)]
             self.fail(f"{error.message} {did_you_mean(str(value), known, '')}".rstrip(), param, ctx)
 
@@ -28,5 +28,7 @@ class VersionNumber(click.ParamType):  # pyright: ignore[reportMissingTypeArgume
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         found = re.fullmatch(r"[vV]?0*([1-9][0-9]{0,17})", str(value).strip(), re.ASCII)
         if found is None:
+            from reconciler.core.text import plain
+
             self.fail(f"`{plain(str(value), 80)}` is not a version; expected a number, such as 4.", param, ctx)
         return int(found[1])

@@ -11,7 +11,7 @@ from reconciler.errors import ExitCode
 from reconciler.render.formats import VALIDATION, Format, ValidationFormat, rendered_validation
 
 
-@cli.command(short_help="Check manifests and the policy, offline.")
+@cli.command()
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 @format_option(VALIDATION)
 def validate(paths: tuple[Path, ...], form: ValidationFormat) -> int:
@@ -19,7 +19,7 @@ def validate(paths: tuple[Path, ...], form: ValidationFormat) -> int:
     Check manifests and the policy, offline. PATHS are files or folders. Default: RECONCILER_MANIFESTS, the policy's
     folder, or `manifests` at the top of the repository. Reports every problem with its place.
     """
-    from reconciler.project import validation
+    from reconciler.offline import validation
     from reconciler.render.problems import validation_lines
 
     result = validation(paths)

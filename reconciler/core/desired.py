@@ -22,12 +22,12 @@ from reconciler.core.names import (
     in_registry,
 )
 from reconciler.core.slot_map import PLAIN, SlotMap
-from reconciler.core.snapshot import VersionSnapshot, source_digest
 from reconciler.errors import Location, Problem, Severity
 
 if TYPE_CHECKING:
     # Not at run time: most manifests have neither gates nor overrides, and evidence takes a while to import.
     from reconciler.core.gate import Guard, Override
+    from reconciler.core.snapshot import VersionSnapshot
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -129,7 +129,7 @@ class Pin:
         """Whether both name a version in the same way, whatever they say of it besides."""
         return (self.version, self.run_id, self.origin) == (other.version, other.run_id, other.origin)
 
-    def means(self, version: VersionSnapshot) -> bool:
+    def means(self, version: "VersionSnapshot") -> bool:
         """
         Whether it refers to that version. Where no source was looked up, a path means every version of the run; else
         another model of the run is not what was declared, also where nothing can be registered anymore.
@@ -151,16 +151,16 @@ class Pin:
             return True
         if isinstance(self.source, Source) or (self.source is not None and self.model_id is None):
             return version.source in self.source.digests
-        return self.model_id is None or version.source == source_digest(f"models:/{self.model_id}")
+        return self.model_id is None or version.is_made_of(f"models:/{self.model_id}")
 
-    def names_original_of(self, version: VersionSnapshot) -> bool:
+    def names_original_of(self, version: "VersionSnapshot") -> bool:
         """
         Whether a version was copied from one of the number and the model that the pin names, be it the one that is
         there now or one that was deleted.
         """
         if self.original is not None and self.original.registry:
             return version.original == self.original
-        return self.original is not None and version.source == source_digest(self.original.uri)
+        return self.original is not None and version.is_made_of(self.original.uri)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,8 +50,15 @@ def is_unseen(character: str) -> bool:
     return unseen or character in _BLANK or is_ignorable(character)
 
 
+def is_plain(text: str) -> bool:
+    """Whether it is ASCII, of which what Python calls printable is seen: most texts are, and need no closer look."""
+    return text.isascii() and text.isprintable()
+
+
 def unseen_fault(name: str) -> str | None:
     """Which character of a name nobody sees, or None."""
+    if is_plain(name):
+        return None
     return next((f"it holds {described(c)}, which nobody sees" for c in name if is_unseen(c)), None)
 
 

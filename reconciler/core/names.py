@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NewType, TypeAlias
 
-from reconciler.core.looks import described, plainer, unseen_fault
+from reconciler.core.looks import described, is_plain, plainer, unseen_fault
 
 Version = NewType("Version", int)
 AliasName = NewType("AliasName", str)
@@ -287,7 +287,9 @@ def has_control_characters(text: str, allowed: str = "") -> bool:
     Whether the text holds characters that a terminal or a reviewer would not see as they are: control codes, and format
     characters such as bidirectional overrides (Unicode categories Cc and Cf, and line separators).
     """
-    return any(c not in allowed and unicodedata.category(c) in {"Cc", "Cf", "Zl", "Zp"} for c in text)
+    return not is_plain(text) and any(
+        c not in allowed and unicodedata.category(c) in {"Cc", "Cf", "Zl", "Zp"} for c in text
+    )
 
 
 # The scripts with letters that look like Latin ones. Whole words in them are fine, as are letters of all other scripts.

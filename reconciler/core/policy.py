@@ -4,16 +4,18 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from reconciler.core.gate import Guard
+from reconciler.core.files import USUAL_FOLDER
 from reconciler.core.looks import drawn, folded, skeleton
 from reconciler.core.names import Commit, ModelRef, RepositoryId, Slot
 from reconciler.core.slot_map import PLAIN, SlotMap
 from reconciler.errors import Location
 
-USUAL_FOLDER = "manifests"
-"""The folder of manifests at the top of a repository, where nothing names one, wherever in it a command is run."""
+if TYPE_CHECKING:
+    # Not at run time: where there is no policy, nothing has a use for gates, and evidence takes a while to import.
+    from reconciler.core.gate import Guard
+
 LOADABLE = "loadable"
 """The check that every policy has: it loads the model, and does nothing else."""
 
@@ -27,7 +29,7 @@ class Rule:
     """
 
     slots: tuple[str, ...]
-    guards: tuple[Guard, ...]
+    guards: "tuple[Guard, ...]"
     at: Location
     models: tuple[str, ...] = ("*",)
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -175,7 +177,7 @@ class Policy:
         *tags: Mapping[str, str],
         formerly: Iterable[ModelRef] = (),
         slots: SlotMap = PLAIN,
-    ) -> tuple[Guard, ...]:
+    ) -> "tuple[Guard, ...]":
         """
         Every gate before that slot for a model, in the order of the file. Of several names, its own and former ones,
         and several sets of tags, those that the registry shows and those that are declared, it is enough for a rule to

@@ -159,6 +159,10 @@ class VersionSnapshot:
     def identity(self) -> Identity:
         return Identity(self.version, self.run_id, self.created_at, self.source)
 
+    def is_made_of(self, uri: str) -> bool:
+        """Whether its files are there."""
+        return self.source == source_digest(uri)
+
     @property
     def touched(self) -> int:
         """When it was last moved or edited, by MLflow's own time, in seconds since 1970."""

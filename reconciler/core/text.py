@@ -6,10 +6,9 @@ is secret. `plain` is for what becomes part of a sentence of ours, `clean` for s
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from functools import lru_cache
 
-from reconciler.core.looks import described, folded, is_ignorable
+from reconciler.core.looks import described, folded, is_ignorable, is_plain
 
 MOST_SHOWN = 60
 SHORTEST_SECRET = 4
@@ -27,7 +26,7 @@ def clean(text: str) -> str:
     The text on one line, with everything that a terminal would obey or a reader would not see written out. What reads
     from right to left is isolated, so that nothing around it changes its place.
     """
-    if text.isascii() and text.isprintable():
+    if is_plain(text):
         return text
     bare = _ISOLATED.sub(lambda found: found[1] if _is_run(found[1]) else found[0], text)
     shown = "".join(map(_visible, bare, f" {bare}"))
@@ -86,8 +85,7 @@ def cut(shown: str, longest: int) -> str:
 
 def plain(text: str, limit: int = 300) -> str:
     """The text on one line and not too long, with spaces for what a terminal would obey or a reader would not see."""
-    # Of ASCII, which most texts are, nothing that is printable is ignorable; letter by letter takes ten times as long.
-    if not (text.isascii() and text.isprintable()):
+    if not is_plain(text):
         text = "".join(c if c.isprintable() and not is_ignorable(c) else " " for c in text)
     text = " ".join(text.split())
     return text if len(text) <= limit else text[: limit - 1] + "…"
@@ -141,6 +139,8 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that a mistyped one is near to, whatever the case of letters, if there is one."""
+    from difflib import get_close_matches
+
     by_folded = {one.casefold(): one for one in known}
     found = get_close_matches(name.casefold(), by_folded, 1, 0.55) if len(name) <= LONGEST_TYPED else []
     return by_folded[found[0]] if found else None

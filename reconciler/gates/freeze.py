@@ -10,8 +10,6 @@ from itertools import islice
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from croniter import croniter
-
 from reconciler.core.figures import duration
 from reconciler.core.gate import NOW, Entrance, FactKey, Facts, Gate, Judgement, failed, passed, unknown
 from reconciler.core.limits import WINDOW_YEARS, WINDOWS
@@ -159,6 +157,7 @@ def _zone(name: str) -> tzinfo:
 def _walls(start: str, wall: datetime, *, back: bool) -> Iterator[datetime]:
     """What clocks show whenever a window begins: from the first after that time on, or from the last before it back."""
     # Not above: it takes longer to import than most policies to read.
+    from croniter import croniter
 
     # By the clocks alone: over their changes, croniter (7.0) goes from one to the next in ways of its own.
     cron: Any = croniter(start, wall, max_years_between_matches=WINDOW_YEARS)

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Set
 from functools import cache, partial
 from pathlib import Path, PurePosixPath
 
+from reconciler.core.files import SourceFile
 from reconciler.core.limits import FILE_BYTES
 from reconciler.core.names import has_control_characters
 from reconciler.errors import Location, Problem
-from reconciler.ports import SourceFile
 from reconciler.reading.repository import (
     DOT_GIT,
     is_plain_file,
@@ -35,7 +35,7 @@ def files_below(paths: Iterable[Path], root: Path) -> tuple[tuple[SourceFile, ..
     """
     files: dict[str, SourceFile] = {}
     problems: list[Problem] = []
-    way = cache(partial(on_the_way, Path(os.path.realpath(root))))
+    is_outside = cache(partial(_is_outside, Path(os.path.realpath(root))))
     for path in paths:
         if not path.exists():
             problems.append(
@@ -46,9 +46,9 @@ def files_below(paths: Iterable[Path], root: Path) -> tuple[tuple[SourceFile, ..
         if not below.is_absolute() and ".." not in below.parts and (amiss := on_the_way(root, below)):
             problems.extend(amiss)
             continue
-        for file in [path] if not path.is_dir() else _manifests_in(path, root, problems):
-            name = _named(file, root)
-            found = _read(file, name, root, way)
+        single = [(path, _named(path, root))]
+        for file, name in single if not path.is_dir() else _manifests_in(path, root, problems):
+            found = _read(file, name, is_outside)
             if isinstance(found, Problem):
                 problems.append(found)
             else:
@@ -103,17 +103,20 @@ def content_problem(path: str, data: bytes) -> Problem | None:
     return None
 
 
-def _read(
-    file: Path, name: str, root: Path, way: Callable[[PurePosixPath], tuple[Problem, ...]]
-) -> SourceFile | Problem:
-    """A file by its place and its name; `way` tells what is wrong with the folders that lead to one."""
+def _is_outside(top: Path, folder: str) -> bool:
+    """Whether a folder, whose links are followed, is not below `top`, or in a repository of its own there."""
+    place = Path(folder)
+    return not place.is_relative_to(top) or bool(on_the_way(top, PurePosixPath(place.relative_to(top))))
+
+
+def _read(file: Path, name: str, is_outside: Callable[[str], bool]) -> SourceFile | Problem:
+    """A file by its place and its name; `is_outside` is asked once for each folder."""
     if file.is_symlink() and file.is_dir():
         return link_to_folder(name)
     if amiss := name_problem(name):
         return amiss
     # Unlike Path.resolve(), this does not raise for links that go round in circles.
-    real, top = Path(os.path.realpath(file)), Path(os.path.realpath(root))
-    if not real.is_relative_to(top) or way(PurePosixPath(real.parent.relative_to(top))):
+    if is_outside(os.path.dirname(os.path.realpath(file))):  # noqa: PTH120  # one object a file less
         return leads_out(name)
     try:
         if file.exists() and not is_plain_file(file):
@@ -130,31 +133,35 @@ def beginning(path: Path) -> bytes:
         return file.read(FILE_BYTES + 1)
 
 
-def _manifests_in(folder: Path, root: Path, problems: list[Problem]) -> Iterator[Path]:
+def _manifests_in(folder: Path, root: Path, problems: list[Problem]) -> Iterator[tuple[Path, str]]:
+    """Each manifest, and each link to a folder, with its name."""
+
     def unlisted(error: OSError) -> None:
         problems.append(_unreadable(_named(Path(error.filename), root), error.strerror or str(error)))
 
     for parent, folders, names in os.walk(folder, onerror=unlisted):
         here = Path(parent)
+        called = _named(here, root)
+        within = "" if called == "." else f"{called.removesuffix('/')}/"
         entries = [*folders, *names]
         # At its top, the repository itself is kept in `.git`.
         foreign = [n for n in entries if looks_like_dot_git(n) and not (n == DOT_GIT and here.samefile(root))]
-        problems.extend(nested(_named(here / name, root)) for name in sorted(foreign))
+        problems.extend(nested(within + name) for name in sorted(foreign))
         if looks_like_repository(entries):
-            problems.append(nested(_named(here, root)))
-        if folders and len(PurePosixPath(_named(here, root)).parts) >= DEEPEST:
-            problems.append(too_deep(_named(here, root)))
+            problems.append(nested(called))
+        if folders and len(PurePosixPath(called).parts) >= DEEPEST:
+            problems.append(too_deep(called))
             folders.clear()
         folders[:] = sorted(f for f in folders if not f.startswith(".") and not looks_like_dot_git(f))
-        yield from (here / f for f in folders if (here / f).is_symlink())
+        yield from ((here / f, within + f) for f in folders if (here / f).is_symlink())
         beside = frozenset(names)
         for name in sorted(names):
             if name.startswith("."):
                 continue
-            if amiss := name_problem(_named(here / name, root), beside):
+            if amiss := name_problem(within + name, beside):
                 problems.append(amiss)
             elif name.endswith(SUFFIXES):
-                yield here / name
+                yield here / name, within + name
 
 
 def _named(path: Path, root: Path) -> str:

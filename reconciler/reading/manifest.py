@@ -4,7 +4,7 @@ JSON Schema is made from them too; what they accept becomes core types at once.
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from enum import StrEnum
 from functools import partial
@@ -87,8 +87,8 @@ from reconciler.reading.spelling import (
 
 if TYPE_CHECKING:
     # Not at run time: it would import the whole core and all gates, which reading most manifests has no use for.
+    from reconciler.core.files import SourceFile
     from reconciler.core.gate import Guard, Override
-    from reconciler.ports import SourceFile
     from reconciler.reading.gates import GateBuilder
 
 T = TypeVar("T")
@@ -138,7 +138,7 @@ UNTIL_PATTERN = (
 
 def parse(
     files: "Iterable[SourceFile]",
-    build: "GateBuilder | None" = None,
+    build: "Callable[[], GateBuilder] | None" = None,
     spec: "type[ManifestSpec] | None" = None,
     slots: SlotMap = PLAIN,
     *,
@@ -148,7 +148,7 @@ def parse(
 ) -> tuple[tuple[Manifest, ...], tuple[Problem, ...]]:
     """
     The manifests in the order of the files, and everything wrong with the rest, in the order of places. A document with
-    a problem gives no manifest. `build` is what gates are made with, where a manifest has some; `spec` is how it is
+    a problem gives no manifest. `build` gives what gates are made with, where a manifest has some; `spec` is how it is
     spelled; and `slots` what its stages are in the registry, which the policy has `named`, if it names several, which
     are `registries`; None where no policy is at hand. What was declared in the `past` may be nothing there now.
     """
@@ -788,7 +788,7 @@ KEY_ORDER: Mapping[tuple[str, ...], Sequence[str]] = {
 
 def _judge(
     root: YamlValue,
-    build: "GateBuilder | None",
+    build: "Callable[[], GateBuilder] | None",
     spelling: type[ManifestSpec],
     slots: SlotMap,
     registries: Collection[str] | None,
@@ -817,7 +817,7 @@ def _judge(
 def _judge_gates(
     reader: Reader,
     written: YamlValue | None,
-    build: "GateBuilder | None",
+    build: "Callable[[], GateBuilder] | None",
     slots: SlotMap,
     registries: Collection[str] | None,
     *,
@@ -835,7 +835,7 @@ def _judge_gates(
         below = reader.below("gates", key)
         stages = None if past else frozenset(one.stage for one in slots.stages)
         known = None if registries is None else frozenset(registries)
-        around = replace(build or GateBuilder(), stages=stages, registries=known)
+        around = replace(build() if build else GateBuilder(), stages=stages, registries=known)
         guards, wrong = parse_gates(below, around) if isinstance(entries, YamlList) else ((), ())
         problems.extend(wrong)
         try:

@@ -88,7 +88,7 @@ from reconciler.reading.spelling import (
 )
 
 if TYPE_CHECKING:
-    from reconciler.ports import SourceFile
+    from reconciler.core.files import SourceFile
 
 DEFAULT_BUILDER = GateBuilder()
 MAX_MODELS = 1_000_000

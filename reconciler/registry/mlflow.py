@@ -720,12 +720,14 @@ def _collector_off() -> Generator[None]:
     Importing MLflow makes some 150,000 objects that are not garbage, and Python's search among them for what is
     takes a sixth of the time, and is repeated while pages are read if they are not set apart.
     """
+    enabled = gc.isenabled()
     gc.disable()
     try:
         yield
         gc.freeze()
     finally:
-        gc.enable()
+        if enabled:
+            gc.enable()
 
 
 def _swift(store: Any) -> Any:

@@ -3,7 +3,6 @@ The formats in which results are shown and written: which there are, which resul
 one is a member of `Format`, its name in the aliases of the results that have it, and an arm for each of these.
 """
 
-import json
 from collections.abc import Iterable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, assert_never, get_args
@@ -249,6 +248,8 @@ def rendered_audit(audit: "Audit", form: ListFormat) -> str:
 
 
 def _indented(document: object, *, ensure_ascii: bool = False) -> str:
+    import json
+
     return json.dumps(document, indent=2, ensure_ascii=ensure_ascii) + "\n"
 
 

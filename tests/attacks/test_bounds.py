@@ -22,11 +22,12 @@ from reconciler.core.policy import Policy, Rule
 from reconciler.core.review import Scope
 from reconciler.core.signature import Array, Column, Scalar, Signature
 from reconciler.core.snapshot import UnreadableRecord, decode_owner, decode_provenance
+from reconciler.errors import OverBudgetError
 from reconciler.events import OutcomeStatus
 from reconciler.evidence.mlmodel import read_mlmodel
 from reconciler.pipeline import ApplyRequest, apply
 from reconciler.planning import declare, find_drift, make_review
-from reconciler.ports import Asked, OverBudgetError, Stopwatch
+from reconciler.ports import Asked, Stopwatch
 from reconciler.render.formats import Format, rendered
 from reconciler.rules import NO_RULES, Rules
 from tests import exhibits

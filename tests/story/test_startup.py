@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import pytest
 
@@ -59,6 +60,118 @@ def test_a_mistake_in_a_manifest_is_found_before_mlflow_is_imported(
     assert done.returncode == 1
     assert "manifests/models.yaml:" in done.stderr
     assert done.stdout.splitlines()[-1] == "imported: []"
+
+
+REPORTS_MODULES = """
+import sys
+from reconciler.cli import run
+code = run(sys.argv[1:])
+print(*sorted(sys.modules))
+sys.exit(code)
+"""
+
+
+def loaded(repository: Repository, reconciler: Reconciler, script: str, arguments: Sequence[str] = ()) -> set[str]:
+    """The names on the last line of what a script says in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        cwd=repository.top,
+        env=dict(reconciler.environment),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_the_list_of_commands_is_shown_without_them(
+    repository: Repository, reconciler: Reconciler, option: str
+) -> None:
+    modules = loaded(repository, reconciler, REPORTS_MODULES, [option])
+
+    assert {name for name in modules if name.split(".")[0] == "reconciler"} == {
+        "reconciler",
+        "reconciler.cli",
+        "reconciler.cli.group",
+        "reconciler.cli.types",
+        "reconciler.errors",
+        "reconciler.version",
+    }
+    assert not {"pathlib", "yaml", "pydantic", "rich"} & modules
+
+
+WHAT_CHECKING_NEEDS_NOT = {
+    "croniter",
+    "git",
+    "json",
+    "reconciler.carrying",
+    "reconciler.checks",
+    "reconciler.git",
+    "reconciler.pipeline",
+    "reconciler.planning",
+    "reconciler.ports",
+    "reconciler.project",
+    "reconciler.registry",
+    "reconciler.reporter",
+    "requests",
+    "rich",
+}
+"""Also where there are a policy and gates, but no freeze."""
+WHAT_PLAIN_MANIFESTS_NEED_NOT = {
+    "reconciler.conditions",
+    "reconciler.core.evidence",
+    "reconciler.core.gate",
+    "reconciler.core.policy",
+    "reconciler.core.snapshot",
+    "reconciler.gates",
+    "reconciler.reading.gates",
+    "reconciler.reading.policy",
+    "reconciler.wiring",
+}
+
+
+def test_manifests_are_checked_without_what_plans_need_and_without_gates(
+    repository: Repository, reconciler: Reconciler, model: str
+) -> None:
+    repository.write(manifest(model, production=1))
+
+    modules = loaded(repository, reconciler, REPORTS_MODULES, ["validate"])
+
+    assert "reconciler.reading.manifest" in modules
+    assert not (WHAT_CHECKING_NEEDS_NOT | WHAT_PLAIN_MANIFESTS_NEED_NOT) & modules
+
+
+def test_a_policy_is_checked_without_what_plans_need(
+    repository: Repository, reconciler: Reconciler, model: str
+) -> None:
+    repository.write(manifest(model, production=1))
+    policy = "slots: [{slot: Production, gates: [{soak: {stage: Staging, for: 3d}}]}]\n"
+    (repository.top / "reconciler.yaml").write_text(policy)
+
+    modules = loaded(repository, reconciler, REPORTS_MODULES, ["validate"])
+
+    assert WHAT_PLAIN_MANIFESTS_NEED_NOT - modules == {"reconciler.conditions", "reconciler.core.snapshot"}
+    assert not (WHAT_CHECKING_NEEDS_NOT - {"json"}) & modules
+
+
+LEAVES_ALONE = """
+import gc, os, reconciler
+before = gc.get_threshold(), gc.isenabled(), dict(os.environ)
+reconciler.validate()
+assert (gc.get_threshold(), gc.isenabled(), dict(os.environ)) == before
+print("as", "before")
+"""
+
+
+def test_only_the_command_alters_its_process_to_start_sooner(
+    repository: Repository, reconciler: Reconciler, model: str
+) -> None:
+    repository.write(manifest(model, production=1))
+
+    assert loaded(repository, reconciler, LEAVES_ALONE) == {"as", "before"}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from typing import Any, cast
 
 import pytest
 
-from reconciler.cli import cli
 from reconciler.core.access import ROLES
 from reconciler.core.plan import Verb
 from reconciler.errors import ExitCode
@@ -23,6 +22,7 @@ from reconciler.reading.policy import PolicySpec
 from reconciler.reading.spelling import Spec
 from reconciler.reading.spelling import keys_of as keys_of_spec
 from reconciler.render.text import STYLE_OF
+from tests.commands import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "reconciler").rglob("*.py"))]
@@ -98,7 +98,7 @@ def test_every_blocker_is_explained() -> None:
 def test_every_command_and_exit_code_is_explained() -> None:
     page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
 
-    assert all(f"`reconciler {name}" in page for name in cli.commands)
+    assert all(f"`reconciler {name}" in page for name in COMMANDS)
     assert all(f"| {code.value} |" in page for code in ExitCode)
 
 
@@ -117,7 +117,7 @@ PAGES = [
 @pytest.mark.parametrize("page", PAGES)
 def test_every_option_and_link_in_the_documentation_exists(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
-    options = {o for command in cli.commands.values() for p in command.params for o in (*p.opts, *p.secondary_opts)}
+    options = {o for command in COMMANDS.values() for p in command.params for o in (*p.opts, *p.secondary_opts)}
     git = {
         "--unshallow",
         "--force-with-lease",

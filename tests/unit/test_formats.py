@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.cli import cli
 from reconciler.errors import Location, Problem, ReconcilerError, Validation
 from reconciler.render import formats
 from reconciler.render.formats import DRIFT, HISTORY, STATUS, VALIDATION, WRITTEN_PLAN, Format, ValidationFormat
 from tests import exhibits
+from tests.commands import COMMANDS
 
 MEMBER = '    SARIF = "sarif", ""\n'
 SHOWN = "Literal[Format.TEXT, Format.JSON, Format.MARKDOWN, Format.HTML]"
@@ -67,7 +67,7 @@ def test_a_format_without_an_arm_is_refused_and_not_shown_as_text() -> None:
     ("command", "offered"), [("validate", VALIDATION), ("drift", DRIFT), ("status", STATUS), ("history", HISTORY)]
 )
 def test_options_offer_what_the_table_says(command: str, offered: tuple[Format, ...]) -> None:
-    (option,) = [parameter for parameter in cli.commands[command].params if parameter.name == "form"]
+    (option,) = [parameter for parameter in COMMANDS[command].params if parameter.name == "form"]
 
     assert list(getattr(option.type, "choices", ())) == [form.value for form in offered]
 

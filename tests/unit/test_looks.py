@@ -11,12 +11,15 @@ from reconciler.core.looks import (
     _ASCII,  # pyright: ignore[reportPrivateUsage]  # a copy, which must be a true one
     _prototypes,  # pyright: ignore[reportPrivateUsage]
     drawn,
+    is_ignorable,
+    is_plain,
+    is_unseen,
     looks,
     mixed_word,
     plainer,
     skeleton,
 )
-from reconciler.core.names import alias_fault, look_alike_fault, model_name_fault
+from reconciler.core.names import alias_fault, has_control_characters, look_alike_fault, model_name_fault
 from reconciler.core.policy import matches
 
 REAL_NAMES = [
@@ -49,6 +52,15 @@ REAL_NAMES = [
     "Credit モデル",
     "risk 🚀",
 ]
+
+
+def test_of_plain_text_every_character_is_seen_and_of_ascii_no_other() -> None:
+    characters = [chr(code) for code in range(0x100)]
+
+    plain = [character for character in characters if is_plain(character)]
+
+    assert plain == [c for c in characters if c.isascii() and not is_unseen(c)]
+    assert not [c for c in plain if is_ignorable(c) or has_control_characters(f"{c}é")]
 
 
 @pytest.mark.parametrize("name", REAL_NAMES)

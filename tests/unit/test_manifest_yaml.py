@@ -408,10 +408,10 @@ def test_gates_are_made_with_what_is_passed_in() -> None:
     unknown = GateBuilder(groups={}, checks=frozenset())
     pair = {"pair": ("ada@acme.example",)}
 
-    [manifest], _ = parse(files, GateBuilder(groups=pair, checks=frozenset({"bias"})))
+    [manifest], _ = parse(files, lambda: GateBuilder(groups=pair, checks=frozenset({"bias"})))
 
     assert manifest.gates[Stage.PRODUCTION.slot].value[0].gate == Approvals(Quorum(1, "pair"), pair)
-    assert [problem.code for problem in parse(files, unknown)[1]] == ["unknown-group", "unknown-check"]
+    assert [problem.code for problem in parse(files, lambda: unknown)[1]] == ["unknown-group", "unknown-check"]
     assert parse(files)[1] == ()
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from reconciler.cli import cli
+from tests.commands import COMMANDS
 from tests.runner import Command, heeded
 
 ROOT = Path(__file__).parents[2]
@@ -191,7 +191,7 @@ def test_applies_wait_for_each_other_and_none_is_broken_off() -> None:
 
 @pytest.mark.parametrize("path", [*FILES, ROOT / "action" / "run.sh"], ids=lambda path: path.name)
 def test_every_option_in_a_script_is_one_of_its_command(path: Path) -> None:
-    options = {option for command in cli.commands.values() for p in command.params for option in p.opts}
+    options = {option for command in COMMANDS.values() for p in command.params for option in p.opts}
     text = "\n".join(line for line in path.read_text(encoding="utf-8").splitlines() if " pip " not in line)
 
     used = set(re.findall(r"(?<![-\w])--[a-z][a-z-]+", text)) - {"--version"}
