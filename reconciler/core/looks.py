@@ -45,6 +45,9 @@ def is_ignorable(character: str) -> bool:
 
 def is_unseen(character: str) -> bool:
     """Whether a reader would not see it, or no font is sure to draw it; a space in ASCII is seen well enough."""
+    if character.isascii():
+        # What is printable in ASCII are its letters, digits, signs and the space: most of what is ever asked about.
+        return not character.isprintable()
     category = unicodedata.category(character)
     unseen = category in {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"} or (category == "Zs" and character != " ")
     return unseen or character in _BLANK or is_ignorable(character)
@@ -52,6 +55,8 @@ def is_unseen(character: str) -> bool:
 
 def unseen_fault(name: str) -> str | None:
     """Which character of a name nobody sees, or None."""
+    if name.isascii() and name.isprintable():
+        return None
     return next((f"it holds {described(c)}, which nobody sees" for c in name if is_unseen(c)), None)
 
 

@@ -3,7 +3,7 @@
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Set
 from functools import cache, partial
 from pathlib import Path, PurePosixPath
 
@@ -35,7 +35,7 @@ def files_below(paths: Iterable[Path], root: Path) -> tuple[tuple[SourceFile, ..
     """
     files: dict[str, SourceFile] = {}
     problems: list[Problem] = []
-    way = cache(partial(on_the_way, Path(os.path.realpath(root))))
+    places = _Places(root)
     for path in paths:
         if not path.exists():
             problems.append(
@@ -46,9 +46,9 @@ def files_below(paths: Iterable[Path], root: Path) -> tuple[tuple[SourceFile, ..
         if not below.is_absolute() and ".." not in below.parts and (amiss := on_the_way(root, below)):
             problems.extend(amiss)
             continue
-        for file in [path] if not path.is_dir() else _manifests_in(path, root, problems):
-            name = _named(file, root)
-            found = _read(file, name, root, way)
+        found_below = [(path, _named(path, root))] if not path.is_dir() else _manifests_in(path, root, problems)
+        for file, name in found_below:
+            found = _read(file, name, places)
             if isinstance(found, Problem):
                 problems.append(found)
             else:
@@ -61,7 +61,9 @@ def name_problem(path: str, beside: Set[str] = frozenset()) -> Problem | None:
     Why a file looks like a manifest by its name, and yet is not read; None for one that is, or is no manifest. `beside`
     are the names in its folder: `churn.yaml.bak` beside `churn.yaml` is a copy, and without it, it is what that became.
     """
-    name = PurePosixPath(path).name
+    name = path.rpartition("/")[2]
+    if name.endswith(SUFFIXES) and path.isascii() and path.isprintable():
+        return None
     shown = path if path.isprintable() else path.encode("ascii", "backslashreplace").decode()
     if name.endswith(SUFFIXES):
         if has_control_characters(path) or any("\ud800" <= letter <= "\udfff" for letter in path):
@@ -103,20 +105,37 @@ def content_problem(path: str, data: bytes) -> Problem | None:
     return None
 
 
-def _read(
-    file: Path, name: str, root: Path, way: Callable[[PurePosixPath], tuple[Problem, ...]]
-) -> SourceFile | Problem:
-    """A file by its place and its name; `way` tells what is wrong with the folders that lead to one."""
-    if file.is_symlink() and file.is_dir():
+class _Places:
+    """Where files really are, below `root`: what there is to know of a folder is asked once for all files in it."""
+
+    def __init__(self, root: Path) -> None:
+        # Unlike Path.resolve(), this does not raise for links that go round in circles.
+        self._top = Path(os.path.realpath(root))
+        self._way = cache(partial(on_the_way, self._top))
+        self._leads_out = cache(self._folder_leads_out)
+
+    def leads_out(self, file: str) -> bool:
+        """Whether a file is elsewhere than below the root, or links and other repositories are on the way to it."""
+        if os.path.islink(file):  # noqa: PTH114  # of thousands of files
+            return self._leads_out(os.path.dirname(os.path.realpath(file)))  # noqa: PTH120
+        return self._leads_out(os.path.dirname(file))  # noqa: PTH120
+
+    def _folder_leads_out(self, folder: str) -> bool:
+        real = Path(os.path.realpath(folder))
+        return not real.is_relative_to(self._top) or bool(self._way(PurePosixPath(real.relative_to(self._top))))
+
+
+def _read(file: str | Path, name: str, places: _Places) -> SourceFile | Problem:
+    """A file by its place and its name."""
+    file = str(file)
+    if os.path.islink(file) and os.path.isdir(file):  # noqa: PTH112, PTH114  # of thousands of files
         return link_to_folder(name)
     if amiss := name_problem(name):
         return amiss
-    # Unlike Path.resolve(), this does not raise for links that go round in circles.
-    real, top = Path(os.path.realpath(file)), Path(os.path.realpath(root))
-    if not real.is_relative_to(top) or way(PurePosixPath(real.parent.relative_to(top))):
+    if places.leads_out(file):
         return leads_out(name)
     try:
-        if file.exists() and not is_plain_file(file):
+        if os.path.exists(file) and not is_plain_file(file):  # noqa: PTH110
             return _unreadable(name, "This is not a file")
         data = beginning(file)
     except OSError as error:
@@ -124,37 +143,41 @@ def _read(
     return content_problem(name, data) or SourceFile(name, data)
 
 
-def beginning(path: Path) -> bytes:
+def beginning(path: str | Path) -> bytes:
     """A file, or of one that is larger than we read, one byte more than that."""
-    with path.open("rb") as file:
+    with open(path, "rb") as file:  # noqa: PTH123
         return file.read(FILE_BYTES + 1)
 
 
-def _manifests_in(folder: Path, root: Path, problems: list[Problem]) -> Iterator[Path]:
+def _manifests_in(folder: Path, root: Path, problems: list[Problem]) -> Iterator[tuple[str | Path, str]]:
+    """Each with its name."""
+
     def unlisted(error: OSError) -> None:
         problems.append(_unreadable(_named(Path(error.filename), root), error.strerror or str(error)))
 
     for parent, folders, names in os.walk(folder, onerror=unlisted):
         here = Path(parent)
+        named = _named(here, root)
+        above = "" if named == "." else f"{named.rstrip('/')}/"
         entries = [*folders, *names]
         # At its top, the repository itself is kept in `.git`.
         foreign = [n for n in entries if looks_like_dot_git(n) and not (n == DOT_GIT and here.samefile(root))]
-        problems.extend(nested(_named(here / name, root)) for name in sorted(foreign))
+        problems.extend(nested(f"{above}{name}") for name in sorted(foreign))
         if looks_like_repository(entries):
-            problems.append(nested(_named(here, root)))
-        if folders and len(PurePosixPath(_named(here, root)).parts) >= DEEPEST:
-            problems.append(too_deep(_named(here, root)))
+            problems.append(nested(named))
+        if folders and len(PurePosixPath(named).parts) >= DEEPEST:
+            problems.append(too_deep(named))
             folders.clear()
         folders[:] = sorted(f for f in folders if not f.startswith(".") and not looks_like_dot_git(f))
-        yield from (here / f for f in folders if (here / f).is_symlink())
+        yield from ((here / f, f"{above}{f}") for f in folders if (here / f).is_symlink())
         beside = frozenset(names)
         for name in sorted(names):
             if name.startswith("."):
                 continue
-            if amiss := name_problem(_named(here / name, root), beside):
+            if amiss := name_problem(f"{above}{name}", beside):
                 problems.append(amiss)
             elif name.endswith(SUFFIXES):
-                yield here / name
+                yield f"{parent}/{name}", f"{above}{name}"
 
 
 def _named(path: Path, root: Path) -> str:
