@@ -1,6 +1,7 @@
 """What is asked of a server before it is needed, so that nothing of ours waits: by what arrives there, and when."""
 
 import json
+import socket
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
@@ -11,11 +12,14 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from mlflow import MlflowClient
 
+from reconciler.core.changes import TagModel, TagVersion
 from reconciler.core.names import ModelRef, Ours, RepositoryId, Version
 from reconciler.core.snapshot import OWNER_TAG, Ownership, RegistrySnapshot, encode_owner
 from reconciler.errors import ManifestError, RegistryError
 from reconciler.ports import Wanted
+from reconciler.registry import mlflow as mlflow_registry
 from reconciler.registry.mlflow import MlflowRegistry
 from tests.build import CHURN, OURS
 
@@ -41,6 +45,9 @@ class Server:
         self.uri = ""
 
     def answer(self, path: str) -> dict[str, Any]:
+        if "set-tag" in path:
+            self.asked.append("set-tag")
+            return {}
         asked = parse_qs(urlsplit(path).query)
         what = MODELS if MODELS in path else VERSIONS
         question = " ".join([what, *asked.get("filter", ["all"]), *asked.get("page_token", [])])
@@ -68,6 +75,12 @@ def server() -> Generator[Server]:
     server = Server()
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.do_GET()
+
         def do_GET(self) -> None:
             body = json.dumps(server.answer(self.path)).encode()
             self.send_response(200)
@@ -231,3 +244,33 @@ def test_nothing_of_the_answers_is_kept(registry: MlflowRegistry) -> None:
 
         assert begun is not None
         assert (begun.rows, begun.versions) == (None, None)
+
+
+def test_no_answer_waits_for_the_acknowledgement_of_its_beginning(
+    server: Server, registry: MlflowRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quickly: list[bool] = []
+
+    def noting(response: Any, **options: Any) -> None:
+        connection = response.raw._connection
+        acknowledge(response, **options)
+        quickly.append(bool(connection.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK)))
+
+    hooks = mlflow_registry._HOOKS  # pyright: ignore[reportPrivateUsage]  # what every request is sent with
+    acknowledge = hooks["response"]
+    monkeypatch.setitem(hooks, "response", noting)
+
+    registry.snapshot(wanted(CHURN, FRAUD))
+    registry.execute(TagModel(CHURN, "domain", None, "credit"))
+    registry.execute(TagVersion(CHURN, Version(1), "domain", None, "credit"))
+
+    assert len(quickly) == len(server.asked)
+    assert all(quickly)
+
+
+def test_the_store_that_others_in_this_process_use_stays_as_it_is(server: Server, registry: MlflowRegistry) -> None:
+    client: Any = MlflowClient(server.uri, server.uri)
+    others = client._get_registry_client().store
+
+    assert registry.store is not others
+    assert "_call_endpoint" not in vars(others)
