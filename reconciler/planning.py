@@ -173,7 +173,12 @@ def plan_and_snapshot(
 ) -> tuple[Plan, RegistrySnapshot]:
     """The same, with what was read for it."""
     rules, desired = with_names(rules, desired)
-    snapshot, pasts = with_past(rules, desired, _snapshot(world, options, desired))
+    with world.ahead() as expect:
+        look_ahead(expect, desired, options.targets)
+        if rules.trunk is not None:
+            rules.trunk.prepare()
+        read = _snapshot(world, options, desired)
+    snapshot, pasts = with_past(rules, desired, read)
     world = under_former_names(world, snapshot)
     return judge(world, build_plan(desired, snapshot, options, pasts), snapshot, desired, rules), snapshot
 

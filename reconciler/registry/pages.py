@@ -58,8 +58,9 @@ class Page:
 
     def _read(self) -> list[Any]:
         if self._entries is None:
-            told = json.loads(self._body.decode("utf-8", "replace"))
-            self._body = b""
+            text, self._body = self._body.decode("utf-8", "replace"), b""
+            told = json.loads(text)
+            del text
             with self._of_one_shape():
                 self._entries = [*told.get(self._key, ())][::-1]
                 self._length = len(self._entries)
