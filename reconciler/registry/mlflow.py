@@ -547,8 +547,14 @@ class MlflowRegistry:
             remaining -= names
             if taken < 0.9 * len(owners):
                 break
-        for rows in answers(lambda clause: list(self._all(search, clause)), self._filters(remaining), READERS - 1):
-            take(rows)
+
+        def of(clause: str | None) -> list[tuple[ModelRef, VersionSnapshot]]:
+            refs = ((self._ref(row), row) for row in self._all(search, clause))
+            return [(ref, _version_snapshot(row)) for ref, row in refs if ref in remaining]
+
+        for versions in answers(of, self._filters(remaining), READERS - 1):
+            for ref, one in versions:
+                found.setdefault(ref, {})[one.version] = one
         return found
 
     def _filters(self, names: Iterable[ModelRef]) -> Sequence[str | None]:
