@@ -49,6 +49,7 @@ from reconciler.ports import (
     Checkout,
     Checks,
     EvidenceSource,
+    Expect,
     LineCommit,
     ManifestSource,
     Relation,
@@ -173,7 +174,12 @@ def plan_and_snapshot(
 ) -> tuple[Plan, RegistrySnapshot]:
     """The same, with what was read for it."""
     rules, desired = with_names(rules, desired)
-    snapshot, pasts = with_past(rules, desired, _snapshot(world, options, desired))
+    with world.ahead() as expect:
+        look_ahead(expect, desired, options.targets)
+        if rules.trunk is not None:
+            rules.trunk.prepare()
+        read = _snapshot(world, options, desired)
+    snapshot, pasts = with_past(rules, desired, read)
     world = under_former_names(world, snapshot)
     return judge(world, build_plan(desired, snapshot, options, pasts), snapshot, desired, rules), snapshot
 
@@ -229,6 +235,8 @@ def make_review(
     notes: list[Note] = []
     before = None if base is None else _before(world, base, ref, rules, notes)
     states = [desired] if before is None else [desired, before]
+    if rules.trunk is not None:
+        rules.trunk.prepare()
     snapshot, pasts = with_past(rules, desired, _snapshot(world, options, *states))
     world = under_former_names(world, snapshot)
     bare = build_plan(desired, snapshot, options, pasts)
@@ -786,14 +794,24 @@ def _snapshot(world: World, options: PlanOptions, *states: DesiredState) -> Regi
     """All that plans for these desired states need to see; what is to be renamed for the first, under its new name."""
     versions: dict[ModelRef, frozenset[Version]] = {}
     for state in states:
-        chosen = (m for name, m in state.models.items() if not options.targets or name in options.targets)
-        for name, wanted in versions_named(chosen).items():
+        for name, wanted in _versions_wanted(state, options.targets).items():
             versions[name] = versions.get(name, frozenset()) | wanted
-        for former in (n for manifest in state.models.values() for n in manifest.former_names):
-            versions.setdefault(former, frozenset())
     first = states[0]
     read = world.registry.snapshot(Wanted(versions, first.revision.ours))
     return as_renamed(read.models, to_rename(first.models, read.models, first.revision.ours))
+
+
+def _versions_wanted(state: DesiredState, targets: Collection[str]) -> dict[ModelRef, frozenset[Version]]:
+    """The models that a plan for some of a desired state, or all, needs to see, and which versions of each."""
+    versions = versions_named(m for name, m in state.models.items() if not targets or name in targets)
+    for former in (n for manifest in state.models.values() for n in manifest.former_names):
+        versions.setdefault(former, frozenset())
+    return versions
+
+
+def look_ahead(expect: Expect, desired: DesiredState, targets: Collection[str]) -> None:
+    """Tell the registry which models a plan is going to ask for."""
+    expect(_versions_wanted(desired, targets))
 
 
 def read_again(world: World, desired: DesiredState, names: Iterable[ModelRef]) -> RegistrySnapshot:

@@ -1,9 +1,10 @@
 """What the pipeline needs from outside, in the core's words."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import partial
 from threading import Lock as Guard
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -235,6 +236,14 @@ class ManifestParser(Protocol):
     def __call__(self, files: Iterable[SourceFile]) -> "tuple[tuple[Manifest, ...], tuple[Problem, ...]]":
         """The fragments that could be read, and everything wrong with the rest."""
         ...
+
+
+Expect: TypeAlias = Callable[[Iterable[ModelRef]], None]
+"""Called with models whose versions the next snapshot will be asked for: they may be read already."""
+
+
+def unexpected(_names: Iterable[ModelRef]) -> None:
+    """For registries of which nothing is read ahead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -796,6 +805,8 @@ class World:
     named: str = ""
     neighbors: Neighbors | None = None
     carrier: Carrier | None = None
+    ahead: Callable[[], AbstractContextManager[Expect]] = partial(nullcontext, unexpected)
+    """While it is entered, what the next snapshot shows may be read beside all else."""
 
     def parser(self, slots: SlotMap) -> ManifestParser:
         """What reads manifests that were declared when stages were these in the registry."""

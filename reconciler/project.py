@@ -608,25 +608,28 @@ class Project:
         """
         from reconciler.core.review import Scope
         from reconciler.events import Declared, unheard
-        from reconciler.planning import declare, make_review
+        from reconciler.planning import declare, look_ahead, make_review
 
         policy_ref, report = _judging_commit(policy_ref), report or unheard
+        targets = options["targets"] = tuple(options.get("targets", ()))
         with self.undisturbed():
             world = self._open(LockKind.NONE, report, base=base, ref=ref, policy_ref=policy_ref)
-            declaration = declare(world, ref)
-            revision = declaration.desired.revision
-            report(Declared(revision, declaration.warnings))
-            ahead = ref is None and bool(declaration.dirty)
-            rules = load_rules(world, revision, base=base, ref=ref, policy_ref=policy_ref, ahead=ahead)
-            whole = make_review(
-                world,
-                declaration,
-                plan_options(rules, options),
-                scope=Scope(evidence),
-                base=base,
-                ref=ref,
-                rules=rules,
-            )
+            with world.ahead() as expect:
+                declaration = declare(world, ref)
+                look_ahead(expect, declaration.desired, targets)
+                revision = declaration.desired.revision
+                report(Declared(revision, declaration.warnings))
+                ahead = ref is None and bool(declaration.dirty)
+                rules = load_rules(world, revision, base=base, ref=ref, policy_ref=policy_ref, ahead=ahead)
+                whole = make_review(
+                    world,
+                    declaration,
+                    plan_options(rules, options),
+                    scope=Scope(evidence),
+                    base=base,
+                    ref=ref,
+                    rules=rules,
+                )
         return Review(whole, _key(world), declaration.warnings, () if ref is not None else declaration.dirty)
 
     def apply(
@@ -737,8 +740,9 @@ class Project:
 
         with self.undisturbed():
             world = self._open(LockKind.NONE, ref=ref)
-            rules = load_rules(world, world.source.read(ref).revision, ref=ref)
-            return find_drift(world, ref, rules, files=files, left_alone=partial(left_alone, world, rules))
+            with world.ahead():
+                rules = load_rules(world, world.source.read(ref).revision, ref=ref)
+                return find_drift(world, ref, rules, files=files, left_alone=partial(left_alone, world, rules))
 
     def status(self, models: Iterable[str] = (), *, everything: bool = False, ref: str = "HEAD") -> "Overview":
         """
@@ -753,9 +757,10 @@ class Project:
 
         with _undisturbed():
             world = self._open(LockKind.NONE, ref=ref)
-            rules = load_rules(world, world.source.read(ref).revision, ref=ref)
-            asked = partial(left_alone, world, rules)
-            return find_overview(world, ref, rules, models, everything=everything, left_alone=asked)
+            with world.ahead():
+                rules = load_rules(world, world.source.read(ref).revision, ref=ref)
+                asked = partial(left_alone, world, rules)
+                return find_overview(world, ref, rules, models, everything=everything, left_alone=asked)
 
     def history(
         self,

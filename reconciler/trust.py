@@ -105,7 +105,8 @@ class _Declared:
 
     def has(self, name: ModelRef, without: Set[str] = frozenset()) -> bool:
         """Whether a file declares a model, but for some files."""
-        return bool(self._files.get(name, set[str]()) - without)
+        files = self._files.get(name)
+        return bool(files) and any(path not in without for path in files)
 
     def of(self, name: ModelRef) -> list[Manifest]:
         """The fragments of a model, in the order of their files."""
@@ -464,6 +465,10 @@ class Trunk:
             fragments, problems = parse(self.world.source.files_in(commit, folder) or ())
             if not any(problem.severity is Severity.ERROR for problem in problems):
                 yield from fragments
+
+    def prepare(self) -> None:
+        """Read what every past begins with, while the registry's answers are on their way."""
+        self._fragments(self.tip)
 
     def _fragments(self, commit: Commit) -> tuple[Manifest, ...] | None:
         """What the files of a commit declare; None where some cannot be read."""

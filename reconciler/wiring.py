@@ -141,6 +141,7 @@ def open_world(
         slots=slots,
         parse_past=parse_past,
         named=settings.named,
+        ahead=partial(registry.ahead, ours),
     )
     if not settings.named:
         return world

@@ -45,6 +45,9 @@ def is_ignorable(character: str) -> bool:
 
 def is_unseen(character: str) -> bool:
     """Whether a reader would not see it, or no font is sure to draw it; a space in ASCII is seen well enough."""
+    if character.isascii():
+        # What is printable in ASCII are its letters, digits, signs and the space: most of what is ever asked about.
+        return not character.isprintable()
     category = unicodedata.category(character)
     unseen = category in {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"} or (category == "Zs" and character != " ")
     return unseen or character in _BLANK or is_ignorable(character)

@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import NewType, TypeAlias
 
 from reconciler.core.looks import described, is_plain, plainer, unseen_fault
@@ -46,7 +47,8 @@ class Ours:
 
     def is_repository(self, owner: RepositoryId) -> bool:
         """Whether that is this repository, by any of its names, whatever the folder."""
-        return _place(owner)[0] in {repository for repository, _ in self._places}
+        repository = _place(owner)[0]
+        return any(repository == one for one, _ in self._places)
 
     def has_folder(self, owner: RepositoryId) -> bool:
         """Whether that is this folder: of a folder that became several, only the manifests tell what is whose."""
@@ -54,11 +56,18 @@ class Ours:
 
     @property
     def _places(self) -> frozenset[tuple[str, str]]:
-        folder = _place(self.name)[1]
-        former = [_place(name) for name in self.formerly]
-        return frozenset([_place(self.name), *former, *((name, folder) for name, its in former if not its)])
+        return _places(self.name, self.formerly)
 
 
+@lru_cache(64)
+def _places(name: RepositoryId, formerly: tuple[RepositoryId, ...]) -> frozenset[tuple[str, str]]:
+    """A repository and its folder by all names; they are the same for every record that a command asks about."""
+    folder = _place(name)[1]
+    former = [_place(one) for one in formerly]
+    return frozenset([_place(name), *former, *((one, folder) for one, its in former if not its)])
+
+
+@lru_cache(1024)
 def _place(owner: RepositoryId) -> tuple[str, str]:
     """The repository, by one spelling, and the folder."""
     repository, _, folder = owner.partition("#")
@@ -97,6 +106,8 @@ class Stage(StrEnum):
         """The stage as a place where consumers look a version up."""
         return _STAGE_SLOTS[self]
 
+
+_STAGES: dict[str, Stage] = {stage.value: stage for stage in Stage}
 
 ACTIVE_STAGES = (Stage.STAGING, Stage.PRODUCTION)
 
@@ -164,7 +175,7 @@ class Slot(str):
     def __new__(cls, text: str) -> "Slot":
         slot = super().__new__(cls, text)
         slot.alias = AliasName(text[1:]) if text.startswith("@") and text != "@" else None
-        slot.stage = next((stage for stage in Stage if stage == text), None)
+        slot.stage = _STAGES.get(text)
         if slot.alias is None and slot.stage is None:
             raise ValueError(f"{text!r} is neither a stage nor an `@alias`")
         return slot
@@ -188,9 +199,18 @@ LIVE: LiveSlots = frozenset({Stage.PRODUCTION.slot})
 """The slots that consumers depend on, where nobody says which: what is there must never be missing."""
 
 
+@lru_cache(4096)
+def slot_called(text: str) -> Slot:
+    """
+    The slot of that text: one object for all models that have it, as thousands have the same few. Raises ValueError as
+    `Slot` does.
+    """
+    return Slot(text)
+
+
 def alias_slot(alias: AliasName) -> Slot:
     """The slot of an alias: `@champion`, as in `models:/RiskClassifier@champion`."""
-    return Slot(f"@{alias}")
+    return slot_called(f"@{alias}")
 
 
 _USUAL_PORTS = {"http": ":80", "https": ":443"}

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import asdict, astuple, dataclass, field
+from sys import intern
 from typing import Any, TypeAlias, cast
 
 from reconciler.core.names import (
@@ -16,6 +17,7 @@ from reconciler.core.names import (
     Slot,
     Stage,
     Version,
+    slot_called,
 )
 from reconciler.core.records import Seal, as_commit, as_text, canonical, compact, read_record, read_seal, seal_document
 
@@ -252,10 +254,10 @@ def decode_owner(text: str) -> OwnerRecord:
             return UnreadableRecord(text)
         commit, model = record["commit"], record.get("model")
         return Ownership(
-            repository=RepositoryId(as_text(record["repository"])),
+            repository=RepositoryId(_shared(record["repository"])),
             stages=tuple(sorted((Stage(s) for s in record["stages"]), key=list(Stage).index)),
-            aliases=tuple(sorted(AliasName(as_text(a)) for a in record["aliases"])),
-            commit=None if commit is None else Commit(as_commit(commit)),
+            aliases=tuple(sorted(AliasName(_shared(a)) for a in record["aliases"])),
+            commit=None if commit is None else Commit(intern(as_commit(commit))),
             model=None if model is None else ModelRef(as_text(model)),
         )
     except (ValueError, KeyError, TypeError):
@@ -350,30 +352,35 @@ def decode_provenance(text: str) -> Provenance:
         if record["format"] not in {1, 2}:
             return {}
         slots = cast("dict[str, dict[str, Any]]", record["slots"])
-        return {Slot(slot): _placement(Slot(slot), p) for slot, p in slots.items()}
+        return {(named := slot_called(slot)): _placement(named, p) for slot, p in slots.items()}
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}
+
+
+def _shared(value: object) -> str:
+    """A text of a record, by one object for all records that say the same: one apply writes into thousands of them."""
+    return intern(as_text(value))
 
 
 def _placement(slot: Slot, p: Mapping[str, Any]) -> Placement:
     return Placement(
         slot=slot,
-        repository=RepositoryId(as_text(p["repository"])),
-        commit=None if p["commit"] is None else Commit(as_commit(p["commit"])),
-        before=as_text(p["before"]),
-        author=as_text(p["author"]),
-        applied_at=as_text(p["applied_at"]),
-        plan=as_text(p["plan"]),
+        repository=RepositoryId(_shared(p["repository"])),
+        commit=None if p["commit"] is None else Commit(intern(as_commit(p["commit"]))),
+        before=_shared(p["before"]),
+        author=_shared(p["author"]),
+        applied_at=_shared(p["applied_at"]),
+        plan=_shared(p["plan"]),
         override=as_text(p.get("override", "")),
-        passed=tuple(as_text(gate) for gate in p.get("passed", ())),
+        passed=tuple(_shared(gate) for gate in p.get("passed", ())),
         found=p.get("found", False) is True,
         left=p.get("left", False) is True,
         files=as_text(p.get("files", "")),
         identity=_identity(p.get("version")),
-        registry=as_text(p.get("registry", "")),
-        workspace=as_text(p.get("workspace", "")),
+        registry=_shared(p.get("registry", "")),
+        workspace=_shared(p.get("workspace", "")),
         sequence=int(p.get("sequence", 0)),
-        receipt=as_text(p.get("receipt", "")),
+        receipt=_shared(p.get("receipt", "")),
         seal=read_seal(p.get("signature")),
     )
 

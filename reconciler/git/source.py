@@ -72,6 +72,9 @@ class GitSource:
         compare=False,
         repr=False,
     )
+    _dirty: dict[tuple[PurePosixPath, Commit | None], tuple[str, ...]] = field(
+        default_factory=dict[tuple[PurePosixPath, "Commit | None"], tuple[str, ...]], compare=False, repr=False
+    )
     _revisions: dict[Commit, Revision] = field(
         default_factory=dict[Commit, Revision], init=False, compare=False, repr=False
     )
@@ -360,13 +363,13 @@ class GitSource:
     def _commit(self, ref: str) -> Checkout:
         commit = self._named(ref)
         files, problems = self._tree(commit).manifests(self.folder)
-        dirty = self._differing(commit, self._on_disk()[0]) if commit == self.head else ()
+        dirty = self._differing(commit) if commit == self.head else ()
         return Checkout(self._revision(commit), files, problems, dirty, self._was_never_in(commit))
 
     def _work_tree(self) -> Checkout:
         files, problems = self._on_disk()
         head = self.head
-        dirty = self._differing(head, files)
+        dirty = self._differing(head)
         absent = (
             not files and not os.path.lexists(self.top / self.folder) and (head is None or self._was_never_in(head))
         )
@@ -391,11 +394,19 @@ class GitSource:
         kept = (file for file in files if file.path not in drafts)
         return tuple(sorted((*kept, *self.drafts), key=lambda file: file.path)) if drafts else files, problems
 
-    def _differing(self, head: Commit | None, files: Iterable[SourceFile]) -> tuple[str, ...]:
+    def _differing(self, head: Commit | None) -> tuple[str, ...]:
         """
         The manifest files that are not on disk as HEAD has them, byte by byte. Git's own word on that rests on times
-        and sizes, on what it is told to assume, and on filters.
+        and sizes, on what it is told to assume, and on filters. As files are read once, they are compared once.
         """
+        if self.drafts:
+            return self._compared(head)
+        if (self.folder, head) not in self._dirty:
+            self._dirty[self.folder, head] = self._compared(head)
+        return self._dirty[self.folder, head]
+
+    def _compared(self, head: Commit | None) -> tuple[str, ...]:
+        files = self._on_disk()[0]
         kept = {} if head is None else self._tree(head).found(self.folder)[0]
         on_disk = {file.path: file.data for file in files}
         return tuple(

@@ -156,6 +156,8 @@ def read_documents(path: str, data: bytes, fast: "type[yaml.CSafeLoader] | None"
 
 def shown(text: str, limit: int = 60) -> str:
     """Text from a file, fit for a message: what a terminal would not show as it is escaped, and long text cut."""
+    if len(text) <= limit and text.isascii() and text.isprintable():
+        return text
     cut = text if len(text) <= limit else text[: limit - 1]
     escaped = (
         cut

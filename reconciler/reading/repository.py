@@ -119,9 +119,9 @@ def is_nested(folder: Path) -> bool:
     return looks_like_repository(names) or any(looks_like_dot_git(name) for name in names)
 
 
-def is_plain_file(path: Path) -> bool:
+def is_plain_file(path: Path | str) -> bool:
     """Whether this is, or is a link to, a file with contents: no pipe, device or socket."""
     try:
-        return stat.S_ISREG(path.stat().st_mode)
+        return stat.S_ISREG(os.stat(path).st_mode)  # noqa: PTH116
     except OSError:
         return False

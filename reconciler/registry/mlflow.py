@@ -11,17 +11,23 @@ import json
 import logging
 import os
 import re
+import socket
 import time
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from copy import copy
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
+from http import HTTPStatus
 from importlib.metadata import version
 from pathlib import Path
+from sys import intern, modules
+from threading import Event as Flag
 from threading import Lock
 from types import SimpleNamespace
-from typing import Any, Final, NoReturn, Protocol, TypeVar, assert_never
+from typing import Any, Final, NamedTuple, NoReturn, Protocol, TypeAlias, TypeVar, assert_never
 from urllib.parse import quote
 
 from reconciler.core.changes import (
@@ -61,7 +67,9 @@ from reconciler.core.snapshot import (
     PROVENANCE_TAG,
     TAGS_TAG,
     ModelSnapshot,
+    OwnerRecord,
     Ownership,
+    Provenance,
     RegistrySnapshot,
     VersionSnapshot,
     decode_attribution,
@@ -75,8 +83,8 @@ from reconciler.core.snapshot import (
     source_digest,
 )
 from reconciler.core.text import plain, without_credentials
-from reconciler.errors import RegistryError
-from reconciler.ports import UNREACHABLE, Capabilities, Tell, Tries, Wanted, Work, untold
+from reconciler.errors import Failure, RegistryError, contained
+from reconciler.ports import UNREACHABLE, Capabilities, Expect, Tell, Tries, Wanted, Work, unexpected, untold
 from reconciler.registry.database import (
     attempt,
     database_error,
@@ -84,6 +92,7 @@ from reconciler.registry.database import (
     dialect_of,
     refuse_unready,
 )
+from reconciler.registry.pages import Page, Search, answers, asked, is_unread, pages, text_of
 from reconciler.registry.unreachable import sentence, why_unreachable
 from reconciler.surroundings import SURROUNDINGS
 
@@ -114,6 +123,9 @@ def unhush() -> None:
         logging.getLogger(name).setLevel(level)
 
 
+# Characters of a tag's value up to which it may be the same in many versions.
+SHORT = 100
+
 MODELS_PAGE = 250
 VERSIONS_PAGE = 1000
 # A filter that lists names travels in the URL, and proxies commonly take 8 KiB of it.
@@ -130,11 +142,13 @@ READERS_EACH = 8
 BY_NAME = ["name ASC"]
 BY_NAME_AND_VERSION = ["name ASC", "version_number ASC"]
 
+# What the import of MLflow's client, and so of all that a request needs, is known by.
+_CLIENT: Final = "mlflow.tracking._model_registry.client"
+
 OWNER_MARK: Final = "reconciler_owner"
 """Where our records fit into no tags, this one says to other repositories whose the model is."""
 
 T = TypeVar("T")
-Page = Callable[[str | None, str | None], Any]
 
 
 class _Store(Protocol):
@@ -192,6 +206,19 @@ def _scheme(uri: str) -> str:
     return uri.partition(":")[0].lower()
 
 
+_Versions: TypeAlias = dict[ModelRef, dict[Version, VersionSnapshot]]
+
+
+@dataclass(slots=True)
+class _Begun:
+    """What is being read ahead of a snapshot: models by the filters of our record, and versions by their models."""
+
+    clauses: Sequence[str]
+    rows: Callable[[], list[Any]] | None = None
+    names: frozenset[ModelRef] = frozenset()
+    versions: Callable[[], _Versions] | None = None
+
+
 @dataclass
 class MlflowRegistry:
     """
@@ -206,6 +233,7 @@ class MlflowRegistry:
     tries: Tries = field(default_factory=lambda: _tries(os.environ))
     workspace: str = field(default_factory=lambda: workspace_of(os.environ))
     tell: Tell = untold
+    _begun: "_Begun | None" = field(default=None, init=False, compare=False, repr=False)
 
     @property
     def uri(self) -> str:
@@ -317,7 +345,7 @@ class MlflowRegistry:
     def names(self) -> tuple[ModelRef, ...]:
         def read() -> tuple[ModelRef, ...]:
             with translated(self.uri):
-                return tuple(sorted(self._ref(model) for model in _all_pages(self._search_models, None)))
+                return tuple(sorted(self._ref(model) for model in self._all(self._search_models, None)))
 
         return self._patiently(read)
 
@@ -353,11 +381,12 @@ class MlflowRegistry:
             return self._read(wanted)
 
     def _read(self, wanted: Wanted) -> RegistrySnapshot:
+        begun, self._begun = self._begun, None
         with self.readers(READERS) as pool:
-            models_read = pool.submit(self._models, wanted)
-            versions = self._versions(wanted.models, pool)
+            models_read = pool.submit(self._models, wanted, begun)
+            versions = self._wanted_versions(wanted.models.keys(), begun)
             models = models_read.result()
-            found = {name: self._assembled(model, versions.get(name, {})) for name, model in models.items()}
+            found = {name: _assembled(model, versions.get(name, {})) for name, model in models.items()}
             missing = sorted(wanted.models.keys() - found.keys())
             found.update((model.name, model) for model in pool.map(self._unlisted_model, missing) if model is not None)
             doubtful = [found[name] for name in sorted(wanted.models) if name in found]
@@ -377,7 +406,7 @@ class MlflowRegistry:
                 return None
             if model.name != ref:
                 _unexpected_answer(f"the model {ref}", self.uri)
-            rows = self._counted(self._versions_where(_name_filter(ref)))
+            rows = self._versions_where(_name_filter(ref))
             versions = {v.version: v for v in (_version_snapshot(row, {}) for row in rows)}
             named = {*wanted.models[ref], *(Version(int(number)) for number in model.aliases.values())}
             for number in sorted(named):
@@ -388,7 +417,7 @@ class MlflowRegistry:
                     _unexpected_answer(f"version {number} of {ref}", self.uri)
                 else:
                     versions[number] = _version_snapshot(row)
-            live = _model_snapshot(ref, model, versions)
+            live = _model_snapshot(ref, model, versions, _owner_of(model))
             mark = live.tags.get(OWNER_MARK)
             if mark is None:
                 return live
@@ -399,56 +428,133 @@ class MlflowRegistry:
             found = [model for model in pool.map(read, sorted(wanted.models)) if model is not None]
         return RegistrySnapshot({model.name: model for model in found})
 
-    def _models(self, wanted: Wanted) -> dict[ModelRef, Any]:
+    @contextmanager
+    def ahead(self, ours: Ours) -> Generator[Expect]:
+        """
+        While this lasts, the models that carry our record are read beside whatever else is done, as every plan needs
+        them, and the versions of those models that are said to be expected. All that is for the next snapshot. Where
+        MLflow is not imported yet nothing begins: that takes seconds, and manifests may turn out to be wrong before.
+        """
+        # A workspace is asked for first, and with patience; a database answers while Python waits for it.
+        served = _scheme(self.registry_uri) in {"http", "https"} and not os.environ.get(WORKSPACE_VARIABLE, "").strip()
+        known = _CLIENT in modules and self.capabilities.records and self.capabilities.searches
+        if not served or not known or isinstance(contained(lambda: self.store), Failure):
+            # What is wrong with the store is the snapshot's to say.
+            yield unexpected
+            return
+        begun, enough = _Begun(_owned_filters(ours)), Flag()
+        _ = self.reading  # made before threads race for it
+
+        def still(search: Search) -> Search:
+            def asking(clause: str | None, token: str | None) -> Any:
+                if enough.is_set():
+                    raise RegistryError("not-needed", "Nobody waits for this page.")
+                return search(clause, token)
+
+            return asking
+
+        def rows() -> list[Any]:
+            with self.reading:
+                search = still(self._search_models)
+                return [row for clause in begun.clauses for row in self._all(search, clause)]
+
+        def versions(names: frozenset[ModelRef]) -> _Versions:
+            with self.reading:
+                return self._versions(names, still(self._search_versions))
+
+        def expect(names: Iterable[ModelRef]) -> None:
+            if self._begun is begun and begun.versions is None:
+                begun.names = frozenset(names)
+                begun.versions = asked(partial(versions, begun.names))
+
+        begun.rows, self._begun = asked(rows), begun
+        try:
+            yield expect
+        finally:
+            self._begun = None
+            enough.set()
+
+    def _owned_rows(self, ours: Ours, begun: "_Begun | None") -> Iterable[Any]:
+        """What searches for our record find: models of ours, and perhaps others."""
+        clauses = _owned_filters(ours)
+        if begun is None or begun.rows is None or begun.clauses != clauses:
+            return (row for clause in clauses for row in self._all(self._search_models, clause))
+        rows, begun.rows = deque(begun.rows()), None
+        # Each is let go of as soon as it is taken.
+        return (rows.popleft() for _ in range(len(rows)))
+
+    def _models(self, wanted: Wanted, begun: "_Begun | None") -> "dict[ModelRef, _Listed]":
         """The models that carry our record, in one query, and whatever else is declared, by name."""
-        found: dict[ModelRef, Any] = {}
+        found: dict[ModelRef, _Listed] = {}
         if wanted.owned_by is not None:
-            ours = wanted.owned_by
-            for clause in _owned_filters(ours):
-                pages = _all_pages(self._search_models, clause)
-                refs = ((self._ref(m), m) for m in pages)
-                found.update((ref, m) for ref, m in refs if _is_owned(m, ours) or ref in wanted.models)
+            for row in self._owned_rows(wanted.owned_by, begun):
+                ref, owner = self._ref(row), _owner_of(row)
+                if _is_of(owner, wanted.owned_by) or ref in wanted.models:
+                    found[ref] = _listed(ref, row, owner)
         rest = sorted(wanted.models.keys() - found.keys())
         for clause in self._filters(rest):
-            refs = ((self._ref(m), m) for m in _all_pages(self._search_models, clause))
-            found.update((ref, m) for ref, m in refs if ref in wanted.models)
+            for row in self._all(self._search_models, clause):
+                if (ref := self._ref(row)) in wanted.models:
+                    found[ref] = _listed(ref, row, _owner_of(row))
         return found
 
-    def _versions(
-        self, names: Iterable[ModelRef], pool: ThreadPoolExecutor
-    ) -> dict[ModelRef, dict[Version, VersionSnapshot]]:
+    def _wanted_versions(self, names: Set[ModelRef], begun: "_Begun | None") -> _Versions:
+        """The versions of these models, as far as they are being read already, and those of the others."""
+        if begun is None or begun.versions is None or not begun.names <= names:
+            return self._versions(names, self._search_versions)
+        rest = self._versions(names - begun.names, self._search_versions)
+        found, begun.versions = {**begun.versions(), **rest}, None
+        return found
+
+    def _versions(self, names: Iterable[ModelRef], search: Search) -> _Versions:
         """
         The versions of these models, by whole pages as long as those hold hardly anything else, and by name otherwise.
         A row costs the server the same either way (seen in MLflow 3.17): foreign rows are what a page wastes, requests
         are what a list of names does.
         """
         remaining = set(names)
-        found: dict[ModelRef, dict[Version, VersionSnapshot]] = {}
+        found: _Versions = {}
 
-        def take(rows: Iterable[Any]) -> int:
-            taken = 0
+        def take(rows: Iterable[Any]) -> list[ModelRef]:
+            """Whose versions these are, one by one; those that are wanted are kept."""
+            owners: list[ModelRef] = []
             for row in rows:
-                if (ref := self._ref(row)) in remaining:
+                owners.append(ref := self._ref(row))
+                if ref in remaining:
                     version = _version_snapshot(row)
                     found.setdefault(ref, {})[version.version] = version
-                    taken += 1
-            return taken
+            return owners
 
         token: str | None = None
-        while self._fills_batches(remaining):
-            page = self._search_versions(None, token)
-            taken = take(page)
-            token = page.token or None
+        following: Callable[[], Any] | None = None
+        complete = 0
+        while following is not None or self._fills_batches(remaining):
+            page = search(None, token) if following is None else following()
+            token, following = page.token or None, None
+            if token is not None and complete and is_unread(page) and self._many(len(remaining) - complete):
+                # The page before was of these models, and this one will not be the last of its kind.
+                following = asked(partial(search, None, token))
+            owners = take(page)
+            self.reading.advance(len(owners))
             if token is None:
                 return found
-            if not page:
+            if not owners:
                 break
+            taken = sum(owner in remaining for owner in owners)
             # The page's last model may go on in the next page; the others are complete.
-            remaining -= {self._ref(row) for row in page} - {self._ref(page[-1])}
-            if taken < 0.9 * len(page):
+            names = set(owners) - {owners[-1]}
+            complete = len(names & remaining)
+            remaining -= names
+            if taken < 0.9 * len(owners):
                 break
-        for rows in pool.map(self._versions_where, self._filters(remaining)):
-            take(rows)
+
+        def of(clause: str | None) -> list[tuple[ModelRef, VersionSnapshot]]:
+            refs = ((self._ref(row), row) for row in self._all(search, clause))
+            return [(ref, _version_snapshot(row)) for ref, row in refs if ref in remaining]
+
+        for versions in answers(of, self._filters(remaining), READERS - 1):
+            for ref, one in versions:
+                found.setdefault(ref, {})[one.version] = one
         return found
 
     def _filters(self, names: Iterable[ModelRef]) -> Sequence[str | None]:
@@ -460,35 +566,29 @@ class MlflowRegistry:
 
     def _fills_batches(self, names: Collection[ModelRef]) -> bool:
         """Whether these models take so many requests by name; of thousands it is plain without a filter being made."""
-        plain = self.takes_lists and len(names) > MOST_NAMES * (BATCHES_WORTH_A_PROBE - 1)
-        return plain or len(self._filters(names)) >= BATCHES_WORTH_A_PROBE
+        return self._many(len(names)) or len(self._filters(names)) >= BATCHES_WORTH_A_PROBE
+
+    def _many(self, number: int) -> bool:
+        """Whether so many models take so many requests, whatever they are called."""
+        return self.takes_lists and number > MOST_NAMES * (BATCHES_WORTH_A_PROBE - 1)
 
     def _versions_where(self, clause: str | None) -> list[Any]:
-        return list(_all_pages(self._search_versions, clause))
+        return list(self._all(self._search_versions, clause))
 
     def _search_models(self, clause: str | None, token: str | None) -> Any:
-        return self._counted(self.store.search_registered_models(clause, MODELS_PAGE, self._by(BY_NAME), token))
+        return self.store.search_registered_models(clause, MODELS_PAGE, self._by(BY_NAME), token)
 
     def _search_versions(self, clause: str | None, token: str | None) -> Any:
-        order = self._by(BY_NAME_AND_VERSION)
-        return self._counted(self.store.search_model_versions(clause, VERSIONS_PAGE, order, token))
+        return self.store.search_model_versions(clause, VERSIONS_PAGE, self._by(BY_NAME_AND_VERSION), token)
 
     def _by(self, order: list[str]) -> list[str] | None:
         return order if self.capabilities.searches else None
 
-    def _counted(self, page: Any) -> Any:
-        self.reading.advance(len(page))
-        return page
-
-    def _assembled(self, model: Any, versions: Mapping[Version, VersionSnapshot]) -> ModelSnapshot:
-        """One model, with the versions that its own entry shows in an active stage and the listing does not, if any."""
-        snapshot = _model_snapshot(self._ref(model), model, versions)
-        unlisted = {
-            Version(int(v.version)): _stage(v.current_stage)
-            for v in model.latest_versions
-            if _stage(v.current_stage).active and int(v.version) not in versions
-        }
-        return replace(snapshot, hidden=unlisted) if unlisted else snapshot
+    def _all(self, search: Search, clause: str | None) -> Iterator[Any]:
+        """What all pages of a search hold, counted."""
+        for page in pages(search, clause):
+            self.reading.advance(len(page))
+            yield from page
 
     def _unlisted_model(self, ref: ModelRef) -> ModelSnapshot | None:
         model = _or_none(lambda: self.store.get_registered_model(ref))
@@ -497,7 +597,7 @@ class MlflowRegistry:
         if model.name != ref:
             _unexpected_answer(f"the model {ref}", self.uri)
         # It is there and no search lists it: MLflow takes it for a prompt.
-        return replace(_model_snapshot(ref, model, {}), hidden_model=True)
+        return replace(_model_snapshot(ref, model, {}, _owner_of(model)), hidden_model=True)
 
     def _completed(self, model: ModelSnapshot, declared: frozenset[Version]) -> ModelSnapshot:
         """
@@ -746,15 +846,35 @@ def _is_in_place(store: Any) -> bool:
 class _SwiftRestStore:
     """
     MLflow's REST store, but its searches are read from the JSON at once. The store makes protocol buffers of it first,
-    in Python code, which takes a third of the CPU time of a plan (seen in MLflow 3.17). Requests, retries and
-    errors are MLflow's.
+    in Python code, which takes a third of the CPU time of a plan (seen in MLflow 3.17). And no answer waits for the
+    acknowledgement of its beginning. Requests, retries and errors are MLflow's.
     """
 
     def __init__(self, store: Any) -> None:
-        self._store = store
+        # MLflow gives everybody in this process the same one.
+        self._store, self._theirs = copy(store), store
+        if all(hasattr(store, name) for name in ("_get_endpoint_from_method", "_get_response_from_method")):
+            self._store._call_endpoint = self._call
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
+
+    def _call(self, api: Any, body: Any, *more: Any, **options: Any) -> Any:
+        """What MLflow's store does with each call."""
+        from mlflow.utils import proto_json_utils, rest_utils
+
+        if any((*more, *options.values())):
+            return self._theirs._call_endpoint(api, body, *more, **options)
+        rest: Any = rest_utils
+        protos: Any = proto_json_utils
+        endpoint, method = self._store._get_endpoint_from_method(api)
+        said = {"params" if method == "GET" else "json": None if body is None else json.loads(body)}
+        response = rest.http_request(self._store.get_host_creds(), endpoint, method, hooks=_HOOKS, **said)
+        response = rest.verify_rest_response(response, endpoint)
+        answer = self._store._get_response_from_method(api)
+        if response.status_code != HTTPStatus.NO_CONTENT:
+            protos.parse_dict(js_dict=json.loads(response.text), message=answer)
+        return answer
 
     def search_registered_models(self, *asked: Any) -> Any:
         return self._page("registered-models", "registered_models", _model_row, asked)
@@ -762,31 +882,51 @@ class _SwiftRestStore:
     def search_model_versions(self, *asked: Any) -> Any:
         return self._page("model-versions", "model_versions", _version_row, asked)
 
-    def _page(self, path: str, key: str, row: Callable[[Any], Any], asked: Iterable[Any]) -> Any:
-        from mlflow.store.entities import PagedList
+    def _page(self, path: str, key: str, row: Callable[[Any], Any], asked: Iterable[Any]) -> Page:
         from mlflow.utils import rest_utils
 
         rest: Any = rest_utils
         endpoint = f"/api/2.0/mlflow/{path}/search"
         named = zip(("filter", "max_results", "order_by", "page_token"), asked, strict=True)
         parameters = {name: value for name, value in named if value is not None}
-        response = rest.http_request(self._store.get_host_creds(), endpoint, "GET", params=parameters)
-        told = json.loads(rest.verify_rest_response(response, endpoint).text)
-        try:
-            return PagedList([row(entry) for entry in told.get(key, ())], _text(told.get("next_page_token")))
-        except (AttributeError, KeyError, TypeError) as error:
-            raise ValueError(f"{endpoint}: {error!r}") from error
+        response = rest.http_request(self._store.get_host_creds(), endpoint, "GET", params=parameters, hooks=_HOOKS)
+        if not response.ok or not response.content.startswith(b"{"):
+            response = rest.verify_rest_response(response, endpoint)
+        # What looks right, MLflow's check would parse as a whole, to see that it is JSON; then it is parsed again.
+        return Page(endpoint, response.content, key, row)
+
+
+def _acknowledge(response: Any, *_: object, **__: object) -> None:
+    """
+    Says at once that the beginning of an answer has arrived. With several workers, MLflow's server sends the rest when
+    it hears that (seen in 3.17: Nagle's algorithm is on); Linux says it after 40 ms otherwise.
+    """
+    connection = getattr(response.raw, "_connection", None)
+    sock = getattr(connection, "sock", None)
+    if sock is not None and (quick := getattr(socket, "TCP_QUICKACK", None)) is not None:
+        with suppress(OSError, ValueError):
+            sock.setsockopt(socket.IPPROTO_TCP, quick, 1)
+
+
+_HOOKS: Final = {"response": _acknowledge}
+
+
+class _Shown(NamedTuple):
+    """What the entry of a model shows of a version."""
+
+    version: Any
+    current_stage: str | None
 
 
 def _model_row(told: Mapping[str, Any]) -> SimpleNamespace:
     """A registered model in JSON, with the attributes of MLflow's entity that are read here."""
     return SimpleNamespace(
-        name=_text(told.get("name", "")),
-        description=_text(told.get("description")),
+        name=text_of(told.get("name", "")),
+        description=text_of(told.get("description")),
         tags=_tags(told),
-        aliases={_text(alias["alias"]): alias["version"] for alias in told.get("aliases", ())},
+        aliases={text_of(alias["alias"]): alias["version"] for alias in told.get("aliases", ())},
         latest_versions=[
-            SimpleNamespace(version=version.get("version", ""), current_stage=_text(version.get("current_stage", "")))
+            _Shown(version.get("version", ""), text_of(version.get("current_stage", "")))
             for version in told.get("latest_versions", ())
         ],
     )
@@ -795,46 +935,24 @@ def _model_row(told: Mapping[str, Any]) -> SimpleNamespace:
 def _version_row(told: Mapping[str, Any]) -> SimpleNamespace:
     """The same of a model version."""
     return SimpleNamespace(
-        name=_text(told.get("name", "")),
+        name=text_of(told.get("name", "")),
         version=told.get("version", ""),
-        current_stage=_text(told.get("current_stage", "")),
-        status=_text(told.get("status")),
-        run_id=_text(told.get("run_id")),
-        description=_text(told.get("description")),
+        current_stage=text_of(told.get("current_stage", "")),
+        status=text_of(told.get("status")),
+        run_id=text_of(told.get("run_id")),
+        description=text_of(told.get("description")),
         creation_timestamp=told.get("creation_timestamp"),
         last_updated_timestamp=told.get("last_updated_timestamp"),
-        source=_text(told.get("source")),
+        source=text_of(told.get("source")),
         tags=_tags(told),
     )
 
 
 def _tags(told: Mapping[str, Any]) -> dict[str | None, str | None]:
-    return {_text(tag["key"]): _text(tag.get("value", "")) for tag in told.get("tags", ())}
+    return {text_of(tag["key"]): text_of(tag.get("value", "")) for tag in told.get("tags", ())}
 
 
-def _text(told: Any) -> str | None:
-    """What is a text, or nothing; a number, or anything else, would break what reads it much later."""
-    if told is not None and not isinstance(told, str):
-        raise TypeError("something else where a text belongs")
-    return told
-
-
-def _all_pages(search: Page, clause: str | None) -> Iterator[Any]:
-    """Until there are no more. Raises ValueError for a page without an end: it has nothing in it, or was there."""
-    token: str | None = None
-    seen: set[str] = set()
-    while True:
-        page = search(clause, token)
-        yield from page
-        token = page.token or None
-        if token is None:
-            return
-        if not page or token in seen:
-            raise ValueError("the pages have no end")
-        seen.add(token)
-
-
-def _owned_filters(ours: Ours) -> Iterable[str]:
+def _owned_filters(ours: Ours) -> Sequence[str]:
     """Narrowed to our own records where the repository's names can be quoted in a filter."""
     names = [ours.name, *ours.formerly]
     if not all(re.fullmatch(r"[\w./:#@+-]+", name, re.ASCII) for name in names):
@@ -842,8 +960,12 @@ def _owned_filters(ours: Ours) -> Iterable[str]:
     return [f"tags.`{OWNER_TAG}` {'ILIKE' if name.startswith(ANY_CASE) else 'LIKE'} '%{name}%'" for name in names]
 
 
-def _is_owned(model: Any, ours: Ours) -> bool:
-    owner = decode_owner(model.tags.get(OWNER_TAG, ""))
+def _owner_of(model: Any) -> OwnerRecord | None:
+    record = model.tags.get(OWNER_TAG)
+    return None if record is None else decode_owner(record)
+
+
+def _is_of(owner: OwnerRecord | None, ours: Ours) -> bool:
     return isinstance(owner, Ownership) and ours.owns(owner.repository, owner.commit)
 
 
@@ -878,23 +1000,51 @@ def _name_filters(names: Iterable[str]) -> Iterator[str]:
         yield f"name IN ({','.join(batch)})"
 
 
-def _model_snapshot(ref: ModelRef, model: Any, versions: Mapping[Version, VersionSnapshot]) -> ModelSnapshot:
-    tags = dict(model.tags)
-    record = tags.pop(OWNER_TAG, None)
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """A model as a listing of models shows it: without its versions, but for which of them are in active stages."""
+
+    model: ModelSnapshot
+    active: tuple[tuple[Version, Stage], ...]
+
+
+def _listed(ref: ModelRef, row: Any, owner: OwnerRecord | None) -> _Listed:
+    active = (
+        (Version(int(v.version)), stage) for v in row.latest_versions if (stage := _stage(v.current_stage)).active
+    )
+    return _Listed(_model_snapshot(ref, row, _NO_VERSIONS, owner), tuple(active))
+
+
+def _assembled(listed: _Listed, versions: Mapping[Version, VersionSnapshot]) -> ModelSnapshot:
+    """One model, with the versions that its own entry shows in an active stage and the listing does not, if any."""
+    unlisted = {number: stage for number, stage in listed.active if number not in versions}
+    return replace(listed.model, versions=dict(sorted(versions.items())), hidden=unlisted)
+
+
+# One for all that have none, as most versions do. Nobody changes what a snapshot holds.
+_NO_VERSIONS: Final[Mapping[Version, VersionSnapshot]] = {}
+_NO_PLACEMENTS: Final[Provenance] = {}
+_NOTHING_TAGGED: Final = frozenset[str]()
+
+
+def _model_snapshot(
+    ref: ModelRef, model: Any, versions: Mapping[Version, VersionSnapshot], owner: OwnerRecord | None
+) -> ModelSnapshot:
     return ModelSnapshot(
         name=ref,
         description=model.description or "",
-        tags=tags,
+        tags={_one(key): _one(value) for key, value in model.tags.items() if key != OWNER_TAG},
         # REST gives numbers as text, a database in place gives them as numbers (seen in MLflow 3.17).
         aliases={AliasName(alias): Version(int(version)) for alias, version in sorted(model.aliases.items())},
         versions=dict(sorted(versions.items())),
-        owner=None if record is None else decode_owner(record),
+        owner=owner,
     )
 
 
 _OF_TOOLS = (OUR_TAG_PREFIX, MLFLOW_TAG_PREFIX)
 
 
+_SPELLED: Final = {stage.value: stage for stage in Stage}
 _SPELLED_ALIKE: Final = {stage.casefold() for stage in Stage}
 
 
@@ -904,9 +1054,30 @@ def _stage(text: str | None) -> Stage:
     tool wrote in other letters, `production`. MLflow takes it over into a database and then compares it to the letter
     (seen in 3.17).
     """
-    if text is None or (text not in set(Stage) and text.casefold() in _SPELLED_ALIKE):
+    if text is None:
         return Stage.NONE
-    return Stage(text)
+    stage = _SPELLED.get(text)
+    if stage is None and text.casefold() in _SPELLED_ALIKE:
+        return Stage.NONE
+    return stage or Stage(text)
+
+
+def _one(text: Any) -> Any:
+    """The text by one object for all that say the same: keys and values of tags are few, and versions are many."""
+    return intern(text) if type(text) is str else text
+
+
+@lru_cache(1024)
+def _same_tags(*items: tuple[str, str]) -> Mapping[str, str]:
+    """Tags by one object for all versions that have the same ones, as many have."""
+    return dict(items)
+
+
+def _tags_of(shown: Mapping[str, Any]) -> Mapping[str, str]:
+    """A version's tags without those of tools."""
+    items = [(_one(key), _one(str(value))) for key, value in shown.items() if not key.startswith(_OF_TOOLS)]
+    # A long value is hardly that of another version, and is not kept any longer than this one.
+    return _same_tags(*items) if all(len(value) <= SHORT for _, value in items) else dict(items)
 
 
 def _version_snapshot(row: Any, tags: Mapping[str, Any] | None = None) -> VersionSnapshot:
@@ -916,14 +1087,14 @@ def _version_snapshot(row: Any, tags: Mapping[str, Any] | None = None) -> Versio
     return VersionSnapshot(
         version=Version(int(row.version)),
         stage=_stage(row.current_stage),
-        status=row.status,
+        status=_one(row.status),
         run_id=row.run_id or "",
         description=row.description or "",
         created_at=int(row.creation_timestamp or 0),
         updated_at=int(row.last_updated_timestamp or 0),
-        provenance={} if record is None else decode_provenance(record),
-        tags={key: str(value) for key, value in shown.items() if not key.startswith(_OF_TOOLS)},
-        tagged=frozenset() if tagged is None else decode_tagged(tagged),
+        provenance=_NO_PLACEMENTS if record is None else decode_provenance(record),
+        tags=_tags_of(shown),
+        tagged=_NOTHING_TAGGED if tagged is None else decode_tagged(tagged),
         source=source_digest(getattr(row, "source", None)),
         model_id=str(getattr(row, "model_id", None) or ""),
         original=Original.named_by(getattr(row, "source", None)),

@@ -40,6 +40,7 @@ FORGE = "tests.house.forge.Forge.request"
 EVIDENCE = "tests.house.mlflow.Runs.gather"
 CHECKS = "tests.everyday.test_counts.Checked.facts"
 DIGESTS = "tests.house.mlflow.Files.digest"
+COMPARED = "reconciler.git.source._blob_name"
 PRESENT = "tests.house.mlflow.Files.present"
 SNAPSHOTS = "reconciler.testing.memory.MemoryRegistry.snapshot"
 PLAN_DIGESTS = "reconciler.core.plan.Plan.digest"
@@ -103,6 +104,12 @@ def test_every_manifest_is_parsed_once_and_the_policy_too(promotion: Promotion, 
 
     # As it is, and as it was.
     assert (calls[PARSED], calls[POLICIES]) == (2 * size, 1)
+
+
+@pytest.mark.parametrize("command", ["plan", "apply", "drift"])
+@pytest.mark.parametrize("size", SIZES)
+def test_every_manifest_is_compared_with_its_commit_once(promotion: Promotion, size: int, command: str) -> None:
+    assert promotion(size)[command][COMPARED] <= size
 
 
 @pytest.mark.parametrize("command", ["plan", "apply", "drift"])

@@ -1,6 +1,7 @@
 """An apply from end to end, with everything that can go wrong on the way, and nothing outside."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import replace
 from threading import Barrier, Thread
 
@@ -25,7 +26,7 @@ from reconciler.events import (
 )
 from reconciler.pipeline import ApplyRequest, Reviewed, apply
 from reconciler.planning import declare, make_plan
-from reconciler.ports import Relation, Tries
+from reconciler.ports import Expect, Relation, Tries, WaitReport
 from tests.build import CHURN, FIRST, SECOND, THIRD, A, N, P, S, have, owns, want, with_version
 from tests.world import FakeLease, FakeLock, Stage, is_transition, refuse, stage, unreachable
 
@@ -123,6 +124,28 @@ def test_what_was_written_is_read_back_where_what_comes_next_cannot_be_read() ->
 
     assert set(statuses(receipt).values()) == {OutcomeStatus.APPLIED}
     assert place.registry.reads == 1 + 4 + 1
+
+
+def test_what_an_apply_plans_from_is_asked_for_when_it_has_the_lock_and_not_before() -> None:
+    place = promotion(3)
+    seen: list[object] = []
+
+    @contextmanager
+    def ahead() -> Generator[Expect]:
+        seen.append("begun")
+        yield lambda names: seen.append(sorted(names))
+        seen.append(f"{place.registry.reads} read")
+
+    class Noting(FakeLock):
+        def acquire(self, timeout: float, waiting: WaitReport) -> FakeLease:
+            seen.append("locked")
+            return super().acquire(timeout, waiting)
+
+    place.lock = Noting()
+    receipt = apply(replace(place.world, ahead=ahead), ApplyRequest(), place.events.append)
+
+    assert receipt.exit_code == ExitCode.OK
+    assert seen == ["locked", "begun", ["model-0", "model-1", "model-2"], "1 read"]
 
 
 def test_one_models_failure_leaves_the_others_going() -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.core.names import ModelRef, Slot
+from reconciler.core.names import Commit, ModelRef, Slot
 from reconciler.core.snapshot import (
     Placement,
     UnreadableRecord,
@@ -32,3 +32,17 @@ def test_a_record_that_names_no_receipt_is_written_and_signed_as_before_there_we
     assert b"receipt" not in signed_bytes(ModelRef("churn"), bare)
     assert b"20260501T100000Z-1f3a9c0b2d" in signed_bytes(ModelRef("churn"), naming)
     assert decode_provenance(encode_provenance({naming.slot: naming})) == {naming.slot: naming}
+
+
+def test_what_thousands_of_records_say_alike_is_kept_once() -> None:
+    commit = Commit("0" * 40)
+    placement = Placement(
+        Slot("@champion"), OURS, commit, "v2", "Ada <ada@acme.example>", "2026-05-01T10:00:00Z", "5" * 64, registry="r"
+    )
+    text = encode_provenance({placement.slot: placement})
+
+    (one,), (other,) = (decode_provenance(text).values() for _ in range(2))
+
+    assert one == other == placement
+    shared = ("slot", "repository", "commit", "before", "author", "applied_at", "plan", "registry")
+    assert all(getattr(one, name) is getattr(other, name) for name in shared)
