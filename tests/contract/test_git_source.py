@@ -432,12 +432,14 @@ def test_a_tree_or_a_blob_is_no_commit(top: Path, git: Git) -> None:
 
 
 def test_a_shallow_clone_tells_what_it_has_and_denies_nothing(top: Path, git: Git, tmp_path: Path) -> None:
-    first, second = commit(git, "first"), commit(git, "second")
+    first, second, third = commit(git, "first"), commit(git, "second"), commit(git, "third")
     clone = tmp_path / "clone"
     git("clone", "--quiet", "--depth=1", f"file://{top}", str(clone))
 
-    assert source(clone).contains_commit(second, "main") is True
+    assert source(clone).contains_commit(third, "main") is True
     assert source(clone).contains_commit(first, "main") is None
+    # What a commit itself names as its parent is in it, wherever the clone is cut.
+    assert source(clone).contains_commit(second, "main") is True
 
 
 def test_a_replaced_commit_is_judged_as_it_was_made(top: Path, git: Git) -> None:
