@@ -97,14 +97,14 @@ class GitAndForge:
         if key not in self._changes:
             request = self._request(head)
             if request is None:
-                self._changes[key] = read_change(self.source.top, base, head, signers), None
+                self._changes[key] = read_change(self.source.git, base, head, signers), None
             else:
                 earlier = {approval.commit for approval in request.approvals if approval.commit is not None}
                 for commit in sorted(earlier):
                     # After a squash they are on no branch anymore; to ask how they stand to ours fetches them.
                     self.source.relation(commit, head)
                 change = read_change(
-                    self.source.top,
+                    self.source.git,
                     base,
                     head,
                     signers,

@@ -16,6 +16,7 @@ from reconciler.core.gate import Approval
 from reconciler.core.names import Commit
 from reconciler.errors import ReconcilerError
 from reconciler.git.approvals import MOST_COMMITS, Change, read_change
+from reconciler.git.runner import git_at
 from tests.counting import counting
 from tests.desk import ADA, APPROVED, GRACE, MALLORY, Desk, run
 
@@ -37,7 +38,7 @@ def base(desk: Desk) -> Commit:
 
 
 def change(desk: Desk, base: Commit | None, signers: str = "", **more: object) -> Change:
-    return read_change(desk.top, base, Commit(desk.git("rev-parse", "HEAD")), signers, **more)  # pyright: ignore[reportArgumentType]
+    return read_change(git_at(desk.top), base, Commit(desk.git("rev-parse", "HEAD")), signers, **more)  # pyright: ignore[reportArgumentType]
 
 
 def approvers(desk: Desk, base: Commit | None, signers: str) -> list[str]:
@@ -222,7 +223,7 @@ def test_what_the_repository_sets_changes_nothing(desk: Desk, base: Commit) -> N
     (desk.top / ".gitattributes").write_text("* filter=evil\n")
 
     assert approvers(desk, right, desk.signer(GRACE)) == []
-    assert [a.who for a in read_change(desk.top, base, wrong, desk.signer(GRACE)).approvals] == [GRACE]
+    assert [a.who for a in read_change(git_at(desk.top), base, wrong, desk.signer(GRACE)).approvals] == [GRACE]
 
 
 @needs_ssh
@@ -248,7 +249,7 @@ def test_a_commit_that_was_replaced_is_not_seen(desk: Desk, base: Commit) -> Non
     other = desk.commit("Promote v6", by=MALLORY)
     desk.git("replace", other, genuine)
 
-    assert read_change(desk.top, base, other, desk.signer(GRACE)).approvals == ()
+    assert read_change(git_at(desk.top), base, other, desk.signer(GRACE)).approvals == ()
 
 
 def raw(desk: Desk, commit: str) -> bytes:
@@ -325,7 +326,7 @@ def test_commits_named_by_sha256_are_signed_like_others(tmp_path: Path) -> None:
     desk.commit(APPROVED, signed=GRACE)
     wrong = desk.commit(APPROVED, signed=MALLORY)
 
-    found = read_change(desk.top, base, wrong, desk.signer(GRACE))
+    found = read_change(git_at(desk.top), base, wrong, desk.signer(GRACE))
 
     assert len(wrong) == 64
     assert [approval.who for approval in found.approvals] == [GRACE]
@@ -350,11 +351,11 @@ def test_a_shallow_clone_tells_what_it_has(desk: Desk, base: Commit, tmp_path: P
     for clone, depth in ((deep, 2), (flat, 1)):
         run(tmp_path, "git", "clone", "--quiet", f"--depth={depth}", f"file://{desk.top}", str(clone))
 
-    found = read_change(deep, base, made, desk.signer(GRACE)).approvals
+    found = read_change(git_at(deep), base, made, desk.signer(GRACE)).approvals
 
     assert [approval.who for approval in found] == [GRACE]
     with pytest.raises(ReconcilerError, match="fetch-depth: 0"):
-        read_change(flat, base, made, desk.signer(GRACE))
+        read_change(git_at(flat), base, made, desk.signer(GRACE))
 
 
 @needs_ssh
@@ -366,7 +367,7 @@ def test_a_work_tree_of_its_own_and_borrowed_objects_are_looked_through(
     run(tmp_path, "git", "clone", "--quiet", "--shared", str(desk.top), str(tmp_path / "shared"))
 
     for top in (tmp_path / "tree", tmp_path / "shared"):
-        assert len(read_change(top, base, made, desk.signer(GRACE)).approvals) == 1
+        assert len(read_change(git_at(top), base, made, desk.signer(GRACE)).approvals) == 1
 
 
 @needs_ssh
@@ -382,9 +383,9 @@ def test_nothing_is_left_in_the_repository(desk: Desk, base: Commit) -> None:
 @pytest.mark.parametrize("name", ["HEAD", "--all", "main", "", "f" * 41])
 def test_what_is_no_commit_in_full_is_refused(desk: Desk, base: Commit, name: str) -> None:
     with pytest.raises(ReconcilerError, match="not a full commit ID"):
-        read_change(desk.top, base, Commit(name))
+        read_change(git_at(desk.top), base, Commit(name))
     with pytest.raises(ReconcilerError, match="not a full commit ID"):
-        read_change(desk.top, Commit(name), base)
+        read_change(git_at(desk.top), Commit(name), base)
 
 
 def test_twenty_commits_take_as_many_processes_as_two(desk: Desk, base: Commit) -> None:
@@ -627,7 +628,7 @@ SHAPES = (
 def test_the_line_of_a_request_is_its_own_commits_by_first_parents(desk: Desk, base: Commit, kind: str) -> None:
     start, head, line = shape(desk, base, kind)
 
-    assert list(read_change(desk.top, start, head).line) == line
+    assert list(read_change(git_at(desk.top), start, head).line) == line
 
 
 @needs_ssh
@@ -698,7 +699,7 @@ def test_an_earlier_head_is_valid_as_long_as_nobody_changed_anything_since(desk:
     desk.git("merge", "--quiet", "--no-ff", "--no-edit", "main", by=GRACE)
     tip = Commit(desk.git("rev-parse", "HEAD"))
 
-    found = read_change(desk.top, main, tip, tip=tip, earlier=(first, second, main))
+    found = read_change(git_at(desk.top), main, tip, tip=tip, earlier=(first, second, main))
 
     assert found.valid == {second, tip}
 
@@ -708,6 +709,6 @@ def test_what_came_along_when_a_branch_was_moved_forward_is_on_its_line(desk: De
     head = desk.commit("Promote v6", by=ADA, text="6")
     tip = desk.commit(APPROVED, signed=GRACE)
 
-    found = read_change(desk.top, base, head, desk.signer(GRACE), tip=tip, merged_as=tip)
+    found = read_change(git_at(desk.top), base, head, desk.signer(GRACE), tip=tip, merged_as=tip)
 
     assert (found.line, [approval.who for approval in found.approvals]) == ((tip, head), [GRACE])
