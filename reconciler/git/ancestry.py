@@ -58,8 +58,10 @@ class Ancestry:
         one: Commit | None = tip
         while one is not None and one not in known and len(line) < min(most, NEAR_ON_LINE):
             line.append(one)
-            parents = () if one in cut else self.parents(one)
-            one = parents[0] if parents else None
+            parents = () if one in cut else self.git.parents(one)
+            if parents is None:
+                return None
+            one = Commit(parents[0]) if parents else None
         if one is not None and one in known:
             # What is before that one on the line is in none of those that it contains.
             return tuple(line) if all(self.shows(other, one) for other in known) else None

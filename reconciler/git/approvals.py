@@ -26,19 +26,13 @@ from reconciler.core.moments import moment_of
 from reconciler.core.names import Commit
 from reconciler.core.text import plain
 from reconciler.errors import ReconcilerError
-from reconciler.git.runner import FULL_NAME, Answer, Git, scrubbed
+from reconciler.git.runner import EMPTY_TREES, FULL_NAME, Answer, Git, scrubbed
 
 MOST_COMMITS = 500
 """A change of more commits than this is not looked through."""
 
 _TIMEOUT = 60.0
 _NAMESPACE = "git"
-_EMPTY_TREES = frozenset(
-    {
-        "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
-        "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321",
-    }
-)
 
 _SSH, _PGP = b"-----BEGIN SSH SIGNATURE-----", b"-----BEGIN PGP SIGNATURE-----"
 _BY_GITHUB = re.compile(r"<noreply@github\.com>$")
@@ -373,7 +367,7 @@ class _Store:
         """Whether a commit changes nothing of its own; `around` are others, its parents among them as far as known."""
         match made.parents:
             case []:
-                return made.tree in _EMPTY_TREES
+                return made.tree in EMPTY_TREES
             case [parent]:
                 return self.tree_of(parent) == made.tree
             case [ours, theirs]:

@@ -22,6 +22,7 @@ from reconciler.core.moments import moment
 from reconciler.core.names import Commit
 from reconciler.core.text import amount
 from reconciler.errors import Failure, ReconcilerError, contained
+from reconciler.git.ancestry import NEAR
 from reconciler.git.remote_ref import RemoteRef
 from reconciler.git.runner import Git
 from reconciler.ports import Appended, SignRecord
@@ -31,6 +32,7 @@ SEEN = "refs/reconciler/receipts-seen"
 LOST = "refs/reconciler/receipts-lost"
 _ROOTED = "refs/reconciler/receipts-pruned"
 
+_LONGEST = RECEIPT_BYTES + 4096
 _TRIES = 60
 _REFUSALS = 4
 _CHANGES = 5
@@ -313,9 +315,25 @@ class GitReceipts:
         """The commits up to a tip that are not up to another one, oldest first."""
         if not tip or seen == tip:
             return []
+        if (near := self._near(seen, tip)) is not None:
+            return near
         without = [f"^{seen}"] if seen else []
         listed = self.git.read("rev-list", "--first-parent", "--reverse", tip, *without, "--", may_fail=True)
         return listed.text.split() if listed.code == 0 else []
+
+    def _near(self, seen: str, tip: str) -> list[str] | None:
+        """The same where it is few, which are read anyway; None where git must tell."""
+        found: list[str] = []
+        one = tip
+        while one != seen:
+            about = self.git.about(one)
+            if about is None or about[2] > _LONGEST or len(found) == NEAR or self.git.shallow is not None:
+                return None
+            found.append(one)
+            one = next(iter(self.git.parents(one) or ()), "")
+            if not one and seen:
+                return None
+        return found[::-1]
 
     def _chain(self, tip: str, waiting: Sequence[Link], *, untold: str = "", unpushed: int = 0) -> Chain:
         stored = self._stored(self._between("", tip))
@@ -349,7 +367,7 @@ class GitReceipts:
     def _stored(self, commits: Sequence[str]) -> tuple[Stored, ...]:
         """The commits as git has them, with the parents that they name themselves, whatever the clone lacks."""
         found: list[Stored] = []
-        for name, data in self.git.many(commits, "commit", RECEIPT_BYTES + 4096, may_lack=True):
+        for name, data in self.git.many(commits, "commit", _LONGEST, may_lack=True):
             head, _, message = (data or b"").partition(b"\n\n")
             lines = head.decode("utf-8", "replace").split("\n")
             parents = tuple(Commit(line[7:]) for line in lines if line.startswith("parent "))

@@ -39,6 +39,12 @@ _LOCAL_TIMEOUT = 120.0
 # So many questions of 74 bytes, for a name by SHA-256, fit into the smallest pipe there is, of 4 KiB.
 _AT_ONCE = 50
 
+EMPTY_TREES = (
+    "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
+    "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321",
+)
+"""The names of the folder that has no files, by SHA-1 and by SHA-256."""
+
 _OF_REPOSITORY = frozenset({"local", "worktree"})
 """The scopes of settings that are a repository's own."""
 
@@ -340,7 +346,9 @@ class Git:
     def empty_tree(self) -> str:
         """The name of the folder that has no files, which is there from now on. Raises ReconcilerError."""
         if not self._empty:
-            self._empty.append(self.read("mktree").text)
+            objects = self.common / "objects"
+            there = next((name for name in EMPTY_TREES if (objects / name[:2] / name[2:]).is_file()), None)
+            self._empty.append(there or self.read("mktree").text)
         return self._empty[0]
 
     def url(self, remote: str) -> str:
