@@ -113,13 +113,13 @@ class GitReceipts:
         if self.remote is None:
             if isinstance(kept, Failure):
                 raise ReconcilerError(kept.why)
-            return Appended(behind=self._one(kept))
+            return Appended(behind=self._one(kept[0]))
         try:
-            _, there = self._pushed((link,) if isinstance(kept, Failure) else (), sign)
+            _, there = self._pushed((link,), sign) if isinstance(kept, Failure) else self._pushed((), sign, kept[1])
         except ReconcilerError as error:
             if isinstance(kept, Failure):
                 raise ReconcilerError(f"{kept.why} {error.message}", error.fix) from error
-            return Appended(str(error), self._one(kept))
+            return Appended(str(error), self._one(kept[0]))
         return Appended(behind=self._one(there))
 
     def _one(self, commit: str) -> Stored | None:
@@ -198,13 +198,16 @@ class GitReceipts:
                 return value
         raise remote.fault(f"{RECEIPTS} could not be read: what it points to is not there to be fetched.")
 
-    def _pushed(self, more: Sequence[Link], sign: SignRecord | None) -> tuple[int, str]:
-        """Push what waits here, and some more behind it; how many that were, and behind which commit they are."""
+    def _pushed(self, more: Sequence[Link], sign: SignRecord | None, here: _Refs | None = None) -> tuple[int, str]:
+        """
+        Push what waits here, and some more behind it; how many that were, and behind which commit they are. `here` are
+        the clone's refs as they were a moment ago: whoever changed them since is found out when they are changed again.
+        """
         remote = self._ref().found()
         swaps = _Swaps(remote)
         for _ in self._turns():
             there = self._fetched(remote)
-            refs = self._refs()
+            refs, here = here or self._refs(), None
             links = [*self._waiting(refs, there), *more]
             lost = self._lost(refs, there)
             if not links:
@@ -223,13 +226,13 @@ class GitReceipts:
                 return len(links), there
         raise remote.fault(f"{RECEIPTS} was changed by others each of {_TRIES} times that we tried to push to it.")
 
-    def _keep_here(self, link: Link, sign: SignRecord | None) -> str:
-        """Keep it in this clone, and say behind which commit."""
+    def _keep_here(self, link: Link, sign: SignRecord | None) -> tuple[str, _Refs]:
+        """Keep it in this clone, and say behind which commit, and what the refs are now."""
         for _ in range(_TRIES):
-            local = self._refs().tip
-            value = self._committed(local, (link,), sign)
-            if self._set({RECEIPTS: (local, value)}):
-                return local
+            refs = self._refs()
+            value = self._committed(refs.tip, (link,), sign)
+            if self._set({RECEIPTS: (refs.tip, value)}):
+                return refs.tip, replace(refs, tip=value)
             self.sleep(self._chance.uniform(0.01, 0.1))
         raise ReconcilerError(f"{RECEIPTS} of {self.git.top} could not be changed.", "Is the repository read-only?")
 
