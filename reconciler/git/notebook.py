@@ -100,15 +100,18 @@ class GitNotebook:
 
     def _push(self, edits: list[Edit]) -> None:
         remote = self._remote()
+        # What it was when it was last read or written here; where that is not so anymore, the push says so.
+        tip = next(iter(self._known), None)
+        tip = remote.value() if tip is None else tip
         for _ in range(_TRIES):
-            tip = remote.value()
             notes = dict(self._notes(remote, tip))
             for edit in edits:
                 edit(notes)
             if len(notes) > NOTEBOOK_MODELS:
                 raise ReconcilerError(f"{remote.ref} would hold records of more than {NOTEBOOK_MODELS:,} models.")
             value = remote.commit(b"Records of models\n", [tip] if tip else [], tree=self._tree(tip, notes))
-            if remote.swap(tip, value) == value:
+            tip = remote.swap(tip, value)
+            if tip == value:
                 self._known.clear()
                 self._known[value] = notes
                 return

@@ -170,6 +170,34 @@ def test_a_date_that_is_made_up_does_not_revive_a_key(desk: Desk, base: Commit, 
 
 
 @needs_ssh
+@pytest.mark.parametrize(("options", "times"), [("", 1), ('valid-after="20200101"', 2)])
+def test_a_signature_is_verified_once_more_where_its_line_says_when_it_counts(
+    desk: Desk, base: Commit, options: str, times: int
+) -> None:
+    desk.commit(APPROVED, signed=GRACE)
+    signers = desk.signer(GRACE, options=options)
+
+    with counting() as calls:
+        assert approvers(desk, base, signers) == [GRACE]
+
+    assert calls["reconciler.git.approvals._is_by"] == times
+
+
+@needs_ssh
+def test_a_signature_on_a_commit_that_names_no_time_is_nobodys(desk: Desk, base: Commit) -> None:
+    unsigned = raw(desk, desk.commit(APPROVED))
+    timeless = re.sub(rb"(?m)^(committer .*>) .*$", rb"\1", unsigned)
+    file = desk.folder / "payload"
+    file.write_bytes(timeless)
+    run(desk.folder, "ssh-keygen", "-q", "-Y", "sign", "-n", "git", "-f", str(desk.key(GRACE)), str(file))
+    signature = b"gpgsig " + b"\n ".join(file.with_suffix(".sig").read_bytes().splitlines())
+    header, _, message = timeless.partition(b"\n\n")
+    made_of(desk, header + b"\n" + signature + b"\n\n" + message)
+
+    assert approvers(desk, base, desk.signer(GRACE)) == []
+
+
+@needs_ssh
 def test_a_key_is_one_person_however_many_it_is_listed_for(desk: Desk, base: Commit) -> None:
     several = desk.signer(f"{GRACE},{ADA}", key=GRACE) + desk.signer(MALLORY, key=GRACE)
     for who in (GRACE, ADA, MALLORY):
@@ -531,6 +559,32 @@ def test_who_merges_what_git_merges_by_itself_is_no_author(desk: Desk, base: Com
     desk.git("merge", "--quiet", "--no-ff", "side", by=GRACE)
 
     assert hands(desk, base) == [f"Ada <{ADA}>"]
+
+
+def forked(desk: Desk, base: Commit, way: str) -> None:
+    """A merge of two sides of which the second, or the first, contains the other."""
+    desk.git("checkout", "--quiet", "-b", "side")
+    desk.commit("Promote v6", by=ADA, text="model: churn\nstages:\n  Production: 6\n")
+    tree = desk.git("rev-parse", "side^{tree}") if way.startswith("as it is") else desk.git("rev-parse", "main^{tree}")
+    sides = ("main", "side") if way.endswith("forward") else ("side", "main")
+    parents = [part for side in sides for part in ("-p", side)]
+    merged = desk.git("commit-tree", *parents, "-m", "Merge", tree, by=GRACE)
+    desk.git("update-ref", "refs/heads/main", merged)
+    desk.git("checkout", "--quiet", "main")
+
+
+@pytest.mark.parametrize("way", ["as it is, forward", "as it is, backward", "undone, forward", "undone, backward"])
+def test_who_merges_what_one_side_contains_is_an_author_if_it_comes_out_otherwise(
+    desk: Desk, base: Commit, way: str
+) -> None:
+    forked(desk, base, way)
+
+    with counting() as calls:
+        found = hands(desk, base)
+
+    assert (f"Grace <{GRACE}>" in found) == way.startswith("undone")
+    # What git would merge them to is known without it: one walk, and one process that reads.
+    assert calls["subprocess.Popen.__init__"] == 3  # HEAD is asked for by the test itself
 
 
 @pytest.mark.parametrize("strategy", ["ours", "edited"])
