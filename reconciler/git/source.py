@@ -412,7 +412,22 @@ class GitSource:
         """Whether neither a commit nor any before it has the folder."""
         if self._tree(commit).folder(self.folder) is not None:
             return False
+        if (changed := self._changed_before(commit)) is not None:
+            return not changed
         return not self.git.read("rev-list", "--max-count=1", commit, "--", str(self.folder)).text
+
+    def _changed_before(self, commit: Commit) -> bool | None:
+        """
+        Whether anything was in the folder on the line that ends in a commit, by what was read of a line that goes on to
+        the first commit; None where that was not read.
+        """
+        for line, paths, changes in self._along:
+            followed = self.ancestry.lines.get(line[0]) if commit in line and self.folder in paths else None
+            if followed is not None and tuple(step.commit for step in followed) == line:
+                older = frozenset(line[line.index(commit) :])
+                files = (file for one in changes if one.commit in older for file in one.changes)
+                return any(PurePosixPath(file.path).is_relative_to(self.folder) for file in files)
+        return None
 
     def _tree(self, commit: Commit) -> "_TreeReader":
         return _TreeReader(self.trees, self.trees.root(commit))

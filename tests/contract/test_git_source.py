@@ -302,7 +302,12 @@ def test_a_folder_that_never_was_there_is_told_from_one_that_is_gone(top: Path, 
     deleted = source(top).read(None)
     commit(git)
     gone = [source(top).read(ref) for ref in ("HEAD", None, before)]
+    walked = source(top)
+    walked.trunk(walked.meant("HEAD"), ())
+    with counting() as calls:
+        known = [walked.read(ref).absent for ref in ("HEAD", before)]
 
+    assert (known, calls["subprocess.Popen.__init__"]) == ([False, True], 0)
     assert [(one.files, one.absent) for one in never] == [((), True), ((), True)]
     assert (begun.absent, deleted.absent, deleted.dirty) == (False, False, ("manifests/a.yaml",))
     assert [one.absent for one in gone] == [False, False, True]
