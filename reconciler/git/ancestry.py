@@ -51,16 +51,15 @@ class Ancestry:
     def since(self, tip: Commit, known: Collection[Commit], most: int) -> tuple[Commit, ...] | None:
         """
         The commits by first parents from a tip on, at most so many and none that is in known ones; None where it takes
-        git to tell. Where a shallow clone is cut, it ends.
+        git to tell, as where a shallow clone is cut.
         """
-        cut = self.git.shallow or frozenset()
         line: list[Commit] = []
         one: Commit | None = tip
         while one is not None and one not in known and len(line) < min(most, NEAR_ON_LINE):
-            line.append(one)
-            parents = () if one in cut else self.git.parents(one)
+            parents = self.git.parents(one)
             if parents is None:
                 return None
+            line.append(one)
             one = Commit(parents[0]) if parents else None
         if one is not None and one in known:
             # What is before that one on the line is in none of those that it contains.

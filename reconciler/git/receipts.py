@@ -330,7 +330,7 @@ class GitReceipts:
         one = tip
         while one != seen:
             about = self.git.about(one)
-            if about is None or about[2] > _LONGEST or len(found) == NEAR or self.git.shallow is not None:
+            if about is None or about[2] > _LONGEST or len(found) == NEAR:
                 return None
             found.append(one)
             one = next(iter(self.git.parents(one) or ()), "")

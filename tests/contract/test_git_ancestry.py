@@ -8,7 +8,9 @@ from random import Random
 import pytest
 
 from reconciler.core.names import Commit
+from reconciler.errors import ReconcilerError
 from reconciler.git.ancestry import NEAR, NEAR_ON_LINE
+from reconciler.git.receipts import GitReceipts
 from reconciler.git.source import GitSource, open_source
 from reconciler.ports import Relation
 from tests.counting import counting
@@ -147,6 +149,8 @@ def test_of_a_shallow_clone_nothing_is_said_that_is_not_so_and_a_cut_line_is_rea
     source = opened(clone)
     cut = source.trunk(commits[-1], ())
     assert cut[-1].cut
+    with pytest.raises(ReconcilerError, match="does not reach back"):
+        list(source.line(commits[-1], (), depth + 1))
 
     for one, other in product(range(len(parents)), range(len(parents))):
         if one != other and (found := source.ancestry.shows(commits[one], commits[other])):
@@ -156,6 +160,20 @@ def test_of_a_shallow_clone_nothing_is_said_that_is_not_so_and_a_cut_line_is_rea
     whole = source.trunk(commits[-1], ())
     assert [step.commit for step in whole] == [commits[number] for number in (5, 4, 2, 1, 0)]
     assert not whole[-1].cut
+
+
+@pytest.mark.parametrize("more", [0, NEAR])
+def test_what_of_a_chain_is_behind_another_end_is_what_git_lists(tmp_path: Path, more: int) -> None:
+    # Two ends with a beginning in common, and one without.
+    parents: Parents = [[], [0], [1], [1], [], *([number] for number in range(4, 4 + more)), [4 + more]]
+    folder, commits = built(tmp_path / "models", parents)
+    receipts = GitReceipts(opened(folder).git, None)
+    ends: dict[str, int | None] = {"": None, **{commit: number for number, commit in enumerate(commits)}}
+
+    for (seen, before), (tip, after) in product(ends.items(), ends.items()):
+        expected = () if after is None else by_first_parents(parents, after, () if before is None else (before,), 99)
+        listed = receipts._between(seen, tip)  # pyright: ignore[reportPrivateUsage]
+        assert listed == [commits[number] for number in reversed(expected)], (before, after)
 
 
 def test_a_name_is_looked_up_once_for_all_that_is_read_by_it(tmp_path: Path) -> None:

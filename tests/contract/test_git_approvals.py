@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,12 @@ from reconciler.core.approval import counted
 from reconciler.core.gate import Approval
 from reconciler.core.names import Commit
 from reconciler.errors import ReconcilerError
+from reconciler.forges.reviewers import GitAndForge
 from reconciler.git.approvals import MOST_COMMITS, Change, read_change
 from reconciler.git.runner import git_at
+from reconciler.git.source import open_source
+from reconciler.ports import Request
+from reconciler.reading.manifest import parse
 from tests.counting import counting
 from tests.desk import ADA, APPROVED, GRACE, MALLORY, Desk, run
 
@@ -187,6 +192,10 @@ def test_a_signature_is_verified_once_more_where_its_line_says_when_it_counts(
 def test_a_signature_on_a_commit_that_names_no_time_is_nobodys(desk: Desk, base: Commit) -> None:
     unsigned = raw(desk, desk.commit(APPROVED))
     timeless = re.sub(rb"(?m)^(committer .*>) .*$", rb"\1", unsigned)
+    timeless = timeless.replace(
+        b"\n\nApprove\n\n", b"\n\nApprove\n\ncommitter Grace <g@b.example> 1767225600 +0000\n\n"
+    )
+    assert b"1767225600" in timeless
     file = desk.folder / "payload"
     file.write_bytes(timeless)
     run(desk.folder, "ssh-keygen", "-q", "-Y", "sign", "-n", "git", "-f", str(desk.key(GRACE)), str(file))
@@ -727,6 +736,44 @@ def test_whoever_presses_the_button_has_no_hand_in_it(desk: Desk, base: Commit, 
 
     assert remade == [f"Ada <{ADA}>", f"Mallory <{MALLORY}>"]
     assert f"Grace <{GRACE}>" in by_git_alone
+
+
+@dataclass
+class OneRequest:
+    """A forge that knows of one request."""
+
+    known: Request
+
+    def request(self, head: Commit, *, merged: bool = False) -> Request:
+        return self.known
+
+
+@needs_ssh
+def test_what_a_squash_left_on_no_branch_is_fetched(desk: Desk, base: Commit, tmp_path: Path) -> None:
+    desk.git("checkout", "--quiet", "-b", "request")
+    early = desk.commit("Promote v6", by=MALLORY, text="model: churn\nstages:\n  Production: 6\n")
+    late = desk.commit("Promote v7", by=ADA, text="model: churn\nstages:\n  Production: 7\n")
+    desk.git("update-ref", "refs/pull/1/head", late)
+    desk.git("checkout", "--quiet", "main")
+    desk.git("merge", "--quiet", "--squash", "request")
+    head = desk.commit("Promote (#1)", by=ADA)
+    desk.git("branch", "--quiet", "-D", "request")
+    # Of a head that was pushed over, a review may be all that tells.
+    other = desk.commit("Aside", by=ADA)
+    desk.git("reset", "--quiet", "--hard", head)
+    desk.git("config", "uploadpack.allowAnySHA1InWant", "true")
+    clone = tmp_path / "clone"
+    run(tmp_path, "git", "clone", "--quiet", "--single-branch", desk.top.as_uri(), str(clone))
+    source = open_source(clone / "manifests", "acme.example/models#manifests")
+    reviews = (Approval("@grace", "review", "2026-05-01T10:00:00Z", other),)
+    forge: Any = OneRequest(Request(late, reviews, merged_as=head))
+    assert [source.git.about(commit) for commit in (late, other)] == [None, None]
+
+    found = GitAndForge(source, lambda _: parse, forge).find(base, head, None, "")
+
+    assert found.authors == (f"Ada <{ADA}>", f"Mallory <{MALLORY}>")
+    assert found.approvals == ()
+    assert all(source.git.about(commit) for commit in (early, late, other))
 
 
 def test_what_is_pushed_along_with_a_squash_is_somebodys(desk: Desk, base: Commit) -> None:
