@@ -49,7 +49,7 @@ def repository(git: Git) -> tuple[Health, str, str]:
     head = git.commit("HEAD")
     if head is None:
         return Health.BROKEN, f"{git.top} has no commit yet.", "Commit the manifests."
-    if git.read("rev-parse", "--is-shallow-repository").text == "true":
+    if git.shallow is not None:
         sentence = "This clone is shallow: whether one commit contains another may not be known."
         return Health.LOOK, sentence, "Fetch the whole history: git fetch --unshallow (in CI: fetch-depth 0)."
     return Health.FINE, f"{git.top}, at {head[:12]}.", ""

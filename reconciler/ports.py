@@ -205,11 +205,12 @@ class ManifestSource(Protocol):
         """
         ...
 
-    def trunk(self, tip: Commit, anchors: Sequence[Commit]) -> tuple[LineCommit, ...]:
+    def trunk(self, tip: Commit, anchors: Sequence[Commit], files: Iterable[str] = ()) -> tuple[LineCommit, ...]:
         """
         The commits that a branch was at, newest first, as far back as this clone goes: its tip, and those before it by
         first parents, but for where only another parent leads to an anchor, a commit that the branch is known to have
-        been at. Of anchors that cannot be on one line, the first one given counts.
+        been at. Of anchors that cannot be on one line, the first one given counts. `files` are those, beside the
+        manifests, whose `steps` will be asked for: to read all at once takes no longer.
         """
         ...
 

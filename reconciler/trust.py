@@ -202,11 +202,21 @@ class Trunk:
             return self._unremembered_line
         known = tuple(head.commit for head in self._signed(heads, self._at_hand))
         anchors = (*known, *self._named) if self._at_hand.names_signers else (*self._named, *known)
-        return self.world.source.trunk(self.tip, anchors)
+        return self.world.source.trunk(self.tip, anchors, self._policy_files)
 
     @cached_property
     def _unremembered_line(self) -> tuple[LineCommit, ...]:
-        return self.world.source.trunk(self.tip, self._named)
+        return self.world.source.trunk(self.tip, self._named, self._policy_files)
+
+    @cached_property
+    def _policy_files(self) -> tuple[str, ...]:
+        """The files whose changes along the line make its policies, as far as the tip's own policy tells."""
+        try:
+            policy = self.policy_at(self.tip) or Policy()
+        except ReconcilerError:
+            # Where it counts, it is read again, and that is said.
+            policy = Policy()
+        return tuple(filter(None, (POLICY_PATH, policy.signers_path)))
 
     @property
     def _named(self) -> tuple[Commit, ...]:

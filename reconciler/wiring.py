@@ -380,7 +380,7 @@ def _remembered(settings: Settings, environment: Mapping[str, str], side: "Side"
         return None
     named = None if settings.manifests is None else settings.start / settings.manifests
     folder = named or side.source.top / side.source.folder
-    source = open_source(folder, settings.repository, settings.remote)
+    source = open_source(folder, settings.repository, settings.remote, like=side.source)
     clock, registry = SystemClock(), MlflowRegistry(uri, uri)
     name = _lock_name(registry, side.settings)
     beside = replace(settings, lock=LockKind.AUTO)

@@ -76,7 +76,7 @@ class History:
         since = max((line.index(one) for one in known if one in line), default=-1)
         return tuple(reversed(line[since + 1 : line.index(commit) + 1]))[:most]
 
-    def trunk(self, tip: Commit, anchors: Sequence[Commit]) -> tuple[LineCommit, ...]:
+    def trunk(self, tip: Commit, anchors: Sequence[Commit], files: Iterable[str] = ()) -> tuple[LineCommit, ...]:
         line = list(self.commits)
         until = line[: line.index(tip) + 1]
         return tuple(LineCommit(commit, merge=False, time=n) for n, commit in reversed(list(enumerate(until))))

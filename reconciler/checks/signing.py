@@ -34,6 +34,8 @@ _ALLOWED = re.compile(
     r"""(?:[0-9]{4}(?:[0-9]{2})?)?Z?"),?)+\s+)?((?:ssh|ecdsa|sk-ssh|sk-ecdsa)-[a-z0-9@.-]+)\s+([a-z0-9+/]+=*)(?:\s.*)?"""
 )
 _AUTHORITY = re.compile("(?i)cert-authority")
+_LISTED = re.compile(r"""\s*(?:"([^"]*)"|([^\s"]+))\s""")
+"""Whom a line lists with its key."""
 
 _ARMOR = re.compile(r"-----BEGIN SSH SIGNATURE-----\n([A-Za-z0-9+/=\n]+)-----END SSH SIGNATURE-----\n?")
 
@@ -146,8 +148,14 @@ def verify(data: bytes, seal: Seal | None, signers: str, key: bytes | None, at: 
 
 @dataclass(frozen=True, slots=True)
 class RecordSeals:
-    """The port `Seals`, by SSH. Whom a line lists with a key is asked once."""
+    """
+    The port `Seals`, by SSH. Whom a line lists with a key is asked once, and so is what turned out good: to the same
+    question about the same time there is no other answer.
+    """
 
+    _good: "set[tuple[bytes, Seal, str, tuple[str, ...]]]" = field(
+        default_factory=set[tuple[bytes, Seal, str, tuple[str, ...]]], init=False, compare=False, repr=False
+    )
     _principals: "_Principals" = field(
         default_factory=dict[tuple[str, str], tuple[str, ...]], init=False, compare=False
     )
@@ -157,7 +165,12 @@ class RecordSeals:
 
         def check(claim: tuple[bytes, Seal, str]) -> bool:
             data, seal, at = claim
-            return seal.kind is SealKind.SSH and _verify_ssh(data, seal, lines, RECORDS, at, self._principals)
+            if (*claim, lines) in self._good:
+                return True
+            good = seal.kind is SealKind.SSH and _verify_ssh(data, seal, lines, RECORDS, at, self._principals)
+            if good:
+                self._good.add((*claim, lines))
+            return good
 
         asked = tuple(claims)
         # By the first, the others know whom a line lists.
@@ -192,7 +205,11 @@ def _verify_ssh(
             if public not in line and not _AUTHORITY.search(line):
                 continue
             allowed.write_text(f"{line}\n", encoding="utf-8", errors="replace")
-            if (line, public) not in principals:
+            if (line, public) not in principals and not _AUTHORITY.search(line):
+                named = _LISTED.match(line)
+                principals[line, public] = tuple(filter(None, (named[1] or named[2] or "").split(","))) if named else ()
+            elif (line, public) not in principals:
+                # Whom a certificate is of, it says itself.
                 found = _ssh_keygen(["-Y", "find-principals", *files], b"")
                 if found.returncode == 0:
                     principals[line, public] = tuple(found.stdout.decode("utf-8", "replace").splitlines())

@@ -97,14 +97,14 @@ class GitAndForge:
         if key not in self._changes:
             request = self._request(head)
             if request is None:
-                self._changes[key] = read_change(self.source.top, base, head, signers), None
+                self._changes[key] = read_change(self.source.git, base, head, signers), None
             else:
                 earlier = {approval.commit for approval in request.approvals if approval.commit is not None}
                 for commit in sorted(earlier):
-                    # After a squash they are on no branch anymore; to ask how they stand to ours fetches them.
-                    self.source.relation(commit, head)
+                    # After a squash they are on no branch anymore; to ask for them fetches them.
+                    self.source.stored(commit)
                 change = read_change(
-                    self.source.top,
+                    self.source.git,
                     base,
                     head,
                     signers,
@@ -125,8 +125,12 @@ class GitAndForge:
         request = None if self.forge is None else self.forge.request(head)
         if self.forge is None or request is None:
             return None
+        if request.merged_as:
+            # It may be on no branch anymore, as those are that reviews were given to.
+            self.source.stored(request.head)
+            return request
         contained = self.source.relation(request.head, head) in {Relation.SAME, Relation.ANCESTOR}
-        return request if contained or request.merged_as else self.forge.request(head, merged=True)
+        return request if contained else self.forge.request(head, merged=True)
 
     def _declared(self, commit: Commit, model: ModelRef) -> Manifest | None:
         """What a commit declares of a model, whatever the places it is declared in."""

@@ -3,7 +3,8 @@ Approvals by signed commits, and who made a change, out of git's own store.
 
 Git is asked in an empty repository of our own that borrows the objects of the one at hand. So nothing that a checkout
 or a job may have left behind has a say in who signed what: no setting that names another program to verify with, no
-replaced or grafted commit, no alias, no mailmap.
+replaced or grafted commit, no alias, no mailmap. Objects alone, which are what their names say, are read where they
+are.
 """
 
 import base64
@@ -16,6 +17,7 @@ import subprocess
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,19 +26,13 @@ from reconciler.core.moments import moment_of
 from reconciler.core.names import Commit
 from reconciler.core.text import plain
 from reconciler.errors import ReconcilerError
-from reconciler.git.runner import FULL_NAME, Answer, Git, git_at, scrubbed
+from reconciler.git.runner import EMPTY_TREES, FULL_NAME, Answer, Git, scrubbed
 
 MOST_COMMITS = 500
 """A change of more commits than this is not looked through."""
 
 _TIMEOUT = 60.0
 _NAMESPACE = "git"
-_EMPTY_TREES = frozenset(
-    {
-        "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
-        "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321",
-    }
-)
 
 _SSH, _PGP = b"-----BEGIN SSH SIGNATURE-----", b"-----BEGIN PGP SIGNATURE-----"
 _BY_GITHUB = re.compile(r"<noreply@github\.com>$")
@@ -66,7 +62,7 @@ class Change:
 
 
 def read_change(
-    top: Path,
+    git: Git,
     base: Commit | None,
     head: Commit,
     signers: str = "",
@@ -86,13 +82,14 @@ def read_change(
     SSH keys are those of `signers`, and must be valid at the time that the commit claims as well as now; OpenPGP keys
     are those of the machine's keyring that are fully trusted.
     """
-    with _store(top, head, signers) as store:
+    with _store(git, head, signers) as store:
         people: set[str] = {" ".join(sorted(names)) for names in store.keys.values() if len(names) > 1}
         # A forge that moves the branch forward to the tip brings what comes after `head` along with it.
         known = () if base is None else (base,)
+        store.walk_together(tuple(dict.fromkeys((head, tip or head))), known)
         line = store.line(base, tip if tip is not None and store.contains(head, tip, known) else head)
         approvals: list[Approval] = []
-        for commit, at, named in store.claims(line):
+        for commit, at, named in store.claims(line, known):
             who = store.signer(commit, named, people) if named else None
             if who is not None:
                 approvals.append(Approval(who, f"signed commit {commit[:8]}", at, commit))
@@ -109,13 +106,14 @@ _SHA256 = "[core]\n\trepositoryformatversion = 1\n\tbare = true\n[extensions]\n\
 
 
 @contextmanager
-def _store(top: Path, head: Commit, signers: str = "") -> "Generator[_Store]":
-    """A repository of our own with the objects of the one at `top`, for as long as it is needed."""
+def _store(git: Git, head: Commit, signers: str = "") -> "Generator[_Store]":
+    """A repository of our own with the objects of another one, for as long as it is needed."""
     with TemporaryDirectory(prefix="reconciler-") as folder:
         place = Path(folder)
-        shared = git_at(top).common
-        (place / "signers").write_text(signers if signers.endswith("\n") else f"{signers}\n", encoding="utf-8")
-        store = _Store(place, Git(place / STORE, place, isolated=True))
+        shared = git.common
+        text = signers if signers.endswith("\n") else f"{signers}\n"
+        (place / "signers").write_text(text, encoding="utf-8")
+        store = _Store(place, git, tuple(filter(None, map(_line_of, text.splitlines()))))
         (store.folder / "objects/info").mkdir(parents=True)
         (store.folder / "refs").mkdir()
         (store.folder / "HEAD").write_text("ref: refs/heads/none\n", encoding="utf-8")
@@ -128,9 +126,12 @@ def _store(top: Path, head: Commit, signers: str = "") -> "Generator[_Store]":
 
 @dataclass(frozen=True, slots=True)
 class _Store:
+    """`lines` are those of the signers file that list a key."""
+
     place: Path
     reader: Git
-    """Answers for all objects that are looked at."""
+    """The repository that the objects are borrowed of."""
+    lines: tuple["_Line", ...]
     _walks: dict[tuple[Commit, tuple[Commit, ...]], Mapping[Commit, "_Made"]] = field(
         default_factory=dict[tuple[Commit, tuple[Commit, ...]], Mapping[Commit, "_Made"]]
     )
@@ -139,11 +140,7 @@ class _Store:
     def folder(self) -> Path:
         return self.place / STORE
 
-    @property
-    def signers(self) -> Path:
-        return self.place / "signers"
-
-    def git(self, *arguments: str, may_fail: bool = False, signers: Path | None = None) -> Answer:
+    def git(self, *arguments: str, may_fail: bool = False) -> Answer:
         settings = {
             "gpg.format": "ssh",
             "gpg.program": "gpg",
@@ -152,7 +149,7 @@ class _Store:
             # Nothing is known here of whom to trust with such a certificate.
             "gpg.x509.program": "false",
             "gpg.minTrustLevel": "fully",
-            "gpg.ssh.allowedSignersFile": str(signers or self.signers),
+            "gpg.ssh.allowedSignersFile": str(self.place / "signers"),
             "i18n.logOutputEncoding": "UTF-8",
         }
         git = Git(self.folder, self.place, settings, isolated=True)
@@ -163,10 +160,10 @@ class _Store:
 
     def stored(self, commit: Commit) -> bytes:
         """A commit as it is stored."""
-        about = self.reader.about(commit)
-        if about is None or about[1] != "commit":
+        kind, data = self.reader.object(commit) or ("", b"")
+        if kind != "commit":
             raise _cannot_look(f"there is no commit {commit[:12]}")
-        return self.reader.contents(commit)
+        return data
 
     def tree_of(self, commit: str) -> str:
         about = self.reader.about(f"{commit}^{{tree}}")
@@ -175,31 +172,48 @@ class _Store:
         return about[0]
 
     def since(self, head: Commit, known: tuple[Commit, ...]) -> Mapping[Commit, "_Made"]:
-        """The commits in `head` and in none of the known ones. What one walk came by is not walked again."""
-        if (head, known) in self._walks:
-            return self._walks[head, known]
-        walked = (found for (_, same), found in self._walks.items() if same == known and head in found)
-        around = next(walked, None)
-        if around is None:
-            return self._walks.setdefault((head, known), self._walk(head, known))
-        inside = _with_ancestors(head, {commit: one.parents for commit, one in around.items()})
-        return {commit: one for commit, one in around.items() if commit in inside}
-
-    def _walk(self, head: Commit, known: tuple[Commit, ...]) -> Mapping[Commit, "_Made"]:
-        for commit in (head, *known):
-            if not FULL_NAME.fullmatch(commit):
-                raise ReconcilerError(f"`{plain(commit, 80)}` is not a full commit ID.")
-        most = f"--max-count={MOST_COMMITS + 1}"
-        excluded = [f"^{commit}" for commit in known]
-        said = self.git("log", "-z", most, f"--format={_MADE}", "--no-patch", head, *excluded, "--").out
-        commits = [commit.split("\n") for commit in said.decode(errors="replace").split("\0") if commit]
-        if len(commits) > MOST_COMMITS:
+        """
+        The commits in `head` and in none of the known ones. What one walk came by is not walked again. Raises
+        ReconcilerError where they are too many.
+        """
+        if (head, known) not in self._walks:
+            walked = (found for (_, same), found in self._walks.items() if same == known and head in found)
+            around = next(walked, None)
+            inside = set[Commit]() if around is None else _with_ancestors(head, _parents(around))
+            self._walks[head, known] = (
+                self._walk((head,), known, MOST_COMMITS + 1)
+                if around is None
+                else {commit: one for commit, one in around.items() if commit in inside}
+            )
+        found = self._walks[head, known]
+        if len(found) > MOST_COMMITS:
             since = f" since {known[0][:12]}" if known else ""
             raise ReconcilerError(
                 f"{head[:12]} has more than {MOST_COMMITS} commits{since}: too many to check.",
                 "Apply in smaller steps, or compare with a newer base.",
             )
-        return {Commit(lines[0]): _made(lines) for lines in commits}
+        return found
+
+    def walk_together(self, heads: tuple[Commit, ...], known: tuple[Commit, ...]) -> None:
+        """Look at all of what is asked for next in one walk, where that comes to its end."""
+        most = MOST_COMMITS * len(heads) + 1
+        found = self._walk(heads, known, most)
+        if len(found) < most:
+            for head in heads:
+                inside = _with_ancestors(head, _parents(found)) & found.keys()
+                self._walks[head, known] = {commit: one for commit, one in found.items() if commit in inside}
+
+    def _walk(self, heads: tuple[Commit, ...], known: tuple[Commit, ...], most: int) -> Mapping[Commit, "_Made"]:
+        for commit in (*heads, *known):
+            if not FULL_NAME.fullmatch(commit):
+                raise ReconcilerError(f"`{plain(commit, 80)}` is not a full commit ID.")
+        excluded = [f"^{commit}" for commit in known]
+        said = self.git("log", "-z", f"--max-count={most}", f"--format={_MADE}", "--no-patch", *heads, *excluded, "--")
+        parts = said.out.decode(errors="replace").split("\0")
+        if len(parts) % _PARTS != 1:
+            raise _cannot_look("what it says of them cannot be read")
+        made = map(_made, *(parts[number::_PARTS][: len(parts) // _PARTS] for number in range(_PARTS)))
+        return {one.commit: one for one in made}
 
     def line(self, base: Commit | None, head: Commit) -> tuple[Commit, ...]:
         """
@@ -209,10 +223,11 @@ class _Store:
         yet, with merges of the base or without, or one that was moved forward, rebased, squashed or pushed.
         """
         known = () if base is None else (base,)
-        made = self.since(head, known).get(head)
+        walked = self.since(head, known)
+        made = walked.get(head)
         if made is not None and base is not None and len(made.parents) > 1:
             first, second, *more = made.parents
-            if self.contains(first, base, known):
+            if first not in walked:  # the base contains it
                 if more:
                     return ()
                 head = second
@@ -234,20 +249,15 @@ class _Store:
             return commit in self.since(other, known)
         return self.git("merge-base", "--is-ancestor", commit, other, may_fail=True).code == 0
 
-    def claims(self, line: tuple[Commit, ...]) -> Iterator[tuple[Commit, str, frozenset[str]]]:
+    def claims(
+        self, line: tuple[Commit, ...], known: tuple[Commit, ...]
+    ) -> Iterator[tuple[Commit, str, frozenset[str]]]:
         """Each commit of a line, when it was made, and the addresses that its trailers name as approving."""
-        if not line:
-            return
-        trailers = "%(trailers:key=Approved-by,key=Reviewed-by,valueonly,unfold)"
-        for commit, at, *values in self._listed(line, f"%H%n%cI%n{trailers}"):
-            found = (_ADDRESS.fullmatch(value.strip()) for value in values)
-            yield Commit(commit), at, frozenset((m[1] or m[2]).translate(_ASCII_LOWER) for m in found if m)
-
-    def _listed(self, commits: Iterable[Commit], form: str) -> Iterator[list[str]]:
-        said = self.git("log", "-z", "--no-walk=unsorted", f"--format={form}", "--no-patch", *commits, "--")
-        for one in said.out.decode(errors="replace").split("\0"):
-            if one:
-                yield one.split("\n")
+        made = self.since(line[0], known) if line else dict[Commit, _Made]()
+        for commit in line:
+            found = (_ADDRESS.fullmatch(value.strip()) for value in made[commit].trailers)
+            names = frozenset((m[1] or m[2]).translate(_ASCII_LOWER) for m in found if m)
+            yield commit, made[commit].at, names
 
     @property
     def keys(self) -> dict[bytes, frozenset[str]]:
@@ -257,33 +267,24 @@ class _Store:
             found[line.key] = found.get(line.key, frozenset()) | line.principals
         return found
 
-    @property
-    def lines(self) -> tuple["_Line", ...]:
-        return tuple(filter(None, map(_line_of, self.signers.read_text(encoding="utf-8").splitlines())))
-
     def signer(self, commit: Commit, named: frozenset[str], people: set[str]) -> str | None:
         """The one of those who are named whose signature is on the commit, if any."""
         payload, signature = _taken_apart(self.stored(commit))
         if signature.startswith(_SSH):
-            return self._ssh_signer(commit, named, payload, signature)
+            return self._ssh_signer(named, payload, signature)
         return self._pgp_signer(commit, named, people) if signature.startswith(_PGP) else None
 
-    def _ssh_signer(self, commit: Commit, named: frozenset[str], payload: bytes, signature: bytes) -> str | None:
-        _needed("ssh-keygen")
-        key = _public_key(signature)
+    def _ssh_signer(self, named: frozenset[str], payload: bytes, signature: bytes) -> str | None:
+        key, made = _public_key(signature), _made_at(payload)
         # Line by line: of several with one key, ssh-keygen looks at the first alone, which may not be the valid one.
-        for line in self.lines:
+        for line in self.lines if made is not None else ():
             for person in sorted(line.principals) if line.key == key else ():
-                if person.translate(_ASCII_LOWER) not in named:
-                    continue
-                file, one = self.place / "signature", self.place / "signer"
-                file.write_bytes(signature)
-                one.write_text(f"{line.text}\n", encoding="utf-8")
-                # Git asks whether the key was valid at the time that the commit claims, which is for whoever makes it
-                # to say; so it is asked once more whether it is valid now.
-                command = ["ssh-keygen", "-Y", "verify", "-n", _NAMESPACE, "-f", str(one), "-I", person]
-                good = self.git("verify-commit", commit, may_fail=True, signers=one).code == 0
-                if good and _run([*command, "-s", str(file)], self.place, payload).returncode == 0:
+                # Whether the key was valid at the time that the commit claims is for whoever makes it to say; so it is
+                # asked once more whether it is valid now, if the line says until when.
+                if person.translate(_ASCII_LOWER) in named and all(
+                    _is_by(line, person, self.place, payload, signature, at)
+                    for at in ((made, None) if line.is_dated else (made,))
+                ):
                     return person
         return None
 
@@ -327,7 +328,7 @@ class _Store:
             kept = {name: one for name, one in made.items() if name != merged_as and one.words not in same}
             made = kept | dict(reviewed)
         hands: dict[Commit, frozenset[str]] = {}
-        idle = {commit for commit, one in made.items() if self._is_nothing(one.tree, one.parents)}
+        idle = {commit for commit, one in made.items() if self._is_nothing(one, made)}
         keys, signed = self.keys, False
         for commit, one in made.items():
             if commit in idle:
@@ -358,20 +359,26 @@ class _Store:
         """Those of some commits of a line after which no commit changes anything."""
         given = set(given)
         walked = self.since(line[0], known) if given else dict[Commit, _Made]()
-        parents = {commit: one.parents for commit, one in walked.items()}
+        parents = _parents(walked)
         busy = parents.keys() - idle
         return frozenset(commit for commit in given if busy <= _with_ancestors(commit, parents))
 
-    def _is_nothing(self, tree: str, parents: Sequence[str]) -> bool:
-        match parents:
+    def _is_nothing(self, made: "_Made", around: Mapping[Commit, "_Made"]) -> bool:
+        """Whether a commit changes nothing of its own; `around` are others, its parents among them as far as known."""
+        match made.parents:
             case []:
-                return tree in _EMPTY_TREES
+                return made.tree in EMPTY_TREES
             case [parent]:
-                return self.tree_of(parent) == tree
+                return self.tree_of(parent) == made.tree
             case [ours, theirs]:
+                # Of two sides one of which contains the other, the newer is what git merges them to.
+                for older, newer in ((ours, theirs), (theirs, ours)):
+                    inside = _with_ancestors(newer, _parents(around))
+                    if any(older in around[commit].parents for commit in inside if commit in around):
+                        return self.tree_of(newer) == made.tree
                 # Before git 2.38 it fails: whoever merged is an author then.
                 done = self.git("merge-tree", "--write-tree", ours, theirs, may_fail=True)
-                return done.code == 0 and done.text.partition("\n")[0] == tree
+                return done.code == 0 and done.text.partition("\n")[0] == made.tree
             case _:
                 return False
 
@@ -382,23 +389,34 @@ def is_signed_by(stored: bytes, who: str, signers: str) -> bool:
     lists for the time that the commit claims. No repository is needed. Raises ReconcilerError without `ssh-keygen`.
     """
     payload, signature = _taken_apart(stored)
-    made = re.search(rb"^committer .* (\d+) [+-]\d{4}$", payload, re.MULTILINE)
-    key, when = _public_key(signature), moment_of(int(made[1]) * 1000) if made else None
-    if not key or when is None:
+    key, made = _public_key(signature), _made_at(payload)
+    if not key or made is None:
         return False
-    _needed("ssh-keygen")
     with TemporaryDirectory(prefix="reconciler-") as folder:
-        file, one = Path(folder) / "signature", Path(folder) / "signer"
-        file.write_bytes(signature)
-        command = ["ssh-keygen", "-Y", "verify", "-n", _NAMESPACE, "-f", str(one), "-s", str(file)]
-        command.append(f"-Overify-time={when:%Y%m%d%H%M%S}")
-        for line in filter(None, map(_line_of, signers.splitlines())):
-            for person in line.principals if line.key == key else ():
-                if person.translate(_ASCII_LOWER) == who.translate(_ASCII_LOWER):
-                    one.write_text(f"{line.text}\n", encoding="utf-8", errors="replace")
-                    if _run([*command, "-I", person], Path(folder), payload, TZ="UTC").returncode == 0:
-                        return True
-    return False
+        return any(
+            _is_by(line, person, Path(folder), payload, signature, made)
+            for line in filter(None, map(_line_of, signers.splitlines()))
+            for person in (line.principals if line.key == key else ())
+            if person.translate(_ASCII_LOWER) == who.translate(_ASCII_LOWER)
+        )
+
+
+def _made_at(payload: bytes) -> datetime | None:
+    """When a commit claims to have been made."""
+    found = re.search(rb"^committer .* (\d+) [+-]\d{4}$", payload.partition(b"\n\n")[0], re.MULTILINE)
+    return None if found is None else moment_of(int(found[1]) * 1000)
+
+
+def _is_by(line: "_Line", person: str, place: Path, payload: bytes, signature: bytes, at: datetime | None) -> bool:
+    """Whether a signature is by the key of a line that lists it for somebody, at that time or, for None, now."""
+    _needed("ssh-keygen")
+    file, one = place / "signature", place / "signer"
+    file.write_bytes(signature)
+    one.write_text(f"{line.text}\n", encoding="utf-8", errors="replace")
+    command = ["ssh-keygen", "-Y", "verify", "-n", _NAMESPACE, "-f", str(one), "-I", person, "-s", str(file)]
+    if at is not None:
+        command.append(f"-Overify-time={at:%Y%m%d%H%M%S}")
+    return _run(command, place, payload, TZ="UTC").returncode == 0
 
 
 def _cannot_look(fault: str) -> ReconcilerError:
@@ -406,6 +424,10 @@ def _cannot_look(fault: str) -> ReconcilerError:
         f"git cannot list the commits of this change: {fault}.",
         "Fetch the whole history (`git fetch --unshallow`, `fetch-depth: 0`, `GIT_DEPTH: 0`).",
     )
+
+
+def _parents(made: Mapping[Commit, "_Made"]) -> Mapping[Commit, Sequence[Commit]]:
+    return {commit: one.parents for commit, one in made.items()}
 
 
 def _with_ancestors(commit: Commit, parents: Mapping[Commit, Sequence[Commit]]) -> Set[Commit]:
@@ -418,25 +440,42 @@ def _with_ancestors(commit: Commit, parents: Mapping[Commit, Sequence[Commit]]) 
     return found
 
 
-_MADE = "%H%n%T%n%P%n%an <%ae>%n%cn <%ce>%n%at %B"
-"""The format that `_made` reads; the message comes last, since it has lines of its own."""
+_MADE = (
+    "%H%n%T%n%P%n%an <%ae>%n%cn <%ce>%n%cI%x00%(trailers:key=Approved-by,key=Reviewed-by,valueonly,unfold)%x00%at %B"
+)
+"""The format that `_made` reads, in parts that have lines of their own."""
+_PARTS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """One commit: its tree, its parents, the people who are named in it, and what stays where a forge makes it anew."""
+    """
+    One commit: its tree, its parents, the people who are named in it, when it was made, what its trailers say of who
+    approves, and what stays where a forge makes it anew.
+    """
 
+    commit: Commit
     tree: str
     parents: tuple[Commit, ...]
     people: frozenset[str]
+    at: str
+    trailers: tuple[str, ...]
     words: tuple[str, str]
 
 
-def _made(lines: list[str]) -> _Made:
-    _, tree, parents, author, committer, *message = lines
+def _made(header: str, trailers: str, message: str) -> _Made:
+    commit, tree, parents, author, committer, at = header.split("\n")
     # GitHub is the committer of whatever is made in the browser.
     people = {author, *([] if _BY_GITHUB.search(committer) else [committer])}
-    return _Made(tree, tuple(map(Commit, parents.split())), frozenset(people), (author, "\n".join(message).strip()))
+    return _Made(
+        Commit(commit),
+        tree,
+        tuple(map(Commit, parents.split())),
+        frozenset(people),
+        at,
+        tuple(trailers.split("\n")),
+        (author, message.strip()),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -446,6 +485,11 @@ class _Line:
     text: str
     principals: frozenset[str]
     key: bytes
+
+    @property
+    def is_dated(self) -> bool:
+        """Whether it may say from when, or until when, the key counts."""
+        return "valid-" in self.text.lower()
 
 
 def _line_of(text: str) -> _Line | None:

@@ -43,14 +43,17 @@ class StepChanges:
     changes: tuple[FileChange, ...]
 
 
-def trunk(git: Git, tip: Commit, anchors: Sequence[Commit] = ()) -> tuple[Step, ...]:
+def trunk(
+    git: Git, tip: Commit, anchors: Sequence[Commit] = (), plain: tuple[Step, ...] | None = None
+) -> tuple[Step, ...]:
     """
-    The commits that a branch was at, newest first: its tip, and those before it by first parents. Where that would miss
-    an anchor, a commit that the branch is known to have been at, the line follows the parents that contain the anchor:
-    whoever merges the branch into their own and has it moved forward to the merge, names their own side first. Of
-    anchors that cannot be on one line, the first one given counts; one that the tip does not contain does not.
+    The commits that a branch was at, newest first: its tip, and those before it by first parents (`plain`, if they were
+    read already). Where that would miss an anchor, a commit that the branch is known to have been at, the line follows
+    the parents that contain the anchor: whoever merges the branch into their own and has it moved forward to the merge,
+    names their own side first. Of anchors that cannot be on one line, the first one given counts; one that the tip does
+    not contain does not.
     """
-    plain = first_parents(git, tip)
+    plain = plain or first_parents(git, tip)
     if {step.commit for step in plain}.issuperset(anchors):
         return plain
     steps = {step.commit: step for step in _steps(git, "--topo-order", full(tip))}
@@ -76,34 +79,67 @@ def trunk(git: Git, tip: Commit, anchors: Sequence[Commit] = ()) -> tuple[Step, 
         bit = bits[ahead[-1]] if ahead else 0
         known = [parent for parent in step.parents if parent in steps]
         step = next((steps[parent] for parent in known if holds[parent] & bit == bit), None)
-    line[-1] = _with_parents(git, line[-1])
-    return tuple(line)
+    return _ending(git, line)
 
 
-def first_parents(git: Git, commit: Commit, most: int | None = None) -> tuple[Step, ...]:
+def first_parents(git: Git, commit: Commit) -> tuple[Step, ...]:
     """
     The commit and those before it by first parents, newest first. In a shallow clone the last one has parents that
     the clone lacks; `parents` is what the commit itself says. Raises ReconcilerError for what is no commit here.
     """
-    limit = () if most is None else (f"--max-count={most}",)
-    steps = list(_steps(git, "--first-parent", *limit, full(commit)))
-    if steps:
-        steps[-1] = _with_parents(git, steps[-1])
-    return tuple(steps)
+    return _ending(git, list(_steps(git, "--first-parent", full(commit))))
+
+
+def line_and_changes(git: Git, tip: Commit, *paths: PurePosixPath) -> tuple[tuple[Step, ...], tuple[StepChanges, ...]]:
+    """
+    The line by first parents, as `first_parents` reads it, and what it changed, as `changes_along` does: by one walk
+    and one process of git, since whoever asks for a line asks for that next.
+    """
+    # All commits, those that change nothing there too, each against its first parent.
+    walk = ("--first-parent", "--full-history", "--sparse", "--no-follow", "--diff-merges=first-parent")
+    answer = git.read("log", "-z", _FORM, *walk, *_DIFFERENCES, full(tip), "--", *_below(paths))
+    steps: list[Step] = []
+    changes: dict[Commit, list[FileChange]] = {}
+    tokens = iter(answer.out.split(b"\0"))
+    for token in tokens:
+        if token.startswith((b":", b"\n:")):
+            changes.setdefault(steps[-1].commit, []).append(_change(token.removeprefix(b"\n"), next(tokens)))
+        elif token:
+            steps.append(_step_of(token.decode()))
+    return _ending(git, steps), tuple(StepChanges(commit, tuple(found)) for commit, found in changes.items())
+
+
+_FORM = "--format=%H %ct %P"
 
 
 def _steps(git: Git, *what: str) -> Iterator[Step]:
-    answer = git.read("log", "-z", "--format=%H %ct %P", "--no-patch", *what, "--")
+    answer = git.read("log", "-z", _FORM, "--no-patch", *what, "--")
     return (_step_of(line) for line in answer.text.split("\0") if line)
 
 
-def _with_parents(git: Git, step: Step) -> Step:
-    """With the parents that the commit itself names: `%P` is empty where a shallow clone ends."""
-    if step.parents:
-        return step
-    header = git.contents(step.commit).partition(b"\n\n")[0].split(b"\n")
-    parents = (line.removeprefix(b"parent ").decode() for line in header if line.startswith(b"parent "))
-    return replace(step, parents=tuple(Commit(parent) for parent in parents))
+def _ending(git: Git, steps: list[Step]) -> tuple[Step, ...]:
+    """With the parents that the last commit itself names: `%P` is empty where a shallow clone ends."""
+    if steps and not steps[-1].parents:
+        steps[-1] = replace(steps[-1], parents=tuple(map(Commit, git.parents(steps[-1].commit) or ())))
+    return tuple(steps)
+
+
+_DIFFERENCES = (
+    "-r",
+    "--raw",
+    "--no-relative",
+    "--no-renames",
+    "--no-abbrev",
+    "--no-color",
+    "--no-textconv",
+    "--no-ext-diff",
+    "--ignore-submodules=none",
+)
+
+
+def _below(paths: Sequence[PurePosixPath]) -> list[str]:
+    """As git takes them; without any of them, it looks everywhere."""
+    return [str(path) for path in paths] if all(path.parts for path in paths) else []
 
 
 def changes_along(git: Git, line: Sequence[Commit], *paths: PurePosixPath) -> tuple[StepChanges, ...]:
@@ -112,25 +148,9 @@ def changes_along(git: Git, line: Sequence[Commit], *paths: PurePosixPath) -> tu
     what differs from the next of them, the last by all there is. Where a path is a link, a change of what it leads to
     is not among them. Raises ReconcilerError where one is no commit here.
     """
-    below = [str(path) for path in paths if path.parts] if all(path.parts for path in paths) else []
     pairs = zip(line, [*line[1:], None], strict=False)
     answer = git.read(
-        "diff-tree",
-        "--stdin",
-        "--root",
-        "-r",
-        "-m",
-        "--raw",
-        "--always",
-        "--no-relative",
-        "--no-renames",
-        "--no-abbrev",
-        "--no-textconv",
-        "--no-ext-diff",
-        "--ignore-submodules=none",
-        "-z",
-        "--",
-        *below,
+        *("diff-tree", "--stdin", "--root", "-m", "--always", "-z", *_DIFFERENCES, "--", *_below(paths)),
         stdin="".join(f"{full(one)} {before or ''}".rstrip() + "\n" for one, before in pairs).encode(),
     )
     found = tuple(_parsed(iter(answer.out.split(b"\0"))))

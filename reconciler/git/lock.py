@@ -403,12 +403,14 @@ class _Remote(RemoteRef):
             value = self.value()
             if not value:
                 return "", None
-            kind, content = self._object(value)
-            if not kind:
+            found = self.object(value, LOCK_BYTES)
+            if found is None:
                 self.fetch()
-                kind, content = self._object(value)
-            if kind:
-                record = _parsed(content.partition("\n\n")[2]) if kind == "commit" else None
+                found = self.object(value, LOCK_BYTES)
+            if found is not None:
+                kind, content = found
+                message = content.decode(errors="replace").partition("\n\n")[2]
+                record = _parsed(message) if kind == "commit" else None
                 if record is None:
                     raise self._foreign()
                 return value, record
@@ -417,16 +419,6 @@ class _Remote(RemoteRef):
     def write(self, record: _Record) -> str:
         """Make the commit of a record, here and not yet there."""
         return self.commit(record.message().encode("ascii"))
-
-    def _object(self, value: str) -> tuple[str, str]:
-        """The kind and the content of an object, or nothing if it is not here. Raises LockError for too long a one."""
-        about = self.said(self.run("cat-file", "--batch-check", stdin=f"{value}\n".encode()), "cat-file").split()
-        if about[-1:] != [b"missing"] and int(about[-1]) > LOCK_BYTES:
-            raise self._foreign()
-        answer = self.said(self.run("cat-file", "--batch", stdin=f"{value}\n".encode()), "cat-file")
-        head, _, content = answer.partition(b"\n")
-        words = head.decode(errors="replace").split()
-        return ("", "") if words[-1:] == ["missing"] else (words[1], content.decode(errors="replace"))
 
     def fault(self, message: str, *, refused: bool = False) -> _GitError:
         fix = (

@@ -8,8 +8,10 @@ threads of one apply, whose changes go together in one push.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Lock
 from urllib.parse import quote, unquote
 
@@ -18,7 +20,7 @@ from reconciler.core.names import registry_name
 from reconciler.core.records import canonical
 from reconciler.core.text import amount
 from reconciler.errors import ReconcilerError, RegistryError
-from reconciler.git.objects import contents
+from reconciler.git.objects import Trees, contents
 from reconciler.git.remote_ref import RemoteRef
 from reconciler.git.runner import Git
 from reconciler.ports import UNREACHABLE, Notes
@@ -27,6 +29,7 @@ NOTEBOOKS = "refs/reconciler/records"
 
 _TRIES = 5
 _SUFFIX = ".json"
+_FILE = 0o100644
 
 Edit = Callable[[dict[str, Notes]], None]
 
@@ -97,15 +100,18 @@ class GitNotebook:
 
     def _push(self, edits: list[Edit]) -> None:
         remote = self._remote()
+        # What it was when it was last read or written here; where that is not so anymore, the push says so.
+        tip = next(iter(self._known), None)
+        tip = remote.value() if tip is None else tip
         for _ in range(_TRIES):
-            tip = remote.value()
             notes = dict(self._notes(remote, tip))
             for edit in edits:
                 edit(notes)
             if len(notes) > NOTEBOOK_MODELS:
                 raise ReconcilerError(f"{remote.ref} would hold records of more than {NOTEBOOK_MODELS:,} models.")
             value = remote.commit(b"Records of models\n", [tip] if tip else [], tree=self._tree(tip, notes))
-            if remote.swap(tip, value) == value:
+            tip = remote.swap(tip, value)
+            if tip == value:
                 self._known.clear()
                 self._known[value] = notes
                 return
@@ -114,25 +120,36 @@ class GitNotebook:
     def _tree(self, tip: str, notes: Mapping[str, Notes]) -> str:
         """A tree with a file for each model; what did not change is not written anew."""
         before, entries = self._known.get(tip, {}), self._entries(tip)
-        for name, note in notes.items():
-            if before.get(name) != note:
-                text = canonical(_document(name, note))
-                entries[_file(name)] = self.git.read("hash-object", "-w", "--stdin", stdin=text).text
+        changed = [name for name, note in notes.items() if before.get(name) != note]
+        blobs = self._written(canonical(_document(name, notes[name])) for name in changed)
+        entries.update(zip(map(_file, changed), blobs, strict=True))
         kept = {_file(name) for name in notes}
         lines = (f"100644 blob {blob}\t{path}\0" for path, blob in sorted(entries.items()) if path in kept)
         return self.git.read("mktree", "-z", stdin="".join(lines).encode()).text
+
+    def _written(self, texts: Iterable[bytes]) -> list[str]:
+        """The blobs of some texts, which are in git from now on, however many by one process."""
+        with TemporaryDirectory(prefix="reconciler-") as folder:
+            files: list[str] = []
+            for number, text in enumerate(texts):
+                files.append(f"{folder}/{number}")
+                Path(files[-1]).write_bytes(text)
+            listed = "".join(f"{file}\n" for file in files).encode()
+            write = ("hash-object", "-w", "--no-filters", "--stdin-paths")
+            return self.git.read(*write, stdin=listed).text.split() if files else []
 
     def _entries(self, tip: str) -> dict[str, str]:
         """The files of a commit and their blobs."""
         if not tip:
             return {}
         found: dict[str, str] = {}
-        for line in filter(None, self.git.read("ls-tree", "-z", "--full-tree", tip).out.split(b"\0")):
-            mode, kind, rest = line.split(b" ", 2)
-            blob, _, path = rest.partition(b"\t")
-            if (mode, kind) != (b"100644", b"blob") or not path.endswith(_SUFFIX.encode()):
+        root = self.git.about(f"{tip}^{{tree}}")
+        if root is None:
+            raise ReconcilerError(f"git has no commit {tip[:12]} here.", "Fetch the whole repository.")
+        for entry in Trees(self.git).read([root[0]])[root[0]]:
+            if entry.mode != _FILE or not entry.name.endswith(_SUFFIX):
                 raise _UnreadableError(f"{self.ref} holds something else than our records.", _REMAKE)
-            found[path.decode("utf-8", "surrogateescape")] = blob.decode()
+            found[entry.name] = entry.id
         if len(found) > NOTEBOOK_MODELS:
             raise _UnreadableError(
                 f"{self.ref} holds {amount(len(found), 'file')}; at most {NOTEBOOK_MODELS:,}.", _REMAKE

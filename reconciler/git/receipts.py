@@ -22,6 +22,7 @@ from reconciler.core.moments import moment
 from reconciler.core.names import Commit
 from reconciler.core.text import amount
 from reconciler.errors import Failure, ReconcilerError, contained
+from reconciler.git.ancestry import NEAR
 from reconciler.git.remote_ref import RemoteRef
 from reconciler.git.runner import Git
 from reconciler.ports import Appended, SignRecord
@@ -31,6 +32,7 @@ SEEN = "refs/reconciler/receipts-seen"
 LOST = "refs/reconciler/receipts-lost"
 _ROOTED = "refs/reconciler/receipts-pruned"
 
+_LONGEST = RECEIPT_BYTES + 4096
 _TRIES = 60
 _REFUSALS = 4
 _CHANGES = 5
@@ -111,13 +113,13 @@ class GitReceipts:
         if self.remote is None:
             if isinstance(kept, Failure):
                 raise ReconcilerError(kept.why)
-            return Appended(behind=self._one(kept))
+            return Appended(behind=self._one(kept[0]))
         try:
-            _, there = self._pushed((link,) if isinstance(kept, Failure) else (), sign)
+            _, there = self._pushed((link,), sign) if isinstance(kept, Failure) else self._pushed((), sign, kept[1])
         except ReconcilerError as error:
             if isinstance(kept, Failure):
                 raise ReconcilerError(f"{kept.why} {error.message}", error.fix) from error
-            return Appended(str(error), self._one(kept))
+            return Appended(str(error), self._one(kept[0]))
         return Appended(behind=self._one(there))
 
     def _one(self, commit: str) -> Stored | None:
@@ -196,13 +198,16 @@ class GitReceipts:
                 return value
         raise remote.fault(f"{RECEIPTS} could not be read: what it points to is not there to be fetched.")
 
-    def _pushed(self, more: Sequence[Link], sign: SignRecord | None) -> tuple[int, str]:
-        """Push what waits here, and some more behind it; how many that were, and behind which commit they are."""
+    def _pushed(self, more: Sequence[Link], sign: SignRecord | None, here: _Refs | None = None) -> tuple[int, str]:
+        """
+        Push what waits here, and some more behind it; how many that were, and behind which commit they are. `here` are
+        the clone's refs as they were a moment ago: whoever changed them since is found out when they are changed again.
+        """
         remote = self._ref().found()
         swaps = _Swaps(remote)
         for _ in self._turns():
             there = self._fetched(remote)
-            refs = self._refs()
+            refs, here = here or self._refs(), None
             links = [*self._waiting(refs, there), *more]
             lost = self._lost(refs, there)
             if not links:
@@ -221,13 +226,13 @@ class GitReceipts:
                 return len(links), there
         raise remote.fault(f"{RECEIPTS} was changed by others each of {_TRIES} times that we tried to push to it.")
 
-    def _keep_here(self, link: Link, sign: SignRecord | None) -> str:
-        """Keep it in this clone, and say behind which commit."""
+    def _keep_here(self, link: Link, sign: SignRecord | None) -> tuple[str, _Refs]:
+        """Keep it in this clone, and say behind which commit, and what the refs are now."""
         for _ in range(_TRIES):
-            local = self._refs().tip
-            value = self._committed(local, (link,), sign)
-            if self._set({RECEIPTS: (local, value)}):
-                return local
+            refs = self._refs()
+            value = self._committed(refs.tip, (link,), sign)
+            if self._set({RECEIPTS: (refs.tip, value)}):
+                return refs.tip, replace(refs, tip=value)
             self.sleep(self._chance.uniform(0.01, 0.1))
         raise ReconcilerError(f"{RECEIPTS} of {self.git.top} could not be changed.", "Is the repository read-only?")
 
@@ -313,9 +318,25 @@ class GitReceipts:
         """The commits up to a tip that are not up to another one, oldest first."""
         if not tip or seen == tip:
             return []
+        if (near := self._near(seen, tip)) is not None:
+            return near
         without = [f"^{seen}"] if seen else []
         listed = self.git.read("rev-list", "--first-parent", "--reverse", tip, *without, "--", may_fail=True)
         return listed.text.split() if listed.code == 0 else []
+
+    def _near(self, seen: str, tip: str) -> list[str] | None:
+        """The same where it is few, which are read anyway; None where git must tell."""
+        found: list[str] = []
+        one = tip
+        while one != seen:
+            about = self.git.about(one)
+            if about is None or about[2] > _LONGEST or len(found) == NEAR:
+                return None
+            found.append(one)
+            one = next(iter(self.git.parents(one) or ()), "")
+            if not one and seen:
+                return None
+        return found[::-1]
 
     def _chain(self, tip: str, waiting: Sequence[Link], *, untold: str = "", unpushed: int = 0) -> Chain:
         stored = self._stored(self._between("", tip))
@@ -349,7 +370,7 @@ class GitReceipts:
     def _stored(self, commits: Sequence[str]) -> tuple[Stored, ...]:
         """The commits as git has them, with the parents that they name themselves, whatever the clone lacks."""
         found: list[Stored] = []
-        for name, data in self.git.many(commits, "commit", RECEIPT_BYTES + 4096, may_lack=True):
+        for name, data in self.git.many(commits, "commit", _LONGEST, may_lack=True):
             head, _, message = (data or b"").partition(b"\n\n")
             lines = head.decode("utf-8", "replace").split("\n")
             parents = tuple(Commit(line[7:]) for line in lines if line.startswith("parent "))

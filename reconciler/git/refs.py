@@ -86,9 +86,10 @@ def branch_tip(git: Git, branch: str, remote: str | None) -> Commit | None:
     """
     if not branch.isprintable():
         return None
-    places = [f"refs/remotes/{remote}"] if remote is not None else []
-    found = [tip for place in (*places, "refs/heads") if (tip := _ref(git, f"{place}/{branch}"))]
-    spelled = _ref(git, f"refs/remotes/{branch}")
+    places = [f"refs/remotes/{remote}/{branch}"] if remote is not None else []
+    places, other = [*places, f"refs/heads/{branch}"], f"refs/remotes/{branch}"
+    tips = _refs(git, *places, other)
+    found, spelled = [tips[place] for place in places if place in tips], tips.get(other)
     return found[0] if found and spelled in {None, found[0]} else None
 
 
@@ -96,11 +97,11 @@ def _meanings(git: Git, name: str) -> list[_Meaning]:
     if _PSEUDO.fullmatch(name) and _is_kept(git, name):
         return _as_commits(git, [name])
     if name.startswith("refs/"):
-        return _as_commits(git, [name] if _ref(git, name) else [])
+        return _as_commits(git, [name] if _refs(git, name) else [])
     places = ("refs/heads/", "refs/remotes/", "refs/tags/", "refs/")
     wanted = [f"{place}{name}" for place in places] + [f"refs/remotes/{name}/HEAD"]
-    listing = git.read("for-each-ref", "--format=%(refname)", *wanted, may_fail=True).text.splitlines()
-    names = [full for full in wanted if full in listing]
+    listed = _refs(git, *wanted)
+    names = [full for full in wanted if full in listed]
     lower = name.lower()
     if FULL_NAME.fullmatch(lower):
         names.append(lower)
@@ -120,9 +121,12 @@ def _as_commits(git: Git, names: list[str]) -> list[_Meaning]:
     return list(meanings.values())
 
 
-def _ref(git: Git, full: str) -> Commit | None:
-    answer = git.read("show-ref", "--verify", "--hash", "--", full, may_fail=True)
-    return Commit(answer.text) if answer.code == 0 and FULL_NAME.fullmatch(answer.text) else None
+def _refs(git: Git, *names: str) -> dict[str, Commit]:
+    """What those refs point to that are there, by their full names."""
+    listing = git.read("for-each-ref", "--format=%(objectname) %(refname)", *names, may_fail=True).text
+    found = (line.partition(" ") for line in listing.splitlines())
+    # Git also lists what is below a name.
+    return {name: Commit(value) for value, _, name in found if name in names}
 
 
 def _is_kept(git: Git, name: str) -> bool:

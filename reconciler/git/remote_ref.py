@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from reconciler.core.text import plain, without_credentials
 from reconciler.errors import ReconcilerError
-from reconciler.git.runner import Answer, Git, GitTimeoutError
+from reconciler.git.runner import FULL_NAME, Answer, Git, GitTimeoutError
 
 R = TypeVar("R", bound="RemoteRef")
 
@@ -62,6 +62,8 @@ class RemoteRef:
         With the URL that the remote pushes to. Reading from the same place matters where manifests come from a mirror
         of it; and a URL has none of the configuration of a remote that makes git write refs of its own here.
         """
+        if (url := self.git.push_url(self.name)) is not None:
+            return replace(self, url=url)
         answer = self.run("remote", "get-url", "--push", "--", self.name)
         if answer.code == 2:  # there is no remote of that name: it is a URL or a path
             return replace(self, url=self.name)
@@ -74,6 +76,17 @@ class RemoteRef:
             if ref == self.ref:  # the pattern also finds refs that merely end in it
                 return value
         return ""
+
+    def object(self, value: str, most: int) -> tuple[str, bytes] | None:
+        """
+        The kind and the contents of what the ref points to, without these where it has more bytes than that; None where
+        it is not here yet.
+        """
+        try:
+            about = self.git.about(value) if FULL_NAME.fullmatch(value) else None
+            return None if about is None else (about[1], b"") if about[2] > most else self.git.object(value)
+        except ReconcilerError as error:
+            raise self.fault(error.message) from error
 
     def commit(self, message: bytes, parents: Sequence[str] = (), tree: str = "") -> str:
         """Make a commit, without files unless a tree is given, here and not yet there."""

@@ -31,10 +31,22 @@ FULL_NAME = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _LASTING = re.compile(rf"(?:{FULL_NAME.pattern})(?:\^\{{(?:commit|tree)\}})?")
 _MOST_KNOWN = 1 << 16
 
+LONGEST_KEPT, MOST_KEPT = 1 << 16, 1 << 24
+"""Objects of so many bytes are read once; of all together, so many bytes are kept."""
+
 _LOCAL_TIMEOUT = 120.0
 
 # So many questions of 74 bytes, for a name by SHA-256, fit into the smallest pipe there is, of 4 KiB.
 _AT_ONCE = 50
+
+EMPTY_TREES = (
+    "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
+    "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321",
+)
+"""The names of the folder that has no files, by SHA-1 and by SHA-256."""
+
+_OF_REPOSITORY = frozenset({"local", "worktree"})
+"""The scopes of settings that are a repository's own."""
 
 _NEVER_THERE = f"{os.devnull}/none"
 
@@ -104,6 +116,27 @@ class _Objects:
         self._process: subprocess.Popen[bytes] | None = None
         self._read = bytearray()
         self._known: dict[str, tuple[str, str, int]] = {}
+        self._texts: dict[str, tuple[str, bytes]] = {}
+        self._kept = 0
+
+    def read(self, git: "Git", name: str) -> tuple[str, bytes] | None:
+        """The kind and the contents of an object by its full name; None where it is not there."""
+        if (kept := self.kept(name)) is None:
+            line, data = self.ask(git, "contents", name)[0]
+            if (about := _about(line)) is None:
+                return None
+            kept = about[1], data
+            self.keep(name, *kept)
+        return kept
+
+    def kept(self, name: str) -> tuple[str, bytes] | None:
+        return self._texts.get(name)
+
+    def keep(self, name: str, kind: str, data: bytes) -> None:
+        """Remember an object by its full name: another one never has it."""
+        if len(data) <= LONGEST_KEPT and self._kept + len(data) <= MOST_KEPT and name not in self._texts:
+            self._texts[name] = kind, data
+            self._kept += len(data)
 
     def about(self, git: "Git", name: str) -> tuple[str, str, int] | None:
         """What `_about` says of one; what is asked of an object by its own name has one answer, and is asked once."""
@@ -211,7 +244,7 @@ class Git:
     isolated: bool = False
     _objects: _Objects = field(default_factory=_Objects, compare=False, repr=False)
     _kept: dict[str, str] = field(default_factory=dict[str, str], compare=False, repr=False)
-    _urls: list[Mapping[str, str]] = field(default_factory=list[Mapping[str, str]], compare=False, repr=False)
+    _settings: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]], compare=False, repr=False)
     _empty: list[str] = field(default_factory=list[str], compare=False, repr=False)
 
     def about(self, name: str) -> tuple[str, str, int] | None:
@@ -223,9 +256,32 @@ class Git:
         about = self.about(f"{expression}^{{commit}}") if expression.isprintable() else None
         return about[0] if about else None
 
+    def object(self, name: str) -> tuple[str, bytes] | None:
+        """The kind and the contents of an object by its full name; None where it is not there."""
+        return self._objects.read(self, name)
+
     def contents(self, name: str) -> bytes:
-        """All of an object that is there."""
-        return self._objects.ask(self, "contents", name)[0][1]
+        """All of an object that is there, by its full name."""
+        return (self.object(name) or ("", b""))[1]
+
+    def parents(self, commit: str) -> tuple[str, ...] | None:
+        """
+        The parents that a commit itself names, whatever of them a shallow clone has; None where this is no commit.
+        """
+        kind, data = self.object(commit) or ("", b"")
+        lines = data.partition(b"\n\n")[0].split(b"\n")
+        named = (
+            line.removeprefix(b"parent ").decode("ascii", "replace") for line in lines if line.startswith(b"parent ")
+        )
+        return tuple(named) if kind == "commit" else None
+
+    @property
+    def shallow(self) -> frozenset[str] | None:
+        """The commits whose parents a shallow clone lacks; None where the clone has the whole history."""
+        try:
+            return frozenset((self.common / "shallow").read_text(encoding="ascii", errors="replace").split())
+        except FileNotFoundError:
+            return None
 
     def many(
         self, names: Sequence[str], kind: str, most: float, *, may_lack: bool = False
@@ -236,15 +292,23 @@ class Git:
         """
         for begin in range(0, len(names), _AT_ONCE):
             some = names[begin : begin + _AT_ONCE]
-            abouts = [_about(line) for line, _ in self._objects.ask(self, "info", *some)]
-            there = [about for about in abouts if about is not None and about[1] == kind]
-            if len(there) < len(some) and not may_lack:
-                lacking = next(n for n, about in zip(some, abouts, strict=True) if about not in there)
+            read = {name: kept for name in some if (kept := self._objects.kept(name)) is not None}
+            asked = [name for name in some if name not in read]
+            abouts = [_about(line) for line, _ in self._objects.ask(self, "info", *asked)] if asked else []
+            new = {about[0]: about[1:] for about in abouts if about is not None}
+            there = {*(name for name, kept in read.items() if kept[0] == kind), *(n for n in new if new[n][0] == kind)}
+            if not (may_lack or there.issuperset(some)):
+                lacking = next(name for name in some if name not in there)
                 raise ReconcilerError(f"git has no {kind} {lacking[:12]} here.", "Fetch the whole repository.")
-            small = [name for name, _, size in there if size <= most]
-            read = dict(zip(small, self._objects.ask(self, "contents", *small), strict=True)) if small else {}
+            small = [name for name, (its, size) in new.items() if its == kind and size <= most]
+            for name, (_, data) in zip(
+                small, self._objects.ask(self, "contents", *small) if small else (), strict=True
+            ):
+                read[name] = kind, data
+                self._objects.keep(name, kind, data)
             for name in some:
-                yield name, read[name][1] if name in read else None
+                its, data = read.get(name, ("", b""))
+                yield name, data if its == kind and len(data) <= most else None
 
     def read(self, *arguments: str, stdin: bytes = b"", may_fail: bool = False) -> Answer:
         """Ask git's own store. Raises ReconcilerError where git says no, unless it may."""
@@ -282,14 +346,26 @@ class Git:
     def empty_tree(self) -> str:
         """The name of the folder that has no files, which is there from now on. Raises ReconcilerError."""
         if not self._empty:
-            self._empty.append(self.read("mktree").text)
+            objects = self.common / "objects"
+            there = next((name for name in EMPTY_TREES if (objects / name[:2] / name[2:]).is_file()), None)
+            self._empty.append(there or self.read("mktree").text)
         return self._empty[0]
 
     def url(self, remote: str) -> str:
         """The address of a remote as it is configured, or nothing where there is no such remote."""
-        if self._urls:
-            return self._urls[0].get(remote, "")
+        if self._settings:
+            return next(iter(self._settings.get(f"remote.{remote}.url", ())), "")
         return self.read("config", "--get-all", "-z", f"remote.{remote}.url", may_fail=True).text.partition("\0")[0]
+
+    def push_url(self, remote: str) -> str | None:
+        """
+        The address that is pushed to, where the settings alone say so: no other address stands for it, and none is
+        taken back.
+        """
+        urls = self._settings.get(f"remote.{remote}.url", ())
+        pushed = self._settings.get(f"remote.{remote}.pushurl", ())
+        replaced = any(name.startswith("url.") for name in self._settings)
+        return None if replaced or not urls or "" in {*urls, *pushed} else (pushed or urls)[0]
 
     @property
     def common(self) -> Path:
@@ -297,14 +373,14 @@ class Git:
         named = self.folder / "commondir"
         return Path(os.path.realpath(self.folder / named.read_text().rstrip())) if named.is_file() else self.folder
 
-    def keep_urls(self, settings: Iterable[str]) -> None:
-        """Remember the addresses of remotes among settings, each a name and, on a line of its own, its value."""
-        urls: dict[str, str] = {}
+    def keep_settings(self, settings: Iterable[str]) -> None:
+        """Remember settings, each a name and, on a line of its own, its value: what several calls would ask for."""
+        found: dict[str, tuple[str, ...]] = {}
         for setting in settings:
             name, _, value = setting.partition("\n")
-            if name.startswith("remote.") and name.endswith(".url"):
-                urls.setdefault(name[len("remote.") : -len(".url")], value)
-        self._urls[:] = [urls]
+            found[name] = (*found.get(name, ()), value)
+        self._settings.clear()
+        self._settings.update(found)
 
     def command(self, *arguments: str) -> list[str]:
         pairs = [part for name, value in {**_SETTINGS, **self.settings}.items() for part in ("-c", f"{name}={value}")]
@@ -332,29 +408,38 @@ def open_git(top: Path) -> Git:
     out of the work tree, so that any commit could change it.
     """
     git = git_at(top)
-    environment = git.environment()
-    del environment["GIT_WORK_TREE"]
-    # The one call by which git looks for a repository itself: at this place alone, to ask whether the owner is trusted.
-    ceiling = {"GIT_CEILING_DIRECTORIES": os.path.realpath(top.parent)}
-    command = ["git", *git.command()[2:], "rev-parse", "--git-dir"]
-    answer = _run(command, top, {**environment, **ceiling}, b"", _LOCAL_TIMEOUT)
-    if answer.code != 0:
-        raise ReconcilerError(
-            f"git refuses to work in {top}: {answer.fault}",
-            "If the folder belongs to another user, allow it with `git config --global --add safe.directory <folder>`.",
-        )
-    configured = git.read("config", "--list", "--show-origin", "-z", may_fail=True).text.split("\0")
-    _refuse_included(git, set(configured[::2]))
-    git.keep_urls(configured[1::2])
+    # Here alone git looks for a repository itself, at this place: of one whose owner it does not trust it lists no
+    # settings. See contract/test_git_source.py::test_a_repository_of_another_user_is_an_error_in_the_words_of_git.
+    answer = _looked_for(git, "config", "--list", "--show-scope", "--show-origin", "-z")
+    listed = answer.text.split("\0")
+    place = top
+    if answer.code != 0 or _OF_REPOSITORY.isdisjoint(listed[::3]):
+        refusal = _looked_for(git, "rev-parse", "--git-dir")
+        if refusal.code != 0:
+            raise ReconcilerError(
+                f"git refuses to work in {top}: {refusal.fault}",
+                "If the folder belongs to another user, allow it with `git config --global --add safe.directory "
+                "<folder>`.",
+            )
+        # It has no settings of its own.
+        listed = git.read("config", "--list", "--show-scope", "--show-origin", "-z", may_fail=True).text.split("\0")
+        place = git.folder
+    _refuse_included(git, {place / o.removeprefix("file:") for o in listed[1::3] if o.startswith("file:")})
+    git.keep_settings(listed[2::3])
     return git
 
 
-def _refuse_included(git: Git, origins: Iterable[str]) -> None:
+def _looked_for(git: Git, *arguments: str) -> Answer:
+    """What git says where it has to find the repository itself, and nowhere else than at its top."""
+    environment = git.environment()
+    del environment["GIT_WORK_TREE"]
+    environment["GIT_CEILING_DIRECTORIES"] = os.path.realpath(git.top.parent)
+    return _run(["git", *git.command()[2:], *arguments], git.top, environment, b"", _LOCAL_TIMEOUT)
+
+
+def _refuse_included(git: Git, files: Iterable[Path]) -> None:
     inside, kept = Path(os.path.realpath(git.top)), Path(os.path.realpath(git.top / DOT_GIT))
-    for origin in origins:
-        if not origin.startswith("file:"):
-            continue
-        path = Path(os.path.realpath(git.folder / origin.removeprefix("file:")))
+    for path in (Path(os.path.realpath(file)) for file in files):
         if path.is_relative_to(inside) and not path.is_relative_to(kept):
             raise ReconcilerError(
                 f"git's configuration of {git.top} comes from {path}, inside its work tree: any "

@@ -13,7 +13,9 @@ from reconciler.core.desired import Revision
 from reconciler.core.names import Commit, RepositoryId, folded_repository
 from reconciler.core.text import plain
 from reconciler.errors import ManifestError, Problem, ReconcilerError
-from reconciler.git.line import StepChanges, changes_along, first_parents, trunk
+from reconciler.git.ancestry import Ancestry
+from reconciler.git.line import Step as LineStep
+from reconciler.git.line import StepChanges, changes_along, line_and_changes, trunk
 from reconciler.git.objects import Entry, Trees, blobs, odd_name
 from reconciler.git.refs import branch_tip, resolve
 from reconciler.git.runner import FULL_NAME, Git, GitTimeoutError, open_git
@@ -57,12 +59,13 @@ class GitSource:
     """
     One folder of manifests in one git repository. `folder` is relative to the top of the repository; together with the
     repository's name it is the owner's identity, so two folders of one repository do not release each other's models.
-    `drafts` stand in for files of the work tree, as if they were written already; all others are read once, so that a
-    command sees one state of them.
+    `drafts` stand in for files of the work tree, as if they were written already; all others are read once, and what a
+    name means is asked once, so that a command sees one state of them.
     """
 
     git: Git
     trees: Trees
+    ancestry: Ancestry
     folder: PurePosixPath
     identity: RepositoryId
     remote: str | None
@@ -75,17 +78,22 @@ class GitSource:
     _dirty: dict[tuple[PurePosixPath, Commit | None], tuple[str, ...]] = field(
         default_factory=dict[tuple[PurePosixPath, "Commit | None"], tuple[str, ...]], compare=False, repr=False
     )
-    _revisions: dict[Commit, Revision] = field(
-        default_factory=dict[Commit, Revision], init=False, compare=False, repr=False
-    )
+    _names: dict[str, Commit] = field(default_factory=dict[str, Commit], compare=False, repr=False)
     _relations: dict[tuple[Commit, Commit], Relation] = field(
-        default_factory=dict[tuple[Commit, Commit], Relation], init=False, compare=False, repr=False
+        default_factory=dict[tuple[Commit, Commit], Relation], compare=False, repr=False
+    )
+    _forks: dict[tuple[Commit, Commit], Fork] = field(
+        default_factory=dict[tuple[Commit, Commit], Fork], compare=False, repr=False
     )
     _along: list[tuple[tuple[Commit, ...], tuple[PurePosixPath, ...], tuple[StepChanges, ...]]] = field(
         default_factory=list[tuple[tuple[Commit, ...], tuple[PurePosixPath, ...], tuple[StepChanges, ...]]],
-        init=False,
         compare=False,
         repr=False,
+    )
+    _followed: set[PurePosixPath] = field(default_factory=set[PurePosixPath], compare=False, repr=False)
+    """The files whose changes are asked for along lines."""
+    _revisions: dict[Commit, Revision] = field(
+        default_factory=dict[Commit, Revision], init=False, compare=False, repr=False
     )
 
     @property
@@ -97,7 +105,8 @@ class GitSource:
         The commit that somebody names. Raises ReconcilerError where there is none, or where several things are called
         that; here a full name of a commit, too, may be that of a branch.
         """
-        return resolve(self.git, text)
+        self._names[text] = resolve(self.git, text)
+        return self._names[text]
 
     @property
     def head(self) -> Commit | None:
@@ -107,10 +116,11 @@ class GitSource:
 
     def parents(self, commit: Commit) -> tuple[Commit, ...]:
         """What a commit was made on top of, the first one first."""
-        return first_parents(self.git, commit, 1)[0].parents
+        return self.ancestry.parents(commit)
 
-    def trunk(self, tip: Commit, anchors: Sequence[Commit]) -> tuple[LineCommit, ...]:
-        steps = trunk(self.git, tip, anchors)
+    def trunk(self, tip: Commit, anchors: Sequence[Commit], files: Iterable[str] = ()) -> tuple[LineCommit, ...]:
+        self._followed.update(map(PurePosixPath, files))
+        steps = trunk(self.git, tip, anchors, self._by_first_parents(tip))
         cut = bool(steps) and bool(steps[-1].parents)
         return tuple(
             LineCommit(step.commit, len(step.parents) > 1, step.committed, cut and step is steps[-1]) for step in steps
@@ -144,12 +154,26 @@ class GitSource:
                     if before is not None and len(kept) < MOST_KEPT and len(texts[before]) <= LONGEST_KEPT:
                         last[change.path], kept[before] = before, texts[before]
 
+    def _by_first_parents(self, tip: Commit) -> tuple[LineStep, ...]:
+        """A line by first parents. Whoever asks for it asks next what it changed, so git is asked for both."""
+        if (known := self.ancestry.lines.get(tip)) is not None:
+            return known
+        paths = (self.folder, *sorted(self._followed))
+        line, changes = line_and_changes(self.git, tip, *paths)
+        self._along.append((tuple(step.commit for step in line), paths, changes))
+        self.ancestry.keep(line)
+        return line
+
     def _changed(self, line: tuple[Commit, ...], below: PurePosixPath) -> Iterable[StepChanges]:
-        """What a line changed below a path. Who asks for one path asks for the folder, too: git is asked for both."""
-        for known, paths, found in self._along:
-            if known == line and below in paths:
+        """
+        What a line changed below a path. Whoever first asks for one path asks for the others, too: git is asked for
+        all.
+        """
+        known = [(paths, found) for commits, paths, found in self._along if commits == line]
+        for paths, found in known:
+            if any(path == below or not path.parts for path in paths):
                 return found
-        paths = (below,) if not below.parts or below == self.folder else (below, self.folder)
+        paths = (below, *(() if known else (self.folder, *sorted(self._followed))))
         found = changes_along(self.git, line, *paths)
         self._along.append((line, paths, found))
         return found
@@ -199,9 +223,10 @@ class GitSource:
 
     def _header(self, commit: Commit) -> tuple[dict[str, str], list[Commit], str] | None:
         """The people and the tree, the parents and the message of a commit as git has it."""
-        if not self._has(commit):
+        stored = self._stored(commit)
+        if stored is None:
             return None
-        head, _, message = self.git.contents(commit).decode("utf-8", "replace").partition("\n\n")
+        head, _, message = stored.decode("utf-8", "replace").partition("\n\n")
         fields = [line.partition(" ") for line in head.split("\n")]
         people = {key: value for key, _, value in fields if key in {"author", "committer", "tree"}}
         return people, [Commit(value) for key, _, value in fields if key == "parent"], message
@@ -229,22 +254,40 @@ class GitSource:
             self._fetch(commit)
         if not (self._has(commit) and self._has(other)):
             return Relation.UNKNOWN
-        if self._contains(commit, other):
+        if self.ancestry.shows(commit, other):
             return Relation.ANCESTOR
-        if self._contains(other, commit):
-            return Relation.DESCENDANT
-        return Relation.UNKNOWN if self._shallow() else Relation.UNRELATED
+        answer = self.git.read("merge-base", commit, other, may_fail=True)
+        match answer.code, answer.text:
+            case 0, base if base == commit:
+                return Relation.ANCESTOR
+            case 0, base if base == other:
+                return Relation.DESCENDANT
+            case 0 | 1, _ if self.git.shallow is None:
+                return Relation.UNRELATED
+            case _:
+                return Relation.UNKNOWN
 
     def fork(self, base: str, ref: str | None) -> Fork:
         ours, theirs = self._named(ref or "HEAD"), self._named(base)
+        if (ours, theirs) not in self._forks:
+            found = self._forked(ours, theirs)
+            if found is None:
+                raise ReconcilerError(
+                    f"`{ref or 'HEAD'}` and `{base}` have no commit in common in this clone.",
+                    "Fetch the whole history of both (`git fetch --unshallow`, `fetch-depth: 0`, `GIT_DEPTH: 0`).",
+                )
+            self._forks[ours, theirs] = found
+        return self._forks[ours, theirs]
+
+    def _forked(self, ours: Commit, theirs: Commit) -> Fork | None:
+        if self.ancestry.shows(theirs, ours):
+            return Fork(theirs, 0)
         answer = self.git.read("merge-base", ours, theirs, may_fail=True)
         if answer.code != 0:
-            raise ReconcilerError(
-                f"`{ref or 'HEAD'}` and `{base}` have no commit in common in this clone.",
-                "Fetch the whole history of both (`git fetch --unshallow`, `fetch-depth: 0`, `GIT_DEPTH: 0`).",
-            )
+            return None
         found = Commit(answer.text)
-        return Fork(found, int(self.git.read("rev-list", "--count", f"{found}..{theirs}").text))
+        behind = 0 if found == theirs else int(self.git.read("rev-list", "--count", f"{found}..{theirs}").text)
+        return Fork(found, behind)
 
     def file(self, ref: str | None, path: str) -> SourceFile | None:
         if ref is None:
@@ -273,7 +316,11 @@ class GitSource:
         if not self._has(commit):
             # After a squash it is on no branch, and forges give it out all the same.
             self._fetch(commit)
-        return self.git.contents(commit) if self._has(commit) else None
+        return self._stored(commit)
+
+    def _stored(self, commit: Commit) -> bytes | None:
+        kind, data = (self.git.object(commit) if FULL_NAME.fullmatch(commit) else None) or ("", b"")
+        return data if kind == "commit" else None
 
     def digest(self, ref: str, path: str) -> str | None:
         entry = self.trees.at(self.trees.root(self._named(ref)), PurePosixPath(path))
@@ -285,45 +332,32 @@ class GitSource:
         tip = branch_tip(self.git, branch, self.remote) if FULL_NAME.fullmatch(name) else None
         if tip is None:
             return None
-        named = Commit(name)
-        if not self._has(named):
-            self._fetch(named)
-        if not self._has(named):
-            return None
-        code = self.git.read("merge-base", "--is-ancestor", named, tip, may_fail=True).code
-        if code == 1:
-            return None if self._shallow() else False
-        return True if code == 0 else None
-
-    def _shallow(self) -> bool:
-        return self.git.read("rev-parse", "--is-shallow-repository").text == "true"
+        match self.relation(Commit(name), tip):
+            case Relation.SAME | Relation.ANCESTOR:
+                return True
+            case Relation.UNKNOWN:
+                return None
+            case Relation.DESCENDANT | Relation.UNRELATED:
+                return False
 
     def line(self, commit: str, known: Iterable[Commit], most: int) -> Iterator[Commit]:
         if self.head is None:
             return
-        without = [f"^{one}" for one in known if self._has(one)]
+        tip, without = self._named(commit), [one for one in known if self._has(one)]
         if most == 1 and not without:
-            yield self._named(commit)
+            yield tip
             return
-        count = f"--max-count={most}"
-        listing = self.git.read("rev-list", "--first-parent", count, self._named(commit), *without).text
-        listed = [Commit(line) for line in listing.split()]
+        listed = self.ancestry.since(tip, without, most)
+        if listed is None:
+            excluded = (f"^{one}" for one in without)
+            listing = self.git.read("rev-list", "--first-parent", f"--max-count={most}", tip, *excluded).text
+            listed = tuple(map(Commit, listing.split()))
         yield from listed
-        if 0 < len(listed) < most and listed[-1] in self._cut_off():
+        if 0 < len(listed) < most and listed[-1] in (self.git.shallow or ()):
             raise ReconcilerError(
                 f"This clone does not reach back beyond {listed[-1][:12]}, so earlier commits are not known.",
                 "Fetch the whole history (`git fetch --unshallow`, `fetch-depth: 0`, `GIT_DEPTH: 0`).",
             )
-
-    def _cut_off(self) -> frozenset[str]:
-        """The commits whose parents a shallow clone lacks."""
-        if not self._shallow():
-            return frozenset()
-        named = self.git.read("rev-parse", "--path-format=absolute", "--git-path", "shallow").text
-        return frozenset(Path(named).read_text().split())
-
-    def _contains(self, ancestor: Commit, commit: Commit) -> bool:
-        return self.git.read("merge-base", "--is-ancestor", ancestor, commit, may_fail=True).code == 0
 
     def _has(self, commit: Commit) -> bool:
         return bool(FULL_NAME.fullmatch(commit)) and self.git.commit(commit) is not None
@@ -354,7 +388,8 @@ class GitSource:
     def _named(self, ref: str) -> Commit:
         # What we found out before is asked for by its full name, and is not to be mistaken for a branch.
         if not FULL_NAME.fullmatch(ref):
-            return resolve(self.git, ref)
+            # HEAD is looked up without a process, so it may move.
+            return self._names[ref] if ref in self._names and ref != "HEAD" else self.meant(ref)
         name = self.git.commit(ref)
         if name is None:
             raise ReconcilerError(f"This repository has no commit `{ref}`.", "Correct the name, or fetch it first.")
@@ -380,7 +415,22 @@ class GitSource:
         """Whether neither a commit nor any before it has the folder."""
         if self._tree(commit).folder(self.folder) is not None:
             return False
+        if (changed := self._changed_before(commit)) is not None:
+            return not changed
         return not self.git.read("rev-list", "--max-count=1", commit, "--", str(self.folder)).text
+
+    def _changed_before(self, commit: Commit) -> bool | None:
+        """
+        Whether anything was in the folder on the line that ends in a commit, by what was read of a line that goes on to
+        the first commit; None where that was not read.
+        """
+        for line, paths, changes in self._along:
+            followed = self.ancestry.lines.get(line[0]) if commit in line and self.folder in paths else None
+            if followed is not None and tuple(step.commit for step in followed) == line:
+                older = frozenset(line[line.index(commit) :])
+                files = (file for one in changes if one.commit in older for file in one.changes)
+                return any(PurePosixPath(file.path).is_relative_to(self.folder) for file in files)
+        return None
 
     def _tree(self, commit: Commit) -> "_TreeReader":
         return _TreeReader(self.trees, self.trees.root(commit))
@@ -587,7 +637,7 @@ def open_source(
     named = RepositoryId(identity or _identity(git, url, inside))
     if like is not None and like.git is git:
         return replace(like, folder=inside, identity=named, remote=remote if url else None)
-    return GitSource(git, Trees(git), inside, named, remote if url else None)
+    return GitSource(git, Trees(git), Ancestry(git), inside, named, remote if url else None)
 
 
 def _identity(git: Git, url: str, folder: PurePosixPath) -> str:

@@ -261,7 +261,7 @@ def _remembering(past: Remembering) -> Iterator[str]:
         f"""
         A repository of {past.commits:,} commits, every other of which promotes one of {past.models} models and is
         followed by the receipt of its apply; the others change something else. There are {past.receipts:,} receipts,
-        none signed: a signature takes two processes of `ssh-keygen` more for each receipt about the model. *Listing* is
+        none signed: a signature takes one process of `ssh-keygen` more for each receipt about the model. *Listing* is
         `git log --name-only` of the folder of manifests, as a process; `history` and `as-of` are of one model, and
         their work alone counts.
         """

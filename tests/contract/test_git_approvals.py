@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,12 @@ from reconciler.core.approval import counted
 from reconciler.core.gate import Approval
 from reconciler.core.names import Commit
 from reconciler.errors import ReconcilerError
+from reconciler.forges.reviewers import GitAndForge
 from reconciler.git.approvals import MOST_COMMITS, Change, read_change
+from reconciler.git.runner import git_at
+from reconciler.git.source import open_source
+from reconciler.ports import Request
+from reconciler.reading.manifest import parse
 from tests.counting import counting
 from tests.desk import ADA, APPROVED, GRACE, MALLORY, Desk, run
 
@@ -37,7 +43,7 @@ def base(desk: Desk) -> Commit:
 
 
 def change(desk: Desk, base: Commit | None, signers: str = "", **more: object) -> Change:
-    return read_change(desk.top, base, Commit(desk.git("rev-parse", "HEAD")), signers, **more)  # pyright: ignore[reportArgumentType]
+    return read_change(git_at(desk.top), base, Commit(desk.git("rev-parse", "HEAD")), signers, **more)  # pyright: ignore[reportArgumentType]
 
 
 def approvers(desk: Desk, base: Commit | None, signers: str) -> list[str]:
@@ -169,6 +175,38 @@ def test_a_date_that_is_made_up_does_not_revive_a_key(desk: Desk, base: Commit, 
 
 
 @needs_ssh
+@pytest.mark.parametrize(("options", "times"), [("", 1), ('valid-after="20200101"', 2)])
+def test_a_signature_is_verified_once_more_where_its_line_says_when_it_counts(
+    desk: Desk, base: Commit, options: str, times: int
+) -> None:
+    desk.commit(APPROVED, signed=GRACE)
+    signers = desk.signer(GRACE, options=options)
+
+    with counting() as calls:
+        assert approvers(desk, base, signers) == [GRACE]
+
+    assert calls["reconciler.git.approvals._is_by"] == times
+
+
+@needs_ssh
+def test_a_signature_on_a_commit_that_names_no_time_is_nobodys(desk: Desk, base: Commit) -> None:
+    unsigned = raw(desk, desk.commit(APPROVED))
+    timeless = re.sub(rb"(?m)^(committer .*>) .*$", rb"\1", unsigned)
+    timeless = timeless.replace(
+        b"\n\nApprove\n\n", b"\n\nApprove\n\ncommitter Grace <g@b.example> 1767225600 +0000\n\n"
+    )
+    assert b"1767225600" in timeless
+    file = desk.folder / "payload"
+    file.write_bytes(timeless)
+    run(desk.folder, "ssh-keygen", "-q", "-Y", "sign", "-n", "git", "-f", str(desk.key(GRACE)), str(file))
+    signature = b"gpgsig " + b"\n ".join(file.with_suffix(".sig").read_bytes().splitlines())
+    header, _, message = timeless.partition(b"\n\n")
+    made_of(desk, header + b"\n" + signature + b"\n\n" + message)
+
+    assert approvers(desk, base, desk.signer(GRACE)) == []
+
+
+@needs_ssh
 def test_a_key_is_one_person_however_many_it_is_listed_for(desk: Desk, base: Commit) -> None:
     several = desk.signer(f"{GRACE},{ADA}", key=GRACE) + desk.signer(MALLORY, key=GRACE)
     for who in (GRACE, ADA, MALLORY):
@@ -222,7 +260,7 @@ def test_what_the_repository_sets_changes_nothing(desk: Desk, base: Commit) -> N
     (desk.top / ".gitattributes").write_text("* filter=evil\n")
 
     assert approvers(desk, right, desk.signer(GRACE)) == []
-    assert [a.who for a in read_change(desk.top, base, wrong, desk.signer(GRACE)).approvals] == [GRACE]
+    assert [a.who for a in read_change(git_at(desk.top), base, wrong, desk.signer(GRACE)).approvals] == [GRACE]
 
 
 @needs_ssh
@@ -248,7 +286,7 @@ def test_a_commit_that_was_replaced_is_not_seen(desk: Desk, base: Commit) -> Non
     other = desk.commit("Promote v6", by=MALLORY)
     desk.git("replace", other, genuine)
 
-    assert read_change(desk.top, base, other, desk.signer(GRACE)).approvals == ()
+    assert read_change(git_at(desk.top), base, other, desk.signer(GRACE)).approvals == ()
 
 
 def raw(desk: Desk, commit: str) -> bytes:
@@ -325,7 +363,7 @@ def test_commits_named_by_sha256_are_signed_like_others(tmp_path: Path) -> None:
     desk.commit(APPROVED, signed=GRACE)
     wrong = desk.commit(APPROVED, signed=MALLORY)
 
-    found = read_change(desk.top, base, wrong, desk.signer(GRACE))
+    found = read_change(git_at(desk.top), base, wrong, desk.signer(GRACE))
 
     assert len(wrong) == 64
     assert [approval.who for approval in found.approvals] == [GRACE]
@@ -350,11 +388,11 @@ def test_a_shallow_clone_tells_what_it_has(desk: Desk, base: Commit, tmp_path: P
     for clone, depth in ((deep, 2), (flat, 1)):
         run(tmp_path, "git", "clone", "--quiet", f"--depth={depth}", f"file://{desk.top}", str(clone))
 
-    found = read_change(deep, base, made, desk.signer(GRACE)).approvals
+    found = read_change(git_at(deep), base, made, desk.signer(GRACE)).approvals
 
     assert [approval.who for approval in found] == [GRACE]
     with pytest.raises(ReconcilerError, match="fetch-depth: 0"):
-        read_change(flat, base, made, desk.signer(GRACE))
+        read_change(git_at(flat), base, made, desk.signer(GRACE))
 
 
 @needs_ssh
@@ -366,7 +404,7 @@ def test_a_work_tree_of_its_own_and_borrowed_objects_are_looked_through(
     run(tmp_path, "git", "clone", "--quiet", "--shared", str(desk.top), str(tmp_path / "shared"))
 
     for top in (tmp_path / "tree", tmp_path / "shared"):
-        assert len(read_change(top, base, made, desk.signer(GRACE)).approvals) == 1
+        assert len(read_change(git_at(top), base, made, desk.signer(GRACE)).approvals) == 1
 
 
 @needs_ssh
@@ -382,9 +420,9 @@ def test_nothing_is_left_in_the_repository(desk: Desk, base: Commit) -> None:
 @pytest.mark.parametrize("name", ["HEAD", "--all", "main", "", "f" * 41])
 def test_what_is_no_commit_in_full_is_refused(desk: Desk, base: Commit, name: str) -> None:
     with pytest.raises(ReconcilerError, match="not a full commit ID"):
-        read_change(desk.top, base, Commit(name))
+        read_change(git_at(desk.top), base, Commit(name))
     with pytest.raises(ReconcilerError, match="not a full commit ID"):
-        read_change(desk.top, Commit(name), base)
+        read_change(git_at(desk.top), Commit(name), base)
 
 
 def test_twenty_commits_take_as_many_processes_as_two(desk: Desk, base: Commit) -> None:
@@ -532,6 +570,32 @@ def test_who_merges_what_git_merges_by_itself_is_no_author(desk: Desk, base: Com
     assert hands(desk, base) == [f"Ada <{ADA}>"]
 
 
+def forked(desk: Desk, base: Commit, way: str) -> None:
+    """A merge of two sides of which the second, or the first, contains the other."""
+    desk.git("checkout", "--quiet", "-b", "side")
+    desk.commit("Promote v6", by=ADA, text="model: churn\nstages:\n  Production: 6\n")
+    tree = desk.git("rev-parse", "side^{tree}") if way.startswith("as it is") else desk.git("rev-parse", "main^{tree}")
+    sides = ("main", "side") if way.endswith("forward") else ("side", "main")
+    parents = [part for side in sides for part in ("-p", side)]
+    merged = desk.git("commit-tree", *parents, "-m", "Merge", tree, by=GRACE)
+    desk.git("update-ref", "refs/heads/main", merged)
+    desk.git("checkout", "--quiet", "main")
+
+
+@pytest.mark.parametrize("way", ["as it is, forward", "as it is, backward", "undone, forward", "undone, backward"])
+def test_who_merges_what_one_side_contains_is_an_author_if_it_comes_out_otherwise(
+    desk: Desk, base: Commit, way: str
+) -> None:
+    forked(desk, base, way)
+
+    with counting() as calls:
+        found = hands(desk, base)
+
+    assert (f"Grace <{GRACE}>" in found) == way.startswith("undone")
+    # What git would merge them to is known without it: one walk, and one process that reads.
+    assert calls["subprocess.Popen.__init__"] == 3  # HEAD is asked for by the test itself
+
+
 @pytest.mark.parametrize("strategy", ["ours", "edited"])
 def test_who_merges_something_else_is_an_author(desk: Desk, base: Commit, strategy: str) -> None:
     side(desk, base)
@@ -627,7 +691,7 @@ SHAPES = (
 def test_the_line_of_a_request_is_its_own_commits_by_first_parents(desk: Desk, base: Commit, kind: str) -> None:
     start, head, line = shape(desk, base, kind)
 
-    assert list(read_change(desk.top, start, head).line) == line
+    assert list(read_change(git_at(desk.top), start, head).line) == line
 
 
 @needs_ssh
@@ -674,6 +738,44 @@ def test_whoever_presses_the_button_has_no_hand_in_it(desk: Desk, base: Commit, 
     assert f"Grace <{GRACE}>" in by_git_alone
 
 
+@dataclass
+class OneRequest:
+    """A forge that knows of one request."""
+
+    known: Request
+
+    def request(self, head: Commit, *, merged: bool = False) -> Request:
+        return self.known
+
+
+@needs_ssh
+def test_what_a_squash_left_on_no_branch_is_fetched(desk: Desk, base: Commit, tmp_path: Path) -> None:
+    desk.git("checkout", "--quiet", "-b", "request")
+    early = desk.commit("Promote v6", by=MALLORY, text="model: churn\nstages:\n  Production: 6\n")
+    late = desk.commit("Promote v7", by=ADA, text="model: churn\nstages:\n  Production: 7\n")
+    desk.git("update-ref", "refs/pull/1/head", late)
+    desk.git("checkout", "--quiet", "main")
+    desk.git("merge", "--quiet", "--squash", "request")
+    head = desk.commit("Promote (#1)", by=ADA)
+    desk.git("branch", "--quiet", "-D", "request")
+    # Of a head that was pushed over, a review may be all that tells.
+    other = desk.commit("Aside", by=ADA)
+    desk.git("reset", "--quiet", "--hard", head)
+    desk.git("config", "uploadpack.allowAnySHA1InWant", "true")
+    clone = tmp_path / "clone"
+    run(tmp_path, "git", "clone", "--quiet", "--single-branch", desk.top.as_uri(), str(clone))
+    source = open_source(clone / "manifests", "acme.example/models#manifests")
+    reviews = (Approval("@grace", "review", "2026-05-01T10:00:00Z", other),)
+    forge: Any = OneRequest(Request(late, reviews, merged_as=head))
+    assert [source.git.about(commit) for commit in (late, other)] == [None, None]
+
+    found = GitAndForge(source, lambda _: parse, forge).find(base, head, None, "")
+
+    assert found.authors == (f"Ada <{ADA}>", f"Mallory <{MALLORY}>")
+    assert found.approvals == ()
+    assert all(source.git.about(commit) for commit in (early, late, other))
+
+
 def test_what_is_pushed_along_with_a_squash_is_somebodys(desk: Desk, base: Commit) -> None:
     desk.git("checkout", "--quiet", "-b", "request")
     tip = desk.commit("One", by=ADA, text="6")
@@ -698,7 +800,7 @@ def test_an_earlier_head_is_valid_as_long_as_nobody_changed_anything_since(desk:
     desk.git("merge", "--quiet", "--no-ff", "--no-edit", "main", by=GRACE)
     tip = Commit(desk.git("rev-parse", "HEAD"))
 
-    found = read_change(desk.top, main, tip, tip=tip, earlier=(first, second, main))
+    found = read_change(git_at(desk.top), main, tip, tip=tip, earlier=(first, second, main))
 
     assert found.valid == {second, tip}
 
@@ -708,6 +810,6 @@ def test_what_came_along_when_a_branch_was_moved_forward_is_on_its_line(desk: De
     head = desk.commit("Promote v6", by=ADA, text="6")
     tip = desk.commit(APPROVED, signed=GRACE)
 
-    found = read_change(desk.top, base, head, desk.signer(GRACE), tip=tip, merged_as=tip)
+    found = read_change(git_at(desk.top), base, head, desk.signer(GRACE), tip=tip, merged_as=tip)
 
     assert (found.line, [approval.who for approval in found.approvals]) == ((tip, head), [GRACE])

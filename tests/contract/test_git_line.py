@@ -6,7 +6,7 @@ import pytest
 
 from reconciler.core.names import Commit
 from reconciler.errors import ReconcilerError
-from reconciler.git.line import changes_along, first_parents, trunk
+from reconciler.git.line import StepChanges, changes_along, first_parents, line_and_changes, trunk
 from reconciler.git.objects import blobs
 from reconciler.git.runner import Git
 from tests.story.repository import git as run_git
@@ -40,13 +40,18 @@ def merge(top: Path, branch: str) -> Commit:
     return Commit(run_git(top, "rev-parse", "HEAD"))
 
 
-def line_of(top: Path, tip: Commit) -> list[Commit]:
-    return [step.commit for step in trunk(opened(top), tip)]
+def changed(top: Path, tip: Commit, *paths: str) -> tuple[StepChanges, ...]:
+    """What a line changed, which one walk tells as well as two."""
+    below = [PurePosixPath(path) for path in paths]
+    line = trunk(opened(top), tip)
+    changes = changes_along(opened(top), [step.commit for step in line], *below)
+    assert line_and_changes(opened(top), tip, *below) == (line, changes)
+    return changes
 
 
 def told(top: Path, tip: Commit, *paths: str) -> list[tuple[Commit, list[tuple[str, bytes | None, bytes | None]]]]:
     """Each step that changes something, with the contents before and after."""
-    steps = changes_along(opened(top), line_of(top, tip), *map(PurePosixPath, paths))
+    steps = changed(top, tip, *paths)
     ids = {one for step in steps for change in step.changes for one in (change.before, change.after) if one}
     content = {None: None, **blobs(opened(top), ids)}
     return [(s.commit, [(c.path, content[c.before], content[c.after]) for c in s.changes]) for s in steps]
@@ -64,7 +69,6 @@ def test_a_line_is_read_newest_first_with_parents_and_times(top: Path) -> None:
 
     assert [(s.commit, s.parents) for s in steps] == [(merged, (second, side)), (second, (first,)), (first, ())]
     assert steps[0].committed == int(run_git(top, "log", "-1", "--format=%ct", merged))
-    assert first_parents(opened(top), merged, 1) == steps[:1]
 
 
 def test_a_merge_is_what_it_changed_of_its_first_parent(top: Path) -> None:
@@ -116,20 +120,27 @@ def test_links_and_submodules_are_said_to_be_no_plain_files(top: Path) -> None:
     run_git(top, "commit", "--quiet", "--message", "links")
     tip = Commit(run_git(top, "rev-parse", "HEAD"))
 
-    newest, _ = changes_along(opened(top), line_of(top, tip), PurePosixPath("manifests"))
+    newest, _ = changed(top, tip, "manifests")
 
     assert [(c.path, c.plain) for c in newest.changes] == [("manifests/b.yaml", False), ("manifests/sub", False)]
 
 
 def test_no_setting_of_the_user_changes_what_is_read(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commit(top, "first", a="1\n")
-    tip = commit(top, "second", a="2\n")
-    expected = told(top, tip, "manifests")
+    run_git(top, "checkout", "--quiet", "-b", "side")
+    commit(top, "second", a="2\n")
+    run_git(top, "checkout", "--quiet", "main")
+    commit(top, "aside")
+    merge(top, "side")
+    tip = commit(top, "moved", a=None, b="2\n")
+    expected = {path: told(top, tip, path) for path in ("manifests", "manifests/b.yaml")}
     for name, value in {
         "log.showRoot": "false",
         "diff.relative": "true",
         "diff.external": "false",
         "diff.renames": "copies",
+        "diff.ignoreSubmodules": "all",
+        "log.follow": "true",
         "log.diffMerges": "off",
         "format.pretty": "oneline",
         "color.ui": "always",
@@ -145,7 +156,7 @@ def test_no_setting_of_the_user_changes_what_is_read(top: Path, monkeypatch: pyt
     monkeypatch.setenv("GIT_CONFIG_KEY_0", "core.pager")
     monkeypatch.setenv("GIT_CONFIG_VALUE_0", "false")
 
-    assert told(top, tip, "manifests") == expected
+    assert {path: told(top, tip, path) for path in expected} == expected
 
 
 def test_where_a_shallow_clone_ends_its_last_commit_still_names_its_parents(top: Path, tmp_path: Path) -> None:
@@ -156,6 +167,7 @@ def test_where_a_shallow_clone_ends_its_last_commit_still_names_its_parents(top:
     (only,) = first_parents(opened(tmp_path / "clone"), second)
 
     assert (only.commit, only.parents) == (second, (first,))
+    assert [one.commit for one in changed(tmp_path / "clone", second, "manifests")] == [second]
 
 
 @pytest.mark.parametrize("name", ["", "HEAD", "--all", "f" * 40])
@@ -166,6 +178,8 @@ def test_what_is_no_commit_here_is_an_error(top: Path, name: str) -> None:
         first_parents(opened(top), Commit(name))
     with pytest.raises(ReconcilerError):
         changes_along(opened(top), [Commit(name)])
+    with pytest.raises(ReconcilerError):
+        line_and_changes(opened(top), Commit(name))
 
 
 def test_a_blob_that_is_not_there_or_is_none_is_an_error(top: Path) -> None:

@@ -15,6 +15,7 @@ from reconciler.git.notebook import GitNotebook, notebook_ref
 from reconciler.git.runner import Git
 from reconciler.ports import UNREACHABLE, Notes
 from tests.contract.test_git_receipts import git
+from tests.counting import counting
 
 REF = notebook_ref("databricks-uc")
 HOSTILE = 'prod.a/b..\t"é%2F .json'
@@ -73,6 +74,26 @@ def test_what_many_threads_note_at_once_is_all_kept_and_takes_fewer_pushes(clone
     found = notebook_of(cloned("two")).read()
     assert {number for note in found.values() for number in note.versions} == set(range(24))
     assert int(git(tmp_path / "remote.git", "rev-list", "--count", REF)) < 24
+
+
+def test_notes_about_many_models_take_as_many_processes_as_about_one(cloned: Clone) -> None:
+    notebook = notebook_of(cloned("one"))
+    for number in range(2):  # after which the process that reads is there
+        notebook.change(noting("first", number, "x"))
+    taken: list[int] = []
+    for models in (1, 12):
+
+        def edit(notes: dict[str, Notes], models: int = models) -> None:
+            for number in range(models):
+                noting(f"{models}-{number}", 1, "x")(notes)
+
+        with counting() as calls:
+            notebook.change(edit)
+        taken.append(calls["subprocess.Popen.__init__"])
+
+    # Where the remote is, the blobs, the tree, the commit and the push.
+    assert taken == [5, 5]
+    assert len(notebook_of(cloned("two")).read()) == 14
 
 
 def test_two_clones_that_note_at_once_lose_nothing(cloned: Clone) -> None:

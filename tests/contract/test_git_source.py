@@ -11,11 +11,13 @@ import pytest
 from reconciler.core.limits import FILE_BYTES
 from reconciler.core.names import Commit
 from reconciler.errors import ManifestError, ReconcilerError
+from reconciler.git.remote_ref import RemoteRef
 from reconciler.git.runner import git_at
 from reconciler.git.source import GitSource, normal_url, open_source
 from reconciler.git.tree import exported
 from reconciler.ports import Checkout, Relation
 from reconciler.reading.files import files_below
+from tests.counting import counting
 from tests.story.repository import AUTHOR, EMAIL
 from tests.story.repository import git as run_git
 
@@ -197,6 +199,56 @@ def test_a_repository_of_another_user_is_an_error_in_the_words_of_git(
         source(top)
 
 
+def test_a_repository_is_opened_by_one_process(top: Path, git: Git) -> None:
+    git("remote", "add", "origin", "https://forge.example/acme/models.git")
+
+    with counting() as calls:
+        opened = source(top)
+
+    assert opened.identity == "forge.example/acme/models#manifests"
+    assert calls["subprocess.Popen.__init__"] == 1
+
+
+def test_a_repository_without_settings_of_its_own_is_opened(top: Path, git: Git) -> None:
+    write(top / "manifests/a.yaml")
+    made = commit(git)
+    (top / ".git" / "config").unlink()
+
+    assert source(top).read("HEAD").revision.commit == made
+
+
+ELSEWHERE = "https://mirror.example/"
+ADDRESSES: dict[str, tuple[dict[str, str | list[str]], bool]] = {
+    "as it is": ({}, True),
+    "for pushes": ({"remote.origin.pushurl": "ssh://forge.example/push"}, True),
+    "several": ({"remote.origin.pushurl": ["ssh://forge.example/one", "ssh://forge.example/two"]}, True),
+    "another stands for it": ({f"url.{ELSEWHERE}.insteadOf": "https://forge.example/"}, False),
+    "another stands for it in pushes": ({f"url.{ELSEWHERE}.pushInsteadOf": "https://forge.example/"}, False),
+    "another remote has it": ({"remote.Origin.url": ELSEWHERE, "remote.origin.x.url": ELSEWHERE}, True),
+    "one is empty": ({"remote.origin.pushurl": ["", "ssh://forge.example/one"]}, False),
+}
+
+
+@pytest.mark.parametrize("name", ["origin", "Origin", "https://forge.example/acme/models"])
+@pytest.mark.parametrize("about", ADDRESSES)
+def test_where_refs_are_pushed_to_is_where_git_pushes_to(top: Path, git: Git, about: str, name: str) -> None:
+    settings, alone = ADDRESSES[about]
+    git("remote", "add", "origin", "https://forge.example/acme/models.git")
+    for key, values in settings.items():
+        for value in [values] if isinstance(values, str) else values:
+            git("config", "--add", key, value)
+    asked = subprocess.run(
+        ["git", "remote", "get-url", "--push", "--", name], cwd=top, capture_output=True, text=True, check=False
+    )
+    ref = RemoteRef(source(top).git, name, "refs/x", 30.0)
+
+    with counting() as calls:
+        found = ref.found()
+
+    assert found.url == (asked.stdout.strip() if asked.returncode == 0 else name)
+    assert (calls["subprocess.Popen.__init__"] == 0) == (alone and asked.returncode == 0)
+
+
 def test_links_are_followed_inside_the_repository_and_not_out_of_it(top: Path, git: Git, tmp_path: Path) -> None:
     write(tmp_path / "secret.yaml", "model: secret\n")
     write(top / "shared/a.yaml", "model: shared\n")
@@ -250,7 +302,12 @@ def test_a_folder_that_never_was_there_is_told_from_one_that_is_gone(top: Path, 
     deleted = source(top).read(None)
     commit(git)
     gone = [source(top).read(ref) for ref in ("HEAD", None, before)]
+    walked = source(top)
+    walked.trunk(walked.meant("HEAD"), ())
+    with counting() as calls:
+        known = [walked.read(ref).absent for ref in ("HEAD", before)]
 
+    assert (known, calls["subprocess.Popen.__init__"]) == ([False, True], 0)
     assert [(one.files, one.absent) for one in never] == [((), True), ((), True)]
     assert (begun.absent, deleted.absent, deleted.dirty) == (False, False, ("manifests/a.yaml",))
     assert [one.absent for one in gone] == [False, False, True]
@@ -432,12 +489,14 @@ def test_a_tree_or_a_blob_is_no_commit(top: Path, git: Git) -> None:
 
 
 def test_a_shallow_clone_tells_what_it_has_and_denies_nothing(top: Path, git: Git, tmp_path: Path) -> None:
-    first, second = commit(git, "first"), commit(git, "second")
+    first, second, third = commit(git, "first"), commit(git, "second"), commit(git, "third")
     clone = tmp_path / "clone"
     git("clone", "--quiet", "--depth=1", f"file://{top}", str(clone))
 
-    assert source(clone).contains_commit(second, "main") is True
+    assert source(clone).contains_commit(third, "main") is True
     assert source(clone).contains_commit(first, "main") is None
+    # What a commit itself names as its parent is in it, wherever the clone is cut.
+    assert source(clone).contains_commit(second, "main") is True
 
 
 def test_a_replaced_commit_is_judged_as_it_was_made(top: Path, git: Git) -> None:

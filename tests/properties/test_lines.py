@@ -1,6 +1,6 @@
 """What a line of commits says of a model is the same whichever others are asked for, and whatever need not be read."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -46,7 +46,7 @@ class Line:
         files = (SourceFile(path, data) for path, data in sorted(self.tree(commit).items()))
         return Checkout(Revision(OURS, commit, "Ada", "Promote"), tuple(files))
 
-    def trunk(self, tip: Commit, _anchors: Sequence[Commit]) -> tuple[LineCommit, ...]:
+    def trunk(self, tip: Commit, _anchors: Sequence[Commit], files: Iterable[str] = ()) -> tuple[LineCommit, ...]:
         line = self.commits[self.commits.index(tip) :]
         return tuple(LineCommit(commit, merge=False, time=int(commit, 16)) for commit in line)
 

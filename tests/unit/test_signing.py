@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from reconciler.checks import signing
-from reconciler.checks.signing import HmacSigner, SshSigner, hmac_key, signers_problems
+from reconciler.checks.signing import HmacSigner, RecordSeals, SshSigner, hmac_key, signers_problems
+from reconciler.core.policy import RECORDS
 from reconciler.core.records import Seal, SealKind
 from reconciler.errors import ReconcilerError
 from reconciler.ports import SourceFile
 from reconciler.project import validate
+from tests.counting import counting
 
 KEY = b"\x01" * 32
 DATA = b"what was found"
@@ -110,6 +112,23 @@ def test_a_listed_key_counts(key: Path) -> None:
     assert verify(DATA, seal, "# the jobs\n" + listed(key, 'namespaces="git,reconciler-check"'), None)
     assert verify(DATA, seal, listed(key, who='"the ci job"'), None)
     assert not verify(DATA + b" ", seal, listed(key), None)
+
+
+@ssh
+def test_what_was_proven_is_not_proven_again_and_what_was_not_is(key: Path) -> None:
+    signer, seals = SshSigner(key, RECORDS), RecordSeals()
+    line = listed(key, f'namespaces="{RECORDS}"')
+    good, bad = (DATA, signer.sign(DATA), NOON), (DATA + b"!", signer.sign(DATA), NOON)
+
+    def proven(*claims: tuple[bytes, Seal, str], signers: str = line) -> tuple[tuple[bool, ...], int]:
+        with counting() as calls:
+            found = seals.verified(claims, signers)
+        return found, calls["subprocess.Popen.__init__"]
+
+    assert proven(good, bad) == ((True, False), 2)
+    assert proven(good, bad) == ((True, False), 1)
+    assert proven(good, signers=line.replace(RECORDS, "git")) == ((False,), 0)
+    assert proven((*good[:2], "2026-11-27T12:00:00Z")) == ((True,), 1)
 
 
 @ssh
