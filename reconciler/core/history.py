@@ -334,6 +334,9 @@ class Past:
     missing: Mapping[str, str] = field(default_factory=dict[str, str])
     broken: tuple[int, ...] = ()
     renamings: tuple[Renaming, ...] = ()
+    turns_found: dict[Slot, "tuple[Turn, ...]"] = field(
+        default_factory=dict[Slot, "tuple[Turn, ...]"], init=False, compare=False, repr=False
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -434,7 +437,13 @@ def slots_of(past: Past) -> tuple[Slot, ...]:
 
 
 def turns_of(past: Past, slot: Slot) -> tuple[Turn, ...]:
-    """The same of one slot, in the order in which they came about."""
+    """The same of one slot, in the order in which they came about. They are found once, for whatever moment asks."""
+    if slot not in past.turns_found:
+        past.turns_found[slot] = _turns_of(past, slot)
+    return past.turns_found[slot]
+
+
+def _turns_of(past: Past, slot: Slot) -> tuple[Turn, ...]:
     seen = [(n, s) for n, s in enumerate(past.sightings) if slot in s.before or slot in s.after or s.blocked]
     first = next((s for _, s in seen if slot in s.before or slot in s.after), None)
     found = [*_declared_before(past, slot, first)]

@@ -2,8 +2,10 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 
+@lru_cache(4096)
 def moment(text: str) -> datetime | None:
     """The moment, in UTC; None for a text that names none, or that leaves open in which time zone."""
     try:
