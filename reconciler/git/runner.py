@@ -432,7 +432,8 @@ def open_git(top: Path) -> Git:
     answer = _looked_for(git, "config", "--list", "--show-scope", "--show-origin", "-z")
     listed = answer.text.split("\0")
     place = top
-    if answer.code != 0 or _OF_REPOSITORY.isdisjoint(listed[::3]):
+    trusted = answer.code == 0 and not _OF_REPOSITORY.isdisjoint(listed[::3])
+    if not trusted:
         refusal = _looked_for(git, "rev-parse", "--git-dir")
         if refusal.code != 0:
             raise ReconcilerError(
@@ -440,7 +441,9 @@ def open_git(top: Path) -> Git:
                 "If the folder belongs to another user, allow it with `git config --global --add safe.directory "
                 "<folder>`.",
             )
-        # It has no settings of its own.
+    if not trusted or Path(os.path.realpath(git.folder)) != git.folder:
+        # It has no settings of its own; or a link leads there, and what is included by `gitdir` is included by the name
+        # that git is given from now on, not by the one that it finds.
         listed = git.read("config", "--list", "--show-scope", "--show-origin", "-z", may_fail=True).text.split("\0")
         place = git.folder
     _refuse_included(git, {place / o.removeprefix("file:") for o in listed[1::3] if o.startswith("file:")})

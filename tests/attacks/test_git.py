@@ -10,6 +10,7 @@ import pytest
 
 from reconciler.core.names import Commit
 from reconciler.errors import ManifestError, ReconcilerError
+from reconciler.git.remote_ref import RemoteRef
 from reconciler.git.runner import Git, open_git
 from reconciler.git.source import GitSource, open_source
 from reconciler.ports import Relation
@@ -491,6 +492,32 @@ def test_settings_from_outside_of_it_are_obeyed(applied: Repository, tmp_path: P
     answer = source(applied).git.reach("ls-remote", "--", "origin", "refs/heads/main")
 
     assert answer.text.startswith(applied.head)
+
+
+@pytest.mark.parametrize("how", ["by a link to its folder", "by a link that its work tree names"])
+def test_what_is_included_for_a_repository_by_another_name_is_seen(
+    applied: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """What is included by `gitdir` is included by the name that git is given, which is not the one that it finds."""
+    link = tmp_path / "link"
+    link.symlink_to(applied.top.parent)
+    top, name = link / applied.top.name, f"{link}/{applied.top.name}/.git"
+    if how == "by a link that its work tree names":
+        top = tmp_path / "beside"
+        git(applied.top, "worktree", "add", "--quiet", str(top))
+        name += "/worktrees/beside"
+        (top / ".git").write_text(f"gitdir: {name}\n")
+    settings, included = tmp_path / "settings", tmp_path / "included"
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
+    for file in (included, top / "included"):
+        file.write_text(f'[url "https://mirror.example/"]\n\tpushInsteadOf = {applied.remote}\n')
+    git(applied.top, "config", "remote.origin.url", str(applied.remote))
+
+    settings.write_text(f'[includeIf "gitdir:{name}"]\n\tpath = {included}\n')
+    assert RemoteRef(open_git(top), "origin", "refs/x", 30.0).found().url.startswith("https://mirror.example/")
+    settings.write_text(f'[includeIf "gitdir:{name}"]\n\tpath = {top}/included\n')
+    with pytest.raises(ReconcilerError, match="inside its work tree"):
+        open_git(top)
 
 
 def test_the_ssh_command_of_the_user_is_the_one_that_is_run(
