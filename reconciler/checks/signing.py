@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final, Protocol, TypeAlias
 
 from reconciler.core.moments import moment
-from reconciler.core.policy import RECORDS, listed_for
+from reconciler.core.policy import RECORDS, lines_of, listed_for
 from reconciler.core.records import Seal, SealKind
 from reconciler.errors import Location, Problem, ReconcilerError
 from reconciler.ports import SourceFile
@@ -43,7 +43,7 @@ _ARMOR = re.compile(r"-----BEGIN SSH SIGNATURE-----\n([A-Za-z0-9+/=\n]+)-----END
 def signers_problems(file: SourceFile) -> Iterator[Problem]:
     """The lines of an allowed-signers file that ssh-keygen would pass over, or stop at."""
     listed = False
-    for number, line in enumerate(file.data.decode("utf-8", "replace").splitlines(), 1):
+    for number, line in enumerate(lines_of(file.data.decode("utf-8", "replace")), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         listed = True
