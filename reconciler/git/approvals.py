@@ -539,18 +539,20 @@ def _taken_apart(commit: bytes) -> tuple[bytes, bytes]:
     header, blank, message = commit.partition(b"\n\n")
     kept: list[bytes] = []
     signature: list[bytes] = []
-    into = kept
+    into, behind = kept, not commit.startswith(b"tree ")
     for line in header.split(b"\n"):
         if line.startswith(b" "):
             into.append(line[1:] if into is signature else line)
-        elif line.startswith(name + b" "):
+            continue
+        behind = behind or line.startswith(b"gpgsig")
+        if behind and line.startswith((b"parent ", b"author ", b"committer ")):
+            return commit, b""
+        if line.startswith(name + b" "):
             into = signature
             into.append(line.removeprefix(name + b" "))
         else:
             into = [] if line.startswith(b"gpgsig") else kept
             into.append(line)
-            if signature and line.startswith((b"parent ", b"author ", b"committer ")):
-                return commit, b""
     return b"\n".join(kept) + blank + message, b"\n".join([*signature, b""])
 
 

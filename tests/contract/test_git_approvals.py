@@ -373,11 +373,11 @@ def test_commits_named_by_sha256_are_signed_like_others(tmp_path: Path) -> None:
 
 
 @needs_ssh
-@pytest.mark.parametrize("where", ["tree", "parent", "author", "the names by SHA-256"])
+@pytest.mark.parametrize("where", ["tree", "parent", "author", "the names by SHA-256", "another one"])
 def test_a_signature_is_where_git_writes_it(desk: Desk, base: Commit, where: str) -> None:
     """
-    Elsewhere, it is over the same bytes, and git reads another commit: one without parents, where it is before them.
-    Under the header for SHA-256, git sees none.
+    Elsewhere, it is over the same bytes, and git reads another commit: one without parents, where it is before them. So
+    it does where another one is there. Under the header for SHA-256, git sees none.
     """
     genuine = raw(desk, desk.commit(APPROVED, signed=GRACE))
     header, _, message = genuine.partition(b"\n\n")
@@ -385,6 +385,8 @@ def test_a_signature_is_where_git_writes_it(desk: Desk, base: Commit, where: str
     rest, signature = header[:begin].splitlines(keepends=True), header[begin:] + b"\n"
     if where.startswith("the "):
         rest.append(signature.replace(b"gpgsig ", b"gpgsig-sha256 "))
+    elif where == "another one":
+        rest = [rest[0], b"gpgsig-sha256 x\n", *rest[1:], signature]
     else:
         at = next(number for number, line in enumerate(rest, 1) if line.startswith(where.encode()))
         rest.insert(at, signature)
