@@ -678,7 +678,7 @@ class Survey:
     pasts: Mapping[ModelRef, Past]
 
 
-LeftAlone: TypeAlias = Callable[[ModelRef, int, Collection[int]], bool]
+LeftAlone: TypeAlias = Callable[[ModelRef, int, int, Collection[int]], bool]
 """See `reconciler.recalling.left_alone`."""
 
 
@@ -763,9 +763,15 @@ def survey_drift(
             return None
         return next((epoch.policy.settings.slots for epoch in rules.trunk.standing_at(place)), PLAIN)
 
-    def was_left(name: ModelRef, since: int) -> bool:
+    def was_left(name: ModelRef, since: int, first: int) -> bool:
+        past = pasts[name]
+        then = past.epoch_at(place) if (place := past.place(owned[name].commit)) is not None else None
+        # What declares the model as its record has it changes nothing, and has no receipt where nothing else changed.
+        changing = {
+            one for one in applied if (at := past.epoch_at(one)) is None or not then or at.manifest != then.manifest
+        }
         # Where the remote does not answer, it is not known.
-        return left_alone is not None and contained(partial(left_alone, name, since, applied)) is True
+        return left_alone is not None and contained(partial(left_alone, name, since, first, changing)) is True
 
     def drift_of(name: ModelRef) -> ModelDrift:
         live, past, manifest = snapshot.models.get(name), pasts.get(name, Past(ours)), desired.models.get(name)

@@ -388,44 +388,55 @@ def is_refused_in(world: World, rules: Rules, chain: Chain, link: Link, *, signs
     return _refused(link.receipt) <= {reason for one in same for reason in _refused(one.receipt)}
 
 
-def left_alone(world: World, rules: Rules, model: ModelRef, since: int, applied: Collection[int]) -> bool:
+def left_alone(world: World, rules: Rules, model: ModelRef, since: int, first: int, applied: Collection[int]) -> bool:
     """
-    Whether receipts prove that no apply has changed a model since the commit at a place on the trusted line: the chain
-    is whole from the last apply before that on, each receipt since then is signed by a key that counts and says that
-    the model was left as it was, and each commit since then that was applied, by all that is known, has one. `applied`
-    are the places of these.
+    Whether receipts prove that no apply of a commit from a `first` place of the trusted line on has changed a model,
+    and that all `since` another place left it as it was: the chain is whole from the last apply before that on, each
+    receipt from there on is signed by a key that counts, and each such commit that may have changed it and was
+    applied, by all that is known, has one. `applied` are the places of these.
     """
     if rules.trunk is None:
         return False
-    chain, here = kept_chain(world, rules), _here(world, rules)
+    chain, here, known = kept_chain(world, rules), _here(world, rules), rules.trunk.places
+    newer = {commit for commit, place in known.items() if place <= first}
     found: list[Link] = []
     places: set[int] = set()
+    last: int | None = None
     for number, one in reversed(tuple(chain.numbered)):
+        # Before an apply of an older commit, there is none of these, unless that one went back.
+        if last is not None and newer.isdisjoint(_COMMIT.findall(one.text)):
+            continue
         link = one.link
         if link is not None and not _is_here(link, here):
             continue
-        place = None if link is None else _place_of(link, rules.trunk.places)
-        if link is not None and place is not None and place > since:
-            before = number
-            break
-        if link is None or place is None or not _was_left(link, model):
+        place = None if link is None else _place_of(link, known)
+        if link is not None and place is not None and place > first:
+            if last is None:
+                last = number
+                found.extend([link] if number > chain.first_sealed else [])
+            continue
+        if link is None or place is None or not _was_left(link, model, unsaid=place > since):
             return False
         found.append(link)
         places.add(place)
-    else:
+    if last is None:
         return False
     flaws = (flaw for flaw in structure(chain, briefly=True) if flaw.flaw is not Flaw.UNPUSHED)
-    if {place for place in applied if place <= since} - places or any(
-        flaw.sequence == 0 or flaw.sequence >= before for flaw in flaws
+    if {place for place in applied if place <= first} - places or any(
+        flaw.sequence == 0 or flaw.sequence >= last for flaw in flaws
     ):
         return False
     return {link.id for link in found} <= signed_links(world.seals, rules.policy.signers, found)
 
 
-def _was_left(link: Link, model: ModelRef) -> bool:
-    """Whether a receipt says that a model was left as it was."""
+_COMMIT = re.compile('"commit":"([0-9a-f]{40,64})"')
+
+
+def _was_left(link: Link, model: ModelRef, *, unsaid: bool) -> bool:
+    """Whether a receipt says that a model was left as it was; with `unsaid`, also if it says nothing of it."""
     told = [one for one in members(member(link.receipt, "models")) if member(one, "model") == model]
-    return [(member(one, "status"), members(member(one, "calls"))) for one in told] == [(_LEFT, [])]
+    left = [(member(one, "status"), members(member(one, "calls"))) for one in told] == [(_LEFT, [])]
+    return left or (unsaid and not told)
 
 
 def _refused(receipt: Mapping[str, object]) -> set[tuple[str, ...]]:

@@ -31,7 +31,7 @@ from reconciler.core.names import (
     names_of,
 )
 from reconciler.core.past import FOREVER, Epoch, Past, declared_versions, pins_of, undeclared_tags
-from reconciler.core.policy import RECORDS, Policy, listed_for
+from reconciler.core.policy import RECORDS, Policy, lines_of, listed_for
 from reconciler.core.slot_map import PLAIN, SlotMap
 from reconciler.core.snapshot import (
     ModelSnapshot,
@@ -877,7 +877,7 @@ class Trunk:
                     if wanted and record.seal is not None and record.identity == version.identity:
                         claims.extend((called, record) for called in _names(pasts.get(name), name))
         good = self._sealed_by(claims, self.standing.signers)
-        once = dict.fromkeys(line for epoch in self.policies for line in epoch.policy.signers.splitlines())
+        once = dict.fromkeys(line for epoch in self.policies for line in lines_of(epoch.policy.signers))
         retired = self._sealed_by([claim for claim in claims if id(claim[1]) not in good], "\n".join(once))
 
         def judged(record: Placement) -> Placement:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final, Protocol, TypeAlias
 
 from reconciler.core.moments import moment
-from reconciler.core.policy import RECORDS, listed_for
+from reconciler.core.policy import RECORDS, lines_of, listed_for
 from reconciler.core.records import Seal, SealKind
 from reconciler.errors import Location, Problem, ReconcilerError
 from reconciler.ports import SourceFile
@@ -43,7 +43,7 @@ _ARMOR = re.compile(r"-----BEGIN SSH SIGNATURE-----\n([A-Za-z0-9+/=\n]+)-----END
 def signers_problems(file: SourceFile) -> Iterator[Problem]:
     """The lines of an allowed-signers file that ssh-keygen would pass over, or stop at."""
     listed = False
-    for number, line in enumerate(file.data.decode("utf-8", "replace").splitlines(), 1):
+    for number, line in enumerate(lines_of(file.data.decode("utf-8", "replace")), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         listed = True
@@ -226,7 +226,10 @@ def _as_ssh_time(at: str) -> str:
 
 
 def _ssh_keygen(arguments: Sequence[str], data: bytes) -> "subprocess.CompletedProcess[bytes]":
-    names = ("PATH", "HOME", "SSH_AUTH_SOCK")
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "SSH_AUTH_SOCK") if name in os.environ}
+    if "PATH" in kept:
+        # A program of that name in the work tree would call every signature good.
+        kept["PATH"] = os.pathsep.join(part for part in kept["PATH"].split(os.pathsep) if Path(part).is_absolute())
     try:
         return subprocess.run(
             ["ssh-keygen", *arguments],
@@ -237,8 +240,7 @@ def _ssh_keygen(arguments: Sequence[str], data: bytes) -> "subprocess.CompletedP
             # No terminal: it would ask for a passphrase there.
             start_new_session=True,
             # In UTC, so that a date in the signers' file means the same on every machine.
-            env={name: os.environ[name] for name in names if name in os.environ}
-            | {"SSH_ASKPASS_REQUIRE": "never", "TZ": "UTC"},
+            env=kept | {"SSH_ASKPASS_REQUIRE": "never", "TZ": "UTC"},
         )
     except FileNotFoundError as error:
         raise ReconcilerError(

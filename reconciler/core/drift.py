@@ -100,14 +100,14 @@ def judge_drift(
     past: Past,
     newest_applied: int | None,
     slots_then: SlotMap | None = None,
-    left_alone: Callable[[int], bool] | None = None,
+    left_alone: Callable[[int, int], bool] | None = None,
 ) -> ModelDrift:
     """
     A model beside what was applied to it last, as far as trusted history bears our record of that out. A record that is
     missing, damaged, foreign or older than what it should speak of leaves it unknown, unless the declaration is younger
     than every commit that was applied: `newest_applied` is the place of the newest of these. `slots_then` says what
     stages were in the registry by the commit that was applied to it last; `left_alone`, whether receipts prove that no
-    apply since a place has changed it.
+    apply has changed it since what it had is declared no longer, and that all since another place have refused it.
     """
     effects = effects_of(now)
     owned = live.owned_by(revision.ours) if live else None
@@ -144,7 +144,8 @@ def judge_drift(
             return _unknown(now, owned.commit, f"no record says how v{by_hand[0].candidate} came to {by_hand[0].slot}")
         came_by = newest_applied is not None and past.epoch_at(newest_applied) is not epoch
         moved = [e for e in now.entrances if came_by and live and not _never_moved(e, live, past)]
-        if moved and not (live and _all_refused(moved, live, past, left_alone)):
+        later = [one.start for one in past.epochs if epoch is None or one.start < epoch.start]
+        if moved and not (live and later and _all_refused(moved, live, past, max(later), left_alone)):
             said = "whether an apply put it there, and somebody put the older records back, is not known"
             return _unknown(now, owned.commit, f"v{moved[0].candidate} is declared in {moved[0].slot}, but {said}")
         return ModelDrift(now.model, DriftStatus.PENDING, owned.commit, pending=effects, blockers=now.blockers)
@@ -170,12 +171,19 @@ def _never_moved(entrance: Entrance, live: ModelSnapshot, past: Past) -> bool:
 
 
 def _all_refused(
-    entrances: Iterable[Entrance], live: ModelSnapshot, past: Past, left_alone: Callable[[int], bool] | None
+    entrances: Iterable[Entrance],
+    live: ModelSnapshot,
+    past: Past,
+    first: int,
+    left_alone: Callable[[int, int], bool] | None,
 ) -> bool:
-    """Whether no apply let these in since they were declared, so that nobody can have taken them away again."""
+    """
+    Whether no apply let these in since they were declared, nor anything else since `first`, the place where what the
+    model's record speaks of was declared no longer: so that nobody can have put an older record back.
+    """
     runs = [past.run(live, entrance.slot, entrance.candidate) for entrance in entrances]
     declared = [run.start for run in runs if run is not None]
-    return left_alone is not None and len(declared) == len(runs) and left_alone(max(declared))
+    return left_alone is not None and len(declared) == len(runs) and left_alone(max(declared), first)
 
 
 def _moves(effect: Effect) -> tuple[Subject, Value, Value]:

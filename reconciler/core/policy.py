@@ -200,13 +200,21 @@ _OPTIONS = re.compile(r"""\s*(?:"[^"]*"|[^\s"])+\s+((?:"[^"]*"|[^\s"])+)\s""")
 _NAMESPACES = re.compile(r"""(?i)(?:^|,)namespaces="([^"]*)"(?:,|$)""")
 
 
+def lines_of(signers: str) -> tuple[str, ...]:
+    """
+    The lines of an allowed-signers text as ssh-keygen parts them. Python parts them at more characters, so that
+    something could follow on a comment that looks like a part of it.
+    """
+    return tuple(line.removesuffix("\r") for line in signers.split("\n"))
+
+
 def listed_for(namespace: str, signers: str) -> tuple[str, ...]:
     """
     The lines of an allowed-signers text that list a key for this namespace by its very name. A line without
     `namespaces` is a person's, for signed commits, and whoever may approve may not vouch for our records; a pattern,
     such as `*`, is no name either.
     """
-    return tuple(line for line in signers.splitlines() if namespace in _namespaces_of(line))
+    return tuple(line for line in lines_of(signers) if namespace in _namespaces_of(line))
 
 
 def _namespaces_of(line: str) -> list[str]:

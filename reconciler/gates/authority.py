@@ -7,7 +7,7 @@ from reconciler.core.approval import OWNERS, eligible, persons
 from reconciler.core.desired import Manifest
 from reconciler.core.gate import Guard, Quorum
 from reconciler.core.names import ModelRef, alias_slot
-from reconciler.core.policy import Check, Policy
+from reconciler.core.policy import Check, Policy, lines_of
 from reconciler.core.text import amount, plain
 from reconciler.errors import Problem, Severity, placeless
 from reconciler.gates.approvals import Approvals
@@ -84,7 +84,7 @@ def _differences(
 
 
 def _lines(signers: str) -> frozenset[str]:
-    return frozenset(line.strip() for line in signers.splitlines() if line.strip() and not line.strip().startswith("#"))
+    return frozenset(line.strip() for line in lines_of(signers) if line.strip() and not line.strip().startswith("#"))
 
 
 NOBODY_CAN_APPROVE = "nobody-can-approve"

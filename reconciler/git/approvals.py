@@ -24,6 +24,7 @@ from tempfile import TemporaryDirectory
 from reconciler.core.gate import Approval
 from reconciler.core.moments import moment_of
 from reconciler.core.names import Commit
+from reconciler.core.policy import lines_of
 from reconciler.core.text import plain
 from reconciler.errors import ReconcilerError
 from reconciler.git.runner import EMPTY_TREES, FULL_NAME, Answer, Git, scrubbed
@@ -113,7 +114,7 @@ def _store(git: Git, head: Commit, signers: str = "") -> "Generator[_Store]":
         shared = git.common
         text = signers if signers.endswith("\n") else f"{signers}\n"
         (place / "signers").write_text(text, encoding="utf-8")
-        store = _Store(place, git, tuple(filter(None, map(_line_of, text.splitlines()))))
+        store = _Store(place, git, tuple(filter(None, map(_line_of, lines_of(text)))))
         (store.folder / "objects/info").mkdir(parents=True)
         (store.folder / "refs").mkdir()
         (store.folder / "HEAD").write_text("ref: refs/heads/none\n", encoding="utf-8")
@@ -395,7 +396,7 @@ def is_signed_by(stored: bytes, who: str, signers: str) -> bool:
     with TemporaryDirectory(prefix="reconciler-") as folder:
         return any(
             _is_by(line, person, Path(folder), payload, signature, made)
-            for line in filter(None, map(_line_of, signers.splitlines()))
+            for line in filter(None, map(_line_of, lines_of(signers)))
             for person in (line.principals if line.key == key else ())
             if person.translate(_ASCII_LOWER) == who.translate(_ASCII_LOWER)
         )
@@ -403,7 +404,7 @@ def is_signed_by(stored: bytes, who: str, signers: str) -> bool:
 
 def _made_at(payload: bytes) -> datetime | None:
     """When a commit claims to have been made."""
-    found = re.search(rb"^committer .* (\d+) [+-]\d{4}$", payload.partition(b"\n\n")[0], re.MULTILINE)
+    found = re.search(rb"^committer .* (\d{1,15}) [+-]\d{4}$", payload.partition(b"\n\n")[0], re.MULTILINE)
     return None if found is None else moment_of(int(found[1]) * 1000)
 
 
@@ -529,19 +530,30 @@ def _public_key(signature: bytes) -> bytes:
 
 
 def _taken_apart(commit: bytes) -> tuple[bytes, bytes]:
-    """What of a commit is signed, and the signature."""
-    header, _, message = commit.partition(b"\n\n")
+    """
+    What of a commit is signed, and the signature: that of the header for the names that this repository's commits have.
+    No header of the other kind is signed. As git does it, but for where the header is: before the people, git still
+    takes it for a signature, and no longer looks for parents behind it.
+    """
+    name = b"gpgsig-sha256" if commit.find(b"\n") == len("tree ") + 64 else b"gpgsig"
+    header, blank, message = commit.partition(b"\n\n")
     kept: list[bytes] = []
     signature: list[bytes] = []
-    into = kept
+    into, behind = kept, not commit.startswith(b"tree ")
     for line in header.split(b"\n"):
-        if not line.startswith(b" "):
-            name, _, value = line.partition(b" ")
-            into = signature if name in {b"gpgsig", b"gpgsig-sha256"} else kept
-            into.append(value if into is signature else line)
-        else:
+        if line.startswith(b" "):
             into.append(line[1:] if into is signature else line)
-    return b"\n".join(kept) + b"\n\n" + message, b"\n".join(signature) + b"\n"
+            continue
+        behind = behind or line.startswith(b"gpgsig")
+        if behind and line.startswith((b"parent ", b"author ", b"committer ")):
+            return commit, b""
+        if line.startswith(name + b" "):
+            into = signature
+            into.append(line.removeprefix(name + b" "))
+        else:
+            into = [] if line.startswith(b"gpgsig") else kept
+            into.append(line)
+    return b"\n".join(kept) + blank + message, b"\n".join([*signature, b""])
 
 
 def _needed(program: str) -> None:

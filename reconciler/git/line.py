@@ -11,11 +11,15 @@ from reconciler.git.runner import Git
 
 _FILES = frozenset({b"100644", b"100755", b"100664"})
 _ABSENT = b"000000"
+_LONGEST_TIME = 18
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A commit, its parents, and its committer's time in seconds, which is whatever the committer's clock said."""
+    """
+    A commit, its parents, and its committer's time in seconds, which is whatever the committer's clock said; 0 where
+    there is none.
+    """
 
     commit: Commit
     parents: tuple[Commit, ...]
@@ -175,7 +179,9 @@ def _parsed(tokens: Iterator[bytes]) -> Iterator[StepChanges]:
 
 def _step_of(line: str) -> Step:
     name, time, *parents = line.split(" ")
-    return Step(Commit(name), tuple(Commit(parent) for parent in parents if parent), int(time))
+    # Whoever makes a commit by hand can leave the time out, or make it too long a number.
+    committed = int(time) if time and len(time) <= _LONGEST_TIME else 0
+    return Step(Commit(name), tuple(Commit(parent) for parent in parents if parent), committed)
 
 
 def _change(token: bytes, path: bytes) -> FileChange:

@@ -24,7 +24,7 @@ from reconciler.core.text import amount
 from reconciler.errors import Failure, ReconcilerError, contained
 from reconciler.git.ancestry import NEAR
 from reconciler.git.remote_ref import RemoteRef
-from reconciler.git.runner import Git
+from reconciler.git.runner import Git, parents_of
 from reconciler.ports import Appended, SignRecord
 
 RECEIPTS = "refs/reconciler/receipts"
@@ -333,9 +333,10 @@ class GitReceipts:
             if about is None or about[2] > _LONGEST or len(found) == NEAR:
                 return None
             found.append(one)
-            one = next(iter(self.git.parents(one) or ()), "")
-            if not one and seen:
+            parents = self.git.parents(one)
+            if parents is None or (not parents and seen):
                 return None
+            one = parents[0] if parents else ""
         return found[::-1]
 
     def _chain(self, tip: str, waiting: Sequence[Link], *, untold: str = "", unpushed: int = 0) -> Chain:
@@ -371,9 +372,8 @@ class GitReceipts:
         """The commits as git has them, with the parents that they name themselves, whatever the clone lacks."""
         found: list[Stored] = []
         for name, data in self.git.many(commits, "commit", _LONGEST, may_lack=True):
-            head, _, message = (data or b"").partition(b"\n\n")
-            lines = head.decode("utf-8", "replace").split("\n")
-            parents = tuple(Commit(line[7:]) for line in lines if line.startswith("parent "))
+            _, _, message = (data or b"").partition(b"\n\n")
+            parents = tuple(map(Commit, parents_of(name, data or b"") or ()))
             text = message.decode("utf-8", "surrogateescape").removesuffix("\n")
             found.append(Stored(Commit(name), text, parents))
         return tuple(found)

@@ -28,6 +28,8 @@ from reconciler.reading.repository import DOT_GIT, git_dir_of
 FULL_NAME = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 """The name of a commit, in full."""
 
+_TREE, _PARENT = re.compile(rb"tree ([0-9a-fA-F]+)\n"), re.compile(rb"parent ([0-9a-fA-F]+)\n")
+
 _LASTING = re.compile(rf"(?:{FULL_NAME.pattern})(?:\^\{{(?:commit|tree)\}})?")
 _MOST_KNOWN = 1 << 16
 
@@ -196,7 +198,7 @@ class _Objects:
                 self._more(process, git)
             line, begin = bytes(self._read[begin:end]), end + 1
             words = line.split(b" ")
-            size = 0 if what == "info" or len(words) != 3 else int(words[2]) + 1
+            size = 0 if what == "info" or len(words) != 3 or not words[2].isdigit() else int(words[2]) + 1
             while len(self._read) < begin + size:
                 self._more(process, git)
             found.append((line, bytes(self._read[begin : begin + size - 1]) if size else b""))
@@ -216,7 +218,27 @@ class _Objects:
 def _about(line: bytes) -> tuple[str, str, int] | None:
     """What git's line about an object says: its full name, its kind and its size; None where there is none."""
     words = line.decode(errors="replace").split(" ")
-    return (words[0], words[1], int(words[2])) if len(words) == 3 else None
+    return (words[0], words[1], int(words[2])) if len(words) == 3 and words[2].isdigit() else None
+
+
+def parents_of(commit: str, stored: bytes) -> tuple[str, ...] | None:
+    """
+    The parents that a commit names where git looks for them: right behind its tree. A line of that kind further down is
+    nothing to git, and no forge refuses it. None for what git cannot read. See
+    attacks/test_git.py::test_a_commit_has_the_parents_that_git_says.
+    """
+    tree = _TREE.match(stored)
+    if tree is None or len(tree[1]) != len(commit):
+        return None
+    found: list[str] = []
+    at = tree.end()
+    while stored.startswith(b"parent ", at):
+        line = _PARENT.match(stored, at)
+        if line is None or len(line[1]) != len(commit):
+            return None
+        found.append(line[1].decode().lower())
+        at = line.end()
+    return tuple(found)
 
 
 def _closed(process: "subprocess.Popen[bytes]") -> None:
@@ -266,14 +288,11 @@ class Git:
 
     def parents(self, commit: str) -> tuple[str, ...] | None:
         """
-        The parents that a commit itself names, whatever of them a shallow clone has; None where this is no commit.
+        The parents that a commit itself names, whatever of them a shallow clone has; None where this is no commit that
+        git can read.
         """
         kind, data = self.object(commit) or ("", b"")
-        lines = data.partition(b"\n\n")[0].split(b"\n")
-        named = (
-            line.removeprefix(b"parent ").decode("ascii", "replace") for line in lines if line.startswith(b"parent ")
-        )
-        return tuple(named) if kind == "commit" else None
+        return parents_of(commit, data) if kind == "commit" else None
 
     @property
     def shallow(self) -> frozenset[str] | None:
@@ -413,7 +432,8 @@ def open_git(top: Path) -> Git:
     answer = _looked_for(git, "config", "--list", "--show-scope", "--show-origin", "-z")
     listed = answer.text.split("\0")
     place = top
-    if answer.code != 0 or _OF_REPOSITORY.isdisjoint(listed[::3]):
+    trusted = answer.code == 0 and not _OF_REPOSITORY.isdisjoint(listed[::3])
+    if not trusted:
         refusal = _looked_for(git, "rev-parse", "--git-dir")
         if refusal.code != 0:
             raise ReconcilerError(
@@ -421,7 +441,9 @@ def open_git(top: Path) -> Git:
                 "If the folder belongs to another user, allow it with `git config --global --add safe.directory "
                 "<folder>`.",
             )
-        # It has no settings of its own.
+    if not trusted or Path(os.path.realpath(git.folder)) != git.folder:
+        # It has no settings of its own; or a link leads there, and what is included by `gitdir` is included by the name
+        # that git is given from now on, not by the one that it finds.
         listed = git.read("config", "--list", "--show-scope", "--show-origin", "-z", may_fail=True).text.split("\0")
         place = git.folder
     _refuse_included(git, {place / o.removeprefix("file:") for o in listed[1::3] if o.startswith("file:")})

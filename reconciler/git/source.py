@@ -18,7 +18,7 @@ from reconciler.git.line import Step as LineStep
 from reconciler.git.line import StepChanges, changes_along, line_and_changes, trunk
 from reconciler.git.objects import Entry, Trees, blobs, odd_name
 from reconciler.git.refs import branch_tip, resolve
-from reconciler.git.runner import FULL_NAME, Git, GitTimeoutError, open_git
+from reconciler.git.runner import FULL_NAME, Git, GitTimeoutError, open_git, parents_of
 from reconciler.ports import Checkout, CommitNote, Fork, LineCommit, Relation, SourceFile, Step
 from reconciler.reading.files import (
     DEEPEST,
@@ -200,7 +200,7 @@ class GitSource:
             brought = self._header(self._changing(parents[1])) if len(parents) > 1 else None
             author = (brought[0] if brought else people).get("author", "")
             committer = people.get("author" if brought else "committer", "")
-            time = re.search(r" (\d+) [+-]\d{4}$", people.get("committer", ""))
+            time = re.search(r" (\d{1,18}) [+-]\d{4}$", people.get("committer", ""))
             subject = brought[2].partition("\n")[0] if brought else ""
             found[commit] = CommitNote(
                 _person(author), _person(committer), int(time[1]) if time else 0, message, subject
@@ -229,7 +229,7 @@ class GitSource:
         head, _, message = stored.decode("utf-8", "replace").partition("\n\n")
         fields = [line.partition(" ") for line in head.split("\n")]
         people = {key: value for key, _, value in fields if key in {"author", "committer", "tree"}}
-        return people, [Commit(value) for key, _, value in fields if key == "parent"], message
+        return people, list(map(Commit, parents_of(commit, stored) or ())), message
 
     def read(self, ref: str | None) -> Checkout:
         return self._commit(ref) if ref is not None else self._work_tree()
@@ -605,7 +605,9 @@ class _TreeReader:
 def author_and_subject(stored: bytes) -> tuple[str, str]:
     """What git says of a commit in UTF-8 as `%an <%ae>` and `%s`, from how it is stored: without a process for each."""
     header, _, message = stored.partition(b"\0")[0].partition(b"\n\n")
-    author = re.search(rb"(?m)^author ([^<\n]*)<([^>\n]*)>", header)
+    # Of several, git takes the last.
+    authors = [line for line in header.split(b"\n") if line.startswith(b"author ")]
+    author = re.match(rb"author ([^<]*)<([^>]*)>", authors[-1]) if authors else None
     named = b"%b <%b>" % (author[1].rstrip(), author[2]) if author else b" <>"
     lines = [line.rstrip() for line in message.split(b"\n")]
     begin = next((number for number, line in enumerate(lines) if line), len(lines))

@@ -4,6 +4,7 @@ import re
 import subprocess
 from pathlib import Path
 
+from reconciler.core.policy import lines_of
 from reconciler.errors import ReconcilerError
 
 NAMESPACES = "reconciler-record,reconciler-check"
@@ -14,7 +15,7 @@ _NAMESPACES = re.compile(r'namespaces="([^"]*)"')
 
 def names_a_key(signers: str) -> bool:
     """Whether an allowed-signers text has a key for records: one whose line says so itself."""
-    lines = [line for line in signers.splitlines() if not line.lstrip().startswith("#")]
+    lines = [line for line in lines_of(signers) if not line.lstrip().startswith("#")]
     return any("reconciler-record" in found.split(",") for line in lines for found in _NAMESPACES.findall(line))
 
 

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.core.names import Commit
 from reconciler.errors import ManifestError, ReconcilerError
+from reconciler.git.remote_ref import RemoteRef
 from reconciler.git.runner import Git, open_git
 from reconciler.git.source import GitSource, open_source
+from reconciler.ports import Relation
 from tests.attacks.conftest import Said
 from tests.story.repository import Repository, git, manifest
 
@@ -491,6 +494,32 @@ def test_settings_from_outside_of_it_are_obeyed(applied: Repository, tmp_path: P
     assert answer.text.startswith(applied.head)
 
 
+@pytest.mark.parametrize("how", ["by a link to its folder", "by a link that its work tree names"])
+def test_what_is_included_for_a_repository_by_another_name_is_seen(
+    applied: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """What is included by `gitdir` is included by the name that git is given, which is not the one that it finds."""
+    link = tmp_path / "link"
+    link.symlink_to(applied.top.parent)
+    top, name = link / applied.top.name, f"{link}/{applied.top.name}/.git"
+    if how == "by a link that its work tree names":
+        top = tmp_path / "beside"
+        git(applied.top, "worktree", "add", "--quiet", str(top))
+        name += "/worktrees/beside"
+        (top / ".git").write_text(f"gitdir: {name}\n")
+    settings, included = tmp_path / "settings", tmp_path / "included"
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
+    for file in (included, top / "included"):
+        file.write_text(f'[url "https://mirror.example/"]\n\tpushInsteadOf = {applied.remote}\n')
+    git(applied.top, "config", "remote.origin.url", str(applied.remote))
+
+    settings.write_text(f'[includeIf "gitdir:{name}"]\n\tpath = {included}\n')
+    assert RemoteRef(open_git(top), "origin", "refs/x", 30.0).found().url.startswith("https://mirror.example/")
+    settings.write_text(f'[includeIf "gitdir:{name}"]\n\tpath = {top}/included\n')
+    with pytest.raises(ReconcilerError, match="inside its work tree"):
+        open_git(top)
+
+
 def test_the_ssh_command_of_the_user_is_the_one_that_is_run(
     applied: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -600,3 +629,65 @@ def test_the_identity_of_commits_is_ours_alone(applied: Repository) -> None:
     made = open_git(applied.top).read("commit-tree", "-m", "x", "HEAD^{tree}").text
 
     assert git(applied.top, "log", "-1", "--format=%an %cn", made) == "reconciler reconciler"
+
+
+def made_by_hand(repository: Repository, *lines: str) -> Commit:
+    """A commit with these lines of a header, in braces what they name."""
+    top = repository.top
+    names = {"tree": git(top, "rev-parse", "HEAD^{tree}"), "tip": git(top, "rev-parse", "main")}
+    names["other"] = git(top, "rev-parse", "other")
+    text = "\n".join((*lines, "", "By hand")).format(**names, TIP=names["tip"].upper(), A=f"A <a@acme.example> {NOW}")
+    command = ["git", "hash-object", "-t", "commit", "-w", "--literally", "--stdin"]
+    done = subprocess.run(command, cwd=top, input=text.encode(), capture_output=True, check=True)
+    return Commit(done.stdout.decode().strip())
+
+
+NOW = "1767225600 +0000"
+USUAL = ("tree {tree}", "parent {tip}", "author {A}", "committer {A}")
+MADE_UP = {
+    "behind the committer, which no forge refuses": (*USUAL, "parent {other}"),
+    "behind another field": (*USUAL, "x-note x", "parent {other}"),
+    "behind a signature": (*USUAL, "gpgsig x", " y", "parent {other}"),
+    "behind a signature before the parents": ("tree {tree}", "gpgsig x", " y", *USUAL[1:]),
+    "behind the author": ("tree {tree}", "parent {tip}", "author {A}", "parent {other}", "committer {A}"),
+    "the name of a branch": (*USUAL, "parent other"),
+    "words": (*USUAL, "parent a b"),
+    "in capitals": ("tree {tree}", "parent {TIP}", *USUAL[2:]),
+    "behind a NUL": (*USUAL, "x-note \0", "parent {other}"),
+    "twice": ("tree {tree}", "parent {tip}", *USUAL[1:]),
+    "in a folded line": (*USUAL, "mergetag object {other}", " type commit", " parent {other}", "parent {other}"),
+}
+
+
+@pytest.mark.parametrize("lines", MADE_UP.values(), ids=MADE_UP)
+def test_a_commit_has_the_parents_that_git_says(repository: Repository, lines: tuple[str, ...]) -> None:
+    """
+    To git, a line that names a parent is one behind the tree alone. What another one names, a commit does not contain.
+    """
+    top = repository.top
+    repository.merge(manifest("churn", production=1))
+    git(top, "branch", "other", git(top, "commit-tree", "HEAD^{tree}", "-m", "Never merged"))
+    made = made_by_hand(repository, *lines)
+    git(top, "update-ref", "refs/heads/forged", made)
+    opened, other = source(repository), Commit(git(top, "rev-parse", "other"))
+
+    assert opened.parents(made) == tuple(git(top, "log", "-1", "--format=%P", made).split())
+    assert opened.relation(other, made) is Relation.UNRELATED
+    assert opened.contains_commit(other, "forged") is False
+    with pytest.raises(ReconcilerError, match="no commit in common"):
+        opened.fork(other, made)
+
+
+TIMES = {"none": "", "a word": " yesterday +0000", "a long number": f" {'9' * 5000} +0000", "negative": " -5 +0000"}
+
+
+@pytest.mark.parametrize("time", TIMES.values(), ids=TIMES)
+def test_a_commit_without_a_time_is_read_like_any_other(repository: Repository, time: str) -> None:
+    repository.merge(manifest("churn", production=1))
+    git(repository.top, "branch", "other")
+    made = made_by_hand(repository, *USUAL[:3], f"committer A <a@acme.example>{time}")
+    git(repository.top, "update-ref", "refs/heads/main", made)
+    opened = source(repository)
+
+    assert opened.trunk(made, ())[0].time == 0
+    assert opened.described([made])[made].author == "A <a@acme.example>"

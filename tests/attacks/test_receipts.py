@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.core.chain import Flaw, Link, Pruning, digest_of, read_link
+from reconciler.core.chain import Flaw, Link, Pruning, digest_of, read_link, signed_bytes
 from reconciler.core.drift import DriftStatus
 from reconciler.core.history import (
     Applying,
@@ -570,5 +570,63 @@ def test_no_receipt_makes_a_move_that_was_taken_back_wait(signing_house: House, 
     elif receipts == "damaged":
         put(house, *before, last[:-1])
     forget(house)
+
+    assert house.drift_of() in {DriftStatus.UNKNOWN, DriftStatus.DRIFTED}
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["at once", "before the refusal"])
+def test_a_refusal_does_not_hide_what_was_taken_back_of_an_apply_before_it(signing_house: House, again: bool) -> None:
+    """churn's alias was moved to v5; the next move is refused; and somebody puts back how it was before both."""
+    house = signing_house
+    house.receipts = True
+    at_work(house, "@champion", SOAK)
+    kept = (house.owner_record("churn"), *(house.record_on("churn", version) for version in (4, 5)))
+
+    def take_back() -> None:
+        house.by_hand("churn", 4, "@champion")
+        house.put_owner_record("churn", kept[0])
+        house.put_record("churn", 4, kept[1])
+        house.put_record("churn", 5, kept[2])
+
+    house.merge(pins({"@champion": 5}))
+    assert house.apply().exit_code == ExitCode.OK
+    assert house.in_slot("churn", "@champion") == (5,)
+    house.merge(pins({"@champion": 6}))
+    if again:
+        take_back()
+    assert house.apply().blocked
+    if not again:
+        assert house.drift_of() is DriftStatus.PENDING
+        take_back()
+
+    assert house.drift_of() in {DriftStatus.UNKNOWN, DriftStatus.DRIFTED}
+
+
+@pytest.mark.parametrize("older", ["forged", "signed"])
+def test_a_receipt_of_an_older_commit_hides_none_before_it(signing_house: House, older: str) -> None:
+    """
+    What was let in is taken back, and refused from then on; in between, there is a receipt of an older commit, which
+    anybody who can push may have made, or an apply that went back.
+    """
+    house = signing_house
+    house.receipts = True
+    at_work(house, "@champion", SOAK)
+    before = texts(house)[-1]
+    kept = (house.owner_record("churn"), *(house.record_on("churn", version) for version in (4, 5)))
+    house.merge(pins({"@champion": 5}))
+    assert house.apply().exit_code == ExitCode.OK
+    house.by_hand("churn", 4, "@champion")
+    house.by_hand("churn", 5, "None")
+    house.put_owner_record("churn", kept[0])
+    house.put_record("churn", 4, kept[1])
+    house.put_record("churn", 5, kept[2])
+    chain = texts(house)
+    link = replace(read_link(before), id="an-older-one").behind(len(chain), digest_of(chain[-1]))
+    if older == "signed":
+        link = replace(link, seal=seal_with(key_of(house.key), signed_bytes(link)))
+    put(house, *chain, link.text)
+    forget(house)
+
+    assert house.apply().blocked
 
     assert house.drift_of() in {DriftStatus.UNKNOWN, DriftStatus.DRIFTED}

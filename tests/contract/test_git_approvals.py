@@ -15,6 +15,7 @@ import pytest
 from reconciler.core.approval import counted
 from reconciler.core.gate import Approval
 from reconciler.core.names import Commit
+from reconciler.core.policy import listed_for
 from reconciler.errors import ReconcilerError
 from reconciler.forges.reviewers import GitAndForge
 from reconciler.git.approvals import MOST_COMMITS, Change, read_change
@@ -189,9 +190,10 @@ def test_a_signature_is_verified_once_more_where_its_line_says_when_it_counts(
 
 
 @needs_ssh
-def test_a_signature_on_a_commit_that_names_no_time_is_nobodys(desk: Desk, base: Commit) -> None:
+@pytest.mark.parametrize("time", [b"", b" " + b"9" * 5000 + b" +0000"], ids=["none", "none that is any"])
+def test_a_signature_on_a_commit_that_names_no_time_is_nobodys(desk: Desk, base: Commit, time: bytes) -> None:
     unsigned = raw(desk, desk.commit(APPROVED))
-    timeless = re.sub(rb"(?m)^(committer .*>) .*$", rb"\1", unsigned)
+    timeless = re.sub(rb"(?m)^(committer .*>) .*$", rb"\1" + time, unsigned)
     timeless = timeless.replace(
         b"\n\nApprove\n\n", b"\n\nApprove\n\ncommitter Grace <g@b.example> 1767225600 +0000\n\n"
     )
@@ -368,6 +370,45 @@ def test_commits_named_by_sha256_are_signed_like_others(tmp_path: Path) -> None:
     assert len(wrong) == 64
     assert [approval.who for approval in found.approvals] == [GRACE]
     assert len(found.idle) == 2
+
+
+@needs_ssh
+@pytest.mark.parametrize("where", ["tree", "parent", "author", "the names by SHA-256", "another one"])
+def test_a_signature_is_where_git_writes_it(desk: Desk, base: Commit, where: str) -> None:
+    """
+    Elsewhere, it is over the same bytes, and git reads another commit: one without parents, where it is before them. So
+    it does where another one is there. Under the header for SHA-256, git sees none.
+    """
+    genuine = raw(desk, desk.commit(APPROVED, signed=GRACE))
+    header, _, message = genuine.partition(b"\n\n")
+    begin = header.index(b"gpgsig ")
+    rest, signature = header[:begin].splitlines(keepends=True), header[begin:] + b"\n"
+    if where.startswith("the "):
+        rest.append(signature.replace(b"gpgsig ", b"gpgsig-sha256 "))
+    elif where == "another one":
+        rest = [rest[0], b"gpgsig-sha256 x\n", *rest[1:], signature]
+    else:
+        at = next(number for number, line in enumerate(rest, 1) if line.startswith(where.encode()))
+        rest.insert(at, signature)
+
+    made = made_of(desk, b"".join(rest) + b"\n" + message)
+
+    assert made != desk.git("hash-object", "-t", "commit", "--stdin", given=genuine)
+    assert approvers(desk, base, desk.signer(GRACE)) == []
+    assert not change(desk, base, desk.signer(GRACE)).signed
+
+
+@needs_ssh
+@pytest.mark.parametrize("separator", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\r"])
+def test_a_line_of_signers_ends_where_it_does_for_ssh_keygen(desk: Desk, base: Commit, separator: str) -> None:
+    """What a comment seems to hold on one line, it does."""
+    desk.commit(APPROVED, signed=GRACE)
+    listed = desk.signer(GRACE)
+    for_records = desk.signer(GRACE, options='namespaces="reconciler-record"')
+
+    assert approvers(desk, base, f"# Left: {separator}{listed}") == []
+    assert listed_for("reconciler-record", f"# Left: {separator}{for_records}") == ()
+    assert approvers(desk, base, f"# Here:\r\n{listed[:-1]}\r\n") == [GRACE]
 
 
 @needs_ssh

@@ -77,6 +77,8 @@ AUTHORS = (
     b"author Ada <ada@example.org> <b@example.org> 1767225600 +0000",
     b"author Ada <> 1767225600 +0000",
     b"author Ada < a@b.org > 1767225600 +0000",
+    b"author Ada <ada@example.org> 1767225600 +0000\nauthor Eve <eve@example.org> 1767225600 +0000",
+    b"author Ada <ada@example.org> 1767225600 +0000\nauthor Eve",
 )
 
 

@@ -213,3 +213,21 @@ def test_without_a_signed_receipt_nobody_can_tell_what_was_refused(plain_house: 
     assert house.apply().blocked
 
     assert house.drift_of() is DriftStatus.UNKNOWN
+
+
+def test_what_is_refused_is_pending_whatever_else_was_applied_and_refused_before(signing_house: House) -> None:
+    """What was withdrawn leaves no receipt, where there was nothing to do."""
+    house, slot = signing_house, "@champion"
+    house.receipts = True
+    at_work(house, slot, APPROVALS, models=("churn", "fraud"))
+    house.merge(pins({slot: 6}))
+    assert house.apply().blocked
+    house.merge(pins({slot: 4}))
+    house.apply()
+    house.merge(pins({slot: 6}, model="fraud"), approved_by=[GRACE])
+    house.apply()
+    assert house.in_slot("fraud", slot) == (6,)
+    house.merge(pins({slot: 3}))
+    assert house.apply().blocked
+
+    assert house.drift_of() is DriftStatus.PENDING

@@ -1,6 +1,7 @@
 """Signatures on records: whose counts, and what no key is."""
 
 import base64
+import os
 import shutil
 import subprocess
 from dataclasses import replace
@@ -183,6 +184,19 @@ def test_a_certificate_counts_where_the_line_of_its_authority_says_so(
     assert verify(DATA, seal, line, None) is counts
     assert not verify(DATA, seal, line, None, "2027-02-01T00:00:00Z")
     assert not verify(DATA, seal, line.replace("ci@acme.example", "cd@acme.example"), None)
+
+
+@ssh
+def test_a_program_called_ssh_keygen_in_the_work_tree_is_not_asked(
+    key: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seal = SshSigner(key).sign(b"data")
+    (tmp_path / "ssh-keygen").write_text("#!/bin/sh\nexit 0\n")
+    (tmp_path / "ssh-keygen").chmod(0o755)
+    monkeypatch.setenv("PATH", f".{os.pathsep}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.chdir(tmp_path)
+
+    assert not verify(b"other data", seal, listed(key), None)
 
 
 @ssh
