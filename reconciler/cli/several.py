@@ -60,9 +60,9 @@ def each_registry(*, writes: Callable[[Mapping[str, Any]], bool] = lambda _: Fal
                 return command(**given)
             except SeveralRegistriesError as error:
                 names = (str(given["named"]),) if given.get("named") else error.names
-                # On macOS, system libraries that find out about proxies break in a process that was forked.
-                forks = sys.platform == "linux" and not writes(given)
-                return _Round(command, names, given, REGISTRIES_AT_ONCE if forks else 1).run()
+            # On macOS, system libraries that find out about proxies break in a process that was forked.
+            forks = sys.platform == "linux" and not writes(given)
+            return _Round(command, names, given, REGISTRIES_AT_ONCE if forks else 1).run()
 
         return cast("F", run)
 

@@ -905,7 +905,8 @@ class _SwiftRestStore:
         protos: Any = proto_json_utils
         endpoint, method = self._store._get_endpoint_from_method(api)
         said = {"params" if method == "GET" else "json": None if body is None else json.loads(body)}
-        response = rest.http_request(self._store.get_host_creds(), endpoint, method, hooks=_HOOKS, **said)
+        with _caused():
+            response = rest.http_request(self._store.get_host_creds(), endpoint, method, hooks=_HOOKS, **said)
         response = rest.verify_rest_response(response, endpoint)
         answer = self._store._get_response_from_method(api)
         if response.status_code != HTTPStatus.NO_CONTENT:
@@ -928,11 +929,27 @@ class _SwiftRestStore:
         credentials = self._store.get_host_creds()
         if not any(getattr(credentials, kind, None) for kind in _LATER):
             SURROUNDINGS.has_looked()
-        response = rest.http_request(credentials, endpoint, "GET", params=parameters, hooks=_HOOKS)
+        with _caused():
+            response = rest.http_request(credentials, endpoint, "GET", params=parameters, hooks=_HOOKS)
         if not response.ok or not response.content.startswith(b"{"):
             response = rest.verify_rest_response(response, endpoint)
         # What looks right, MLflow's check would parse as a whole, to see that it is JSON; then it is parsed again.
         return Page(endpoint, response.content, key, row)
+
+
+@contextmanager
+def _caused() -> Generator[None]:
+    """
+    What went wrong with a request stays known by its cause: MLflow leaves that to the context of its error, which
+    Python makes another one where the error comes out of a thread while something else is handled.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        error.__cause__ = error.__cause__ or error.__context__
+        raise
 
 
 def _acknowledge(response: Any, *_: object, **__: object) -> None:

@@ -205,6 +205,17 @@ def test_a_server_that_does_not_answer_is_told_of_by_what_it_did(
 
 
 @pytest.mark.usefixtures("impatient")
+def test_what_a_server_did_is_told_whatever_else_went_wrong_before() -> None:
+    with listener(_fail) as port:
+        registry = MlflowRegistry(f"http://127.0.0.1:{port}", "")
+        try:
+            raise KeyError("of a caller")
+        except KeyError:
+            with pytest.raises(RegistryError, match="answers with HTTP 503 every time"):
+                registry.snapshot(WANTED)
+
+
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("whole", [1, 0], ids=["once", "every time"])
 def test_an_answer_that_breaks_off_is_asked_for_again(whole: int) -> None:
     said, asked = json.dumps(odd()["model-versions"] | odd()["registered-models"]).encode(), list[bytes]()
