@@ -187,6 +187,11 @@ class _Round:
                 raise KeyboardInterrupt
             try:
                 outcome, said, published = answers.recv()
+            except KeyboardInterrupt:
+                # It may wait for its server as long as that takes, and keeps our streams open.
+                process.terminate()
+                process.join()
+                raise
             except EOFError:
                 process.join()
                 why = f"The process that was for it ended early ({process.exitcode})."
