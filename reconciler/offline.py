@@ -35,14 +35,15 @@ def validation(paths: Iterable[Path | str] = ()) -> Validation:
     return check_files(places, _gate_builder, SystemClock().now())
 
 
-def fmt(paths: Iterable[Path | str] = ("manifests",)) -> "Formatted":
+def fmt(paths: Iterable[Path | str] = ()) -> "Formatted":
     """
-    Manifests, which are files or folders of them, in the canonical layout, to `write()`. Raises ManifestError with
-    every problem of every file.
+    Manifests, which are files or folders of them, in the canonical layout, to `write()`. Without paths, those that
+    `validate` looks at. Raises ManifestError with every problem of every file.
     """
     from reconciler.formatting import format_files
+    from reconciler.validating import usual_folders
 
-    return format_files([Path(path) for path in paths] or [Path("manifests")], _gate_builder)
+    return format_files([Path(path) for path in paths] or usual_folders(os.environ), _gate_builder)
 
 
 def schema(name: str) -> str:

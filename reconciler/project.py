@@ -611,7 +611,7 @@ class Project:
         from reconciler.planning import declare, look_ahead, make_review
 
         policy_ref, report = _judging_commit(policy_ref), report or unheard
-        targets = options["targets"] = tuple(options.get("targets", ()))
+        targets = options["targets"] = tuple(options.get("targets") or ())
         with self.undisturbed():
             world = self._open(LockKind.NONE, report, base=base, ref=ref, policy_ref=policy_ref)
             with world.ahead() as expect:
@@ -1640,9 +1640,12 @@ def in_python(text: str) -> str:
 
 @contextmanager
 def _undisturbed() -> Generator[None]:
-    """Leaves as they were what MLflow's client is told through the environment, and how loud its loggers are."""
+    """
+    Leaves as they were what MLflow's client is told through the environment, how loud its loggers are, and where Python
+    looks for garbage.
+    """
     from reconciler.evidence.mlflow import DEFAULTS
-    from reconciler.registry.mlflow import HTTP_DEFAULTS, unhush
+    from reconciler.registry.mlflow import HTTP_DEFAULTS, thaw, unhush
     from reconciler.surroundings import SURROUNDINGS
 
     SURROUNDINGS.enter((*HTTP_DEFAULTS, *DEFAULTS))
@@ -1651,3 +1654,4 @@ def _undisturbed() -> Generator[None]:
     finally:
         if SURROUNDINGS.leave():
             unhush()
+            thaw()

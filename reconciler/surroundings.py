@@ -4,7 +4,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
-from threading import Lock, Thread
+from threading import Event, Lock, Thread, current_thread
 
 from reconciler.core.policy import PolicySettings
 from reconciler.errors import ReconcilerError
@@ -66,6 +66,25 @@ def seen_alone(
     return {name: value for name, value in seen.items() if name not in {*others, *not_this}}
 
 
+class _Reader(Thread):
+    """A thread that reads, and whether it has taken from the environment all that it is going to take."""
+
+    def __init__(self, name: str, work: Callable[[], None]) -> None:
+        super().__init__(name=name, daemon=True)
+        self._work, self.says, self.has_looked = [work], False, Event()
+
+    def run(self) -> None:
+        try:
+            # Nothing of it is kept when it is done.
+            self._work.pop()()
+        finally:
+            self.has_looked.set()
+
+    @property
+    def may_look(self) -> bool:
+        return self.is_alive() and not self.has_looked.is_set()
+
+
 class Surroundings:
     """
     Puts back what calls change in the environment when the last of those that are under way at the same time ends.
@@ -82,7 +101,7 @@ class Surroundings:
         self._before: dict[str, str | None] = {}
         self._shown: str = ""
         self._reading = Lock()
-        self._readers: list[Thread] = []
+        self._readers: list[_Reader] = []
 
     def are_of_one(self) -> None:
         """This process is for one registry alone, and messages name its variables by the prefix that it was told."""
@@ -90,11 +109,30 @@ class Surroundings:
 
     def read(self, name: str, work: Callable[[], None]) -> Thread:
         """Begin to read in a thread, which does not keep the process from ending."""
-        thread = Thread(target=work, name=name, daemon=True)
+        thread = _Reader(name, work)
         thread.start()
         with self._reading:
             self._readers = [one for one in (*self._readers, thread) if one.is_alive()]
         return thread
+
+    def looks_when_it_says(self) -> None:
+        """This thread takes nothing from the environment but between where it `looks` and where it `has_looked`."""
+        self.looks()
+        self.has_looked()
+
+    def looks(self) -> None:
+        """
+        This thread is about to ask for something, and will say so again before it asks for anything else. If it is one
+        that reads, it is waited for until it `has_looked`; one that does not say so, until it ends.
+        """
+        if isinstance(thread := current_thread(), _Reader):
+            thread.says = True
+            thread.has_looked.clear()
+
+    def has_looked(self) -> None:
+        """What this thread asks is on its way, with all that lets it in: nobody has to wait for the answer."""
+        if isinstance(thread := current_thread(), _Reader) and thread.says:
+            thread.has_looked.set()
 
     def enter(self, usual: Iterable[str]) -> None:
         """A call begins; `usual` are the variables that any call may set."""
@@ -127,10 +165,10 @@ class Surroundings:
 
     def _is_nothing_late(self) -> bool:
         deadline = time.monotonic() + LATE_SECONDS
-        while late := next((thread for thread in self._readers if thread.is_alive()), None):
+        while late := next((thread for thread in self._readers if thread.may_look), None):
             if time.monotonic() >= deadline:
                 return False
-            late.join(max(0.0, deadline - time.monotonic()))
+            late.has_looked.wait(max(0.0, deadline - time.monotonic()))
         return True
 
     def show(self, settings: PolicySettings) -> Mapping[str, str]:

@@ -177,10 +177,15 @@ def faults(thresholds: Mapping[str, Mapping[str, Any]], metrics: Mapping[str, An
         if value is None or math.isnan(value):
             missed.append(f"{name} is not among the metrics, or is not a number")
         elif told["greater_is_better"] and value < threshold:
-            missed.append(f"{name} is {value:.6g}, but must be at least {threshold:g}")
+            missed.append(f"{name} is {_beside(value, threshold)}, but must be at least {threshold:.12g}")
         elif not told["greater_is_better"] and value > threshold:
-            missed.append(f"{name} is {value:.6g}, but must be at most {threshold:g}")
+            missed.append(f"{name} is {_beside(value, threshold)}, but must be at most {threshold:.12g}")
     return missed
+
+
+def _beside(value: float, threshold: float) -> str:
+    """A value in as many digits as it takes to see that it is not the threshold."""
+    return next((text for text in (f"{value:.6g}", f"{value:.12g}") if float(text) != threshold), repr(value))
 
 
 def _number(value: Any) -> float | None:

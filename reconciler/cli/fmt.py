@@ -17,8 +17,8 @@ from reconciler.errors import ExitCode
 def fmt(paths: tuple[Path, ...], check: bool, diff: bool) -> int:
     """
     Bring manifests into the canonical layout: the order of keys, indentation, spaces, quotes and blank lines. Comments,
-    anchors and strings of several lines are kept. PATHS are files or folders; default: `manifests`. Where a file is
-    invalid, nothing is written.
+    anchors and strings of several lines are kept. PATHS are files or folders; default: those that
+    `validate` checks. Where a file is invalid, nothing is written.
     """
     from reconciler.offline import fmt
     from reconciler.render.layout import diff_lines

@@ -173,6 +173,9 @@ class _Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = click.utils.make_str(args[0])
         if name not in SUMMARIES and not name.startswith("-"):
+            if ctx.resilient_parsing:
+                # Whoever presses Tab wants no message, and nothing follows a word that is no command.
+                return name, click.Command(name), args[1:]
             from reconciler.core.text import did_you_mean, plain
 
             fix = did_you_mean(name, SUMMARIES, "See `reconciler --help`.")

@@ -60,9 +60,9 @@ def each_registry(*, writes: Callable[[Mapping[str, Any]], bool] = lambda _: Fal
                 return command(**given)
             except SeveralRegistriesError as error:
                 names = (str(given["named"]),) if given.get("named") else error.names
-                # On macOS, system libraries that find out about proxies break in a process that was forked.
-                forks = sys.platform == "linux" and not writes(given)
-                return _Round(command, names, given, REGISTRIES_AT_ONCE if forks else 1).run()
+            # On macOS, system libraries that find out about proxies break in a process that was forked.
+            forks = sys.platform == "linux" and not writes(given)
+            return _Round(command, names, given, REGISTRIES_AT_ONCE if forks else 1).run()
 
         return cast("F", run)
 
@@ -187,6 +187,11 @@ class _Round:
                 raise KeyboardInterrupt
             try:
                 outcome, said, published = answers.recv()
+            except KeyboardInterrupt:
+                # It may wait for its server as long as that takes, and keeps our streams open.
+                process.terminate()
+                process.join()
+                raise
             except EOFError:
                 process.join()
                 why = f"The process that was for it ended early ({process.exitcode})."

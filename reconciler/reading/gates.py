@@ -392,7 +392,7 @@ def _of_package(uses: str, reader: Reader, build: GateBuilder) -> tuple[Gate | N
     except ValueError as error:
         why = plain(str(error)).rstrip(".") or "it gives no reason"
         return refused(("with",) if "with" in root else ("uses",), f" is refused by {name}: {why}.", "Correct it.")
-    except Exception as error:  # noqa: BLE001  # somebody else's code, and a file that must give problems
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # somebody else's code, and a file that must give problems
         why = plain(f"{type(error).__name__}: {error}").rstrip(".")
         return refused(("uses",), f": {name} failed on it: {why}.", "Report it to its authors, or remove the gate.")
     if gate is not None and not (callable(getattr(gate, "needs", None)) and callable(getattr(gate, "judge", None))):

@@ -92,8 +92,8 @@ from reconciler.registry.database import (
     dialect_of,
     refuse_unready,
 )
-from reconciler.registry.pages import Page, Search, answers, asked, is_unread, pages, text_of
-from reconciler.registry.unreachable import sentence, why_unreachable
+from reconciler.registry.pages import Page, Search, answers, asked, is_unread, next_of, pages, text_of
+from reconciler.registry.unreachable import sentence, was_cut_off, why_unreachable
 from reconciler.surroundings import SURROUNDINGS
 
 RETRIES, BACKOFF, TIMEOUT = (f"MLFLOW_HTTP_REQUEST_{name}" for name in ("MAX_RETRIES", "BACKOFF_FACTOR", "TIMEOUT"))
@@ -107,6 +107,7 @@ HTTP_DEFAULTS: Final = {RETRIES: "3", BACKOFF: "1", TIMEOUT: "30"}
 # The last one logs what it raises, with a traceback (seen in 3.17).
 _HUSHED: Final = {"mlflow": logging.ERROR, "alembic": logging.ERROR, "mlflow.store": logging.CRITICAL}
 _LOUD: Final[dict[str, int]] = {}
+_FROZEN: Final = set[str]()
 
 
 def hush() -> None:
@@ -338,7 +339,8 @@ class MlflowRegistry:
     def snapshot(self, wanted: Wanted) -> RegistrySnapshot:
         """
         Pages of models, for aliases and tags, beside pages of versions, for stages: either lacks the other's. MLflow
-        asks a server again by itself where it does not answer; a database is asked again here.
+        asks a server again by itself where it does not answer; a database is asked again here, and a server whose
+        answer breaks off.
         """
         return self._patiently(lambda: self._snapshot(wanted))
 
@@ -356,12 +358,12 @@ class MlflowRegistry:
     def _patiently(self, read: Callable[[], T]) -> T:
         with self.reading:
             _ = self.store  # opened before threads race for it
-            tries, failed = self.tries if dialect_of(self.registry_uri) else Tries(), None
-            for _ in tries.turns(time.sleep):
+            in_place, failed = dialect_of(self.registry_uri), None
+            for _ in self.tries.turns(time.sleep):
                 try:
                     return read()
                 except RegistryError as error:
-                    if error.code != UNREACHABLE:
+                    if error.code != UNREACHABLE or not (in_place or was_cut_off(error)):
                         raise
                     failed = error
         raise failed or RegistryError(UNREACHABLE, f"{self.uri} was not contacted.")
@@ -382,9 +384,9 @@ class MlflowRegistry:
 
     def _read(self, wanted: Wanted) -> RegistrySnapshot:
         begun, self._begun = self._begun, None
-        with self.readers(READERS) as pool:
-            models_read = pool.submit(self._models, wanted, begun)
-            versions = self._wanted_versions(wanted.models.keys(), begun)
+        with self.readers(READERS) as pool, _awaited() as awaited:
+            models_read = pool.submit(self._models, wanted, begun, awaited(self._search_models))
+            versions = self._wanted_versions(wanted.models.keys(), begun, awaited(self._search_versions))
             models = models_read.result()
             found = {name: _assembled(model, versions.get(name, {})) for name, model in models.items()}
             missing = sorted(wanted.models.keys() - found.keys())
@@ -442,67 +444,59 @@ class MlflowRegistry:
             # What is wrong with the store is the snapshot's to say.
             yield unexpected
             return
-        begun, enough = _Begun(_owned_filters(ours)), Flag()
+        begun = _Begun(_owned_filters(ours))
         _ = self.reading  # made before threads race for it
 
-        def still(search: Search) -> Search:
-            def asking(clause: str | None, token: str | None) -> Any:
-                if enough.is_set():
-                    raise RegistryError("not-needed", "Nobody waits for this page.")
-                return search(clause, token)
-
-            return asking
-
-        def rows() -> list[Any]:
+        def rows(search: Search) -> list[Any]:
             with self.reading:
-                search = still(self._search_models)
                 return [row for clause in begun.clauses for row in self._all(search, clause)]
 
-        def versions(names: frozenset[ModelRef]) -> _Versions:
+        def versions(names: frozenset[ModelRef], search: Search) -> _Versions:
+            SURROUNDINGS.looks_when_it_says()  # other threads search for it
             with self.reading:
-                return self._versions(names, still(self._search_versions))
+                return self._versions(names, search)
 
         def expect(names: Iterable[ModelRef]) -> None:
             if self._begun is begun and begun.versions is None:
                 begun.names = frozenset(names)
-                begun.versions = asked(partial(versions, begun.names))
+                begun.versions = asked(partial(versions, begun.names, awaited(self._search_versions)))
 
-        begun.rows, self._begun = asked(rows), begun
-        try:
-            yield expect
-        finally:
-            self._begun = None
-            enough.set()
+        with _awaited() as awaited:
+            begun.rows, self._begun = asked(partial(rows, awaited(self._search_models))), begun
+            try:
+                yield expect
+            finally:
+                self._begun = None
 
-    def _owned_rows(self, ours: Ours, begun: "_Begun | None") -> Iterable[Any]:
+    def _owned_rows(self, ours: Ours, begun: "_Begun | None", search: Search) -> Iterable[Any]:
         """What searches for our record find: models of ours, and perhaps others."""
         clauses = _owned_filters(ours)
         if begun is None or begun.rows is None or begun.clauses != clauses:
-            return (row for clause in clauses for row in self._all(self._search_models, clause))
+            return (row for clause in clauses for row in self._all(search, clause))
         rows, begun.rows = deque(begun.rows()), None
         # Each is let go of as soon as it is taken.
         return (rows.popleft() for _ in range(len(rows)))
 
-    def _models(self, wanted: Wanted, begun: "_Begun | None") -> "dict[ModelRef, _Listed]":
+    def _models(self, wanted: Wanted, begun: "_Begun | None", search: Search) -> "dict[ModelRef, _Listed]":
         """The models that carry our record, in one query, and whatever else is declared, by name."""
         found: dict[ModelRef, _Listed] = {}
         if wanted.owned_by is not None:
-            for row in self._owned_rows(wanted.owned_by, begun):
+            for row in self._owned_rows(wanted.owned_by, begun, search):
                 ref, owner = self._ref(row), _owner_of(row)
                 if _is_of(owner, wanted.owned_by) or ref in wanted.models:
                     found[ref] = _listed(ref, row, owner)
         rest = sorted(wanted.models.keys() - found.keys())
         for clause in self._filters(rest):
-            for row in self._all(self._search_models, clause):
+            for row in self._all(search, clause):
                 if (ref := self._ref(row)) in wanted.models:
                     found[ref] = _listed(ref, row, _owner_of(row))
         return found
 
-    def _wanted_versions(self, names: Set[ModelRef], begun: "_Begun | None") -> _Versions:
+    def _wanted_versions(self, names: Set[ModelRef], begun: "_Begun | None", search: Search) -> _Versions:
         """The versions of these models, as far as they are being read already, and those of the others."""
         if begun is None or begun.versions is None or not begun.names <= names:
-            return self._versions(names, self._search_versions)
-        rest = self._versions(names - begun.names, self._search_versions)
+            return self._versions(names, search)
+        rest = self._versions(names - begun.names, search)
         found, begun.versions = {**begun.versions(), **rest}, None
         return found
 
@@ -526,11 +520,12 @@ class MlflowRegistry:
             return owners
 
         token: str | None = None
+        seen: set[str] = set()
         following: Callable[[], Any] | None = None
         complete = 0
         while following is not None or self._fills_batches(remaining):
             page = search(None, token) if following is None else following()
-            token, following = page.token or None, None
+            token, following = next_of(page, seen), None
             if token is not None and complete and is_unread(page) and self._many(len(remaining) - complete):
                 # The page before was of these models, and this one will not be the last of its kind.
                 following = asked(partial(search, None, token))
@@ -783,6 +778,29 @@ def _tries(environment: Mapping[str, str]) -> Tries:
     return Tries(1 + int(retries), backoff, 2 * timeout)
 
 
+@contextmanager
+def _awaited() -> Generator[Callable[[Search], Search]]:
+    """
+    What makes searches of searches that end with this: who reads in a thread then asks for no more pages, as nobody
+    waits for them, and the environment may be another registry's by then.
+    """
+    over = Flag()
+
+    def until_over(search: Search) -> Search:
+        def asking(clause: str | None, token: str | None) -> Any:
+            SURROUNDINGS.looks()
+            if over.is_set():
+                raise RegistryError("not-needed", "Nobody waits for this page.")
+            return search(clause, token)
+
+        return asking
+
+    try:
+        yield until_over
+    finally:
+        over.set()
+
+
 class _Interrupted:
     """A store after Ctrl-C."""
 
@@ -824,10 +842,24 @@ def _collector_off() -> Generator[None]:
     gc.disable()
     try:
         yield
-        gc.freeze()
+        _freeze()
     finally:
         if enabled:
             gc.enable()
+
+
+def _freeze() -> None:
+    # What somebody else has set apart could not be told from ours later.
+    if _FROZEN or not gc.get_freeze_count():
+        gc.freeze()
+        _FROZEN.add("ours")
+
+
+def thaw() -> None:
+    """Let Python look for garbage everywhere again: in a notebook there is more than MLflow."""
+    if _FROZEN:
+        _FROZEN.clear()
+        gc.unfreeze()
 
 
 def _swift(store: Any) -> Any:
@@ -841,6 +873,10 @@ def _swift(store: Any) -> Any:
 def _is_in_place(store: Any) -> bool:
     """Whether a store is a database that is opened without a server."""
     return hasattr(store, "engine")
+
+
+_LATER: Final = ("auth", "aws_sigv4")
+"""What of MLflow's credentials takes something from the environment when a request is sent."""
 
 
 class _SwiftRestStore:
@@ -869,7 +905,8 @@ class _SwiftRestStore:
         protos: Any = proto_json_utils
         endpoint, method = self._store._get_endpoint_from_method(api)
         said = {"params" if method == "GET" else "json": None if body is None else json.loads(body)}
-        response = rest.http_request(self._store.get_host_creds(), endpoint, method, hooks=_HOOKS, **said)
+        with _caused():
+            response = rest.http_request(self._store.get_host_creds(), endpoint, method, hooks=_HOOKS, **said)
         response = rest.verify_rest_response(response, endpoint)
         answer = self._store._get_response_from_method(api)
         if response.status_code != HTTPStatus.NO_CONTENT:
@@ -889,11 +926,30 @@ class _SwiftRestStore:
         endpoint = f"/api/2.0/mlflow/{path}/search"
         named = zip(("filter", "max_results", "order_by", "page_token"), asked, strict=True)
         parameters = {name: value for name, value in named if value is not None}
-        response = rest.http_request(self._store.get_host_creds(), endpoint, "GET", params=parameters, hooks=_HOOKS)
+        credentials = self._store.get_host_creds()
+        if not any(getattr(credentials, kind, None) for kind in _LATER):
+            SURROUNDINGS.has_looked()
+        with _caused():
+            response = rest.http_request(credentials, endpoint, "GET", params=parameters, hooks=_HOOKS)
         if not response.ok or not response.content.startswith(b"{"):
             response = rest.verify_rest_response(response, endpoint)
         # What looks right, MLflow's check would parse as a whole, to see that it is JSON; then it is parsed again.
         return Page(endpoint, response.content, key, row)
+
+
+@contextmanager
+def _caused() -> Generator[None]:
+    """
+    What went wrong with a request stays known by its cause: MLflow leaves that to the context of its error, which
+    Python makes another one where the error comes out of a thread while something else is handled.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        error.__cause__ = error.__cause__ or error.__context__
+        raise
 
 
 def _acknowledge(response: Any, *_: object, **__: object) -> None:

@@ -59,7 +59,10 @@ class Page:
     def _read(self) -> list[Any]:
         if self._entries is None:
             text, self._body = self._body.decode("utf-8", "replace"), b""
-            told = json.loads(text)
+            try:
+                told = json.loads(text)
+            except RecursionError as error:
+                raise ValueError(f"{self._place}: JSON that is nested too deeply") from error
             del text
             with self._of_one_shape():
                 self._entries = [*told.get(self._key, ())][::-1]
@@ -87,21 +90,30 @@ def is_unread(page: Any) -> bool:
     return isinstance(page, Page) and page.unread
 
 
+def next_of(page: Any, seen: set[str]) -> str | None:
+    """The token of the page after this one, noted among those `seen`. Raises ValueError for one that was there."""
+    token = page.token or None
+    if token is not None and token in seen:
+        raise ValueError("the pages have no end")
+    if token is not None:
+        seen.add(token)
+    return token
+
+
 def pages(search: Search, clause: str | None) -> Iterator[Any]:
     """Until there are no more. Raises ValueError for a page without an end: it has nothing in it, or was there."""
     seen: set[str] = set()
     page = search(clause, None)
     while True:
-        token = page.token or None
+        token = next_of(page, seen)
         following: Callable[[], Any] | None = None
-        if token is not None and token not in seen and is_unread(page):
+        if token is not None and is_unread(page):
             following = asked(partial(search, clause, token))
         yield page
         if token is None:
             return
-        if not page or token in seen:
+        if not page:
             raise ValueError("the pages have no end")
-        seen.add(token)
         page = search(clause, token) if following is None else following()
 
 

@@ -62,6 +62,13 @@ def why_unreachable(error: BaseException) -> tuple[str, str] | None:
     return did, remedy
 
 
+def was_cut_off(error: BaseException) -> bool:
+    """Whether an answer broke off. MLflow's client tries that no second time (seen in 3.17)."""
+    from requests.exceptions import ChunkedEncodingError
+
+    return any(isinstance(cause, ChunkedEncodingError) for cause in _behind(error))
+
+
 def sentence(said: str) -> str:
     """Not too long, and with an end, so that what to do can follow."""
     return ended(shorten(said, 600, placeholder=" …"))

@@ -300,6 +300,11 @@ def test_thresholds_that_are_not_met_are_named() -> None:
         "f1_score is 0.9, but must be at least 0.95",
         "note is not among the metrics, or is not a number",
     ]
+    close = {"f1_score": 0.89999999, "log_loss": 0.5 + 2**-53}
+    assert faults({"f1_score": more(0.9), "log_loss": {"threshold": 0.5, "greater_is_better": False}}, close) == [
+        "f1_score is 0.89999999, but must be at least 0.9",
+        "log_loss is 0.5000000000000001, but must be at most 0.5",
+    ]
 
 
 @pytest.mark.parametrize("value", [0.5 - 2**-54, 0.5, 0.5 + 2**-53, float("inf"), float("-inf")])

@@ -19,7 +19,7 @@ from mlflow.exceptions import MlflowException
 
 from reconciler.carrying import process
 from reconciler.carrying.process import Elsewhere
-from reconciler.core.names import Ours, Version
+from reconciler.core.names import ModelRef, Ours, Version
 from reconciler.errors import ReconcilerError, RegistryError
 from reconciler.ports import UNREACHABLE, Wanted
 from reconciler.registry.mlflow import MlflowRegistry, importable, translated
@@ -32,11 +32,15 @@ NOTHING: dict[str, Any] = {}
 
 @contextmanager
 def server(answers: Mapping[str, Any]) -> Generator[str]:
-    """A server that answers each request whose path holds a key with that JSON, and all others with an empty object."""
+    """
+    A server that answers each request whose path holds a key with that JSON, or those bytes, and all others with an
+    empty object.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            body = json.dumps(next((answer for part, answer in answers.items() if part in self.path), NOTHING)).encode()
+            answer = next((answer for part, answer in answers.items() if part in self.path), NOTHING)
+            body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -87,6 +91,7 @@ ODD: dict[str, dict[str, Any]] = {
     "a page that is no text": {"registered-models": {"registered_models": [{"name": CHURN}], "next_page_token": 5}},
     "pages without end": {"registered-models": {"registered_models": [{"name": CHURN}], "next_page_token": "a"}},
     "pages without anything": {"registered-models": {"next_page_token": "a"}},
+    "lists in lists without end": {"registered-models": b'{"registered_models":' + b"[" * 100_000},
     "an alias of no number": {
         "registered-models": {"registered_models": [{"name": CHURN, "aliases": [{"alias": "a", "version": "x"}]}]}
     },
@@ -100,6 +105,15 @@ def test_an_answer_that_mlflow_would_not_give_is_an_error_of_the_registry(answer
 
     assert refused.value.code == "unexpected-answer"
     assert uri in refused.value.message
+
+
+def test_pages_of_all_versions_that_come_again_are_not_read_for_ever() -> None:
+    many = [ModelRef(f"m{number:03}") for number in range(500)]
+    row = {"name": many[0], "version": "1", "current_stage": "None"}
+    again = {"model_versions": [row], "next_page_token": "a"}
+
+    with server({"model-versions": again}) as uri, pytest.raises(RegistryError, match="no end"):
+        MlflowRegistry(uri, uri).snapshot(Wanted(dict.fromkeys(many, frozenset[Version]()), Ours(OURS)))
 
 
 @contextmanager
@@ -188,6 +202,37 @@ def test_a_server_that_does_not_answer_is_told_of_by_what_it_did(
     assert refused.value.code == UNREACHABLE
     assert str(refused.value).startswith(f"{scheme}://127.0.0.1:{port} {said}")
     assert remedy in refused.value.fix
+
+
+@pytest.mark.usefixtures("impatient")
+def test_what_a_server_did_is_told_whatever_else_went_wrong_before() -> None:
+    with listener(_fail) as port:
+        registry = MlflowRegistry(f"http://127.0.0.1:{port}", "")
+        try:
+            raise KeyError("of a caller")
+        except KeyError:
+            with pytest.raises(RegistryError, match="answers with HTTP 503 every time"):
+                registry.snapshot(WANTED)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("whole", [1, 0], ids=["once", "every time"])
+def test_an_answer_that_breaks_off_is_asked_for_again(whole: int) -> None:
+    said, asked = json.dumps(odd()["model-versions"] | odd()["registered-models"]).encode(), list[bytes]()
+
+    def answer(guest: socket.socket) -> None:
+        asked.append(guest.recv(65536))
+        length = len(said) if whole and len(asked) > whole else len(said) + 1
+        guest.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % length + said)
+        guest.close()
+
+    with listener(answer) as port:
+        registry = MlflowRegistry(f"http://127.0.0.1:{port}", "")
+        if whole:
+            assert registry.snapshot(WANTED).models[CHURN].versions.keys() == {Version(1)}
+        else:
+            with pytest.raises(RegistryError, match="closes the connection"):
+                registry.snapshot(WANTED)
 
 
 @pytest.mark.usefixtures("impatient")

@@ -16,11 +16,13 @@ from mlflow import MlflowClient
 
 from reconciler.core.changes import TagModel, TagVersion
 from reconciler.core.names import ModelRef, Ours, RepositoryId, Version
+from reconciler.core.policy import PolicySettings
 from reconciler.core.snapshot import OWNER_TAG, Ownership, RegistrySnapshot, encode_owner
 from reconciler.errors import ManifestError, RegistryError
 from reconciler.ports import Wanted
 from reconciler.registry import mlflow as mlflow_registry
 from reconciler.registry.mlflow import MlflowRegistry
+from reconciler.surroundings import SURROUNDINGS
 from tests.build import CHURN, OURS
 
 FRAUD = ModelRef("fraud")
@@ -202,6 +204,28 @@ def test_no_page_is_asked_for_that_nobody_waits_for(server: Server, registry: Ml
     with pytest.raises(RegistryError, match="Nobody waits"):
         begun.rows()
     assert len(server.asked) == 1
+
+
+def test_who_gives_up_waits_for_no_answer_that_is_on_its_way(
+    server: Server, registry: MlflowRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reconciler.surroundings.LATE_SECONDS", 5.0)
+    monkeypatch.setenv("OTHER_MLFLOW_TRACKING_TOKEN", "of another one")
+    server.answering.clear()
+
+    SURROUNDINGS.enter([])
+    with suppress(ManifestError), registry.ahead(OWN) as expect:
+        server.wait_for(MODELS)
+        expect([CHURN])
+        server.wait_for(VERSIONS)
+        raise ManifestError(())
+    try:
+        seen = dict(SURROUNDINGS.show(PolicySettings(prefix="OTHER_")))
+    finally:
+        SURROUNDINGS.leave()
+
+    assert seen["MLFLOW_TRACKING_TOKEN"] == "of another one"
+    assert not server.answering.is_set()
 
 
 def test_nothing_is_read_ahead_that_would_import_mlflow(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,6 +66,7 @@ def offered(words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         ("reconciler demote Risk 4 --from P", ["Production"]),
         ("reconciler alias Risk ", ["champion"]),
         ("reconciler status Risk C", ["Churn"]),
+        ("reconciler promot Risk ", []),
     ],
 )
 def test_models_versions_and_slots_come_from_the_manifests(

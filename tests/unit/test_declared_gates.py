@@ -164,10 +164,15 @@ def breaks(most: Annotated[float, Key("The maximum age.", examples=(1,))]) -> Si
     raise RuntimeError(f"out\nof order: {most}")
 
 
+def exits(most: Annotated[float, Key("The maximum age.", examples=(1,))]) -> Size:
+    raise SystemExit(most)
+
+
 REFUSED: dict[Callable[..., Size], str] = {
     unreadable: "its annotations cannot be read",
     of_odd_type: "nothing can be written for a parameter of the type <class 'complex'>",
     breaks: "acme-size failed on it: RuntimeError",
+    exits: "acme-size failed on it: SystemExit",
 }
 
 

@@ -154,6 +154,21 @@ def test_check_names_the_files_and_writes_nothing(folder: Path, capsys: pytest.C
     assert (folder / "risk.yaml").read_text() == UNTIDY
 
 
+def test_without_paths_the_folder_of_the_policy_is_meant_from_anywhere_below_its_top(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    top = folder.parent
+    (top / ".git").mkdir()
+    (top / "reconciler.yaml").write_text("manifests: models\n")
+    (top / "models").mkdir()
+    (top / "models" / "risk.yaml").write_text(UNTIDY)
+    monkeypatch.chdir(folder)
+
+    assert run(["fmt", "--check"]) == 1
+
+    assert capsys.readouterr().out == "models/risk.yaml\n"
+
+
 def test_diff_shows_what_would_change_and_writes_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "risk.yaml").write_text("model:  Risk\n")
 

@@ -1,5 +1,6 @@
 """What the public face adds to the pages below it: limits, expectations, surroundings, a page for notebooks."""
 
+import gc
 import os
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,7 +14,7 @@ from reconciler.core.policy import Policy, PolicySettings
 from reconciler.core.review import Review as WholeReview
 from reconciler.ports import World
 from reconciler.project import Options, Project, Review, expectation, in_python, plan_options
-from reconciler.registry.mlflow import TIMEOUT
+from reconciler.registry.mlflow import TIMEOUT, imported
 from reconciler.rules import NO_RULES, Rules
 from reconciler.wiring import LockKind
 from tests import exhibits
@@ -97,6 +98,33 @@ def test_the_environment_is_left_as_it_was_whatever_happens() -> None:
         Project(Place()).drift()
 
     assert dict(os.environ) == before
+
+
+class Importer(Place):
+    """An opener that needs MLflow."""
+
+    apart = 0
+
+    def __call__(self, *given: Any, **named: Any) -> World:
+        imported()
+        self.apart = gc.get_freeze_count()
+        return super().__call__(*given, **named)
+
+
+def test_python_looks_for_garbage_where_it_did_before() -> None:
+    place, apart = Importer(), gc.get_freeze_count()
+    gc.unfreeze()  # what the tests set apart themselves
+
+    try:
+        with pytest.raises(_Reached):
+            Project(place).drift()
+        after = gc.get_freeze_count()
+    finally:
+        if apart:
+            gc.freeze()
+
+    assert place.apart > 0
+    assert after == 0
 
 
 class _Frame(HTMLParser):

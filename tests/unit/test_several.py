@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
+from types import FrameType
 
 import click
 import pytest
@@ -332,6 +333,41 @@ def test_an_interruption_ends_what_is_read_in_other_processes() -> None:
 
     assert ended.return_value == ExitCode.INTERRUPTED, ended.exception
     assert ended.stderr.splitlines() == [f"Interrupted: nothing was written for {name}." for name in ("dev", "prod")]
+
+
+def test_whoever_interrupts_leaves_no_process_that_waits_for_its_server() -> None:
+    def waits_for_the_other(frame: FrameType | None) -> bool:
+        return frame is not None and (frame.f_code.co_name == "recv" or waits_for_the_other(frame.f_back))
+
+    def interrupt(_number: int, frame: FrameType | None) -> None:
+        if waits_for_the_other(frame):
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            raise KeyboardInterrupt
+
+    @click.command()
+    @click.option("--registry", "named")
+    @each_registry()
+    def reading(named: str | None) -> int:
+        if named is None:
+            raise SeveralRegistriesError(("dev", "prod"))
+        if named == "prod":
+            signal.pause()
+        signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+        return ExitCode.OK
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        ended = CliRunner().invoke(reading, [], standalone_mode=False)
+        left = multiprocessing.active_children()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    for process in left:
+        process.terminate()
+
+    assert ended.return_value == ExitCode.INTERRUPTED, ended.exception
+    assert ended.stderr.splitlines() == ["Interrupted: nothing was written for prod."]
+    assert left == []
 
 
 def test_what_is_published_of_one_is_what_its_process_gathered() -> None:

@@ -171,6 +171,56 @@ def wait(answered: Event) -> None:
     answered.wait(60)
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_an_answer_is_not_waited_for_once_what_lets_in_is_on_its_way(
+    monkeypatch: pytest.MonkeyPatch, *, again: bool
+) -> None:
+    monkeypatch.setenv("DEV_MLFLOW_TRACKING_TOKEN", "dev")
+    monkeypatch.setattr("reconciler.surroundings.LATE_SECONDS", 0.0)
+    surroundings, asking, answered = Surroundings(), Event(), Event()
+
+    def read() -> None:
+        surroundings.looks()
+        surroundings.has_looked()
+        if again:
+            surroundings.looks()
+        asking.set()
+        answered.wait(30)
+
+    thread = surroundings.read("page", read)
+    asking.wait(30)
+    surroundings.enter([])
+    try:
+        if again:
+            with pytest.raises(ReconcilerError, match="still owes an answer"):
+                surroundings.show(PolicySettings(prefix="DEV_"))
+        else:
+            assert surroundings.show(PolicySettings(prefix="DEV_"))["MLFLOW_TRACKING_TOKEN"] == "dev"
+    finally:
+        surroundings.leave()
+        answered.set()
+        thread.join()
+
+
+def test_who_does_not_say_what_it_takes_is_waited_for_whatever_it_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reconciler.surroundings.LATE_SECONDS", 0.0)
+    surroundings, asking, answered = Surroundings(), Event(), Event()
+
+    def read() -> None:
+        surroundings.has_looked()
+        asking.set()
+        answered.wait(30)
+
+    thread = surroundings.read("evidence", read)
+    asking.wait(30)
+    surroundings.enter([])
+    with pytest.raises(ReconcilerError, match="still owes an answer"):
+        surroundings.show(PolicySettings(prefix="DEV_"))
+    surroundings.leave()
+    answered.set()
+    thread.join()
+
+
 def test_what_is_late_keeps_no_call_for_the_same_registry_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("reconciler.surroundings.LATE_SECONDS", 30.0)
     surroundings, answered, settings = Surroundings(), Event(), PolicySettings(prefix="DEV_")
