@@ -380,7 +380,7 @@ ENDINGS = {
     "the manifests are wrong": Ending("unknown-key", files={"manifests/models.yaml": "model: a\nstage: {}\n"}),
     "the base is not there, so that nothing can be opened": Ending("no commit", ("--base", "nowhere")),
     "no registry is named": Ending("No registry is configured", environment={"MLFLOW_TRACKING_URI": ""}),
-    "a library ends the process": Ending("failed (SystemExit)", files={"reconciler.yaml": GATE}),
+    "a library ends the process": Ending("acme-exit failed on it: SystemExit: 0", files={"reconciler.yaml": GATE}),
 }
 
 
