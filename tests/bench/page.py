@@ -130,8 +130,10 @@ def _reading(results: Results) -> Iterator[str]:
         *Bare* are the very requests that `plan` made, sent again with `requests.Session`, one after the other, reading
         each body and looking for the page token, and nothing more. *Work* is all that `plan` does once everything is
         imported: git, YAML, the snapshot, the diff, its proof, the printing. *Process* is the whole command, with the
-        interpreter and the seconds that `import mlflow` takes. `plan` reads models and versions side by side, so where
-        the server has a processor to spare it may take less time than the bare requests one after the other.
+        interpreter and the seconds that `import mlflow` takes. `plan` reads models and versions side by side, and while
+        git and YAML are read where MLflow is imported already, as it is here; a process of its own imports it behind
+        those. So where the server has a processor to spare it may take less time than the bare requests one after the
+        other.
         """
     )
     head = (
