@@ -40,7 +40,8 @@ def page(results: Results) -> str:
         _prose(
             """
             It makes everything in a temporary folder, and ends what it started. `.venv/bin/python tests/bench/run.py
-            --quick` does the same with a small registry, in a minute, and prints the page.
+            --quick` does the same with a small registry, in a minute, and prints the page. What setting up costs, from
+            a bare clone to the end of `make demo`, and what a job installs, `tests/bench/setting_up.py` says.
             """
         ),
     )
