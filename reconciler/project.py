@@ -736,13 +736,13 @@ class Project:
         recorded, and compare them. Raises as `plan` does.
         """
         from reconciler.planning import find_drift
-        from reconciler.recalling import left_alone
+        from reconciler.recalling import by_receipts
 
         with self.undisturbed():
             world = self._open(LockKind.NONE, ref=ref)
             with world.ahead():
                 rules = load_rules(world, world.source.read(ref).revision, ref=ref)
-                return find_drift(world, ref, rules, files=files, left_alone=partial(left_alone, world, rules))
+                return find_drift(world, ref, rules, files=files, left_alone=by_receipts(world, rules))
 
     def status(self, models: Iterable[str] = (), *, everything: bool = False, ref: str = "HEAD") -> "Overview":
         """
@@ -753,13 +753,13 @@ class Project:
         ReconcilerError for a model that is not there, and otherwise as `plan` does.
         """
         from reconciler.planning import find_overview
-        from reconciler.recalling import left_alone
+        from reconciler.recalling import by_receipts
 
         with _undisturbed():
             world = self._open(LockKind.NONE, ref=ref)
             with world.ahead():
                 rules = load_rules(world, world.source.read(ref).revision, ref=ref)
-                asked = partial(left_alone, world, rules)
+                asked = by_receipts(world, rules)
                 return find_overview(world, ref, rules, models, everything=everything, left_alone=asked)
 
     def history(

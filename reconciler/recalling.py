@@ -4,9 +4,9 @@ and whether the receipts are as they were written. Reads everything, writes noth
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache, partial
 
 from reconciler.core.chain import (
     Acknowledged,
@@ -60,7 +60,7 @@ from reconciler.core.renames import with_renamings
 from reconciler.core.snapshot import ModelSnapshot, Ownership, Placement, RegistrySnapshot, VersionSnapshot
 from reconciler.core.text import amount, did_you_mean, plain
 from reconciler.errors import ExitCode, Failure, ReconcilerError, contained
-from reconciler.planning import declare, versions_named, with_names, with_past
+from reconciler.planning import LeftAlone, declare, versions_named, with_names, with_past
 from reconciler.ports import CommitNote, Seals, SignRecord, Wanted, World
 from reconciler.rules import Rules
 from reconciler.trust import Trunk
@@ -388,7 +388,20 @@ def is_refused_in(world: World, rules: Rules, chain: Chain, link: Link, *, signs
     return _refused(link.receipt) <= {reason for one in same for reason in _refused(one.receipt)}
 
 
-def left_alone(world: World, rules: Rules, model: ModelRef, since: int, first: int, applied: Collection[int]) -> bool:
+def by_receipts(world: World, rules: Rules) -> LeftAlone:
+    """What asks `left_alone` of one model after the other; the receipts are read for the first one."""
+    return partial(left_alone, world, rules, cache(partial(kept_chain, world, rules)))
+
+
+def left_alone(
+    world: World,
+    rules: Rules,
+    kept: Callable[[], Chain],
+    model: ModelRef,
+    since: int,
+    first: int,
+    applied: Collection[int],
+) -> bool:
     """
     Whether receipts prove that no apply of a commit from a `first` place of the trusted line on has changed a model,
     and that all `since` another place left it as it was: the chain is whole from the last apply before that on, each
@@ -397,7 +410,7 @@ def left_alone(world: World, rules: Rules, model: ModelRef, since: int, first: i
     """
     if rules.trunk is None:
         return False
-    chain, here, known = kept_chain(world, rules), _here(world, rules), rules.trunk.places
+    chain, here, known = kept(), _here(world, rules), rules.trunk.places
     newer = {commit for commit, place in known.items() if place <= first}
     found: list[Link] = []
     places: set[int] = set()

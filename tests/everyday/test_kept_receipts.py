@@ -231,3 +231,23 @@ def test_what_is_refused_is_pending_whatever_else_was_applied_and_refused_before
     assert house.apply().blocked
 
     assert house.drift_of() is DriftStatus.PENDING
+
+
+def test_receipts_are_read_once_however_many_models_were_refused(
+    signing_house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house, read = signing_house, GitReceipts.read
+    house.receipts = True
+    at_work(house, "@champion", APPROVALS, models=("churn", "fraud"))
+    house.merge(pins({"@champion": 6}), pins({"@champion": 6}, model="fraud"))
+    assert house.apply().blocked
+    calls: list[GitReceipts] = []
+
+    def counted(receipts: GitReceipts, *arguments: Any) -> Chain:
+        calls.append(receipts)
+        return read(receipts, *arguments)
+
+    monkeypatch.setattr(GitReceipts, "read", counted)
+
+    assert {one.status for one in house.drift().models} == {DriftStatus.PENDING}
+    assert len(calls) == 1
